@@ -1,0 +1,182 @@
+"""What the decision core expects of the outside world. Adapters implement these; tests use fakes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Protocol
+
+from trading_platform.core.types import ApprovedOrder, Fill, Floats, MarketPanel, OrderReason, OrderStatus, Side
+
+
+class Clock(Protocol):
+    """The only source of time below a shell."""
+
+    def now(self) -> datetime:
+        """Return the current instant, aware and in UTC."""
+        ...
+
+
+class MarketData(Protocol):
+    """A source of completed daily bars.
+
+    Raises:
+        MarketDataError: the data cannot be used; the message names file or source, line or ticker, date, value, cure.
+    """
+
+    @property
+    def name(self) -> str:
+        """Short name for people, e.g. ``files:../shared/market-data``."""
+        ...
+
+    def history(
+        self, tickers: Sequence[str] | None = None, start: date | None = None, end: date | None = None
+    ) -> MarketPanel:
+        """Return completed bars of `tickers` (all when None) for sessions in [start, end], checked and sorted."""
+        ...
+
+
+class TradingCalendar(Protocol):
+    """Sessions of the exchange, with half days, holidays and daylight saving time."""
+
+    def is_session(self, day: date) -> bool:
+        """Return True if the exchange opens on `day`."""
+        ...
+
+    def open_at(self, session: date) -> datetime:
+        """Return the open of `session` in UTC."""
+        ...
+
+    def close_at(self, session: date) -> datetime:
+        """Return the close of `session` in UTC (earlier on half days)."""
+        ...
+
+    def next_session(self, day: date) -> date:
+        """Return the first session after `day`."""
+        ...
+
+    def previous_session(self, day: date) -> date:
+        """Return the last session before `day`."""
+        ...
+
+    def exchange_seconds(self, sessions: Sequence[date]) -> Floats:
+        """Return cumulative open seconds at each session's close, (T,), from a fixed epoch: the exchange clock."""
+        ...
+
+    def exchange_seconds_at(self, instant: datetime) -> float:
+        """Return the exchange clock at any instant; it stands still while the exchange is closed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerAccount:
+    """The broker's view of the account, in dollars. None where the broker did not say."""
+
+    account_id: str
+    equity: float | None
+    cash: float | None
+    buying_power: float | None
+    is_blocked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerPosition:
+    """A position as the broker sees it; quantity is negative for a short."""
+
+    ticker: str
+    quantity: float
+    entry_price: float
+    price: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerOrder:
+    """An order as the broker sees it. `client_order_id` may be foreign: then it is not ours to touch."""
+
+    client_order_id: str
+    broker_order_id: str
+    ticker: str
+    side: Side
+    quantity: float
+    filled_quantity: float
+    filled_average_price: float | None
+    status: OrderStatus
+    limit_price: float | None
+    stop_price: float | None
+    submitted_at: datetime | None
+    parent_id: str | None = None
+    reason: OrderReason = OrderReason.NONE
+    message: str = ""
+
+
+class Broker(Protocol):
+    """Where orders go. Implementations: the paper simulator and Alpaca.
+
+    `place_order` takes an `ApprovedOrder` only and consumes its approval before anything leaves; it writes the
+    intent first, and never raises for an ambiguous outcome: it returns an order with status ``uncertain`` instead.
+    """
+
+    def account(self) -> BrokerAccount:
+        """Return the account."""
+        ...
+
+    def positions(self) -> Sequence[BrokerPosition]:
+        """Return all open positions."""
+        ...
+
+    def open_orders(self) -> Sequence[BrokerOrder]:
+        """Return all open orders, foreign ones included."""
+        ...
+
+    def find_order(self, client_order_id: str) -> BrokerOrder | None:
+        """Return the order with our id, or None if the broker has never seen it."""
+        ...
+
+    def place_order(self, order: ApprovedOrder) -> BrokerOrder:
+        """Send an approved order."""
+        ...
+
+    def cancel_order(self, client_order_id: str) -> None:
+        """Ask to cancel one of our orders; a no-op when it is no longer open."""
+        ...
+
+    def fills_since(self, instant: datetime) -> Sequence[Fill]:
+        """Return executions of our orders after `instant`, oldest first."""
+        ...
+
+
+class ApprovalRegister(Protocol):
+    """The side of `RiskManager` that brokers see."""
+
+    def consume(self, order: ApprovedOrder) -> None:
+        """Spend the approval.
+
+        Raises:
+            ApprovalError: forged, altered, expired, or already spent.
+        """
+        ...
+
+
+class RiskStateStore(Protocol):
+    """Durable memory of `RiskManager`. `payload` is canonical JSON; the store adds nothing but durability."""
+
+    def load(self) -> str | None:
+        """Return the last saved envelope (payload with checksum and version), or None if there never was one."""
+        ...
+
+    def save(self, envelope: str) -> None:
+        """Store durably before returning."""
+        ...
+
+    def has_trades(self) -> bool:
+        """Return True if this account has traded before, so that a missing state is a fault and not a first start."""
+        ...
+
+
+class Allocator(Protocol):
+    """Splits capital between strategies."""
+
+    def get_allocation(self, current_state: Floats) -> Mapping[str, float]:
+        """Return weights by strategy name, summing to 1, for the observation of the current session."""
+        ...

@@ -1,0 +1,276 @@
+"""Values that cross module borders: codes, market panel, orders, verdicts, fills.
+
+Everything here is immutable. Money is in dollars, rounded to the cent where it is posted; quantities are in
+shares; fractions are fractions (0.05 is five percent); instants are aware UTC; a session is a date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+
+UNKNOWN_SECTOR = "Unknown"
+
+
+class Side(StrEnum):
+    """Direction of an order."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+
+class Regime(StrEnum):
+    """Market regime; the order of the first three is the order of every probability vector."""
+
+    BULL = "bull"
+    BEAR = "bear"
+    CONSOLIDATION = "consolidation"
+    UNKNOWN = "unknown"
+
+
+class OrderStatus(StrEnum):
+    """Life of an order. `intent` is written before anything leaves the machine."""
+
+    INTENT = "intent"
+    SUBMITTED = "submitted"
+    PARTIALLY_FILLED = "partially_filled"
+    FILLED = "filled"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+    UNCERTAIN = "uncertain"
+
+    @property
+    def is_open(self) -> bool:
+        """True while the order may still fill, as far as we know."""
+        return self in (self.INTENT, self.SUBMITTED, self.PARTIALLY_FILLED, self.UNCERTAIN)
+
+
+class OrderReason(StrEnum):
+    """Why an order exists. The position of each member is its number in the kernel."""
+
+    NONE = "none"
+    ENTRY = "entry"
+    SIGNAL_EXIT = "signal_exit"
+    STOP_LOSS = "stop_loss"
+    TAKE_PROFIT = "take_profit"
+    MAX_HOLDING = "max_holding"
+    DELISTED = "delisted"
+    FLATTEN = "flatten"
+
+
+ORDER_REASONS: tuple[OrderReason, ...] = tuple(OrderReason)
+
+
+class DenialCode(StrEnum):
+    """Stable codes of refused risk. The position of each member is its number in the kernel."""
+
+    def __new__(cls, value: str, meaning: str = "") -> DenialCode:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    meaning: str
+
+    OK = "OK", "no rule objects"
+    RISK_STATE_INVALID = "RISK_STATE_INVALID", "risk memory is missing, corrupt, newer or from the future; an operator must resume"
+    MANUAL_HALT = "MANUAL_HALT", "an operator halted trading; an operator must resume"
+    EQUITY_UNKNOWN = "EQUITY_UNKNOWN", "no usable equity reading, or a jump that a second reading has not confirmed"
+    RECONCILIATION = "RECONCILIATION", "the broker's account differs from ours and the difference is unexplained"
+    DRAWDOWN_HALT = "DRAWDOWN_HALT", "drawdown from peak equity exceeded its limit; halted until recovery"
+    DRAWDOWN_BREACH = "DRAWDOWN_BREACH", "drawdown exceeds its limit on a first reading; the halt waits for confirmation"
+    DAILY_LOSS_LIMIT = "DAILY_LOSS_LIMIT", "loss since the previous close exceeded its limit; ends with the next session"
+    LOSS_STREAK_PAUSE = "LOSS_STREAK_PAUSE", "consecutive losing trades; new entries pause for some exchange hours"
+    VIX_UNKNOWN = "VIX_UNKNOWN", "VIX is missing or older than its limit"
+    INVALID_ORDER = "INVALID_ORDER", "quantity or price is not a positive finite number, or the side is unknown"
+    PRICE_UNKNOWN = "PRICE_UNKNOWN", "no current price for the ticker"
+    SHORT_NOT_ALLOWED = "SHORT_NOT_ALLOWED", "the sell exceeds the quantity held"
+    MAX_POSITIONS = "MAX_POSITIONS", "positions and pending entries already fill the allowed number"
+    POSITION_LIMIT = "POSITION_LIMIT", "the whole position would exceed its share of equity"
+    VIX_LIMIT = "VIX_LIMIT", "the position would exceed the cap that VIX scales down"
+    EXPOSURE_LIMIT = "EXPOSURE_LIMIT", "positions and pending orders would exceed the share of equity that may be invested"
+    INSUFFICIENT_CASH = "INSUFFICIENT_CASH", "cash not reserved by pending orders does not cover the order"
+    SECTOR_LIMIT = "SECTOR_LIMIT", "the sector's positions and pending orders would exceed their share of equity"
+    CORRELATION_LIMIT = "CORRELATION_LIMIT", "returns move too closely with a position already held"
+    CORRELATION_UNKNOWN = "CORRELATION_UNKNOWN", "too little or constant return data to measure correlation"
+    BELOW_MINIMUM = "BELOW_MINIMUM", "what the sizing rules leave is smaller than the smallest sensible order"
+    TICKER_QUARANTINED = "TICKER_QUARANTINED", "the ticker's position or orders are unexplained, or the asset is not tradable"
+
+
+DENIAL_CODES: tuple[DenialCode, ...] = tuple(DenialCode)
+
+
+class RiskEventKind(StrEnum):
+    """What changed in the permission to trade."""
+
+    HALT = "halt"
+    RELEASE = "release"
+    BREACH = "breach"
+    DAILY_LOSS = "daily_loss"
+    PAUSE = "pause"
+    EQUITY_SUSPECT = "equity_suspect"
+    MANUAL_HALT = "manual_halt"
+    RESUME = "resume"
+    FLATTEN = "flatten"
+    STATE_INVALID = "state_invalid"
+    CASH_FLOW = "cash_flow"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MarketPanel:
+    """Daily bars of a universe on a common grid of sessions.
+
+    Arrays are (T sessions, N tickers), C-contiguous float64. A ticker without a bar on a session holds NaN in all
+    five fields. Tickers are sorted, so that "ties by ticker" is "ties by column". `vix` and `benchmark` are (T,),
+    NaN where unknown. `split_ratio` multiplies the share count at the session's open (1 = none); `dividend` is
+    dollars a share on the ex-date. Both are trivial for adjusted prices.
+    """
+
+    sessions: NDArray[np.datetime64]
+    tickers: tuple[str, ...]
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+    vix: Floats
+    benchmark: Floats
+    sectors: tuple[str, ...]
+    source: str
+    data_hash: str
+    split_ratio: Floats | None = None
+    dividend: Floats | None = None
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def n_sessions(self) -> int:
+        return len(self.sessions)
+
+    @property
+    def n_tickers(self) -> int:
+        return len(self.tickers)
+
+    def session(self, t: int) -> date:
+        """Return the date of row `t`."""
+        value: date = self.sessions[t].astype("datetime64[D]").item()
+        return value
+
+    def rows(self, start: int, stop: int) -> MarketPanel:
+        """Return sessions `start` to `stop` (exclusive) as a new panel."""
+        cut = slice(start, stop)
+        return self._with(cut, slice(None), self.tickers, self.sectors)
+
+    def columns(self, index: Sequence[int]) -> MarketPanel:
+        """Return the tickers at `index`, which must be increasing, as a new panel."""
+        picked = np.asarray(index, dtype=np.int64)
+        if np.any(np.diff(picked) <= 0):
+            raise ValueError("columns must be strictly increasing, since ties are broken by ticker order")
+        tickers = tuple(self.tickers[i] for i in picked)
+        return self._with(slice(None), picked, tickers, tuple(self.sectors[i] for i in picked))
+
+    def _with(
+        self, rows: slice, columns: slice | Ints, tickers: tuple[str, ...], sectors: tuple[str, ...]
+    ) -> MarketPanel:
+        def cut(values: Floats) -> Floats:
+            return np.ascontiguousarray(values[rows][:, columns])
+
+        return MarketPanel(
+            sessions=self.sessions[rows].copy(),
+            tickers=tickers,
+            open=cut(self.open),
+            high=cut(self.high),
+            low=cut(self.low),
+            close=cut(self.close),
+            volume=cut(self.volume),
+            vix=self.vix[rows].copy(),
+            benchmark=self.benchmark[rows].copy(),
+            sectors=sectors,
+            source=self.source,
+            data_hash=self.data_hash,
+            split_ratio=None if self.split_ratio is None else cut(self.split_ratio),
+            dividend=None if self.dividend is None else cut(self.dividend),
+            warnings=self.warnings,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StrategySignals:
+    """What one strategy says about every session and ticker: (T, N) arrays.
+
+    `strength` is the wish to enter at the next open, in [0, 1], 0 = none; `exit` asks to close a position that this
+    strategy opened. Row t uses bars up to and including session t only.
+    """
+
+    strength: Floats
+    exit: Bools
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """A refused order: a value, not an exception. `observed` and `limit` share the rule's unit."""
+
+    code: DenialCode
+    ticker: str
+    observed: float
+    limit: float
+    message: str
+    largest_quantity: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class OrderIntent:
+    """What the engine wants to do, before risk has spoken. Quantity in shares, prices in dollars a share."""
+
+    ticker: str
+    side: Side
+    quantity: float
+    limit_price: float | None
+    stop_price: float | None
+    target_price: float | None
+    strategy: str
+    reason: OrderReason
+    strength: float
+    decided_session: date
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovedOrder:
+    """An order that RiskManager let through. Only `risk_manager` builds one, and a broker takes nothing else.
+
+    `approval_id` is consumed once, through the manager that issued it; after `expires_at` it is void.
+    """
+
+    intent: OrderIntent
+    approval_id: str
+    client_order_id: str
+    config_fingerprint: str
+    approved_at: datetime
+    expires_at: datetime
+    checked: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """An execution. `amount` is quantity x price rounded to the cent, `fees` is positive; both in dollars."""
+
+    client_order_id: str
+    ticker: str
+    side: Side
+    quantity: float
+    price: float
+    amount: float
+    fees: float
+    filled_at: datetime
+    session: date
+    strategy: str
+    reason: OrderReason

@@ -1,0 +1,1 @@
+"""Honest evaluation: splits, bootstrap, deflated Sharpe, PBO, baselines."""

@@ -1,0 +1,1 @@
+"""Market data behind one port: files, synthetic, Alpaca; calendar and quality checks."""

@@ -1,0 +1,1 @@
+"""Durable state: typed models, repository, migrations."""

@@ -1,0 +1,339 @@
+"""Tables of the platform (SQLAlchemy 2, typed).
+
+A *run* is one account's life: a replay, a local paper account, or one Alpaca account. Every row belongs to a run.
+Money columns are whole cents in the database and dollars in Python; instants are UTC; a session is a date.
+
+The tie-out that the report relies on, exact in integer cents for every session s of a run::
+
+    equity.equity        = equity.cash + sum(positions.value)                        over positions of session s
+    change of equity     = realized_pnl + change of unrealized - fees + dividends + cash_flow
+    fills: a buy takes amount + fees out of cash, a sell brings amount - fees
+    realized_pnl of a sell = amount - (cost basis of the shares sold); cost basis excludes fees
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from sqlalchemy import BigInteger, Float, ForeignKey, Index, Integer, MetaData, String, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from trading_platform.storage.types import Cents, UtcDateTime
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+RowId = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER PRIMARY KEY counts up by itself in SQLite
+
+
+class Base(DeclarativeBase):
+    """Declarative base with stable constraint names, which migrations need."""
+
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = {datetime: UtcDateTime, str: String(64)}  # noqa: RUF012 - SQLAlchemy reads a plain dict
+
+
+class Run(Base):
+    """One account's life. `key` identifies the same replay, so that an interrupted one can be found and continued."""
+
+    __tablename__ = "runs"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    key: Mapped[str] = mapped_column(index=True)
+    mode: Mapped[str]  # replay | paper | alpaca_paper | alpaca_live
+    source: Mapped[str] = mapped_column(Text)  # where bars come from, for people
+    account: Mapped[str | None]  # the broker's account number, where there is one
+    status: Mapped[str]  # running | finished | interrupted
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    capital: Mapped[float] = mapped_column(Cents)
+    first_session: Mapped[date | None]  # first session traded
+    last_session: Mapped[date | None]  # last session whose close is booked
+    config_fingerprint: Mapped[str]
+    config: Mapped[str] = mapped_column(Text)  # JSON of every setting, secrets excluded
+    data_hash: Mapped[str]
+    seed: Mapped[int | None]
+    code_version: Mapped[str]
+    strategies: Mapped[str] = mapped_column(Text)  # JSON list of names, in kernel order
+    sectors: Mapped[str] = mapped_column(Text)  # JSON object ticker -> sector
+
+
+class Order(Base):
+    """An order's whole life, from the intent that is written before anything is sent."""
+
+    __tablename__ = "orders"
+    __table_args__ = (
+        UniqueConstraint("run_id", "client_order_id"),
+        Index(None, "run_id", "status"),
+        Index(None, "run_id", "decided_session"),
+    )
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+    client_order_id: Mapped[str] = mapped_column(String(128))
+    broker_order_id: Mapped[str | None]
+    approval_id: Mapped[str]
+    config_fingerprint: Mapped[str]
+    ticker: Mapped[str]
+    side: Mapped[str]  # core.types.Side
+    quantity: Mapped[float] = mapped_column(Float)
+    filled_quantity: Mapped[float] = mapped_column(Float)
+    limit_price: Mapped[float | None] = mapped_column(Float)
+    stop_price: Mapped[float | None] = mapped_column(Float)
+    target_price: Mapped[float | None] = mapped_column(Float)
+    strategy: Mapped[str]
+    reason: Mapped[str]  # core.types.OrderReason
+    strength: Mapped[float] = mapped_column(Float)
+    status: Mapped[str]  # core.types.OrderStatus
+    message: Mapped[str | None] = mapped_column(Text)
+    decided_session: Mapped[date]
+    decided_at: Mapped[datetime]
+    submitted_at: Mapped[datetime | None]
+    closed_at: Mapped[datetime | None]
+
+
+class FillRow(Base):
+    """One execution."""
+
+    __tablename__ = "fills"
+    __table_args__ = (UniqueConstraint("run_id", "broker_fill_id"), Index(None, "run_id", "session"))
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+    client_order_id: Mapped[str] = mapped_column(String(128))
+    broker_fill_id: Mapped[str] = mapped_column(String(128))
+    session: Mapped[date]
+    filled_at: Mapped[datetime]
+    ticker: Mapped[str]
+    side: Mapped[str]
+    quantity: Mapped[float] = mapped_column(Float)
+    price: Mapped[float] = mapped_column(Float)
+    amount: Mapped[float] = mapped_column(Cents)
+    fees: Mapped[float] = mapped_column(Cents)
+    realized_pnl: Mapped[float] = mapped_column(Cents)  # sells: amount minus cost basis sold; buys: 0
+    strategy: Mapped[str]
+    reason: Mapped[str]
+
+
+class Trade(Base):
+    """A closed round trip (partial exits are one trade). pnl = proceeds - cost - fees + dividends."""
+
+    __tablename__ = "trades"
+    __table_args__ = (Index(None, "run_id", "exit_session"),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+    ticker: Mapped[str]
+    strategy: Mapped[str]
+    entry_session: Mapped[date]
+    exit_session: Mapped[date]
+    opened_at: Mapped[datetime]
+    closed_at: Mapped[datetime]
+    quantity: Mapped[float] = mapped_column(Float)  # shares bought
+    entry_price: Mapped[float] = mapped_column(Float)
+    exit_price: Mapped[float] = mapped_column(Float)
+    cost: Mapped[float] = mapped_column(Cents)
+    proceeds: Mapped[float] = mapped_column(Cents)
+    fees: Mapped[float] = mapped_column(Cents)
+    dividends: Mapped[float] = mapped_column(Cents)
+    pnl: Mapped[float] = mapped_column(Cents)
+    return_fraction: Mapped[float] = mapped_column(Float)  # pnl / cost
+    exit_reason: Mapped[str]
+
+
+class EquityRow(Base):
+    """The account at a session's close, with the day's flows."""
+
+    __tablename__ = "equity"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    session: Mapped[date] = mapped_column(primary_key=True)
+    as_of: Mapped[datetime]
+    cash: Mapped[float] = mapped_column(Cents)
+    positions_value: Mapped[float] = mapped_column(Cents)
+    equity: Mapped[float] = mapped_column(Cents)
+    previous_equity: Mapped[float] = mapped_column(Cents)  # at the previous close, before today's cash flow
+    realized_pnl: Mapped[float] = mapped_column(Cents)  # the day's, gross of fees
+    unrealized_pnl: Mapped[float] = mapped_column(Cents)  # the level: value - cost basis of open positions
+    fees: Mapped[float] = mapped_column(Cents)
+    dividends: Mapped[float] = mapped_column(Cents)
+    cash_flow: Mapped[float] = mapped_column(Cents)  # deposits positive
+    peak_equity: Mapped[float] = mapped_column(Cents)
+    drawdown: Mapped[float] = mapped_column(Float)  # fraction of the reference peak
+    lifetime_drawdown: Mapped[float] = mapped_column(Float)
+    gross_exposure: Mapped[float] = mapped_column(Float)  # fraction of equity
+    n_positions: Mapped[int]
+    halted: Mapped[bool]
+    vix: Mapped[float | None] = mapped_column(Float)
+    benchmark_close: Mapped[float | None] = mapped_column(Float)  # SPY
+    universe_return: Mapped[float | None] = mapped_column(Float)  # the day's equal-weight return of the universe
+
+
+class PositionRow(Base):
+    """An open position at a session's close. value = quantity x price to the cent; cost excludes fees."""
+
+    __tablename__ = "positions"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    session: Mapped[date] = mapped_column(primary_key=True)
+    ticker: Mapped[str] = mapped_column(primary_key=True)
+    strategy: Mapped[str]
+    quantity: Mapped[float] = mapped_column(Float)
+    entry_price: Mapped[float] = mapped_column(Float)
+    price: Mapped[float] = mapped_column(Float)
+    cost: Mapped[float] = mapped_column(Cents)
+    value: Mapped[float] = mapped_column(Cents)
+    stop_price: Mapped[float | None] = mapped_column(Float)
+    target_price: Mapped[float | None] = mapped_column(Float)
+    entry_session: Mapped[date]
+
+
+class SignalRow(Base):
+    """A candidate that was looked at, with the verdict."""
+
+    __tablename__ = "signals"
+    __table_args__ = (Index(None, "run_id", "session"),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+    session: Mapped[date]
+    ticker: Mapped[str]
+    strategy: Mapped[str]
+    strength: Mapped[float] = mapped_column(Float)  # as weighted by the allocation
+    verdict: Mapped[str]  # approved | denied
+    code: Mapped[str]  # core.types.DenialCode
+    observed: Mapped[float | None] = mapped_column(Float)
+    limit: Mapped[float | None] = mapped_column(Float)
+    quantity: Mapped[float] = mapped_column(Float)
+    client_order_id: Mapped[str | None] = mapped_column(String(128))
+
+
+class RiskEvent(Base):
+    """Halts, releases, rebases, pauses, operator commands: everything that changed what may be traded, and why."""
+
+    __tablename__ = "risk_events"
+    __table_args__ = (Index(None, "run_id", "session"),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+    at: Mapped[datetime]
+    session: Mapped[date]
+    kind: Mapped[str]  # core.types.RiskEventKind
+    code: Mapped[str]  # core.types.DenialCode
+    observed: Mapped[float | None] = mapped_column(Float)
+    limit: Mapped[float | None] = mapped_column(Float)
+    message: Mapped[str] = mapped_column(Text)
+    actor: Mapped[str]  # engine | the operator's login name
+
+
+class RiskStateRow(Base):
+    """RiskManager's memory: canonical JSON with its checksum. The newest row of a run counts; older ones are history."""
+
+    __tablename__ = "risk_states"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    version: Mapped[int]
+    saved_at: Mapped[datetime]
+    payload: Mapped[str] = mapped_column(Text)
+    checksum: Mapped[str]
+
+
+class Allocation(Base):
+    """The capital split of a session and why: model or fallback, observation, what moved it."""
+
+    __tablename__ = "rl_allocations"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    session: Mapped[date] = mapped_column(primary_key=True)
+    as_of: Mapped[datetime]
+    weights: Mapped[str] = mapped_column(Text)  # JSON object strategy -> weight, sums to 1
+    source: Mapped[str]  # model | equal_weight
+    reason: Mapped[str] = mapped_column(Text)
+    model_id: Mapped[str | None]
+    observation: Mapped[str | None] = mapped_column(Text)  # JSON list, stored when a model was asked
+    influences: Mapped[str | None] = mapped_column(Text)  # JSON object observation group -> share
+
+
+class RegimeRow(Base):
+    """Filtered regime probabilities of a session."""
+
+    __tablename__ = "regimes"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    session: Mapped[date] = mapped_column(primary_key=True)
+    regime: Mapped[str]  # core.types.Regime
+    bull: Mapped[float | None] = mapped_column(Float)
+    bear: Mapped[float | None] = mapped_column(Float)
+    consolidation: Mapped[float | None] = mapped_column(Float)
+
+
+class PaperBook(Base):
+    """The paper broker's book after a session: exact floats as JSON, so that a restart continues to the cent."""
+
+    __tablename__ = "paper_books"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    session: Mapped[date]
+    saved_at: Mapped[datetime]
+    account: Mapped[str] = mapped_column(Text)
+    slots: Mapped[str] = mapped_column(Text)
+    checksum: Mapped[str]
+
+
+class DataWarning(Base):
+    """Suspicious but possible market data, counted once per run and kind."""
+
+    __tablename__ = "data_warnings"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+    message: Mapped[str] = mapped_column(Text)
+
+
+class Difference(Base):
+    """A difference between our book and the broker's, found by reconciliation."""
+
+    __tablename__ = "differences"
+    __table_args__ = (Index(None, "run_id", "resolved_at"),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+    found_at: Mapped[datetime]
+    session: Mapped[date]
+    kind: Mapped[str]
+    ticker: Mapped[str | None]
+    ours: Mapped[str] = mapped_column(Text)
+    theirs: Mapped[str] = mapped_column(Text)
+    action: Mapped[str] = mapped_column(Text)
+    resolved_at: Mapped[datetime | None]
+
+
+class Command(Base):
+    """An operator's wish (halt, resume, flatten), written by the CLI and handled by the engine, running or next to run."""
+
+    __tablename__ = "commands"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+    requested_at: Mapped[datetime]
+    kind: Mapped[str]
+    actor: Mapped[str]
+    reason: Mapped[str] = mapped_column(Text)
+    handled_at: Mapped[datetime | None]
+    result: Mapped[str | None] = mapped_column(Text)
+
+
+class Heartbeat(Base):
+    """Proof of life of the engine that holds a run, and the lock that keeps a second engine out."""
+
+    __tablename__ = "heartbeats"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    at: Mapped[datetime]
+    pid: Mapped[int]
+    host: Mapped[str]
+    owner: Mapped[str]  # random token of the process
+    note: Mapped[str] = mapped_column(Text)

@@ -1,0 +1,1 @@
+"""Strategies: pure, vectorised, one file each, one literal registry."""
