@@ -94,6 +94,7 @@ class DenialCode(StrEnum):
     VIX_UNKNOWN = "VIX_UNKNOWN", "VIX is missing or older than its limit"
     INVALID_ORDER = "INVALID_ORDER", "quantity or price is not a positive finite number, or the side is unknown"
     PRICE_UNKNOWN = "PRICE_UNKNOWN", "no current price for the ticker"
+    VOLATILITY_UNKNOWN = "VOLATILITY_UNKNOWN", "too little history to measure the ticker's volatility"
     SHORT_NOT_ALLOWED = "SHORT_NOT_ALLOWED", "the sell exceeds the quantity held"
     MAX_POSITIONS = "MAX_POSITIONS", "positions and pending entries already fill the allowed number"
     POSITION_LIMIT = "POSITION_LIMIT", "the whole position would exceed its share of equity"

@@ -1,0 +1,234 @@
+"""How orders become fills: prices, costs, volume, stops. One implementation for backtest, training and paper trading.
+
+Costs are always on. A market participant pays half the spread, some slippage, and an impact that grows with the
+square root of the share of the session's volume (Almgren et al. 2005, "Direct Estimation of Equity Market Impact").
+Defaults are for liquid US large caps through a commission-free broker; regulatory fees are those of sells.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+from trading_platform.core.compiled import compiled
+from trading_platform.core.errors import FixConfigError
+
+BASIS_POINT = 1e-4
+# Shumway (1997), "The Delisting Bias in CRSP Data": delisted stocks lose about 30 % beyond the last price.
+DELISTING_HAIRCUT = 0.30
+DELISTED_AFTER_SESSIONS = 10
+
+
+class Costs(NamedTuple):
+    """Cost rates as the kernel uses them: fractions of price, dollars."""
+
+    spread_and_slippage: float
+    impact: float
+    commission_per_share: float
+    min_commission: float
+    sec_fee: float
+    taf_per_share: float
+    taf_max: float
+    max_participation: float
+
+
+@dataclass(frozen=True, slots=True)
+class CostConfig:
+    """Trading costs and liquidity limits.
+
+    Attributes
+    ----------
+    half_spread_bps
+        Half the bid-ask spread, basis points of price. 2 is typical for S&P 500 names at the open.
+    slippage_bps
+        Further price worsening between decision and fill, basis points. 3 makes a one-way cost of 5 bp.
+    impact_bps
+        Impact at 1 % of the session's volume, basis points; grows with the square root of that share.
+    commission_per_share, min_commission
+        Dollars a share, and at least dollars an order. Alpaca charges none.
+    sec_fee_per_million
+        SEC section 31 fee in dollars per million dollars sold.
+    taf_per_share, taf_max
+        FINRA trading activity fee on sells, dollars a share and at most dollars an order.
+    max_participation_pct
+        Largest part of a session's volume that one order may fill, percent. The rest stays unfilled.
+    """
+
+    half_spread_bps: float = 2.0
+    slippage_bps: float = 3.0
+    impact_bps: float = 10.0
+    commission_per_share: float = 0.0
+    min_commission: float = 0.0
+    sec_fee_per_million: float = 27.80
+    taf_per_share: float = 0.000166
+    taf_max: float = 8.30
+    max_participation_pct: float = 5.0
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"costs.{item.name} must be a finite number >= 0, was {getattr(self, item.name)!r}"
+            for item in fields(self)
+            if not (0.0 <= getattr(self, item.name) < math.inf)
+        ]
+        if not (0.0 < self.max_participation_pct <= 100.0):
+            problems.append(f"costs.max_participation_pct must be in (0, 100], was {self.max_participation_pct!r}")
+        if problems:
+            raise FixConfigError("; ".join(problems))
+
+    def rates(self) -> Costs:
+        """Return the kernel's form."""
+        return Costs(
+            spread_and_slippage=(self.half_spread_bps + self.slippage_bps) * BASIS_POINT,
+            impact=self.impact_bps * BASIS_POINT,
+            commission_per_share=self.commission_per_share,
+            min_commission=self.min_commission,
+            sec_fee=self.sec_fee_per_million * 1e-6,
+            taf_per_share=self.taf_per_share,
+            taf_max=self.taf_max,
+            max_participation=self.max_participation_pct / 100.0,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ExitConfig:
+    """Protective exits of every position, fixed when its entry is approved.
+
+    Attributes
+    ----------
+    stop_loss_volatilities, take_profit_volatilities
+        Distance from the decision price in units of the ticker's daily volatility (20 sessions).
+    min_stop_pct, max_stop_pct
+        The stop distance is kept inside this range, percent of price.
+    max_holding_sessions
+        A position still open after so many sessions is closed at the next open.
+    """
+
+    stop_loss_volatilities: float = 4.0
+    take_profit_volatilities: float = 8.0
+    min_stop_pct: float = 3.0
+    max_stop_pct: float = 20.0
+    max_holding_sessions: int = 60
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"exits.{item.name} must be a finite number > 0, was {getattr(self, item.name)!r}"
+            for item in fields(self)
+            if not (0.0 < getattr(self, item.name) < math.inf)
+        ]
+        if not (self.min_stop_pct <= self.max_stop_pct < 100.0):
+            problems.append(
+                f"exits.min_stop_pct <= exits.max_stop_pct < 100 must hold, was {self.min_stop_pct!r}, {self.max_stop_pct!r}"
+            )
+        if problems:
+            raise FixConfigError("; ".join(problems))
+
+    def rates(self) -> Exits:
+        """Return the kernel's form."""
+        return Exits(
+            stop_volatilities=float(self.stop_loss_volatilities),
+            target_volatilities=float(self.take_profit_volatilities),
+            min_stop=self.min_stop_pct / 100.0,
+            max_stop=self.max_stop_pct / 100.0,
+            max_holding=int(self.max_holding_sessions),
+        )
+
+
+class Exits(NamedTuple):
+    """Protective exits as the kernel uses them: fractions and sessions."""
+
+    stop_volatilities: float
+    target_volatilities: float
+    min_stop: float
+    max_stop: float
+    max_holding: int
+
+
+@compiled
+def round_cents(dollars: float) -> float:
+    """Return `dollars` rounded half away from zero to whole cents."""
+    if dollars >= 0.0:
+        return math.floor(dollars * 100.0 + 0.5) / 100.0
+    return -math.floor(-dollars * 100.0 + 0.5) / 100.0
+
+
+@compiled
+def round_shares(quantity: float, share_step: float) -> float:
+    """Return the largest multiple of `share_step` that is <= `quantity` (shares); the slack absorbs float noise."""
+    return math.floor(quantity / share_step + 1e-9) * share_step
+
+
+@compiled
+def cost_fraction(quantity: float, volume: float, costs: Costs) -> float:
+    """Return how much worse than the quoted price a fill is, as a fraction of price."""
+    return costs.spread_and_slippage + costs.impact * math.sqrt(quantity / volume * 100.0)
+
+
+@compiled
+def fill_quantity(quantity: float, volume: float, share_step: float, costs: Costs) -> float:
+    """Return the shares of an order that a session of `volume` shares can fill; 0 when the volume is unknown."""
+    if not (volume > 0.0):
+        return 0.0
+    return min(quantity, round_shares(costs.max_participation * volume, share_step))
+
+
+@compiled
+def buy_price(quote: float, quantity: float, volume: float, costs: Costs) -> float:
+    """Return the price a buyer pays, dollars a share."""
+    return quote * (1.0 + cost_fraction(quantity, volume, costs))
+
+
+@compiled
+def sell_price(quote: float, quantity: float, volume: float, costs: Costs) -> float:
+    """Return the price a seller gets, dollars a share; never below zero."""
+    return quote * max(0.0, 1.0 - cost_fraction(quantity, volume, costs))
+
+
+@compiled
+def commission(quantity: float, costs: Costs) -> float:
+    """Return the commission of an order, dollars, rounded up to the cent."""
+    return round_up_cents(max(costs.min_commission, costs.commission_per_share * quantity))
+
+
+@compiled
+def sell_fees(quantity: float, amount: float, costs: Costs) -> float:
+    """Return commission and regulatory fees of a sale of `amount` dollars, each rounded up to the cent as brokers do."""
+    sec = round_up_cents(amount * costs.sec_fee)
+    taf = min(round_up_cents(quantity * costs.taf_per_share), costs.taf_max)
+    return round_cents(commission(quantity, costs) + sec + taf)
+
+
+@compiled
+def round_up_cents(dollars: float) -> float:
+    """Return `dollars` rounded up to whole cents; the slack keeps exact cents where they are."""
+    return math.ceil(dollars * 100.0 - 1e-9) / 100.0
+
+
+@compiled
+def protective_prices(price: float, volatility: float, exits: Exits) -> tuple[float, float]:
+    """Return (stop, target) in dollars a share for a long entry decided at `price`.
+
+    `volatility` is the ticker's daily volatility as a fraction; it must be known (the caller has checked).
+    """
+    distance = min(max(exits.stop_volatilities * volatility, exits.min_stop), exits.max_stop)
+    return price * (1.0 - distance), price * (1.0 + exits.target_volatilities * volatility)
+
+
+@compiled
+def triggered_exit(
+    open_: float, high: float, low: float, stop: float, target: float
+) -> tuple[int, float]:
+    """Return (0 none | 1 stop | 2 target, quoted exit price) for a long position held through a session.
+
+    A gap through either level fills at the open. If a bar touches both, the stop is taken to have come first, the
+    worse of the two. NaN prices trigger nothing.
+    """
+    if stop > 0.0 and open_ <= stop:
+        return 1, open_
+    if target > 0.0 and open_ >= target:
+        return 2, open_
+    if stop > 0.0 and low <= stop:
+        return 1, stop
+    if target > 0.0 and high >= target:
+        return 2, target
+    return 0, 0.0

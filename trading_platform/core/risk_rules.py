@@ -1,0 +1,388 @@
+"""The risk rules, each a small pure function over numbers and book records.
+
+`RiskManager` calls them one order at a time, the simulation kernel in a compiled loop; nobody else decides about risk.
+A limit is the largest allowed value. Every comparison is written ``not (observed <= limit)`` so that NaN refuses.
+Existing positions and pending entries count in every cap, pending ones at their worst price.
+
+Codes are the positions of `DenialCode` members, so that compiled code can carry them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from trading_platform.core.compiled import compiled
+from trading_platform.core.ledger import Record, Records
+from trading_platform.core.market import CLOSE, VOLATILITY, Market
+from trading_platform.core.types import DENIAL_CODES, DenialCode
+
+OK = DENIAL_CODES.index(DenialCode.OK)
+EQUITY_UNKNOWN = DENIAL_CODES.index(DenialCode.EQUITY_UNKNOWN)
+DRAWDOWN_HALT = DENIAL_CODES.index(DenialCode.DRAWDOWN_HALT)
+DRAWDOWN_BREACH = DENIAL_CODES.index(DenialCode.DRAWDOWN_BREACH)
+DAILY_LOSS_LIMIT = DENIAL_CODES.index(DenialCode.DAILY_LOSS_LIMIT)
+LOSS_STREAK_PAUSE = DENIAL_CODES.index(DenialCode.LOSS_STREAK_PAUSE)
+VIX_UNKNOWN = DENIAL_CODES.index(DenialCode.VIX_UNKNOWN)
+INVALID_ORDER = DENIAL_CODES.index(DenialCode.INVALID_ORDER)
+PRICE_UNKNOWN = DENIAL_CODES.index(DenialCode.PRICE_UNKNOWN)
+VOLATILITY_UNKNOWN = DENIAL_CODES.index(DenialCode.VOLATILITY_UNKNOWN)
+MAX_POSITIONS = DENIAL_CODES.index(DenialCode.MAX_POSITIONS)
+POSITION_LIMIT = DENIAL_CODES.index(DenialCode.POSITION_LIMIT)
+VIX_LIMIT = DENIAL_CODES.index(DenialCode.VIX_LIMIT)
+EXPOSURE_LIMIT = DENIAL_CODES.index(DenialCode.EXPOSURE_LIMIT)
+INSUFFICIENT_CASH = DENIAL_CODES.index(DenialCode.INSUFFICIENT_CASH)
+SECTOR_LIMIT = DENIAL_CODES.index(DenialCode.SECTOR_LIMIT)
+CORRELATION_LIMIT = DENIAL_CODES.index(DenialCode.CORRELATION_LIMIT)
+CORRELATION_UNKNOWN = DENIAL_CODES.index(DenialCode.CORRELATION_UNKNOWN)
+BELOW_MINIMUM = DENIAL_CODES.index(DenialCode.BELOW_MINIMUM)
+
+# Dollar caps are compared with half a cent of slack: float noise must not refuse an order that is exactly at its limit,
+# and one cent above must be refused.
+HALF_CENT = 0.005
+
+RELEASE_SHADOW, RELEASE_EQUITY, RELEASE_MANUAL = 0, 1, 2
+HALT_RELEASES = ("shadow", "equity", "manual")
+
+NO_EVENT, FIRST_BREACH, HALTED, RELEASED = 0, 1, 2, 3
+
+
+class Limits(NamedTuple):
+    """`RiskConfig` as the kernel uses it: fractions, seconds, sessions, dollars."""
+
+    max_drawdown: float
+    recovery_drawdown: float
+    halt_release: int
+    max_daily_loss: float
+    max_position: float
+    max_exposure: float
+    max_sector: float
+    max_correlation: float
+    correlation_window: int
+    loss_streak: int
+    pause_seconds: float
+    max_positions: int
+    vix_threshold: float
+    max_vix_age: float
+    confirmation_readings: int
+    max_equity_jump: float
+    kelly_fraction: float
+    kelly_prior_trades: float
+    kelly_prior_win_rate: float
+    kelly_prior_payoff: float
+    kelly_memory: float
+    min_kelly_scale: float
+    position_volatility: float  # daily
+    correlation_discount: float
+    entry_collar: float
+    min_order: float
+    share_step: float
+    max_reviews: int
+
+
+class Measures(NamedTuple):
+    """What the book already holds, as seen by one candidate ticker: dollars, counts, correlation."""
+
+    gross: float  # all positions and pending entries
+    sector: float  # those of the candidate's sector
+    position: float  # those of the candidate itself
+    reserved: float  # cash promised to pending entries
+    positions: int  # tickers held or pending, the candidate's own included
+    is_new: bool  # the candidate is neither held nor pending
+    correlation: float  # the largest with any other held or pending ticker; -1 = none held; NaN = not measurable
+    correlated: int  # that ticker's column, or -1
+
+
+class Verdict(NamedTuple):
+    """Code with the observed value and the limit that decided, in the rule's unit."""
+
+    code: int
+    observed: float
+    limit: float
+
+
+# ---------------------------------------------------------------- account rules
+
+
+@compiled
+def drawdown_of(equity: float, peak: float) -> float:
+    """Return the fraction lost from `peak`, >= 0; NaN if either is unusable."""
+    if not (peak > 0.0) or not (equity > -1e300):
+        return float("nan")
+    return max(0.0, 1.0 - equity / peak)
+
+
+@compiled
+def daily_loss_of(account: Record) -> float:
+    """Return the fraction lost since the previous close, >= 0, net of cash flows; NaN if unusable."""
+    return drawdown_of(account["equity"], account["previous_equity"])
+
+
+@compiled
+def vix_scale(vix: float, limits: Limits) -> float:
+    """Return threshold / VIX above the threshold, else 1: how far the position cap and sizes shrink."""
+    if not (vix > limits.vix_threshold):
+        return 1.0
+    return limits.vix_threshold / vix
+
+
+@compiled
+def start_session(account: Record) -> None:
+    """Begin a session: the day's loss is measured from the equity of the previous close."""
+    account["previous_equity"] = account["accepted_equity"]
+    account["daily_breach_readings"] = 0
+    account["daily_halted"] = 0
+
+
+@compiled
+def accept_equity(account: Record, equity: float, limits: Limits) -> bool:
+    """Take an equity reading; return False while it is not to be believed.
+
+    A reading that is not a positive number, or that jumps by more than `max_equity_jump` from the last accepted one,
+    moves no peak, no halt and no release; a second reading that agrees with the jump makes it real.
+    """
+    account["equity"] = equity
+    if not (equity > 0.0) or not (equity < 1e300):
+        account["suspect_equity"] = -1.0
+        return False
+    accepted = account["accepted_equity"]
+    suspect = account["suspect_equity"]
+    from_accepted = abs(equity / accepted - 1.0) if accepted > 0.0 else float("inf")
+    from_suspect = abs(equity / suspect - 1.0) if suspect > 0.0 else float("inf")
+    if not (from_accepted <= limits.max_equity_jump) and not (from_suspect <= limits.max_equity_jump):
+        account["suspect_equity"] = equity
+        return False
+    account["suspect_equity"] = 0.0
+    account["accepted_equity"] = equity
+    account["peak_equity"] = max(account["peak_equity"], equity)
+    account["lifetime_peak"] = max(account["lifetime_peak"], equity)
+    account["lifetime_drawdown"] = max(account["lifetime_drawdown"], drawdown_of(equity, account["lifetime_peak"]))
+    return True
+
+
+@compiled
+def update_drawdown(account: Record, shadow_equity: float, limits: Limits) -> int:
+    """Update the drawdown halt from an accepted reading; return NO_EVENT, FIRST_BREACH, HALTED or RELEASED.
+
+    Halts when drawdown > `max_drawdown` on `confirmation_readings` readings in a row. Releases when the drawdown of the
+    shadow book (the same decisions continued on paper since the halt) or of the account itself is back at
+    `recovery_drawdown`, again on as many readings; then the reference peak is rebased so that the drawdown reads
+    `recovery_drawdown` at most. `shadow_equity` is ignored unless halted.
+    """
+    drawdown = drawdown_of(account["accepted_equity"], account["peak_equity"])
+    if account["halted"] == 0:
+        if drawdown <= limits.max_drawdown:
+            account["breach_readings"] = 0
+            return NO_EVENT
+        account["breach_readings"] += 1
+        if account["breach_readings"] < limits.confirmation_readings:
+            return FIRST_BREACH
+        account["halted"] = 1
+        account["halts"] += 1
+        account["breach_readings"] = 0
+        account["release_readings"] = 0
+        return HALTED
+    account["halted_sessions"] += 1
+    if limits.halt_release == RELEASE_MANUAL:
+        return NO_EVENT
+    recovered = drawdown <= limits.recovery_drawdown
+    if limits.halt_release == RELEASE_SHADOW:
+        recovered = recovered or drawdown_of(shadow_equity, account["peak_equity"]) <= limits.recovery_drawdown
+    if not recovered:
+        account["release_readings"] = 0
+        return NO_EVENT
+    account["release_readings"] += 1
+    if account["release_readings"] < limits.confirmation_readings:
+        return NO_EVENT
+    release(account, limits)
+    return RELEASED
+
+
+@compiled
+def release(account: Record, limits: Limits) -> None:
+    """End the drawdown halt and rebase the reference peak; lifetime peak and lifetime drawdown are kept."""
+    account["halted"] = 0
+    account["breach_readings"] = 0
+    account["release_readings"] = 0
+    account["peak_equity"] = min(account["peak_equity"], account["accepted_equity"] / (1.0 - limits.recovery_drawdown))
+
+
+@compiled
+def update_daily_loss(account: Record, limits: Limits) -> bool:
+    """Latch the daily halt once the loss is confirmed; return True on the reading that latches it."""
+    if daily_loss_of(account) <= limits.max_daily_loss:
+        account["daily_breach_readings"] = 0
+        return False
+    account["daily_breach_readings"] += 1
+    if account["daily_halted"] != 0 or account["daily_breach_readings"] < limits.confirmation_readings:
+        return False
+    account["daily_halted"] = 1
+    return True
+
+
+@compiled
+def record_trade(account: Record, profit: float, cost: float, clock: float, limits: Limits) -> bool:
+    """Count a closed round trip; return True if it starts a pause.
+
+    A break-even trade neither extends nor resets the streak. The pause runs on the exchange clock and starts a new count.
+    """
+    keep = 1.0 - 1.0 / limits.kelly_memory
+    account["kelly_trades"] = account["kelly_trades"] * keep + 1.0
+    account["kelly_wins"] *= keep
+    account["kelly_gain"] *= keep
+    account["kelly_loss"] *= keep
+    account["trades"] += 1
+    result = profit / cost if cost > 0.0 else 0.0
+    if profit > 0.0:
+        account["wins"] += 1
+        account["kelly_wins"] += 1.0
+        account["kelly_gain"] += result
+        account["loss_streak"] = 0
+    elif profit < 0.0:
+        account["kelly_loss"] -= result
+        account["loss_streak"] += 1
+    if account["loss_streak"] < limits.loss_streak:
+        return False
+    account["loss_streak"] = 0
+    account["pause_until"] = clock + limits.pause_seconds
+    return True
+
+
+@compiled
+def entry_gate(account: Record, clock: float, vix: float, vix_age: float, limits: Limits) -> Verdict:
+    """Return whether any new risk may be taken now: the rules that look at the account and the market as a whole."""
+    if not (account["equity"] > 0.0) or account["suspect_equity"] != 0.0:
+        return Verdict(EQUITY_UNKNOWN, account["equity"], 0.0)
+    drawdown = drawdown_of(account["accepted_equity"], account["peak_equity"])
+    if account["halted"] != 0:
+        return Verdict(DRAWDOWN_HALT, drawdown, limits.recovery_drawdown)
+    if not (drawdown <= limits.max_drawdown):
+        return Verdict(DRAWDOWN_BREACH, drawdown, limits.max_drawdown)
+    daily_loss = daily_loss_of(account)
+    if account["daily_halted"] != 0 or not (daily_loss <= limits.max_daily_loss):
+        return Verdict(DAILY_LOSS_LIMIT, daily_loss, limits.max_daily_loss)
+    if not (clock >= account["pause_until"]):
+        return Verdict(LOSS_STREAK_PAUSE, (account["pause_until"] - clock) / 3600.0, 0.0)
+    if not (vix > 0.0) or not (vix_age <= limits.max_vix_age):
+        return Verdict(VIX_UNKNOWN, vix_age, limits.max_vix_age)
+    return Verdict(OK, 0.0, 0.0)
+
+
+# ---------------------------------------------------------------- order rules
+
+
+@compiled
+def pair_correlation(market: Market, t: int, i: int, j: int, limits: Limits) -> float:
+    """Return the correlation of daily returns of columns i and j over the window ending at row t; NaN if unmeasurable."""
+    norm = market.return_norm[t, i] * market.return_norm[t, j]
+    if not (norm > 0.0):
+        return float("nan")
+    mean_i = market.return_mean[t, i]
+    mean_j = market.return_mean[t, j]
+    total = 0.0
+    for d in range(t - limits.correlation_window + 1, t + 1):
+        total += (market.returns[i, d] - mean_i) * (market.returns[j, d] - mean_j)
+    return total / norm
+
+
+@compiled
+def slot_value(slot: Record) -> float:
+    """Return what a slot counts for in every cap: shares held at the mark plus pending shares at their worst price."""
+    value: float = slot["value"] + slot["pending"] * slot["limit_price"]
+    return value
+
+
+@compiled
+def measure_entry(slots: Records, market: Market, t: int, ticker: int, limits: Limits) -> Measures:
+    """Measure the book from the view of a candidate `ticker` at row `t`."""
+    gross = 0.0
+    sector = 0.0
+    position = 0.0
+    reserved = 0.0
+    positions = 0
+    is_new = True
+    correlation = -1.0
+    correlated = -1
+    for s in range(len(slots)):
+        held = slots[s]["ticker"]
+        if held < 0:
+            continue
+        value = slot_value(slots[s])
+        gross += value
+        reserved += slots[s]["pending"] * slots[s]["limit_price"]
+        positions += 1
+        if market.sector[held] == market.sector[ticker]:
+            sector += value
+        if held == ticker:
+            position += value
+            is_new = False
+            continue
+        pair = pair_correlation(market, t, held, ticker, limits)
+        if not (pair <= correlation):  # NaN enters and, once in, stays
+            correlation = pair
+            correlated = held
+    return Measures(gross, sector, position, reserved, positions, is_new, correlation, correlated)
+
+
+@compiled
+def check_entry(
+    quantity: float, price: float, equity: float, cash: float, vix: float, measures: Measures, limits: Limits
+) -> Verdict:
+    """Check a buy of `quantity` shares at the worst `price` against every order rule; return the first that objects."""
+    if not (quantity > 0.0) or not (quantity < 1e300) or not (price < 1e300):
+        return Verdict(INVALID_ORDER, quantity, 0.0)
+    if not (price > 0.0):
+        return Verdict(PRICE_UNKNOWN, price, 0.0)
+    count = measures.positions + (1 if measures.is_new else 0)
+    if not (count <= limits.max_positions):
+        return Verdict(MAX_POSITIONS, count, limits.max_positions)
+    if not (measures.correlation <= 1.0 + 1e-9):
+        return Verdict(CORRELATION_UNKNOWN, measures.correlation, limits.max_correlation)
+    if not (measures.correlation <= limits.max_correlation):
+        return Verdict(CORRELATION_LIMIT, measures.correlation, limits.max_correlation)
+    notional = quantity * price
+    position_cap = limits.max_position * equity
+    if not (measures.position + notional <= position_cap + HALF_CENT):
+        return Verdict(POSITION_LIMIT, (measures.position + notional) / equity, limits.max_position)
+    scale = vix_scale(vix, limits)
+    if not (measures.position + notional <= position_cap * scale + HALF_CENT):
+        return Verdict(VIX_LIMIT, (measures.position + notional) / equity, limits.max_position * scale)
+    if not (measures.sector + notional <= limits.max_sector * equity + HALF_CENT):
+        return Verdict(SECTOR_LIMIT, (measures.sector + notional) / equity, limits.max_sector)
+    if not (measures.gross + notional <= limits.max_exposure * equity + HALF_CENT):
+        return Verdict(EXPOSURE_LIMIT, (measures.gross + notional) / equity, limits.max_exposure)
+    if not (measures.reserved + notional <= cash + HALF_CENT):
+        return Verdict(INSUFFICIENT_CASH, measures.reserved + notional, cash)
+    return Verdict(OK, notional / equity, limits.max_position)
+
+
+@compiled
+def entry_headroom(equity: float, cash: float, vix: float, measures: Measures, limits: Limits) -> tuple[float, int]:
+    """Return the dollars that the caps still allow for the candidate (>= 0) and the code of the binding cap."""
+    room = limits.max_position * equity - measures.position
+    binding = POSITION_LIMIT
+    scale = vix_scale(vix, limits)
+    if scale < 1.0:
+        room = limits.max_position * equity * scale - measures.position
+        binding = VIX_LIMIT
+    sector = limits.max_sector * equity - measures.sector
+    if not (room <= sector):
+        room, binding = sector, SECTOR_LIMIT
+    exposure = limits.max_exposure * equity - measures.gross
+    if not (room <= exposure):
+        room, binding = exposure, EXPOSURE_LIMIT
+    free_cash = cash - measures.reserved
+    if not (room <= free_cash):
+        room, binding = free_cash, INSUFFICIENT_CASH
+    return max(0.0, room), binding
+
+
+@compiled
+def market_verdict(market: Market, t: int, ticker: int) -> Verdict:
+    """Return whether the ticker's own data suffice for new risk at row `t`."""
+    price = market.bars[t, ticker, CLOSE]
+    if not (price > 0.0):
+        return Verdict(PRICE_UNKNOWN, price, 0.0)
+    volatility = market.bars[t, ticker, VOLATILITY]
+    if not (volatility > 0.0):
+        return Verdict(VOLATILITY_UNKNOWN, volatility, 0.0)
+    return Verdict(OK, price, 0.0)
