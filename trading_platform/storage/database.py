@@ -1,0 +1,197 @@
+"""Open, check and migrate the database: SQLite by default, anything SQLAlchemy speaks by URL."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
+
+from trading_platform.core.errors import FixConfigError, RepairDatabaseError
+from trading_platform.storage.schema import (
+    HEAD,
+    VERSION_TABLE,
+    SchemaState,
+    corrupt_error,
+    older_schema_error,
+    schema_state,
+)
+from trading_platform.storage.sqlite import connect_reader, connect_writer, explain
+
+READ_ONLY = "trading_read_only"
+MIGRATIONS = Path(__file__).with_name("migrations")
+
+
+def open_database(url: str | Path, *, read_only: bool = False, synchronous: str = "FULL") -> Engine:
+    """Return an engine for `url`; nothing is opened or created before its first connection.
+
+    Parameters
+    ----------
+    url
+        A file path (SQLite) or any SQLAlchemy URL.
+    read_only
+        Never write: SQLite opens the file read-only, PostgreSQL refuses writes by session default.
+    synchronous
+        SQLite only: ``FULL`` where orders are real, ``NORMAL`` for replays (see `connect_writer`).
+
+    Notes
+    -----
+    Transactions of a writing SQLite engine begin IMMEDIATE: a transaction that reads first and writes later would
+    otherwise fail at once, without waiting, when another process has written in between.
+
+    Raises
+    ------
+    FixConfigError
+        `url` is not a database URL or names a driver that is not installed.
+    RepairDatabaseError
+        On first connection: the file is missing (read-only), locked, or not a database.
+    """
+    parsed = database_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return _open_server(parsed, read_only)
+    if parsed.database in (None, "", ":memory:"):
+        raise FixConfigError("DATABASE_URL: an in-memory database would be lost with the process; name a file")
+    path = Path(str(parsed.database))
+
+    def connect() -> sqlite3.Connection:
+        return connect_reader(path) if read_only else connect_writer(path, synchronous)
+
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)), creator=connect, execution_options={READ_ONLY: read_only}
+    )
+    begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    return engine
+
+
+def database_url(url: str | Path) -> URL:
+    """Return `url` parsed; a plain path means SQLite.
+
+    Raises
+    ------
+    FixConfigError
+        The text looks like a URL and is none.
+    """
+    if isinstance(url, Path) or "://" not in url:
+        return URL.create("sqlite", database=str(Path(url).expanduser()))
+    try:
+        return make_url(url)
+    except ArgumentError as error:
+        raise FixConfigError("DATABASE_URL: not a database URL, e.g. sqlite:///trading.db or a file path") from error
+
+
+def describe(engine: Engine) -> str:
+    """Return the database's name for people: its path, or its URL without the password."""
+    if engine.url.get_backend_name() == "sqlite":
+        return f"database {engine.url.database}"
+    return f"database {engine.url.render_as_string(hide_password=True)}"
+
+
+def migrate(engine: Engine) -> None:
+    """Bring an empty or older database to the newest schema, in one transaction; a current one is left alone.
+
+    Raises
+    ------
+    RepairDatabaseError
+        The file is corrupt, belongs to another program, or was written by a newer version.
+    """
+    where = describe(engine)
+    try:
+        with engine.connect() as connection, _foreign_keys_off(connection), connection.begin():
+            match _state(connection, where):
+                case SchemaState.EMPTY:
+                    _create(connection)
+                case SchemaState.OLDER:
+                    upgrade(connection)
+                case SchemaState.CURRENT:
+                    pass
+    except DatabaseError as error:
+        raise explain(error.orig or error, where) from error
+
+
+def check_schema(engine: Engine) -> None:
+    """Make sure that `engine` can be read by this version; a writer also lets SQLite check the file's pages.
+
+    Raises
+    ------
+    RepairDatabaseError
+        Corrupt, of another program, of a newer version, or of an older one; the message says the cure.
+    """
+    where = describe(engine)
+    read_only = bool(engine.get_execution_options().get(READ_ONLY))
+    try:
+        with engine.connect() as connection:
+            if connection.dialect.name == "sqlite" and not read_only:
+                verdict = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+                if verdict != "ok":
+                    raise corrupt_error(verdict, where)
+            state = _state(connection, where)
+            if state is SchemaState.OLDER and read_only:
+                raise older_schema_error(_revision(connection), where)
+            if state is not SchemaState.CURRENT and not read_only:
+                raise RepairDatabaseError(f"{where}: schema is {state}; it must be migrated before it is used")
+    except DatabaseError as error:
+        raise explain(error.orig or error, where) from error
+
+
+def upgrade(connection: Connection, folder: Path = MIGRATIONS) -> None:
+    """Run the Alembic migrations in `folder` up to the newest on `connection`, inside its transaction."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+@contextmanager
+def _foreign_keys_off(connection: Connection) -> Iterator[None]:
+    """SQLite changes a table by rebuilding it, which would otherwise delete the rows that refer to it."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    driver: Any = connection.connection.driver_connection  # the setting does nothing inside a transaction
+    driver.execute("PRAGMA foreign_keys = OFF")
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA foreign_keys = ON")
+
+
+def _create(connection: Connection) -> None:
+    """Make all tables at once: a test proves that this equals the migrations, and it spares importing Alembic."""
+    from trading_platform.storage.models import Base
+
+    Base.metadata.create_all(connection)
+    connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
+    connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
+
+
+def _state(connection: Connection, where: str) -> SchemaState:
+    return schema_state(inspect(connection).get_table_names(), _revision(connection), where)
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    value: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return value
+
+
+def _open_server(url: URL, read_only: bool) -> Engine:
+    arguments: dict[str, Any] = {}
+    if read_only and url.get_backend_name() == "postgresql":
+        arguments["options"] = "-c default_transaction_read_only=on"
+    try:
+        return create_engine(url, connect_args=arguments, pool_pre_ping=True, execution_options={READ_ONLY: read_only})
+    except (NoSuchModuleError, ImportError) as error:
+        name = url.drivername
+        raise FixConfigError(
+            f"DATABASE_URL: no driver for {name!r} is installed; pip install it, or use SQLite"
+        ) from error
