@@ -188,6 +188,7 @@ class PositionRow(Base):
     value: Mapped[float] = mapped_column(Cents)
     stop_price: Mapped[float | None] = mapped_column(Float)
     target_price: Mapped[float | None] = mapped_column(Float)
+    dividends: Mapped[float] = mapped_column(Cents, default=0.0)  # received since entry; the report attributes them
     entry_session: Mapped[date]
 
 

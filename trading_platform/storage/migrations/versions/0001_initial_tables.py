@@ -195,6 +195,7 @@ def upgrade() -> None:
         sa.Column("value", sa.BigInteger(), nullable=False),
         sa.Column("stop_price", sa.Float(), nullable=True),
         sa.Column("target_price", sa.Float(), nullable=True),
+        sa.Column("dividends", sa.BigInteger(), nullable=False),
         sa.Column("entry_session", sa.Date(), nullable=False),
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_positions_run_id_runs")),
         sa.PrimaryKeyConstraint("run_id", "session", "ticker", name=op.f("pk_positions")),
