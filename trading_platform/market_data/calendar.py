@@ -1,0 +1,164 @@
+"""NYSE sessions, half days, holidays and daylight saving time, from exchange_calendars.
+
+The schedule is read once a process into plain arrays, on first use: importing this module costs nothing, and the
+library's half second is paid only by those who ask. The covered range is fixed, so no answer depends on today's date;
+dates after the library's newest release follow the exchange's standing holiday rules.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trading_platform.core.errors import MarketDataError
+from trading_platform.core.types import Floats, Ints
+
+# exchange_calendars begins 20 years back unless told otherwise; VIX begins in 1990, and so does the exchange clock.
+FIRST_DAY = date(1990, 1, 1)
+LAST_DAY = date(2060, 12, 31)
+FULL_SESSION_SECONDS = 6.5 * 3600
+
+Sessions = NDArray[np.datetime64]
+
+
+class Schedule(NamedTuple):
+    """Every session: its date, open and close in seconds since 1970 UTC, and the exchange clock at its close."""
+
+    sessions: Sessions
+    opens: Ints
+    closes: Ints
+    seconds: Floats
+
+
+@cache
+def _schedule() -> Schedule:
+    from exchange_calendars import get_calendar
+
+    with warnings.catch_warnings():
+        # exchange_calendars 4.13 reads Series.values, which pandas 3.1 deprecates for time zones
+        warnings.simplefilter("ignore", DeprecationWarning)
+        table = get_calendar("XNYS", start=FIRST_DAY.isoformat(), end=LAST_DAY.isoformat())
+    opens = table.opens.dt.tz_convert(None).to_numpy().astype("datetime64[s]").astype(np.int64)
+    closes = table.closes.dt.tz_convert(None).to_numpy().astype("datetime64[s]").astype(np.int64)
+    return Schedule(
+        sessions=table.sessions.to_numpy().astype("datetime64[D]"),
+        opens=opens,
+        closes=closes,
+        seconds=np.cumsum(closes - opens).astype(np.float64),
+    )
+
+
+class NyseCalendar:
+    """Sessions of the New York Stock Exchange; implements `core.ports.TradingCalendar`.
+
+    The exchange clock counts seconds during which the exchange was open, from the open of the first covered session
+    (2 January 1990). It stands still overnight, at weekends and on holidays, and a half day adds less.
+
+    Raises
+    ------
+    MarketDataError
+        A day outside 1990-2060, or a day that is not a session where a session is needed.
+    """
+
+    def is_session(self, day: date) -> bool:
+        """Return True if the exchange opens on `day`."""
+        schedule = _schedule()
+        row = self._row(day)
+        return row < len(schedule.sessions) and bool(schedule.sessions[row] == np.datetime64(day, "D"))
+
+    def is_half_day(self, session: date) -> bool:
+        """Return True if `session` is shorter than 6.5 hours."""
+        schedule, row = _schedule(), self._session_row(session)
+        return bool(schedule.closes[row] - schedule.opens[row] < FULL_SESSION_SECONDS)
+
+    def open_at(self, session: date) -> datetime:
+        """Return the open of `session` in UTC."""
+        return _instant(_schedule().opens[self._session_row(session)])
+
+    def close_at(self, session: date) -> datetime:
+        """Return the close of `session` in UTC (earlier on half days)."""
+        return _instant(_schedule().closes[self._session_row(session)])
+
+    def next_session(self, day: date) -> date:
+        """Return the first session after `day`."""
+        return _day(_schedule().sessions[self._row(day + timedelta(days=1))])
+
+    def previous_session(self, day: date) -> date:
+        """Return the last session before `day`."""
+        row = self._row(day) - 1
+        if row < 0:
+            raise MarketDataError(f"no NYSE session before {day} is known; the calendar begins on {FIRST_DAY}")
+        return _day(_schedule().sessions[row])
+
+    def sessions_between(self, start: date, end: date) -> Sessions:
+        """Return the sessions in [start, end], increasing, as datetime64[D] (T,)."""
+        first, last = self._row(start), self._row(end)
+        sessions = _schedule().sessions
+        stop = last + int(last < len(sessions) and bool(sessions[last] == np.datetime64(end, "D")))
+        return sessions[first:stop].copy()
+
+    def session_at(self, instant: datetime) -> date | None:
+        """Return the session that is open at `instant` (open included, close excluded), or None while closed."""
+        schedule, seconds = _schedule(), _seconds(instant)
+        row = int(np.searchsorted(schedule.opens, seconds, side="right")) - 1
+        return _day(schedule.sessions[row]) if row >= 0 and seconds < schedule.closes[row] else None
+
+    def last_completed_session(self, instant: datetime) -> date:
+        """Return the newest session whose close is at or before `instant`."""
+        schedule, seconds = _schedule(), _seconds(instant)
+        row = int(np.searchsorted(schedule.closes, seconds, side="right")) - 1
+        if row < 0:
+            raise MarketDataError(f"no NYSE session had closed by {instant}; the calendar begins on {FIRST_DAY}")
+        return _day(schedule.sessions[row])
+
+    def exchange_seconds(self, sessions: Sequence[date] | Sessions) -> Floats:
+        """Return cumulative open seconds at each session's close, (T,), since the open of the first covered session."""
+        schedule = _schedule()
+        wanted = np.asarray(sessions, dtype="datetime64[D]")
+        rows = np.minimum(np.searchsorted(schedule.sessions, wanted), len(schedule.sessions) - 1)
+        strange = schedule.sessions[rows] != wanted
+        if np.any(strange):
+            self._session_row(_day(wanted[strange][0]))
+        return schedule.seconds[rows]
+
+    def exchange_seconds_at(self, instant: datetime) -> float:
+        """Return the exchange clock at `instant`; at a session's close it equals `exchange_seconds` of that session."""
+        schedule, seconds = _schedule(), _seconds(instant)
+        if not (schedule.opens[0] <= seconds <= schedule.closes[-1]):
+            raise MarketDataError(f"{instant} is outside the exchange clock, which runs from {FIRST_DAY} to {LAST_DAY}")
+        row = int(np.searchsorted(schedule.opens, seconds, side="right")) - 1
+        return float(schedule.seconds[row] - max(0.0, schedule.closes[row] - seconds))
+
+    def _row(self, day: date) -> int:
+        """Return the number of sessions before `day`."""
+        if not (FIRST_DAY <= day <= LAST_DAY):
+            raise MarketDataError(f"{day} is outside the calendar, which covers {FIRST_DAY} to {LAST_DAY}")
+        return int(np.searchsorted(_schedule().sessions, np.datetime64(day, "D")))
+
+    def _session_row(self, day: date) -> int:
+        row, sessions = self._row(day), _schedule().sessions
+        if row == len(sessions) or sessions[row] != np.datetime64(day, "D"):
+            following = f"; the next one is {_day(sessions[row])}" if row < len(sessions) else ""
+            raise MarketDataError(f"{day} ({day:%A}) is not an NYSE session{following}")
+        return row
+
+
+def _day(session: np.datetime64) -> date:
+    value: date = session.astype("datetime64[D]").item()
+    return value
+
+
+def _instant(seconds: np.int64) -> datetime:
+    return datetime.fromtimestamp(int(seconds), tz=UTC)
+
+
+def _seconds(instant: datetime) -> float:
+    if instant.tzinfo is None:
+        raise ValueError(f"naive datetime {instant!r}: pass an aware one, e.g. datetime.now(UTC)")
+    return instant.timestamp()
