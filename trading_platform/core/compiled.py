@@ -8,21 +8,20 @@ implementation: without numba the decorator returns the function unchanged, and 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 try:
-    from numba import njit as _njit
+    import numba
 except ImportError:
-    _njit = None
+    HAS_NUMBA = False
+else:
+    HAS_NUMBA = True
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-HAS_NUMBA = _njit is not None
 
 
 def compiled(function: F) -> F:
     """Compile `function` with numba (no GIL, cached on disk), or return it unchanged without numba."""
-    if _njit is None:
+    if not HAS_NUMBA:
         return function
-    wrapped: F = _njit(cache=True, nogil=True, error_model="numpy")(function)
-    return wrapped
+    return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy")(function))

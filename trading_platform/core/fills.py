@@ -118,7 +118,8 @@ class ExitConfig:
         ]
         if not (self.min_stop_pct <= self.max_stop_pct < 100.0):
             problems.append(
-                f"exits.min_stop_pct <= exits.max_stop_pct < 100 must hold, was {self.min_stop_pct!r}, {self.max_stop_pct!r}"
+                "exits.min_stop_pct <= exits.max_stop_pct < 100 must hold, was "
+                f"{self.min_stop_pct!r}, {self.max_stop_pct!r}"
             )
         if problems:
             raise FixConfigError("; ".join(problems))
@@ -192,7 +193,7 @@ def commission(quantity: float, costs: Costs) -> float:
 
 @compiled
 def sell_fees(quantity: float, amount: float, costs: Costs) -> float:
-    """Return commission and regulatory fees of a sale of `amount` dollars, each rounded up to the cent as brokers do."""
+    """Return commission and regulatory fees of a sale of `amount` dollars, each rounded up to the cent."""
     sec = round_up_cents(amount * costs.sec_fee)
     taf = min(round_up_cents(quantity * costs.taf_per_share), costs.taf_max)
     return round_cents(commission(quantity, costs) + sec + taf)
@@ -215,9 +216,7 @@ def protective_prices(price: float, volatility: float, exits: Exits) -> tuple[fl
 
 
 @compiled
-def triggered_exit(
-    open_: float, high: float, low: float, stop: float, target: float
-) -> tuple[int, float]:
+def triggered_exit(open_: float, high: float, low: float, stop: float, target: float) -> tuple[int, float]:
     """Return (0 none | 1 stop | 2 target, quoted exit price) for a long position held through a session.
 
     A gap through either level fills at the open. If a bar touches both, the stop is taken to have come first, the

@@ -138,7 +138,14 @@ def clear_slot(slot: Record) -> None:
 
 @compiled
 def reserve(
-    slot: Record, ticker: int, strategy: int, quantity: float, limit_price: float, stop: float, target: float, price: float
+    slot: Record,
+    ticker: int,
+    strategy: int,
+    quantity: float,
+    limit_price: float,
+    stop: float,
+    target: float,
+    price: float,
 ) -> None:
     """Put a pending entry into an empty `slot`."""
     clear_slot(slot)
@@ -215,7 +222,7 @@ def trade_profit(slot: Record) -> float:
 
 @compiled
 def post_cash_flow(account: Record, amount: float) -> None:
-    """Book a deposit (positive) or withdrawal. It is neither profit nor loss: drawdown and the day's loss keep still."""
+    """Book a deposit (positive) or withdrawal. It is no profit or loss: drawdown and the day's loss keep still."""
     before = account["equity"]
     account["cash"] = round_cents(account["cash"] + amount)
     account["equity"] = round_cents(before + amount)

@@ -64,7 +64,7 @@ class Signals(NamedTuple):
 
 
 def forward_adjusted(panel: MarketPanel) -> MarketPanel:
-    """Return the panel with splits folded in from the first session on, so that no later split moves an earlier price."""
+    """Return the panel with splits folded in from the first session on: no later split moves an earlier price."""
     if panel.split_ratio is None:
         return panel
     ratio = np.where(np.isfinite(panel.split_ratio), panel.split_ratio, 1.0)
@@ -158,7 +158,7 @@ def _fill_windows(
 
 @compiled
 def window_moments(values: Floats, t: int, window: int) -> tuple[float, float]:
-    """Return (mean, root of the sum of squared deviations) of the `window` values ending at t; (NaN, 0) if any is missing."""
+    """Return (mean, root of summed squared deviations) of the `window` values ending at t; (NaN, 0) if any is missing."""
     if t + 1 < window:
         return math.nan, 0.0
     total = 0.0

@@ -223,7 +223,7 @@ def update_daily_loss(account: Record, limits: Limits) -> bool:
 def record_trade(account: Record, profit: float, cost: float, clock: float, limits: Limits) -> bool:
     """Count a closed round trip; return True if it starts a pause.
 
-    A break-even trade neither extends nor resets the streak. The pause runs on the exchange clock and starts a new count.
+    A break-even trade neither extends nor resets the streak. The pause runs on the exchange clock; the count restarts.
     """
     keep = 1.0 - 1.0 / limits.kelly_memory
     account["kelly_trades"] = account["kelly_trades"] * keep + 1.0
@@ -272,7 +272,7 @@ def entry_gate(account: Record, clock: float, vix: float, vix_age: float, limits
 
 @compiled
 def pair_correlation(market: Market, t: int, i: int, j: int, limits: Limits) -> float:
-    """Return the correlation of daily returns of columns i and j over the window ending at row t; NaN if unmeasurable."""
+    """Return the correlation of daily returns of columns i and j over the window ending at t; NaN if unmeasurable."""
     norm = market.return_norm[t, i] * market.return_norm[t, j]
     if not (norm > 0.0):
         return float("nan")
@@ -281,7 +281,7 @@ def pair_correlation(market: Market, t: int, i: int, j: int, limits: Limits) -> 
     total = 0.0
     for d in range(t - limits.correlation_window + 1, t + 1):
         total += (market.returns[i, d] - mean_i) * (market.returns[j, d] - mean_j)
-    return total / norm
+    return float(total / norm)
 
 
 @compiled
@@ -317,7 +317,7 @@ def measure_entry(slots: Records, market: Market, t: int, ticker: int, limits: L
             is_new = False
             continue
         pair = pair_correlation(market, t, held, ticker, limits)
-        if not (pair <= correlation):  # NaN enters and, once in, stays
+        if pair > correlation or not (pair <= 2.0):  # NaN enters, and once in, stays
             correlation = pair
             correlated = held
     return Measures(gross, sector, position, reserved, positions, is_new, correlation, correlated)
@@ -325,21 +325,32 @@ def measure_entry(slots: Records, market: Market, t: int, ticker: int, limits: L
 
 @compiled
 def check_entry(
-    quantity: float, price: float, equity: float, cash: float, vix: float, measures: Measures, limits: Limits
+    quantity: float,
+    price: float,
+    equity: float,
+    cash: float,
+    vix: float,
+    measures: Measures,
+    data: Verdict,
+    limits: Limits,
 ) -> Verdict:
-    """Check a buy of `quantity` shares at the worst `price` against every order rule; return the first that objects."""
-    if not (quantity > 0.0) or not (quantity < 1e300) or not (price < 1e300):
+    """Check a buy of `quantity` shares at the worst `price` against every order rule; return the first that objects.
+
+    `data` is `market_verdict` of the ticker. An order below the smallest sensible size is refused with the cap that an
+    order of that size would break, else with BELOW_MINIMUM.
+    """
+    if not (quantity >= 0.0) or not (quantity < 1e300) or not (price > 0.0) or not (price < 1e300):
         return Verdict(INVALID_ORDER, quantity, 0.0)
-    if not (price > 0.0):
-        return Verdict(PRICE_UNKNOWN, price, 0.0)
     count = measures.positions + (1 if measures.is_new else 0)
     if not (count <= limits.max_positions):
-        return Verdict(MAX_POSITIONS, count, limits.max_positions)
+        return Verdict(MAX_POSITIONS, float(count), float(limits.max_positions))
+    if data.code != OK:
+        return data
     if not (measures.correlation <= 1.0 + 1e-9):
         return Verdict(CORRELATION_UNKNOWN, measures.correlation, limits.max_correlation)
     if not (measures.correlation <= limits.max_correlation):
         return Verdict(CORRELATION_LIMIT, measures.correlation, limits.max_correlation)
-    notional = quantity * price
+    notional = max(quantity * price, limits.min_order)
     position_cap = limits.max_position * equity
     if not (measures.position + notional <= position_cap + HALF_CENT):
         return Verdict(POSITION_LIMIT, (measures.position + notional) / equity, limits.max_position)
@@ -352,6 +363,8 @@ def check_entry(
         return Verdict(EXPOSURE_LIMIT, (measures.gross + notional) / equity, limits.max_exposure)
     if not (measures.reserved + notional <= cash + HALF_CENT):
         return Verdict(INSUFFICIENT_CASH, measures.reserved + notional, cash)
+    if not (quantity * price >= limits.min_order - HALF_CENT):
+        return Verdict(BELOW_MINIMUM, quantity * price, limits.min_order)
     return Verdict(OK, notional / equity, limits.max_position)
 
 

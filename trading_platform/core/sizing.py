@@ -26,7 +26,7 @@ def kelly_fraction(account: Record, limits: Limits) -> float:
     win_rate = wins / (wins + losses)
     if not (loss > 0.0) or not (gain > 0.0):
         return 0.0
-    return win_rate - (1.0 - win_rate) * loss / gain
+    return float(win_rate - (1.0 - win_rate) * loss / gain)
 
 
 @compiled
