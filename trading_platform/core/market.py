@@ -158,7 +158,7 @@ def _fill_windows(
 
 @compiled
 def window_moments(values: Floats, t: int, window: int) -> tuple[float, float]:
-    """Return (mean, root of summed squared deviations) of the `window` values ending at t; (NaN, 0) if any is missing."""
+    """Return (mean, root of summed squared deviations) of the `window` values ending at t; (NaN, 0) with a gap."""
     if t + 1 < window:
         return math.nan, 0.0
     total = 0.0
