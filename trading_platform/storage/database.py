@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 from trading_platform.core.errors import FixConfigError, RepairDatabaseError
 from trading_platform.storage.schema import (
     HEAD,
+    REVISIONS,
     VERSION_TABLE,
     SchemaState,
     corrupt_error,
@@ -24,6 +25,9 @@ from trading_platform.storage.schema import (
 from trading_platform.storage.sqlite import connect_reader, connect_writer, explain
 
 READ_ONLY = "trading_read_only"
+ALEMBIC_TABLE = """CREATE TABLE alembic_version (
+    version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+)"""
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 
@@ -87,13 +91,20 @@ def database_url(url: str | Path) -> URL:
 
 def describe(engine: Engine) -> str:
     """Return the database's name for people: its path, or its URL without the password."""
-    if engine.url.get_backend_name() == "sqlite":
-        return f"database {engine.url.database}"
-    return f"database {engine.url.render_as_string(hide_password=True)}"
+    return database_name(engine.url)
 
 
-def migrate(engine: Engine) -> None:
+def database_name(url: URL) -> str:
+    """Return `url` for people: the path of a file, or the URL without the password."""
+    if url.get_backend_name() == "sqlite":
+        return f"database {url.database}"
+    return f"database {url.render_as_string(hide_password=True)}"
+
+
+def migrate(engine: Engine, *, revisions: Sequence[str] = REVISIONS, folder: Path = MIGRATIONS) -> None:
     """Bring an empty or older database to the newest schema, in one transaction; a current one is left alone.
+
+    `revisions` (oldest first) and the Alembic `folder` are this version's own, except in tests of later ones.
 
     Raises
     ------
@@ -103,18 +114,18 @@ def migrate(engine: Engine) -> None:
     where = describe(engine)
     try:
         with engine.connect() as connection, _foreign_keys_off(connection), connection.begin():
-            match _state(connection, where):
+            match _state(connection, where, revisions):
                 case SchemaState.EMPTY:
                     _create(connection)
                 case SchemaState.OLDER:
-                    upgrade(connection)
+                    upgrade(connection, folder)
                 case SchemaState.CURRENT:
                     pass
     except DatabaseError as error:
         raise explain(error.orig or error, where) from error
 
 
-def check_schema(engine: Engine) -> None:
+def check_schema(engine: Engine, *, revisions: Sequence[str] = REVISIONS) -> None:
     """Make sure that `engine` can be read by this version; a writer also lets SQLite check the file's pages.
 
     Raises
@@ -130,9 +141,9 @@ def check_schema(engine: Engine) -> None:
                 verdict = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
                 if verdict != "ok":
                     raise corrupt_error(verdict, where)
-            state = _state(connection, where)
+            state = _state(connection, where, revisions)
             if state is SchemaState.OLDER and read_only:
-                raise older_schema_error(_revision(connection), where)
+                raise older_schema_error(_revision(connection), where, revisions[-1])
             if state is not SchemaState.CURRENT and not read_only:
                 raise RepairDatabaseError(f"{where}: schema is {state}; it must be migrated before it is used")
     except DatabaseError as error:
@@ -169,12 +180,16 @@ def _create(connection: Connection) -> None:
     from trading_platform.storage.models import Base
 
     Base.metadata.create_all(connection)
-    connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
+    connection.execute(
+        text(
+            "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY)"
+        )
+    )
     connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
 
 
-def _state(connection: Connection, where: str) -> SchemaState:
-    return schema_state(inspect(connection).get_table_names(), _revision(connection), where)
+def _state(connection: Connection, where: str, revisions: Sequence[str]) -> SchemaState:
+    return schema_state(inspect(connection).get_table_names(), _revision(connection), where, revisions)
 
 
 def _revision(connection: Connection) -> str | None:

@@ -5,7 +5,7 @@ Free of SQLAlchemy: the report reads without it.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 
 from trading_platform.core.errors import RepairDatabaseError
@@ -24,7 +24,9 @@ class SchemaState(StrEnum):
     OLDER = "older"
 
 
-def schema_state(tables: Collection[str], revision: str | None, where: str) -> SchemaState:
+def schema_state(
+    tables: Collection[str], revision: str | None, where: str, revisions: Sequence[str] = REVISIONS
+) -> SchemaState:
     """Classify a database by its table names and its stored revision.
 
     Parameters
@@ -35,6 +37,8 @@ def schema_state(tables: Collection[str], revision: str | None, where: str) -> S
         Content of the version table, None when there is none.
     where
         The database as people know it (a path, or a URL without password), for the message.
+    revisions
+        Every known revision, oldest first.
 
     Raises
     ------
@@ -49,18 +53,18 @@ def schema_state(tables: Collection[str], revision: str | None, where: str) -> S
             f"{where}: not a trading database (it holds {found} and no schema version); "
             "name another file with --db or DATABASE_URL"
         )
-    if revision not in REVISIONS:
+    if revision not in revisions:
         raise RepairDatabaseError(
-            f"{where}: schema {revision} was written by a newer version (this one knows up to {HEAD}); "
+            f"{where}: schema {revision} was written by a newer version (this one knows up to {revisions[-1]}); "
             "update the program, or name another database with --db or DATABASE_URL"
         )
-    return SchemaState.CURRENT if revision == HEAD else SchemaState.OLDER
+    return SchemaState.CURRENT if revision == revisions[-1] else SchemaState.OLDER
 
 
-def older_schema_error(revision: str | None, where: str) -> RepairDatabaseError:
+def older_schema_error(revision: str | None, where: str, newest: str = HEAD) -> RepairDatabaseError:
     """Return the error for a reader that may not migrate what it reads."""
     return RepairDatabaseError(
-        f"{where}: schema {revision} is older than {HEAD} and is opened read-only; "
+        f"{where}: schema {revision} is older than {newest} and is opened read-only; "
         "start the engine once, it migrates the database and keeps every row"
     )
 
