@@ -247,6 +247,68 @@ class Denial:
 
 
 @dataclass(frozen=True, slots=True)
+class RiskEvent:
+    """A change in the permission to trade; `observed` and `limit` share the rule's unit."""
+
+    kind: RiskEventKind
+    code: DenialCode
+    observed: float
+    limit: float
+    message: str
+    actor: str = "engine"
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A position or a pending entry as shown to `RiskManager`: shares, dollars a share."""
+
+    ticker: str
+    quantity: float
+    price: float
+    pending: float = 0.0
+    limit_price: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Portfolio:
+    """An account as shown to `RiskManager`: cash in dollars and everything held or pending."""
+
+    cash: float
+    holdings: tuple[Holding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TradeResult:
+    """A closed round trip: net profit and cost in dollars (partial exits are one trade)."""
+
+    ticker: str
+    pnl: float
+    cost: float
+
+
+@dataclass(frozen=True, slots=True)
+class RuleCheck:
+    """One rule's view of an order. `headroom` is limit - observed in the rule's unit; NaN where unmeasurable."""
+
+    code: DenialCode
+    observed: float
+    limit: float
+    headroom: float
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Every rule's view of an order, the binding one, and the largest quantity (shares) that would pass."""
+
+    allowed: bool
+    message: str
+    binding: DenialCode
+    largest_quantity: float
+    checks: tuple[RuleCheck, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class OrderIntent:
     """What the engine wants to do, before risk has spoken. Quantity in shares, prices in dollars a share."""
 

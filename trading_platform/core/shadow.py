@@ -1,0 +1,67 @@
+"""The shadow of a halted book: the same decisions continued on paper from the halt on.
+
+It decides when a drawdown halt may end. It has no memory of its own: from the book at the halt and the allocations
+since, it is recomputed by the very steps of the simulation kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from trading_platform.core.ledger import Record, Records
+from trading_platform.core.market import Market, Signals
+from trading_platform.core.session import Rules, new_fill_log
+from trading_platform.core.simulate import N_CODES, Books, decide_session, start_shadow, trade_shadow
+from trading_platform.core.types import Floats
+
+
+class ShadowBook:
+    """One book and its shadow, moved session by session.
+
+    Parameters
+    ----------
+    books : one portfolio; its shadow rows are overwritten by `start`.
+    """
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+        self._log = new_fill_log(0)
+        self._denials = np.zeros(N_CODES, dtype=np.int64)
+
+    @property
+    def account(self) -> Record:
+        """The shadow's account record."""
+        return self._books.shadows[0]
+
+    @property
+    def slots(self) -> Records:
+        """The shadow's slots, (S,)."""
+        return self._books.shadow_slots[0]
+
+    def start(self) -> None:
+        """Copy the book, which has just been halted at a close, into the shadow."""
+        start_shadow(self._books, 0)
+
+    def decide(self, market: Market, signals: Signals, t: int, weights: Floats, rules: Rules) -> None:
+        """Decide at the close of row `t` under `weights` (K,), as the halted book would have."""
+        heads = np.zeros(len(weights), dtype=np.int64)
+        decide_session(self.account, self.slots, market, signals, t, weights, rules, heads, self._denials)
+
+    def trade(self, market: Market, t: int, rules: Rules) -> None:
+        """Run session `t` on paper."""
+        trade_shadow(self.account, self.slots, market, t, rules, self._log)
+
+    def rebuild(
+        self, market: Market, signals: Signals, first: int, weights: Sequence[Floats], rules: Rules
+    ) -> None:
+        """Recompute the shadow from a halt at row `first` with the allocations decided at rows first, first + 1, ...
+
+        Afterwards it stands where it stood when the last of these decisions had been taken.
+        """
+        self.start()
+        for i, row in enumerate(weights):
+            if i > 0:
+                self.trade(market, first + i, rules)
+            self.decide(market, signals, first + i, row, rules)
