@@ -22,7 +22,9 @@ from trading_platform.core.errors import FixConfigError
 
 S = typing.TypeVar("S")
 
-_CLOSE_ENOUGH = 0.6  # difflib's own default: "max_positon_pct" and "position_max_pct" both find max_position_pct
+_CLOSE_ENOUGH = (
+    0.7  # difflib's own 0.6 takes TELEGRAM_FOO_BAR for TELEGRAM_CHAT_ID; slips of one or two letters pass 0.8
+)
 
 
 class InvalidSettingsError(FixConfigError):
@@ -149,8 +151,9 @@ def choice_problems(name: str, value: object, choices: Iterable[str]) -> list[st
 
 def did_you_mean(word: object, known: Iterable[str]) -> str:
     """Return ``": did you mean 'x'?"`` for the nearest of `known`, or nothing if none is near."""
-    near = difflib.get_close_matches(str(word), list(known), n=1, cutoff=_CLOSE_ENOUGH)
-    return f": did you mean {near[0]!r}?" if near else ""
+    names = {name.casefold(): name for name in known}
+    near = difflib.get_close_matches(str(word).casefold(), list(names), n=1, cutoff=_CLOSE_ENOUGH)
+    return f": did you mean {names[near[0]]!r}?" if near else ""
 
 
 def read_toml(path: Path) -> dict[str, object]:

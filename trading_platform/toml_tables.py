@@ -85,7 +85,8 @@ def json_problem(value: object) -> str:
 def located(line: str, path: str | Path | None, lines: Mapping[str, int], overrides: Mapping[str, object]) -> str:
     """Return `line` with the place where the setting that it begins with was written."""
     name = line.partition(" ")[0]
-    if path is None or name in overrides:
+    from_command_line = any(given == name or given.startswith(f"{name}.") for given in overrides)
+    if path is None or (from_command_line and (name in overrides or name not in lines)):
         return line
     while name and name not in lines:
         name = name.rpartition(".")[0]

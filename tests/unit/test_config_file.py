@@ -1,0 +1,248 @@
+"""Configuration file: strict keys, all mistakes with their lines, overrides, and an example that tells the truth."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import pytest
+
+from risk_config import RiskConfig
+from trading_platform import strict
+from trading_platform.config import TradingConfig, load_config, machine_overrides, mask_password
+from trading_platform.core.errors import FixConfigError
+from trading_platform.settings import load_settings
+from trading_platform.strict import InvalidSettingsError
+from trading_platform.toml_tables import line_numbers
+
+EXAMPLE = Path(__file__).parents[2] / "trading.example.toml"
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "t.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def problems(folder: Path, text: str, **overrides: object) -> list[str]:
+    with pytest.raises(InvalidSettingsError) as caught:
+        load_config(write(folder, text), overrides, {"risk": RiskConfig.from_mapping})
+    return [line.replace(f"{folder}/", "") for line in caught.value.problems]
+
+
+def uncommented(text: str) -> str:
+    return re.sub(r"(?m)^#(?=\w+ = )", "", text)
+
+
+def test_no_file_and_empty_file_are_the_defaults(tmp_path: Path) -> None:
+    assert load_config() == load_config(write(tmp_path, "")) == TradingConfig()
+
+
+def test_defaults_are_as_designed() -> None:
+    config = TradingConfig()
+    assert asdict(config.engine) == {
+        "initial_capital": 100_000.0, "scan_interval_seconds": 900.0, "seed": 7, "replay_sessions": 252,
+        "history_sessions": 756, "commit_sessions": 64,
+    }  # fmt: skip
+    assert (config.data.source, config.data.vix, config.storage.database_url) == (
+        "synthetic",
+        "required",
+        "sqlite:///trading.db",
+    )
+    assert (config.allocator.models_dir, config.allocator.max_model_age_days) == ("rl_models", 45.0)
+    assert (config.costs.half_spread_bps, config.exits.max_holding_sessions) == (2.0, 60)
+    assert config.risk_profile == "conservative"
+
+
+def test_example_as_shipped_changes_nothing() -> None:
+    assert load_config(EXAMPLE, validators={"risk": RiskConfig.from_mapping}) == TradingConfig()
+
+
+def test_example_uncommented_holds_every_setting_with_its_default(tmp_path: Path) -> None:
+    path = write(tmp_path, uncommented(EXAMPLE.read_text()))
+    written = strict.read_toml(path)
+    defaults: dict[str, object] = {**TradingConfig().to_dict(), "strategies": {"enabled": []}}
+    defaults["risk"] = {"profile": "conservative", **RiskConfig().to_dict()}
+    assert written == defaults
+    loaded = load_config(path, validators={"risk": RiskConfig.from_mapping})
+    assert RiskConfig.from_mapping(loaded.risk) == RiskConfig()
+
+
+def test_example_names_tables_in_the_order_of_the_class() -> None:
+    assert list(strict.read_toml(EXAMPLE)) == [item.name for item in fields(TradingConfig)]
+
+
+def test_example_explains_every_setting() -> None:
+    lines = EXAMPLE.read_text().splitlines()
+    settings = [n for n, line in enumerate(lines) if re.match(r"#\w+ = ", line)]
+    # a setting stands below an explanation, or below the setting that shares it
+    assert all(lines[n - 1].startswith("# ") or n - 1 in settings for n in settings)
+    assert len(settings) > 60
+
+
+def test_every_mistake_comes_at_once_with_its_line(tmp_path: Path) -> None:
+    text = (
+        "seed = 3\n"
+        "[engine]\n"
+        'seed = "x"\n'
+        "initial_capital = nan\n"
+        "scan_intervall_seconds = 60\n"
+        "[data]\n"
+        'source = "files"\n'
+        "[costs]\n"
+        "half_spread_bps = -1\n"
+        "slippage_bps = true\n"
+        "[exits]\n"
+        "min_stop_pct = 30\n"
+        "[risk]\n"
+        "max_positon_pct = 3\n"
+        "max_position_pct = -3\n"
+        "[regimes]\n"
+        "[universe]\n"
+        'tickers = ["aapl"]\n'
+        "[logging]\n"
+        'level = "info"\n'
+    )
+    assert problems(tmp_path, text) == [
+        "t.toml:1: seed is no table of the configuration: it belongs in [engine]",
+        "t.toml:3: engine.seed must be a number, was 'x'",
+        "t.toml:4: engine.initial_capital must be a finite number, was nan",
+        "t.toml:5: engine.scan_intervall_seconds is no setting: did you mean 'scan_interval_seconds'?",
+        't.toml:6: data.folder must name the data folder when source is "files", was empty',
+        "t.toml:10: costs.slippage_bps must be a number, was True",
+        "t.toml:9: costs.half_spread_bps must be a finite number >= 0, was -1.0",
+        "t.toml:12: exits.min_stop_pct <= exits.max_stop_pct < 100 must hold, was 30.0, 20.0",
+        "t.toml:14: risk.max_positon_pct is no setting: did you mean 'max_position_pct'?",
+        "t.toml:15: risk.max_position_pct must be in (0, 100], was -3",
+        "t.toml:16: regimes is no table of the configuration: did you mean 'regime'?",
+        "t.toml:18: universe.tickers must be upper-case symbols such as AAPL or BRK.B, was 'aapl'",
+        "t.toml:20: logging.level must be one of 'DEBUG', 'INFO', 'WARNING', 'ERROR', was 'info': did you mean 'INFO'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("engine = 3\n", "t.toml:1: engine must be a table: write [engine] on a line of its own, was 3"),
+        ("[[engine]]\nseed = 1\n", "t.toml: engine must be a table"),
+        ("[engine.fast]\nx = 1\n", "t.toml:1: engine.fast is no setting"),
+        ("[strategies]\nenabeld = []\n", "t.toml:2: strategies.enabeld is no setting: parameters of a strategy"),
+        (
+            '[strategies]\nenabled = ["a", "a"]\n',
+            "t.toml:2: strategies.enabled must name each strategy once, was 'a' twice",
+        ),
+        ('[strategies]\nenabled = "a"\n', "t.toml:2: strategies.enabled must be a list of texts"),
+        (
+            '[universe]\ntickers = ["SPY", "SPY"]\n',
+            "t.toml:2: universe.tickers must name each ticker once, was 'SPY' twice",
+        ),
+        ("[regime]\nstart = 2020-01-01\n", "t.toml:2: regime.start must be a text, number, true, false or list"),
+        ("[regime]\nx = [1.0, inf]\n", "t.toml:2: regime.x must be a finite number, was inf"),
+        (
+            "[strategies.momentum]\nlookback = nan\n",
+            "t.toml:1: strategies.momentum holds lookback, which must be a finite",
+        ),
+        (
+            "[exits]\nmax_holding_sessions = 2.5\n",
+            "t.toml:2: exits.max_holding_sessions must be a whole number, was 2.5",
+        ),
+    ],
+)
+def test_mistake_is_named(tmp_path: Path, text: str, message: str) -> None:
+    (line,) = problems(tmp_path, text)
+    assert line.startswith(message)
+
+
+def test_file_that_is_missing_or_no_toml_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FixConfigError, match=r"none\.toml: cannot be read"):
+        load_config(tmp_path / "none.toml")
+    with pytest.raises(FixConfigError, match=r"t\.toml: is not TOML: .*line 2"):
+        load_config(write(tmp_path, "[engine]\nseed == 3\n"))
+    with pytest.raises(FixConfigError, match=r"t\.toml: is not TOML: .*overwrite"):
+        load_config(write(tmp_path, "[engine]\nseed = 3\nseed = 4\n"))
+    (tmp_path / "t.toml").write_bytes(b"\xff")
+    with pytest.raises(FixConfigError, match="is not UTF-8"):
+        load_config(tmp_path / "t.toml")
+
+
+def test_overrides_win_and_none_means_not_given(tmp_path: Path) -> None:
+    path = write(tmp_path, "[engine]\nseed = 3\nreplay_sessions = 10\n[strategies.momentum]\nlookback = 5\n")
+    config = load_config(
+        path,
+        {
+            "engine.seed": 9,
+            "engine.replay_sessions": None,
+            "universe.tickers": ("SPY",),
+            "strategies.momentum.lookback": 8,
+            "risk.max_positions": 4,
+        },
+    )
+    assert (config.engine.seed, config.engine.replay_sessions, config.universe.tickers) == (9, 10, ("SPY",))
+    assert config.strategies.parameters == {"momentum": {"lookback": 8}}
+    assert config.risk == {"max_positions": 4}
+
+
+def test_wrong_override_is_not_blamed_on_the_file(tmp_path: Path) -> None:
+    found = problems(tmp_path, "[engine]\nseed = 3\n", **{"engine.seed": -1, "engin.seed": 1, "seed": 2})
+    assert found == [
+        "seed is no setting: name its table, as in engine.seed",
+        "engine.seed must be in [0, 4294967295], was -1",
+        "engin is no table of the configuration: did you mean 'engine'?",
+    ]
+
+
+def test_machine_settings_become_overrides() -> None:
+    settings = load_settings({"DATABASE_URL": "postgresql://u:pw@h/d", "RL_MODELS_DIR": "models"}, None)
+    config = load_config(None, machine_overrides(settings))
+    assert (config.storage.database_url, config.allocator.models_dir) == ("postgresql://u:pw@h/d", "models")
+    assert load_config(None, machine_overrides(load_settings({}, None))) == TradingConfig()
+
+
+def test_to_dict_is_json_without_the_password() -> None:
+    config = load_config(None, {"storage.database_url": "postgresql://u:pw@h/d"})
+    text = json.dumps(config.to_dict())
+    assert "pw" not in text
+    assert "postgresql://u:***@h/d" in text
+
+
+@pytest.mark.parametrize(
+    ("url", "masked"),
+    [
+        ("sqlite:///trading.db", "sqlite:///trading.db"),
+        ("sqlite:////data/a:b@c.db", "sqlite:////data/a:b@c.db"),
+        ("postgresql://u@h/d", "postgresql://u@h/d"),
+        ("postgresql+psycopg://u:p:w@x@h:5/d", "postgresql+psycopg://u:***@h:5/d"),
+        ("postgresql://h/d?user=u&password=pw&x=1", "postgresql://h/d?user=u&password=***&x=1"),
+    ],
+)
+def test_password_is_masked_and_nothing_else(url: str, masked: str) -> None:
+    assert mask_password(url) == masked
+
+
+def test_fingerprint_follows_decisions_only() -> None:
+    base = TradingConfig().fingerprint
+    harmless: list[dict[str, object]] = [
+        {"logging.level": "DEBUG"},
+        {"storage.database_url": "sqlite://"},
+        {"report.deadline_seconds": 5},
+    ]
+    for same in harmless:
+        assert load_config(None, same).fingerprint == base
+    decisive: list[dict[str, object]] = [
+        {"engine.seed": 8}, {"universe.tickers": ["SPY"]}, {"data.vix": "realized"}, {"strategies.enabled": ["a"]},
+        {"strategies.a.lookback": 3}, {"risk.max_positions": 3}, {"costs.impact_bps": 5}, {"regime.x": 1},
+        {"exits.max_stop_pct": 15}, {"allocator.max_model_age_days": 3},
+    ]  # fmt: skip
+    assert len({load_config(None, change).fingerprint for change in decisive} | {base}) == len(decisive) + 1
+
+
+def test_fingerprint_ignores_whole_number_spelling() -> None:
+    one, two = load_config(None, {"costs.impact_bps": 5}), load_config(None, {"costs.impact_bps": 5.0})
+    assert one.fingerprint == two.fingerprint
+
+
+def test_line_numbers_follow_tables_keys_and_comments() -> None:
+    text = "top = 1\n# [no]\n[a]\n  x = 1 # y = 2\n#z = 3\n[ b.c ]\ny=2\nd.e = 3\n"
+    assert line_numbers(text) == {"top": 1, "a": 3, "a.x": 4, "b.c": 6, "b.c.y": 7, "b.c.d.e": 8}
