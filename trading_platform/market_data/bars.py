@@ -1,0 +1,124 @@
+"""Daily bars in long form: one row a ticker and session, as files and data services deliver them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trading_platform.core.types import Floats, Ints
+
+PRICES = ("open", "high", "low", "close")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bars:
+    """Columns of R bars in the order of their source.
+
+    Attributes
+    ----------
+    names
+        Distinct tickers, sorted.
+    ticker
+        (R,) index into `names`.
+    session
+        (R,) datetime64[D].
+    open, high, low, close, volume
+        (R,) dollars a share and shares.
+    split_ratio
+        (R,) factor on the share count at the session's open, 1 = none; None when the prices are adjusted.
+    dividend
+        (R,) dollars a share on the ex-date, 0 = none; None when the prices are adjusted.
+    place
+        Names the origin of a row for people, e.g. ``us_daily.csv.gz line 12``.
+    """
+
+    names: tuple[str, ...]
+    ticker: Ints
+    session: NDArray[np.datetime64]
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+    place: Callable[[int], str]
+    split_ratio: Floats | None = None
+    dividend: Floats | None = None
+
+    def __len__(self) -> int:
+        return len(self.ticker)
+
+    def name(self, row: int) -> str:
+        """Return the ticker of `row`."""
+        return self.names[int(self.ticker[row])]
+
+    def day(self, row: int) -> date:
+        """Return the session of `row`."""
+        value: date = self.session[row].astype("datetime64[D]").item()
+        return value
+
+    def subject(self, row: int) -> str:
+        """Return what `row` is about: ticker and session."""
+        return f"{self.name(row)} {self.day(row)}"
+
+    def label(self, row: int) -> str:
+        """Return where `row` came from and what it is about; reads the file again, so for errors only."""
+        return f"{self.place(row)}: {self.subject(row)}"
+
+
+def encode_tickers(tickers: NDArray[np.str_] | Sequence[str]) -> tuple[tuple[str, ...], Ints]:
+    """Return the sorted distinct names and each row's index into them."""
+    names, codes = np.unique(np.asarray(tickers, dtype=np.str_), return_inverse=True)
+    return tuple(names.tolist()), codes.astype(np.int64)
+
+
+def sort_names(names: Sequence[str], codes: Ints) -> tuple[tuple[str, ...], Ints]:
+    """Return `names` sorted and without repeats, and `codes` renumbered to match."""
+    ordered = sorted(set(names))
+    position = {name: i for i, name in enumerate(ordered)}
+    renumber = np.array([position[name] for name in names], dtype=np.int64)
+    return tuple(ordered), renumber[codes]
+
+
+def join_bars(parts: Sequence[Bars]) -> Bars:
+    """Return the rows of all `parts`, one after the other. A part without splits or dividends had none."""
+    if len(parts) == 1:
+        return parts[0]
+    offsets = np.cumsum([0, *(len(part) for part in parts)])
+    shifted = np.cumsum([0, *(len(part.names) for part in parts)])
+    names, ticker = sort_names(
+        [name for part in parts for name in part.names],
+        np.concatenate([part.ticker + shift for part, shift in zip(parts, shifted, strict=False)]),
+    )
+
+    def place(row: int) -> str:
+        part = int(np.searchsorted(offsets, row, side="right")) - 1
+        return parts[part].place(row - int(offsets[part]))
+
+    def stacked(column: str) -> Floats:
+        values: Floats = np.concatenate([getattr(part, column) for part in parts])
+        return values
+
+    def filled(column: str, default: float) -> Floats | None:
+        columns = [getattr(part, column) for part in parts]
+        if all(values is None for values in columns):
+            return None
+        pairs = zip(parts, columns, strict=True)
+        return np.concatenate([np.full(len(part), default) if values is None else values for part, values in pairs])
+
+    return Bars(
+        names=names,
+        ticker=ticker,
+        session=np.concatenate([part.session for part in parts]),
+        open=stacked("open"),
+        high=stacked("high"),
+        low=stacked("low"),
+        close=stacked("close"),
+        volume=stacked("volume"),
+        place=place,
+        split_ratio=filled("split_ratio", 1.0),
+        dividend=filled("dividend", 0.0),
+    )

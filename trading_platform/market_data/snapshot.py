@@ -1,0 +1,62 @@
+"""A checked panel kept on disk as npz, so that the next start need not parse and check the same files again.
+
+No pickle: reading a snapshot runs no code. It is only a copy, so anything wrong with one (truncated, altered, of
+another version or other files) means that it is not used and is written anew.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trading_platform.core.types import MarketPanel
+from trading_platform.market_data.panel import content_hash
+
+FORMAT = "1"
+NUMBERS = ("open", "high", "low", "close", "volume", "vix", "benchmark")
+OPTIONAL = ("split_ratio", "dividend")
+NAMES = ("tickers", "sectors", "warnings")
+
+
+def save_snapshot(path: Path, key: str, panel: MarketPanel) -> None:
+    """Write `panel` under `key`, replacing the file at once. A disk that refuses costs only the next start's time."""
+    arrays: dict[str, Any] = {name: getattr(panel, name) for name in NUMBERS}
+    arrays |= {name: getattr(panel, name) for name in OPTIONAL if getattr(panel, name) is not None}
+    arrays |= {name: np.array(getattr(panel, name), dtype=np.str_) for name in NAMES}
+    arrays["sessions"] = panel.sessions.astype(np.int64)
+    arrays["head"] = np.array([FORMAT, key, panel.source, panel.data_hash], dtype=np.str_)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            np.savez(file, **arrays)
+        partial.replace(path)
+    with suppress(OSError):
+        partial.unlink(missing_ok=True)
+
+
+def load_snapshot(path: Path, key: str) -> MarketPanel | None:
+    """Return the panel stored under `key`, or None if there is none or its content is not what its hash says."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            version, stored_key, source, data_hash = file["head"].tolist()
+            if (version, stored_key) != (FORMAT, key):
+                return None
+            columns: dict[str, Any] = {name: file[name] for name in NUMBERS}
+            columns |= {name: file[name] for name in OPTIONAL if name in file.files}
+            columns |= {name: tuple(file[name].tolist()) for name in NAMES}
+            panel = MarketPanel(
+                sessions=file["sessions"].astype("datetime64[D]"),
+                source=source,
+                data_hash=data_hash,
+                **columns,
+            )
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
+        return None
+    return panel if content_hash(panel) == data_hash else None
