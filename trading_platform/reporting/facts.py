@@ -1,0 +1,230 @@
+"""What the report knows, as it was stored. Money is whole cents (`int`), so that sums are exact; the rest as stored.
+
+NamedTuples and not dataclasses: five years of rows are built in a millisecond, and nothing slow is imported.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import NamedTuple
+
+
+class Run(NamedTuple):
+    """One account's life. `risk` are the limits by `RiskConfig` field name, as far as they were stored."""
+
+    id: int
+    mode: str
+    source: str
+    account: str | None
+    status: str
+    started_at: datetime
+    capital: int
+    config_fingerprint: str
+    code_version: str
+    risk: dict[str, object]
+    strategies: tuple[str, ...]
+    sectors: dict[str, str]
+
+    @property
+    def is_alpaca(self) -> bool:
+        """True if the account is at Alpaca, paper or live."""
+        return self.mode.startswith("alpaca")
+
+    @property
+    def is_simulated(self) -> bool:
+        """True unless real money trades."""
+        return self.mode != "alpaca_live"
+
+
+class Day(NamedTuple):
+    """A booked session. `unrealized` and `peak` are levels, `realized` to `cash_flow` the day's own; fees positive."""
+
+    session: date
+    as_of: datetime
+    cash: int
+    positions_value: int
+    equity: int
+    previous_equity: int
+    realized: int
+    unrealized: int
+    fees: int
+    dividends: int
+    cash_flow: int
+    peak: int
+    drawdown: float
+    lifetime_drawdown: float
+    gross_exposure: float
+    n_positions: int
+    halted: bool
+    vix: float | None
+    benchmark_close: float | None
+    universe_return: float | None
+
+    @property
+    def profit(self) -> int:
+        """Profit or loss of the day in cents: what equity gained beyond the cash flow."""
+        return self.equity - self.previous_equity - self.cash_flow
+
+    @property
+    def capital(self) -> int:
+        """Cents that the day's profit was made with: the previous close, and what flowed in or out since."""
+        return self.previous_equity + self.cash_flow
+
+
+class Holding(NamedTuple):
+    """A position at a close. Strategy is None where only the broker is known to hold it."""
+
+    ticker: str
+    strategy: str | None
+    quantity: float
+    entry_price: float
+    price: float | None
+    cost: int
+    value: int | None
+    stop: float | None
+    target: float | None
+    dividends: int
+    entry_session: date | None
+
+    @property
+    def unrealized(self) -> int | None:
+        """Value less cost basis in cents; None without a price."""
+        return None if self.value is None else self.value - self.cost
+
+
+class FillLine(NamedTuple):
+    """An execution."""
+
+    ticker: str
+    side: str
+    quantity: float
+    price: float
+    amount: int
+    fees: int
+    realized: int
+    strategy: str
+    reason: str
+
+
+class RoundTrip(NamedTuple):
+    """A trade that closed; `pnl` is net of fees and includes dividends."""
+
+    ticker: str
+    strategy: str
+    entry_session: date
+    exit_session: date
+    quantity: float
+    pnl: int
+    dividends: int
+    return_fraction: float
+    exit_reason: str
+
+
+class StrategyRecord(NamedTuple):
+    """Closed trades of a strategy since the start."""
+
+    strategy: str
+    trades: int
+    wins: int
+    pnl: int
+
+
+class Event(NamedTuple):
+    """A stored change of what may be traded."""
+
+    at: datetime
+    session: date
+    kind: str
+    code: str
+    observed: float | None
+    limit: float | None
+    message: str
+    actor: str
+
+
+class AllocationFacts(NamedTuple):
+    """The capital split that was decided at a session, and why."""
+
+    session: date
+    weights: dict[str, float]
+    source: str
+    reason: str
+    model_id: str | None
+    influences: dict[str, float] | None
+
+
+class RegimeFacts(NamedTuple):
+    """Filtered regime probabilities of a session."""
+
+    regime: str
+    bull: float | None
+    bear: float | None
+    consolidation: float | None
+
+
+class OrderLine(NamedTuple):
+    """An order that was decided at the session, for the next open."""
+
+    ticker: str
+    side: str
+    quantity: float
+    limit_price: float | None
+    strategy: str
+    reason: str
+    status: str
+    message: str | None
+
+
+class DifferenceLine(NamedTuple):
+    """A difference between our book and the broker's that was unexplained at the time of the report."""
+
+    found_at: datetime
+    kind: str
+    ticker: str | None
+    ours: str
+    theirs: str
+    action: str
+
+
+class Ledger(NamedTuple):
+    """Everything that the database knew about a run at the close of `days[-1]`, the reported session."""
+
+    run: Run
+    days: tuple[Day, ...]
+    is_latest: bool
+    holdings: tuple[Holding, ...]
+    previous_holdings: tuple[Holding, ...]
+    fills: tuple[FillLine, ...]
+    closed: tuple[RoundTrip, ...]
+    results: tuple[int, ...]
+    records: tuple[StrategyRecord, ...]
+    events: tuple[Event, ...]
+    allocation: AllocationFacts | None
+    previous_allocation: AllocationFacts | None
+    regime: RegimeFacts | None
+    denials: dict[str, int]
+    orders: tuple[OrderLine, ...]
+    differences: tuple[DifferenceLine, ...]
+    warnings: tuple[str, ...]
+    heartbeat: datetime | None
+    risk_state: dict[str, object] | None
+
+    @property
+    def day(self) -> Day | None:
+        """The reported session's booking, None before the first close."""
+        return self.days[-1] if self.days else None
+
+
+class BrokerSnapshot(NamedTuple):
+    """The broker's own answer. `session` is the exchange's date at `as_of` if it is a session, else None."""
+
+    account_id: str
+    as_of: datetime
+    session: date | None
+    is_open: bool
+    has_opened: bool
+    equity: int
+    cash: int
+    buying_power: int
+    last_equity: int | None
+    holdings: tuple[Holding, ...]

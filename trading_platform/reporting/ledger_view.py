@@ -1,0 +1,247 @@
+"""Read one run from the database as it stood at a session's close. Plain SQL, whole cents, one snapshot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import date
+from itertools import starmap
+from typing import Any
+
+from trading_platform.core.errors import FixConfigError
+from trading_platform.reporting.facts import (
+    AllocationFacts,
+    Day,
+    DifferenceLine,
+    Event,
+    FillLine,
+    Holding,
+    Ledger,
+    OrderLine,
+    RegimeFacts,
+    RoundTrip,
+    Run,
+    StrategyRecord,
+)
+from trading_platform.storage.reader import Reader, as_date, as_instant
+
+# Real accounts before simulations: a replay that was run in passing does not hide the account that trades.
+MODES = ("alpaca_live", "alpaca_paper", "paper", "replay")
+RECENT_TRADES = 50  # enough to count any sensible losing streak
+
+
+def find_run(reader: Reader, wanted: int | None = None, modes: Sequence[str] = MODES) -> Run | None:
+    """Return run `wanted`, or the newest run of the first of `modes` that has any, or None.
+
+    Raises
+    ------
+    FixConfigError
+        There is no run `wanted`; the message lists those that exist.
+    """
+    if wanted is not None:
+        found = reader.rows(RUN, id=wanted)
+        if not found:
+            known = [f"{row[0]} ({row[1]})" for row in reader.rows("SELECT id, mode FROM runs ORDER BY id DESC")[:10]]
+            raise FixConfigError(f"--run {wanted}: no such run in {reader.where}; it has {', '.join(known) or 'none'}")
+        return _run(found[0])
+    for mode in modes:
+        found = reader.rows(NEWEST_RUN, mode=mode)
+        if found:
+            return _run(found[0])
+    return None
+
+
+def read_ledger(reader: Reader, run: Run, until: date | None = None, trading: date | None = None) -> Ledger:
+    """Return what was known about `run` at the close of its last session on or before `until` (None: the newest).
+
+    Parameters
+    ----------
+    trading
+        A session that is under way and not booked yet: its executions are read instead of the booked session's.
+    """
+    newest = _newest_session(reader, run.id)
+    is_latest = until is None or newest is None or until >= newest
+    days = _days(reader, run.id, until or date.max)
+    booked = days[-1].session if days else None  # decisions are made at the last booked close
+    previous = days[-2].session if len(days) > 1 else None
+    shown = trading or booked or date.min
+    limit = date.max if is_latest else shown
+    allocations = _allocations(reader, run.id, booked or date.min)
+    return Ledger(
+        run=run,
+        days=days,
+        is_latest=is_latest,
+        holdings=_holdings(reader, run.id, booked),
+        previous_holdings=_holdings(reader, run.id, booked if trading else previous),
+        fills=_fills(reader, run.id, shown),
+        closed=_closed(reader, run.id, shown),
+        results=_results(reader, run.id, limit),
+        records=_records(reader, run.id, limit),
+        events=_events(reader, run.id, limit),
+        allocation=allocations[0] if allocations else None,
+        previous_allocation=allocations[1] if len(allocations) > 1 else None,
+        regime=_regime(reader, run.id, booked or date.min),
+        denials=_denials(reader, run.id, booked or date.min),
+        orders=_orders(reader, run.id, booked or date.min),
+        differences=_differences(reader, run.id, days[-1] if days and not is_latest else None),
+        warnings=tuple(str(row[0]) for row in reader.rows(WARNINGS, run=run.id)),
+        heartbeat=_heartbeat(reader, run.id) if is_latest else None,
+        risk_state=_risk_state(reader, run.id) if is_latest else None,
+    )
+
+
+def _run(row: Sequence[Any]) -> Run:
+    config = _object(row[9])
+    return Run(
+        id=row[0], mode=row[1], source=row[2], account=row[3], status=row[4], started_at=as_instant(row[5]),
+        capital=row[6], config_fingerprint=row[7], code_version=row[8], risk=_object(config.get("risk")),
+        strategies=tuple(str(name) for name in _list(row[10])), sectors=_texts(row[11]),
+    )  # fmt: skip
+
+
+def _newest_session(reader: Reader, run: int) -> date | None:
+    value = reader.rows("SELECT max(session) FROM equity WHERE run_id = :run", run=run)[0][0]
+    return None if value is None else as_date(value)
+
+
+def _days(reader: Reader, run: int, until: date) -> tuple[Day, ...]:
+    rows = reader.rows(DAYS, run=run, until=until)
+    return tuple(Day._make((as_date(r[0]), as_instant(r[1]), *r[2:16], bool(r[16]), *r[17:])) for r in rows)
+
+
+def _holdings(reader: Reader, run: int, session: date | None) -> tuple[Holding, ...]:
+    if session is None:
+        return ()
+    rows = reader.rows(HOLDINGS, run=run, session=session)
+    return tuple(Holding._make((*row[:10], as_date(row[10]))) for row in rows)
+
+
+def _fills(reader: Reader, run: int, session: date) -> tuple[FillLine, ...]:
+    return tuple(starmap(FillLine, reader.rows(FILLS, run=run, session=session)))
+
+
+def _closed(reader: Reader, run: int, session: date) -> tuple[RoundTrip, ...]:
+    rows = reader.rows(CLOSED, run=run, session=session)
+    return tuple(RoundTrip(r[0], r[1], as_date(r[2]), as_date(r[3]), *r[4:]) for r in rows)
+
+
+def _results(reader: Reader, run: int, until: date) -> tuple[int, ...]:
+    return tuple(row[0] for row in reader.rows(RESULTS, run=run, until=until, n=RECENT_TRADES))
+
+
+def _records(reader: Reader, run: int, until: date) -> tuple[StrategyRecord, ...]:
+    return tuple(
+        StrategyRecord(row[0], int(row[1]), int(row[2]), int(row[3]))
+        for row in reader.rows(RECORDS, run=run, until=until)
+    )
+
+
+def _events(reader: Reader, run: int, until: date) -> tuple[Event, ...]:
+    rows = reader.rows(EVENTS, run=run, until=until)
+    return tuple(Event(as_instant(row[0]), as_date(row[1]), *row[2:]) for row in rows)
+
+
+def _allocations(reader: Reader, run: int, session: date) -> list[AllocationFacts]:
+    return [
+        AllocationFacts(as_date(day), _numbers(weights), source, reason, model_id, _numbers(influences) or None)
+        for day, weights, source, reason, model_id, influences in reader.rows(ALLOCATIONS, run=run, session=session)
+    ]
+
+
+def _regime(reader: Reader, run: int, session: date) -> RegimeFacts | None:
+    found = reader.rows(REGIME, run=run, session=session)
+    return RegimeFacts(*found[0]) if found else None
+
+
+def _denials(reader: Reader, run: int, session: date) -> dict[str, int]:
+    return {str(row[0]): int(row[1]) for row in reader.rows(DENIALS, run=run, session=session)}
+
+
+def _orders(reader: Reader, run: int, session: date) -> tuple[OrderLine, ...]:
+    return tuple(starmap(OrderLine, reader.rows(ORDERS, run=run, session=session)))
+
+
+def _differences(reader: Reader, run: int, past: Day | None) -> tuple[DifferenceLine, ...]:
+    """Return what is unexplained now, or what was at the close of a `past` day."""
+    lines = []
+    for found_at, resolved_at, *rest in reader.rows(DIFFERENCES, run=run):
+        found, resolved = as_instant(found_at), None if resolved_at is None else as_instant(resolved_at)
+        if resolved is None if past is None else found <= past.as_of and (resolved is None or resolved > past.as_of):
+            lines.append(DifferenceLine(found, *rest))
+    return tuple(lines)
+
+
+def _heartbeat(reader: Reader, run: int) -> Any:
+    found = reader.rows("SELECT at FROM heartbeats WHERE run_id = :run", run=run)
+    return as_instant(found[0][0]) if found else None
+
+
+def _risk_state(reader: Reader, run: int) -> dict[str, object] | None:
+    found = reader.rows("SELECT payload FROM risk_states WHERE run_id = :run", run=run)
+    return _object(found[0][0]) if found else None
+
+
+def _object(text: object) -> dict[str, Any]:
+    """Return stored JSON as an object; what is none counts as empty, and the report says what it misses."""
+    if isinstance(text, dict):
+        return text
+    try:
+        value = json.loads(text) if isinstance(text, str) else None
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _list(text: str) -> list[object]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return []
+    return value if isinstance(value, list) else []
+
+
+def _texts(text: str) -> dict[str, str]:
+    return {str(name): str(value) for name, value in _object(text).items()}
+
+
+def _numbers(text: str | None) -> dict[str, float]:
+    return {str(name): float(value) for name, value in _object(text).items() if isinstance(value, int | float)}
+
+
+RUN = """
+SELECT id, mode, source, account, status, started_at, capital, config_fingerprint, code_version, config, strategies,
+       sectors FROM runs WHERE id = :id"""
+NEWEST_RUN = RUN.replace("id = :id", "mode = :mode ORDER BY started_at DESC, id DESC LIMIT 1")
+DAYS = """
+SELECT session, as_of, cash, positions_value, equity, previous_equity, realized_pnl, unrealized_pnl, fees, dividends,
+       cash_flow, peak_equity, drawdown, lifetime_drawdown, gross_exposure, n_positions, halted, vix, benchmark_close,
+       universe_return FROM equity WHERE run_id = :run AND session <= :until ORDER BY session"""
+HOLDINGS = """
+SELECT ticker, strategy, quantity, entry_price, price, cost, value, stop_price, target_price, dividends, entry_session
+FROM positions WHERE run_id = :run AND session = :session ORDER BY ticker"""
+FILLS = """
+SELECT ticker, side, quantity, price, amount, fees, realized_pnl, strategy, reason
+FROM fills WHERE run_id = :run AND session = :session ORDER BY filled_at, id"""
+CLOSED = """
+SELECT ticker, strategy, entry_session, exit_session, quantity, pnl, dividends, return_fraction, exit_reason
+FROM trades WHERE run_id = :run AND exit_session = :session ORDER BY id"""
+RESULTS = "SELECT pnl FROM trades WHERE run_id = :run AND exit_session <= :until ORDER BY id DESC LIMIT :n"
+RECORDS = """
+SELECT strategy, count(*), sum(CASE WHEN pnl > 0 THEN 1 ELSE 0 END), sum(pnl)
+FROM trades WHERE run_id = :run AND exit_session <= :until GROUP BY strategy ORDER BY strategy"""
+EVENTS = """
+SELECT at, session, kind, code, observed, "limit", message, actor
+FROM risk_events WHERE run_id = :run AND session <= :until ORDER BY at, id"""
+ALLOCATIONS = """
+SELECT session, weights, source, reason, model_id, influences
+FROM rl_allocations WHERE run_id = :run AND session <= :session ORDER BY session DESC LIMIT 2"""
+REGIME = "SELECT regime, bull, bear, consolidation FROM regimes WHERE run_id = :run AND session = :session"
+DENIALS = """
+SELECT code, count(*) FROM signals WHERE run_id = :run AND session = :session AND verdict = 'denied'
+GROUP BY code ORDER BY count(*) DESC, code"""
+ORDERS = """
+SELECT ticker, side, quantity, limit_price, strategy, reason, status, message
+FROM orders WHERE run_id = :run AND decided_session = :session ORDER BY id"""
+DIFFERENCES = """
+SELECT found_at, resolved_at, kind, ticker, ours, theirs, action FROM differences WHERE run_id = :run ORDER BY id"""
+WARNINGS = "SELECT message FROM data_warnings WHERE run_id = :run ORDER BY id"
