@@ -45,6 +45,12 @@ class FixCredentialsError(TradingPlatformError):
     exit_code = 7
 
 
+class RetrainModelError(TradingPlatformError):
+    """A trained model may not be used: train again, promote another or roll back. Equal weight serves meanwhile."""
+
+    exit_code = 8
+
+
 class ApprovalError(TradingPlatformError):
     """An order reached a broker without a valid, unspent approval: a programming error, nothing was sent."""
 
