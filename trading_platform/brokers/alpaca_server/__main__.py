@@ -1,0 +1,103 @@
+"""Start a local Alpaca: `python -m trading_platform.brokers.alpaca_server --port 8123 --data ../shared/market-data`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+from datetime import date
+from pathlib import Path
+from typing import TextIO
+
+from trading_platform.brokers.alpaca_server.data_api import Entitlement
+from trading_platform.brokers.alpaca_server.fill_models import ExactFills, FillModel, PaperFills
+from trading_platform.brokers.alpaca_server.server import AlpacaServer, ServerConfig
+from trading_platform.core.errors import FixConfigError, TradingPlatformError
+from trading_platform.core.types import MarketPanel
+from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.market_data.files import FilesMarketData
+
+FILL_MODELS: dict[str, type[FillModel]] = {"paper": PaperFills, "exact": ExactFills}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the server until interrupted; return the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        server = _build(options)
+    except TradingPlatformError as error:
+        _say(f"error: {error}", sys.stderr)
+        return error.exit_code
+    config = server.config
+    _say(f"A simulated Alpaca, not a broker, listens on {server.url} (trading and data).")
+    _say(
+        f"keys: {config.key_id} / {config.secret_key}   clock: {server.now:%Y-%m-%d %H:%M} UTC   source: {options.data}"
+    )
+    _say(
+        f'Move its clock: curl -X POST {server.url}/admin/advance -d \'{{"to": "open"}}\'  (dawn, open, close, a time)'
+    )
+    if options.seconds_per_step is not None:
+        threading.Thread(target=_walk, args=(server, options.seconds_per_step), daemon=True).start()
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        server.stopping.set()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m trading_platform.brokers.alpaca_server",
+        description="A local Alpaca for tests and dry runs: real HTTP, simulated market, its clock moves when told to.",
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder with daily bars (csv, csv.gz, parquet)")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 picks a free one (default)")
+    parser.add_argument("--start", type=date.fromisoformat, help="first session to trade, e.g. 2017-01-03")
+    parser.add_argument("--tickers", help="comma-separated; all of the folder by default")
+    parser.add_argument("--cash", type=float, default=100_000.0, help="dollars at the start (default 100000)")
+    parser.add_argument("--fills", choices=sorted(FILL_MODELS), default="paper", help="fill model (default paper)")
+    parser.add_argument("--plus", action="store_true", help="recent SIP data, as with the paid data plan")
+    parser.add_argument("--limit", type=int, metavar="N", help="refuse more than N requests a minute with 429")
+    parser.add_argument("--seed", type=int, default=0, help="of identifiers and of faults with a probability")
+    parser.add_argument(
+        "--seconds-per-step", type=float, metavar="S", help="move the clock by itself: every S seconds to the next bell"
+    )
+    return parser
+
+
+def _build(options: argparse.Namespace) -> AlpacaServer:
+    if not 0 <= options.port <= 65535:
+        raise FixConfigError(f"--port must be in 0..65535, was {options.port}")
+    calendar = NyseCalendar()
+    tickers = options.tickers.split(",") if options.tickers else None
+    panel: MarketPanel = FilesMarketData(options.data, calendar=calendar).history(tickers)
+    fill_model: FillModel = FILL_MODELS[options.fills]()
+    config = ServerConfig(
+        cash=options.cash,
+        requests_per_minute=options.limit,
+        entitlement=Entitlement(recent_sip=options.plus),
+        seed=options.seed,
+    )
+    return AlpacaServer(panel, calendar, config, fill_model, start=options.start, port=options.port)
+
+
+def _walk(server: AlpacaServer, seconds: float) -> None:
+    """Ring every bell of the panel in turn: dawn, open, close, dawn ..."""
+    while not server.stopping.wait(seconds):
+        if server.market.is_open:
+            server.advance_to_close()
+        elif server.market.next_row is None:
+            return
+        elif not server.at_dawn:
+            server.advance_to_dawn()
+        else:
+            server.advance_to_open()
+
+
+def _say(text: str, stream: TextIO = sys.stdout) -> None:
+    stream.write(text + "\n")
+    stream.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,230 @@
+"""The simulated market: a panel of daily bars, an exchange calendar and a clock that only moves when told to.
+
+Inside a session the price of a ticker walks in straight lines: the open at the opening bell, the low after a third of
+the session, the high after two thirds, the close at the closing bell. So a stop and a target inside one bar are
+reached in the order that the paper broker assumes (the worse one first).
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from trading_platform.core.errors import FixConfigError
+from trading_platform.core.ports import TradingCalendar
+from trading_platform.core.types import MarketPanel
+
+NEW_YORK = ZoneInfo("America/New_York")
+DAWN_BEFORE_OPEN = timedelta(minutes=90)
+
+
+class Moment(StrEnum):
+    """Instants of a session at which something happens; at `dawn` corporate actions are booked, 90 minutes early."""
+
+    DAWN = "dawn"
+    OPEN = "open"
+    LOW = "low"
+    HIGH = "high"
+    CLOSE = "close"
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One daily bar; NaN prices mean that the ticker did not trade."""
+
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+    @property
+    def traded(self) -> bool:
+        """True if the ticker traded in this session."""
+        return self.open > 0.0 and self.close > 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A moment of session `row`."""
+
+    at: datetime
+    moment: Moment
+    row: int
+
+
+class SimulatedMarket:
+    """Prices, sessions and time of the local server.
+
+    Parameters
+    ----------
+    panel
+        Daily bars; its sessions are the trading days.
+    calendar
+        Opening and closing bells of those sessions.
+    start
+        Session before whose open the clock starts (the second of the panel when None, so that there is a yesterday).
+    """
+
+    def __init__(self, panel: MarketPanel, calendar: TradingCalendar, start: date | None = None) -> None:
+        if panel.n_sessions < 2:
+            raise FixConfigError(
+                f"the local Alpaca server needs at least two sessions, {panel.source} has {panel.n_sessions}"
+            )
+        self.panel = panel
+        self.sessions = tuple(panel.session(t) for t in range(panel.n_sessions))
+        self.opens = tuple(calendar.open_at(day).astimezone(UTC) for day in self.sessions)
+        self.closes = tuple(calendar.close_at(day).astimezone(UTC) for day in self.sessions)
+        self._columns = {ticker: column for column, ticker in enumerate(panel.tickers)}
+        row = 1 if start is None else self._row_at_or_after(start)
+        self.now = self.opens[row] - timedelta(hours=1)
+
+    def _row_at_or_after(self, day: date) -> int:
+        for row, session in enumerate(self.sessions):
+            if session >= day and row > 0:
+                return row
+        raise FixConfigError(f"no session on or after {day} in {self.panel.source}; it ends {self.sessions[-1]}")
+
+    @property
+    def tickers(self) -> tuple[str, ...]:
+        """Tickers of the panel, sorted."""
+        return self.panel.tickers
+
+    def knows(self, ticker: str) -> bool:
+        """Return True if the panel has `ticker`."""
+        return ticker in self._columns
+
+    @property
+    def opened_row(self) -> int:
+        """Row of the last session whose opening bell has rung, -1 before the first."""
+        return bisect_right(self.opens, self.now) - 1
+
+    @property
+    def closed_row(self) -> int:
+        """Row of the last session whose closing bell has rung, -1 before the first."""
+        return bisect_right(self.closes, self.now) - 1
+
+    @property
+    def is_open(self) -> bool:
+        """True between the opening and the closing bell."""
+        return self.opened_row > self.closed_row
+
+    @property
+    def next_row(self) -> int | None:
+        """Row of the next session to open, None after the last."""
+        row = self.opened_row + 1
+        return row if row < len(self.sessions) else None
+
+    @property
+    def trading_row(self) -> int | None:
+        """Row of the session in which an order sent now is worked: the running one, or the next."""
+        return self.opened_row if self.is_open else self.next_row
+
+    def session_at(self, row: int) -> date:
+        """Return the date of `row`."""
+        return self.sessions[row]
+
+    def next_open(self) -> datetime:
+        """Return the next opening bell; past the end of the panel, the same time on the next weekday."""
+        row = self.next_row
+        return self.opens[row] if row is not None else _next_weekday(self.opens[-1])
+
+    def next_close(self) -> datetime:
+        """Return the next closing bell."""
+        row = self.closed_row + 1
+        return self.closes[row] if row < len(self.closes) else _next_weekday(self.closes[-1])
+
+    def bar(self, row: int, ticker: str) -> Bar:
+        """Return the full bar of `ticker` in session `row`."""
+        column = self._columns[ticker]
+        panel = self.panel
+        return Bar(
+            float(panel.open[row, column]),
+            float(panel.high[row, column]),
+            float(panel.low[row, column]),
+            float(panel.close[row, column]),
+            float(panel.volume[row, column]),
+        )
+
+    def running_bar(self, ticker: str) -> Bar | None:
+        """Return today's half-built bar while the exchange is open, None otherwise or where nothing traded."""
+        if not self.is_open:
+            return None
+        bar = self.bar(self.opened_row, ticker)
+        if not bar.traded:
+            return None
+        price, part = self._walk(bar), self._elapsed()
+        low = bar.low if part >= 1 / 3 else min(bar.open, price)
+        high = bar.high if part >= 2 / 3 else max(bar.open, price)
+        return Bar(bar.open, high, low, price, math.floor(bar.volume * part))
+
+    def price(self, ticker: str) -> float | None:
+        """Return the last price of `ticker` now, None if it has never traded."""
+        running = self.running_bar(ticker)
+        if running is not None:
+            return running.close
+        return self.close_before(ticker, self.closed_row)
+
+    def close_before(self, ticker: str, row: int) -> float | None:
+        """Return the last known close of `ticker` at or before session `row`."""
+        column = self._columns[ticker]
+        while row >= 0:
+            close = float(self.panel.close[row, column])
+            if close > 0.0:
+                return close
+            row -= 1
+        return None
+
+    def split_ratio(self, row: int, ticker: str) -> float:
+        """Return the factor on the share count at the open of session `row`."""
+        ratios = self.panel.split_ratio
+        ratio = 1.0 if ratios is None else float(ratios[row, self._columns[ticker]])
+        return ratio if ratio > 0.0 else 1.0
+
+    def dividend(self, row: int, ticker: str) -> float:
+        """Return dollars a share with ex-date session `row`."""
+        dividends = self.panel.dividend
+        amount = 0.0 if dividends is None else float(dividends[row, self._columns[ticker]])
+        return amount if amount > 0.0 else 0.0
+
+    def events(self, until: datetime) -> Iterator[Event]:
+        """Yield the moments after now up to and including `until`, oldest first."""
+        for row in range(max(self.closed_row, 0), len(self.sessions)):
+            if self.opens[row] - DAWN_BEFORE_OPEN > until:
+                return
+            for at, moment in self._moments(row):
+                if self.now < at <= until:
+                    yield Event(at, moment, row)
+
+    def _moments(self, row: int) -> tuple[tuple[datetime, Moment], ...]:
+        opening, closing = self.opens[row], self.closes[row]
+        third = (closing - opening) / 3
+        return (
+            (opening - DAWN_BEFORE_OPEN, Moment.DAWN),
+            (opening, Moment.OPEN),
+            (opening + third, Moment.LOW),
+            (opening + 2 * third, Moment.HIGH),
+            (closing, Moment.CLOSE),
+        )
+
+    def _elapsed(self) -> float:
+        row = self.opened_row
+        return (self.now - self.opens[row]) / (self.closes[row] - self.opens[row])
+
+    def _walk(self, bar: Bar) -> float:
+        place = self._elapsed() * 3.0
+        leg = min(int(place), 2)
+        corners = (bar.open, bar.low, bar.high, bar.close)
+        return corners[leg] + (corners[leg + 1] - corners[leg]) * (place - leg)
+
+
+def _next_weekday(instant: datetime) -> datetime:
+    instant += timedelta(days=1)
+    while instant.weekday() >= 5:
+        instant += timedelta(days=1)
+    return instant
