@@ -25,8 +25,13 @@ LINE_BUDGETS = {
     "risk_config.py": 150,
     "daily_report.py": 350,
 }
-# where a command must end with a message whatever happened: main, the scan loop, the report sender
-CATCH_ALL_SHELLS = frozenset({"autonomous_trading_engine.py", "train_rl_model.py", "daily_report.py"})
+# where catching everything is right, and why
+CATCH_ALL_SHELLS = {
+    "autonomous_trading_engine.py": "main and the scan loop end or go on with a message, whatever happened",
+    "train_rl_model.py": "main ends with a message",
+    "daily_report.py": "the report goes out whatever happened",
+    "trading_platform/reporting/account_source.py": "a thread hands whatever happened to its caller, who raises it",
+}
 
 CLOCKS = frozenset(
     {
