@@ -1,0 +1,168 @@
+"""A trained policy in numpy: pick features from the observation, scale them, run one or two small tanh layers.
+
+Training and live trading call these very functions: the training environment feeds the network with
+`scaled_features`, and `policy_actions` repeats what the network does with them. No torch is needed to trade.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from trading_platform.core.types import Floats, Ints
+
+# A feature this many training deviations away was never seen in training.
+OUT_OF_RANGE = 6.0
+# The share of features that may be so far away before the policy is not asked. One extreme reading is a market event
+# and is clipped; a quarter of them is another market, another unit or a broken feed.
+OUT_OF_RANGE_SHARE = 0.25
+# A feature whose training deviation is below this share of its size (or below it outright) did not move.
+CONSTANT = 1e-9
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scaling:
+    """Which entries of an observation a policy sees, and how they are scaled.
+
+    Attributes
+    ----------
+    index : (F,) positions in the observation.
+    mean : (F,) training means. gain : (F,) 1 / training deviation, 0 where the feature did not move in training.
+    clip : scaled features are cut to [-clip, clip].
+    """
+
+    index: Ints
+    mean: Floats
+    gain: Floats
+    clip: float
+
+    def __post_init__(self) -> None:
+        n_features = len(self.index)
+        if n_features < 1 or self.mean.shape != (n_features,) or self.gain.shape != (n_features,):
+            raise ValueError(
+                f"scaling needs at least one feature and arrays of one length, "
+                f"were {self.index.shape}, {self.mean.shape}, {self.gain.shape}"
+            )
+        if not (np.isfinite(self.mean).all() and np.isfinite(self.gain).all() and (self.gain >= 0.0).all()):
+            raise ValueError("scaling mean and gain must be finite, and gain must not be negative")
+        if (self.index < 0).any() or len(np.unique(self.index)) != n_features:
+            raise ValueError("scaling index must hold distinct positions")
+        if not (0.0 < self.clip < np.inf):
+            raise ValueError(f"scaling clip must be positive and finite, was {self.clip}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Network:
+    """M small networks of one shape; a policy's action is the mean of theirs.
+
+    `kernels[l]` is (M, inputs, outputs), `biases[l]` is (M, outputs); tanh between layers, the last one is linear.
+    """
+
+    kernels: tuple[Floats, ...]
+    biases: tuple[Floats, ...]
+
+    def __post_init__(self) -> None:
+        if not self.kernels or len(self.kernels) != len(self.biases):
+            raise ValueError(f"network needs layers, had {len(self.kernels)} kernels and {len(self.biases)} biases")
+        members, width = self.kernels[0].shape[:2] if self.kernels[0].ndim == 3 else (0, 0)
+        for kernel, bias in zip(self.kernels, self.biases, strict=True):
+            if kernel.ndim != 3 or kernel.shape[:2] != (members, width) or 0 in kernel.shape:
+                raise ValueError(f"network layers do not fit: kernel {kernel.shape} after {members} x {width}")
+            if bias.shape != (members, kernel.shape[2]):
+                raise ValueError(f"network layers do not fit: bias {bias.shape} beside kernel {kernel.shape}")
+            if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
+                raise ValueError("network weights must be finite")
+            width = kernel.shape[2]
+
+    @property
+    def n_members(self) -> int:
+        """Number of averaged networks, M."""
+        return int(self.kernels[0].shape[0])
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of features, F."""
+        return int(self.kernels[0].shape[1])
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of actions, K."""
+        return int(self.kernels[-1].shape[2])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Policy:
+    """A deterministic policy: observation (D,) -> action (K,) in [0, 1]."""
+
+    scaling: Scaling
+    network: Network
+
+    def __post_init__(self) -> None:
+        if len(self.scaling.index) != self.network.n_inputs:
+            raise ValueError(f"policy scales {len(self.scaling.index)} features for {self.network.n_inputs} inputs")
+
+
+def fit_scaling(observations: Floats, index: Ints, clip: float) -> Scaling:
+    """Measure mean and deviation of the features at `index` on the training fold's observations, (n, D).
+
+    Raises
+    ------
+    ValueError
+        Fewer than two rows, or a selected feature that is not finite.
+    """
+    chosen = observations[:, index]
+    if len(chosen) < 2 or not np.isfinite(chosen).all():
+        raise ValueError(f"scaling needs two or more finite rows, got {chosen.shape} with NaN or infinity in some")
+    mean = chosen.mean(axis=0)
+    deviation = chosen.std(axis=0)
+    moves = deviation > CONSTANT * np.maximum(1.0, np.abs(mean))
+    return Scaling(np.array(index), mean, np.where(moves, 1.0 / np.where(moves, deviation, 1.0), 0.0), clip)
+
+
+def scaled_features(observations: Floats, scaling: Scaling) -> Floats:
+    """Return the selected, scaled and clipped features, (..., F), of observations (..., D)."""
+    distances = (observations[..., scaling.index] - scaling.mean) * scaling.gain
+    features: Floats = np.minimum(np.maximum(distances, -scaling.clip), scaling.clip)
+    return features
+
+
+def is_out_of_range(observation: Floats, scaling: Scaling) -> bool:
+    """Return True if too many features of one observation, (D,), lie where training never went. NaN counts as far."""
+    distances = np.abs((observation[scaling.index] - scaling.mean) * scaling.gain)
+    return int(np.count_nonzero(~(distances <= OUT_OF_RANGE))) > OUT_OF_RANGE_SHARE * len(distances)
+
+
+def network_actions(features: Floats, network: Network) -> Floats:
+    """Return the mean action in [0, 1], (n, K), of the networks for scaled features (n, F).
+
+    Each network works in [-1, 1], where training clips its actions; 0.5 is no opinion.
+    """
+    hidden = features[None]
+    last = len(network.kernels) - 1
+    for layer, (kernel, bias) in enumerate(zip(network.kernels, network.biases, strict=True)):
+        hidden = hidden @ kernel + bias[:, None, :]
+        if layer < last:
+            hidden = np.tanh(hidden)
+    clipped = np.minimum(np.maximum(hidden, -1.0), 1.0)
+    actions: Floats = 0.5 + 0.5 * (clipped[0] if len(clipped) == 1 else clipped.mean(axis=0))
+    return actions
+
+
+def policy_actions(observations: Floats, policy: Policy) -> Floats:
+    """Return actions in [0, 1], (..., K), for observations (..., D)."""
+    features = scaled_features(observations, policy.scaling)
+    flat = features.reshape(-1, features.shape[-1])
+    return network_actions(flat, policy.network).reshape(*features.shape[:-1], policy.network.n_outputs)
+
+
+def averaged(networks: Sequence[Network]) -> Network:
+    """Join networks of one shape into one whose action is the mean of theirs."""
+    if not networks:
+        raise ValueError("there is no network to average")
+    layers = range(len(networks[0].kernels))
+    return Network(
+        tuple(np.concatenate([network.kernels[layer] for network in networks]) for layer in layers),
+        tuple(np.concatenate([network.biases[layer] for network in networks]) for layer in layers),
+    )

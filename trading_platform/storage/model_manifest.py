@@ -1,0 +1,216 @@
+"""What is written beside a model's weights: everything needed to trust it, to serve it, and to train it again.
+
+The manifest is one JSON object. `checksum` is the SHA-256 of all other fields as canonical JSON, and `model_id` is made
+of it, so that a changed byte in the scaling is found as surely as one in the weights.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from trading_platform.core.errors import RetrainModelError
+
+SCHEMA_VERSION = 1
+WEIGHTS_FILE = "weights.npz"
+MODEL_ID = re.compile(r"\d{8}-[0-9a-f]{12}")
+MAX_MANIFEST_BYTES = 1_000_000
+
+Scalar = str | float | int | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelManifest:
+    """Facts of one trained model; every field is plain JSON.
+
+    Attributes
+    ----------
+    strategies : names in the order of the action.
+    observation_hash : of the whole observation's schema. features, feature_index, feature_mean, feature_gain,
+        feature_clip : what the policy sees of it, and how it is scaled.
+    action_kind, action_scale, base_weights : the map from action to weights.
+    hidden, members : units of each hidden layer; number of averaged networks.
+    risk_fingerprint : of the risk limits in force while training.
+    data_source, data_start, data_end, data_hash : the newest session that any choice was made on is `data_end`.
+    max_age_days : days behind `data_end` after which the model is too old to trade.
+    seeds, versions, training, metrics : how it was made and how it did.
+    promoted_by_gate, gate : the gate's verdict and all its numbers. parents : models it was trained from or against.
+    created_at : UTC instant, ISO 8601. weights_sha256 : of the weights file.
+    """
+
+    strategies: tuple[str, ...]
+    observation_hash: str
+    features: tuple[str, ...]
+    feature_index: tuple[int, ...]
+    feature_mean: tuple[float, ...]
+    feature_gain: tuple[float, ...]
+    feature_clip: float
+    action_kind: str
+    action_scale: float
+    base_weights: tuple[float, ...]
+    hidden: tuple[int, ...]
+    members: int
+    risk_fingerprint: str
+    data_source: str
+    data_start: str
+    data_end: str
+    data_hash: str
+    max_age_days: int
+    seeds: tuple[int, ...]
+    versions: Mapping[str, Scalar]
+    training: Mapping[str, Scalar]
+    metrics: Mapping[str, Scalar]
+    promoted_by_gate: bool
+    gate: Mapping[str, Scalar]
+    parents: tuple[str, ...]
+    created_at: str
+    weights_sha256: str
+    weights_file: str = WEIGHTS_FILE
+    schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        problems = [*_wrong_types(self), *_wrong_values(self)]
+        if problems:
+            raise RetrainModelError("manifest: " + "; ".join(problems))
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of all fields, as hex."""
+        return _digest(_plain(self))
+
+    @property
+    def model_id(self) -> str:
+        """Day of creation and the first twelve digits of the checksum."""
+        return f"{self.created_at[:10].replace('-', '')}-{self.checksum[:12]}"
+
+    @property
+    def last_session(self) -> date:
+        """The newest session the model has seen."""
+        return date.fromisoformat(self.data_end)
+
+    def to_json(self) -> str:
+        """Return the file's text."""
+        document = {"model_id": self.model_id, **_plain(self), "checksum": self.checksum}
+        return json.dumps(document, indent=1, allow_nan=False) + "\n"
+
+
+def parse_manifest(text: str) -> ModelManifest:
+    """Read a manifest's text.
+
+    Raises:
+        RetrainModelError: it is no JSON object, of another schema version, incomplete, altered, or makes no sense.
+    """
+    try:
+        document = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise RetrainModelError(f"manifest is not JSON ({error})") from error
+    if not isinstance(document, dict):
+        raise RetrainModelError("manifest is no JSON object")
+    version = document.get("schema_version")
+    if version != SCHEMA_VERSION or isinstance(version, bool):
+        newer = isinstance(version, int) and version > SCHEMA_VERSION
+        cure = "it was written by a newer version: update this program" if newer else "train again"
+        raise RetrainModelError(f"manifest has schema_version {version!r}, this program reads {SCHEMA_VERSION}; {cure}")
+    named = {field.name for field in dataclasses.fields(ModelManifest)}
+    found = set(document) - {"model_id", "checksum"}
+    if found != named:
+        raise RetrainModelError(
+            f"manifest lacks {sorted(named - found) or 'nothing'} and has unknown {sorted(found - named) or 'nothing'}"
+        )
+    plain = {name: value for name, value in document.items() if name in named}
+    if _digest(plain) != document.get("checksum"):
+        raise RetrainModelError("manifest does not match its checksum: the file was altered or damaged")
+    values: dict[str, typing.Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in plain.items()}
+    manifest = ModelManifest(**values)
+    if manifest.model_id != document.get("model_id"):
+        raise RetrainModelError(f"manifest names itself {document.get('model_id')!r}, it is {manifest.model_id}")
+    return manifest
+
+
+def finite_or_none(values: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Return `values` with NaN and infinity as None, since JSON has no word for them."""
+    return {name: None if isinstance(v, float) and not abs(v) < float("inf") else v for name, v in values.items()}
+
+
+def _plain(manifest: ModelManifest) -> dict[str, object]:
+    fields = {field.name: getattr(manifest, field.name) for field in dataclasses.fields(manifest)}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
+
+
+def _digest(plain: Mapping[str, object]) -> str:
+    try:
+        canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except ValueError as error:
+        raise RetrainModelError(f"manifest holds a number that is not finite ({error})") from error
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+_KINDS: dict[object, tuple[str, Callable[[object], bool]]] = {
+    str: ("a text", lambda value: isinstance(value, str)),
+    bool: ("true or false", lambda value: isinstance(value, bool)),
+    int: ("a whole number", _is_integer),
+    float: ("a finite number", _is_number),
+}
+
+
+def _wrong_types(manifest: ModelManifest) -> list[str]:
+    """Return one line for each field that does not hold what its annotation says."""
+    problems = []
+    for name, hint in typing.get_type_hints(ModelManifest).items():
+        value = getattr(manifest, name)
+        if hint in _KINDS:
+            kind, fits = _KINDS[hint]
+            if not fits(value):
+                problems.append(f"{name} must be {kind}, was {value!r}")
+        elif typing.get_origin(hint) is tuple:
+            kind, fits = _KINDS[typing.get_args(hint)[0]]
+            if not isinstance(value, tuple) or not all(fits(item) for item in value):
+                problems.append(f"each of {name} must be {kind}, was {value!r}")
+        elif not isinstance(value, Mapping) or not all(
+            isinstance(key, str) and (item is None or isinstance(item, str | bool) or _is_number(item))
+            for key, item in value.items()
+        ):
+            problems.append(f"{name} must hold texts and finite numbers by name, was {value!r}")
+    return problems
+
+
+def _wrong_values(manifest: ModelManifest) -> list[str]:
+    if _wrong_types(manifest):
+        return []
+    problems = []
+    if manifest.weights_file != WEIGHTS_FILE:
+        problems.append(f"weights_file must be {WEIGHTS_FILE}, was {manifest.weights_file!r}: nothing else is opened")
+    if len(set(manifest.strategies)) != len(manifest.strategies) or not manifest.strategies:
+        problems.append(f"strategies must be distinct names, were {manifest.strategies!r}")
+    if len(manifest.base_weights) != len(manifest.strategies):
+        problems.append(f"{len(manifest.base_weights)} base_weights for {len(manifest.strategies)} strategies")
+    lengths = {len(manifest.features), len(manifest.feature_index), len(manifest.feature_mean)}
+    if lengths != {len(manifest.feature_gain)} or not manifest.features:
+        problems.append("features, feature_index, feature_mean and feature_gain must be of one length above 0")
+    if manifest.max_age_days < 1 or manifest.members < 1:
+        problems.append(f"max_age_days {manifest.max_age_days} and members {manifest.members} must be above 0")
+    try:
+        date.fromisoformat(manifest.data_end)
+        if datetime.fromisoformat(manifest.created_at).utcoffset() != timedelta(0):
+            problems.append(f"created_at must be in UTC, was {manifest.created_at!r}")
+    except ValueError as error:
+        problems.append(f"data_end and created_at must be ISO dates ({error})")
+    return problems

@@ -1,0 +1,51 @@
+"""The weights file: plain float64 arrays in an npz, written reproducibly and read without running code."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import numpy as np
+
+from trading_platform.core.errors import RetrainModelError
+from trading_platform.core.policy import Network
+from trading_platform.core.types import Floats
+
+MAX_WEIGHTS_BYTES = 16_000_000
+
+
+def pack_weights(network: Network) -> bytes:
+    """Return the npz of a network. The same numbers give the same bytes."""
+    buffer = io.BytesIO()
+    arrays = {f"kernel_{i}": kernel for i, kernel in enumerate(network.kernels)}
+    arrays |= {f"bias_{i}": bias for i, bias in enumerate(network.biases)}
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(arrays):
+            content = io.BytesIO()
+            np.lib.format.write_array(content, np.ascontiguousarray(arrays[name], dtype="<f8"), allow_pickle=False)
+            # The default date of an entry is the epoch of zip files, not the time of writing.
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getvalue())
+    return buffer.getvalue()
+
+
+def read_arrays(content: bytes) -> dict[str, Floats]:
+    """Read the float64 arrays of an npz without unpickling anything.
+
+    Raises:
+        RetrainModelError: the bytes are no plain npz of float64 arrays, or unpack to too much.
+    """
+    arrays: dict[str, Floats] = {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            entries = archive.infolist()
+            if sum(entry.file_size for entry in entries) > MAX_WEIGHTS_BYTES:
+                raise RetrainModelError(f"unpacks to more than {MAX_WEIGHTS_BYTES} bytes")
+            for entry in entries:
+                with archive.open(entry) as stream:
+                    array = np.lib.format.read_array(io.BytesIO(stream.read()), allow_pickle=False)
+                if array.dtype != np.dtype("<f8"):
+                    raise RetrainModelError(f"{entry.filename} holds {array.dtype}, not float64")
+                arrays[entry.filename.removesuffix(".npy")] = array
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile, MemoryError, NotImplementedError, RuntimeError) as error:
+        raise RetrainModelError(f"is no plain npz of arrays ({error}); pickled content is never loaded") from error
+    return arrays
