@@ -92,7 +92,10 @@ class BrokerPosition:
 
 @dataclass(frozen=True, slots=True)
 class BrokerOrder:
-    """An order as the broker sees it. `client_order_id` may be foreign: then it is not ours to touch."""
+    """An order as the broker sees it. `client_order_id` may be foreign: then it is not ours to touch.
+
+    `legs` are the resting stop and target of a group, named ``<parent>-stop`` and ``<parent>-target``.
+    """
 
     client_order_id: str
     broker_order_id: str
@@ -108,6 +111,47 @@ class BrokerOrder:
     parent_id: str | None = None
     reason: OrderReason = OrderReason.NONE
     message: str = ""
+    legs: tuple[BrokerOrder, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JournalOrder:
+    """An order as our database knows it: what was intended, and the last news of it."""
+
+    client_order_id: str
+    broker_order_id: str | None
+    ticker: str
+    side: Side
+    quantity: float
+    filled_quantity: float
+    status: OrderStatus
+    strategy: str
+    reason: OrderReason
+    decided_at: datetime
+
+
+class OrderJournal(Protocol):
+    """The durable record of orders that a real broker writes ahead and keeps up to date.
+
+    Every method returns after the commit. Legs of a group are rows of their own with the approval and strategy of
+    their parent and the reason ``stop_loss`` or ``take_profit``.
+    """
+
+    def record_intent(self, order: ApprovedOrder) -> None:
+        """Write an order down before anything is sent."""
+        ...
+
+    def record_order(self, order: BrokerOrder) -> None:
+        """Write down what the broker says of one of our orders and its legs, which may be new to us."""
+        ...
+
+    def find_order(self, client_order_id: str) -> JournalOrder | None:
+        """Return an order or leg of ours, open or not."""
+        ...
+
+    def open_orders(self) -> Sequence[JournalOrder]:
+        """Return our orders and legs that may still fill, as far as we know, oldest first."""
+        ...
 
 
 class Broker(Protocol):

@@ -6,7 +6,7 @@ shares; fractions are fractions (0.05 is five percent); instants are aware UTC; 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
@@ -342,7 +342,10 @@ class ApprovedOrder:
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """An execution. `amount` is quantity x price rounded to the cent, `fees` is positive; both in dollars."""
+    """An execution. `amount` is quantity x price rounded to the cent, `fees` is positive; both in dollars.
+
+    `fill_id` is the broker's own name of the execution, where it has one: the same fill is never booked twice.
+    """
 
     client_order_id: str
     ticker: str
@@ -355,3 +358,39 @@ class Fill:
     session: date
     strategy: str
     reason: OrderReason
+    fill_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedTrade:
+    """A finished round trip; money in dollars, `pnl` net of fees and with dividends."""
+
+    ticker: str
+    strategy: str
+    entry_session: date
+    exit_session: date
+    quantity: float
+    exit_price: float
+    cost: float
+    proceeds: float
+    fees: float
+    dividends: float
+    pnl: float
+    reason: OrderReason
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """Everything that happened to the account in one session.
+
+    `fills` come with the profit realized by each (gross of fees) and the round trip they closed, if any. `orders` maps
+    client order ids that ended to (status, filled quantity). `legs` are the stops, targets and write-offs that happened without an order of their own: their id, and the
+    id of the entry that they belong to. Money in dollars.
+    """
+
+    equity: float
+    fills: Sequence[tuple[Fill, float, ClosedTrade | None]]
+    orders: Mapping[str, tuple[OrderStatus, float]]
+    legs: Mapping[str, str]
+    dividends: float
+    cash_flow: float
