@@ -1,0 +1,395 @@
+"""HTTP manners towards Alpaca: timeouts, one retry policy for reads and none for orders, rate limits, typed failures.
+
+alpaca-py 0.44 sets no timeout, and on 429 and 504 it sends *every* request again, orders included, three times after a
+fixed three seconds. Its own retries are switched off here. Reads are repeated with back-off that honours
+``Retry-After`` and ``X-Ratelimit-Reset``; what changes something is sent once, and its caller asks what became of it.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from trading_platform.core.errors import (
+    BrokerUnreachableError,
+    FixConfigError,
+    FixCredentialsError,
+    TradingPlatformError,
+)
+from trading_platform.settings import Secret
+
+if TYPE_CHECKING:
+    from alpaca.common.rest import RESTClient
+    from alpaca.data.historical import StockHistoricalDataClient
+    from alpaca.trading.client import TradingClient
+
+T = TypeVar("T")
+
+TIMEOUT = (3.05, 10.0)  # seconds to connect (a TCP retransmission is 3) and between bytes
+REQUESTS_PER_MINUTE = 180.0  # Alpaca allows 200 a minute and account; the rest is for the owner's other tools
+BURST = 20.0
+READ_ATTEMPTS = 4
+FIRST_WAIT = 0.5
+LONGEST_WAIT = 60.0
+MESSAGE_LENGTH = 300
+MISSING = (
+    "the package alpaca-py is not installed, so Alpaca cannot be used: run "
+    "`pip install -r requirements-trading-platform.txt`, or trade with the simulator (no keys)"
+)
+
+
+class FailureKind(StrEnum):
+    """Why a request failed, by what can be done about it."""
+
+    CREDENTIALS = "credentials"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    REFUSED = "refused"
+    RATE_LIMITED = "rate_limited"
+    SERVER = "server"
+    NETWORK = "network"
+    GARBAGE = "garbage"
+
+
+DEFINITIVE = frozenset({FailureKind.CREDENTIALS, FailureKind.FORBIDDEN, FailureKind.NOT_FOUND, FailureKind.REFUSED})
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What a failed request tells. `retry_after` is in seconds, None where the service did not say."""
+
+    kind: FailureKind
+    status: int | None
+    code: int | None
+    message: str
+    retry_after: float | None = None
+
+    @property
+    def is_definitive(self) -> bool:
+        """True if the service certainly did not do what it was asked; otherwise nobody knows yet."""
+        return self.kind in DEFINITIVE
+
+    def __str__(self) -> str:
+        head = self.kind.value if self.status is None else f"HTTP {self.status}"
+        return f"{head}: {self.message}"
+
+
+class AlpacaRefusalError(TradingPlatformError):
+    """Alpaca understood a read and refused it, or does not know what was asked for."""
+
+    def __init__(self, what: str, failure: Failure) -> None:
+        super().__init__(f"{what}: Alpaca refused ({failure})")
+        self.failure = failure
+
+
+class SendError(Exception):
+    """A change was sent once and did not come back with a usable answer."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
+
+
+@dataclass(frozen=True, slots=True)
+class AlpacaAccess:
+    """Where and with which keys. `trading_url` and `data_url` point at another server (tests, dry runs)."""
+
+    key_id: Secret
+    secret_key: Secret
+    live: bool = False
+    trading_url: str | None = None
+    data_url: str | None = None
+    timeout: tuple[float, float] = TIMEOUT
+    requests_per_minute: float = REQUESTS_PER_MINUTE
+
+    def redact(self, text: str) -> str:
+        """Return `text` without the keys, should a server ever echo them."""
+        for secret in (self.key_id, self.secret_key):
+            text = text.replace(secret.reveal(), "***")
+        return text
+
+
+class Timer(NamedTuple):
+    """Time as this module needs it; tests pass one that does not wait."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+
+
+class RateLimiter:
+    """Token bucket: at most `per_minute` requests a minute, at most `burst` at once."""
+
+    def __init__(self, per_minute: float, burst: float = BURST, timer: Timer | None = None) -> None:
+        if not (per_minute > 0.0):
+            raise FixConfigError(f"requests_per_minute must be > 0, was {per_minute!r}")
+        self._rate = per_minute / 60.0
+        self._burst = max(1.0, min(burst, per_minute))
+        self._timer = timer or Timer()
+        self._tokens = self._burst
+        self._filled_at = self._timer.monotonic()
+
+    def acquire(self) -> None:
+        """Wait until a request may leave."""
+        self._refill()
+        if self._tokens < 1.0:
+            self._timer.sleep((1.0 - self._tokens) / self._rate)
+            self._refill()
+        self._tokens -= 1.0
+
+    def observe(self, headers: Mapping[str, str]) -> None:
+        """Take over what the service counted: when nothing remains, hold requests back until its window resets."""
+        remaining, reset = _number(headers.get("X-Ratelimit-Remaining")), _number(headers.get("X-Ratelimit-Reset"))
+        if remaining is None:
+            return
+        self._refill()
+        self._tokens = min(self._tokens, remaining)
+        if remaining < 1.0 and reset is not None:
+            wait = min(max(reset - self._timer.wall(), 0.0), LONGEST_WAIT)
+            self._tokens = min(self._tokens, 1.0 - wait * self._rate)
+
+    def _refill(self) -> None:
+        now = self._timer.monotonic()
+        self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._rate)
+        self._filled_at = now
+
+
+class _PacedAdapter(HTTPAdapter):
+    """Gives every request a timeout and its turn, through a public hook of requests: nothing is patched."""
+
+    def __init__(self, timeout: tuple[float, float], limiter: RateLimiter) -> None:
+        super().__init__()
+        self._timeout = timeout
+        self._limiter = limiter
+        self.sent = 0
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
+        """Send with a timeout, after waiting for a token."""
+        self._limiter.acquire()
+        self.sent += 1
+        if options.get("timeout") is None:
+            options["timeout"] = self._timeout
+        response = super().send(request, *args, **options)
+        self._limiter.observe(response.headers)
+        return response
+
+
+class AlpacaHttp:
+    """The two clients of alpaca-py, tamed, and the two ways to use them: `read` and `send`.
+
+    Nothing is imported or opened before the first use.
+    """
+
+    def __init__(self, access: AlpacaAccess, timer: Timer | None = None, attempts: int = READ_ATTEMPTS) -> None:
+        self.access = access
+        self._timer = timer or Timer()
+        self._attempts = attempts
+        self._random = random.Random()  # noqa: S311 - spreads retries; no decision depends on it
+        self._adapters: list[_PacedAdapter] = []
+        self._trading: TradingClient | None = None
+        self._data: StockHistoricalDataClient | None = None
+
+    @property
+    def trading(self) -> TradingClient:
+        """The client of the trading host; answers are raw JSON."""
+        if self._trading is None:
+            client_class = _load("alpaca.trading.client", "TradingClient")
+            access = self.access
+            self._trading = client_class(
+                access.key_id.reveal(),
+                access.secret_key.reveal(),
+                paper=not access.live,
+                raw_data=True,
+                url_override=access.trading_url,
+            )
+            self._tame(self._trading)
+        return self._trading
+
+    @property
+    def data(self) -> StockHistoricalDataClient:
+        """The client of the market data host; answers are raw JSON."""
+        if self._data is None:
+            client_class = _load("alpaca.data.historical", "StockHistoricalDataClient")
+            access = self.access
+            self._data = client_class(
+                access.key_id.reveal(), access.secret_key.reveal(), raw_data=True, url_override=access.data_url
+            )
+            self._tame(self._data)
+        return self._data
+
+    @property
+    def requests_sent(self) -> int:
+        """Number of requests that have left, repeats included."""
+        return sum(adapter.sent for adapter in self._adapters)
+
+    def read(self, what: str, call: Callable[[], object], parse: Callable[[Any], T]) -> T:
+        """Return the parsed answer of a request that changes nothing, repeating it while that may help.
+
+        Raises
+        ------
+        FixCredentialsError
+            The keys were refused.
+        AlpacaRefusalError
+            A definitive refusal, such as 404 or a data plan that does not include the request.
+        BrokerUnreachableError
+            No usable answer after all attempts.
+        """
+        failure = None
+        for attempt in range(self._attempts):
+            if attempt > 0:
+                self._timer.sleep(self._wait(attempt, failure))
+            outcome = self._try(call, parse)
+            if not isinstance(outcome, Failure):
+                return outcome.value
+            failure = outcome
+            if failure.is_definitive:
+                break
+        assert failure is not None  # noqa: S101 - there is at least one attempt
+        raise self._error(what, failure)
+
+    def send(self, call: Callable[[], object], parse: Callable[[Any], T]) -> T:
+        """Return the parsed answer of a request that changes something. It leaves once.
+
+        Raises
+        ------
+        SendError
+            Refused, or no usable answer; `failure.is_definitive` tells which.
+        """
+        outcome = self._try(call, parse)
+        if isinstance(outcome, Failure):
+            raise SendError(outcome)
+        return outcome.value
+
+    def _try(self, call: Callable[[], object], parse: Callable[[Any], T]) -> _Answer[T] | Failure:
+        from alpaca.common.exceptions import APIError
+
+        try:
+            raw = call()
+        except APIError as error:
+            return self._api_failure(error)
+        except (requests.exceptions.JSONDecodeError, json.JSONDecodeError) as error:
+            return Failure(FailureKind.GARBAGE, None, None, f"the answer is not JSON ({self._clean(str(error))})")
+        except requests.RequestException as error:
+            return Failure(FailureKind.NETWORK, None, None, f"{type(error).__name__}: {self._clean(str(error))}")
+        try:
+            return _Answer(parse(raw))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:  # pydantic's errors are ValueErrors
+            text = f"the answer cannot be read ({type(error).__name__}: {self._clean(str(error))})"
+            return Failure(FailureKind.GARBAGE, None, None, text)
+
+    def _api_failure(self, error: Any) -> Failure:
+        status: int | None = error.status_code
+        code, message = _read_body(str(error))
+        response = error.response
+        headers = {} if response is None else response.headers
+        retry_after = _number(headers.get("Retry-After"))
+        reset = _number(headers.get("X-Ratelimit-Reset"))
+        if retry_after is None and status == 429 and reset is not None:
+            retry_after = max(0.0, reset - self._timer.wall())
+        return Failure(_kind(status, code, message), status, code, self._clean(message), retry_after)
+
+    def _wait(self, attempt: int, failure: Failure | None) -> float:
+        """Return the seconds before the next attempt: what the service asked for, else doubling, with jitter."""
+        if failure is not None and failure.retry_after is not None:
+            return min(failure.retry_after, LONGEST_WAIT)
+        longest = FIRST_WAIT * 2.0 ** (attempt - 1)
+        return longest * (0.5 + 0.5 * self._random.random())
+
+    def _error(self, what: str, failure: Failure) -> TradingPlatformError:
+        if failure.kind is FailureKind.CREDENTIALS:
+            return FixCredentialsError(f"{what}: Alpaca refused the keys ({failure}). {self._key_hint()}")
+        if failure.is_definitive:
+            return AlpacaRefusalError(what, failure)
+        return BrokerUnreachableError(
+            f"{what}: no usable answer from Alpaca after {self._attempts} attempts ({failure}); check the network, "
+            "https://status.alpaca.markets, then start again"
+        )
+
+    def _key_hint(self) -> str:
+        """Say what to look at. Paper keys begin with PK and live keys with AK; each opens its own account only."""
+        wanted, given = ("AK", "live") if self.access.live else ("PK", "paper"), self.access.key_id.reveal()[:2]
+        cure = f"Set ALPACA_API_KEY and ALPACA_SECRET_KEY to the keys of the {wanted[1]} account"
+        if given in ("PK", "AK") and given != wanted[0]:
+            other = "paper" if given == "PK" else "live"
+            return f"The key is one of a {other} account, but this is {wanted[1]} mode. {cure}, or change the mode."
+        return f"{cure}; they may have been revoked or regenerated."
+
+    def _clean(self, text: str) -> str:
+        return self.access.redact(" ".join(re.sub(r"<[^>]*>", " ", text).split()))[:MESSAGE_LENGTH]
+
+    def _tame(self, client: RESTClient) -> None:
+        session, retry = getattr(client, "_session", None), getattr(client, "_retry", None)
+        if not isinstance(session, requests.Session) or not isinstance(retry, int):
+            raise FixConfigError(
+                "this alpaca-py keeps its HTTP session elsewhere, so that requests would have no timeout and orders "
+                "could be sent twice: install alpaca-py>=0.44,<0.45"
+            )
+        client._retry = 0
+        adapter = _PacedAdapter(self.access.timeout, RateLimiter(self.access.requests_per_minute, timer=self._timer))
+        session.mount("https://", adapter)
+        session.mount("http://", adapter)
+        self._adapters.append(adapter)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer(Generic[T]):
+    value: T
+
+
+def _load(module: str, name: str) -> Any:
+    import importlib
+
+    try:
+        with warnings.catch_warnings():
+            # alpaca-py 0.44 imports websockets.legacy; the warning would land in every cron mail
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        raise FixConfigError(MISSING) from error
+
+
+def _read_body(text: str) -> tuple[int | None, str]:
+    """Return (code, message) of an error body, which may also be HTML or empty."""
+    try:
+        body = json.loads(text)
+    except json.JSONDecodeError:
+        return None, text or "empty answer"
+    if not isinstance(body, dict):
+        return None, text
+    code = body.get("code")
+    return code if isinstance(code, int) else None, str(body.get("message") or text)
+
+
+def _kind(status: int | None, code: int | None, message: str) -> FailureKind:
+    if status == 401 or code == 40110000:
+        return FailureKind.CREDENTIALS
+    if status == 403:
+        # The data host and older gateways answer wrong keys with 403 {"message": "forbidden."}.
+        words = message.lower()
+        refused_keys = "not authorized" in words or "verification failed" in words or words.strip(". ") == "forbidden"
+        return FailureKind.CREDENTIALS if refused_keys else FailureKind.FORBIDDEN
+    if status == 404:
+        return FailureKind.NOT_FOUND
+    if status == 429:
+        return FailureKind.RATE_LIMITED
+    if status is not None and 400 <= status < 500 and status != 408:
+        return FailureKind.REFUSED
+    return FailureKind.SERVER
+
+
+def _number(text: str | None) -> float | None:
+    """Read a header in seconds; an HTTP date or nonsense counts as absent."""
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None
