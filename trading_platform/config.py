@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from trading_platform import strict
+from trading_platform.core.costs import CostConfig, ExitConfig
 from trading_platform.core.errors import FixConfigError
-from trading_platform.core.fills import CostConfig, ExitConfig
 from trading_platform.settings import Settings
 from trading_platform.strict import Interval, InvalidSettingsError
 from trading_platform.toml_tables import (

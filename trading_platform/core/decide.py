@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from trading_platform.core.compiled import compiled
-from trading_platform.core.fills import Exits, protective_prices, round_shares
+from trading_platform.core.costs import Exits
+from trading_platform.core.fills import protective_prices, round_shares
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.market import CLOSE, VOLATILITY, Market, Signals
 from trading_platform.core.risk_rules import (
@@ -40,7 +41,7 @@ class Candidate(NamedTuple):
 
     strategy: int
     ticker: int
-    strength: float  # weighted by the allocation, at most 1
+    strength: float  # of the signal, in (0, 1], before the allocation weighs it
 
 
 class Entry(NamedTuple):
@@ -55,8 +56,8 @@ class Entry(NamedTuple):
 
 @compiled
 def weighted_strength(strength: float, weight: float, n_strategies: int) -> float:
-    """Return a signal's strength under an allocation: unchanged at equal weight, 0 at weight 0, not capped."""
-    return strength * weight * n_strategies
+    """Return a signal's strength under an allocation, at most 1: unchanged at equal weight, 0 at weight 0."""
+    return min(1.0, strength * weight * n_strategies)
 
 
 @compiled
@@ -93,20 +94,22 @@ def next_candidate(signals: Signals, t: int, weights: Floats, slots: Records, he
     n_strategies = len(weights)
     while True:
         best = -1
+        best_weighted = 0.0
         best_strength = 0.0
         best_ticker = 0
         for k in range(n_strategies):
             if not (weights[k] > 0.0) or heads[k] >= signals.start[k, t + 1]:
                 continue
             ticker = signals.ticker[heads[k]]
-            strength = weighted_strength(signals.strength[heads[k]], weights[k], n_strategies)
-            if best < 0 or strength > best_strength or (strength == best_strength and ticker < best_ticker):
-                best, best_strength, best_ticker = k, strength, ticker
+            strength = signals.strength[heads[k]]
+            weighted = strength * weights[k]
+            if best < 0 or weighted > best_weighted or (weighted == best_weighted and ticker < best_ticker):
+                best, best_weighted, best_strength, best_ticker = k, weighted, strength, ticker
         if best < 0:
             return Candidate(-1, -1, 0.0)
         heads[best] += 1
         if not is_held(slots, best_ticker):
-            return Candidate(best, best_ticker, min(best_strength, 1.0))
+            return Candidate(best, best_ticker, best_strength)
 
 
 @compiled

@@ -60,9 +60,13 @@ def decode(envelope: str, now: datetime) -> RiskMemory:
     except (ValueError, KeyError, TypeError) as error:
         raise RiskMemoryError(f"risk memory is unreadable ({type(error).__name__}); look, then resume") from error
     if not isinstance(version, int) or version > VERSION:
-        raise RiskMemoryError(f"risk memory was written by version {version!r}, this is {VERSION}; upgrade, then resume")
+        raise RiskMemoryError(
+            f"risk memory was written by version {version!r}, this is {VERSION}; upgrade, then resume"
+        )
     if not isinstance(payload, str) or checksum(payload) != stored:
-        raise RiskMemoryError("risk memory does not match its checksum; someone or something changed it; look, then resume")
+        raise RiskMemoryError(
+            "risk memory does not match its checksum; someone or something changed it; look, then resume"
+        )
     try:
         memory = RiskMemory(**json.loads(payload))
         saved_at = datetime.fromisoformat(memory.saved_at)
@@ -72,7 +76,9 @@ def decode(envelope: str, now: datetime) -> RiskMemory:
     if missing:
         raise RiskMemoryError(f"risk memory lacks {', '.join(sorted(missing))}; look, then resume")
     if saved_at > now:
-        raise RiskMemoryError(f"risk memory was saved at {saved_at}, after now ({now}): the clock went back; mend it, resume")
+        raise RiskMemoryError(
+            f"risk memory was saved at {saved_at}, after now ({now}): the clock went back; mend it, resume"
+        )
     return memory
 
 

@@ -1,4 +1,4 @@
-"""The words of a verdict: a stable code, then its numbers. ``CORRELATION_LIMIT: AAPL~MSFT 0.91 > 0.80 (30 sessions)``."""
+"""The words of a verdict: a stable code, then its numbers: ``CORRELATION_LIMIT: A~B 0.91 > 0.80 (30 sessions)``."""
 
 from __future__ import annotations
 

@@ -10,12 +10,11 @@ from typing import NamedTuple
 import numpy as np
 
 from trading_platform.core.compiled import compiled
+from trading_platform.core.costs import Costs, Exits
 from trading_platform.core.decide import DELISTED, ENTRY, STOP_LOSS, TAKE_PROFIT
 from trading_platform.core.fills import (
     DELISTED_AFTER_SESSIONS,
     DELISTING_HAIRCUT,
-    Costs,
-    Exits,
     buy_price,
     commission,
     fill_quantity,

@@ -53,9 +53,7 @@ class ShadowBook:
         """Run session `t` on paper."""
         trade_shadow(self.account, self.slots, market, t, rules, self._log)
 
-    def rebuild(
-        self, market: Market, signals: Signals, first: int, weights: Sequence[Floats], rules: Rules
-    ) -> None:
+    def rebuild(self, market: Market, signals: Signals, first: int, weights: Sequence[Floats], rules: Rules) -> None:
         """Recompute the shadow from a halt at row `first` with the allocations decided at rows first, first + 1, ...
 
         Afterwards it stands where it stood when the last of these decisions had been taken.

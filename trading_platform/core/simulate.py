@@ -15,8 +15,15 @@ from typing import NamedTuple
 import numpy as np
 
 from trading_platform.core.compiled import compiled
-from trading_platform.core.decide import exit_reason, free_slot, next_candidate, review_entry, start_candidates
-from trading_platform.core.fills import Costs
+from trading_platform.core.costs import Costs
+from trading_platform.core.decide import (
+    exit_reason,
+    free_slot,
+    next_candidate,
+    review_entry,
+    start_candidates,
+    weighted_strength,
+)
 from trading_platform.core.ledger import Record, Records, new_books, reserve
 from trading_platform.core.market import CLOSE, Market, Signals
 from trading_platform.core.risk_rules import (
@@ -122,7 +129,8 @@ def decide_session(
         candidate = next_candidate(signals, t, weights, slots, heads)
         if candidate.strategy < 0:
             return
-        entry = review_entry(account, slots, market, t, candidate.ticker, candidate.strength, rules.exits, rules.limits)
+        strength = weighted_strength(candidate.strength, weights[candidate.strategy], len(weights))
+        entry = review_entry(account, slots, market, t, candidate.ticker, strength, rules.exits, rules.limits)
         denials[entry.verdict.code] += 1
         if entry.verdict.code == MAX_POSITIONS:
             return

@@ -32,9 +32,9 @@ class MarketView:
 
     @classmethod
     def from_panel(cls, panel: MarketPanel, correlation_window: int = 30, t: int = -1) -> MarketView:
-        """Return the view of a panel's row `t` (default the last), with sessions of 6.5 hours, for notebooks and tests."""
+        """Return the view of a panel's row `t` (default the last), every session 6.5 hours long: for notebooks."""
         row = range(panel.n_sessions)[t]
-        clock = np.arange(1, panel.n_sessions + 1) * SESSION_SECONDS
+        clock = np.arange(1.0, panel.n_sessions + 1.0, dtype=np.float64) * SESSION_SECONDS
         market = build_market(panel, clock, correlation_window)
         return cls(market, row, columns_of(panel.tickers), panel.tickers, panel.sectors, panel.session(row), clock[row])
 

@@ -1,0 +1,307 @@
+"""The paper broker: an account that fills orders by the decision core's own rules, and survives restarts.
+
+It runs `core.session.trade_session` on its book, the very function of the simulation kernel: next-open fills with
+costs, volume caps, stops and targets, splits and dividends. Nothing here decides a price.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from trading_platform.core.decide import DELISTED, STOP_LOSS, TAKE_PROFIT
+from trading_platform.core.errors import OperatorNeededError, RepairDatabaseError
+from trading_platform.core.fills import round_cents
+from trading_platform.core.ledger import ACCOUNT, FILL, SLOT, Record, Records, clear_slot, reserve
+from trading_platform.core.market import Market
+from trading_platform.core.ports import ApprovalRegister, BrokerAccount, BrokerOrder, BrokerPosition
+from trading_platform.core.risk_memory import checksum
+from trading_platform.core.session import Rules, new_fill_log, trade_session
+from trading_platform.core.simulate import open_books
+from trading_platform.core.types import ORDER_REASONS, ApprovedOrder, ClosedTrade, Fill, OrderStatus, Settlement, Side
+from trading_platform.storage.repository import SavedBook
+
+EPOCH = date(1970, 1, 1)
+LEGS = {STOP_LOSS: "stop", TAKE_PROFIT: "target", DELISTED: "delisted"}
+SHARE_NOISE = 1e-9
+EMPTY = -1
+FILL_FIELDS = FILL.names or ()
+
+
+@dataclass(frozen=True, slots=True)
+class PendingOrder:
+    """An order that waits for the next open; a slot has at most one."""
+
+    client_order_id: str
+    ticker: str
+    side: Side
+    quantity: float
+
+
+class PaperBroker:
+    """A simulated account.
+
+    Parameters
+    ----------
+    rules, capital
+        Limits, exits and costs that govern fills; dollars at the start.
+    tickers, strategies
+        Names of columns and strategy numbers.
+    approvals
+        Where approvals are spent: `RiskManager`.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        capital: float,
+        tickers: Sequence[str],
+        strategies: Sequence[str],
+        approvals: ApprovalRegister,
+    ) -> None:
+        self._rules = rules
+        self._tickers = tickers
+        self._strategies = strategies
+        self._columns = {ticker: i for i, ticker in enumerate(tickers)}
+        self._numbers = {name: i for i, name in enumerate(strategies)}
+        self._approvals = approvals
+        self._books = open_books(1, rules.limits.max_positions, capital)
+        self._log = new_fill_log(4 * rules.limits.max_positions)
+        self._pending: dict[int, PendingOrder] = {}
+        self._entry_ids: dict[int, str] = {}
+        self._fills: list[Fill] = []
+
+    # ------------------------------------------------------------ the book
+
+    @property
+    def record(self) -> Record:
+        """The account record (`core.ledger.ACCOUNT`)."""
+        return self._books.accounts[0]
+
+    @property
+    def slots(self) -> Records:
+        """Positions and pending entries (`core.ledger.SLOT`)."""
+        slots: Records = self._books.slots[0]
+        return slots
+
+    def strategy_of(self, slot: Record) -> str:
+        """Return the name of the strategy that owns a slot."""
+        name: str = self._strategies[slot["strategy"]]
+        return name
+
+    # ------------------------------------------------------------ orders
+
+    def place_order(self, order: ApprovedOrder) -> BrokerOrder:
+        """Take an approved order for the next open.
+
+        Raises
+        ------
+        ApprovalError
+            The approval was not given, was spent, or has expired.
+        """
+        self._approvals.consume(order)
+        intent = order.intent
+        column = self._columns[intent.ticker]
+        if intent.side == Side.SELL:
+            s = self._slot_of(column)
+            self.slots[s]["exit_reason"] = ORDER_REASONS.index(intent.reason)
+        else:
+            s = self._slot_of(EMPTY)
+            limit = _dollars(intent.limit_price)
+            stop, target = _dollars(intent.stop_price), _dollars(intent.target_price)
+            strategy = self._numbers[intent.strategy]
+            reserve(self.slots[s], column, strategy, intent.quantity, limit, stop, target, limit)
+            self._entry_ids[s] = order.client_order_id
+        self._pending[s] = PendingOrder(order.client_order_id, intent.ticker, intent.side, intent.quantity)
+        return self._broker_order(s)
+
+    def cancel_order(self, client_order_id: str) -> None:
+        """Withdraw an order that waits for the next open; a no-op when there is none with this id."""
+        for s, order in list(self._pending.items()):
+            if order.client_order_id == client_order_id:
+                if order.side == Side.BUY:
+                    clear_slot(self.slots[s])
+                self.slots[s]["exit_reason"] = 0
+                del self._pending[s]
+
+    def open_orders(self) -> list[BrokerOrder]:
+        """Return the orders that wait for the next open."""
+        return [self._broker_order(s) for s in sorted(self._pending)]
+
+    def find_order(self, client_order_id: str) -> BrokerOrder | None:
+        """Return the waiting order with this id, or None."""
+        return next((order for order in self.open_orders() if order.client_order_id == client_order_id), None)
+
+    def account(self) -> BrokerAccount:
+        """Return the account as of the last close."""
+        equity, cash = float(self.record["equity"]), float(self.record["cash"])
+        return BrokerAccount("paper", equity, cash, cash, is_blocked=False)
+
+    def positions(self) -> list[BrokerPosition]:
+        """Return open positions."""
+        return [
+            BrokerPosition(
+                self._tickers[slot["ticker"]],
+                float(slot["quantity"]),
+                slot["cost"] / slot["quantity"],
+                float(slot["price"]),
+            )
+            for slot in self.slots
+            if slot["quantity"] > 0.0
+        ]
+
+    def fills_since(self, instant: datetime) -> list[Fill]:
+        """Return the last session's fills after `instant`, oldest first."""
+        return [fill for fill in self._fills if fill.filled_at > instant]
+
+    # ------------------------------------------------------------ a session
+
+    def settle(self, market: Market, t: int, session: date, opened: datetime, closed: datetime) -> Settlement:
+        """Run session `t` up to its close and return what happened; orders that did not fill have expired."""
+        dividends = float(self.record["dividends"])
+        self._log.used[0] = 0
+        equity = float(trade_session(self.record, self.slots, market, t, self._rules, self._log))
+        self.record["equity"] = self.record["accepted_equity"] = equity
+        self._fills = []
+        fills: list[tuple[Fill, float, ClosedTrade | None]] = []
+        legs: dict[str, str] = {}
+        waiting = dict(self._pending)
+        filled = dict.fromkeys((order.client_order_id for order in waiting.values()), 0.0)
+        for row in self._log.rows[: self._log.used[0]].tolist():
+            values = dict(zip(FILL_FIELDS, row, strict=True))
+            s = values["slot"]
+            order = waiting.pop(s, None)  # the first fill of a slot is that of its waiting order
+            if order is None:
+                client_order_id = f"{self._entry_ids[s]}-{LEGS[values['reason']]}"
+                legs[client_order_id] = self._entry_ids[s]
+            else:
+                client_order_id = order.client_order_id
+                filled[client_order_id] = values["quantity"]
+            fill = self._fill(values, client_order_id, session, opened if order is not None else closed)
+            fills.append((fill, values["realized"], self._closed_trade(values, session)))
+            self._fills.append(fill)
+        ended = {
+            order.client_order_id: (
+                _final_status(order.quantity, filled[order.client_order_id]),
+                filled[order.client_order_id],
+            )
+            for order in self._pending.values()
+        }
+        self._pending = {}
+        self._entry_ids = {s: key for s, key in self._entry_ids.items() if self.slots[s]["ticker"] >= 0}
+        paid = round(float(self.record["dividends"]) - dividends, 2)
+        return Settlement(equity, fills, ended, legs, paid, 0.0)
+
+    # ------------------------------------------------------------ restart
+
+    def snapshot(self, session: date) -> SavedBook:
+        """Return the book after `session` as text, exact to the last bit."""
+        account = json.dumps(self.record.tolist())
+        slots = json.dumps(
+            {"slots": self.slots.tolist(), "entries": {str(s): key for s, key in self._entry_ids.items()}}
+        )
+        return SavedBook(session, account, slots, checksum(account + slots))
+
+    def restore(self, saved: SavedBook, open_orders: Sequence[PendingOrder]) -> None:
+        """Continue from a saved book and the orders that were waiting then.
+
+        Raises
+        ------
+        RepairDatabaseError
+            The book does not match its checksum or this configuration.
+        """
+        if checksum(saved.account + saved.slots) != saved.checksum:
+            raise RepairDatabaseError(
+                "table paper_books: the book does not match its checksum; restore a backup of the database"
+            )
+        outer = json.loads(saved.slots)
+        rows = np.array([tuple(row) for row in outer["slots"]], dtype=SLOT)
+        if rows.shape != self.slots.shape:
+            raise RepairDatabaseError(
+                f"table paper_books: {len(rows)} position slots, max_positions is {len(self.slots)}; "
+                "use the risk limits of the run"
+            )
+        self._books.accounts[0] = np.array([tuple(json.loads(saved.account))], dtype=ACCOUNT)[0]
+        self.slots[:] = rows
+        self._entry_ids = {int(s): key for s, key in outer["entries"].items()}
+        slot_of = {key: s for s, key in self._entry_ids.items()}
+        for order in open_orders:
+            s = slot_of[order.client_order_id] if order.side == Side.BUY else self._slot_of(self._columns[order.ticker])
+            self._pending[s] = order
+
+    # ------------------------------------------------------------ inside
+
+    def _slot_of(self, column: int) -> int:
+        found = np.flatnonzero(self.slots["ticker"] == column)
+        if len(found) == 0:
+            raise OperatorNeededError(
+                f"paper account: no {'free slot' if column == EMPTY else 'position'} for the order"
+            )
+        return int(found[0])
+
+    def _broker_order(self, s: int) -> BrokerOrder:
+        order, slot = self._pending[s], self.slots[s]
+        limit = float(slot["limit_price"]) if order.side == Side.BUY else None
+        return BrokerOrder(
+            client_order_id=order.client_order_id,
+            broker_order_id=order.client_order_id,
+            ticker=self._tickers[slot["ticker"]],
+            side=order.side,
+            quantity=order.quantity,
+            filled_quantity=0.0,
+            filled_average_price=None,
+            status=OrderStatus.SUBMITTED,
+            limit_price=limit,
+            stop_price=float(slot["stop"]),
+            submitted_at=None,
+        )
+
+    def _fill(self, values: dict[str, Any], client_order_id: str, session: date, at: datetime) -> Fill:
+        return Fill(
+            client_order_id=client_order_id,
+            ticker=self._tickers[values["ticker"]],
+            side=Side.BUY if values["side"] > 0 else Side.SELL,
+            quantity=values["quantity"],
+            price=values["price"],
+            amount=values["amount"],
+            fees=values["fees"],
+            filled_at=at,
+            session=session,
+            strategy=self._strategies[values["strategy"]],
+            reason=ORDER_REASONS[values["reason"]],
+        )
+
+    def _closed_trade(self, values: dict[str, Any], session: date) -> ClosedTrade | None:
+        if not values["closed"]:
+            return None
+        cost, proceeds = values["trade_cost"], values["trade_proceeds"]
+        fees, dividends = values["trade_fees"], values["trade_dividends"]
+        return ClosedTrade(
+            ticker=self._tickers[values["ticker"]],
+            strategy=self._strategies[values["strategy"]],
+            entry_session=EPOCH + timedelta(days=values["entry_day"]),
+            exit_session=session,
+            quantity=values["trade_quantity"],
+            exit_price=proceeds / values["trade_quantity"],
+            cost=cost,
+            proceeds=proceeds,
+            fees=fees,
+            dividends=dividends,
+            pnl=round_cents(proceeds - cost - fees + dividends),
+            reason=ORDER_REASONS[values["reason"]],
+        )
+
+
+def _dollars(price: float | None) -> float:
+    if price is None:
+        raise ValueError("the paper broker needs limit, stop and target prices on every entry")
+    return price
+
+
+def _final_status(quantity: float, filled: float) -> OrderStatus:
+    return OrderStatus.FILLED if filled >= quantity - SHARE_NOISE else OrderStatus.EXPIRED

@@ -1,0 +1,136 @@
+"""Cost rates and protective exits: what the user sets, and the numbers that the kernel computes with."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+from trading_platform.core.errors import FixConfigError
+
+BASIS_POINT = 1e-4
+
+
+class Costs(NamedTuple):
+    """Cost rates as the kernel uses them: fractions of price, dollars."""
+
+    spread_and_slippage: float
+    impact: float
+    commission_per_share: float
+    min_commission: float
+    sec_fee: float
+    taf_per_share: float
+    taf_max: float
+    max_participation: float
+
+
+@dataclass(frozen=True, slots=True)
+class CostConfig:
+    """Trading costs and liquidity limits.
+
+    Attributes
+    ----------
+    half_spread_bps
+        Half the bid-ask spread, basis points of price. 2 is typical for S&P 500 names at the open.
+    slippage_bps
+        Further price worsening between decision and fill, basis points. 3 makes a one-way cost of 5 bp.
+    impact_bps
+        Impact at 1 % of the session's volume, basis points; grows with the square root of that share.
+    commission_per_share, min_commission
+        Dollars a share, and at least dollars an order. Alpaca charges none.
+    sec_fee_per_million
+        SEC section 31 fee in dollars per million dollars sold.
+    taf_per_share, taf_max
+        FINRA trading activity fee on sells, dollars a share and at most dollars an order.
+    max_participation_pct
+        Largest part of a session's volume that one order may fill, percent. The rest stays unfilled.
+    """
+
+    half_spread_bps: float = 2.0
+    slippage_bps: float = 3.0
+    impact_bps: float = 10.0
+    commission_per_share: float = 0.0
+    min_commission: float = 0.0
+    sec_fee_per_million: float = 27.80
+    taf_per_share: float = 0.000166
+    taf_max: float = 8.30
+    max_participation_pct: float = 5.0
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"costs.{item.name} must be a finite number >= 0, was {getattr(self, item.name)!r}"
+            for item in fields(self)
+            if not (0.0 <= getattr(self, item.name) < math.inf)
+        ]
+        if not (0.0 < self.max_participation_pct <= 100.0):
+            problems.append(f"costs.max_participation_pct must be in (0, 100], was {self.max_participation_pct!r}")
+        if problems:
+            raise FixConfigError("; ".join(problems))
+
+    def rates(self) -> Costs:
+        """Return the kernel's form."""
+        return Costs(
+            spread_and_slippage=(self.half_spread_bps + self.slippage_bps) * BASIS_POINT,
+            impact=self.impact_bps * BASIS_POINT,
+            commission_per_share=self.commission_per_share,
+            min_commission=self.min_commission,
+            sec_fee=self.sec_fee_per_million * 1e-6,
+            taf_per_share=self.taf_per_share,
+            taf_max=self.taf_max,
+            max_participation=self.max_participation_pct / 100.0,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ExitConfig:
+    """Protective exits of every position, fixed when its entry is approved.
+
+    Attributes
+    ----------
+    stop_loss_volatilities, take_profit_volatilities
+        Distance from the decision price in units of the ticker's daily volatility (20 sessions).
+    min_stop_pct, max_stop_pct
+        The stop distance is kept inside this range, percent of price.
+    max_holding_sessions
+        A position still open after so many sessions is closed at the next open.
+    """
+
+    stop_loss_volatilities: float = 4.0
+    take_profit_volatilities: float = 8.0
+    min_stop_pct: float = 3.0
+    max_stop_pct: float = 20.0
+    max_holding_sessions: int = 60
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"exits.{item.name} must be a finite number > 0, was {getattr(self, item.name)!r}"
+            for item in fields(self)
+            if not (0.0 < getattr(self, item.name) < math.inf)
+        ]
+        if not (self.min_stop_pct <= self.max_stop_pct < 100.0):
+            problems.append(
+                "exits.min_stop_pct <= exits.max_stop_pct < 100 must hold, was "
+                f"{self.min_stop_pct!r}, {self.max_stop_pct!r}"
+            )
+        if problems:
+            raise FixConfigError("; ".join(problems))
+
+    def rates(self) -> Exits:
+        """Return the kernel's form."""
+        return Exits(
+            stop_volatilities=float(self.stop_loss_volatilities),
+            target_volatilities=float(self.take_profit_volatilities),
+            min_stop=self.min_stop_pct / 100.0,
+            max_stop=self.max_stop_pct / 100.0,
+            max_holding=int(self.max_holding_sessions),
+        )
+
+
+class Exits(NamedTuple):
+    """Protective exits as the kernel uses them: fractions and sessions."""
+
+    stop_volatilities: float
+    target_volatilities: float
+    min_stop: float
+    max_stop: float
+    max_holding: int

@@ -1,0 +1,267 @@
+"""The engine's writing side of the database: rows are collected and committed together, orders by their id.
+
+A commit is the unit of recovery: positions, orders, risk memory and the session they belong to are written in one
+transaction, so a killed process leaves the state of its last commit and nothing else. A replay commits every few
+dozen sessions; a live engine commits after each step, and an intent before its order is sent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Engine, delete, func, insert, select, update
+
+from trading_platform.core.types import ApprovedOrder, OrderStatus
+from trading_platform.storage import models as m
+from trading_platform.storage.rows import Row, RowBuffer
+
+BUFFERED: tuple[type[m.Base], ...] = (
+    m.FillRow,
+    m.Trade,
+    m.EquityRow,
+    m.PositionRow,
+    m.SignalRow,
+    m.RiskEvent,
+    m.Allocation,
+    m.RegimeRow,
+    m.DataWarning,
+)
+OPEN_STATUSES = tuple(status.value for status in OrderStatus if status.is_open)
+
+
+@dataclass(frozen=True, slots=True)
+class SavedBook:
+    """The paper broker's book after `session`."""
+
+    session: date
+    account: str
+    slots: str
+    checksum: str
+
+
+class Repository:
+    """Rows of one run.
+
+    Parameters
+    ----------
+    engine
+        An open, migrated database.
+    run_id
+        The run that every row belongs to.
+    """
+
+    def __init__(self, engine: Engine, run_id: int) -> None:
+        self.engine = engine
+        self.run_id = run_id
+        self._buffers = {model: RowBuffer(model) for model in BUFFERED}
+        self._orders: dict[str, dict[str, Any]] = {}
+        self._stored: set[str] = set()
+        self._envelope: tuple[str, datetime] | None = None
+        self._book: SavedBook | None = None
+        self._book_at: datetime | None = None
+        self._run: dict[str, Any] = {}
+
+    # ------------------------------------------------------------ collecting
+
+    def add(self, model: type[m.Base], row: Row) -> None:
+        """Collect a row; its values are in the order of the table's columns after `run_id`."""
+        self._buffers[model].add((self.run_id, *row))
+
+    def add_order(self, order: ApprovedOrder, status: OrderStatus, at: datetime) -> None:
+        """Collect an order's first row: the intent."""
+        intent = order.intent
+        self._orders[order.client_order_id] = {
+            "run_id": self.run_id,
+            "client_order_id": order.client_order_id,
+            "broker_order_id": None,
+            "approval_id": order.approval_id,
+            "config_fingerprint": order.config_fingerprint,
+            "ticker": intent.ticker,
+            "side": intent.side.value,
+            "quantity": intent.quantity,
+            "filled_quantity": 0.0,
+            "limit_price": intent.limit_price,
+            "stop_price": intent.stop_price,
+            "target_price": intent.target_price,
+            "strategy": intent.strategy,
+            "reason": intent.reason.value,
+            "strength": intent.strength,
+            "status": status.value,
+            "message": None,
+            "decided_session": intent.decided_session,
+            "decided_at": order.approved_at,
+            "submitted_at": at if status != OrderStatus.INTENT else None,
+            "closed_at": None,
+        }
+
+    def update_order(self, client_order_id: str, **changes: Any) -> None:
+        """Collect changes of an order."""
+        row = self._orders.setdefault(client_order_id, {})
+        row.update(changes)
+
+    def save_risk(self, envelope: str, at: datetime) -> None:
+        """Collect RiskManager's memory."""
+        self._envelope = (envelope, at)
+
+    def save_book(self, book: SavedBook, at: datetime) -> None:
+        """Collect the paper broker's book."""
+        self._book, self._book_at = book, at
+
+    def update_run(self, **changes: Any) -> None:
+        """Collect changes of the run's own row."""
+        self._run.update(changes)
+
+    # ------------------------------------------------------------ writing
+
+    def commit(self) -> None:
+        """Write everything collected in one transaction."""
+        with self.engine.begin() as connection:
+            new = [row for key, row in self._orders.items() if key not in self._stored and "run_id" in row]
+            if new:
+                connection.execute(insert(m.Order), new)
+            for key, changes in self._orders.items():
+                if key in self._stored and changes:
+                    where = (m.Order.run_id == self.run_id) & (m.Order.client_order_id == key)
+                    connection.execute(update(m.Order).where(where).values(**changes))
+            for buffer in self._buffers.values():
+                buffer.flush(connection)
+            if self._envelope is not None:
+                envelope, at = self._envelope
+                connection.execute(delete(m.RiskStateRow).where(m.RiskStateRow.run_id == self.run_id))
+                connection.execute(
+                    insert(m.RiskStateRow).values(run_id=self.run_id, saved_at=at, **_envelope_columns(envelope))
+                )
+            if self._book is not None:
+                connection.execute(delete(m.PaperBook).where(m.PaperBook.run_id == self.run_id))
+                connection.execute(
+                    insert(m.PaperBook).values(
+                        run_id=self.run_id,
+                        session=self._book.session,
+                        saved_at=self._book_at,
+                        account=self._book.account,
+                        slots=self._book.slots,
+                        checksum=self._book.checksum,
+                    )
+                )
+            if self._run:
+                connection.execute(update(m.Run).where(m.Run.id == self.run_id).values(**self._run))
+        self._stored |= {key for key, row in self._orders.items() if "run_id" in row}
+        self._forget_closed()
+        self._envelope = self._book = None
+        self._run = {}
+
+    def _forget_closed(self) -> None:
+        """Keep only the ids of orders that may still change."""
+        closed = [key for key, row in self._orders.items() if row.get("status") not in OPEN_STATUSES and row]
+        self._stored -= set(closed)
+        self._orders = {key: {} for key in self._orders if key not in closed}
+
+    # ------------------------------------------------------------ reading back
+
+    def load_risk(self) -> str | None:
+        """Return the stored envelope of RiskManager's memory, or None."""
+        with self.engine.connect() as connection:
+            row = connection.execute(
+                select(m.RiskStateRow.version, m.RiskStateRow.checksum, m.RiskStateRow.payload).where(
+                    m.RiskStateRow.run_id == self.run_id
+                )
+            ).first()
+        return None if row is None else json.dumps({"version": row[0], "checksum": row[1], "payload": row[2]})
+
+    def load_book(self) -> SavedBook | None:
+        """Return the paper broker's book as of the last commit, or None."""
+        with self.engine.connect() as connection:
+            row = connection.execute(
+                select(m.PaperBook.session, m.PaperBook.account, m.PaperBook.slots, m.PaperBook.checksum).where(
+                    m.PaperBook.run_id == self.run_id
+                )
+            ).first()
+        return None if row is None else SavedBook(*row)
+
+    def open_orders(self) -> list[Mapping[str, Any]]:
+        """Return the rows of orders that may still fill, oldest first."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(
+                select(m.Order.__table__)
+                .where(m.Order.run_id == self.run_id, m.Order.status.in_(OPEN_STATUSES))
+                .order_by(m.Order.id)
+            )
+            found: list[Mapping[str, Any]] = [dict(row._mapping) for row in rows]
+        self._stored |= {str(row["client_order_id"]) for row in found}
+        self._orders |= {str(row["client_order_id"]): {} for row in found}
+        return found
+
+    def allocations_from(self, session: date) -> list[tuple[date, dict[str, float]]]:
+        """Return (session, weights) decided at `session` and later, oldest first."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(
+                select(m.Allocation.session, m.Allocation.weights)
+                .where(m.Allocation.run_id == self.run_id, m.Allocation.session >= session)
+                .order_by(m.Allocation.session)
+            )
+            return [(row[0], json.loads(row[1])) for row in rows]
+
+    def count(self, model: type[m.Base]) -> int:
+        """Return the number of rows of this run in a table."""
+        column = model.__table__.c.run_id
+        with self.engine.connect() as connection:
+            return int(connection.execute(select(func.count()).where(column == self.run_id)).scalar_one())
+
+    def count_by(self, model: type[m.Base], column: str) -> dict[str, int]:
+        """Return the number of rows of this run by the values of `column`."""
+        table = model.__table__
+        with self.engine.connect() as connection:
+            rows = connection.execute(
+                select(table.c[column], func.count()).where(table.c.run_id == self.run_id).group_by(table.c[column])
+            )
+            return {str(value): int(n) for value, n in rows}
+
+
+class RiskStore:
+    """`core.ports.RiskStateStore` over a repository: memory goes with the next commit, or at once when `durable`."""
+
+    def __init__(self, repository: Repository, now: Any, *, durable: bool) -> None:
+        self._repository = repository
+        self._now = now
+        self._durable = durable
+
+    def load(self) -> str | None:
+        """Return the stored envelope, or None."""
+        return self._repository.load_risk()
+
+    def save(self, envelope: str) -> None:
+        """Store `envelope`; when durable it is in the database on return, with everything collected before it."""
+        self._repository.save_risk(envelope, self._now())
+        if self._durable:
+            self._repository.commit()
+
+    def has_trades(self) -> bool:
+        """Return True if the run has any fill."""
+        return self._repository.count(m.FillRow) > 0
+
+
+def _envelope_columns(envelope: str) -> dict[str, Any]:
+    outer: dict[str, Any] = json.loads(envelope)
+    return {name: outer[name] for name in ("version", "checksum", "payload")}
+
+
+def find_runs(engine: Engine, key: str) -> list[Mapping[str, Any]]:
+    """Return the runs with `key`, newest first."""
+    with engine.connect() as connection:
+        rows = connection.execute(select(m.Run.__table__).where(m.Run.key == key).order_by(m.Run.id.desc()))
+        return [dict(row._mapping) for row in rows]
+
+
+def create_run(engine: Engine, values: Mapping[str, Any], warnings: Iterable[str]) -> int:
+    """Insert a run and the warnings of its market data; return its id."""
+    with engine.begin() as connection:
+        key = connection.execute(insert(m.Run).values(**values)).inserted_primary_key
+        run_id = int(key[0]) if key is not None else 0
+        rows = [{"run_id": run_id, "message": text} for text in warnings]
+        if rows:
+            connection.execute(insert(m.DataWarning), rows)
+    return run_id
