@@ -22,10 +22,11 @@ from hypothesis import strategies as st
 
 from trading_platform.core.errors import FixConfigError, RetrainModelError
 from trading_platform.core.policy import Network, policy_actions
+from trading_platform.evaluation.trials import TrialRecord
 from trading_platform.storage.model_manifest import ModelManifest, finite_or_none, parse_manifest
 from trading_platform.storage.model_registry import ModelRegistry
 from trading_platform.storage.model_weights import pack_weights
-from trading_platform.storage.trial_ledger import TrialLedger, trial
+from trading_platform.storage.trial_ledger import TrialLedger
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
@@ -339,32 +340,37 @@ def test_finite_or_none_hides_what_json_cannot_say() -> None:
 # ---------------------------------------------------------------- the ledger of trials
 
 
+def record(name: str, difference: float | None = None) -> TrialRecord:
+    return TrialRecord(name, NOW, "train", "2004", 1, "c", "d", 100, None, difference)
+
+
 def test_the_ledger_counts_every_fit_and_a_torn_line_too(tmp_path: Path) -> None:
     ledger = TrialLedger(tmp_path / "models")
-    assert ledger.count().trials == 0
-    ledger.append([trial(NOW, "r", "2004", seed, "s", "d", 10, sharpe) for seed, sharpe in ((1, 0.5), (2, 1.5))])
-    ledger.append([trial(NOW, "r", "2004", 3, "s", "d", 10, float("nan"))])
-    assert (ledger.count().trials, ledger.count().variance) == (3, 0.5)
+    assert ledger.summary().n_trials == 0
+    ledger.append([])
+    assert not ledger.path.exists()
+    ledger.append([record("a", 0.5), record("b", 1.5)])
+    ledger.append([record("failed"), record("b", 1.5)])  # a resumed run repeats itself
+    assert (ledger.summary().n_trials, ledger.summary().sharpe_variance) == (3, 0.5)
     with ledger.path.open("a") as stream:
         stream.write('{"at": "torn')
-    ledger.append([trial(NOW, "r", "2004", 4, "s", "d", 10, 1.0)])
-    assert ledger.count().trials == 5
-    assert ledger.count().variance == pytest.approx(np.var([0.5, 1.5, 1.0], ddof=1))
+    ledger.append([record("c", 1.0)])
+    assert ledger.summary().n_trials == 5
+    assert ledger.summary().sharpe_variance == pytest.approx(np.var([0.5, 1.5, 1.0], ddof=1))
     assert stat.S_IMODE(ledger.path.stat().st_mode) == 0o600
 
 
-def _append(folder: Path, seed: int) -> None:
+def _append(folder: Path, worker: int) -> None:
     for n in range(20):
-        TrialLedger(folder).append([trial(NOW, "r", str(n), seed, "s", "d", 10, 0.1)] * 3)
+        TrialLedger(folder).append([record(f"{worker}-{n}-{i}") for i in range(3)])
 
 
 def test_processes_that_train_at_once_lose_no_line(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_append, args=(tmp_path, seed)) for seed in range(3)]
+    workers = [context.Process(target=_append, args=(tmp_path, worker)) for worker in range(3)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    lines = (tmp_path / "trials.jsonl").read_text().splitlines()
-    assert len(lines) == 180
-    assert sorted({json.loads(line)["seed"] for line in lines}) == [0, 1, 2]
+    assert TrialLedger(tmp_path).summary().n_trials == 180
+    assert len((tmp_path / "trials.jsonl").read_text().splitlines()) == 180

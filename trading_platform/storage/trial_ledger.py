@@ -1,43 +1,19 @@
-"""The ledger of trials: one line for every fit ever made in a registry, so that luck can be told from skill.
+"""The file of the trial ledger: one line for every fit ever made in a registry, only ever appended to.
 
-Lines are only ever appended. The deflated Sharpe ratio needs how many there were and how widely their validation
-Sharpe ratios spread; a line torn by a crash still counts as a fit.
+What a line says and what lines add up to is in :mod:`trading_platform.evaluation.trials`.
 """
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
+from trading_platform.core.errors import OperatorNeededError
+from trading_platform.evaluation.trials import TrialRecord, TrialSummary, parse_line, summarise
 
 LEDGER_FILE = "trials.jsonl"
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One fit. `sharpe` is the annualised validation Sharpe ratio, None when it could not be measured."""
-
-    at: str
-    run: str
-    fold: str
-    seed: int
-    setup: str  # fingerprint of the training options
-    data: str  # hash of the market data
-    steps: int
-    sharpe: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class TrialCount:
-    """Number of fits, and the variance of their annualised Sharpe ratios (NaN below two known ones)."""
-
-    trials: int
-    variance: float
 
 
 class TrialLedger:
@@ -46,12 +22,12 @@ class TrialLedger:
     def __init__(self, folder: str | Path) -> None:
         self.path = Path(folder) / LEDGER_FILE
 
-    def append(self, trials: Sequence[Trial]) -> None:
+    def append(self, trials: Sequence[TrialRecord]) -> None:
         """Add one line each, durably, in one write, so that processes that train at once do not mix their lines."""
         if not trials:
             return
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        text = "".join(json.dumps(asdict(trial), allow_nan=False) + "\n" for trial in trials)
+        text = "".join(trial.to_line() + "\n" for trial in trials)
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             size = os.fstat(descriptor).st_size
@@ -62,26 +38,15 @@ class TrialLedger:
         finally:
             os.close(descriptor)
 
-    def count(self) -> TrialCount:
-        """Count all fits so far."""
-        lines = list(self._lines())
-        sharpes = [value for value in map(_sharpe_of, lines) if value is not None]
-        return TrialCount(len(lines), float(np.var(sharpes, ddof=1)) if len(sharpes) > 1 else float("nan"))
-
-    def _lines(self) -> Iterator[str]:
+    def summary(self) -> TrialSummary:
+        """Return number and spread of all fits so far. A line torn by a crash is a fit whose figures are unknown."""
+        records = []
+        unreadable = 0
         if self.path.exists():
-            with self.path.open(encoding="utf-8", errors="replace") as stream:
-                yield from (line for line in stream if line.strip())
-
-
-def trial(at: datetime, run: str, fold: str, seed: int, setup: str, data: str, steps: int, sharpe: float) -> Trial:
-    """Return a ledger line; a Sharpe ratio that is not finite is unknown."""
-    return Trial(at.isoformat(), run, fold, seed, setup, data, steps, float(sharpe) if np.isfinite(sharpe) else None)
-
-
-def _sharpe_of(line: str) -> float | None:
-    try:
-        value = json.loads(line)["sharpe"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return float(value) if isinstance(value, int | float) and np.isfinite(value) else None
+            for number, line in enumerate(self.path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+                try:
+                    records.append(parse_line(line, f"{self.path}:{number}"))
+                except OperatorNeededError:
+                    unreadable += 1
+        known = summarise(records)
+        return replace(known, n_trials=known.n_trials + unreadable)
