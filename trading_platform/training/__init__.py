@@ -1,0 +1,1 @@
+"""Training of the strategy allocator: PPO over the simulation kernel, folds, seeds, controls."""

@@ -1,0 +1,270 @@
+"""One fit: stable-baselines3's PPO on a batched environment, in rounds, with looks at a validation slice between.
+
+Every stretch between two looks starts from seeds of its own and from fresh episodes. So a fit that is resumed from the
+checkpoint of a look ends with the same bits as one that never stopped.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trading_platform.core.policy import Network, Scaling, scaled_features
+from trading_platform.core.types import Floats
+from trading_platform.training.setup import EPISODE_SESSIONS, TrainingSetup
+
+if TYPE_CHECKING:
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.vec_env import VecEnv
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look at the validation slice said after so many episodes.
+
+    `score` decides which look's policy is kept; `reward` is the mean episode reward of the stretch before.
+    """
+
+    episodes: int
+    score: float
+    reward: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FitResult:
+    """The kept policy of a fit, and how it came about."""
+
+    network: Network
+    looks: tuple[Look, ...]
+    kept: int  # index of the look whose policy was kept
+    steps: int
+
+
+def fit(
+    env: VecEnv,
+    scaling: Scaling,
+    setup: TrainingSetup,
+    seed: int,
+    score: Callable[[Network], float],
+    on_look: Callable[[Look], None] | None = None,
+    checkpoint: Path | None = None,
+    device: str = "cpu",
+) -> FitResult:
+    """Train one policy.
+
+    Parameters
+    ----------
+    env
+        Batched environment with public actions in [0, 1] and whole observations; episodes of 20 sessions.
+    scaling
+        Which features the policy sees; fitted on the training fold.
+    score
+        Judges a policy on the slice that may stop the fit; the best look is kept. Never given test sessions.
+    on_look
+        Told after every look.
+    checkpoint
+        File to continue from and to write after each look; plain arrays.
+    """
+    import torch
+
+    torch.set_num_threads(1)
+    wrapped = _feature_env(env, scaling)
+    model = _build(wrapped, setup, seed, device)
+    state = _Progress.load(checkpoint, model) if checkpoint is not None and checkpoint.exists() else _Progress()
+    per_look = setup.rounds_per_look * setup.round_episodes
+    while len(state.looks) < setup.looks and not state.is_stale(setup.patience):
+        _start_stretch(model, seed, len(state.looks))
+        wrapped.episode_rewards.clear()
+        model.learn(per_look * EPISODE_SESSIONS, reset_num_timesteps=False)
+        network = network_of(model)
+        look = Look(
+            episodes=(len(state.looks) + 1) * per_look,
+            score=score(network),
+            reward=float(np.mean(wrapped.episode_rewards)) if wrapped.episode_rewards else float("nan"),
+        )
+        state.add(look, network)
+        if on_look is not None:
+            on_look(look)
+        if checkpoint is not None:
+            state.save(checkpoint, model)
+    if state.best is None:
+        raise RuntimeError("a fit without a look cannot happen: TrainingSetup.looks is at least 1")
+    return FitResult(state.best, tuple(state.looks), state.kept, len(state.looks) * per_look * EPISODE_SESSIONS)
+
+
+def network_of(model: PPO) -> Network:
+    """Return the deterministic part of a PPO policy as plain arrays."""
+    import torch
+
+    net: Any = model.policy.mlp_extractor.policy_net
+    layers: list[Any] = [*(layer for layer in net if isinstance(layer, torch.nn.Linear)), model.policy.action_net]
+    return Network(
+        tuple(layer.weight.detach().cpu().numpy().astype(np.float64).T[None].copy() for layer in layers),
+        tuple(layer.bias.detach().cpu().numpy().astype(np.float64)[None].copy() for layer in layers),
+    )
+
+
+def _build(env: VecEnv, setup: TrainingSetup, seed: int, device: str) -> PPO:
+    import torch
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.logger import Logger
+
+    hidden = list(setup.hidden)
+    model = PPO(
+        "MlpPolicy",
+        env,
+        learning_rate=setup.learning_rate,
+        n_steps=EPISODE_SESSIONS,
+        batch_size=_even_batch(env.num_envs * EPISODE_SESSIONS, setup.batch_size),
+        n_epochs=setup.epochs,
+        gamma=setup.gamma,
+        gae_lambda=setup.gae_lambda,
+        clip_range=setup.clip_range,
+        ent_coef=0.0,
+        target_kl=setup.target_kl,
+        policy_kwargs={
+            "net_arch": {"pi": hidden, "vf": hidden},
+            "activation_fn": torch.nn.Tanh,
+            "log_std_init": setup.log_std,
+            "optimizer_kwargs": {"eps": 1e-5, "weight_decay": setup.weight_decay},
+        },
+        seed=seed,
+        device=device,
+        verbose=0,
+    )
+    model.set_logger(Logger(folder=None, output_formats=[]))
+    return model
+
+
+def _even_batch(steps: int, most: int) -> int:
+    """Return the largest batch up to `most` that divides `steps` into equal parts."""
+    return next(size for size in range(min(most, steps), 0, -1) if steps % size == 0)
+
+
+def _start_stretch(model: PPO, seed: int, stretch: int) -> None:
+    """Make what follows depend on (seed, stretch) and the parameters only."""
+    import torch
+
+    draws = np.random.SeedSequence((seed, stretch)).generate_state(3)
+    torch.manual_seed(int(draws[0]))
+    np.random.seed(int(draws[1]))  # noqa: NPY002 - stable-baselines3 shuffles its minibatches by the global state
+    env = model.get_env()
+    if env is None:
+        raise RuntimeError("the model was built with an environment")
+    env.seed(int(draws[2]))
+    model._last_obs = None  # makes learn() reset the environment
+
+
+def _feature_env(env: VecEnv, scaling: Scaling) -> Any:
+    """Return `env` as the network sees it: scaled features in, actions in [-1, 1] out."""
+    from gymnasium import spaces
+    from stable_baselines3.common.vec_env import VecEnvWrapper
+
+    class FeatureEnv(VecEnvWrapper):
+        """Selects and scales observations, rescales actions, and keeps the rewards of finished episodes."""
+
+        def __init__(self) -> None:
+            shape = (len(scaling.index),)
+            n_actions = env.action_space.shape or (0,)
+            super().__init__(
+                env,
+                observation_space=spaces.Box(-scaling.clip, scaling.clip, shape, np.float32),
+                action_space=spaces.Box(-1.0, 1.0, n_actions, np.float32),
+            )
+            self.episode_rewards: list[float] = []
+            self._running = np.zeros(env.num_envs)
+
+        def reset(self) -> Any:
+            self._running[:] = 0.0
+            return _features(np.asarray(self.venv.reset()), scaling)
+
+        def step_async(self, actions: Any) -> None:
+            self.venv.step_async(0.5 + 0.5 * actions)
+
+        def step_wait(self) -> Any:
+            observations, rewards, dones, infos = self.venv.step_wait()
+            self._running += rewards
+            if dones.any():
+                self.episode_rewards.extend(self._running[dones].tolist())
+                self._running[dones] = 0.0
+                for info in (infos[i] for i in np.flatnonzero(dones)):
+                    if "terminal_observation" in info:
+                        info["terminal_observation"] = _features(info["terminal_observation"], scaling)
+            return _features(np.asarray(observations), scaling), rewards, dones, infos
+
+    return FeatureEnv()
+
+
+def _features(observations: Any, scaling: Scaling) -> Any:
+    return scaled_features(np.asarray(observations, dtype=np.float64), scaling).astype(np.float32)
+
+
+class _Progress:
+    """Looks so far, the best policy, and how to write them down beside the parameters."""
+
+    def __init__(self) -> None:
+        self.looks: list[Look] = []
+        self.best: Network | None = None
+        self.kept = -1
+
+    def add(self, look: Look, network: Network) -> None:
+        self.looks.append(look)
+        if self.best is None or look.score > self.looks[self.kept].score:
+            self.best, self.kept = network, len(self.looks) - 1
+
+    def is_stale(self, patience: int) -> bool:
+        return patience > 0 and len(self.looks) - 1 - self.kept >= patience and bool(self.looks)
+
+    def save(self, path: Path, model: PPO) -> None:
+        if self.best is None:
+            return
+        arrays: dict[str, Floats] = {
+            "looks": np.array([[look.episodes, look.score, look.reward] for look in self.looks]),
+            "kept": np.array([float(self.kept)]),
+        }
+        arrays |= {f"best_kernel_{i}": kernel for i, kernel in enumerate(self.best.kernels)}
+        arrays |= {f"best_bias_{i}": bias for i, bias in enumerate(self.best.biases)}
+        for name, value in model.policy.state_dict().items():
+            arrays[f"policy.{name}"] = value.cpu().numpy()
+        for number, slot in model.policy.optimizer.state_dict()["state"].items():
+            for name, value in slot.items():
+                arrays[f"adam.{number}.{name}"] = np.asarray(value.cpu().numpy())
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **arrays)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = path.with_suffix(".draft")
+        draft.write_bytes(buffer.getvalue())
+        draft.replace(path)
+
+    @classmethod
+    def load(cls, path: Path, model: PPO) -> _Progress:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        progress = cls()
+        progress.looks = [Look(int(row[0]), float(row[1]), float(row[2])) for row in arrays["looks"]]
+        progress.kept = int(arrays["kept"][0])
+        layers = range(sum(name.startswith("best_kernel_") for name in arrays))
+        progress.best = Network(
+            tuple(arrays[f"best_kernel_{i}"] for i in layers), tuple(arrays[f"best_bias_{i}"] for i in layers)
+        )
+        _restore(model, arrays)
+        return progress
+
+
+def _restore(model: PPO, arrays: Mapping[str, Any]) -> None:
+    import torch
+
+    parameters = {name.removeprefix("policy."): a for name, a in arrays.items() if name.startswith("policy.")}
+    model.policy.load_state_dict({name: torch.as_tensor(array) for name, array in parameters.items()})
+    slots: dict[int, dict[str, Any]] = {}
+    for name, array in arrays.items():
+        if name.startswith("adam."):
+            _, number, part = name.split(".")
+            slots.setdefault(int(number), {})[part] = torch.as_tensor(array)
+    optimizer = model.policy.optimizer.state_dict()
+    model.policy.optimizer.load_state_dict({**optimizer, "state": slots})
