@@ -215,6 +215,13 @@ class Ledger(NamedTuple):
         return self.days[-1] if self.days else None
 
 
+class History(NamedTuple):
+    """What only charts need, by session, oldest first."""
+
+    regimes: tuple[tuple[date, str], ...]
+    allocations: tuple[tuple[date, dict[str, float]], ...]
+
+
 class BrokerSnapshot(NamedTuple):
     """The broker's own answer. `session` is the exchange's date at `as_of` if it is a session, else None."""
 

@@ -15,6 +15,7 @@ from trading_platform.reporting.facts import (
     DifferenceLine,
     Event,
     FillLine,
+    History,
     Holding,
     Ledger,
     OrderLine,
@@ -87,6 +88,17 @@ def read_ledger(reader: Reader, run: Run, until: date | None = None, trading: da
         warnings=tuple(str(row[0]) for row in reader.rows(WARNINGS, run=run.id)),
         heartbeat=_heartbeat(reader, run.id) if is_latest else None,
         risk_state=_risk_state(reader, run.id) if is_latest else None,
+    )
+
+
+def read_history(reader: Reader, run: Run, until: date | None = None) -> History:
+    """Return regimes and allocations of all sessions up to `until` (None: the newest)."""
+    limit = until or date.max
+    regimes = reader.rows(REGIMES, run=run.id, until=limit)
+    allocations = reader.rows(ALL_ALLOCATIONS, run=run.id, until=limit)
+    return History(
+        tuple((as_date(day), str(regime)) for day, regime in regimes),
+        tuple((as_date(day), _numbers(weights)) for day, weights in allocations),
     )
 
 
@@ -178,7 +190,10 @@ def _heartbeat(reader: Reader, run: int) -> Any:
 
 def _risk_state(reader: Reader, run: int) -> dict[str, object] | None:
     found = reader.rows("SELECT payload FROM risk_states WHERE run_id = :run", run=run)
-    return _object(found[0][0]) if found else None
+    if not found:
+        return None
+    state = _object(found[0][0])
+    return _object(state["payload"]) if isinstance(state.get("payload"), str) else state  # with or without envelope
 
 
 def _object(text: object) -> dict[str, Any]:
@@ -236,6 +251,10 @@ ALLOCATIONS = """
 SELECT session, weights, source, reason, model_id, influences
 FROM rl_allocations WHERE run_id = :run AND session <= :session ORDER BY session DESC LIMIT 2"""
 REGIME = "SELECT regime, bull, bear, consolidation FROM regimes WHERE run_id = :run AND session = :session"
+REGIMES = "SELECT session, regime FROM regimes WHERE run_id = :run AND session <= :until ORDER BY session"
+ALL_ALLOCATIONS = (
+    "SELECT session, weights FROM rl_allocations WHERE run_id = :run AND session <= :until ORDER BY session"
+)
 DENIALS = """
 SELECT code, count(*) FROM signals WHERE run_id = :run AND session = :session AND verdict = 'denied'
 GROUP BY code ORDER BY count(*) DESC, code"""

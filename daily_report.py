@@ -1,0 +1,282 @@
+"""The daily report: what the account is worth, what the day brought and why, and what limits tomorrow.
+
+Read-only: it never locks or changes the database and never places an order, so it can run at any time, also beside the
+engine. ``python daily_report.py`` prints one JSON object; docs/daily-report.md describes it, ``--help`` the options.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from trading_platform.core.errors import FixConfigError, TradingPlatformError
+from trading_platform.reporting.account_source import AccountSource
+from trading_platform.reporting.document import build_document
+from trading_platform.reporting.evidence import Evidence
+from trading_platform.reporting.gather import Request, World, gather, nyse
+from trading_platform.reporting.text import summary_text
+from trading_platform.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from trading_platform.core.ports import TradingCalendar
+
+CONFIG_FILE = Path("trading.toml")
+DATABASE = "trading.db"
+MODELS_DIR = "rl_models"
+DEADLINE_SECONDS = 60.0
+QUIET = "NO_REPLY"  # OpenClaw sends nothing when this is all there is
+
+EXIT_CODES = """exit codes:
+  0   report printed; also when trading is halted or data is missing (the alerts say so)
+  1   unexpected failure
+  2   wrong option, setting or run
+  3   nothing to report: the broker does not answer and nothing is stored; or Telegram cannot be reached
+  4   database corrupt, locked, of another program, or of an older or newer version
+  7   Telegram refuses the token or the chat
+"""
+
+
+class Machine(NamedTuple):
+    """Where this machine keeps its things: the environment first, then trading.toml, then the defaults."""
+
+    settings: Settings
+    database: str
+    models_dir: Path
+    deadline_seconds: float
+
+
+def generate_daily_report(
+    database: str | Path | None = None,
+    session: date | None = None,
+    *,
+    run: int | None = None,
+    since: date | None = None,
+    source: AccountSource | None = None,
+    calendar: TradingCalendar | None = None,
+    now: datetime | None = None,
+    settings: Settings | None = None,
+    deadline_seconds: float | None = None,
+) -> dict[str, Any]:
+    """Return the report as JSON-ready values; docs/daily-report.md and report.schema.json describe every key.
+
+    Parameters
+    ----------
+    database
+        A file or SQLAlchemy URL. None: ``DATABASE_URL``, else trading.toml, else ``trading.db`` here.
+    session
+        Tell what was true at the close of this day, or of the last session before it. None: the newest, with the
+        broker's account as it is now where there are keys.
+    run
+        Which run of the database. None: the account that is most real, and of these the newest.
+    since
+        Adds the performance since this day.
+    source, calendar, now, settings
+        Broker, exchange calendar, time, keys and paths: for tests, and for brokers other than Alpaca.
+    deadline_seconds
+        Time for everything. A broker that does not answer gets less, and what is stored stands in.
+
+    Raises
+    ------
+    FixConfigError
+        A setting or `run` is wrong.
+    RepairDatabaseError
+        The database is corrupt, locked or of another version.
+    BrokerUnreachableError
+        There are keys, the broker does not answer, and nothing is stored either.
+    """
+    machine = read_machine(settings)
+    request = Request(machine.database if database is None else database, session, run, since, machine.models_dir)
+    world = World(
+        settings=machine.settings,
+        source=source,
+        calendar=nyse if calendar is None else lambda: calendar,
+        now=datetime.now(UTC) if now is None else now,
+        deadline=time.monotonic() + (machine.deadline_seconds if deadline_seconds is None else deadline_seconds),
+    )
+    return complete(gather(request, world))
+
+
+def format_summary(report: dict[str, Any]) -> str:
+    """Return the report as Markdown for OpenClaw and Telegram: under 3,500 characters, most important first."""
+    return summary_text(report)
+
+
+def complete(evidence: Evidence) -> dict[str, Any]:
+    """Return the whole report of `evidence`, with its ``summary``."""
+    report = build_document(evidence)
+    return {**report, "summary": format_summary(report)}
+
+
+def read_machine(settings: Settings | None = None, config_file: Path | None = None) -> Machine:
+    """Return keys and paths of this machine; trading.toml is only parsed where there is one.
+
+    Raises
+    ------
+    FixConfigError
+        The environment or the file is wrong, or a named file does not exist.
+    """
+    settings = load_settings() if settings is None else settings
+    database, models, deadline = DATABASE, MODELS_DIR, DEADLINE_SECONDS
+    if config_file is not None or CONFIG_FILE.is_file():
+        from trading_platform.config import load_config
+
+        config = load_config(config_file or CONFIG_FILE)
+        database, models = config.storage.database_url, config.allocator.models_dir
+        deadline = config.report.deadline_seconds
+    if settings.database_url is not None:
+        database = settings.database_url.reveal()
+    return Machine(settings, database, settings.models_dir or Path(models), deadline)
+
+
+# ---------------------------------------------------------------- command line
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code: on success nothing goes to standard error."""
+    warnings.simplefilter("ignore")  # a scheduler sends standard error to the owner's phone
+    logging.getLogger().addHandler(logging.NullHandler())
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    options = _parser().parse_args(arguments)
+    try:
+        _run(options)
+        sys.stdout.flush()
+    except TradingPlatformError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the command's answer
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has left: no second complaint at exit
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:  # noqa: BLE001 - one line for the operator instead of a traceback on the phone
+        print(f"error: unexpected {type(error).__name__}: {error} ({_place(error)})", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="daily_report.py",
+        description="Print the daily report of the trading engine. Reads only.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--format", choices=("json", "text", "html"), default="json", help="what is printed (default: json)")
+    add("--date", type=_day, metavar="DATE", help="a past session, YYYY-MM-DD: what was true at its close")
+    add("--since", type=_day, metavar="DATE", help="add the performance since DATE; charts begin there")
+    add("--db", metavar="FILE|URL", help="database (default: DATABASE_URL, trading.toml, trading.db)")
+    add("--run", type=int, metavar="ID", help="run in the database (default: the newest, real accounts first)")
+    add("--json-out", type=Path, metavar="FILE", help="also write the JSON report")
+    add("--html-out", type=Path, metavar="FILE", help="also write the page with charts, one self-contained file")
+    add("--png-out", type=Path, metavar="FILE", help="also write the picture")
+    add("--telegram", action="store_true", help="send the text (and the picture of --png-out) to Telegram directly")
+    add("--quiet-if-closed", action="store_true", help=f"print {QUIET} and nothing else on days without a session")
+    add("--timeout", type=_seconds, metavar="SECONDS", help=f"time for everything (default: {DEADLINE_SECONDS:g})")
+    add("--config", type=Path, metavar="FILE", help="settings file (default: trading.toml, if there is one)")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> None:
+    machine = read_machine(config_file=options.config)
+    deadline = time.monotonic() + (options.timeout or machine.deadline_seconds)
+    request = Request(
+        database=options.db or machine.database,
+        session=options.date,
+        run=options.run,
+        since=options.since,
+        models_dir=machine.models_dir,
+        history=options.format == "html" or bool(options.html_out or options.png_out),
+        must_know_session=options.quiet_if_closed,
+    )
+    evidence = gather(request, World(machine.settings, None, nyse, datetime.now(UTC), deadline))
+    if options.quiet_if_closed and evidence.is_session is False:
+        print(QUIET)  # noqa: T201 - the command's answer
+        return
+    report = complete(evidence)
+    as_json = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
+    if options.json_out is not None:
+        _write(options.json_out, as_json.encode() + b"\n")
+    page = _page(report, evidence) if options.format == "html" or options.html_out is not None else ""
+    if options.html_out is not None:
+        _write(options.html_out, page.encode())
+    picture = _picture(report, evidence) if options.png_out is not None else None
+    if picture is not None:
+        _write(options.png_out, picture)
+    print({"json": as_json, "text": report["summary"], "html": page}[options.format])  # noqa: T201 - the answer
+    if options.telegram:
+        _send(report["summary"], picture, machine.settings, deadline)
+
+
+def _page(report: dict[str, Any], evidence: Evidence) -> str:
+    from trading_platform.reporting.page import render_page
+
+    return render_page(report, evidence)
+
+
+def _picture(report: dict[str, Any], evidence: Evidence) -> bytes:
+    from trading_platform.reporting.picture import render_picture  # matplotlib takes a second
+
+    return render_picture(report, evidence)
+
+
+def _send(text: str, picture: bytes | None, settings: Settings, deadline: float) -> None:
+    from trading_platform.reporting.telegram import Telegram
+
+    if settings.telegram_bot_token is None or settings.telegram_chat_id is None:
+        raise FixConfigError("--telegram needs TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID in the environment or .env")
+    bot = Telegram(settings.telegram_bot_token, settings.telegram_chat_id, deadline=deadline)
+    bot.send(text)
+    if picture is not None:
+        bot.send_photo(picture)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write beside `path` and rename, so that readers see the old file or the new one, private to the owner."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_name(f".{path.name}.{os.getpid()}")
+        with os.fdopen(os.open(scratch, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as file:
+            file.write(content)
+        scratch.replace(path)
+    except OSError as error:
+        raise FixConfigError(f"{path}: cannot be written ({error.strerror}); name another file") from error
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a day such as 2024-03-28, was {text!r}") from None
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 1.0 <= value <= 600.0:
+        raise argparse.ArgumentTypeError(f"must be seconds from 1 to 600, was {text!r}")
+    return value
+
+
+def _place(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "no place" if trace is None else f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,401 @@
+"""The report as one JSON object: dollars to the cent, percent where a key says ``_pct``, null where unknown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from trading_platform.reporting.alerts import build_alerts
+from trading_platform.reporting.bridge import Share
+from trading_platform.reporting.day_view import DayView
+from trading_platform.reporting.evidence import Evidence, close_time
+from trading_platform.reporting.facts import AllocationFacts, Day, Holding, Ledger, Run
+from trading_platform.reporting.performance import Period, day_return, periods, run_risk
+
+SCHEMA_VERSION = 1
+Report = dict[str, Any]
+
+
+def build_document(evidence: Evidence) -> Report:
+    """Return the report without its ``summary``; every key is described in report.schema.json."""
+    ledger, view = evidence.ledger, evidence.view
+    run = None if ledger is None else ledger.run
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "generated_at": _instant(evidence.now),
+        "date": str(view.session or evidence.asked or evidence.today),
+        "as_of": _instant(view.as_of),
+        "source": view.source,
+        "session": _session(evidence),
+        "run": None if run is None else _run(run),
+        "account": {"equity": money(view.equity), "cash": money(view.cash), "buying_power": money(view.buying_power)},
+        "daily_pnl": money(view.profit),
+        "daily_pnl_pct": percent(view.profit_fraction),
+        **_total(view, ledger),
+        "positions": [_position(holding, view, ledger) for holding in _largest(view)],
+        "trades_today": [] if ledger is None else [_fill(fill) for fill in ledger.fills],
+        "risk_status": _risk_status(evidence),
+        "regime": None if ledger is None or ledger.regime is None else ledger.regime.regime,
+        "regime_probabilities": _regime(ledger),
+        "rl_allocations": {} if ledger is None or ledger.allocation is None else ledger.allocation.weights,
+        "allocation": _allocation(evidence),
+        "alerts": build_alerts(evidence),
+        "bridge": _bridge(view),
+        "attribution": _attribution(view),
+        "performance": _performance(view, ledger, evidence.since),
+        "risk": _risk(evidence),
+        "orders_for_next_open": [] if ledger is None or view.booked is None else _orders(ledger),
+        "closed_trades_today": [] if ledger is None else _closed(ledger),
+        "strategy_records": [] if ledger is None else _records(ledger),
+        "denials_today": {} if ledger is None else ledger.denials,
+        "reconciliation": [] if ledger is None else _differences(ledger),
+        "data": _data(evidence),
+        "engine": _engine(evidence),
+    }
+
+
+def money(cents: int | None) -> float | None:
+    """Return cents as dollars."""
+    return None if cents is None else cents / 100
+
+
+def percent(fraction: float | None) -> float | None:
+    """Return a fraction as percent with four digits; None where it is unknown or not finite."""
+    return None if fraction is None or not math.isfinite(fraction) else round(100.0 * fraction, 4)
+
+
+def number(value: float | None, digits: int = 6) -> float | None:
+    """Return a finite number rounded, else None: JSON knows no NaN."""
+    return None if value is None or not math.isfinite(value) else round(value, digits)
+
+
+def _session(evidence: Evidence) -> Report:
+    view, snapshot = evidence.view, evidence.snapshot
+    closes = None if view.booked is None else close_time(view.booked.as_of)
+    return {
+        "date": _text(view.session),
+        "asked": str(evidence.asked or evidence.today),
+        "is_session": evidence.is_session,
+        "market_open": snapshot.is_open if snapshot is not None else (False if view.booked is not None else None),
+        "booked": view.booked is not None,
+        "close": closes,
+        "half_day": None if closes is None else closes != "16:00",
+    }
+
+
+def _run(run: Run) -> Report:
+    return {
+        "id": run.id,
+        "mode": run.mode,
+        "simulated": run.is_simulated,
+        "market_data": run.source,
+        "account": run.account,
+        "status": run.status,
+        "started_at": _instant(run.started_at),
+        "capital": money(run.capital),
+        "config_fingerprint": run.config_fingerprint,
+        "code_version": run.code_version,
+    }
+
+
+def _total(view: DayView, ledger: Ledger | None) -> Report:
+    """Total profit: what equity gained beyond capital and cash flows, in percent of all money paid in."""
+    if ledger is None or view.bridge is None:
+        return {"total_pnl": None, "total_pnl_pct": None}
+    total = view.bridge.end - ledger.run.capital - sum(day.cash_flow for day in ledger.days)
+    paid_in = ledger.run.capital + sum(max(day.cash_flow, 0) for day in ledger.days)
+    return {"total_pnl": money(total), "total_pnl_pct": percent(total / paid_in) if paid_in > 0 else None}
+
+
+def _largest(view: DayView) -> list[Holding]:
+    return sorted(view.holdings, key=lambda h: (-abs(h.value if h.value is not None else h.cost), h.ticker))
+
+
+def _position(holding: Holding, view: DayView, ledger: Ledger | None) -> Report:
+    gain = holding.unrealized
+    weight = holding.value / view.equity if holding.value is not None and view.equity else None
+    entered = holding.entry_session
+    sessions = None
+    if ledger is not None and entered is not None:
+        sessions = sum(day.session >= entered for day in ledger.days)
+    return {
+        "ticker": holding.ticker,
+        "qty": number(holding.quantity, 9),
+        "entry": number(holding.entry_price),
+        "current": number(holding.price),
+        "pnl": money(gain),
+        "pnl_pct": percent(gain / holding.cost) if gain is not None and holding.cost > 0 else None,
+        "value": money(holding.value),
+        "cost": money(holding.cost),
+        "weight_pct": percent(weight),
+        "day_pnl": money(view.day_profits.get(holding.ticker)),
+        "strategy": holding.strategy,
+        "sector": None if ledger is None else ledger.run.sectors.get(holding.ticker),
+        "stop": number(holding.stop),
+        "target": number(holding.target),
+        "dividends": money(holding.dividends),
+        "entry_session": _text(entered),
+        "sessions_held": sessions,
+    }
+
+
+def _fill(fill: Any) -> Report:
+    return {
+        "ticker": fill.ticker,
+        "side": fill.side,
+        "qty": number(fill.quantity, 9),
+        "price": number(fill.price),
+        "strategy": fill.strategy,
+        "amount": money(fill.amount),
+        "fees": money(fill.fees),
+        "realized_pnl": money(fill.realized),
+        "reason": fill.reason,
+    }
+
+
+def _risk_status(evidence: Evidence) -> Report:
+    view = evidence.view
+    known = {rule.rule: rule.observed for rule in evidence.headroom}
+    halted = {halt.kind for halt in evidence.halts}
+    return {
+        "drawdown_pct": number(known.get("drawdown"), 4),
+        "daily_loss_pct": number(known.get("daily_loss"), 4),
+        "exposure_pct": number(known.get("exposure"), 4),
+        "positions_count": len(view.holdings),
+        "circuit_breaker": "pause" in halted,
+        "halted": bool(halted),
+        "lifetime_drawdown_pct": None if view.booked is None else percent(view.booked.lifetime_drawdown),
+        "vix": None if view.booked is None else number(view.booked.vix, 4),
+    }
+
+
+def _regime(ledger: Ledger | None) -> Report | None:
+    if ledger is None or ledger.regime is None:
+        return None
+    regime = ledger.regime
+    return {
+        "bull": number(regime.bull, 4),
+        "bear": number(regime.bear, 4),
+        "consolidation": number(regime.consolidation, 4),
+    }
+
+
+def _allocation(evidence: Evidence) -> Report | None:
+    ledger, model = evidence.ledger, evidence.model
+    if ledger is None or ledger.allocation is None:
+        return None
+    now, before = ledger.allocation, ledger.previous_allocation
+    return {
+        "session": str(now.session),
+        "source": now.source,
+        "reason": now.reason,
+        "model_id": now.model_id,
+        "model_created_at": None if model is None else model.created_at,
+        "model_age_days": None if model is None else model.age_days,
+        "previous_session": None if before is None else str(before.session),
+        "change": _change(now, before),
+        "influences": now.influences,
+    }
+
+
+def _change(now: AllocationFacts, before: AllocationFacts | None) -> dict[str, float] | None:
+    if before is None:
+        return None
+    names = sorted({*now.weights, *before.weights})
+    return {name: round(now.weights.get(name, 0.0) - before.weights.get(name, 0.0), 6) for name in names}
+
+
+def _bridge(view: DayView) -> Report | None:
+    if view.bridge is None:
+        return None
+    bridge = view.bridge
+    return {
+        "start_equity": money(bridge.start),
+        "realized": money(bridge.realized),
+        "unrealized_change": money(bridge.unrealized_change),
+        "fees": money(-bridge.fees),
+        "dividends": money(bridge.dividends),
+        "cash_flow": money(bridge.cash_flow),
+        "residual": money(bridge.residual),
+        "equity_change": money(bridge.end - bridge.start),
+        "end_equity": money(bridge.end),
+    }
+
+
+def _attribution(view: DayView) -> Report | None:
+    if view.attribution is None:
+        return None
+    return {
+        "strategies": [_share(share) for share in view.attribution.strategies],
+        "tickers": [_share(share) for share in view.attribution.tickers],
+    }
+
+
+def _share(share: Share) -> Report:
+    return {
+        "name": share.name,
+        "pnl": money(share.pnl),
+        "realized": money(share.realized),
+        "unrealized_change": money(share.unrealized),
+        "fees": money(-share.fees),
+        "dividends": money(share.dividends),
+    }
+
+
+def _performance(view: DayView, ledger: Ledger | None, since: date | None) -> Report:
+    days = () if ledger is None else ledger.days
+    if view.booked is None and ledger is not None and ledger.day is not None and view.bridge is not None:
+        days = (*days, _unbooked_day(ledger.day, view))
+    risk = run_risk(days)
+    return {
+        "periods": {period.name: _period(period) for period in periods(days, since)},
+        "best_day": _extreme(days, worst=False),
+        "worst_day": _extreme(days, worst=True),
+        "volatility_pct": percent(risk.volatility),
+        "sharpe": number(risk.sharpe, 3),
+        "sessions": len(days),
+        "winning_days_pct": percent(sum(d.profit > 0 for d in days) / len(days)) if days else None,
+    }
+
+
+def _unbooked_day(last: Day, view: DayView) -> Day:
+    """Return a session under way as a day whose benchmark and universe are not known yet."""
+    equity = view.equity or 0
+    return last._replace(
+        session=view.session or last.session, as_of=view.as_of, equity=equity, previous_equity=last.equity,
+        cash_flow=0, benchmark_close=None, universe_return=None,
+    )  # fmt: skip
+
+
+def _period(period: Period) -> Report:
+    return {
+        "first_session": str(period.first),
+        "sessions": period.sessions,
+        "pnl": money(period.pnl),
+        "return_pct": percent(period.own),
+        "spy_return_pct": percent(period.benchmark),
+        "equal_weight_return_pct": percent(period.universe),
+        "max_drawdown_pct": percent(period.max_drawdown),
+    }
+
+
+def _extreme(days: Sequence[Day], *, worst: bool) -> Report | None:
+    known = [(gain, day) for day in days if (gain := day_return(day)) is not None]
+    if not known:
+        return None
+    gain, day = (min if worst else max)(known, key=lambda pair: pair[0])
+    return {"date": str(day.session), "pnl": money(day.profit), "pnl_pct": percent(gain)}
+
+
+def _risk(evidence: Evidence) -> Report:
+    ledger = evidence.ledger
+    events = [] if ledger is None else [e for e in ledger.events if e.session == evidence.view.session]
+    return {
+        "headroom": [
+            {
+                "rule": rule.rule,
+                "unit": rule.unit,
+                "observed": number(rule.observed, 4),
+                "limit": number(rule.limit, 4),
+                "headroom": number(rule.headroom, 4),
+                "note": rule.note,
+            }
+            for rule in evidence.headroom
+        ],
+        "sectors": [
+            {"sector": s.sector, "value": money(s.value), "pct": percent(s.share), "positions": s.positions}
+            for s in evidence.sectors
+        ],
+        "halts": [
+            {
+                "kind": halt.kind,
+                "code": halt.code,
+                "since": _text(halt.since),
+                "at": None if halt.at is None else _instant(halt.at),
+                "reason": halt.reason,
+                "release": halt.release,
+            }
+            for halt in evidence.halts
+        ],
+        "events_today": [
+            {"at": _instant(e.at), "kind": e.kind, "code": e.code, "message": e.message, "actor": e.actor}
+            for e in events
+        ],
+    }
+
+
+def _orders(ledger: Ledger) -> list[Report]:
+    return [
+        {
+            "ticker": order.ticker,
+            "side": order.side,
+            "qty": number(order.quantity, 9),
+            "limit_price": number(order.limit_price),
+            "strategy": order.strategy,
+            "reason": order.reason,
+            "status": order.status if ledger.is_latest else None,
+        }
+        for order in ledger.orders
+    ]
+
+
+def _closed(ledger: Ledger) -> list[Report]:
+    return [
+        {
+            "ticker": trip.ticker,
+            "strategy": trip.strategy,
+            "qty": number(trip.quantity, 9),
+            "pnl": money(trip.pnl),
+            "return_pct": percent(trip.return_fraction),
+            "dividends": money(trip.dividends),
+            "entry_session": str(trip.entry_session),
+            "exit_session": str(trip.exit_session),
+            "exit_reason": trip.exit_reason,
+        }
+        for trip in ledger.closed
+    ]
+
+
+def _records(ledger: Ledger) -> list[Report]:
+    return [
+        {
+            "strategy": record.strategy,
+            "trades": record.trades,
+            "win_rate_pct": percent(record.wins / record.trades) if record.trades else None,
+            "pnl": money(record.pnl),
+        }
+        for record in ledger.records
+    ]
+
+
+def _differences(ledger: Ledger) -> list[Mapping[str, Any]]:
+    return [{**line._asdict(), "found_at": _instant(line.found_at)} for line in ledger.differences]
+
+
+def _data(evidence: Evidence) -> Report:
+    ledger = evidence.ledger
+    return {
+        "warnings": [] if ledger is None else list(ledger.warnings),
+        "sessions_not_booked": evidence.missing,
+    }
+
+
+def _engine(evidence: Evidence) -> Report:
+    ledger = evidence.ledger
+    beat = None if ledger is None else ledger.heartbeat
+    age = None if beat is None else max(0.0, (evidence.now - beat).total_seconds())
+    return {
+        "status": None if ledger is None else ledger.run.status,
+        "heartbeat_at": None if beat is None else _instant(beat),
+        "heartbeat_age_seconds": number(age, 0),
+    }
+
+
+def _instant(instant: datetime) -> str:
+    return instant.isoformat(timespec="seconds")
+
+
+def _text(day: date | None) -> str | None:
+    return None if day is None else str(day)

@@ -1,0 +1,205 @@
+"""Gather the evidence of a report: the right run, the broker's word where it counts, and what stands in for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from trading_platform.core.errors import BrokerUnreachableError, TradingPlatformError
+from trading_platform.reporting.account_source import LIVE_URL, PAPER_URL, AccountSource, AlpacaAccount, ask
+from trading_platform.reporting.day_view import view_day
+from trading_platform.reporting.evidence import (
+    Evidence,
+    Model,
+    age_words,
+    is_session,
+    missing_sessions,
+    new_york_date,
+    read_model,
+)
+from trading_platform.reporting.facts import BrokerSnapshot, History, Ledger, Run
+from trading_platform.reporting.ledger_view import MODES, find_run, read_history, read_ledger
+from trading_platform.reporting.risk_view import active_halts, headroom, sector_shares
+from trading_platform.settings import Settings
+from trading_platform.storage.reader import Reader, open_reader
+
+if TYPE_CHECKING:
+    from trading_platform.core.ports import TradingCalendar
+
+# The broker gets this part of the time that is left, so that a silent one still leaves room for the rest.
+BROKER_SHARE = 0.4
+ALPACA_MODES = tuple(mode for mode in MODES if mode.startswith("alpaca"))
+
+
+class Request(NamedTuple):
+    """What a report is wanted of.
+
+    `session` None is the newest; `run` None the account that is most real, and of these the newest. `history` asks
+    for what only charts need. `must_know_session` asks the calendar library where nothing else tells whether the
+    exchange is open on the day.
+    """
+
+    database: str | Path
+    session: date | None = None
+    run: int | None = None
+    since: date | None = None
+    models_dir: Path = Path("rl_models")
+    history: bool = False
+    must_know_session: bool = False
+
+
+class World(NamedTuple):
+    """The outside: keys and paths, the broker (None: Alpaca where there are keys), the calendar, and the time."""
+
+    settings: Settings
+    source: AccountSource | None
+    calendar: Callable[[], TradingCalendar]
+    now: datetime
+    deadline: float  # on the monotonic clock
+
+
+def gather(request: Request, world: World) -> Evidence:
+    """Ask database and broker, and return what they say.
+
+    Raises
+    ------
+    FixConfigError
+        There is no such run.
+    RepairDatabaseError
+        The database cannot be read.
+    BrokerUnreachableError
+        There are keys, the broker does not answer, and nothing is stored either.
+    """
+    reader = open_reader(request.database, max(1.0, world.deadline - time.monotonic()))
+    if reader is None:
+        snapshot, notes = _ask_broker(request, world, None)
+        return _assemble(request, world, snapshot, notes, None, None)
+    with closing(reader):
+        run = _choose_run(reader, request, world)
+        snapshot, notes = _ask_broker(request, world, run)
+        if snapshot is None and run is None:
+            run = find_run(reader)  # keys, but no answer and no Alpaca run: better the simulation than nothing
+        ledger = None if run is None else _read(reader, run, request, snapshot)
+        history = read_history(reader, run, request.session) if request.history and run is not None else None
+    return _assemble(request, world, snapshot, notes, ledger, history)
+
+
+def nyse() -> TradingCalendar:
+    """Return the exchange's calendar; half a second, so only called in doubt."""
+    from trading_platform.market_data.calendar import NyseCalendar
+
+    return NyseCalendar()
+
+
+def _choose_run(reader: Reader, request: Request, world: World) -> Run | None:
+    """Return the run to report; where there is a broker, only its own runs belong to its account."""
+    has_broker = world.source is not None or world.settings.has_alpaca_keys
+    if request.run is None and request.session is None and has_broker:
+        return find_run(reader, modes=ALPACA_MODES)
+    return find_run(reader, request.run)
+
+
+def _ask_broker(request: Request, world: World, run: Run | None) -> tuple[BrokerSnapshot | None, tuple[str, ...]]:
+    """Return the broker's snapshot and alerts about it; past days and simulated runs are not its business."""
+    if request.session is not None or (run is not None and not run.is_alpaca):
+        return None, ()
+    source = _alpaca(world.settings, run) if world.source is None else world.source
+    if source is None:
+        return None, () if run is None else ("No Alpaca keys: account and positions are the stored ones",)
+    try:
+        snapshot = ask(source, (world.deadline - time.monotonic()) * BROKER_SHARE)
+    except TradingPlatformError as error:
+        return None, (f"{error}; showing what is stored",)
+    if run is None:
+        return snapshot, ("No Alpaca run in the database yet: only the account is known (--run shows simulated runs)",)
+    if run.account is not None and snapshot.account_id not in ("", run.account):
+        note = f"The keys belong to account {snapshot.account_id}, the run to {run.account}; showing what is stored"
+        return None, (note,)
+    return snapshot, ()
+
+
+def _alpaca(settings: Settings, run: Run | None) -> AccountSource | None:
+    key, secret = settings.alpaca_api_key, settings.alpaca_secret_key
+    if key is None or secret is None:
+        return None
+    default = LIVE_URL if run is not None and run.mode == "alpaca_live" else PAPER_URL
+    return AlpacaAccount(key.reveal(), secret.reveal(), settings.alpaca_base_url or default)
+
+
+def _read(reader: Reader, run: Run, request: Request, snapshot: BrokerSnapshot | None) -> Ledger:
+    """Return the ledger; when the broker is in a session that is not booked yet, with that session's executions."""
+    ledger = read_ledger(reader, run, request.session)
+    if snapshot is None or snapshot.session is None or not snapshot.has_opened or ledger.day is None:
+        return ledger
+    return ledger if snapshot.session <= ledger.day.session else read_ledger(reader, run, None, snapshot.session)
+
+
+def _assemble(
+    request: Request,
+    world: World,
+    snapshot: BrokerSnapshot | None,
+    notes: tuple[str, ...],
+    ledger: Ledger | None,
+    history: History | None,
+) -> Evidence:
+    view = view_day(ledger, snapshot, world.now)
+    asked, today = request.session, new_york_date(world.now)
+    if view.source == "none" and notes and asked is None:
+        raise BrokerUnreachableError(f"{notes[0]}, but nothing is stored in {_name(request.database)}")
+    if view.source == "alpaca_snapshot" and asked is None:
+        notes = (*notes, f"Account and positions are {age_words(view.as_of, world.now)} old")
+    if asked is not None and ledger is not None and ledger.is_latest and view.session and view.session < asked:
+        notes = (*notes, f"Nothing is booked after {view.session}")
+    sectors = sector_shares(view, {} if ledger is None else ledger.run.sectors)
+    return Evidence(
+        now=world.now,
+        today=today,
+        asked=asked,
+        is_session=_is_session(request, world, ledger, snapshot),
+        since=request.since,
+        ledger=ledger,
+        snapshot=snapshot,
+        view=view,
+        halts=active_halts(ledger),
+        headroom=headroom(view, ledger, sectors),
+        sectors=sectors,
+        model=_model(request, ledger),
+        missing=_missing(request, world, ledger, snapshot),
+        notes=notes,
+        history=history,
+    )
+
+
+def _is_session(request: Request, world: World, ledger: Ledger | None, snapshot: BrokerSnapshot | None) -> bool | None:
+    """Tell whether the day of the report has a session: bookings and the broker know before the calendar does."""
+    if snapshot is not None and request.session is None:
+        return snapshot.session is not None
+    concerned = request.session is not None or (ledger is not None and ledger.run.mode != "replay")
+    if not concerned and not request.must_know_session:
+        return None  # today means nothing to a replay
+    booked = set() if ledger is None else {day.session for day in ledger.days}
+    return is_session(request.session or new_york_date(world.now), booked, world.calendar)
+
+
+def _missing(request: Request, world: World, ledger: Ledger | None, snapshot: BrokerSnapshot | None) -> int:
+    if ledger is None or ledger.day is None or ledger.run.mode == "replay" or request.session is not None:
+        return 0
+    if snapshot is not None and snapshot.session == ledger.day.session:
+        return 0
+    return missing_sessions(ledger.day.session, world.now, world.calendar)
+
+
+def _model(request: Request, ledger: Ledger | None) -> Model | None:
+    if ledger is None or ledger.allocation is None or ledger.allocation.model_id is None:
+        return None
+    return read_model(request.models_dir, ledger.allocation.model_id, ledger.day.session if ledger.day else None)
+
+
+def _name(database: str | Path) -> str:
+    """Return a database for people, without the password that a URL may hold."""
+    scheme, sign, rest = str(database).partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}" if sign else scheme
