@@ -192,3 +192,12 @@ def review_entry(
     verdict = check_entry(quantity, limit_price, equity, account["cash"], market.vix[t], measures, data, limits)
     stop, target = protective_prices(price, market.bars[t, ticker, VOLATILITY], exits)
     return Entry(verdict, quantity, limit_price, stop, target)
+
+
+@compiled
+def plan_exits(slots: Records, signals: Signals, t: int, max_holding: int, reasons: Ints) -> None:
+    """Write into `reasons` (S,) why each slot's position should be closed at the next open; 0 = keep."""
+    for s in range(len(slots)):
+        reasons[s] = NO_REASON
+        if slots[s]["quantity"] > 0.0:
+            reasons[s] = exit_reason(slots[s], signals.exits[t, slots[s]["ticker"]], max_holding)

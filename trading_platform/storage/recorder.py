@@ -1,0 +1,187 @@
+"""What the engine writes of each session: one method per thing that happened, in the columns of the tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+
+from trading_platform.core.fills import round_cents
+from trading_platform.core.ledger import SLOT, Record, Records
+from trading_platform.core.types import (
+    ApprovedOrder,
+    ClosedTrade,
+    Denial,
+    DenialCode,
+    Fill,
+    OrderStatus,
+    Regime,
+    RiskEvent,
+    Settlement,
+)
+from trading_platform.storage import models as m
+from trading_platform.storage.repository import Repository
+
+EPOCH = date(1970, 1, 1)
+_FIELDS = SLOT.names or ()
+_TICKER, _STRATEGY, _QUANTITY, _PRICE, _VALUE, _COST, _STOP, _TARGET, _DIVIDENDS, _ENTRY_DAY = (
+    _FIELDS.index(name)
+    for name in ("ticker", "strategy", "quantity", "price", "value", "cost", "stop", "target", "dividends", "entry_day")
+)
+
+
+class Recorder:
+    """Turns what happened into rows.
+
+    Parameters
+    ----------
+    repository
+        Where rows are collected until the next commit.
+    tickers, strategies
+        Names of columns and strategy numbers.
+    opened
+        Instant at which each session opened.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        tickers: Sequence[str],
+        strategies: Sequence[str],
+        opened: Mapping[date, datetime],
+    ) -> None:
+        self._repository = repository
+        self._opened = opened
+        self._tickers = tickers
+        self._strategies = strategies
+        self._weights: tuple[Mapping[str, float], str] | None = None
+
+    def settlement(self, settlement: Settlement, at: datetime) -> None:
+        """Record fills, finished trades and ended orders of a session."""
+        add = self._repository.add
+        for n, (fill, realized, trade) in enumerate(settlement.fills):
+            add(m.FillRow, self._fill_row(fill, realized, n))
+            if trade is not None:
+                add(m.Trade, self._trade_row(trade, at))
+        for client_order_id, (status, filled) in settlement.orders.items():
+            self._repository.update_order(client_order_id, status=status.value, filled_quantity=filled, closed_at=at)
+
+    def order(self, order: ApprovedOrder, status: OrderStatus, at: datetime) -> None:
+        """Record an order that has been approved and handed to the broker."""
+        self._repository.add_order(order, status, at)
+
+    def approved(self, order: ApprovedOrder) -> None:
+        """Record a candidate that was let through."""
+        intent = order.intent
+        row = (
+            intent.decided_session, intent.ticker, intent.strategy, intent.strength, "approved",
+            DenialCode.OK.value, None, None, intent.quantity, order.client_order_id,
+        )  # fmt: skip
+        self._repository.add(m.SignalRow, row)
+
+    def denied(self, session: date, strategy: str, strength: float, denial: Denial) -> None:
+        """Record a candidate that was refused."""
+        row = (
+            session, denial.ticker, strategy, strength, "denied",
+            denial.code.value, _number(denial.observed), _number(denial.limit), 0.0, None,
+        )  # fmt: skip
+        self._repository.add(m.SignalRow, row)
+
+    def blocked(self, session: date, code: DenialCode) -> None:
+        """Record that a rule allows no new risk at all, so that no candidate was looked at: ticker and strategy `*`."""
+        self._repository.add(m.SignalRow, (session, "*", "*", 0.0, "denied", code.value, None, None, 0.0, None))
+
+    def event(self, event: RiskEvent, session: date, at: datetime) -> None:
+        """Record a change in the permission to trade."""
+        observed, limit = _number(event.observed), _number(event.limit)
+        row = (at, session, event.kind.value, event.code.value, observed, limit, event.message, event.actor)
+        self._repository.add(m.RiskEvent, row)
+
+    def regime(self, session: date, regime: Regime, probabilities: Sequence[float]) -> None:
+        """Record the filtered regime probabilities of a session."""
+        self._repository.add(m.RegimeRow, (session, regime.value, *(_number(p) for p in probabilities)))
+
+    def allocation(
+        self,
+        session: date,
+        at: datetime,
+        weights: Mapping[str, float],
+        source: str,
+        reason: str,
+        model_id: str | None,
+        observation: str | None,
+        influences: str | None,
+    ) -> None:
+        """Record how capital is split and why."""
+        if self._weights is None or self._weights[0] != weights:
+            self._weights = (dict(weights), json.dumps(dict(weights)))
+        row = (session, at, self._weights[1], source, reason, model_id, observation, influences)
+        self._repository.add(m.Allocation, row)
+
+    def close(
+        self,
+        session: date,
+        at: datetime,
+        account: Record,
+        slots: Records,
+        settlement: Settlement,
+        *,
+        previous_equity: float,
+        risk: Record,
+        vix: float,
+        benchmark: float,
+        universe_return: float,
+    ) -> None:
+        """Record the account and its positions at a session's close.
+
+        `account` and `slots` are the broker's book, `risk` the account record that RiskManager keeps.
+        """
+        value = cost = 0.0
+        held = 0
+        for slot in slots.tolist():
+            if slot[_QUANTITY] > 0.0:
+                held += 1
+                value += slot[_VALUE]
+                cost += slot[_COST]
+                self._repository.add(m.PositionRow, self._position_row(session, slot))
+        value, unrealized = round_cents(value), round_cents(value - cost)
+        equity = float(account["equity"])
+        row = (
+            session, at, float(account["cash"]), value, equity, previous_equity,
+            round_cents(sum(realized for _, realized, _ in settlement.fills)), unrealized,
+            round_cents(sum(fill.fees for fill, _, _ in settlement.fills)), settlement.dividends, settlement.cash_flow,
+            float(risk["peak_equity"]), max(0.0, 1.0 - equity / float(risk["peak_equity"])),
+            float(risk["lifetime_drawdown"]),
+            value / equity if equity > 0.0 else 0.0, held, bool(risk["halted"]),
+            _number(vix), _number(benchmark), _number(universe_return),
+        )  # fmt: skip
+        self._repository.add(m.EquityRow, row)
+
+    def _fill_row(self, fill: Fill, realized: float, n: int) -> tuple[object, ...]:
+        return (
+            fill.client_order_id, f"{fill.client_order_id}#{fill.session:%Y%m%d}.{n}", fill.session, fill.filled_at,
+            fill.ticker, fill.side.value, fill.quantity, fill.price, fill.amount, fill.fees, realized,
+            fill.strategy, fill.reason.value,
+        )  # fmt: skip
+
+    def _trade_row(self, trade: ClosedTrade, at: datetime) -> tuple[object, ...]:
+        return (
+            trade.ticker, trade.strategy, trade.entry_session, trade.exit_session,
+            self._opened[trade.entry_session], at,
+            trade.quantity, trade.cost / trade.quantity, trade.exit_price, trade.cost, trade.proceeds, trade.fees,
+            trade.dividends, trade.pnl, trade.pnl / trade.cost if trade.cost > 0.0 else 0.0, trade.reason.value,
+        )  # fmt: skip
+
+    def _position_row(self, session: date, slot: tuple[float, ...]) -> tuple[object, ...]:
+        quantity = slot[_QUANTITY]
+        return (
+            session, self._tickers[int(slot[_TICKER])], self._strategies[int(slot[_STRATEGY])], quantity,
+            slot[_COST] / quantity, slot[_PRICE], slot[_COST], slot[_VALUE],
+            slot[_STOP] or None, slot[_TARGET] or None, slot[_DIVIDENDS], EPOCH + timedelta(days=int(slot[_ENTRY_DAY])),
+        )  # fmt: skip
+
+
+def _number(value: float) -> float | None:
+    """Return a plain float, None for NaN and infinities: the database holds facts."""
+    value = float(value)
+    return value if value - value == 0.0 else None
