@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Look:
     """What a look at the validation slice said after so many episodes.
 
-    `score` decides which look's policy is kept; `reward` is the mean episode reward of the stretch before.
+    `reward` is the mean episode reward of the stretch before.
     """
 
     episodes: int
@@ -64,7 +64,8 @@ def fit(
     scaling
         Which features the policy sees; fitted on the training fold.
     score
-        Judges a policy on the slice that may stop the fit; the best look is kept. Never given test sessions.
+        Judges a policy on the validation slice. With patience the best look is kept, and each look is a trial that
+        the gate has to know of; without, the last one is, and looks choose nothing.
     on_look
         Told after every look.
     checkpoint
@@ -75,7 +76,9 @@ def fit(
     torch.set_num_threads(1)
     wrapped = _feature_env(env, scaling)
     model = _build(wrapped, setup, seed, device)
-    state = _Progress.load(checkpoint, model) if checkpoint is not None and checkpoint.exists() else _Progress()
+    state = _Progress(keeps_best=setup.patience > 0)
+    if checkpoint is not None and checkpoint.exists():
+        state.load(checkpoint, model)
     per_look = setup.rounds_per_look * setup.round_episodes
     while len(state.looks) < setup.looks and not state.is_stale(setup.patience):
         _start_stretch(model, seed, len(state.looks))
@@ -205,16 +208,17 @@ def _features(observations: Any, scaling: Scaling) -> Any:
 
 
 class _Progress:
-    """Looks so far, the best policy, and how to write them down beside the parameters."""
+    """Looks so far, the policy to keep, and how to write them down beside the parameters."""
 
-    def __init__(self) -> None:
+    def __init__(self, keeps_best: bool) -> None:
+        self.keeps_best = keeps_best
         self.looks: list[Look] = []
         self.best: Network | None = None
         self.kept = -1
 
     def add(self, look: Look, network: Network) -> None:
         self.looks.append(look)
-        if self.best is None or look.score > self.looks[self.kept].score:
+        if not self.keeps_best or self.best is None or look.score > self.looks[self.kept].score:
             self.best, self.kept = network, len(self.looks) - 1
 
     def is_stale(self, patience: int) -> bool:
@@ -241,19 +245,16 @@ class _Progress:
         draft.write_bytes(buffer.getvalue())
         draft.replace(path)
 
-    @classmethod
-    def load(cls, path: Path, model: PPO) -> _Progress:
+    def load(self, path: Path, model: PPO) -> None:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-        progress = cls()
-        progress.looks = [Look(int(row[0]), float(row[1]), float(row[2])) for row in arrays["looks"]]
-        progress.kept = int(arrays["kept"][0])
+        self.looks = [Look(int(row[0]), float(row[1]), float(row[2])) for row in arrays["looks"]]
+        self.kept = int(arrays["kept"][0])
         layers = range(sum(name.startswith("best_kernel_") for name in arrays))
-        progress.best = Network(
+        self.best = Network(
             tuple(arrays[f"best_kernel_{i}"] for i in layers), tuple(arrays[f"best_bias_{i}"] for i in layers)
         )
         _restore(model, arrays)
-        return progress
 
 
 def _restore(model: PPO, arrays: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ class TrainingSetup:
     Attributes
     ----------
     episodes : budget of one fit. eval_freq : episodes between two looks at the validation slice.
-    patience : looks without a better one after which a fit ends; 0 = never early.
+    patience : looks without a better one after which a fit ends with the best; 0 = never early, with the last.
     features : names of the observation fields, or of whole groups, that the policy sees.
     clip : scaled features are cut to [-clip, clip].
     action_kind, action_scale : the map from action to weights.
