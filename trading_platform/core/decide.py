@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from trading_platform.core.compiled import compiled
+from trading_platform.core.compiled import lean
 from trading_platform.core.costs import Exits
 from trading_platform.core.fills import protective_prices, round_shares
 from trading_platform.core.ledger import Record, Records
@@ -54,13 +54,13 @@ class Entry(NamedTuple):
     target: float
 
 
-@compiled
+@lean
 def weighted_strength(strength: float, weight: float, n_strategies: int) -> float:
     """Return a signal's strength under an allocation, at most 1: unchanged at equal weight, 0 at weight 0."""
     return min(1.0, strength * weight * n_strategies)
 
 
-@compiled
+@lean
 def exit_reason(slot: Record, exits_at: int, max_holding: int) -> int:
     """Return why the position in `slot` should be closed at the next open; 0 = keep it. A pending exit stays pending.
 
@@ -78,14 +78,14 @@ def exit_reason(slot: Record, exits_at: int, max_holding: int) -> int:
     return NO_REASON
 
 
-@compiled
+@lean
 def start_candidates(signals: Signals, t: int, heads: Ints) -> None:
     """Point `heads` (K,) at the strongest candidate of each strategy at row `t`."""
     for k in range(len(heads)):
         heads[k] = signals.start[k, t]
 
 
-@compiled
+@lean
 def next_candidate(signals: Signals, t: int, weights: Floats, slots: Records, heads: Ints) -> Candidate:
     """Take the strongest remaining candidate off the strategies' lists; ties go to the first ticker, then strategy.
 
@@ -112,7 +112,7 @@ def next_candidate(signals: Signals, t: int, weights: Floats, slots: Records, he
             return Candidate(best, best_ticker, best_strength)
 
 
-@compiled
+@lean
 def is_held(slots: Records, ticker: int) -> bool:
     """Return True if a slot holds `ticker` or has it pending."""
     for s in range(len(slots)):  # noqa: SIM110 - a generator does not compile
@@ -121,7 +121,7 @@ def is_held(slots: Records, ticker: int) -> bool:
     return False
 
 
-@compiled
+@lean
 def free_slot(slots: Records) -> int:
     """Return the first empty slot, or -1."""
     for s in range(len(slots)):
@@ -130,13 +130,13 @@ def free_slot(slots: Records) -> int:
     return -1
 
 
-@compiled
+@lean
 def entry_price(price: float, limits: Limits) -> float:
     """Return the limit price of an entry decided at `price`: the worst that the order may pay, on which caps hold."""
     return price * (1.0 + limits.entry_collar)
 
 
-@compiled
+@lean
 def capped_dollars(
     account: Record,
     equity: float,
@@ -150,11 +150,11 @@ def capped_dollars(
     """Return the notional of a new position in dollars: the wish of the sizing rules, within every cap."""
     vix = market.vix[t]
     room, _ = entry_headroom(equity, account["cash"], vix, measures, limits)
-    volatility = market.bars[t, ticker, VOLATILITY]
+    volatility = market.bars[ticker, t, VOLATILITY]
     return min(room, entry_dollars(account, equity, strength, volatility, vix, measures, limits))
 
 
-@compiled
+@lean
 def size_entry(
     account: Record, slots: Records, market: Market, t: int, ticker: int, strength: float, equity: float, limits: Limits
 ) -> float:
@@ -163,7 +163,7 @@ def size_entry(
     return capped_dollars(account, equity, strength, market, t, ticker, measures, limits)
 
 
-@compiled
+@lean
 def check_order(
     account: Record, slots: Records, market: Market, t: int, ticker: int, quantity: float, price: float, limits: Limits
 ) -> Verdict:
@@ -173,7 +173,7 @@ def check_order(
     return check_entry(quantity, price, account["equity"], account["cash"], market.vix[t], measures, data, limits)
 
 
-@compiled
+@lean
 def review_entry(
     account: Record, slots: Records, market: Market, t: int, ticker: int, strength: float, exits: Exits, limits: Limits
 ) -> Entry:
@@ -182,7 +182,7 @@ def review_entry(
         return Entry(Verdict(MAX_POSITIONS, len(slots) + 1.0, float(limits.max_positions)), 0.0, 0.0, 0.0, 0.0)
     measures = measure_entry(slots, market, t, ticker, limits)
     equity = account["equity"]
-    price = market.bars[t, ticker, CLOSE]
+    price = market.bars[ticker, t, CLOSE]
     limit_price = entry_price(price, limits)
     data = market_verdict(market, t, ticker)
     quantity = 0.0
@@ -190,14 +190,14 @@ def review_entry(
         dollars = capped_dollars(account, equity, strength, market, t, ticker, measures, limits)
         quantity = round_shares(dollars / limit_price, limits.share_step)
     verdict = check_entry(quantity, limit_price, equity, account["cash"], market.vix[t], measures, data, limits)
-    stop, target = protective_prices(price, market.bars[t, ticker, VOLATILITY], exits)
+    stop, target = protective_prices(price, market.bars[ticker, t, VOLATILITY], exits)
     return Entry(verdict, quantity, limit_price, stop, target)
 
 
-@compiled
+@lean
 def plan_exits(slots: Records, signals: Signals, t: int, max_holding: int, reasons: Ints) -> None:
     """Write into `reasons` (S,) why each slot's position should be closed at the next open; 0 = keep."""
     for s in range(len(slots)):
         reasons[s] = NO_REASON
         if slots[s]["quantity"] > 0.0:
-            reasons[s] = exit_reason(slots[s], signals.exits[t, slots[s]["ticker"]], max_holding)
+            reasons[s] = exit_reason(slots[s], signals.exits[slots[s]["ticker"], t], max_holding)

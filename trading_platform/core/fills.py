@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from trading_platform.core.compiled import compiled
+from trading_platform.core.compiled import lean
 from trading_platform.core.costs import Costs, Exits
 
 # Shumway (1997), "The Delisting Bias in CRSP Data": delisted stocks lose about 30 % beyond the last price.
@@ -17,7 +17,7 @@ DELISTING_HAIRCUT = 0.30
 DELISTED_AFTER_SESSIONS = 10
 
 
-@compiled
+@lean
 def round_cents(dollars: float) -> float:
     """Return `dollars` rounded half away from zero to whole cents."""
     if dollars >= 0.0:
@@ -25,19 +25,19 @@ def round_cents(dollars: float) -> float:
     return -math.floor(-dollars * 100.0 + 0.5) / 100.0
 
 
-@compiled
+@lean
 def round_shares(quantity: float, share_step: float) -> float:
     """Return the largest multiple of `share_step` that is <= `quantity` (shares); the slack absorbs float noise."""
     return math.floor(quantity / share_step + 1e-9) * share_step
 
 
-@compiled
+@lean
 def cost_fraction(quantity: float, volume: float, costs: Costs) -> float:
     """Return how much worse than the quoted price a fill is, as a fraction of price."""
     return costs.spread_and_slippage + costs.impact * math.sqrt(quantity / volume * 100.0)
 
 
-@compiled
+@lean
 def fill_quantity(quantity: float, volume: float, share_step: float, costs: Costs) -> float:
     """Return the shares of an order that a session of `volume` shares can fill; 0 when the volume is unknown."""
     if not (volume > 0.0):
@@ -45,25 +45,25 @@ def fill_quantity(quantity: float, volume: float, share_step: float, costs: Cost
     return min(quantity, round_shares(costs.max_participation * volume, share_step))
 
 
-@compiled
+@lean
 def buy_price(quote: float, quantity: float, volume: float, costs: Costs) -> float:
     """Return the price a buyer pays, dollars a share."""
     return quote * (1.0 + cost_fraction(quantity, volume, costs))
 
 
-@compiled
+@lean
 def sell_price(quote: float, quantity: float, volume: float, costs: Costs) -> float:
     """Return the price a seller gets, dollars a share; never below zero."""
     return quote * max(0.0, 1.0 - cost_fraction(quantity, volume, costs))
 
 
-@compiled
+@lean
 def commission(quantity: float, costs: Costs) -> float:
     """Return the commission of an order, dollars, rounded up to the cent."""
     return round_up_cents(max(costs.min_commission, costs.commission_per_share * quantity))
 
 
-@compiled
+@lean
 def sell_fees(quantity: float, amount: float, costs: Costs) -> float:
     """Return commission and regulatory fees of a sale of `amount` dollars, each rounded up to the cent."""
     sec = round_up_cents(amount * costs.sec_fee)
@@ -71,13 +71,13 @@ def sell_fees(quantity: float, amount: float, costs: Costs) -> float:
     return round_cents(commission(quantity, costs) + sec + taf)
 
 
-@compiled
+@lean
 def round_up_cents(dollars: float) -> float:
     """Return `dollars` rounded up to whole cents; the slack keeps exact cents where they are."""
     return math.ceil(dollars * 100.0 - 1e-9) / 100.0
 
 
-@compiled
+@lean
 def protective_prices(price: float, volatility: float, exits: Exits) -> tuple[float, float]:
     """Return (stop, target) in dollars a share for a long entry decided at `price`.
 
@@ -87,7 +87,7 @@ def protective_prices(price: float, volatility: float, exits: Exits) -> tuple[fl
     return price * (1.0 - distance), price * (1.0 + exits.target_volatilities * volatility)
 
 
-@compiled
+@lean
 def triggered_exit(open_: float, high: float, low: float, stop: float, target: float) -> tuple[int, float]:
     """Return (0 none | 1 stop | 2 target, quoted exit price) for a long position held through a session.
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trading_platform.core.compiled import compiled
+from trading_platform.core.compiled import lean
 from trading_platform.core.fills import round_cents
 
 Records = NDArray[np.void]
@@ -112,7 +112,7 @@ def new_books(n_books: int, n_slots: int, capital: float) -> tuple[Records, Reco
     return accounts, slots
 
 
-@compiled
+@lean
 def clear_slot(slot: Record) -> None:
     """Make `slot` empty."""
     slot["ticker"] = -1
@@ -136,7 +136,7 @@ def clear_slot(slot: Record) -> None:
     slot["missing"] = 0
 
 
-@compiled
+@lean
 def reserve(
     slot: Record,
     ticker: int,
@@ -158,7 +158,7 @@ def reserve(
     slot["price"] = price
 
 
-@compiled
+@lean
 def post_buy(account: Record, slot: Record, quantity: float, price: float, fees: float, day: int) -> float:
     """Book a buy of `quantity` shares at `price`; return the amount paid before fees, dollars."""
     amount = round_cents(quantity * price)
@@ -176,7 +176,7 @@ def post_buy(account: Record, slot: Record, quantity: float, price: float, fees:
     return amount
 
 
-@compiled
+@lean
 def post_sell(account: Record, slot: Record, quantity: float, price: float, fees: float) -> tuple[float, float]:
     """Book a sell of `quantity` <= held shares; return (amount before fees, realized profit gross of fees), dollars."""
     amount = round_cents(quantity * price)
@@ -197,7 +197,7 @@ def post_sell(account: Record, slot: Record, quantity: float, price: float, fees
     return amount, realized
 
 
-@compiled
+@lean
 def mark_slot(slot: Record, price: float) -> None:
     """Value the slot's shares at `price`; an unknown price keeps the last one."""
     if price > 0.0:
@@ -205,7 +205,7 @@ def mark_slot(slot: Record, price: float) -> None:
     slot["value"] = round_cents(slot["quantity"] * slot["price"])
 
 
-@compiled
+@lean
 def total_equity(account: Record, slots: Records) -> float:
     """Return cash plus the value of all slots, dollars, exact to the cent."""
     equity = account["cash"]
@@ -214,13 +214,13 @@ def total_equity(account: Record, slots: Records) -> float:
     return round_cents(equity)
 
 
-@compiled
+@lean
 def trade_profit(slot: Record) -> float:
     """Return the net profit of the slot's finished round trip: proceeds - cost - fees + dividends, dollars."""
     return round_cents(slot["sold_amount"] - slot["bought_amount"] - slot["fees"] + slot["dividends"])
 
 
-@compiled
+@lean
 def post_cash_flow(account: Record, amount: float) -> None:
     """Book a deposit (positive) or withdrawal. It is no profit or loss: drawdown and the day's loss keep still."""
     before = account["equity"]
@@ -235,7 +235,7 @@ def post_cash_flow(account: Record, amount: float) -> None:
         account["lifetime_peak"] *= scale
 
 
-@compiled
+@lean
 def post_split(slot: Record, ratio: float) -> None:
     """Multiply the shares of `slot` by `ratio` and divide its prices by it; money does not move."""
     slot["quantity"] *= ratio
@@ -247,7 +247,7 @@ def post_split(slot: Record, ratio: float) -> None:
     slot["price"] /= ratio
 
 
-@compiled
+@lean
 def post_dividend(account: Record, slot: Record, dollars_a_share: float) -> float:
     """Book a cash dividend on the shares held; return the amount, dollars."""
     amount = round_cents(slot["quantity"] * dollars_a_share)

@@ -1,4 +1,4 @@
-"""Market arrays in the form the kernel reads: one cache line a bar, correlation windows contiguous in time.
+"""Market arrays in the form the kernel reads: one cache line a bar, each ticker contiguous in time.
 
 Built once from a `MarketPanel`; every row t uses bars up to and including t.
 """
@@ -23,10 +23,10 @@ class Market(NamedTuple):
 
     Attributes
     ----------
-    bars : (T, N, 8) open, high, low, close, volume, daily volatility over 20 sessions, correlation with the
+    bars : (N, T, 8) open, high, low, close, volume, daily volatility over 20 sessions, correlation with the
         equal-weight universe over the correlation window, close-to-close return. NaN = unknown.
     returns : (N, T) close-to-close returns, one ticker's history contiguous.
-    return_mean, return_norm : (T, N) mean and root of the sum of squared deviations over the correlation window;
+    return_mean, return_norm : (N, T) mean and root of the sum of squared deviations over the correlation window;
         the norm is 0 where the window has a gap or does not move.
     sector : (N,) sector number.
     vix, vix_age : (T,) last known VIX and its age in sessions (NaN / inf when there never was one).
@@ -54,7 +54,7 @@ class Signals(NamedTuple):
     ----------
     start : (K, T + 1) candidates of strategy k at session t are [start[k, t], start[k, t + 1]).
     ticker : (M,) column of each candidate. strength : (M,) in (0, 1].
-    exits : (T, N) bit k set = strategy k wants out.
+    exits : (N, T) bit k set = strategy k wants out.
     """
 
     start: Ints
@@ -92,14 +92,14 @@ def build_market(panel: MarketPanel, clock: Floats, correlation_window: int) -> 
     adjusted = forward_adjusted(panel)
     returns = np.full((n_sessions, n_tickers), np.nan)
     returns[1:] = adjusted.close[1:] / adjusted.close[:-1] - 1.0
-    bars = np.empty((n_sessions, n_tickers, 8))
+    bars = np.empty((n_tickers, n_sessions, 8))
     for index, values in ((OPEN, panel.open), (HIGH, panel.high), (LOW, panel.low), (CLOSE, panel.close)):
-        bars[:, :, index] = values
-    bars[:, :, VOLUME] = panel.volume
-    bars[:, :, RETURN] = returns
+        bars[:, :, index] = values.T
+    bars[:, :, VOLUME] = panel.volume.T
+    bars[:, :, RETURN] = returns.T
     by_ticker = np.ascontiguousarray(returns.T)
-    mean = np.full((n_sessions, n_tickers), np.nan)
-    norm = np.zeros((n_sessions, n_tickers))
+    mean = np.full((n_tickers, n_sessions), np.nan)
+    norm = np.zeros((n_tickers, n_sessions))
     universe = np.full(n_sessions, np.nan)
     _fill_windows(by_ticker, correlation_window, VOLATILITY_WINDOW, mean, norm, bars, universe)
     vix, vix_age = _last_known(panel.vix)
@@ -141,19 +141,19 @@ def _fill_windows(
     for i in range(n_tickers):
         for t in range(n_sessions):
             _, deviation = window_moments(returns[i], t, short)
-            bars[t, i, 5] = deviation / math.sqrt(short - 1.0) if deviation > 0.0 else math.nan
-            mean[t, i], norm[t, i] = window_moments(returns[i], t, window)
+            bars[i, t, 5] = deviation / math.sqrt(short - 1.0) if deviation > 0.0 else math.nan
+            mean[i, t], norm[i, t] = window_moments(returns[i], t, window)
     for t in range(n_sessions):
         market_mean, market_norm = window_moments(universe, t, window)
         for i in range(n_tickers):
-            product = norm[t, i] * market_norm
+            product = norm[i, t] * market_norm
             if not (product > 0.0):
-                bars[t, i, 6] = math.nan
+                bars[i, t, 6] = math.nan
                 continue
             total = 0.0
             for d in range(t - window + 1, t + 1):
-                total += (returns[i, d] - mean[t, i]) * (universe[d] - market_mean)
-            bars[t, i, 6] = total / product
+                total += (returns[i, d] - mean[i, t]) * (universe[d] - market_mean)
+            bars[i, t, 6] = total / product
 
 
 @compiled
@@ -189,7 +189,7 @@ def build_signals(signals: list[StrategySignals] | tuple[StrategySignals, ...]) 
     start = np.zeros((len(signals), n_sessions + 1), dtype=np.int64)
     tickers: list[NDArray[np.int32]] = []
     strengths: list[Floats] = []
-    exits = np.zeros((n_sessions, n_tickers), dtype=np.uint32)
+    exits = np.zeros((n_tickers, n_sessions), dtype=np.uint32)
     offset = 0
     for k, item in enumerate(signals):
         positive: Bools = item.strength > 0.0  # NaN is not positive
@@ -201,5 +201,5 @@ def build_signals(signals: list[StrategySignals] | tuple[StrategySignals, ...]) 
         start[k, 1:] = np.cumsum(positive.sum(axis=1))
         start[k] += offset
         offset += len(rows)
-        exits |= item.exit.astype(np.uint32) << np.uint32(k)
+        exits |= item.exit.T.astype(np.uint32) << np.uint32(k)
     return Signals(start, np.concatenate(tickers), np.concatenate(strengths), exits)

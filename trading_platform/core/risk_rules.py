@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from trading_platform.core.compiled import compiled
+from trading_platform.core.compiled import lean
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.market import CLOSE, VOLATILITY, Market
 from trading_platform.core.types import DENIAL_CODES, DenialCode
@@ -103,7 +103,7 @@ class Verdict(NamedTuple):
 # ---------------------------------------------------------------- account rules
 
 
-@compiled
+@lean
 def drawdown_of(equity: float, peak: float) -> float:
     """Return the fraction lost from `peak`, >= 0; NaN if either is unusable."""
     if not (peak > 0.0) or not (equity > -1e300):
@@ -111,13 +111,13 @@ def drawdown_of(equity: float, peak: float) -> float:
     return max(0.0, 1.0 - equity / peak)
 
 
-@compiled
+@lean
 def daily_loss_of(account: Record) -> float:
     """Return the fraction lost since the previous close, >= 0, net of cash flows; NaN if unusable."""
     return drawdown_of(account["equity"], account["previous_equity"])
 
 
-@compiled
+@lean
 def vix_scale(vix: float, limits: Limits) -> float:
     """Return threshold / VIX above the threshold, else 1: how far the position cap and sizes shrink."""
     if not (vix > limits.vix_threshold):
@@ -125,7 +125,7 @@ def vix_scale(vix: float, limits: Limits) -> float:
     return limits.vix_threshold / vix
 
 
-@compiled
+@lean
 def start_session(account: Record) -> None:
     """Begin a session: the day's loss is measured from the equity of the previous close."""
     account["previous_equity"] = account["accepted_equity"]
@@ -133,7 +133,7 @@ def start_session(account: Record) -> None:
     account["daily_halted"] = 0
 
 
-@compiled
+@lean
 def accept_equity(account: Record, equity: float, limits: Limits) -> bool:
     """Take an equity reading; return False while it is not to be believed.
 
@@ -159,7 +159,7 @@ def accept_equity(account: Record, equity: float, limits: Limits) -> bool:
     return True
 
 
-@compiled
+@lean
 def update_drawdown(account: Record, shadow_equity: float, limits: Limits) -> int:
     """Update the drawdown halt from an accepted reading; return NO_EVENT, FIRST_BREACH, HALTED or RELEASED.
 
@@ -197,7 +197,7 @@ def update_drawdown(account: Record, shadow_equity: float, limits: Limits) -> in
     return RELEASED
 
 
-@compiled
+@lean
 def release(account: Record, limits: Limits) -> None:
     """End the drawdown halt and rebase the reference peak; lifetime peak and lifetime drawdown are kept."""
     account["halted"] = 0
@@ -206,7 +206,7 @@ def release(account: Record, limits: Limits) -> None:
     account["peak_equity"] = min(account["peak_equity"], account["accepted_equity"] / (1.0 - limits.recovery_drawdown))
 
 
-@compiled
+@lean
 def update_daily_loss(account: Record, limits: Limits) -> bool:
     """Latch the daily halt once the loss is confirmed; return True on the reading that latches it."""
     if daily_loss_of(account) <= limits.max_daily_loss:
@@ -219,7 +219,7 @@ def update_daily_loss(account: Record, limits: Limits) -> bool:
     return True
 
 
-@compiled
+@lean
 def record_trade(account: Record, profit: float, cost: float, clock: float, limits: Limits) -> bool:
     """Count a closed round trip; return True if it starts a pause.
 
@@ -247,7 +247,7 @@ def record_trade(account: Record, profit: float, cost: float, clock: float, limi
     return True
 
 
-@compiled
+@lean
 def entry_gate(account: Record, clock: float, vix: float, vix_age: float, limits: Limits) -> Verdict:
     """Return whether any new risk may be taken now: the rules that look at the account and the market as a whole."""
     if not (account["equity"] > 0.0) or account["suspect_equity"] != 0.0:
@@ -270,28 +270,28 @@ def entry_gate(account: Record, clock: float, vix: float, vix_age: float, limits
 # ---------------------------------------------------------------- order rules
 
 
-@compiled
+@lean
 def pair_correlation(market: Market, t: int, i: int, j: int, limits: Limits) -> float:
     """Return the correlation of daily returns of columns i and j over the window ending at t; NaN if unmeasurable."""
-    norm = market.return_norm[t, i] * market.return_norm[t, j]
+    norm = market.return_norm[i, t] * market.return_norm[j, t]
     if not (norm > 0.0):
         return float("nan")
-    mean_i = market.return_mean[t, i]
-    mean_j = market.return_mean[t, j]
+    mean_i = market.return_mean[i, t]
+    mean_j = market.return_mean[j, t]
     total = 0.0
     for d in range(t - limits.correlation_window + 1, t + 1):
         total += (market.returns[i, d] - mean_i) * (market.returns[j, d] - mean_j)
     return float(total / norm)
 
 
-@compiled
+@lean
 def slot_value(slot: Record) -> float:
     """Return what a slot counts for in every cap: shares held at the mark plus pending shares at their worst price."""
     value: float = slot["value"] + slot["pending"] * slot["limit_price"]
     return value
 
 
-@compiled
+@lean
 def measure_entry(slots: Records, market: Market, t: int, ticker: int, limits: Limits) -> Measures:
     """Measure the book from the view of a candidate `ticker` at row `t`."""
     gross = 0.0
@@ -323,7 +323,7 @@ def measure_entry(slots: Records, market: Market, t: int, ticker: int, limits: L
     return Measures(gross, sector, position, reserved, positions, is_new, correlation, correlated)
 
 
-@compiled
+@lean
 def check_entry(
     quantity: float,
     price: float,
@@ -368,7 +368,7 @@ def check_entry(
     return Verdict(OK, notional / equity, limits.max_position)
 
 
-@compiled
+@lean
 def entry_headroom(equity: float, cash: float, vix: float, measures: Measures, limits: Limits) -> tuple[float, int]:
     """Return the dollars that the caps still allow for the candidate (>= 0) and the code of the binding cap."""
     room = limits.max_position * equity - measures.position
@@ -389,13 +389,13 @@ def entry_headroom(equity: float, cash: float, vix: float, measures: Measures, l
     return max(0.0, room), binding
 
 
-@compiled
+@lean
 def market_verdict(market: Market, t: int, ticker: int) -> Verdict:
     """Return whether the ticker's own data suffice for new risk at row `t`."""
-    price = market.bars[t, ticker, CLOSE]
+    price = market.bars[ticker, t, CLOSE]
     if not (price > 0.0):
         return Verdict(PRICE_UNKNOWN, price, 0.0)
-    volatility = market.bars[t, ticker, VOLATILITY]
+    volatility = market.bars[ticker, t, VOLATILITY]
     if not (volatility > 0.0):
         return Verdict(VOLATILITY_UNKNOWN, volatility, 0.0)
     return Verdict(OK, price, 0.0)

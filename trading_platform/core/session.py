@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trading_platform.core.compiled import compiled
+from trading_platform.core.compiled import lean
 from trading_platform.core.costs import Costs, Exits
 from trading_platform.core.decide import DELISTED, ENTRY, STOP_LOSS, TAKE_PROFIT
 from trading_platform.core.fills import (
@@ -63,7 +63,7 @@ def new_fill_log(capacity: int) -> FillLog:
     return FillLog(np.zeros(capacity, dtype=FILL), np.zeros(1, dtype=np.int64))
 
 
-@compiled
+@lean
 def buy(
     account: Record,
     slots: Records,
@@ -87,7 +87,7 @@ def buy(
     return True
 
 
-@compiled
+@lean
 def sell(
     account: Record,
     slots: Records,
@@ -113,7 +113,7 @@ def sell(
     return paused
 
 
-@compiled
+@lean
 def log_fill(
     log: FillLog,
     day: int,
@@ -152,7 +152,7 @@ def log_fill(
     log.used[0] = n + 1
 
 
-@compiled
+@lean
 def apply_corporate_actions(account: Record, slots: Records, market: Market, t: int) -> None:
     """Book splits and dividends of the session's open on every slot."""
     if len(market.split) > 0:
@@ -169,7 +169,7 @@ def apply_corporate_actions(account: Record, slots: Records, market: Market, t: 
                     post_dividend(account, slots[s], dividend)
 
 
-@compiled
+@lean
 def fill_at_open(account: Record, slots: Records, market: Market, t: int, rules: Rules, log: FillLog) -> None:
     """Fill pending exits, then pending entries, at the open of session `t`. Entries left unfilled expire."""
     costs, limits = rules.costs, rules.limits
@@ -177,8 +177,8 @@ def fill_at_open(account: Record, slots: Records, market: Market, t: int, rules:
         slot = slots[s]
         if slot["exit_reason"] == 0 or not (slot["quantity"] > 0.0):
             continue
-        quote = market.bars[t, slot["ticker"], OPEN]
-        volume = market.bars[t, slot["ticker"], VOLUME]
+        quote = market.bars[slot["ticker"], t, OPEN]
+        volume = market.bars[slot["ticker"], t, VOLUME]
         quantity = fill_quantity(slot["quantity"], volume, limits.share_step, costs)
         if quote > 0.0 and quantity > 0.0:
             price = sell_price(quote, quantity, volume, costs)
@@ -189,8 +189,8 @@ def fill_at_open(account: Record, slots: Records, market: Market, t: int, rules:
         slot = slots[s]
         if not (slot["pending"] > 0.0):
             continue
-        quote = market.bars[t, slot["ticker"], OPEN]
-        volume = market.bars[t, slot["ticker"], VOLUME]
+        quote = market.bars[slot["ticker"], t, OPEN]
+        volume = market.bars[slot["ticker"], t, VOLUME]
         quantity = fill_quantity(slot["pending"], volume, limits.share_step, costs)
         affordable = round_shares(account["cash"] / slot["limit_price"], limits.share_step)
         quantity = min(quantity, affordable)
@@ -201,7 +201,7 @@ def fill_at_open(account: Record, slots: Records, market: Market, t: int, rules:
             clear_slot(slot)
 
 
-@compiled
+@lean
 def fill_protective(account: Record, slots: Records, market: Market, t: int, rules: Rules, log: FillLog) -> None:
     """Fill stops and targets that session `t` touched."""
     costs, limits = rules.costs, rules.limits
@@ -209,7 +209,7 @@ def fill_protective(account: Record, slots: Records, market: Market, t: int, rul
         slot = slots[s]
         if not (slot["quantity"] > 0.0):
             continue
-        bar = market.bars[t, slot["ticker"]]
+        bar = market.bars[slot["ticker"], t]
         hit, quote = triggered_exit(bar[OPEN], bar[HIGH], bar[LOW], slot["stop"], slot["target"])
         if hit == 0:
             continue
@@ -223,14 +223,14 @@ def fill_protective(account: Record, slots: Records, market: Market, t: int, rul
         sell(account, slots, s, quantity, price, fees, reason, market.day[t], market.clock[t], limits, log)
 
 
-@compiled
+@lean
 def mark_to_close(account: Record, slots: Records, market: Market, t: int, rules: Rules, log: FillLog) -> float:
     """Mark every position at the close of session `t`, write off delisted ones, and return the equity, dollars."""
     for s in range(len(slots)):
         slot = slots[s]
         if not (slot["quantity"] > 0.0):
             continue
-        price = market.bars[t, slot["ticker"], CLOSE]
+        price = market.bars[slot["ticker"], t, CLOSE]
         slot["held"] += 1
         slot["missing"] = 0 if price > 0.0 else slot["missing"] + 1
         mark_slot(slot, price)
@@ -241,7 +241,7 @@ def mark_to_close(account: Record, slots: Records, market: Market, t: int, rules
     return total_equity(account, slots)
 
 
-@compiled
+@lean
 def trade_session(account: Record, slots: Records, market: Market, t: int, rules: Rules, log: FillLog) -> float:
     """Run session `t` up to its close; return the equity there, dollars."""
     start_session(account)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trading_platform.core.compiled import compiled
+from trading_platform.core.compiled import lean
 from trading_platform.core.costs import Costs
 from trading_platform.core.decide import (
     exit_reason,
@@ -57,7 +57,7 @@ def open_books(n_books: int, n_slots: int, capital: float) -> Books:
     return Books(accounts, slots, accounts.copy(), slots.copy())
 
 
-@compiled
+@lean
 def process_session(
     books: Books, e: int, market: Market, t: int, rules: Rules, log: FillLog, shadow_log: FillLog
 ) -> int:
@@ -76,7 +76,7 @@ def process_session(
     return event
 
 
-@compiled
+@lean
 def trade_shadow(shadow: Record, slots: Records, market: Market, t: int, rules: Rules, log: FillLog) -> None:
     """Run session `t` for a shadow: every rule but the drawdown halt, which it is there to end."""
     equity = trade_session(shadow, slots, market, t, rules, log)
@@ -85,7 +85,7 @@ def trade_shadow(shadow: Record, slots: Records, market: Market, t: int, rules: 
         update_daily_loss(shadow, rules.limits)
 
 
-@compiled
+@lean
 def start_shadow(books: Books, e: int) -> None:
     """Copy book `e`, which has just been halted, into its shadow, which trades on."""
     books.shadows[e] = books.accounts[e]
@@ -99,7 +99,7 @@ def start_shadow(books: Books, e: int) -> None:
 # ---------------------------------------------------------------- decisions of one session
 
 
-@compiled
+@lean
 def decide_session(
     account: Record,
     slots: Records,
@@ -118,7 +118,7 @@ def decide_session(
     for s in range(len(slots)):
         if slots[s]["quantity"] > 0.0:
             slots[s]["exit_reason"] = exit_reason(
-                slots[s], signals.exits[t, slots[s]["ticker"]], rules.exits.max_holding
+                slots[s], signals.exits[slots[s]["ticker"], t], rules.exits.max_holding
             )
     gate = entry_gate(account, market.clock[t], market.vix[t], market.vix_age[t], rules.limits)
     if gate.code != OK:
@@ -143,11 +143,16 @@ def decide_session(
                 entry.limit_price,
                 entry.stop,
                 entry.target,
-                market.bars[t, candidate.ticker, CLOSE],
+                market.bars[candidate.ticker, t, CLOSE],
             )
 
 
-@compiled
+def new_scratch(n_strategies: int) -> Ints:
+    """Return the working space of `decide_books`, (n_strategies + N_CODES,)."""
+    return np.zeros(n_strategies + N_CODES, dtype=np.int64)
+
+
+@lean
 def decide_books(
     books: Books,
     e: int,
@@ -156,13 +161,17 @@ def decide_books(
     t: int,
     weights: Floats,
     rules: Rules,
-    heads: Ints,
+    scratch: Ints,
     denials: Ints,
 ) -> None:
-    """Decide at the close of session `t` for book `e` and, while it is halted, for its shadow."""
+    """Decide at the close of session `t` for book `e` and, while it is halted, for its shadow.
+
+    `scratch` is `new_scratch` of the strategies, for the lists' heads and for refusals that nobody counts.
+    """
+    heads = scratch[: len(weights)]
     decide_session(books.accounts[e], books.slots[e], market, signals, t, weights, rules, heads, denials)
     if books.accounts[e]["halted"] != 0:
-        unused = np.zeros(N_CODES, dtype=np.int64)
+        unused = scratch[len(weights) :]
         decide_session(books.shadows[e], books.shadow_slots[e], market, signals, t, weights, rules, heads, unused)
 
 
@@ -181,7 +190,6 @@ DAY = np.dtype(
 )
 
 
-@compiled
 def run_books(
     books: Books,
     market: Market,
@@ -198,8 +206,25 @@ def run_books(
 
     `days` (E, T) receives one DAY row a session at its own row, `denials` (E, N_CODES) the refusals.
     """
-    heads = np.zeros(weights.shape[2], dtype=np.int64)
-    shadow_log = FillLog(log.rows[:0], np.zeros(1, dtype=np.int64))
+    scratch = new_scratch(weights.shape[2])
+    _run_books(books, market, signals, start, stop, weights, rules, log, new_fill_log(0), days, denials, scratch)
+
+
+@lean
+def _run_books(
+    books: Books,
+    market: Market,
+    signals: Signals,
+    start: Ints,
+    stop: Ints,
+    weights: Floats,
+    rules: Rules,
+    log: FillLog,
+    shadow_log: FillLog,
+    days: Records,
+    denials: Ints,
+    scratch: Ints,
+) -> None:
     for e in range(len(books.accounts)):
         of_book = weights[e if weights.shape[0] > 1 else 0]
         for t in range(start[e], stop[e]):
@@ -209,10 +234,10 @@ def run_books(
                 log.rows[n]["book"] = e
             note_day(days[e, t], books.accounts[e], books.slots[e], event)
             row = of_book[t if weights.shape[1] > 1 else 0]
-            decide_books(books, e, market, signals, t, row, rules, heads, denials[e])
+            decide_books(books, e, market, signals, t, row, rules, scratch, denials[e])
 
 
-@compiled
+@lean
 def note_day(day: Record, account: Record, slots: Records, event: int) -> None:
     """Write the state of a book at a close into `day`."""
     held = 0.0
@@ -231,7 +256,7 @@ def note_day(day: Record, account: Record, slots: Records, event: int) -> None:
     day["event"] = event
 
 
-@compiled
+@lean
 def scaled_costs(costs: Costs, scale: float) -> Costs:
     """Return `costs` with spread, slippage and impact multiplied by `scale`; fees are what they are."""
     return Costs(
@@ -246,31 +271,22 @@ def scaled_costs(costs: Costs, scale: float) -> Costs:
     )
 
 
-@compiled
-def step_books(
+@lean
+def step_book(
     books: Books,
-    first: int,
-    last: int,
+    e: int,
     market: Market,
     signals: Signals,
-    times: Ints,
+    t: int,
     weights: Floats,
     rules: Rules,
-    cost_scale: Floats,
+    no_log: FillLog,
     denials: Ints,
-    no_fills: Records,
+    scratch: Ints,
 ) -> None:
-    """Move books [first, last) one session on: decide at the close of times[e], run the next session.
-
-    `weights` is (E, K); `cost_scale` (E,) multiplies spread, slippage and impact; `no_fills` is an empty FILL array.
-    """
-    heads = np.zeros(weights.shape[1], dtype=np.int64)
-    no_log = FillLog(no_fills, np.zeros(1, dtype=np.int64))
-    for e in range(first, last):
-        t = times[e]
-        scaled = Rules(rules.limits, rules.exits, scaled_costs(rules.costs, cost_scale[e]))
-        decide_books(books, e, market, signals, t, weights[e], scaled, heads, denials[e])
-        process_session(books, e, market, t + 1, scaled, no_log, no_log)
+    """Move book `e` one session on: decide at the close of row `t` under `weights` (K,), run session t + 1."""
+    decide_books(books, e, market, signals, t, weights, rules, scratch, denials)
+    process_session(books, e, market, t + 1, rules, no_log, no_log)
 
 
 class Backtest(NamedTuple):

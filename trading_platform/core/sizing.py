@@ -6,7 +6,7 @@ Stock Market") on trade statistics shrunk towards a prior, since a few dozen tra
 
 from __future__ import annotations
 
-from trading_platform.core.compiled import compiled
+from trading_platform.core.compiled import lean
 from trading_platform.core.ledger import Record
 from trading_platform.core.risk_rules import Limits, Measures, vix_scale
 
@@ -14,7 +14,7 @@ from trading_platform.core.risk_rules import Limits, Measures, vix_scale
 PRIOR_LOSS = 0.03
 
 
-@compiled
+@lean
 def kelly_fraction(account: Record, limits: Limits) -> float:
     """Return the full Kelly fraction f = p - (1 - p) / b from shrunken win rate p and payoff ratio b; may be <= 0."""
     prior_wins = limits.kelly_prior_trades * limits.kelly_prior_win_rate
@@ -29,7 +29,7 @@ def kelly_fraction(account: Record, limits: Limits) -> float:
     return float(win_rate - (1.0 - win_rate) * loss / gain)
 
 
-@compiled
+@lean
 def entry_dollars(
     account: Record, equity: float, strength: float, volatility: float, vix: float, measures: Measures, limits: Limits
 ) -> float:
