@@ -44,7 +44,8 @@ def save_snapshot(path: Path, key: str, panel: MarketPanel) -> None:
 def load_snapshot(path: Path, key: str) -> MarketPanel | None:
     """Return the panel stored under `key`, or None if there is none or its content is not what its hash says."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # np.load would leave the file open when it is no zip archive
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             version, stored_key, source, data_hash = file["head"].tolist()
             if (version, stored_key) != (FORMAT, key):
                 return None
@@ -57,6 +58,6 @@ def load_snapshot(path: Path, key: str) -> MarketPanel | None:
                 data_hash=data_hash,
                 **columns,
             )
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
+    except (OSError, EOFError, TypeError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
         return None
     return panel if content_hash(panel) == data_hash else None
