@@ -375,9 +375,9 @@ def _kind(status: int | None, code: int | None, message: str) -> FailureKind:
         return FailureKind.CREDENTIALS
     if status == 403:
         # The data host and older gateways answer wrong keys with 403 {"message": "forbidden."}.
-        words = message.lower()
-        refused_keys = "not authorized" in words or "verification failed" in words or words.strip(". ") == "forbidden"
-        return FailureKind.CREDENTIALS if refused_keys else FailureKind.FORBIDDEN
+        words = message.lower().strip(". ")
+        refused = words in ("forbidden", "request is not authorized") or "access key verification failed" in words
+        return FailureKind.CREDENTIALS if refused else FailureKind.FORBIDDEN
     if status == 404:
         return FailureKind.NOT_FOUND
     if status == 429:

@@ -142,11 +142,18 @@ class OrderJournal(Protocol):
         ...
 
     def record_order(self, order: BrokerOrder) -> None:
-        """Write down what the broker says of one of our orders and its legs, which may be new to us."""
+        """Write down what the broker says of one of our orders and its legs, which may be new to us.
+
+        An empty `broker_order_id` means that the broker has not named the order (yet).
+        """
         ...
 
     def find_order(self, client_order_id: str) -> JournalOrder | None:
         """Return an order or leg of ours, open or not."""
+        ...
+
+    def find_broker_order(self, broker_order_id: str) -> JournalOrder | None:
+        """Return an order or leg of ours by the broker's name of it, open or not."""
         ...
 
     def open_orders(self) -> Sequence[JournalOrder]:
@@ -218,9 +225,33 @@ class RiskStateStore(Protocol):
         ...
 
 
+class AllocationReason(Protocol):
+    """Who decided an allocation, and why."""
+
+    @property
+    def source(self) -> str:
+        """``model`` or ``equal_weight`` or ``fixed``."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """A code, then words for people."""
+        ...
+
+    @property
+    def model_id(self) -> str | None:
+        """The model that was asked, if any."""
+        ...
+
+
 class Allocator(Protocol):
     """Splits capital between strategies."""
 
-    def get_allocation(self, current_state: Floats) -> Mapping[str, float]:
-        """Return weights by strategy name, summing to 1, for the observation of the current session."""
+    @property
+    def last_decision(self) -> AllocationReason:
+        """Why the last allocation is what it is."""
+        ...
+
+    def get_allocation(self, current_state: Floats, session: date | None = None) -> Mapping[str, float]:
+        """Return weights by strategy name, summing to 1, for the observation at the close of `session`."""
         ...

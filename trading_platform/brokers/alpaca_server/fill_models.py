@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from trading_platform.core.costs import CostConfig
 from trading_platform.core.fills import (
-    CostConfig,
     buy_price,
     commission,
     fill_quantity,

@@ -1,0 +1,286 @@
+"""Two books of one account, ours and the broker's, and the actions that make them agree. Pure values and functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TypeAlias
+
+from trading_platform.core.fills import round_cents
+from trading_platform.core.ports import BrokerOrder, BrokerPosition, JournalOrder
+from trading_platform.core.types import Fill, OrderStatus, Side
+
+SHARE_TOLERANCE = 1e-6  # shares; Alpaca counts to 1e-9 and floats lose less
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MANUAL = "manual"  # strategy of shares that the account's owner bought himself
+
+
+class CashKind(StrEnum):
+    """Why money moved without a trade."""
+
+    DEPOSIT = "deposit"
+    WITHDRAWAL = "withdrawal"
+    FEE = "fee"
+    DIVIDEND = "dividend"
+    INTEREST = "interest"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class CashFlow:
+    """Money that moved without a trade, in dollars; positive into the account."""
+
+    flow_id: str
+    kind: CashKind
+    amount: float
+    at: datetime
+    ticker: str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ShareChange:
+    """Shares that came (or went, negative) without a trade: a split, a spin-off, a transfer."""
+
+    change_id: str
+    ticker: str
+    quantity: float
+    at: datetime
+    is_split: bool
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignFill:
+    """An execution of an order that is not ours: the account's owner traded by hand."""
+
+    fill_id: str
+    broker_order_id: str
+    ticker: str
+    side: Side
+    quantity: float
+    price: float
+    amount: float
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AccountHistory:
+    """What the broker says has happened, oldest first."""
+
+    fills: tuple[Fill, ...] = ()
+    foreign: tuple[ForeignFill, ...] = ()
+    cash: tuple[CashFlow, ...] = ()
+    shares: tuple[ShareChange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OurPosition:
+    """A position in our book: shares, and where its stop and target belong (dollars a share, None = none)."""
+
+    ticker: str
+    quantity: float
+    strategy: str
+    stop_price: float | None = None
+    target_price: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OurBook:
+    """What we believe. `orders` are those still open to us; `booked` are ids of history entries already in here."""
+
+    cash: float
+    positions: Mapping[str, OurPosition] = field(default_factory=dict)
+    orders: Mapping[str, JournalOrder] = field(default_factory=dict)
+    booked: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class TheirBook:
+    """What the broker says now.
+
+    `orders` are all open orders and the last state of ours that were open to us, with legs inside their parents;
+    `missing` are ids of ours that the broker has never seen.
+    """
+
+    cash: float | None
+    positions: Mapping[str, BrokerPosition] = field(default_factory=dict)
+    orders: tuple[BrokerOrder, ...] = ()
+    missing: frozenset[str] = frozenset()
+    history: AccountHistory = AccountHistory()
+
+
+@dataclass(frozen=True, slots=True)
+class BookFill:
+    """Book an execution of one of our orders."""
+
+    fill: Fill
+
+
+@dataclass(frozen=True, slots=True)
+class BookForeignFill:
+    """Book a manual trade."""
+
+    fill: ForeignFill
+
+
+@dataclass(frozen=True, slots=True)
+class BookCash:
+    """Book money that moved without a trade."""
+
+    flow: CashFlow
+
+
+@dataclass(frozen=True, slots=True)
+class BookShares:
+    """Book shares that changed without a trade; a split also moves stop and target."""
+
+    change: ShareChange
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateOrder:
+    """Take over the broker's state of one of our orders or legs."""
+
+    order: BrokerOrder
+
+
+@dataclass(frozen=True, slots=True)
+class CloseOrder:
+    """End one of our orders that the broker does not have."""
+
+    client_order_id: str
+    status: OrderStatus
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelOrder:
+    """Ask the broker to cancel one of our orders."""
+
+    client_order_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Protect:
+    """Place a resting stop (and target) for a position that lost its own."""
+
+    ticker: str
+    quantity: float
+    stop_price: float
+    target_price: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptPosition:
+    """Set our quantity to the broker's, unexplained."""
+
+    ticker: str
+    quantity: float
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptCash:
+    """Add dollars to our cash, unexplained (or the rounding of explained entries)."""
+
+    amount: float
+
+
+Action: TypeAlias = (
+    BookFill
+    | BookForeignFill
+    | BookCash
+    | BookShares
+    | UpdateOrder
+    | CloseOrder
+    | CancelOrder
+    | Protect
+    | AdoptPosition
+    | AdoptCash
+)
+
+
+def apply_actions(book: OurBook, actions: Iterable[Action]) -> OurBook:
+    """Return `book` after the actions that change it; wishes to the broker (`CancelOrder`, `Protect`) do not."""
+    for action in actions:
+        book = _apply(book, action)
+    return book
+
+
+def _apply(book: OurBook, action: Action) -> OurBook:
+    match action:
+        case BookFill(fill):
+            cash = book.cash - fill.amount - fill.fees if fill.side is Side.BUY else book.cash + fill.amount - fill.fees
+            book = _add_shares(book, fill.ticker, _signed(fill.side, fill.quantity), fill.strategy)
+            return replace(book, cash=round_cents(cash), booked=book.booked | {fill.fill_id})
+        case BookForeignFill(fill):
+            book = _add_shares(book, fill.ticker, _signed(fill.side, fill.quantity), MANUAL)
+            cash = book.cash - _signed(fill.side, fill.amount)
+            return replace(book, cash=round_cents(cash), booked=book.booked | {fill.fill_id})
+        case BookCash(flow):
+            return replace(book, cash=round_cents(book.cash + flow.amount), booked=book.booked | {flow.flow_id})
+        case BookShares(change):
+            return replace(_change_shares(book, change), booked=book.booked | {change.change_id})
+        case UpdateOrder(order):
+            return replace(book, orders=_with_order(book.orders, order))
+        case CloseOrder(client_order_id):
+            return replace(book, orders={key: row for key, row in book.orders.items() if key != client_order_id})
+        case AdoptPosition(ticker, quantity):
+            held = book.positions[ticker].quantity if ticker in book.positions else 0.0
+            return _add_shares(book, ticker, quantity - held, MANUAL)
+        case AdoptCash(amount):
+            return replace(book, cash=round_cents(book.cash + amount))
+        case CancelOrder() | Protect():
+            return book
+
+
+def _signed(side: Side, amount: float) -> float:
+    return amount if side is Side.BUY else -amount
+
+
+def _add_shares(book: OurBook, ticker: str, quantity: float, strategy: str) -> OurBook:
+    held = book.positions.get(ticker) or OurPosition(ticker, 0.0, strategy)
+    left = held.quantity + quantity
+    positions = {key: position for key, position in book.positions.items() if key != ticker}
+    if abs(left) > SHARE_TOLERANCE:
+        positions[ticker] = replace(held, quantity=left)
+    return replace(book, positions=positions)
+
+
+def _change_shares(book: OurBook, change: ShareChange) -> OurBook:
+    held = book.positions.get(change.ticker)
+    book = _add_shares(book, change.ticker, change.quantity, MANUAL)
+    after = book.positions.get(change.ticker)
+    if not change.is_split or held is None or after is None:
+        return book
+    ratio = after.quantity / held.quantity
+    moved = replace(
+        after,
+        stop_price=None if after.stop_price is None else after.stop_price / ratio,
+        target_price=None if after.target_price is None else after.target_price / ratio,
+    )
+    return replace(book, positions={**book.positions, change.ticker: moved})
+
+
+def _with_order(orders: Mapping[str, JournalOrder], order: BrokerOrder) -> Mapping[str, JournalOrder]:
+    known = orders.get(order.client_order_id)
+    kept = {key: row for key, row in orders.items() if key != order.client_order_id}
+    if not order.status.is_open:
+        return kept
+    parent = orders.get(order.parent_id or "")
+    origin = known or parent
+    kept[order.client_order_id] = JournalOrder(
+        client_order_id=order.client_order_id,
+        broker_order_id=order.broker_order_id,
+        ticker=order.ticker,
+        side=order.side,
+        quantity=order.quantity,
+        filled_quantity=order.filled_quantity,
+        status=order.status,
+        strategy=MANUAL if origin is None else origin.strategy,
+        reason=order.reason if known is None else known.reason,
+        decided_at=(order.submitted_at or EPOCH) if origin is None else origin.decided_at,
+    )
+    return kept
