@@ -22,12 +22,15 @@ else:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+LEAN_OPTIONS = {**OPTIONS, "_nrt": False}
+
 
 def compiled(function: F) -> F:
     """Compile `function` with numba (no GIL, cached on disk), or return it unchanged without numba."""
     if not HAS_NUMBA:
         return function
-    return cast(F, _stamped(numba.njit(cache=True, nogil=True, error_model="numpy")(function)))
+    return cast(F, _stamped(numba.njit(**OPTIONS)(function)))
 
 
 def lean(function: F) -> F:
@@ -38,14 +41,15 @@ def lean(function: F) -> F:
     """
     if not HAS_NUMBA:
         return function
-    return cast(F, _stamped(numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function)))
+    return cast(F, _stamped(numba.njit(**LEAN_OPTIONS)(function)))
 
 
 def _stamped(dispatcher: Any) -> Any:
     """Tie the dispatcher's disk cache to the sources it may call.
 
     numba looks at the file of the function alone, and would go on running an old rule after the rule's own file
-    changed (numba manual, "Caching limitations"), so the digest of this package and of the function's folder joins the file's stamp.
+    changed (numba manual, "Caching limitations"). So digests of this package and of the function's folder join the
+    file's stamp.
     """
     file = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
     if file is not None and hasattr(file, "_source_stamp"):
