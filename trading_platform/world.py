@@ -60,6 +60,10 @@ class World:
         total = np.where(known, returns, 0.0).sum(axis=0)
         return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
+    def observe(self, t: int, account: Record, slots: Records) -> Floats:
+        """Return the observation at the close of row `t` for the book given, (D,)."""
+        return self.observer.observe(t, account, slots)
+
     def view(self, t: int) -> MarketView:
         """Return what a decision at the close of row `t` may look at."""
         clock = float(self.market.clock[t])

@@ -1,0 +1,341 @@
+"""The autonomous trading engine: one scan cycle for replay, paper and live trading.
+
+A scan settles what happened since the last one, checks the risk of the account, asks the allocator how to split capital,
+closes what should be closed, and lets every new position through the one door, `RiskManager`. What differs between a
+replay and live trading is only the objects passed in: where bars come from, who fills orders, what time it is.
+
+``python autonomous_trading_engine.py`` replays the last 252 sessions of the embedded market. ``--help`` has the rest.
+"""
+
+from __future__ import annotations
+
+if __name__ == "__main__":
+    # Options are read before the compiler and the data libraries are imported, so that --help and mistakes answer at once.
+    from trading_platform.command_line import run as run_command_line
+
+    raise SystemExit(run_command_line("autonomous_trading_engine"))
+
+import signal
+import time
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from types import FrameType
+
+import numpy as np
+
+from risk_manager import RiskManager
+from trading_platform.brokers.paper import PaperBroker, PendingOrder
+from trading_platform.core.decide import (
+    Candidate,
+    entry_price,
+    next_candidate,
+    plan_exits,
+    start_candidates,
+    weighted_strength,
+)
+from trading_platform.core.fills import protective_prices, round_shares
+from trading_platform.core.market import CLOSE, VOLATILITY
+from trading_platform.core.ports import Allocator
+from trading_platform.core.session import Rules
+from trading_platform.core.shadow import ShadowBook
+from trading_platform.core.types import (
+    ORDER_REASONS,
+    ApprovedOrder,
+    Denial,
+    DenialCode,
+    Floats,
+    OrderIntent,
+    OrderReason,
+    OrderStatus,
+    RiskEvent,
+    RiskEventKind,
+    Side,
+    TradeResult,
+)
+from trading_platform.core.view import MarketView
+from trading_platform.replay import ReplayClock, ScanResult, Stopwatch
+from trading_platform.storage.recorder import Recorder
+from trading_platform.storage.repository import Repository
+from trading_platform.world import World
+
+
+class AutonomousTradingEngine:
+    """Trades a `World` session by session.
+
+    Parameters
+    ----------
+    world
+        The market, prepared.
+    broker
+        Where orders go and fills come from.
+    risk_manager, allocator
+        The one door, and the split of capital.
+    rules
+        Limits, exits and costs; the limits are those of `risk_manager`.
+    repository, recorder
+        Where everything is written; a commit every `commit_sessions`.
+    clock
+        Moved to each session's close.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        broker: PaperBroker,
+        risk_manager: RiskManager,
+        allocator: Allocator,
+        rules: Rules,
+        repository: Repository,
+        recorder: Recorder,
+        clock: ReplayClock,
+        commit_sessions: int,
+    ) -> None:
+        self.world = world
+        self.broker = broker
+        self.risk_manager = risk_manager
+        self.allocator = allocator
+        self.repository = repository
+        self.recorder = recorder
+        self.stages = Stopwatch()
+        self._rules = rules
+        self._clock = clock
+        self._commit_sessions = commit_sessions
+        self._uncommitted = 0
+        self._stop = False
+        self._shadow = ShadowBook(risk_manager.books)
+        self._heads = np.zeros(len(world.strategies), dtype=np.int64)
+        self._exit_reasons = np.zeros(rules.limits.max_positions, dtype=np.int64)
+
+    # ------------------------------------------------------------ running
+
+    def run(self, first: int, stop: int, watch: Callable[[ScanResult], None] | None = None) -> int:
+        """Scan rows `first` to `stop` (exclusive); return the row after the last one scanned.
+
+        SIGINT and SIGTERM finish the session in hand, commit, and return early.
+        """
+        handlers = {number: signal.signal(number, self._ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        row = first
+        try:
+            while row < stop and not self._stop:
+                result = self.scan_cycle(row)
+                row += 1
+                if watch is not None:
+                    watch(result)
+            self.commit()
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        return row
+
+    @property
+    def stopped(self) -> bool:
+        """True after SIGINT or SIGTERM."""
+        return self._stop
+
+    def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
+        self._stop = True
+
+    def scan_cycle(self, t: int) -> ScanResult:
+        """Settle session `t`, then decide at its close for the next open."""
+        since = time.perf_counter()
+        session, closed = self.world.sessions[t], self.world.closed[t]
+        self._clock.set(closed)
+        view = self.world.view(t)
+        self._settle(view, closed)
+        since = self.stages.add("fills", since)
+        can_trade, message = self.risk_manager.can_trade()
+        allocation = self._allocate(view, closed)
+        since = self.stages.add("allocation", since)
+        orders = self._close_positions(view)
+        denials: list[Denial] = []
+        if can_trade:
+            self._open_positions(view, allocation, orders, denials)
+        else:
+            self.recorder.blocked(view.session, DenialCode(message.partition(":")[0]))
+        if self.risk_manager.halted:
+            self._shadow.decide(self.world.market, self.world.signals, t, self._row(allocation), self._rules)
+        since = self.stages.add("decisions", since)
+        self._uncommitted += 1
+        if self._uncommitted >= self._commit_sessions:
+            self.commit()
+        self.stages.add("database", since)
+        equity = float(self.broker.record["equity"])
+        held = float(self.broker.slots["value"].sum())
+        return ScanResult(
+            session, equity, held / equity if equity > 0.0 else 0.0, tuple(orders), tuple(denials),
+            allocation, self.world.regimes[t], self.risk_manager.halted,
+        )  # fmt: skip
+
+    def commit(self) -> None:
+        """Write everything collected, with the book and the risk memory that belong to it, in one transaction."""
+        if self._uncommitted == 0:
+            return
+        session = self._clock.now().date()
+        self.repository.save_book(self.broker.snapshot(session), self._clock.now())
+        self.repository.update_run(last_session=session)
+        self.risk_manager.save()
+        self.repository.commit()
+        self._uncommitted = 0
+
+    def recover(self, first: int) -> int:
+        """Continue from what the database holds; return the row to scan next (`first` when there is nothing).
+
+        Start-up and crash recovery are this one path: the broker's book, its waiting orders, the risk memory (which
+        `RiskManager` has read by itself), and the shadow of a halted book, recomputed from the halt on.
+        """
+        saved = self.repository.load_book()
+        if saved is None:
+            return first
+        waiting = [
+            PendingOrder(str(row["client_order_id"]), str(row["ticker"]), Side(row["side"]), float(row["quantity"]))
+            for row in self.repository.open_orders()
+        ]
+        self.broker.restore(saved, waiting)
+        row = self.world.sessions.index(saved.session)
+        self._clock.set(self.world.closed[row])
+        self.risk_manager.show_market(self.world.view(row))
+        self._rebuild_shadow()
+        self.risk_manager.mirror(self.broker.record, self.broker.slots)
+        return row + 1
+
+    def _rebuild_shadow(self) -> None:
+        risk = self.risk_manager
+        if not risk.halted or risk.halt_session is None:
+            return
+        halt = date.fromisoformat(risk.halt_session)
+        memory = risk.account.copy()
+        risk.restore_halt_book()
+        weights = [self._row(allocation) for _, allocation in self.repository.allocations_from(halt)]
+        first = self.world.sessions.index(halt)
+        self._shadow.rebuild(self.world.market, self.world.signals, first, weights, self._rules)
+        risk.books.accounts[0] = memory
+
+    # ------------------------------------------------------------ settling
+
+    def _settle(self, view: MarketView, closed: datetime) -> None:
+        """Take in fills, trades and marks of the session, and let the account rules read the equity."""
+        risk, recorder, t = self.risk_manager, self.recorder, view.t
+        risk.start_session()
+        previous_equity = float(risk.account["previous_equity"])
+        settlement = self.broker.settle(self.world.market, t, view.session, self.world.opened[t], closed)
+        recorder.settlement(settlement, closed)
+        risk.show_market(view)
+        risk.mirror(self.broker.record, self.broker.slots)
+        events: list[RiskEvent] = []
+        for _, _, trade in settlement.fills:
+            pause = None if trade is None else risk.update_state(TradeResult(trade.ticker, trade.pnl, trade.cost))
+            if pause is not None:
+                events.append(pause)
+        shadow_equity = float("nan")
+        if risk.halted:
+            self._shadow.trade(self.world.market, t, self._rules)
+            shadow_equity = float(self._shadow.account["accepted_equity"])
+        events += risk.read_equity(settlement.equity, shadow_equity, view.session, settlement.cash_flow)
+        for event in events:
+            recorder.event(event, view.session, closed)
+            if event.kind is RiskEventKind.HALT:
+                self._shadow.start()
+        panel = self.world.panel
+        recorder.close(
+            view.session, closed, self.broker.record, self.broker.slots, settlement,
+            previous_equity=previous_equity, risk=risk.account, vix=panel.vix[t], benchmark=panel.benchmark[t],
+            universe_return=self.world.universe_returns[t],
+        )  # fmt: skip
+
+    def _allocate(self, view: MarketView, at: datetime) -> Mapping[str, float]:
+        """Ask the allocator how to split capital, and record its answer with the regime."""
+        t = view.t
+        observation = self.world.observe(t, self.risk_manager.account, self.risk_manager.slots)
+        allocation = self.allocator.get_allocation(observation, view.session)
+        decision = self.allocator.last_decision
+        self.recorder.regime(view.session, self.world.regimes[t], self.world.regime_probabilities[t].tolist())
+        self.recorder.allocation(
+            view.session, at, allocation, decision.source, decision.reason, decision.model_id, None, None
+        )
+        return allocation
+
+    def _row(self, allocation: Mapping[str, float]) -> Floats:
+        return np.array([allocation[name] for name in self.world.strategies])
+
+    # ------------------------------------------------------------ deciding
+
+    def _close_positions(self, view: MarketView) -> list[ApprovedOrder]:
+        """Order the exits that strategies, holding time or unfinished exits ask for."""
+        slots = self.broker.slots
+        plan_exits(slots, self.world.signals, view.t, self._rules.exits.max_holding, self._exit_reasons)
+        orders = []
+        for s in np.flatnonzero(self._exit_reasons):
+            slot = slots[s]
+            intent = OrderIntent(
+                ticker=view.tickers[slot["ticker"]],
+                side=Side.SELL,
+                quantity=float(slot["quantity"]),
+                limit_price=None,
+                stop_price=None,
+                target_price=None,
+                strategy=self.broker.strategy_of(slot),
+                reason=ORDER_REASONS[self._exit_reasons[s]],
+                strength=0.0,
+                decided_session=view.session,
+            )
+            orders += self._place(intent)
+        return orders
+
+    def _open_positions(
+        self, view: MarketView, allocation: Mapping[str, float], orders: list[ApprovedOrder], denials: list[Denial]
+    ) -> None:
+        """Look at candidates, strongest first, until the book is full or none is left."""
+        signals, weights = self.world.signals, self._row(allocation)
+        start_candidates(signals, view.t, self._heads)
+        for _ in range(self._rules.limits.max_reviews):
+            candidate = next_candidate(signals, view.t, weights, self.broker.slots, self._heads)
+            if candidate.strategy < 0:
+                return
+            strategy = self.world.strategies[candidate.strategy]
+            strength = self._evaluate_signal(strategy, candidate.strength, allocation)
+            verdict = self._enter(view, candidate, strategy, strength)
+            if isinstance(verdict, Denial):
+                denials.append(verdict)
+                self.recorder.denied(view.session, strategy, strength, verdict)
+                if verdict.code is DenialCode.MAX_POSITIONS:
+                    return
+            else:
+                orders.append(verdict)
+
+    def _evaluate_signal(self, strategy: str, strength: float, allocation: Mapping[str, float]) -> float:
+        """Weigh a signal by its strategy's allocation relative to equal weight; 0 skips it, equal weight leaves it."""
+        return float(weighted_strength(strength, allocation[strategy], len(allocation)))
+
+    def _enter(self, view: MarketView, candidate: Candidate, strategy: str, strength: float) -> ApprovedOrder | Denial:
+        """Size a candidate, have it checked, and place the order if it is approved."""
+        risk, limits = self.risk_manager, self._rules.limits
+        ticker = view.tickers[candidate.ticker]
+        bar = view.market.bars[candidate.ticker, view.t]
+        price, volatility = float(bar[CLOSE]), float(bar[VOLATILITY])
+        limit_price = entry_price(price, limits)
+        dollars = risk.calculate_position_size(ticker, strength, float(risk.account["equity"]))
+        quantity = round_shares(dollars / limit_price, limits.share_step) if dollars > 0.0 else 0.0
+        stop, target = protective_prices(price, volatility, self._rules.exits)
+        intent = OrderIntent(
+            ticker, Side.BUY, quantity, limit_price, stop, target, strategy, OrderReason.ENTRY, strength, view.session
+        )
+        verdict = risk.approve(intent)
+        if isinstance(verdict, Denial):
+            return verdict
+        self.recorder.approved(verdict)
+        self._send(verdict)
+        return verdict
+
+    def _place(self, intent: OrderIntent) -> list[ApprovedOrder]:
+        """Have a reduce-only order approved and placed."""
+        verdict = self.risk_manager.approve(intent)
+        if isinstance(verdict, Denial):
+            self.recorder.denied(intent.decided_session, intent.strategy, intent.strength, verdict)
+            return []
+        self._send(verdict)
+        return [verdict]
+
+    def _send(self, order: ApprovedOrder) -> None:
+        self.recorder.order(order, OrderStatus.SUBMITTED, self._clock.now())
+        self.broker.place_order(order)
+        self.risk_manager.mirror(self.broker.record, self.broker.slots)

@@ -1,0 +1,175 @@
+"""Set the stage for a run: market, rules, database, and the run that this command begins or continues."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from trading_platform import strict
+from trading_platform.config import TradingConfig
+from trading_platform.core.errors import FixConfigError, MarketDataError
+from trading_platform.core.session import Rules
+from trading_platform.core.types import MarketPanel
+from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.market_data.providers import open_market_data
+from trading_platform.replay import Stopwatch
+from trading_platform.settings import Settings
+from trading_platform.storage.database import migrate, open_database
+from trading_platform.storage.runs import OpenedRun, open_run
+from trading_platform.strategies.base import Strategy
+from trading_platform.strategies.registry import STRATEGIES, make_strategies
+from trading_platform.world import World, build_world
+
+CODE_VERSION = "0.1.0"
+PRIVATE = 0o077
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a run needs apart from the people on it: [first, stop) are the rows to trade."""
+
+    world: World
+    first: int
+    stop: int
+    database: Engine
+    run: OpenedRun
+    stopwatch: Stopwatch
+
+
+def load_panel(
+    config: TradingConfig, settings: Settings, calendar: NyseCalendar, end: date | None
+) -> MarketPanel:
+    """Return all bars up to `end` of the configured source and universe."""
+    source = open_market_data(config, settings, calendar)
+    panel = source.history(config.universe.tickers or None, None, end)
+    if config.data.vix == "required" and not any(value > 0.0 for value in panel.vix):
+        raise MarketDataError(
+            f"{source.name}: no VIX in the data, and without it no position may be opened; "
+            'add vix.csv (date,close), or set vix = "realized" in [data] to use realised volatility in its place'
+        )
+    return panel
+
+
+def configured_strategies(config: TradingConfig) -> tuple[Strategy, ...]:
+    """Return the enabled strategies with their parameters."""
+    names = config.strategies.enabled or tuple(STRATEGIES)
+    return make_strategies(names, config.strategies.parameters)
+
+
+def set_stage(
+    config: TradingConfig,
+    settings: Settings,
+    rules: Rules,
+    start: date | None,
+    end: date | None,
+    allocation: Mapping[str, float] | None,
+) -> Stage:
+    """Load the market, prepare it, and open the run. Raises what the parts raise."""
+    stopwatch = Stopwatch()
+    since = time.perf_counter()
+    calendar = NyseCalendar()
+    panel = load_panel(config, settings, calendar, end)
+    since = stopwatch.add("data", since)
+    world = build_world(panel, configured_strategies(config), rules, calendar, settings.cache_dir, config, stopwatch)
+    since = time.perf_counter()
+    first, stop = _rows(world, start, end, config.engine.replay_sessions)
+    database = open_database(config.storage.database_url, synchronous="NORMAL")
+    migrate(database)
+    run = open_run(database, _key(config, panel, world, first, stop, allocation), _values(config, world, first), panel.warnings)
+    stopwatch.add("database", since)
+    return Stage(world, first, stop, database, run, stopwatch)
+
+
+def _rows(world: World, start: date | None, end: date | None, sessions: int) -> tuple[int, int]:
+    first, stop = world.rows(start, end)
+    if start is None:
+        first = max(0, stop - sessions)
+    if first >= stop:
+        known = f"{world.sessions[0]} to {world.sessions[-1]}"
+        raise FixConfigError(f"--start {start} --end {end}: no session to trade; the data covers {known}")
+    return first, stop
+
+
+def _key(
+    config: TradingConfig,
+    panel: MarketPanel,
+    world: World,
+    first: int,
+    stop: int,
+    allocation: Mapping[str, float] | None,
+) -> str:
+    """Return what makes two commands the same run: settings, data, sessions, allocation, code."""
+    parts = {
+        "config": config.fingerprint,
+        "data": panel.data_hash,
+        "tickers": panel.tickers,
+        "first": world.sessions[first].isoformat(),
+        "stop": world.sessions[stop - 1].isoformat(),
+        "allocation": dict(allocation) if allocation is not None else None,
+        "code": CODE_VERSION,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _values(config: TradingConfig, world: World, first: int) -> dict[str, object]:
+    return {
+        "mode": "replay",
+        "source": world.panel.source,
+        "account": None,
+        "started_at": world.opened[first],
+        "finished_at": None,
+        "capital": config.engine.initial_capital,
+        "first_session": world.sessions[first],
+        "last_session": None,
+        "config_fingerprint": config.fingerprint,
+        "config": json.dumps(config.to_dict(), sort_keys=True),
+        "data_hash": world.panel.data_hash,
+        "seed": config.engine.seed,
+        "code_version": CODE_VERSION,
+        "strategies": json.dumps(world.strategies),
+        "sectors": world.sectors_json(),
+    }
+
+
+def parse_allocation(text: str | None, strategies: tuple[str, ...]) -> dict[str, float] | None:
+    """Return the weights that ``--allocation`` asks for: a strategy's name, ``equal``, or name=weight pairs.
+
+    Raises
+    ------
+    FixConfigError
+        Unknown strategy, a weight that is no number >= 0, or weights that do not sum to 1.
+    """
+    if text is None:
+        return None
+    if text == "equal":
+        return dict.fromkeys(strategies, 1.0 / len(strategies))
+    weights = dict.fromkeys(strategies, 0.0)
+    for part in text.split(","):
+        name, sign, number = (piece.strip() for piece in part.partition("="))
+        if name not in weights:
+            raise FixConfigError(f"--allocation: {name!r} is no enabled strategy{strict.did_you_mean(name, strategies)}")
+        try:
+            weights[name] = float(number) if sign else 1.0
+        except ValueError as error:
+            raise FixConfigError(f"--allocation: {part!r}: the weight must be a number in [0, 1]") from error
+    if not all(0.0 <= weight <= 1.0 for weight in weights.values()) or not abs(sum(weights.values()) - 1.0) < 1e-9:
+        raise FixConfigError(f"--allocation: weights must be in [0, 1] and sum to 1, were {weights}")
+    return weights
+
+
+def config_path(given: Path | None) -> Path | None:
+    """Return the settings file: the one given, else trading.toml if it is there."""
+    default = Path("trading.toml")
+    return given if given is not None else (default if default.is_file() else None)
+
+
+def as_date(moment: datetime | None) -> date | None:
+    """Return the day of a parsed date option."""
+    return None if moment is None else moment.date()
