@@ -10,12 +10,14 @@ This module holds equal weight and the baselines that look at risk only; those t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from trading_platform.core.errors import FixConfigError
 from trading_platform.core.types import Bools, Floats
 from trading_platform.evaluation.covariance import (
     FLAT_VARIANCE,
@@ -92,6 +94,9 @@ class InverseVolatility:
     lookback: int = 63
     rebalance_every: int = 5
 
+    def __post_init__(self) -> None:
+        require(self.name, lookback=(self.lookback, 2, math.inf), rebalance_every=(self.rebalance_every, 1, math.inf))
+
     def weights(self, returns: Floats, regime_probabilities: Floats) -> Floats:
         """Return weights proportional to 1 / volatility."""
         check_inputs(returns, regime_probabilities)
@@ -105,6 +110,9 @@ class RiskParity:
     name: str = "risk_parity"
     lookback: int = 252
     rebalance_every: int = 5
+
+    def __post_init__(self) -> None:
+        require(self.name, lookback=(self.lookback, 2, math.inf), rebalance_every=(self.rebalance_every, 1, math.inf))
 
     def weights(self, returns: Floats, regime_probabilities: Floats) -> Floats:
         """Return weights under which every book carries the same share of risk."""
@@ -125,6 +133,9 @@ class MinimumVariance:
     lookback: int = 252
     rebalance_every: int = 5
 
+    def __post_init__(self) -> None:
+        require(self.name, lookback=(self.lookback, 2, math.inf), rebalance_every=(self.rebalance_every, 1, math.inf))
+
     def weights(self, returns: Floats, regime_probabilities: Floats) -> Floats:
         """Return the long-only weights of least variance."""
         check_inputs(returns, regime_probabilities)
@@ -134,6 +145,23 @@ class MinimumVariance:
             self.rebalance_every,
             lambda window: minimum_variance_weights(ledoit_wolf_covariance(window)),
         )
+
+
+def require(baseline: str, **parameters: tuple[float, float, float]) -> None:
+    """Check parameters given as name = (value, least, largest).
+
+    Raises
+    ------
+    FixConfigError
+        One is outside; the message names all of them.
+    """
+    problems = [
+        f"{name} must be in [{least:g}, {largest:g}], was {value}"
+        for name, (value, least, largest) in parameters.items()
+        if not (least <= value <= largest)
+    ]
+    if problems:
+        raise FixConfigError(f"baseline {baseline}: " + "; ".join(problems))
 
 
 def check_inputs(returns: Floats, regime_probabilities: Floats) -> Bools:

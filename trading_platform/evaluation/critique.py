@@ -151,8 +151,11 @@ def critique(backtest: Backtest, rng: np.random.Generator, config: CritiqueConfi
 
 
 def profit_without_best(profits: Floats, share: float) -> float:
-    """Return the total profit after taking away the best `share` of trades, at least one; NaN without trades."""
-    if len(profits) == 0:
+    """Return the total profit after taking away the best `share` of trades, at least one.
+
+    NaN without trades or with a NaN, which sorting would take for the best trade of all.
+    """
+    if len(profits) == 0 or np.isnan(profits).any():
         return math.nan
     n_best = max(1, math.floor(share * len(profits)))
     return float(np.sort(profits)[: len(profits) - n_best].sum())

@@ -4,9 +4,9 @@ All criteria must pass, and a NaN passes none. The decisive one is paired: in ho
 the validation sessions does the challenger beat equal weight? 97.5 % is asked for instead of the customary 95 %,
 because differences have fat tails and some memory, and a block bootstrap of half a year undercounts both. Worthless
 challengers promoted, measured over 600 worlds each, books correlated at 0.9: 2-3.5 % of them with independent
-differences, 3-5 % with autocorrelation 0.2, also when the best of five fits is handed in. Better ones, by their
-true Sharpe gain: with 504 sessions 36 % at 0.5, 88 % at 1.0, 99 % at 1.5; with 126 sessions 14, 42 and 64 %. At correlation
-0.95 with 504 sessions: 62 % at 0.5, 92 % at 0.75.
+differences, 3-5 % with autocorrelation 0.2, also when the best of five fits is handed in. Better ones, by their true
+Sharpe gain: with 504 sessions 36 % at 0.5, 88 % at 1.0, 99 % at 1.5; with 126 sessions 14, 42 and 64 %. With 504
+sessions and correlation 0.95: 62 % at 0.5, 92 % at 0.75.
 
 What the gate cannot see: the validation sessions must not have chosen the challenger. If they did (early stopping,
 best of several seeds), every fit and every look at them belongs in `n_trials`. An incumbent that was trained on these

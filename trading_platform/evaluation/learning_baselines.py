@@ -25,11 +25,15 @@ from trading_platform.evaluation.baselines import (
     equal_rows,
     known_rows,
     normalised_rows,
+    require,
 )
 from trading_platform.evaluation.covariance import FLAT_VARIANCE, ledoit_wolf_covariance, tangency_weights
 
+# Parameters that must be positive are at least this.
+SMALLEST = 1e-12
 
-class Mapping(StrEnum):
+
+class ScoreMap(StrEnum):
     """How scores become weights."""
 
     SOFTMAX = "softmax"
@@ -51,6 +55,9 @@ class ExponentiatedGradient:
     name: str = "exponentiated_gradient"
     rate: float = 2.0
     share: float = 1.0 / ANNUAL_SESSIONS
+
+    def __post_init__(self) -> None:
+        require(self.name, rate=(self.rate, 0.0, 100.0), share=(self.share, 0.0, 1.0))
 
     def weights(self, returns: Floats, regime_probabilities: Floats) -> Floats:
         """Return the weights after each session's update."""
@@ -84,6 +91,14 @@ class DiscountedThompson:
     warm_up: int = 21
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        require(
+            self.name,
+            discount=(self.discount, SMALLEST, 1.0),
+            draws=(self.draws, 1, 1e4),
+            warm_up=(self.warm_up, 1, math.inf),
+        )
+
     def weights(self, returns: Floats, regime_probabilities: Floats) -> Floats:
         """Return the share of draws that each book wins."""
         check_inputs(returns, regime_probabilities)
@@ -103,8 +118,17 @@ class RegimeTable:
     name: str = "regime_table"
     prior_sessions: float = 252.0
     sharpness: float = 1.0
-    mapping: Mapping = Mapping.SOFTMAX
+    mapping: ScoreMap = ScoreMap.SOFTMAX
     warm_up: int = 126
+
+    def __post_init__(self) -> None:
+        # Without any prior a regime never seen has no mean at all.
+        require(
+            self.name,
+            prior_sessions=(self.prior_sessions, SMALLEST, math.inf),
+            sharpness=(self.sharpness, 0.0, 1e3),
+            warm_up=(self.warm_up, 1, math.inf),
+        )
 
     def weights(self, returns: Floats, regime_probabilities: Floats) -> Floats:
         """Return weights by the expected score under each row's regime probabilities."""
@@ -134,6 +158,9 @@ class BestSoFar:
 
     name: str = "best_so_far"
     warm_up: int = 63
+
+    def __post_init__(self) -> None:
+        require(self.name, warm_up=(self.warm_up, 1, math.inf))
 
     def weights(self, returns: Floats, regime_probabilities: Floats) -> Floats:
         """Return one 1 in each row; sessions with a NaN are left out of the record."""
@@ -210,7 +237,7 @@ def default_baselines(seed: int = 0) -> tuple[Baseline, ...]:
     )
 
 
-def _score_rows(scores: Floats, mapping: Mapping, sharpness: float) -> Floats:
-    if mapping is Mapping.POSITIVE:
+def _score_rows(scores: Floats, mapping: ScoreMap, sharpness: float) -> Floats:
+    if mapping is ScoreMap.POSITIVE:
         return normalised_rows(np.maximum(scores, 0.0))
     return normalised_rows(np.exp(sharpness * (scores - scores.max(axis=1, keepdims=True))))

@@ -1,0 +1,184 @@
+"""Backtest critique: a good backtest passes in silence; each fault, planted alone, raises exactly its finding."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from trading_platform.core.errors import FixConfigError
+from trading_platform.evaluation.critique import (
+    Backtest,
+    CritiqueConfig,
+    FindingCode,
+    benchmark_p_value,
+    coin_flip_p_value,
+    critique,
+    longest_flat_run,
+    profit_without_best,
+)
+
+
+def good() -> Backtest:
+    rng = np.random.default_rng(0)
+    benchmark = rng.normal(0.0002, 0.01, 504)
+    profits = rng.normal(20.0, 50.0, 80)
+    return Backtest(
+        returns=benchmark + rng.normal(0.0008, 0.004, 504),
+        benchmark_returns=benchmark,
+        trade_profits=profits,
+        stop_prices=np.full(80, 95.0),
+        target_prices=np.full(80, 110.0),
+        exit_lows=np.full(80, 99.0),
+        exit_highs=np.full(80, 111.0),
+        fill_volumes=np.full(160, 1e6),
+    )
+
+
+def codes(backtest: Backtest, config: CritiqueConfig | None = None) -> list[FindingCode]:
+    return [finding.code for finding in critique(backtest, np.random.default_rng(1), config)]
+
+
+def test_a_good_backtest_raises_nothing() -> None:
+    assert codes(good()) == []
+
+
+def test_too_few_trades() -> None:
+    full = good()
+    cut = {name: getattr(full, name)[:29] for name in ("stop_prices", "target_prices", "exit_lows", "exit_highs")}
+    few = replace(full, trade_profits=np.linspace(10, 60, 29), **cut)
+    (finding,) = critique(few, np.random.default_rng(1))
+    assert (finding.code, finding.observed, finding.threshold) == (FindingCode.TOO_FEW_TRADES, 29.0, 30.0)
+    assert "29 closed trades" in finding.message
+    assert codes(few, CritiqueConfig(min_trades=29)) == []
+
+
+def test_few_lucky_trades() -> None:
+    # four of eighty carry everything; the rest loses a little
+    profits = np.full(80, -1.0)
+    profits[:4] = 500.0
+    assert FindingCode.FEW_LUCKY_TRADES in codes(replace(good(), trade_profits=profits))
+    # a fifth good one is not among the best 5 %
+    profits[4] = 500.0
+    assert FindingCode.FEW_LUCKY_TRADES not in codes(replace(good(), trade_profits=profits))
+
+
+def test_trades_like_coin_flips() -> None:
+    profits = np.tile([50.0, -49.0], 40)
+    assert FindingCode.TRADES_LIKE_COIN_FLIPS in codes(replace(good(), trade_profits=profits))
+
+
+def test_no_better_than_benchmark() -> None:
+    backtest = good()
+    noise = np.random.default_rng(3).normal(0, 0.004, 504)
+    found = codes(replace(backtest, returns=backtest.benchmark_returns + noise - noise.mean()))
+    assert found == [FindingCode.NO_BETTER_THAN_BENCHMARK]
+
+
+@pytest.mark.parametrize("volume", [0.0, math.nan, -1.0])
+def test_one_stale_fill_is_enough(volume: float) -> None:
+    volumes = np.full(160, 1e6)
+    volumes[7] = volume
+    (finding,) = critique(replace(good(), fill_volumes=volumes), np.random.default_rng(1))
+    assert finding.code is FindingCode.STALE_FILLS
+    assert finding.observed == 1 / 160
+    assert "1 of 160 fills" in finding.message
+
+
+def test_ambiguous_bars_at_and_beyond_their_share() -> None:
+    lows = np.full(80, 99.0)
+    lows[:4] = 95.0  # touches the stop exactly; highs touch the target: 4 of 80 is the allowed 5 %
+    assert codes(replace(good(), exit_lows=lows)) == []
+    lows[4] = 94.0
+    (finding,) = critique(replace(good(), exit_lows=lows), np.random.default_rng(1))
+    assert (finding.code, finding.observed) == (FindingCode.AMBIGUOUS_BARS, 5 / 80)
+
+
+def test_bars_without_a_stop_are_not_ambiguous() -> None:
+    assert codes(replace(good(), exit_lows=np.full(80, 90.0), stop_prices=np.full(80, math.nan))) == []
+
+
+def test_flat_equity_at_and_beyond_its_length() -> None:
+    backtest = good()
+    returns = backtest.returns.copy()
+    returns[100:163] = 0.0
+    assert codes(replace(backtest, returns=returns)) == []
+    returns[163] = 0.0
+    (finding,) = critique(replace(backtest, returns=returns), np.random.default_rng(1))
+    assert (finding.code, finding.observed, finding.threshold) == (FindingCode.FLAT_EQUITY, 64.0, 63.0)
+
+
+def test_nothing_to_judge_is_objected_to() -> None:
+    none = np.zeros(0)
+    empty = Backtest(none, none, none, none, none, none, none, none)
+    assert codes(empty) == [
+        FindingCode.TOO_FEW_TRADES,
+        FindingCode.FEW_LUCKY_TRADES,
+        FindingCode.TRADES_LIKE_COIN_FLIPS,
+        FindingCode.NO_BETTER_THAN_BENCHMARK,
+    ]
+
+
+def test_an_unknown_profit_or_return_is_objected_to() -> None:
+    backtest = good()
+    profits = backtest.trade_profits.copy()
+    profits[3] = math.nan
+    assert codes(replace(backtest, trade_profits=profits)) == [
+        FindingCode.FEW_LUCKY_TRADES,
+        FindingCode.TRADES_LIKE_COIN_FLIPS,
+    ]
+    returns = backtest.returns.copy()
+    returns[3] = math.nan
+    assert codes(replace(backtest, returns=returns)) == [FindingCode.NO_BETTER_THAN_BENCHMARK]
+
+
+def test_profit_without_best_takes_at_least_one_trade() -> None:
+    assert profit_without_best(np.array([5.0, 1.0, -2.0]), 0.05) == -1.0
+    assert profit_without_best(np.arange(100.0), 0.05) == sum(range(95))
+    assert profit_without_best(np.array([5.0]), 0.05) == 0.0
+
+
+def test_coin_flip_p_value_of_three_wins_is_one_in_eight() -> None:
+    p_value = coin_flip_p_value(np.array([1.0, 1.0, 1.0]), 20_000, np.random.default_rng(0))
+    assert p_value == pytest.approx(1 / 8, abs=0.01)
+
+
+def test_coin_flip_p_value_counts_ties_despite_rounding() -> None:
+    # every pattern of signs with the same total must count, in whatever order it is added
+    profits = np.array([0.1, 0.2, 0.3, -0.3, -0.2, -0.1])
+    assert coin_flip_p_value(profits, 20_000, np.random.default_rng(0)) > 0.55
+
+
+def test_benchmark_p_value_equals_a_t_test_on_independent_days() -> None:
+    stats = pytest.importorskip("scipy.stats", reason="scipy comes with hmmlearn only")
+    rng = np.random.default_rng(5)
+    difference = rng.normal(0.0, 0.004, 5_000)
+    ours = benchmark_p_value(difference, np.zeros(5_000))
+    assert ours == pytest.approx(stats.ttest_1samp(difference, 0.0, alternative="greater").pvalue, rel=0.15)
+
+
+def test_benchmark_p_value_of_a_constant_lead_is_certain() -> None:
+    base = np.zeros(20)
+    assert benchmark_p_value(base, base) == 1.0
+    assert benchmark_p_value(base + 0.25, base) == 0.0
+    assert benchmark_p_value(base - 0.25, base) == 1.0
+    assert math.isnan(benchmark_p_value(base[:9], base[:9]))
+
+
+def test_longest_flat_run_counts_unknown_days_as_still() -> None:
+    assert longest_flat_run(np.array([0.0, 0.1, 0.0, math.nan, 0.0, 0.1])) == 3
+    assert longest_flat_run(np.zeros(0)) == 0
+
+
+def test_arrays_that_do_not_fit_are_an_error() -> None:
+    with pytest.raises(ValueError, match=r"returns and benchmark_returns"):
+        replace(good(), returns=np.zeros(3))
+    with pytest.raises(ValueError, match=r"trade arrays"):
+        replace(good(), exit_lows=np.zeros(3))
+
+
+def test_impossible_settings_are_named_together() -> None:
+    with pytest.raises(FixConfigError, match=r"min_trades .*; .*max_stale_share"):
+        CritiqueConfig(min_trades=1, max_stale_share=math.nan)
