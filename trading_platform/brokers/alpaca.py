@@ -546,7 +546,7 @@ def _parse_positions(raw: Any) -> list[BrokerPosition]:
 
 def _parse_clock(raw: Any) -> BrokerClock:
     instants = [parse_instant(raw[key]) for key in ("timestamp", "next_open", "next_close")]
-    now, opens, closes = (instant for instant in instants if instant is not None)
+    now, opens, closes = (instant.astimezone(UTC) for instant in instants if instant is not None)
     return BrokerClock(now, bool(raw["is_open"]), opens, closes)
 
 

@@ -234,7 +234,7 @@ def parse_order(raw: Mapping[str, Any], ours: str | None = None) -> BrokerOrder:
         stop_price=_number(raw.get("stop_price")),
         submitted_at=parse_instant(raw.get("submitted_at")),
         parent_id=None,
-        reason=_leg_reason(kind) if ours is not None else OrderReason.NONE,
+        reason=_exit_reason(kind, str(raw.get("order_class") or ""), is_leg=ours is not None),
         message=str(raw["status"]),
         legs=_parse_legs(legs, client_order_id),
     )
@@ -251,8 +251,11 @@ def _parse_legs(legs: Sequence[Mapping[str, Any]], parent: str) -> tuple[BrokerO
     return tuple(parsed.values())
 
 
-def _leg_reason(kind: str) -> OrderReason:
-    return OrderReason.STOP_LOSS if kind.startswith("stop") else OrderReason.TAKE_PROFIT
+def _exit_reason(kind: str, order_class: str, *, is_leg: bool) -> OrderReason:
+    """Return what a fill of this order would mean, where its form says so: the first half of an OCO is the target."""
+    if kind.startswith("stop"):
+        return OrderReason.STOP_LOSS
+    return OrderReason.TAKE_PROFIT if is_leg or order_class == "oco" else OrderReason.NONE
 
 
 def root_id(client_order_id: str) -> str:

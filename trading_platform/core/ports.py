@@ -144,7 +144,8 @@ class OrderJournal(Protocol):
     def record_order(self, order: BrokerOrder) -> None:
         """Write down what the broker says of one of our orders and its legs, which may be new to us.
 
-        An empty `broker_order_id` means that the broker has not named the order (yet).
+        An empty `broker_order_id` means that the broker has not named the order (yet). A `reason` other than ``none``
+        replaces the stored one: of an OCO the order itself is the target, and its leg the stop.
         """
         ...
 
