@@ -250,7 +250,7 @@ def stranger() -> Iterator[None]:
 
 
 def count_runs(path: Path) -> int:
-    with closing(sqlite.connect_reader(path)) as connection:
+    with closing(sqlite.connect_reader(path).connection) as connection:
         number: int = connection.execute("SELECT count(*) FROM runs").fetchone()[0]
     return number
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import closing
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -25,7 +24,7 @@ from trading_platform.reporting.facts import BrokerSnapshot, History, Ledger, Ru
 from trading_platform.reporting.ledger_view import MODES, find_run, read_history, read_ledger
 from trading_platform.reporting.risk_view import active_halts, headroom, sector_shares
 from trading_platform.settings import Settings
-from trading_platform.storage.reader import Reader, open_reader
+from trading_platform.storage.reader import Reader, read_database
 
 if TYPE_CHECKING:
     from trading_platform.core.ports import TradingCalendar
@@ -74,17 +73,19 @@ def gather(request: Request, world: World) -> Evidence:
     BrokerUnreachableError
         There are keys, the broker does not answer, and nothing is stored either.
     """
-    reader = open_reader(request.database, max(1.0, world.deadline - time.monotonic()))
-    if reader is None:
-        snapshot, notes = _ask_broker(request, world, None)
-        return _assemble(request, world, snapshot, notes, None, None)
-    with closing(reader):
-        run = _choose_run(reader, request, world)
-        snapshot, notes = _ask_broker(request, world, run)
-        if snapshot is None and run is None:
-            run = find_run(reader)  # keys, but no answer and no Alpaca run: better the simulation than nothing
-        ledger = None if run is None else _read(reader, run, request, snapshot)
-        history = read_history(reader, run, request.session) if request.history and run is not None else None
+    left = max(1.0, world.deadline - time.monotonic())
+    run = read_database(request.database, lambda reader: _choose_run(reader, request, world), left)
+    snapshot, notes = _ask_broker(request, world, run)
+
+    def read(reader: Reader) -> tuple[Ledger | None, History | None]:
+        # keys, but no answer and no Alpaca run: better the simulation than nothing
+        shown = run if run is not None or snapshot is not None else find_run(reader)
+        if shown is None:
+            return None, None
+        history = read_history(reader, shown, request.session) if request.history else None
+        return _read(reader, shown, request, snapshot), history
+
+    ledger, history = read_database(request.database, read, left) or (None, None)
     return _assemble(request, world, snapshot, notes, ledger, history)
 
 
@@ -150,6 +151,9 @@ def _assemble(
     asked, today = request.session, new_york_date(world.now)
     if view.source == "none" and notes and asked is None:
         raise BrokerUnreachableError(f"{notes[0]}, but nothing is stored in {_name(request.database)}")
+    if view.source == "none":
+        upto = "" if asked is None else f" up to {asked}"
+        notes = (f"No session is booked{upto} in {_name(request.database)}",)
     if view.source == "alpaca_snapshot" and asked is None:
         notes = (*notes, f"Account and positions are {age_words(view.as_of, world.now)} old")
     if asked is not None and ledger is not None and ledger.is_latest and view.session and view.session < asked:

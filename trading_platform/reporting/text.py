@@ -161,7 +161,10 @@ def _positions(report: dict[str, Any], rows: Rows) -> str:
     if hidden:
         known = [p["day_pnl"] for p in hidden if p["day_pnl"] is not None]
         lines.append(f"{fit(f'{len(hidden)} more', 14)}{amount(round(sum(known), 2)) if known else '':>11}")
-    return _fence(f"{len(positions)} positions, {percents(exposure, 0, sign=False)} invested", lines)
+    return _fence(
+        f"{len(positions)} position{'s' if len(positions) > 1 else ''}, {percents(exposure, 0, sign=False)} invested",
+        lines,
+    )
 
 
 def _trades(report: dict[str, Any], rows: Rows) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
+from sqlalchemy.pool import NullPool
 
 from trading_platform.core.errors import FixConfigError, RepairDatabaseError
 from trading_platform.storage.schema import (
@@ -63,10 +64,13 @@ def open_database(url: str | Path, *, read_only: bool = False, synchronous: str 
     path = Path(str(parsed.database))
 
     def connect() -> sqlite3.Connection:
-        return connect_reader(path) if read_only else connect_writer(path, synchronous)
+        return connect_reader(path).connection if read_only else connect_writer(path, synchronous)
 
     engine = create_engine(
-        URL.create("sqlite", database=str(path)), creator=connect, execution_options={READ_ONLY: read_only}
+        URL.create("sqlite", database=str(path)),
+        creator=connect,
+        poolclass=NullPool if read_only else None,  # how a reader opens the file depends on who else is there
+        execution_options={READ_ONLY: read_only},
     )
     begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from trading_platform.core.errors import RepairDatabaseError
 from trading_platform.storage.schema import SchemaState, older_schema_error, schema_state
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 Row = Sequence[Any]
 # SQLite asks for the deadline after so many virtual instructions: about every millisecond.
 INSTRUCTIONS_BETWEEN_CHECKS = 100_000
+ATTEMPTS = 4
+
+
+T = TypeVar("T")
 
 
 class Reader(Protocol):
@@ -40,18 +44,24 @@ class Reader(Protocol):
         """
         ...
 
+    def is_consistent(self) -> bool:
+        """Tell whether everything read so far is of one moment."""
+        ...
+
     def close(self) -> None:
         """Let go of the database."""
         ...
 
 
-def open_reader(url: str | Path, seconds: float = 30.0) -> Reader | None:
-    """Return a snapshot of the database at `url`, or None where there is none yet (no file, or no tables).
+def read_database(url: str | Path, work: Callable[[Reader], T], seconds: float = 30.0) -> T | None:
+    """Return what `work` makes of a snapshot of the database at `url`; None where there is none (no file, no tables).
 
     Parameters
     ----------
     url
         A file path, or a SQLAlchemy URL.
+    work
+        Reads, and keeps no reference to the reader. It is called again if a writer appeared meanwhile.
     seconds
         From now on, SQLite queries fail after so much time.
 
@@ -60,12 +70,30 @@ def open_reader(url: str | Path, seconds: float = 30.0) -> Reader | None:
     RepairDatabaseError
         Corrupt, locked, of another program, or of an older or newer version.
     """
+    deadline = time.monotonic() + seconds
+    for _ in range(ATTEMPTS):
+        reader = _open(url, deadline, seconds)
+        if reader is None:
+            return None
+        try:
+            result = work(reader)
+            if reader.is_consistent():
+                return result
+        except RepairDatabaseError:
+            if reader.is_consistent():
+                raise
+        finally:
+            reader.close()
+    raise RepairDatabaseError(f"database {url}: changed while it was read, {ATTEMPTS} times over; try again")
+
+
+def _open(url: str | Path, deadline: float, seconds: float) -> Reader | None:
     path = sqlite_path(url)
     if path is None:
         return _checked(_ServerReader(str(url)))
     if not path.exists():
         return None
-    return _checked(_SqliteReader(path, seconds))
+    return _checked(_SqliteReader(path, deadline, seconds))
 
 
 def sqlite_path(url: str | Path) -> Path | None:
@@ -117,11 +145,11 @@ def _tables(reader: Reader) -> list[str]:
 
 
 class _SqliteReader:
-    def __init__(self, path: Path, seconds: float) -> None:
+    def __init__(self, path: Path, deadline: float, seconds: float) -> None:
         self.where = f"database {path}"
-        self._connection = connect_reader(path)
-        self._deadline = time.monotonic() + seconds
-        self._seconds = seconds
+        self._path, self._deadline, self._seconds = path, deadline, seconds
+        self._before = _marks(path)
+        self._connection, self._is_fixed = connect_reader(path)
         self._connection.set_progress_handler(self._is_late, INSTRUCTIONS_BETWEEN_CHECKS)
         self._connection.execute("BEGIN")
 
@@ -133,6 +161,9 @@ class _SqliteReader:
             if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
                 raise RepairDatabaseError(f"{self.where}: did not answer within {self._seconds:g} s") from error
             raise explain(error, self.where) from error
+
+    def is_consistent(self) -> bool:
+        return not self._is_fixed or _marks(self._path) == self._before
 
     def close(self) -> None:
         self._connection.close()
@@ -168,5 +199,14 @@ class _ServerReader:
 
         return inspect(self._connection).get_table_names()
 
+    def is_consistent(self) -> bool:
+        return True  # the transaction sees to it
+
     def close(self) -> None:
         self._connection.close()
+
+
+def _marks(path: Path) -> tuple[int, int]:
+    """Return what changes whenever the file is written."""
+    state = path.stat()
+    return state.st_mtime_ns, state.st_size

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 
 from trading_platform.core.errors import RepairDatabaseError
@@ -52,11 +53,19 @@ def connect_writer(path: Path, synchronous: str = "FULL") -> sqlite3.Connection:
     return connection
 
 
-def connect_reader(path: Path) -> sqlite3.Connection:
-    """Open `path` read-only, beside a running writer or where not even the folder can be written.
+class Reading(NamedTuple):
+    """A read-only connection. `is_fixed` if it takes the file for unchanging: true only while nobody writes it."""
 
-    A database in WAL mode wants a writable -shm file. Where that is impossible there is no writer either, so
-    the file is opened as immutable, or with its unfinished log from a private copy.
+    connection: sqlite3.Connection
+    is_fixed: bool
+
+
+def connect_reader(path: Path) -> Reading:
+    """Open `path` read-only, beside a running writer or where nothing can be written, and leave no file behind.
+
+    SQLite would create missing -wal and -shm files for a reader too. Made by another user than the engine's they
+    would lock the engine out, so: with both there, a writer is or was at work, and SQLite shares the file with it;
+    with an unfinished log alone (a crash), a private copy is read; with neither, the file is complete by itself.
 
     Raises
     ------
@@ -66,18 +75,17 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     where = f"database {path}"
     if not path.is_file():
         raise RepairDatabaseError(f"{where}: does not exist; start the engine first, or name another file with --db")
+    log, index = path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")
     try:
-        return _probe(f"file:{quote(str(path))}?mode=ro")
-    except sqlite3.OperationalError as error:
-        if not _needs_no_writing(error):
-            raise explain(error, where) from error
-    except sqlite3.DatabaseError as error:
-        raise explain(error, where) from error
-    try:
-        log = path.with_name(path.name + "-wal")
-        if log.exists() and log.stat().st_size > 0:
-            return _connect_copy(path, log)
-        return _probe(f"file:{quote(str(path))}?mode=ro&immutable=1")
+        if not log.exists():
+            return Reading(_probe(f"file:{quote(str(path))}?mode=ro&immutable=1"), is_fixed=True)
+        if index.exists():
+            try:
+                return Reading(_probe(f"file:{quote(str(path))}?mode=ro"), is_fixed=False)
+            except sqlite3.OperationalError as error:
+                if not _needs_no_writing(error):
+                    raise
+        return Reading(_connect_copy(path, log), is_fixed=False)
     except (OSError, sqlite3.Error) as error:
         raise explain(error, where) from error
 

@@ -1,0 +1,250 @@
+"""Charts as inline SVG that needs neither library nor network: lines, areas, bars, bands, with HTML labels around.
+
+The drawing stretches to any width (``preserveAspectRatio="none"`` with strokes that do not scale) while labels stay
+text of a fixed size, so that one file reads well on a phone and on a wide screen. Colours are CSS variables.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from datetime import date
+from html import escape
+from typing import NamedTuple
+
+from trading_platform.reporting.plain import MONTHS
+from trading_platform.reporting.series import Span, Values
+
+WIDTH, HEIGHT = 1000.0, 300.0
+
+
+class Line(NamedTuple):
+    """A named line. `colour` names a CSS variable; `unit` formats the tooltip's values: ``%``, ``$`` or none."""
+
+    name: str
+    values: Values
+    colour: str
+    unit: str = "%"
+    kind: str = "line"  # line | area | bars | hidden (tooltip only)
+
+
+class Scale(NamedTuple):
+    """A vertical axis from `low` to `high` with labelled `ticks`."""
+
+    low: float
+    high: float
+    ticks: tuple[float, ...]
+
+    def y(self, value: float) -> float:
+        """Return the drawing's y of `value`; the top is 0."""
+        return HEIGHT * (self.high - value) / (self.high - self.low)
+
+
+def nice_scale(values: Sequence[float | None], *, zero: bool = True, count: int = 4) -> Scale:
+    """Return a scale around `values` with about `count` round ticks (1, 2 or 5 times a power of ten apart)."""
+    known = [v for v in values if v is not None and math.isfinite(v)]
+    low, high = (min(known), max(known)) if known else (0.0, 1.0)
+    if zero:
+        low, high = min(low, 0.0), max(high, 0.0)
+    if high - low < 1e-9:
+        low, high = low - 0.5, high + 0.5
+    step = _nice_step((high - low) / count)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    ticks = tuple(round(step * i, 10) for i in range(first, last + 1))
+    return Scale(ticks[0], ticks[-1], ticks)
+
+
+def chart(
+    key: str,
+    title: str,
+    sessions: Sequence[date],
+    lines: Sequence[Line],
+    *,
+    unit: str = "%",
+    height: int = 240,
+    scale: Scale | None = None,
+    bands: Sequence[Span] = (),
+    marks: Sequence[Span] = (),
+    limit: float | None = None,
+    more: str = "",
+) -> str:
+    """Return a figure with caption, legend, drawing, axes and the data of its tooltip.
+
+    Parameters
+    ----------
+    bands, marks
+        Spans shown as a tint behind everything (class ``band-<label>``), and as a strip along the bottom.
+    limit
+        A level drawn as a dashed line.
+    more
+        HTML that is added to the legend.
+    """
+    shown = [line for line in lines if line.kind != "hidden"]
+    if scale is None:
+        every = [v for line in shown for v in line.values] + ([limit] if limit is not None else [])
+        scale = nice_scale(every)
+    drawing = _drawing(len(sessions), shown, scale, bands, marks, limit)
+    return _figure(key, title, sessions, lines, scale, unit, height, drawing, more)
+
+
+def stacked(key: str, title: str, sessions: Sequence[date], lines: Sequence[Line], height: int = 200) -> str:
+    """Return a figure of areas that add up to 100 %."""
+    scale = Scale(0.0, 100.0, (0.0, 50.0, 100.0))
+    base = [0.0] * len(sessions)
+    parts = []
+    for line in lines:
+        top = [b + (v or 0.0) for b, v in zip(base, line.values, strict=True)]
+        parts.append(_ribbon(base, top, scale, line.colour))
+        base = top
+    return _figure(key, title, sessions, lines, scale, "%", height, "".join(parts))
+
+
+def meter(name: str, shown: str, limit: str, used: float | None) -> str:
+    """Return a horizontal bar of how much of a limit is used (1 = all of it)."""
+    width = 0.0 if used is None else max(0.0, min(1.0, used)) * 100
+    level = "off" if used is None else "bad" if used > 1.0 else "warn" if used >= 0.75 else "good"
+    return (
+        f'<div class="meter"><span>{escape(name)}</span><span class="num">{escape(shown)} <small>of {escape(limit)}'
+        f'</small></span><div class="track"><i class="{level}" style="width:{width:.1f}%"></i></div></div>'
+    )
+
+
+def _figure(
+    key: str,
+    title: str,
+    sessions: Sequence[date],
+    lines: Sequence[Line],
+    scale: Scale,
+    unit: str,
+    height: int,
+    body: str,
+    more: str = "",
+) -> str:
+    legend = "".join(
+        f'<span class="key"><i style="background:var(--{line.colour})"></i>{escape(line.name)}</span>'
+        for line in lines
+        if line.kind != "hidden"
+    )
+    y_labels = "".join(
+        f'<span class="y" style="top:{100 * scale.y(tick) / HEIGHT:.2f}%">{_tick(tick, unit)}</span>'
+        for tick in scale.ticks
+    )
+    x_labels = "".join(
+        f'<span class="x {side}" style="left:{100 * x:.2f}%">{escape(text)}</span>'
+        for x, text, side in _dates(sessions)
+    )
+    grid = "".join(f'<path class="grid" d="M0 {scale.y(t):.1f}H{WIDTH:.0f}"/>' for t in scale.ticks)
+    svg = (
+        f'<svg viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" preserveAspectRatio="none" role="img"'
+        f' aria-label="{escape(title)}">{grid}{body}</svg>'
+    )
+    data = {
+        "dates": [day.isoformat() for day in sessions],
+        "lines": [
+            {"name": line.name, "unit": line.unit, "colour": line.colour, "values": [_round(v) for v in line.values]}
+            for line in lines
+        ],
+        "bars": any(line.kind == "bars" for line in lines),
+    }
+    payload = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    return (
+        f'<figure class="chart" id="{key}"><figcaption><b>{escape(title)}</b>{legend}{more}</figcaption>'
+        f'<div class="plot" style="height:{height}px">{svg}{y_labels}{x_labels}<div class="cursor"></div></div>'
+        f'<script type="application/json">{payload}</script></figure>'
+    )
+
+
+def _drawing(
+    count: int, lines: Sequence[Line], scale: Scale, bands: Sequence[Span], marks: Sequence[Span], limit: float | None
+) -> str:
+    parts = [_rectangle(span, count, 0.0, HEIGHT, f"band-{span.label}") for span in bands]
+    for line in lines:
+        if line.kind == "area":
+            parts.append(_ribbon([min(scale.high, 0.0)] * count, line.values, scale, line.colour, fade=True))
+            parts.append(_path(line.values, scale, line.colour))
+        elif line.kind == "bars":
+            parts.append(_bars(line.values, scale))
+        else:
+            parts.append(_path(line.values, scale, line.colour))
+    if limit is not None:
+        parts.append(f'<path class="limit" d="M0 {scale.y(limit):.1f}H{WIDTH:.0f}"/>')
+    parts += [_rectangle(span, count, HEIGHT - 9, 9.0, f"mark-{span.label}") for span in marks]
+    return "".join(parts)
+
+
+def _path(values: Values, scale: Scale, colour: str) -> str:
+    steps, pen = [], "M"
+    for x, value in zip(_xs(len(values)), values, strict=True):
+        if value is None:
+            pen = "M"
+            continue
+        steps.append(f"{pen}{x:.1f} {scale.y(value):.1f}")
+        pen = "L"
+    return f'<path class="line" style="stroke:var(--{colour})" d="{"".join(steps)}"/>' if steps else ""
+
+
+def _ribbon(
+    low: Sequence[float], high: Sequence[float | None], scale: Scale, colour: str, *, fade: bool = False
+) -> str:
+    points = [(x, a, b) for x, a, b in zip(_xs(len(low)), low, high, strict=True) if b is not None]
+    if not points:
+        return ""
+    there = "L".join(f"{x:.1f} {scale.y(b):.1f}" for x, _, b in points)
+    back = "L".join(f"{x:.1f} {scale.y(a):.1f}" for x, a, _ in reversed(points))
+    return f'<path class="{"fade" if fade else "ribbon"}" style="fill:var(--{colour})" d="M{there}L{back}Z"/>'
+
+
+def _bars(values: Values, scale: Scale) -> str:
+    slot = WIDTH / max(len(values), 1)
+    gain: list[str] = []
+    loss: list[str] = []
+    for i, value in enumerate(values):
+        if value:
+            top, bottom = scale.y(max(value, 0.0)), scale.y(min(value, 0.0))
+            bar = f"M{slot * (i + 0.14):.1f} {top:.1f}h{slot * 0.72:.1f}V{bottom:.1f}h-{slot * 0.72:.1f}Z"
+            (gain if value > 0 else loss).append(bar)
+    return f'<path class="gain" d="{"".join(gain)}"/><path class="loss" d="{"".join(loss)}"/>'
+
+
+def _rectangle(span: Span, count: int, y: float, height: float, name: str) -> str:
+    step = WIDTH / max(count - 1, 1)
+    left = max(0.0, (span.first - 0.5) * step)
+    right = min(WIDTH, (span.last + 0.5) * step)
+    return f'<rect class="{escape(name)}" x="{left:.1f}" y="{y:.1f}" width="{right - left:.1f}" height="{height:.1f}"/>'
+
+
+def _xs(count: int) -> list[float]:
+    return [WIDTH * i / (count - 1) for i in range(count)] if count > 1 else [0.0] * count
+
+
+def _dates(sessions: Sequence[date], count: int = 5) -> list[tuple[float, str, str]]:
+    """Return up to `count` labels as (place in [0, 1], text, alignment)."""
+    if not sessions:
+        return []
+    last = len(sessions) - 1
+    rows = sorted({round(last * i / (count - 1)) for i in range(count)})
+    years = sessions[0].year != sessions[last].year
+    labels = []
+    for row in rows:
+        day = sessions[row]
+        text = f"{MONTHS[day.month - 1]} {day.year % 100:02d}" if years else f"{day.day} {MONTHS[day.month - 1]}"
+        labels.append((row / last if last else 0.0, text, "first" if row == 0 else "last" if row == last else ""))
+    return labels
+
+
+def _nice_step(raw: float) -> float:
+    power = 10.0 ** math.floor(math.log10(raw))
+    return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * 0.999)
+
+
+def _tick(value: float, unit: str) -> str:
+    if unit == "$":
+        size = abs(value)
+        text = f"{size / 1e6:g}M" if size >= 1e6 else f"{size / 1e3:g}k" if size >= 1e3 else f"{size:g}"
+        return f"{'-' if value < 0 else ''}${text}"
+    return f"{value:g}{unit}"
+
+
+def _round(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else round(value, 2)

@@ -1,0 +1,253 @@
+"""The page's tables and meters: the day, the limits, and the lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+from trading_platform.reporting.charts import meter
+from trading_platform.reporting.plain import UNKNOWN, dollars, percents, quantity
+from trading_platform.reporting.text import PERIODS, RULES
+
+Cell = tuple[str, str]  # text, CSS classes
+BRIDGE = {
+    "start_equity": "Equity at the previous close",
+    "realized": "Realised",
+    "unrealized_change": "Unrealised",
+    "fees": "Fees",
+    "dividends": "Dividends",
+    "cash_flow": "Deposits and withdrawals",
+    "residual": "Unexplained",
+}
+LONG_PERIODS = {
+    "day": "Day",
+    "week_to_date": "Week to date",
+    "month_to_date": "Month to date",
+    "year_to_date": "Year to date",
+    "since_start": "Since start",
+    "since_date": "Since the day asked for",
+}
+# Column titles; a leading # marks numbers.
+RETURNS = ("", "#$", "#own", "#SPY", "#equal weight", "#max fall")
+SHARES = ("", "#realised", "#unrealised", "#fees", "#dividends", "#P&L")
+POSITIONS = (
+    "", "#shares", "#entry", "#price", "#value", "#weight", "#day", "#P&L", "#P&L %", "#stop", "strategy", "sector",
+    "#sessions",
+)  # fmt: skip
+TRADES = ("", "ticker", "#shares", "#price", "#amount", "#fees", "#realised", "strategy", "reason")
+ORDERS = ("", "ticker", "#shares", "#limit", "strategy", "reason")
+DIFFERENCES = ("kind", "ticker", "ours", "broker", "action")
+EVENTS = ("time (UTC)", "event", "", "by")
+
+
+def day_cards(report: dict[str, Any]) -> str:
+    """Return bridge, returns and attribution."""
+    cards = [_bridge_card(report), _returns_card(report)]
+    for key, title in (("strategies", "By strategy"), ("tickers", "By ticker")):
+        shares = [] if report["attribution"] is None else report["attribution"][key]
+        keys = ("realized", "unrealized_change", "fees", "dividends", "pnl")
+        rows = [[_text(share["name"]), *(_money(share[name]) for name in keys)] for share in shares]
+        total = [_text("Day"), *[_text("")] * 4, _money(report["daily_pnl"])]
+        cards.append(_card(title, _table(SHARES, rows, total)) if rows else "")
+    return f'<section class="grid">{"".join(cards)}</section>'
+
+
+def limit_cards(report: dict[str, Any]) -> str:
+    """Return headroom, sectors, allocation and strategy records."""
+    meters = "".join(
+        _meter(rule) for rule in report["risk"]["headroom"] if None not in (rule["limit"], rule["observed"])
+    )
+    sectors = [
+        [
+            _text(s["sector"]),
+            (str(s["positions"]), "num"),
+            _money(s["value"], sign=False),
+            _percent(s["pct"], sign=False),
+        ]
+        for s in report["risk"]["sectors"]
+    ]
+    records = [
+        [_text(r["strategy"]), (str(r["trades"]), "num"), _percent(r["win_rate_pct"], sign=False), _money(r["pnl"])]
+        for r in report["strategy_records"]
+    ]
+    cards = [
+        _card("Headroom", meters) if meters else "",
+        _card("Sectors", _table(("", "#positions", "#value", "#of equity"), sectors)) if sectors else "",
+        _allocation_card(report),
+        _card("Closed trades since start", _table(("", "#trades", "#won", "#P&L"), records)) if records else "",
+    ]
+    return f'<section class="grid">{"".join(cards)}</section>' if any(cards) else ""
+
+
+def list_cards(report: dict[str, Any]) -> str:
+    """Return positions, trades, orders, differences, events and denials; empty ones are left out."""
+    events = report["risk"]["events_today"]
+    denials = [[_text(code), (str(count), "num")] for code, count in report["denials_today"].items()]
+    differences = [
+        [_text(d[key] or "") for key in ("kind", "ticker", "ours", "theirs", "action")]
+        for d in report["reconciliation"]
+    ]
+    lists = (
+        ("Positions", POSITIONS, [_position(p) for p in report["positions"]]),
+        ("Trades of the day", TRADES, [_trade(t) for t in report["trades_today"]]),
+        ("Orders for the next open", ORDERS, [_order(o) for o in report["orders_for_next_open"]]),
+        ("Unreconciled with the broker", DIFFERENCES, differences),
+        ("Risk events of the day", EVENTS, [[_text(e[k]) for k in ("at", "kind", "message", "actor")] for e in events]),
+        ("Refused by risk rules", ("rule", "#candidates"), denials),
+    )
+    return "".join(_card(name, _table(head, rows)) for name, head, rows in lists if rows or name == "Positions")
+
+
+def tone(value: float | None) -> str:
+    """Return the CSS class of a gain, a loss, or neither."""
+    return "" if not value else "up" if value > 0 else "down"
+
+
+def _bridge_card(report: dict[str, Any]) -> str:
+    bridge = report["bridge"]
+    if bridge is None:
+        return ""
+    rows = [
+        [_text(name), _money(bridge[key], sign=key != "start_equity")]
+        for key, name in BRIDGE.items()
+        if key != "residual" or bridge[key] != 0
+    ]
+    total = [_text("Equity"), _money(bridge["end_equity"], sign=False)]
+    return _card("Where the day came from", _table((), rows, total))
+
+
+def _returns_card(report: dict[str, Any]) -> str:
+    rows = [
+        [
+            _text(LONG_PERIODS[name]),
+            _money(period["pnl"]),
+            _percent(period["return_pct"], coloured=True),
+            _percent(period["spy_return_pct"]),
+            _percent(period["equal_weight_return_pct"]),
+            _percent(period["max_drawdown_pct"], sign=False),
+        ]
+        for name in PERIODS
+        if (period := report["performance"]["periods"].get(name)) is not None
+    ]
+    return _card("Returns", _table(RETURNS, rows))
+
+
+def _allocation_card(report: dict[str, Any]) -> str:
+    allocation = report["allocation"]
+    if allocation is None:
+        return ""
+    change, influences = allocation["change"] or {}, allocation["influences"] or {}
+    rows = [
+        [
+            _text(name),
+            _percent(100 * weight, sign=False),
+            _percent(100 * change[name] if change.get(name) else None),
+        ]
+        for name, weight in sorted(report["rl_allocations"].items(), key=lambda item: -item[1])
+    ]
+    if allocation["source"] == "model":
+        who = f"Model {allocation['model_id']}"
+        if allocation["model_age_days"] is not None:
+            who += f", {allocation['model_age_days']} days since the newest session it has seen"
+    else:
+        who = f"Equal weight: {allocation['reason']}"
+    if influences:
+        ordered = sorted(influences.items(), key=lambda item: -abs(item[1]))
+        who += "; moved by " + ", ".join(f"{name} {percents(100 * share, 0, sign=False)}" for name, share in ordered)
+    regime = "" if report["regime"] is None else f"Regime {report['regime']}. "
+    table = _table(("", "#share", "#change"), rows)
+    return _card("Allocation", f'<p class="soft">{escape(regime + who)}</p>{table}')
+
+
+def _meter(rule: dict[str, Any]) -> str:
+    note = f" {rule['note']}" if rule["rule"] in ("position", "sector") else ""
+    name = RULES.get(rule["rule"], rule["rule"]) + note
+    used = rule["observed"] / rule["limit"] if rule["limit"] else None
+    return meter(name, _level(rule["observed"], rule["unit"]), _level(rule["limit"], rule["unit"]), used)
+
+
+def _position(p: dict[str, Any]) -> list[Cell]:
+    return [
+        _text(p["ticker"]),
+        (quantity(p["qty"]), "num"),
+        _price(p["entry"]),
+        _price(p["current"]),
+        _money(p["value"], sign=False),
+        _percent(p["weight_pct"], sign=False),
+        _money(p["day_pnl"]),
+        _money(p["pnl"]),
+        _percent(p["pnl_pct"], coloured=True),
+        _price(p["stop"]),
+        _text(p["strategy"] or UNKNOWN),
+        _text(p["sector"] or UNKNOWN),
+        ("" if p["sessions_held"] is None else str(p["sessions_held"]), "num"),
+    ]
+
+
+def _trade(t: dict[str, Any]) -> list[Cell]:
+    return [
+        _text(t["side"]),
+        _text(t["ticker"]),
+        (quantity(t["qty"]), "num"),
+        _price(t["price"]),
+        _money(t["amount"], sign=False),
+        _money(-t["fees"]),
+        _money(t["realized_pnl"] if t["side"] == "sell" else None),
+        _text(t["strategy"]),
+        _text(t["reason"]),
+    ]
+
+
+def _order(o: dict[str, Any]) -> list[Cell]:
+    shares = (quantity(o["qty"]), "num")
+    return [
+        _text(o["side"]),
+        _text(o["ticker"]),
+        shares,
+        _price(o["limit_price"]),
+        _text(o["strategy"]),
+        _text(o["reason"]),
+    ]
+
+
+def _card(title: str, body: str) -> str:
+    return f'<section class="card"><h2>{escape(title)}</h2>{body}</section>'
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[Cell]], total: Sequence[Cell] | None = None) -> str:
+    body = "".join(f"<tr>{_cells(row)}</tr>" for row in rows)
+    if not body:
+        return '<p class="soft">None.</p>'
+    if total is not None:
+        body += f'<tr class="sum">{_cells(total)}</tr>'
+    titles = "".join(
+        f'<th class="{"num" if name.startswith("#") else ""}">{escape(name.removeprefix("#"))}</th>' for name in head
+    )
+    return f'<div class="scroll"><table>{f"<tr>{titles}</tr>" if head else ""}{body}</table></div>'
+
+
+def _cells(row: Sequence[Cell]) -> str:
+    return "".join(f'<td class="{classes}">{escape(text)}</td>' for text, classes in row)
+
+
+def _text(value: str) -> Cell:
+    return (value, "")
+
+
+def _money(value: float | None, *, sign: bool = True) -> Cell:
+    if value is None:
+        return ("", "num")
+    return (dollars(value, sign=sign and value != 0), f"num {tone(value) if sign else ''}" if value else "num soft")
+
+
+def _percent(value: float | None, *, sign: bool = True, coloured: bool = False) -> Cell:
+    return ("" if value is None else percents(value, sign=sign), f"num {tone(value) if coloured else ''}")
+
+
+def _price(value: float | None) -> Cell:
+    return ("" if value is None else f"{value:,.2f}", "num")
+
+
+def _level(value: float, unit: str) -> str:
+    return f"{value:.1f}%" if unit == "%" else f"{value:g}"
