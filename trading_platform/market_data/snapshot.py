@@ -18,6 +18,7 @@ import numpy as np
 from trading_platform.core.types import MarketPanel
 from trading_platform.market_data.panel import content_hash
 
+# Raise this when the layout, or a check that a stored panel has passed, changes.
 FORMAT = "1"
 NUMBERS = ("open", "high", "low", "close", "volume", "vix", "benchmark")
 OPTIONAL = ("split_ratio", "dividend")
