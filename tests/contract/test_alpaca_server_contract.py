@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from typing import Any
+from uuid import UUID
 
 import jsonschema
 import pytest
@@ -21,7 +22,7 @@ KEYS = {"APCA-API-KEY-ID": "PKLOCAL", "APCA-API-SECRET-KEY": "local-secret"}
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[tuple[AlpacaServer, str]]:
-    """A server with two positions, a bracket, an OCO, a cancelled order and a week of history."""
+    """A server with positions, a bracket, an OCO, a cancelled order and a week of history."""
     calendar = NyseCalendar()
     panel = SyntheticMarketData(7, n_tickers=4, n_sessions=30, calendar=calendar).history()
     with AlpacaServer(panel, calendar, ServerConfig(), ExactFills()) as server:
@@ -36,7 +37,7 @@ def served() -> Iterator[tuple[AlpacaServer, str]]:
         server.advance_to_close()
         _post(
             server, symbol=server.market.tickers[2], qty=3, side="buy", type="market", time_in_force="day",
-            order_class="bracket", stop_loss={"stop_price": 0.5}, take_profit={"limit_price": 99999}, client_order_id="b",
+            order_class="bracket", stop_loss={"stop_price": 0.5}, take_profit={"limit_price": 9e4}, client_order_id="b",
         )  # fmt: skip
         gone = _post(server, symbol=second, qty=1, side="buy", type="limit", limit_price=0.5, time_in_force="gtc")
         _call(server, "DELETE", f"/v2/orders/{gone['id']}")
@@ -213,7 +214,9 @@ def test_alpaca_py_reads_activities(served: tuple[AlpacaServer, str]) -> None:
 
     server, _ = served
     raw = trading(server).get("/account/activities", {"direction": "asc"})
-    account = server.exchange.identifiers.named("account")  # the trading API omits what the broker API's model wants
+    account = UUID(
+        server.exchange.identifiers.named("account")
+    )  # the trading API omits what the broker API's model wants
     fills = [TradeActivity(account_id=account, **entry) for entry in raw if entry["activity_type"] == "FILL"]
     others = [NonTradeActivity(account_id=account, **entry) for entry in raw if entry["activity_type"] != "FILL"]
     assert [fill.qty for fill in fills] == [4.0, 2.5, 3.0]
@@ -277,7 +280,7 @@ def oco_order(ticker: str, key: str) -> Any:
 
     return LimitOrderRequest(
         symbol=ticker, qty=2, side="sell", time_in_force="gtc", order_class="oco",
-        stop_loss=StopLossRequest(stop_price=0.5), take_profit=TakeProfitRequest(limit_price=99999), client_order_id=key,
+        stop_loss=StopLossRequest(stop_price=0.5), take_profit=TakeProfitRequest(limit_price=9e4), client_order_id=key,
     )  # fmt: skip
 
 
@@ -339,7 +342,7 @@ def test_alpaca_py_reads_market_data(served: tuple[AlpacaServer, str]) -> None:
     client, tickers = data(server), list(server.market.tickers)
     bars = client.get_stock_bars(
         StockBarsRequest(
-            symbol_or_symbols=tickers, timeframe=TimeFrame.Day, start=datetime(2024, 1, 1), limit=1000,
+            symbol_or_symbols=tickers, timeframe=TimeFrame.Day, start=datetime(2024, 1, 1, tzinfo=UTC), limit=1000,
             adjustment=Adjustment.ALL, feed=DataFeed.IEX,
         )
     )  # fmt: skip

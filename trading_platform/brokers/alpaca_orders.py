@@ -47,6 +47,7 @@ STATUSES: Mapping[str, OrderStatus] = {
             "calculated",
             "pending_cancel",
             "pending_replace",
+            "pending_review",
         ),
         OrderStatus.SUBMITTED,
     ),

@@ -1,0 +1,109 @@
+"""Activities become fills, manual trades, money and shares."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from trading_platform.brokers.alpaca_history import parse_history
+from trading_platform.brokers.books import CashKind
+from trading_platform.core.ports import JournalOrder
+from trading_platform.core.types import OrderReason, OrderStatus, Side
+
+AT = "2024-01-03T02:30:00.123Z"  # 2 January, 21:30 in New York
+
+
+def order_of(broker_order_id: str) -> JournalOrder | None:
+    if broker_order_id != "ours":
+        return None
+    return JournalOrder(
+        "tp-1", "ours", "AAA", Side.BUY, 10.0, 0.0, OrderStatus.SUBMITTED, "momentum", OrderReason.ENTRY,
+        datetime(2024, 1, 2, tzinfo=UTC),
+    )  # fmt: skip
+
+
+def fill(**fields: Any) -> dict[str, Any]:
+    plain = {
+        "activity_type": "FILL", "id": "f1", "transaction_time": AT, "order_id": "ours", "symbol": "AAA",
+        "side": "buy", "qty": "3", "price": "10.005",
+    }  # fmt: skip
+    return {**plain, **fields}
+
+
+def other(kind: str, **fields: Any) -> dict[str, Any]:
+    plain = {"activity_type": kind, "id": kind.lower(), "date": "2024-01-02", "net_amount": "0", "description": "words"}
+    return {**plain, **fields}
+
+
+def test_fill_of_ours_carries_strategy_reason_and_session() -> None:
+    (booked,) = parse_history([fill()], order_of).fills
+    assert (booked.client_order_id, booked.strategy, booked.reason) == ("tp-1", "momentum", OrderReason.ENTRY)
+    assert (booked.quantity, booked.price, booked.amount, booked.fees) == (3.0, 10.005, 30.02, 0.0)
+    assert booked.session.isoformat() == "2024-01-02"
+    assert booked.fill_id == "f1"
+
+
+def test_fill_of_another_order_is_foreign() -> None:
+    history = parse_history([fill(order_id="someone", side="sell_short")], order_of)
+    assert history.fills == ()
+    assert [(f.broker_order_id, f.side, f.amount) for f in history.foreign] == [("someone", Side.SELL, 30.02)]
+
+
+def test_fee_of_a_named_fill_is_its_fee() -> None:
+    history = parse_history([fill(), other("FEE", net_amount="-0.02", group_id="f1")], order_of)
+    assert history.fills[0].fees == 0.02
+    assert history.cash == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "amount", "expected"),
+    [
+        ("CSD", "100", CashKind.DEPOSIT),
+        ("CSW", "-50", CashKind.WITHDRAWAL),
+        ("JNLC", "-50", CashKind.WITHDRAWAL),
+        ("JNLC", "50", CashKind.DEPOSIT),
+        ("FEE", "-0.02", CashKind.FEE),
+        ("DIV", "1.5", CashKind.DIVIDEND),
+        ("DIVNRA", "-0.2", CashKind.DIVIDEND),
+        ("INT", "0.3", CashKind.INTEREST),
+        ("MA", "12", CashKind.OTHER),
+        ("NEW TYPE", "-1", CashKind.OTHER),
+    ],
+)
+def test_money_is_sorted_by_why_it_moved(kind: str, amount: str, expected: CashKind) -> None:
+    (flow,) = parse_history([other(kind, net_amount=amount, symbol="AAA", qty="10")], order_of).cash
+    assert (flow.kind, flow.amount, flow.ticker) == (expected, float(amount), "AAA")
+    assert flow.at == datetime(2024, 1, 2, 5, tzinfo=UTC)
+
+
+def test_dividend_moves_money_and_not_the_shares_it_was_paid_on() -> None:
+    history = parse_history([other("DIV", net_amount="1.5", symbol="AAA", qty="10")], order_of)
+    assert history.shares == ()
+
+
+def test_split_moves_shares() -> None:
+    (change,) = parse_history([other("SPLIT", symbol="AAA", qty="10")], order_of).shares
+    assert (change.ticker, change.quantity, change.is_split, change.change_id) == ("AAA", 10.0, True, "split/shares")
+
+
+def test_merger_may_move_both_and_both_are_kept_apart() -> None:
+    history = parse_history([other("MA", net_amount="500", symbol="AAA", qty="-10")], order_of)
+    assert [flow.flow_id for flow in history.cash] == ["ma"]
+    assert [(c.change_id, c.quantity, c.is_split) for c in history.shares] == [("ma/shares", -10.0, False)]
+
+
+def test_entry_without_money_or_shares_changes_nothing() -> None:
+    history = parse_history([other("NC", symbol="AAA")], order_of)
+    assert (history.cash, history.shares) == ((), ())
+
+
+def test_creation_time_wins_over_the_date() -> None:
+    (flow,) = parse_history([other("CSD", net_amount="1", created_at="2024-01-02T14:00:00Z")], order_of).cash
+    assert flow.at == datetime(2024, 1, 2, 14, tzinfo=UTC)
+
+
+def test_unreadable_activity_is_an_error() -> None:
+    with pytest.raises(ValueError, match="time"):
+        parse_history([fill(transaction_time=None)], order_of)
