@@ -1,0 +1,50 @@
+"""Forward filter of a Gaussian hidden Markov model: state probabilities given the past and the present only."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from trading_platform.core.compiled import compiled
+from trading_platform.core.types import Floats
+
+
+def log_densities(values: Floats, means: Floats, variances: Floats) -> Floats:
+    """Return log N(values[t]; means[k], diag(variances[k])), (T, K), for values (T, F)."""
+    distance = (values[:, None, :] - means[None]) ** 2 / variances[None]
+    constant = values.shape[1] * math.log(2.0 * math.pi) + np.log(variances).sum(axis=1)
+    total: Floats = -0.5 * (distance.sum(axis=2) + constant[None])
+    return total
+
+
+@compiled
+def forward_filter(densities: Floats, start: Floats, transition: Floats) -> Floats:
+    """Return P(state at t | observations up to t), (T, K).
+
+    The scaled forward recursion (Rabiner 1989, "A Tutorial on Hidden Markov Models", eq. 19-20 with scaling, section
+    V.A). Smoothed probabilities, which `predict_proba` of most libraries gives, would look ahead.
+
+    Parameters
+    ----------
+    densities : (T, K) log densities of the observations. start : (K,), transition : (K, K), rows sum to 1.
+    """
+    n, k = densities.shape
+    filtered = np.empty((n, k))
+    for t in range(n):
+        largest = densities[t, 0]
+        for j in range(1, k):
+            largest = max(largest, densities[t, j])
+        total = 0.0
+        for j in range(k):
+            prior = start[j]
+            if t > 0:
+                prior = 0.0
+                for i in range(k):
+                    prior += filtered[t - 1, i] * transition[i, j]
+            filtered[t, j] = prior * math.exp(densities[t, j] - largest)
+            total += filtered[t, j]
+        for j in range(k):
+            # a state that no transition reaches, far from every mean: nothing was learned from this row
+            filtered[t, j] = filtered[t, j] / total if total > 0.0 else 1.0 / k
+    return filtered
