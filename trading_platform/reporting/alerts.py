@@ -8,7 +8,7 @@ from itertools import pairwise
 from trading_platform.reporting.evidence import Evidence, age_words
 from trading_platform.reporting.facts import Day, Ledger
 from trading_platform.reporting.plain import dollars
-from trading_platform.reporting.risk_view import Halt
+from trading_platform.reporting.risk_view import LASTING, Halt
 
 HEARTBEAT_LIMIT = timedelta(minutes=15)
 # A limit that is used up to this part is worth a look, except for those that a full book reaches by design.
@@ -47,7 +47,7 @@ def build_alerts(evidence: Evidence) -> list[str]:
 
 def halt_line(halt: Halt) -> str:
     """Return a halt in one line: what, since when, why, and what ends it."""
-    since = f" since {halt.since}" if halt.since is not None else ""
+    since = f" since {halt.since}" if halt.since is not None and halt.kind in LASTING else ""
     reason = f": {halt.reason}" if halt.reason else ""
     return f"{WORDS.get(halt.kind, 'HALTED')}{since}{reason}; {halt.release}"
 
@@ -111,8 +111,10 @@ def _limits(evidence: Evidence) -> list[str]:
             lines.append(f"Near the limit: {name} {rule.observed:.1f} % of {rule.limit:g} % allowed")
         elif rule.rule in BREACH_RULES and rule.observed > rule.limit * 1.005:
             note = f" ({rule.note})" if rule.note and rule.rule in ("position", "sector") else ""
-            unit = " %" if rule.unit == "%" else ""
-            lines.append(f"Grown over its limit: {name}{note} {rule.observed:.1f}{unit}, limit {rule.limit:g}{unit}")
+            level = f"{rule.observed:.1f} %, limit {rule.limit:g} %"
+            if rule.unit != "%":
+                level = f"{rule.observed:g}, limit {rule.limit:g}"
+            lines.append(f"Over its limit: {name}{note} {level}")
         elif rule.rule == "vix" and rule.observed > rule.limit:
             lines.append(f"VIX {rule.observed:.1f} above {rule.limit:g}: new positions are scaled down")
     return lines

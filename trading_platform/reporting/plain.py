@@ -47,30 +47,31 @@ def dollars(value: Any, *, sign: bool = True) -> str:
     """Return e.g. ``+$1,234.50`` or, without `sign`, ``$1,234.50``."""
     if value is None:
         return UNKNOWN
-    lead = "-" if value < 0 else "+" if sign else ""
+    lead = "-" if value < 0 else "+" if sign and value > 0 else ""
     return f"{lead}${abs(value):,.2f}"
 
 
 def amount(value: Any) -> str:
     """Return e.g. ``+1,234.50``: dollars in a column that says so."""
-    return UNKNOWN if value is None else f"{value:+,.2f}"
+    return UNKNOWN if value is None else f"{value:+,.2f}" if value else "0.00"
 
 
 def percents(value: Any, digits: int = 2, *, sign: bool = True) -> str:
-    """Return e.g. ``+0.41%``; never a negative zero."""
+    """Return e.g. ``+0.41%``; nothing is neither plus nor minus."""
     if value is None:
         return UNKNOWN
     rounded = round(value, digits) + 0.0
-    return f"{rounded:+.{digits}f}%" if sign else f"{rounded:.{digits}f}%"
+    return f"{rounded:+.{digits}f}%" if sign and rounded else f"{rounded:.{digits}f}%"
 
 
 def quantity(value: Any) -> str:
-    """Return shares without needless digits: ``120``, ``0.375``, ``1,250``, ``1.2M``."""
+    """Return shares in few digits: ``120``, ``0.375``, ``1,250``, ``12.5k``, ``1.2M``."""
     if value is None:
         return UNKNOWN
     size = abs(value)
-    if size >= 1_000_000:
-        return f"{value / 1e6:.1f}M"
+    for unit, letter in ((1e6, "M"), (1e3, "k")):
+        if size >= max(unit, 10_000):
+            return f"{value / unit:.1f}{letter}" if size < 100 * unit else f"{value / unit:.0f}{letter}"
     if size >= 100 or value == int(value):
         return f"{value:,.0f}"
     return f"{value:.3f}".rstrip("0").rstrip(".")

@@ -114,7 +114,8 @@ def _title(report: dict[str, Any]) -> str:
 def _headline(report: dict[str, Any]) -> str:
     pnl = report["daily_pnl"]
     sign = "⚪" if not pnl else "🟢" if pnl > 0 else "🔴"
-    day = "today" if report["session"]["market_open"] else "on the day"
+    session = report["session"]
+    day = "today" if session["market_open"] else "in that session" if session["is_session"] is False else "on the day"
     total = f"Total {dollars(report['total_pnl'])} ({percents(report['total_pnl_pct'])})"
     first = f"{sign} **{dollars(pnl)} ({percents(report['daily_pnl_pct'])})** {day}"
     return f"{first}\nEquity **{dollars(report['account']['equity'], sign=False)}** · {total}"
@@ -144,6 +145,8 @@ def _bridge(report: dict[str, Any]) -> str:
         ("UNEXPLAINED", bridge["residual"]),
     ]
     lines = [_pair(name, amount(value)) for name, value in parts if value]
+    if not lines:
+        return ""
     lines.append(_pair("Change of equity", amount(bridge["equity_change"])))
     return _fence("Where it came from, $", lines)
 
@@ -173,8 +176,8 @@ def _trades(report: dict[str, Any], rows: Rows) -> str:
         return "No trades."
     lines = []
     for t in trades[: rows.trades]:
-        head = f"{fit(t['side'], 4)} {quantity(t['qty']):>6} {fit(t['ticker'], 6)}"
-        lines.append(f"{head}{t['price']:>9,.2f} {fit(t['strategy'], 6)}")
+        head = f"{fit(t['side'], 4)} {quantity(t['qty']):>5} {fit(t['ticker'], 6)}"
+        lines.append(f"{head}{t['price']:>8,.2f} {fit(t['strategy'], 8)}")
     if len(trades) > rows.trades:
         lines.append(f"{len(trades) - rows.trades} more")
     closed = report["closed_trades_today"]
@@ -200,20 +203,25 @@ def _strategies(report: dict[str, Any], rows: Rows) -> str:
 
 
 def _returns(report: dict[str, Any]) -> str:
-    lines = [f"{'%':6}{'own':>7}{'SPY':>7}{'equal':>7}{'max DD':>7}"]
+    keys = ("return_pct", "spy_return_pct", "equal_weight_return_pct", "max_drawdown_pct")
+    lines: dict[tuple[int, str], str] = {}  # of periods with the same sessions the first is shown; the start always
     for name, word in PERIODS.items():
         period = report["performance"]["periods"].get(name)
         if period is not None:
-            keys = ("return_pct", "spy_return_pct", "equal_weight_return_pct", "max_drawdown_pct")
-            lines.append(f"{word:6}" + "".join(f"{_short(period[key], key):>7}" for key in keys))
-    return _fence("Returns", lines) if len(lines) > 1 else ""
+            same = (period["sessions"], "since" if name == "since_date" else "")
+            line = f"{word:6}" + "".join(f"{_short(period[key], key):>7}" for key in keys)
+            if name == "since_start" or same not in lines:
+                lines[same] = line
+    head = f"{'%':6}{'own':>7}{'SPY':>7}{'equal':>7}{'max DD':>7}"
+    return _fence("Returns", [head, *lines.values()]) if lines else ""
 
 
 def _short(value: float | None, key: str) -> str:
     if value is None:
         return "-"
+    rounded = round(value, 2 if abs(value) < 99.995 else 0) + 0.0
     digits = 2 if abs(value) < 99.995 else 0
-    return f"{value + 0.0:.{digits}f}" if key == "max_drawdown_pct" else f"{value + 0.0:+.{digits}f}"
+    return f"{rounded:.{digits}f}" if key == "max_drawdown_pct" or not rounded else f"{rounded:+.{digits}f}"
 
 
 def _risk(report: dict[str, Any]) -> str:

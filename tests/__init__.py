@@ -1,0 +1,1 @@
+"""Tests; the package exists for the helpers that several of its folders share."""
