@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 
+from trading_platform.core.decide import capped_dollars, check_order
 from trading_platform.core.fills import round_shares
 from trading_platform.core.ledger import Record, Records
+from trading_platform.core.risk_messages import describe, market_age
 from trading_platform.core.risk_rules import (
+    HALF_CENT,
     OK,
     Limits,
     daily_loss_of,
@@ -17,13 +20,67 @@ from trading_platform.core.risk_rules import (
     measure_entry,
     vix_scale,
 )
-from trading_platform.core.types import DENIAL_CODES, DenialCode, RuleCheck
+from trading_platform.core.types import DENIAL_CODES, Denial, DenialCode, Explanation, RuleCheck
 from trading_platform.core.view import MarketView
+
+SMALLEST_PRICE = 1e-6  # dollars a share; below it a number of shares is no number
+
+
+def judge_entry(
+    account: Record, slots: Records, view: MarketView, ticker: str, quantity: float, price: float, limits: Limits
+) -> Denial | None:
+    """Return why a buy of `quantity` shares at the worst `price` breaks an order rule, or None if it breaks none."""
+    column = view.columns[ticker]
+    verdict = check_order(account, slots, view.market, view.t, column, quantity, price, limits)
+    if verdict.code == OK:
+        return None
+    code, other = DENIAL_CODES[verdict.code], ""
+    if code in (DenialCode.CORRELATION_LIMIT, DenialCode.CORRELATION_UNKNOWN):
+        other = view.tickers[measure_entry(slots, view.market, view.t, column, limits).correlated]
+    largest, _ = largest_entry(account, slots, view, column, price, limits)
+    words = describe(verdict, limits, ticker, other)
+    return Denial(code, ticker, float(verdict.observed), float(verdict.limit), words, largest)
+
+
+def explain_entry(
+    account: Record,
+    slots: Records,
+    view: MarketView,
+    ticker: str,
+    quantity: float,
+    price: float,
+    limits: Limits,
+    denial: Denial | None,
+    *,
+    closed: bool,
+) -> Explanation:
+    """Return every rule's view of a buy judged as `denial`; `closed` = no size would pass whatever they say."""
+    column = view.columns[ticker]
+    checks = account_checks(account, view, limits)
+    checks += order_checks(account, slots, view, column, quantity, price, limits)
+    largest, binding = largest_entry(account, slots, view, column, price, limits)
+    if denial is None:
+        return Explanation(True, "OK", binding, largest, tuple(checks))
+    return Explanation(False, denial.message, denial.code, 0.0 if closed else largest, tuple(checks))
+
+
+def sensible_dollars(
+    account: Record, slots: Records, view: MarketView, ticker: str, strength: float, equity: float, limits: Limits
+) -> float:
+    """Return the notional that a new position should have in dollars; 0 where no size could pass the order rules."""
+    column = view.columns[ticker]
+    measures = measure_entry(slots, view.market, view.t, column, limits)
+    full = not (measures.positions + (1 if measures.is_new else 0) <= limits.max_positions)
+    unknown = market_verdict(view.market, view.t, column).code != OK or not equity > 0.0
+    if full or unknown or not measures.correlation <= limits.max_correlation:
+        return 0.0
+    dollars = capped_dollars(account, equity, strength, view.market, view.t, column, measures, limits)
+    return float(dollars) if dollars > 0.0 else 0.0
 
 
 def account_checks(account: Record, view: MarketView, limits: Limits) -> list[RuleCheck]:
     """Return the rules that look at the account and the market as a whole."""
-    age = float(view.market.vix_age[view.t])
+    age = float(view.market.vix_age[view.t]) + market_age(view)
     pause = max(0.0, (account["pause_until"] - view.clock) / 3600.0)
     drawdown = drawdown_of(account["accepted_equity"], account["peak_equity"])
     return [
@@ -62,13 +119,16 @@ def largest_entry(
     account: Record, slots: Records, view: MarketView, ticker: int, price: float, limits: Limits
 ) -> tuple[float, DenialCode]:
     """Return (largest quantity that would pass now, the code that binds it); 0 shares when no size would pass."""
-    gate = entry_gate(account, view.clock, view.market.vix[view.t], view.market.vix_age[view.t], limits)
+    vix_age = view.market.vix_age[view.t] + market_age(view)
+    gate = entry_gate(account, view.clock, view.market.vix[view.t], vix_age, limits)
     data = market_verdict(view.market, view.t, ticker)
     measures = measure_entry(slots, view.market, view.t, ticker, limits)
     if gate.code != OK:
         return 0.0, DENIAL_CODES[gate.code]
-    if data.code != OK or not price > 0.0:
-        return 0.0, DenialCode.PRICE_UNKNOWN if data.code == OK else DENIAL_CODES[data.code]
+    if data.code != OK:
+        return 0.0, DENIAL_CODES[data.code]
+    if not SMALLEST_PRICE <= price < math.inf:
+        return 0.0, DenialCode.INVALID_ORDER
     if measures.positions + (1 if measures.is_new else 0) > limits.max_positions:
         return 0.0, DenialCode.MAX_POSITIONS
     if not measures.correlation <= limits.max_correlation:
@@ -76,8 +136,8 @@ def largest_entry(
         return 0.0, DenialCode.CORRELATION_UNKNOWN if unknown else DenialCode.CORRELATION_LIMIT
     vix = float(view.market.vix[view.t])
     room, binding = entry_headroom(account["equity"], account["cash"], vix, measures, limits)
-    quantity = round_shares(room / price, limits.share_step)
-    return (quantity if quantity * price >= limits.min_order else 0.0), DENIAL_CODES[binding]
+    quantity = float(round_shares((room + HALF_CENT) / price, limits.share_step))
+    return (quantity if quantity * price >= limits.min_order - HALF_CENT else 0.0), DENIAL_CODES[binding]
 
 
 def _check(code: DenialCode, observed: float, limit: float) -> RuleCheck:

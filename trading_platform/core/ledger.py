@@ -223,10 +223,13 @@ def trade_profit(slot: Record) -> float:
 @lean
 def post_cash_flow(account: Record, amount: float) -> None:
     """Book a deposit (positive) or withdrawal. It is no profit or loss: drawdown and the day's loss keep still."""
-    before = account["equity"]
+    before = account["accepted_equity"]  # not `equity`, which is NaN after a bad reading
     account["cash"] = round_cents(account["cash"] + amount)
-    account["equity"] = round_cents(before + amount)
-    account["accepted_equity"] = round_cents(account["accepted_equity"] + amount)
+    if account["equity"] > 0.0:
+        account["equity"] = round_cents(account["equity"] + amount)
+    if account["suspect_equity"] > 0.0:
+        account["suspect_equity"] += amount
+    account["accepted_equity"] = round_cents(before + amount)
     account["cash_flow"] = round_cents(account["cash_flow"] + amount)
     account["previous_equity"] = round_cents(account["previous_equity"] + amount)
     if before > 0.0:

@@ -4,62 +4,136 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
-from datetime import datetime
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
 
 from trading_platform.core.errors import OperatorNeededError
 from trading_platform.core.ledger import ACCOUNT, SLOT, Records
+from trading_platform.core.ports import RiskStateStore
+from trading_platform.core.simulate import Books
+from trading_platform.core.types import RiskEvent, RiskEventKind
 
 VERSION = 1
+NULLABLE = frozenset({"equity", "pause_until"})  # of the account: unknown, and waiting for the exchange clock
 
 
 class RiskMemoryError(OperatorNeededError):
     """The stored risk memory cannot be trusted: trading stays halted until an operator resumes."""
 
 
+@dataclass(slots=True)
+class Standing:
+    """What keeps new risk out, beside the account's numbers. Sessions are ISO dates, instants ISO with offset.
+
+    `session` is the exchange session that the day's loss belongs to, `release_session` the last one whose reading
+    counted towards the release of a drawdown halt. `halt_session` and `halt_book` (account and slots at the halt) are
+    what the shadow is recomputed from.
+    """
+
+    manual_halt: str | None = None
+    manual_halt_since: str | None = None
+    fault: str | None = None
+    fault_since: str | None = None
+    halted_since: str | None = None
+    halt_session: str | None = None
+    halt_book: str | None = None
+    daily_since: str | None = None
+    pause_since: str | None = None
+    session: str | None = None
+    release_session: str | None = None
+
+    def fail(self, fault: str, now: datetime) -> None:
+        """Note a fault of the memory; the first one noted stays."""
+        if self.fault is None:
+            self.fault, self.fault_since = fault, now.isoformat()
+
+    def forget_halt(self) -> None:
+        """Forget a drawdown halt that has ended."""
+        self.halted_since = self.halt_session = self.halt_book = self.release_session = None
+
+    def note(self, events: Iterable[RiskEvent], session: date | None, now: datetime, books: Books) -> None:
+        """Note what a reading of `session` changed; `books` is the book as it stands."""
+        day = None if session is None else session.isoformat()
+        for event in events:
+            match event.kind:
+                case RiskEventKind.HALT:
+                    self.halted_since = self.halt_session = self.release_session = day
+                    self.halt_book = book_to_json(books.accounts, books.slots)
+                case RiskEventKind.RELEASE:
+                    self.forget_halt()
+                case RiskEventKind.DAILY_LOSS:
+                    self.daily_since = now.isoformat()
+
+
 @dataclass(frozen=True, slots=True)
 class RiskMemory:
-    """What RiskManager must not forget.
+    """What RiskManager must not forget: `account` holds every field of the ACCOUNT record, the rest is `Standing`'s.
 
-    `account` holds every field of the ACCOUNT record. `halt_session` and `halt_book` (account and slots at the halt)
-    are what the shadow is recomputed from. Sessions are ISO dates, instants ISO with offset.
+    An equity that is unknown and a pause that waits for the exchange clock are null.
     """
 
     saved_at: str
     clock: float
     config_fingerprint: str
-    account: dict[str, float]
+    account: dict[str, float | None]
     manual_halt: str | None
     manual_halt_since: str | None
     fault: str | None
+    fault_since: str | None
     halted_since: str | None
     halt_session: str | None
     halt_book: str | None
+    daily_since: str | None
+    pause_since: str | None
+    session: str | None
+    release_session: str | None
+
+    def standing(self) -> Standing:
+        """Return the part that is not numbers of the account."""
+        return Standing(**{field.name: getattr(self, field.name) for field in fields(Standing)})
+
+
+def remember(store: RiskStateStore, now: datetime) -> tuple[RiskMemory | None, str | None, str | None]:
+    """Return (memory, fault, the envelope to keep as evidence); each may be None.
+
+    Memory of other limits (another config fingerprint) is taken: peaks, halts and streaks belong to the account.
+    """
+    envelope = store.load()
+    if envelope is None:
+        fault = "risk memory is missing although this account has traded; look, then resume"
+        return None, fault if store.has_trades() else None, None
+    try:
+        memory = decode(envelope)
+    except RiskMemoryError as error:
+        return None, str(error), envelope
+    return memory, clock_fault(memory, now), None
 
 
 def encode(memory: RiskMemory) -> str:
-    """Return the envelope of `memory`: {"version", "checksum", "payload"}."""
-    payload = json.dumps(asdict(memory), sort_keys=True, separators=(",", ":"))
+    """Return the envelope of `memory`: {"version", "checksum", "payload"}, all of it strict JSON."""
+    payload = json.dumps(asdict(memory), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return json.dumps({"version": VERSION, "checksum": checksum(payload), "payload": payload})
 
 
-def decode(envelope: str, now: datetime) -> RiskMemory:
+def decode(envelope: str) -> RiskMemory:
     """Return the memory in `envelope`.
 
     Raises
     ------
     RiskMemoryError
-        Unreadable, checksum mismatch, written by a newer version, or saved after `now` (the clock went backwards).
+        Unreadable, checksum mismatch, written by a newer version, or with wrong fields.
     """
     try:
         outer = json.loads(envelope)
         version, stored, payload = outer["version"], outer["checksum"], outer["payload"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise RiskMemoryError(f"risk memory is unreadable ({type(error).__name__}); look, then resume") from error
-    if not isinstance(version, int) or version > VERSION:
+    if type(version) is not int or not 1 <= version <= VERSION:
         raise RiskMemoryError(
             f"risk memory was written by version {version!r}, this is {VERSION}; upgrade, then resume"
         )
@@ -69,17 +143,33 @@ def decode(envelope: str, now: datetime) -> RiskMemory:
         )
     try:
         memory = RiskMemory(**json.loads(payload))
-        saved_at = datetime.fromisoformat(memory.saved_at)
-        missing = set(ACCOUNT.names or ()) - memory.account.keys()
+        if datetime.fromisoformat(memory.saved_at).tzinfo is None:
+            raise ValueError("saved_at has no time zone")
+        wrong = _wrong_numbers(memory.account)
     except (ValueError, TypeError, AttributeError) as error:
         raise RiskMemoryError(f"risk memory has the wrong fields ({error}); look, then resume") from error
-    if missing:
-        raise RiskMemoryError(f"risk memory lacks {', '.join(sorted(missing))}; look, then resume")
-    if saved_at > now:
-        raise RiskMemoryError(
-            f"risk memory was saved at {saved_at}, after now ({now}): the clock went back; mend it, resume"
-        )
+    if wrong:
+        raise RiskMemoryError(f"risk memory lacks a number for {', '.join(wrong)}; look, then resume")
     return memory
+
+
+def clock_fault(memory: RiskMemory, now: datetime) -> str | None:
+    """Return what is wrong if `memory` was saved after `now`: the clock went back, so sessions cannot be told."""
+    if datetime.fromisoformat(memory.saved_at) <= now:
+        return None
+    return f"risk memory was saved at {memory.saved_at}, after now ({now}): the clock went back; mend it, then resume"
+
+
+def _wrong_numbers(account: dict[str, float | None]) -> list[str]:
+    """Return the fields of the ACCOUNT record without a number; only those of `NULLABLE` may be null."""
+    wrong = []
+    for name in ACCOUNT.names or ():
+        value = account.get(name, "missing")
+        if value is None and name in NULLABLE:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            wrong.append(name)
+    return wrong
 
 
 def checksum(payload: str) -> str:
@@ -87,15 +177,17 @@ def checksum(payload: str) -> str:
     return hashlib.sha256(payload.encode()).hexdigest()
 
 
-def record_to_dict(record: Any) -> dict[str, float]:
-    """Return an ACCOUNT record by field name, as plain numbers."""
-    return dict(zip(ACCOUNT.names or (), record.tolist(), strict=True))
+def record_to_dict(record: Any) -> dict[str, float | None]:
+    """Return an ACCOUNT record by field name, as plain numbers, null where not finite."""
+    values = zip(ACCOUNT.names or (), record.tolist(), strict=True)
+    return {name: value if math.isfinite(value) else None for name, value in values}
 
 
-def fill_record(record: Any, values: dict[str, float]) -> None:
+def fill_record(record: Any, values: dict[str, float | None]) -> None:
     """Write `values` into an ACCOUNT record."""
     for name in ACCOUNT.names or ():
-        record[name] = values[name]
+        value = values[name]
+        record[name] = math.nan if value is None else value
 
 
 def book_to_json(accounts: Records, slots: Records) -> str:

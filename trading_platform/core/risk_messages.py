@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Mapping
+
 from trading_platform.core.risk_rules import Limits, Verdict
-from trading_platform.core.types import DENIAL_CODES, DenialCode
+from trading_platform.core.types import DENIAL_CODES, Denial, DenialCode
+from trading_platform.core.view import SESSION_SECONDS, MarketView
 
 _SHARES = {
     DenialCode.DRAWDOWN_BREACH: "drawdown",
@@ -43,3 +47,35 @@ def describe(verdict: Verdict, limits: Limits, ticker: str = "", other: str = ""
             return f"{prefix} ${observed:,.2f} < ${limit:,.2f}"
         case _:
             return f"{prefix} {code.meaning} (was {observed:g})"
+
+
+def deny(
+    code: DenialCode,
+    ticker: str,
+    words: str,
+    observed: float = math.nan,
+    limit: float = math.nan,
+    largest_quantity: float = 0.0,
+) -> Denial:
+    """Return a denial whose message is the code, the ticker and `words`."""
+    return Denial(code, ticker, observed, limit, f"{f'{code}: {ticker}'.rstrip()} {words}", largest_quantity)
+
+
+def market_age(view: MarketView) -> float:
+    """Return the age of the newest bars in sessions of open exchange: 0 in a replay, up to 1 in the next session."""
+    return float(view.clock - view.market.clock[view.t]) / SESSION_SECONDS
+
+
+def data_gate(age: float, limit: float, outside: Iterable[str], problems: Mapping[str, str]) -> tuple[DenialCode, str]:
+    """Return whether prices are new enough, and whether everything held can be measured.
+
+    `age` and `limit` are sessions; bars newer than the clock mean that one of the two is wrong.
+    """
+    prefix = f"{DenialCode.PRICE_UNKNOWN}:"
+    if not -1e-6 <= age <= limit:
+        return DenialCode.PRICE_UNKNOWN, f"{prefix} the newest bars are {age:.1f} sessions old > {limit:g}"
+    for ticker in outside:
+        return DenialCode.PRICE_UNKNOWN, f"{prefix} {ticker} is held but not in the market shown; add it"
+    for ticker, words in problems.items():
+        return DenialCode.PRICE_UNKNOWN, f"{prefix} {ticker} {words}"
+    return DenialCode.OK, "OK"

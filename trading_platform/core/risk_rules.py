@@ -138,7 +138,8 @@ def accept_equity(account: Record, equity: float, limits: Limits) -> bool:
     """Take an equity reading; return False while it is not to be believed.
 
     A reading that is not a positive number, or that jumps by more than `max_equity_jump` from the last accepted one,
-    moves no peak, no halt and no release; a second reading that agrees with the jump makes it real.
+    moves no peak, no halt and no release; a second reading that agrees with the jump makes it real. So does a rise by
+    more than `max_drawdown`: taken for a peak, the fall back from it would be a halt.
     """
     account["equity"] = equity
     if not (equity > 0.0) or not (equity < 1e300):
@@ -148,7 +149,8 @@ def accept_equity(account: Record, equity: float, limits: Limits) -> bool:
     suspect = account["suspect_equity"]
     from_accepted = abs(equity / accepted - 1.0) if accepted > 0.0 else float("inf")
     from_suspect = abs(equity / suspect - 1.0) if suspect > 0.0 else float("inf")
-    if not (from_accepted <= limits.max_equity_jump) and not (from_suspect <= limits.max_equity_jump):
+    allowed = min(limits.max_equity_jump, limits.max_drawdown) if equity > accepted else limits.max_equity_jump
+    if not (from_accepted <= allowed) and not (from_suspect <= limits.max_equity_jump):
         account["suspect_equity"] = equity
         return False
     account["suspect_equity"] = 0.0
@@ -286,8 +288,8 @@ def pair_correlation(market: Market, t: int, i: int, j: int, limits: Limits) -> 
 
 @lean
 def slot_value(slot: Record) -> float:
-    """Return what a slot counts for in every cap: shares held at the mark plus pending shares at their worst price."""
-    value: float = slot["value"] + slot["pending"] * slot["limit_price"]
+    """Return what a slot counts for in every cap: shares held or short at the mark, pending at the worst price."""
+    value: float = abs(slot["value"]) + slot["pending"] * slot["limit_price"]
     return value
 
 

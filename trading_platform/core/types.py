@@ -260,21 +260,30 @@ class RiskEvent:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """A position or a pending entry as shown to `RiskManager`: shares, dollars a share."""
+    """A position and its open orders as shown to `RiskManager`: shares, dollars a share.
+
+    `quantity` is negative for a short; `pending` shares of entries are not filled yet, at the worst price
+    `limit_price`; `selling` shares are in open sell orders.
+    """
 
     ticker: str
     quantity: float
     price: float
     pending: float = 0.0
     limit_price: float = 0.0
+    selling: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Portfolio:
-    """An account as shown to `RiskManager`: cash in dollars and everything held or pending."""
+    """An account as shown to `RiskManager`: cash in dollars and everything held or pending.
+
+    `cash_flow` is the deposit (positive) or withdrawal that `cash` contains for the first time.
+    """
 
     cash: float
     holdings: tuple[Holding, ...] = ()
+    cash_flow: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,103 @@
+"""The book that risk is measured on: RiskManager's own copy of cash, positions and pending entries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from trading_platform.core.ledger import Record, Records
+from trading_platform.core.shown_book import add_pending, drop_pending, merged, move_columns, place_holdings
+from trading_platform.core.simulate import Books, open_books
+from trading_platform.core.types import ApprovedOrder, Portfolio, Side
+from trading_platform.core.view import MarketView
+
+
+class RiskBook:
+    """Slots numbered as the columns of the market shown last.
+
+    Parameters
+    ----------
+    n_slots, capital
+        Positions allowed, and dollars before anything has been shown.
+
+    Attributes
+    ----------
+    books : one portfolio in the kernel's form. view : the market, None before one was shown.
+    outside : ticker -> slot of what is held but not in that market. problems : ticker -> why it cannot be measured.
+    """
+
+    def __init__(self, n_slots: int, capital: float) -> None:
+        self.books: Books = open_books(1, n_slots, capital)
+        self.view: MarketView | None = None
+        self.outside: dict[str, int] = {}
+        self.problems: dict[str, str] = {}
+        self._allowed = n_slots
+
+    @property
+    def account(self) -> Record:
+        """The account record, `core.ledger.ACCOUNT`."""
+        return self.books.accounts[0]
+
+    @property
+    def slots(self) -> Records:
+        """Positions and pending entries, (S,) of `core.ledger.SLOT`."""
+        slots: Records = self.books.slots[0]
+        return slots
+
+    def show_market(self, view: MarketView) -> None:
+        """Take a market; slots are renumbered if its columns differ."""
+        old, self.view = self.view, view
+        if old is None or (view.tickers is not old.tickers and tuple(view.tickers) != tuple(old.tickers)):
+            names = {} if old is None else dict(enumerate(old.tickers))
+            move_columns(self.slots, self.outside, names, view.columns)
+
+    def mirror(self, account: Record, slots: Records) -> None:
+        """Copy cash and positions of a broker's book, numbered as the market shown."""
+        if self.view is None:
+            raise ValueError("show_market() before mirror(): the columns of a book mean nothing without their market")
+        self._resize(len(slots))
+        self.account["cash"] = account["cash"]
+        self.slots[:] = slots
+        self.outside, self.problems = {}, {}
+
+    def place(self, portfolio: Portfolio) -> float:
+        """Take cash and holdings as shown; return the equity in dollars, NaN if it cannot be told."""
+        holdings = merged(portfolio)
+        self._resize(max(len(holdings), self._allowed))
+        self.slots[:] = open_books(1, len(self.slots), 0.0).slots[0]
+        columns = {} if self.view is None else self.view.columns
+        equity, self.outside, self.problems = place_holdings(holdings, portfolio.cash, columns, self.slots)
+        self.account["cash"] = portfolio.cash
+        return equity
+
+    def closable(self, ticker: str, side: str) -> float:
+        """Return the shares that an order of `side` would close: those held for a sell, those short for a buy."""
+        column = -1 if self.view is None else self.view.columns.get(ticker, -1)
+        if ticker in self.outside:
+            held = float(self.slots["quantity"][self.outside[ticker]])
+        elif column >= 0:
+            held = float(self.slots["quantity"][self.slots["ticker"] == column].sum())
+        else:
+            return 0.0
+        return max(0.0, held if side == Side.SELL else -held)
+
+    def count(self, orders: Iterable[ApprovedOrder]) -> None:
+        """Count approved entries as pending; they passed the rules, so their tickers are in the market."""
+        for order in orders:
+            if self.view is not None and order.intent.limit_price is not None:
+                column = self.view.columns[order.intent.ticker]
+                add_pending(self.slots, column, order.intent.quantity, order.intent.limit_price)
+
+    def discount(self, order: ApprovedOrder) -> None:
+        """Stop counting an entry that will not be sent."""
+        if self.view is not None and order.intent.side == Side.BUY:
+            drop_pending(self.slots, self.view.columns[order.intent.ticker], order.intent.quantity)
+
+    def _resize(self, n_slots: int) -> None:
+        """Make room for more positions than are allowed: an account may hold them before we see it."""
+        old = self.books
+        if n_slots == len(self.slots):
+            return
+        self.books = open_books(1, n_slots, 0.0)
+        self.books.accounts[:], self.books.shadows[:] = old.accounts, old.shadows
+        kept = min(n_slots, old.shadow_slots.shape[1])
+        self.books.shadow_slots[:, :kept] = old.shadow_slots[:, :kept]
