@@ -27,6 +27,7 @@ from trading_platform.core.ports import BrokerPosition
 from trading_platform.core.types import Fill, OrderReason, Side
 
 NOW = datetime(2024, 1, 3, 15, tzinfo=UTC)
+ENTRY = OrderReason.ENTRY
 TICKERS = ("AAA", "BBB", "CCC")
 
 tickers = st.sampled_from(TICKERS)
@@ -48,21 +49,10 @@ def happenings(draw: st.DrawFn) -> AccountHistory:
         match kind:
             case "fill":
                 fee = draw(st.integers(0, 300)) / 100.0
+                day = date(2024, 1, 3)
+                side = draw(sides)
                 fills.append(
-                    Fill(
-                        "tp-1",
-                        ticker,
-                        draw(sides),
-                        quantity,
-                        price,
-                        amount,
-                        fee,
-                        at,
-                        date(2024, 1, 3),
-                        "momentum",
-                        OrderReason.ENTRY,
-                        f"f{n}",
-                    )  # fmt: skip
+                    Fill("tp-1", ticker, side, quantity, price, amount, fee, at, day, "momentum", ENTRY, f"f{n}")
                 )
             case "foreign":
                 foreign.append(ForeignFill(f"m{n}", f"web-{n}", ticker, draw(sides), quantity, price, amount, at))
@@ -88,7 +78,8 @@ def happened(book: OurBook, history: AccountHistory) -> tuple[float, dict[str, f
     def move(ticker: str, quantity: float) -> None:
         shares[ticker] = shares.get(ticker, 0.0) + quantity
 
-    for trade in (*history.fills, *history.foreign):
+    trades: list[Fill | ForeignFill] = [*history.fills, *history.foreign]
+    for trade in trades:
         sign = 1 if trade.side is Side.BUY else -1
         move(trade.ticker, sign * trade.quantity)
         cash -= sign * round(trade.amount * 100)

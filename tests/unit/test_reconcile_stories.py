@@ -140,13 +140,13 @@ def test_young_intent_waits_in_quarantine() -> None:
 
 def test_order_that_could_not_be_asked_for_is_uncertain() -> None:
     result = compare(ours(0.0, 10_000.0, row()), TheirBook(10_000.0))
-    assert (kinds(result), result.actions, result.quarantine) == ([KINDS.UNCERTAIN_ORDER], (), {"AAA"})
+    assert (kinds(result), result.actions, result.quarantine) == ([KINDS.UNCERTAIN_ORDER], (), frozenset({"AAA"}))
 
 
 def test_vanished_order_is_closed_only_when_it_stays_away() -> None:
     theirs = TheirBook(10_000.0, missing=frozenset({"tp-1"}))
     first = compare(ours(0.0, 10_000.0, row()), theirs)
-    assert (kinds(first), first.actions, first.quarantine) == ([KINDS.VANISHED_ORDER], (), {"AAA"})
+    assert (kinds(first), first.actions, first.quarantine) == ([KINDS.VANISHED_ORDER], (), frozenset({"AAA"}))
     second = compare(ours(0.0, 10_000.0, row()), theirs, first)
     assert second.actions == (CloseOrder("tp-1", OrderStatus.CANCELED, "vanished at the broker"),)
 
@@ -154,7 +154,7 @@ def test_vanished_order_is_closed_only_when_it_stays_away() -> None:
 def test_foreign_order_is_never_touched_and_quarantines_its_ticker() -> None:
     theirs = TheirBook(10_000.0, {}, (seen("web-7", ticker="BBB"),))
     result = compare(ours(), theirs)
-    assert (kinds(result), result.actions, result.quarantine) == ([KINDS.FOREIGN_ORDER], (), {"BBB"})
+    assert (kinds(result), result.actions, result.quarantine) == ([KINDS.FOREIGN_ORDER], (), frozenset({"BBB"}))
 
 
 def test_own_order_that_we_do_not_know_is_cancelled_if_it_buys() -> None:
@@ -181,14 +181,14 @@ def test_manual_purchase_ties_out_and_stays_quarantined() -> None:
     assert result.actions == (BookForeignFill(foreign),)
     assert result.cash_ties
     later = compare(apply_actions(ours(), result.actions), theirs)
-    assert (kinds(later), later.actions, later.quarantine) == ([KINDS.MANUAL_POSITION], (), {"BBB"})
+    assert (kinds(later), later.actions, later.quarantine) == ([KINDS.MANUAL_POSITION], (), frozenset({"BBB"}))
 
 
 def test_manual_sale_of_our_shares_is_booked_on_our_position() -> None:
     foreign = ForeignFill("m1", "web-1", "AAA", Side.SELL, 4.0, 110.0, 440.0, NOW)
     theirs = TheirBook(9_440.0, held(6.0), history=AccountHistory(foreign=(foreign,)))
     result = compare(ours(10.0, 9_000.0), theirs)
-    assert (kinds(result), result.quarantine) == ([KINDS.MANUAL_TRADE], {"AAA"})
+    assert (kinds(result), result.quarantine) == ([KINDS.MANUAL_TRADE], frozenset({"AAA"}))
     book = apply_actions(ours(10.0, 9_000.0), result.actions)
     assert (book.positions["AAA"].quantity, book.positions["AAA"].strategy) == (6.0, "momentum")
     assert compare(book, theirs).is_clean
@@ -301,4 +301,4 @@ def test_unexplained_shares_are_quarantined_then_adopted() -> None:
 
 def test_short_position_is_unexplained_too() -> None:
     result = compare(ours(), TheirBook(10_000.0, held(-3.0)))
-    assert (kinds(result), result.quarantine) == ([KINDS.POSITION_UNEXPLAINED], {"AAA"})
+    assert (kinds(result), result.quarantine) == ([KINDS.POSITION_UNEXPLAINED], frozenset({"AAA"}))

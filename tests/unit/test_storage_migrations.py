@@ -52,10 +52,17 @@ def shape(engine: Engine) -> dict[str, object]:
     }
 
 
+def statements(engine: Engine) -> dict[str, str]:
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")).all()
+    return {name: " ".join(sql.split()) for name, sql in rows}
+
+
 def test_created_schema_equals_migrated_schema(tmp_path: Path) -> None:
-    created = open_database(tmp_path / "created.db")
+    created, migrated = open_database(tmp_path / "created.db"), upgraded(tmp_path / "migrated.db")
     migrate(created)
-    assert shape(created) == shape(upgraded(tmp_path / "migrated.db"))
+    assert shape(created) == shape(migrated)
+    assert statements(created) == statements(migrated)  # also what the inspector does not see, such as WITHOUT ROWID
 
 
 def test_migrated_schema_equals_the_models(tmp_path: Path) -> None:

@@ -120,8 +120,8 @@ class Handler(BaseHTTPRequestHandler):
                 stopping.wait(fault.seconds)
                 return False
             case FaultKind.HANG:
-                stopping.wait(fault.seconds or 60.0)
                 self._drop()
+                stopping.wait(fault.seconds or 60.0)
             case FaultKind.DROP_BEFORE:
                 self._drop()
             case FaultKind.STATUS_BEFORE:

@@ -1,0 +1,173 @@
+"""The tamed clients against a real socket: timeouts, retries, typed errors, secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+import requests
+from alpaca_world import KEY, SECRET, FakeTimer, flat, make_http, make_server, market
+
+from trading_platform.brokers.alpaca_http import AlpacaRefusalError, FailureKind, SendError
+from trading_platform.brokers.alpaca_server.faults import Fault, FaultKind
+from trading_platform.brokers.alpaca_server.server import AlpacaServer
+from trading_platform.core.errors import (
+    BrokerUnreachableError,
+    FixConfigError,
+    FixCredentialsError,
+    TradingPlatformError,
+)
+from trading_platform.settings import Secret
+
+
+@pytest.fixture
+def server() -> Iterator[AlpacaServer]:
+    with make_server(market({"AAA": flat(100.0)})) as running:
+        yield running
+
+
+@pytest.fixture
+def timer() -> FakeTimer:
+    return FakeTimer()
+
+
+def read_account(server: AlpacaServer, timer: FakeTimer, **changes: object) -> dict[str, object]:
+    http = make_http(server, timer, **changes)
+    return http.read("account", http.trading.get_account, dict)
+
+
+TRANSIENT = [
+    Fault(FaultKind.STATUS_BEFORE, status=429),
+    Fault(FaultKind.STATUS_BEFORE, status=500),
+    Fault(FaultKind.STATUS_BEFORE, status=504),
+    Fault(FaultKind.HTML),
+    Fault(FaultKind.DROP_BEFORE),
+    Fault(FaultKind.DROP_AFTER),
+    Fault(FaultKind.HANG, seconds=1.0),
+    Fault(FaultKind.GARBAGE_AFTER),
+    Fault(FaultKind.EMPTY_AFTER),
+]
+
+
+@pytest.mark.parametrize("fault", TRANSIENT, ids=lambda fault: f"{fault.kind}-{fault.status}")
+def test_read_survives_a_passing_fault(server: AlpacaServer, timer: FakeTimer, fault: Fault) -> None:
+    fault.struck = 0
+    server.faults.add(fault)
+    assert read_account(server, timer)["cash"] == "100000"
+    assert fault.struck == 1
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("kind", [FaultKind.STATUS_BEFORE, FaultKind.HTML, FaultKind.DROP_BEFORE, FaultKind.HANG])
+def test_read_gives_up_after_four_attempts_with_one_message(
+    server: AlpacaServer, timer: FakeTimer, kind: FaultKind
+) -> None:
+    server.faults.add(Fault(kind, times=None, status=503, seconds=1.0))
+    with pytest.raises(BrokerUnreachableError, match="account: no usable answer from Alpaca after 4 attempts"):
+        read_account(server, timer)
+    assert len(timer.slept) == 3
+    assert timer.slept[0] <= 0.5 < timer.slept[2] <= 2.0
+
+
+def test_server_that_is_gone_is_unreachable(timer: FakeTimer) -> None:
+    with make_server(market({"AAA": flat(100.0)})) as gone:
+        pass
+    with pytest.raises(BrokerUnreachableError, match="check the network"):
+        read_account(gone, timer)
+
+
+def test_retry_after_is_honoured(server: AlpacaServer, timer: FakeTimer) -> None:
+    server.faults.add(Fault(FaultKind.STATUS_BEFORE, status=429, headers={"Retry-After": "7"}))
+    read_account(server, timer)
+    assert 7.0 in timer.slept
+
+
+def test_rate_limit_of_the_server_is_waited_out(timer: FakeTimer) -> None:
+    with make_server(market({"AAA": flat(100.0)}), requests_per_minute=3) as server:
+        http = make_http(server, timer)
+        for _ in range(3):
+            http.read("account", http.trading.get_account, dict)
+        with pytest.raises(BrokerUnreachableError, match="HTTP 429"):
+            http.read("account", http.trading.get_account, dict)  # the fake timer does not pass real time
+        assert sum(timer.slept) > 30.0
+
+
+@pytest.mark.parametrize("what", ["key_id", "secret_key"])
+def test_wrong_keys_are_named_and_not_retried(server: AlpacaServer, timer: FakeTimer, what: str) -> None:
+    with pytest.raises(FixCredentialsError, match="Alpaca refused the keys") as refused:
+        read_account(server, timer, **{what: Secret("AKWRONG")})
+    assert len(server.requests) == 1
+    assert refused.value.exit_code == 7
+
+
+def test_paper_key_in_live_mode_is_explained(server: AlpacaServer, timer: FakeTimer) -> None:
+    with pytest.raises(FixCredentialsError, match="one of a paper account, but this is live mode"):
+        read_account(server, timer, live=True, key_id=Secret("PKSOMEONE"))
+    with pytest.raises(FixCredentialsError, match="one of a live account, but this is paper mode"):
+        read_account(server, timer, key_id=Secret("AKSOMEONE"))
+
+
+def test_unknown_order_is_a_refusal_and_not_retried(server: AlpacaServer, timer: FakeTimer) -> None:
+    http = make_http(server, timer)
+    with pytest.raises(AlpacaRefusalError, match="order x") as refused:
+        http.read("order x", lambda: http.trading.get_order_by_client_id("x"), dict)
+    assert refused.value.failure.kind is FailureKind.NOT_FOUND
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_send_never_repeats(server: AlpacaServer, timer: FakeTimer, status: int) -> None:
+    """The very fault of alpaca-py: on 429 and 504 it posts an order four times."""
+    server.faults.add(Fault(FaultKind.STATUS_AFTER, status=status, times=None))
+    http = make_http(server, timer)
+    body = {"symbol": "AAA", "qty": 1, "side": "buy", "type": "market", "time_in_force": "day"}
+    with pytest.raises(SendError) as failed:
+        http.send(lambda: http.trading.post("/orders", body), dict)
+    assert not failed.value.failure.is_definitive
+    assert len(server.requests) == len(server.exchange.orders) == 1
+    assert timer.slept == []
+
+
+def test_alpaca_py_by_itself_would_send_four_times(server: AlpacaServer) -> None:
+    """The negative control of the test above: the library without our manners."""
+    from alpaca.trading.client import TradingClient
+
+    server.faults.add(Fault(FaultKind.STATUS_AFTER, status=504, times=None))
+    client = TradingClient(KEY, SECRET, url_override=server.url)
+    client._retry_wait = 0
+    body = {"symbol": "AAA", "qty": 1, "side": "buy", "type": "market", "time_in_force": "day"}
+    with pytest.raises(Exception, match="internal server error"):
+        client.post("/orders", body)
+    assert len(server.exchange.orders) == 4
+
+
+def test_client_that_hides_its_session_is_refused(server: AlpacaServer, timer: FakeTimer) -> None:
+    http = make_http(server, timer)
+    for moved in (SimpleNamespace(_retry=3), SimpleNamespace(_session=requests.Session()), SimpleNamespace()):
+        with pytest.raises(FixConfigError, match=r"install alpaca-py>=0\.44,<0\.45"):
+            http._tame(moved)  # type: ignore[arg-type]
+
+
+def test_no_message_shows_a_secret(server: AlpacaServer, timer: FakeTimer) -> None:
+    said: list[str] = []
+    echo = f"key {KEY} with secret {SECRET} is wrong"
+    faults = [
+        *TRANSIENT,
+        Fault(FaultKind.STATUS_BEFORE, status=401, message=echo),
+        Fault(FaultKind.STATUS_BEFORE, status=403, code=40310000, message=echo),
+        Fault(FaultKind.STATUS_BEFORE, status=422, message=echo),
+        Fault(FaultKind.STATUS_BEFORE, status=500, message=echo),
+    ]
+    for fault in faults:
+        server.faults.clear()
+        fault.times, fault.struck = None, 0
+        server.faults.add(fault)
+        with pytest.raises(TradingPlatformError) as failed:
+            read_account(server, timer)
+        said.append(f"{failed.value!r} {failed.value}")
+    http = make_http(server, timer)
+    said += [repr(http.access), str(http.access), repr(vars(http))]
+    assert all(text for text in said)
+    for secret in (KEY, SECRET):
+        assert not any(secret in text for text in said)
