@@ -101,6 +101,7 @@ def upgrade() -> None:
         sa.Column("universe_return", sa.Float(), nullable=True),
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_equity_run_id_runs")),
         sa.PrimaryKeyConstraint("run_id", "session", name=op.f("pk_equity")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "fills",
@@ -199,6 +200,7 @@ def upgrade() -> None:
         sa.Column("entry_session", sa.Date(), nullable=False),
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_positions_run_id_runs")),
         sa.PrimaryKeyConstraint("run_id", "session", "ticker", name=op.f("pk_positions")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "regimes",
