@@ -158,12 +158,17 @@ def comparable(report: dict[str, Any]) -> dict[str, Any]:
     return {**report, "orders_for_next_open": orders}
 
 
+ONE_POSITION = """
+UPDATE positions SET value = value - 2 WHERE session = ?
+AND ticker = (SELECT max(ticker) FROM positions AS p WHERE p.session = positions.session)"""
+
+
 @pytest.mark.parametrize(
     ("fault", "alert"),
     [
         ("UPDATE equity SET fees = fees + 1 WHERE session = ?", "P&L does not tie out: +$0.01 unexplained"),
         (
-            "UPDATE positions SET value = value - 2 WHERE session = ? AND rowid = (SELECT max(rowid) FROM positions)",
+            ONE_POSITION,
             "Books do not tie out",
         ),
         ("UPDATE equity SET previous_equity = previous_equity + 100 WHERE session = ?", "Equity jumps between closes"),
