@@ -184,11 +184,7 @@ def _create(connection: Connection) -> None:
     from trading_platform.storage.models import Base
 
     Base.metadata.create_all(connection)
-    connection.execute(
-        text(
-            "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY)"
-        )
-    )
+    connection.execute(text(ALEMBIC_TABLE))
     connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
 
 
