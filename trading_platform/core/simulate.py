@@ -272,21 +272,29 @@ def scaled_costs(costs: Costs, scale: float) -> Costs:
 
 
 @lean
-def step_book(
+def step_books(
     books: Books,
-    e: int,
+    first: int,
+    last: int,
     market: Market,
     signals: Signals,
-    t: int,
+    rows: Ints,
     weights: Floats,
     rules: Rules,
-    no_log: FillLog,
+    cost_scale: Floats,
     denials: Ints,
     scratch: Ints,
+    no_log: FillLog,
 ) -> None:
-    """Move book `e` one session on: decide at the close of row `t` under `weights` (K,), run session t + 1."""
-    decide_books(books, e, market, signals, t, weights, rules, scratch, denials)
-    process_session(books, e, market, t + 1, rules, no_log, no_log)
+    """Move books [first, last) one session on: decide at the close of row rows[e], run the next session.
+
+    `rows` is (E,), `weights` (E, K), `denials` (E, N_CODES); `cost_scale` (E,) multiplies spread, slippage and impact;
+    `scratch` is `new_scratch` of the strategies and `no_log` a log of capacity 0.
+    """
+    for e in range(first, last):
+        scaled = Rules(rules.limits, rules.exits, scaled_costs(rules.costs, cost_scale[e]))
+        decide_books(books, e, market, signals, rows[e], weights[e], scaled, scratch, denials[e])
+        process_session(books, e, market, rows[e] + 1, scaled, no_log, no_log)
 
 
 class Backtest(NamedTuple):

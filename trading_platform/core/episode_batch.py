@@ -1,0 +1,268 @@
+"""Many episodes over one or several prepared markets: who starts where, and one session on for all of them.
+
+Both environments are shells around this: the scalar one holds a batch of one. Episode e of a batch that was seeded with
+s behaves as the scalar environment that was seeded with s + e.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trading_platform.core.action_map import ACTION_KINDS, check_map, checked_actions, map_actions
+from trading_platform.core.episodes import (
+    EPISODE,
+    REWARD_KINDS,
+    Reward,
+    observe_episodes,
+    score_episodes,
+    start_episodes,
+)
+from trading_platform.core.errors import FixConfigError, MarketDataError
+from trading_platform.core.metrics import episode_sharpe
+from trading_platform.core.observation import EPISODE_SESSIONS
+from trading_platform.core.prepare import PreparedMarket
+from trading_platform.core.session import new_fill_log
+from trading_platform.core.simulate import N_CODES, new_scratch, open_books, step_books
+from trading_platform.core.types import DENIAL_CODES, Bools, Ints
+
+Execute = Callable[[Callable[["Part"], None], Iterable["Part"]], Iterable[None]]
+
+DRAWS = 64  # episodes whose chances are drawn at once: a call of a Generator costs as much as a step
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeOptions:
+    """What both environments have in common.
+
+    Attributes
+    ----------
+    start, end
+        First and last session that episodes may touch; None = all that the market knows.
+    reward
+        "sharpe_difference": increments of the shrunken Sharpe ratio of the episode so far, less those of the base
+        allocation on the same days; they sum to the difference of the two. "sharpe": without the base allocation.
+        "mean_variance": daily return less 2.5 x its square, less the same of the base allocation, x 100.
+    prior_volatility
+        Daily volatility that the shrunken Sharpe ratio starts from; that of the base allocation between `start` and
+        `end` when None.
+    action_kind, action_scale, zero_threshold
+        See `core.action_map`.
+    cost_jitter
+        Each episode's spread, slippage and impact are multiplied by a factor between 1 / (1 + jitter) and 1 + jitter.
+        The base allocation paid the factor 1.
+    """
+
+    start: date | None = None
+    end: date | None = None
+    reward: str = "sharpe_difference"
+    prior_volatility: float | None = None
+    action_kind: str = "softmax"
+    action_scale: float = 1.0
+    zero_threshold: float = 0.0
+    cost_jitter: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.reward not in REWARD_KINDS:
+            raise FixConfigError(f"reward must be one of {', '.join(REWARD_KINDS)}, was {self.reward!r}")
+        if self.prior_volatility is not None and not (0.0 < self.prior_volatility < math.inf):
+            raise FixConfigError(f"prior_volatility must be positive and finite, was {self.prior_volatility!r}")
+        if not (0.0 <= self.zero_threshold < 0.5):
+            raise FixConfigError(f"zero_threshold must be in [0, 0.5), was {self.zero_threshold!r}")
+        if not (0.0 <= self.cost_jitter < math.inf):
+            raise FixConfigError(f"cost_jitter must be >= 0 and finite, was {self.cost_jitter!r}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Episodes [first, last) of the batch, all in one market; `stop` is the row after the last they may reach."""
+
+    world: PreparedMarket
+    first: int
+    last: int
+    lowest: int
+    stop: int
+    reward: Reward
+    scratch: Ints
+
+
+class EpisodeBatch:
+    """E episodes; `observations` (E, D) float32, `rewards` (E,), `weights` (E, K) are overwritten by every step.
+
+    Parameters
+    ----------
+    worlds : prepared markets of the same strategies; episodes are spread over them evenly.
+    n_parts : pieces that may run at the same time, at least one a market.
+    """
+
+    def __init__(
+        self, worlds: Sequence[PreparedMarket], n_episodes: int, options: EpisodeOptions, n_parts: int = 1
+    ) -> None:
+        names = {world.schema.names for world in worlds}
+        if len(names) != 1 or n_episodes < len(worlds):
+            raise FixConfigError(
+                f"{n_episodes} environments over {len(worlds)} markets: there must be at least one market and one "
+                "environment a market, and all markets must have the same strategies"
+            )
+        world = worlds[0]
+        check_map(world.base, options.action_scale, options.action_kind)
+        self.options = options
+        self.schema = world.schema
+        self.n_strategies = world.n_strategies
+        self.parts = _split(worlds, n_episodes, options, n_parts)
+        self.books = open_books(n_episodes, world.rules.limits.max_positions, world.capital)
+        self.episodes = np.zeros(n_episodes, dtype=EPISODE)
+        self.weights = np.zeros((n_episodes, self.n_strategies))
+        self.observations: NDArray[np.float32] = np.zeros((n_episodes, len(self.schema)), dtype=np.float32)
+        self.rewards = np.zeros(n_episodes)
+        self.denials = np.zeros((n_episodes, N_CODES), dtype=np.int64)
+        self.cost_scale = np.ones(n_episodes)
+        self._kind = ACTION_KINDS.index(options.action_kind)
+        self._stops = np.concatenate([np.full(part.last - part.first, part.stop) for part in self.parts])
+        self._lowest = np.concatenate([np.full(part.last - part.first, part.lowest) for part in self.parts])
+        self._no_log = new_fill_log(0)
+        self._actions = np.zeros((n_episodes, self.n_strategies))
+        self._rows = np.zeros(n_episodes, dtype=np.int64)
+        self._generators = [np.random.default_rng(e) for e in range(n_episodes)]
+        self._draws = np.zeros((n_episodes, DRAWS, 2))
+        self._drawn = np.full(n_episodes, DRAWS, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.episodes)
+
+    def part_of(self, e: int) -> Part:
+        """Return the part that holds episode `e`."""
+        return next(part for part in self.parts if part.first <= e < part.last)
+
+    def seed(self, e: int, generator: np.random.Generator) -> None:
+        """Take the chances of episode `e` from `generator` from now on."""
+        self._generators[e] = generator
+        self._drawn[e] = DRAWS
+
+    def reset(self, which: Ints, rows: Ints | None = None) -> None:
+        """Start episodes `which` (n,) at `rows` (n,), or at random ones."""
+        for e in which[self._drawn[which] >= DRAWS]:
+            self._draws[e] = self._generators[e].random((DRAWS, 2))
+            self._drawn[e] = 0
+        chances = self._draws[which, self._drawn[which]]
+        self._drawn[which] += 1
+        if rows is None:
+            choices = self._stops[which] - EPISODE_SESSIONS - self._lowest[which]
+            rows = self._lowest[which] + (chances[:, 0] * choices).astype(np.int64)
+        self.cost_scale[which] = (1.0 + self.options.cost_jitter) ** (2.0 * chances[:, 1] - 1.0)
+        for part in self.parts:
+            chosen = (which >= part.first) & (which < part.last)
+            if chosen.any():
+                mine = which[chosen]
+                self.weights[mine] = part.world.base
+                start_episodes(self.books, mine, rows[chosen], part.world.warm, self.episodes, self.denials)
+                for e in mine if len(mine) < part.last - part.first else ():
+                    self._observe(part, e, e + 1)
+                if len(mine) == part.last - part.first:
+                    self._observe(part, part.first, part.last)
+
+    def step(self, actions: object, execute: Execute = map) -> tuple[Bools, Bools]:
+        """Move all episodes one session on; return (terminated (E,), truncated (E,)).
+
+        Raises
+        ------
+        BadActionError
+            The actions are not finite floats in [0, 1] of shape (E, K); nothing has moved.
+        """
+        self._actions = checked_actions(actions, self.weights.shape)
+        self._rows = self.episodes["row"].copy()
+        for _ in execute(self._step_part, self.parts):
+            pass
+        terminated: Bools = self.episodes["sessions"] >= EPISODE_SESSIONS
+        truncated: Bools = ~terminated & (self.episodes["row"] >= self._stops - 1)
+        return terminated, truncated
+
+    def _step_part(self, part: Part) -> None:
+        world, first, last = part.world, part.first, part.last
+        options, cut = self.options, slice(first, last)
+        mapped = self.weights[cut]
+        map_actions(
+            self._actions[cut], world.base, options.action_scale, self._kind, options.zero_threshold, mapped, mapped
+        )
+        step_books(
+            self.books, first, last, world.market, world.signals, self._rows, self.weights, world.rules,
+            self.cost_scale, self.denials, part.scratch, self._no_log,
+        )  # fmt: skip
+        score_episodes(self.books, first, last, world.base_returns, part.reward, self.episodes, self.rewards)
+        self._observe(part, first, last)
+
+    def _observe(self, part: Part, first: int, last: int) -> None:
+        world = part.world
+        observe_episodes(
+            self.books, first, last, world.market, world.exogenous, self.episodes, self.weights, self.observations
+        )
+
+    def info(self, e: int) -> dict[str, Any]:
+        """Return what there is to know about episode `e`; money in dollars, the rest fractions.
+
+        Plain Sharpe ratios are None below two sessions; `costs` are fees, half-spread and slippage, without market
+        impact; `turnover` is dollars bought and sold over the equity at the start.
+        """
+        episode, account, world = self.episodes[e], self.books.accounts[e], self.part_of(e).world
+        count = float(episode["sessions"])
+        traded = float(account["traded"] - episode["start_traded"])
+        fees = float(account["fees"] - episode["start_fees"])
+        spread = world.rules.costs.spread_and_slippage * float(self.cost_scale[e])
+        refused = {
+            code.value: int(n) for code, n in zip(DENIAL_CODES, self.denials[e], strict=True) if n and code != "OK"
+        }
+        return {
+            "session": world.session(int(episode["row"])),
+            "equity": float(episode["equity"]),
+            "weights": tuple(float(w) for w in self.weights[e]),
+            "episode_sharpe": _known(episode_sharpe(float(episode["total"]), float(episode["squares"]), count)),
+            "equal_weight_sharpe": _known(
+                episode_sharpe(float(episode["base_total"]), float(episode["base_squares"]), count)
+            ),
+            "turnover": traded / float(episode["start_equity"]),
+            "fees": fees,
+            "costs": fees + spread * traded,
+            "denials": refused,
+        }
+
+
+def _known(value: float) -> float | None:
+    """Return None for NaN, which equals nothing, itself included."""
+    return None if math.isnan(value) else value
+
+
+def _split(
+    worlds: Sequence[PreparedMarket], n_episodes: int, options: EpisodeOptions, n_parts: int
+) -> tuple[Part, ...]:
+    pieces = math.ceil(n_parts / len(worlds))
+    parts = []
+    for world, of_world in zip(worlds, np.array_split(np.arange(n_episodes), len(worlds)), strict=True):
+        lowest, stop = _bounds(world, options)
+        prior = options.prior_volatility or float(np.std(world.base_returns[lowest:stop]))
+        if not (prior > 0.0):
+            raise FixConfigError("the base allocation never moved; give prior_volatility")
+        reward = Reward(REWARD_KINDS.index(options.reward), prior)
+        for piece in np.array_split(of_world, min(pieces, len(of_world))):
+            scratch = new_scratch(world.n_strategies)
+            parts.append(Part(world, int(piece[0]), int(piece[-1]) + 1, lowest, stop, reward, scratch))
+    return tuple(parts)
+
+
+def _bounds(world: PreparedMarket, options: EpisodeOptions) -> tuple[int, int]:
+    lowest = world.first if options.start is None else max(world.first, world.row(options.start))
+    stop = world.n_sessions
+    if options.end is not None:
+        stop = int(np.searchsorted(world.sessions, np.datetime64(options.end, "D"), side="right"))
+    if stop - lowest <= EPISODE_SESSIONS:
+        raise MarketDataError(
+            f"an episode needs {EPISODE_SESSIONS + 1} sessions, but only {max(0, stop - lowest)} are known between "
+            f"{options.start or 'the start'} and {options.end or 'the end'}: statistics begin on "
+            f"{world.session(world.first)}; widen the window or load a longer history"
+        )
+    return lowest, stop
