@@ -2,8 +2,8 @@
 
 One step is one session: at its close the action splits capital between the strategies, the next session fills, stops
 and marks, exactly as a backtest or live trading would, every risk rule included. An episode is 20 sessions and starts
-from the portfolio that equal weight holds on a random day. Time: a book at row t is the state after session t and before
-the decision at its close.
+from the portfolio that equal weight holds on a random day. Time: a book at row t is the state after session t and
+before the decision at its close.
 
     >>> env = TradingAllocEnv(prepared)                     # see trading_platform.core.prepare
     >>> observation, info = env.reset(seed=1)

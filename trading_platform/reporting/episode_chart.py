@@ -28,7 +28,8 @@ def draw_episode(
 
     Parameters
     ----------
-    sessions : (n,) dates. equity, base_equity : (n,) dollars of the agent and of the base allocation from the same start.
+    sessions : (n,) dates.
+    equity, base_equity : (n,) dollars of the agent and of the base allocation, from the same start.
     weights : (n, K) capital weights after each session's decision. regimes : (n, 3) bull, bear, consolidation; NaN =
         unknown.
     """
@@ -62,7 +63,7 @@ def figure_pixels(figure: Figure) -> NDArray[np.uint8]:
     """Return the figure as an (H, W, 3) array of red, green, blue."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)  # matplotlib leaves its methods untyped
     canvas.draw()
     pixels: NDArray[np.uint8] = np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
     return pixels
