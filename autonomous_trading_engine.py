@@ -1,8 +1,8 @@
 """The autonomous trading engine: one scan cycle for replay, paper and live trading.
 
-A scan settles what happened since the last one, checks the risk of the account, asks the allocator how to split capital,
-closes what should be closed, and lets every new position through the one door, `RiskManager`. What differs between a
-replay and live trading is only the objects passed in: where bars come from, who fills orders, what time it is.
+A scan settles what happened since the last one, checks the risk of the account, asks the allocator how to split
+capital, closes what should be closed, and lets every new position through the one door, `RiskManager`. What differs
+between a replay and live trading is only the objects passed in: where bars come from, who fills orders, what time it is.
 
 ``python autonomous_trading_engine.py`` replays the last 252 sessions of the embedded market. ``--help`` has the rest.
 """
@@ -10,31 +10,40 @@ replay and live trading is only the objects passed in: where bars come from, who
 from __future__ import annotations
 
 if __name__ == "__main__":
-    # Options are read before the compiler and the data libraries are imported, so that --help and mistakes answer at once.
+    # Options are read before the compiler and the data libraries are imported: --help and mistakes answer at once.
     from trading_platform.command_line import run as run_command_line
 
     raise SystemExit(run_command_line("autonomous_trading_engine"))
 
+import json
 import signal
 import time
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
+from pathlib import Path
 from types import FrameType
 
 import numpy as np
 
+from risk_config import RiskConfig
 from risk_manager import RiskManager
+from rl_strategy_allocator import RLStrategyAllocator
 from trading_platform.brokers.paper import PaperBroker, PendingOrder
+from trading_platform.command_line import TradeOptions
+from trading_platform.config import TradingConfig
 from trading_platform.core.decide import (
     Candidate,
     entry_price,
+    free_slot,
     next_candidate,
     plan_exits,
     start_candidates,
     weighted_strength,
 )
 from trading_platform.core.fills import protective_prices, round_shares
+from trading_platform.core.limits import limits_of
 from trading_platform.core.market import CLOSE, VOLATILITY
+from trading_platform.core.observation import episode_of
 from trading_platform.core.ports import Allocator
 from trading_platform.core.session import Rules
 from trading_platform.core.shadow import ShadowBook
@@ -53,10 +62,31 @@ from trading_platform.core.types import (
     TradeResult,
 )
 from trading_platform.core.view import MarketView
-from trading_platform.replay import ReplayClock, ScanResult, Stopwatch
+from trading_platform.operations import leave_wish, mark_handled, open_wishes, run_status
+from trading_platform.regime.hmm import RegimeConfig
+from trading_platform.replay import FixedAllocator, ReplayClock, ScanResult, Stopwatch
+from trading_platform.reporting.run_results import equity_curve, run_results
+from trading_platform.reporting.run_screen import RunScreen, say, show_status
+from trading_platform.settings import load_settings
+from trading_platform.stage import (
+    Stage,
+    as_date,
+    configured_strategies,
+    existing_database,
+    parse_allocation,
+    read_config,
+    set_stage,
+    utc_now,
+)
 from trading_platform.storage.recorder import Recorder
-from trading_platform.storage.repository import Repository
+from trading_platform.storage.repository import Repository, RiskStore
+from trading_platform.storage.runs import RunLock
 from trading_platform.world import World
+
+INTERRUPTED = 130  # as a shell has it: 128 + SIGINT
+
+NOT_OBSERVED: Floats = np.empty(0)
+FLATTEN = ORDER_REASONS.index(OrderReason.FLATTEN)
 
 
 class AutonomousTradingEngine:
@@ -102,6 +132,9 @@ class AutonomousTradingEngine:
         self._commit_sessions = commit_sessions
         self._uncommitted = 0
         self._stop = False
+        self._flatten = False
+        self._equities = [float(broker.record["equity"])]
+        self._held_weights: Floats | None = None
         self._shadow = ShadowBook(risk_manager.books)
         self._heads = np.zeros(len(world.strategies), dtype=np.int64)
         self._exit_reasons = np.zeros(rules.limits.max_positions, dtype=np.int64)
@@ -142,6 +175,8 @@ class AutonomousTradingEngine:
         self._clock.set(closed)
         view = self.world.view(t)
         self._settle(view, closed)
+        if self._uncommitted == 0:
+            self._obey(closed)
         since = self.stages.add("fills", since)
         can_trade, message = self.risk_manager.can_trade()
         allocation = self._allocate(view, closed)
@@ -159,12 +194,24 @@ class AutonomousTradingEngine:
         if self._uncommitted >= self._commit_sessions:
             self.commit()
         self.stages.add("database", since)
-        equity = float(self.broker.record["equity"])
+        equity = self._equities[-1]
         held = float(self.broker.slots["value"].sum())
         return ScanResult(
             session, equity, held / equity if equity > 0.0 else 0.0, tuple(orders), tuple(denials),
             allocation, self.world.regimes[t], self.risk_manager.halted,
         )  # fmt: skip
+
+    def _obey(self, now: datetime) -> None:
+        """Carry out what operators asked for since the last commit."""
+        for wish in open_wishes(self.repository.engine, self.repository.run_id):
+            if wish.kind == "resume":
+                event = self.risk_manager.resume(wish.reason, wish.actor)
+                self._flatten = False
+            else:
+                event = self.risk_manager.halt(f"{wish.kind}: {wish.reason}", wish.actor)
+                self._flatten = self._flatten or wish.kind == "flatten"
+            self.recorder.event(event, now.date(), now)
+            mark_handled(self.repository.engine, wish, now, f"done at the scan of {now:%Y-%m-%d}")
 
     def commit(self) -> None:
         """Write everything collected, with the book and the risk memory that belong to it, in one transaction."""
@@ -194,6 +241,7 @@ class AutonomousTradingEngine:
         row = self.world.sessions.index(saved.session)
         self._clock.set(self.world.closed[row])
         self.risk_manager.show_market(self.world.view(row))
+        self._equities = [self._equities[0], *equity_curve(self.repository.engine, self.repository.run_id).tolist()]
         self._rebuild_shadow()
         self.risk_manager.mirror(self.broker.record, self.broker.slots)
         return row + 1
@@ -235,6 +283,7 @@ class AutonomousTradingEngine:
             recorder.event(event, view.session, closed)
             if event.kind is RiskEventKind.HALT:
                 self._shadow.start()
+        self._equities.append(settlement.equity)
         panel = self.world.panel
         recorder.close(
             view.session, closed, self.broker.record, self.broker.slots, settlement,
@@ -245,14 +294,28 @@ class AutonomousTradingEngine:
     def _allocate(self, view: MarketView, at: datetime) -> Mapping[str, float]:
         """Ask the allocator how to split capital, and record its answer with the regime."""
         t = view.t
-        observation = self.world.observe(t, self.risk_manager.account, self.risk_manager.slots)
+        asked = self.allocator.model_id is not None
+        observation = self._observe(t) if asked else NOT_OBSERVED
         allocation = self.allocator.get_allocation(observation, view.session)
         decision = self.allocator.last_decision
         self.recorder.regime(view.session, self.world.regimes[t], self.world.regime_probabilities[t].tolist())
         self.recorder.allocation(
-            view.session, at, allocation, decision.source, decision.reason, decision.model_id, None, None
+            view.session,
+            at,
+            allocation,
+            decision.source,
+            decision.reason,
+            decision.model_id,
+            json.dumps(observation.tolist()) if asked else None,
+            json.dumps(dict(self.allocator.explain(observation))) if asked else None,
         )
+        self._held_weights = self._row(allocation)
         return allocation
+
+    def _observe(self, t: int) -> Floats:
+        """Return the observation at the close of row `t`, for the account as it stands."""
+        episode = episode_of(np.array(self._equities))
+        return self.world.observer.observe(t, self.broker.record, self.broker.slots, episode, self._held_weights)
 
     def _row(self, allocation: Mapping[str, float]) -> Floats:
         return np.array([allocation[name] for name in self.world.strategies])
@@ -263,6 +326,8 @@ class AutonomousTradingEngine:
         """Order the exits that strategies, holding time or unfinished exits ask for."""
         slots = self.broker.slots
         plan_exits(slots, self.world.signals, view.t, self._rules.exits.max_holding, self._exit_reasons)
+        if self._flatten:
+            self._exit_reasons[slots["quantity"] > 0.0] = FLATTEN
         orders = []
         for s in np.flatnonzero(self._exit_reasons):
             slot = slots[s]
@@ -291,14 +356,15 @@ class AutonomousTradingEngine:
             candidate = next_candidate(signals, view.t, weights, self.broker.slots, self._heads)
             if candidate.strategy < 0:
                 return
+            if free_slot(self.broker.slots) < 0:  # the verdict is known, and a full book is the common case
+                self.recorder.blocked(view.session, DenialCode.MAX_POSITIONS)
+                return
             strategy = self.world.strategies[candidate.strategy]
             strength = self._evaluate_signal(strategy, candidate.strength, allocation)
             verdict = self._enter(view, candidate, strategy, strength)
             if isinstance(verdict, Denial):
                 denials.append(verdict)
                 self.recorder.denied(view.session, strategy, strength, verdict)
-                if verdict.code is DenialCode.MAX_POSITIONS:
-                    return
             else:
                 orders.append(verdict)
 
@@ -339,3 +405,68 @@ class AutonomousTradingEngine:
         self.recorder.order(order, OrderStatus.SUBMITTED, self._clock.now())
         self.broker.place_order(order)
         self.risk_manager.mirror(self.broker.record, self.broker.slots)
+
+
+# ---------------------------------------------------------------- commands
+
+
+def trade(options: TradeOptions) -> int:
+    """Replay the market that the options and settings name; print what happened; return the exit code."""
+    settings = load_settings()
+    config = read_config(options, settings, {"risk": RiskConfig.from_mapping, "regime": RegimeConfig.from_mapping})
+    risk_config = RiskConfig.from_mapping(config.risk)
+    rules = Rules(limits_of(risk_config.to_dict()), config.exits.rates(), config.costs.rates())
+    names = tuple(strategy.name for strategy in configured_strategies(config))
+    fixed = parse_allocation(options.allocation, names)
+    stage = set_stage(config, settings, rules, as_date(options.start), as_date(options.end), fixed)
+    allocator = RLStrategyAllocator(config.allocator.models_dir, names) if fixed is None else FixedAllocator(fixed)
+    engine, lock = build_engine(stage, config, risk_config, rules, allocator)
+    try:
+        show = RunScreen(stage, config, as_json=options.json, quiet=options.quiet)
+        row = engine.recover(stage.first)
+        show.announce(row, engine.risk_manager)
+        with show:
+            row = engine.run(row, stage.stop if not options.once else min(row + 1, stage.stop), show.watch)
+        finished = row >= stage.stop
+        engine.repository.update_run(status="finished" if finished else "interrupted")
+        engine.repository.commit()
+        show.conclude(run_results(stage.database, stage.run.run_id), engine.stages, stopped=engine.stopped)
+    finally:
+        lock.release()
+    return INTERRUPTED if engine.stopped else 0
+
+
+def build_engine(
+    stage: Stage, config: TradingConfig, risk_config: RiskConfig, rules: Rules, allocator: Allocator
+) -> tuple[AutonomousTradingEngine, RunLock]:
+    """Put the parts of a replay together, holding the run so that no second engine trades it."""
+    world, capital = stage.world, config.engine.initial_capital
+    lock = RunLock(stage.database, stage.run.run_id)
+    lock.acquire(utc_now())
+    clock = ReplayClock(world.closed[stage.first])
+    repository = Repository(stage.database, stage.run.run_id, world.panel.tickers, world.strategies)
+    store = RiskStore(repository, clock.now, durable=False)
+    if (saved := repository.load_book()) is not None:
+        clock.set(world.closed[world.sessions.index(saved.session)])
+    risk_manager = RiskManager(risk_config, store=store, clock=clock, capital=capital)
+    broker = PaperBroker(rules, capital, world.panel.tickers, world.strategies, risk_manager)
+    opened = dict(zip(world.sessions, world.opened, strict=True))
+    recorder = Recorder(repository, world.panel.tickers, world.strategies, opened)
+    engine = AutonomousTradingEngine(
+        world, broker, risk_manager, allocator, rules, repository, recorder, clock, config.engine.commit_sessions
+    )
+    engine.stages.seconds.update(stage.stopwatch.seconds)
+    return engine, lock
+
+
+def status(database: str | None, config: Path | None, as_json: bool) -> int:
+    """Print the state of the newest run."""
+    show_status(run_status(existing_database(database, config, read_only=True)), as_json=as_json)
+    return 0
+
+
+def command(kind: str, reason: str, database: str | None, config: Path | None) -> int:
+    """Leave an operator's command for the newest run."""
+    run_id = leave_wish(existing_database(database, config, read_only=False), kind, reason, utc_now())
+    say(f"{kind} recorded for run {run_id}; a running engine obeys at its next scan, a stopped one when it starts")
+    return 0

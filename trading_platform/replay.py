@@ -67,7 +67,12 @@ class FixedAllocator:
     def __init__(self, weights: Mapping[str, float]) -> None:
         self._weights = dict(weights)
         self.last_decision = FixedDecision()
+        self.model_id: str | None = None
 
     def get_allocation(self, current_state: Floats, session: date | None = None) -> Mapping[str, float]:
         """Return the chosen weights."""
         return self._weights
+
+    def explain(self, current_state: Floats) -> Mapping[str, float]:
+        """Return nothing: no observation moves these weights."""
+        return {}

@@ -7,28 +7,30 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
+import numpy as np
 from sqlalchemy import Engine
 
 from trading_platform import strict
-from trading_platform.config import TradingConfig
+from trading_platform.command_line import TradeOptions
+from trading_platform.config import TradingConfig, Validator, load_config, machine_overrides
 from trading_platform.core.errors import FixConfigError, MarketDataError
 from trading_platform.core.session import Rules
 from trading_platform.core.types import MarketPanel
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.providers import open_market_data
+from trading_platform.regime.hmm import RegimeConfig
 from trading_platform.replay import Stopwatch
-from trading_platform.settings import Settings
-from trading_platform.storage.database import migrate, open_database
+from trading_platform.settings import Settings, load_settings
+from trading_platform.storage.database import check_schema, migrate, open_database
 from trading_platform.storage.runs import OpenedRun, open_run
 from trading_platform.strategies.base import Strategy
 from trading_platform.strategies.registry import STRATEGIES, make_strategies
-from trading_platform.world import World, build_world
+from trading_platform.world import World, build_world, load_regimes
 
 CODE_VERSION = "0.1.0"
-PRIVATE = 0o077
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,7 @@ class Stage:
     stopwatch: Stopwatch
 
 
-def load_panel(
-    config: TradingConfig, settings: Settings, calendar: NyseCalendar, end: date | None
-) -> MarketPanel:
+def load_panel(config: TradingConfig, settings: Settings, calendar: NyseCalendar, end: date | None) -> MarketPanel:
     """Return all bars up to `end` of the configured source and universe."""
     source = open_market_data(config, settings, calendar)
     panel = source.history(config.universe.tickers or None, None, end)
@@ -77,23 +77,29 @@ def set_stage(
     calendar = NyseCalendar()
     panel = load_panel(config, settings, calendar, end)
     since = stopwatch.add("data", since)
-    world = build_world(panel, configured_strategies(config), rules, calendar, settings.cache_dir, config, stopwatch)
+    first, stop = _rows(panel, start, config.engine.replay_sessions)
+    regimes = load_regimes(
+        panel, RegimeConfig.from_mapping(config.regime), config.engine.seed, first, settings.cache_dir / "regimes"
+    )
+    stopwatch.add("regimes", since)
+    world = build_world(panel, configured_strategies(config), rules, calendar, regimes, stopwatch)
     since = time.perf_counter()
-    first, stop = _rows(world, start, end, config.engine.replay_sessions)
     database = open_database(config.storage.database_url, synchronous="NORMAL")
     migrate(database)
-    run = open_run(database, _key(config, panel, world, first, stop, allocation), _values(config, world, first), panel.warnings)
+    key = _key(config, panel, world, first, stop, allocation)
+    run = open_run(database, key, _values(config, world, first), panel.warnings)
     stopwatch.add("database", since)
     return Stage(world, first, stop, database, run, stopwatch)
 
 
-def _rows(world: World, start: date | None, end: date | None, sessions: int) -> tuple[int, int]:
-    first, stop = world.rows(start, end)
-    if start is None:
-        first = max(0, stop - sessions)
+def _rows(panel: MarketPanel, start: date | None, sessions: int) -> tuple[int, int]:
+    stop = panel.n_sessions
+    first = (
+        max(0, stop - sessions) if start is None else int(np.searchsorted(panel.sessions, np.datetime64(start, "D")))
+    )
     if first >= stop:
-        known = f"{world.sessions[0]} to {world.sessions[-1]}"
-        raise FixConfigError(f"--start {start} --end {end}: no session to trade; the data covers {known}")
+        known = f"{panel.session(0)} to {panel.session(stop - 1)}"
+        raise FixConfigError(f"--start {start}: no session to trade from there; the data covers {known}")
     return first, stop
 
 
@@ -154,7 +160,9 @@ def parse_allocation(text: str | None, strategies: tuple[str, ...]) -> dict[str,
     for part in text.split(","):
         name, sign, number = (piece.strip() for piece in part.partition("="))
         if name not in weights:
-            raise FixConfigError(f"--allocation: {name!r} is no enabled strategy{strict.did_you_mean(name, strategies)}")
+            raise FixConfigError(
+                f"--allocation: {name!r} is no enabled strategy{strict.did_you_mean(name, strategies)}"
+            )
         try:
             weights[name] = float(number) if sign else 1.0
         except ValueError as error:
@@ -162,6 +170,41 @@ def parse_allocation(text: str | None, strategies: tuple[str, ...]) -> dict[str,
     if not all(0.0 <= weight <= 1.0 for weight in weights.values()) or not abs(sum(weights.values()) - 1.0) < 1e-9:
         raise FixConfigError(f"--allocation: weights must be in [0, 1] and sum to 1, were {weights}")
     return weights
+
+
+def read_config(options: TradeOptions, settings: Settings, validators: Mapping[str, Validator]) -> TradingConfig:
+    """Return the settings file's configuration with this machine's and the command line's words over it."""
+    half = None if options.cost_bps is None else options.cost_bps / 2.0
+    source = options.source or (None if options.data_dir is None else "files")
+    overrides = {
+        **machine_overrides(settings),
+        "data.source": source,
+        "data.folder": None if options.data_dir is None else str(options.data_dir),
+        "universe.tickers": options.tickers or None,
+        "engine.initial_capital": options.capital,
+        "engine.seed": options.seed,
+        "costs.half_spread_bps": half,
+        "costs.slippage_bps": half,
+    }
+    if options.database is not None:
+        overrides["storage.database_url"] = options.database
+    return load_config(config_path(options.config), overrides, validators)
+
+
+def existing_database(given: str | None, config: Path | None, *, read_only: bool) -> Engine:
+    """Open the database that the options or the settings name, without making one.
+
+    Raises
+    ------
+    RepairDatabaseError
+        It is missing, corrupt, or of another version.
+    """
+    url = given
+    if url is None:
+        url = load_config(config_path(config), machine_overrides(load_settings())).storage.database_url
+    database = open_database(url, read_only=True)
+    check_schema(database)
+    return database if read_only else open_database(url)
 
 
 def config_path(given: Path | None) -> Path | None:
@@ -173,3 +216,8 @@ def config_path(given: Path | None) -> Path | None:
 def as_date(moment: datetime | None) -> date | None:
     """Return the day of a parsed date option."""
     return None if moment is None else moment.date()
+
+
+def utc_now() -> datetime:
+    """Return the wall clock in UTC."""
+    return datetime.now(UTC)

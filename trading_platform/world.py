@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
+from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
-from trading_platform.core.market import Market, Signals
+from trading_platform.core.market import Market, Signals, build_market, build_signals, forward_adjusted
+from trading_platform.core.market_features import market_features
+from trading_platform.core.observation import Observer, exogenous_matrix, observation_schema
+from trading_platform.core.session import Rules
+from trading_platform.core.shadow_books import shadow_statistics
 from trading_platform.core.types import Floats, MarketPanel, Regime
 from trading_platform.core.view import MarketView, columns_of
+from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.regime.hmm import RegimeConfig, RegimePath, cache_key, causal_regimes, from_arrays, to_arrays
+from trading_platform.replay import Stopwatch
+from trading_platform.strategies.base import Strategy, prepare_signals
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +40,8 @@ class World:
         (T,) labels; `regime_probabilities` (T, 3) bull, bear, consolidation, NaN while unknown.
     opened, closed
         (T,) aware UTC instants of each session's open and close.
+    rules, lookback
+        What governs the strategies' shadow books, and the sessions that the slowest strategy needs.
     """
 
     panel: MarketPanel
@@ -39,6 +52,17 @@ class World:
     regime_probabilities: Floats
     opened: Sequence[datetime]
     closed: Sequence[datetime]
+    rules: Rules
+    lookback: int
+
+    @cached_property
+    def observer(self) -> Observer:
+        """What builds observations. Shadow books and market features are computed when a model first asks for them."""
+        schema = observation_schema(self.strategies)
+        shadows = shadow_statistics(self.market, self.signals, self.rules, self.lookback)
+        features = market_features(forward_adjusted(self.panel))
+        exogenous = exogenous_matrix(schema, self.regime_probabilities, shadows.statistics, features)
+        return Observer(schema, exogenous, self.market)
 
     @cached_property
     def sessions(self) -> list[date]:
@@ -60,10 +84,6 @@ class World:
         total = np.where(known, returns, 0.0).sum(axis=0)
         return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
-    def observe(self, t: int, account: Record, slots: Records) -> Floats:
-        """Return the observation at the close of row `t` for the book given, (D,)."""
-        return self.observer.observe(t, account, slots)
-
     def view(self, t: int) -> MarketView:
         """Return what a decision at the close of row `t` may look at."""
         clock = float(self.market.clock[t])
@@ -79,3 +99,52 @@ class World:
     def sectors_json(self) -> str:
         """Return ticker -> sector as JSON."""
         return json.dumps(dict(zip(self.panel.tickers, self.panel.sectors, strict=True)))
+
+
+def build_world(
+    panel: MarketPanel,
+    strategies: Sequence[Strategy],
+    rules: Rules,
+    calendar: NyseCalendar,
+    regimes: RegimePath,
+    stopwatch: Stopwatch,
+) -> World:
+    """Prepare `panel` for trading: kernel arrays, signals, session times."""
+    since = time.perf_counter()
+    signals = build_signals(prepare_signals(panel, strategies))
+    since = stopwatch.add("signals", since)
+    sessions = panel.sessions.tolist()
+    clock = calendar.exchange_seconds(panel.sessions)
+    market = build_market(panel, clock, rules.limits.correlation_window)
+    world = World(
+        panel=panel,
+        market=market,
+        signals=signals,
+        strategies=tuple(strategy.name for strategy in strategies),
+        regimes=regimes.labels,
+        regime_probabilities=np.where(regimes.known[:, None], regimes.probabilities, np.nan),
+        opened=[calendar.open_at(session) for session in sessions],
+        closed=[calendar.close_at(session) for session in sessions],
+        rules=rules,
+        lookback=max(strategy.lookback for strategy in strategies),
+    )
+    stopwatch.add("market", since)
+    return world
+
+
+def load_regimes(panel: MarketPanel, config: RegimeConfig, seed: int, first: int, cache_dir: Path | None) -> RegimePath:
+    """Return the panel's regimes from row `first` on; a path computed before is read from `cache_dir`."""
+    path = None if cache_dir is None else cache_dir / f"regimes-{cache_key(panel, config, seed, first)}.npz"
+    if path is not None and path.is_file():
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return from_arrays(dict(arrays))
+        except (OSError, ValueError, KeyError, BadZipFile):
+            path.unlink(missing_ok=True)  # a torn cache file is worth nothing; it is computed again
+    regimes = causal_regimes(panel, config, seed, first)
+    if path is not None and regimes.notice is None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        torn = path.with_suffix(".tmp.npz")
+        np.savez(torn, **to_arrays(regimes))  # type: ignore[arg-type] # numpy's stub wants a literal keyword
+        torn.replace(path)
+    return regimes

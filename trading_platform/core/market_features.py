@@ -15,24 +15,25 @@ ANNUAL_SESSIONS = 252
 
 
 class FeatureSpec(NamedTuple):
-    """Name, unit and meaning of one feature."""
+    """Name, unit and meaning of one feature; `neutral` is its ordinary value, for a policy's eyes where it is unknown."""
 
     name: str
     unit: str
     description: str
+    neutral: float
 
 
 MARKET_FEATURES: tuple[FeatureSpec, ...] = (
-    FeatureSpec("vix", "percent", "VIX level"),
-    FeatureSpec("vix_ratio", "ratio", "VIX over its 63-session mean"),
-    FeatureSpec("trend", "fraction", "benchmark over its 200-session mean, minus 1"),
-    FeatureSpec("benchmark_return", "fraction", "benchmark's return over 20 sessions"),
-    FeatureSpec("volume_ratio", "ratio", "median over the universe of volume over its 20-session mean"),
-    FeatureSpec("breadth", "fraction", "share of the universe above its 63-session mean"),
-    FeatureSpec("momentum_breadth", "fraction", "share of the universe with a positive 63-session return"),
-    FeatureSpec("dispersion", "fraction", "cross-sectional deviation of 20-session returns"),
-    FeatureSpec("correlation", "fraction", "average pairwise correlation over 63 sessions, by the variance ratio"),
-    FeatureSpec("volatility", "fraction a year", "volatility of the equal-weight universe over 20 sessions"),
+    FeatureSpec("vix", "percent", "VIX level", 17.0),
+    FeatureSpec("vix_ratio", "ratio", "VIX over its 63-session mean", 1.0),
+    FeatureSpec("trend", "fraction", "benchmark over its 200-session mean, minus 1", 0.0),
+    FeatureSpec("benchmark_return", "fraction", "benchmark's return over 20 sessions", 0.0),
+    FeatureSpec("volume_ratio", "ratio", "median over the universe of volume over its 20-session mean", 0.95),
+    FeatureSpec("breadth", "fraction", "share of the universe above its 63-session mean", 0.55),
+    FeatureSpec("momentum_breadth", "fraction", "share of the universe with a positive 63-session return", 0.55),
+    FeatureSpec("dispersion", "fraction", "cross-sectional deviation of 20-session returns", 0.08),
+    FeatureSpec("correlation", "fraction", "average pairwise correlation over 63 sessions, by the variance ratio", 0.3),
+    FeatureSpec("volatility", "fraction a year", "volatility of the equal-weight universe over 20 sessions", 0.15),
 )
 
 

@@ -253,6 +253,15 @@ class Allocator(Protocol):
         """Why the last allocation is what it is."""
         ...
 
+    @property
+    def model_id(self) -> str | None:
+        """The model that would be asked; without one the state need not be observed."""
+        ...
+
+    def explain(self, current_state: Floats) -> Mapping[str, float]:
+        """Return which groups of the observation moved the weights, as shares that sum to 1 (or are all 0)."""
+        ...
+
     def get_allocation(self, current_state: Floats, session: date | None = None) -> Mapping[str, float]:
         """Return weights by strategy name, summing to 1, for the observation at the close of `session`."""
         ...

@@ -156,7 +156,7 @@ def causal_regimes(panel: MarketPanel, config: RegimeConfig, seed: int, first: i
             continue
         since = row - config.fit_window
         segment = features[since:stop]
-        usable: Bools = np.isfinite(segment).all(axis=1)
+        usable: Bools = np.asarray(np.isfinite(segment).all(axis=1), dtype=np.bool_)
         filtered = filter_regimes(segment, usable, model)
         probabilities[row:stop] = np.where(usable[row - since :, None], filtered[row - since :], 1.0 / N_STATES)
         known[row:stop] = usable[row - since :]
@@ -275,9 +275,10 @@ def _missing_library() -> str | None:
     return None
 
 
-def cache_key(data_hash: str, config: RegimeConfig, seed: int, first: int, n_sessions: int) -> str:
-    """Return the name under which a path may be kept: it changes with the data, the settings and the rows."""
-    parts = json.dumps([data_hash, asdict(config), seed, first, n_sessions], sort_keys=True)
+def cache_key(panel: MarketPanel, config: RegimeConfig, seed: int, first: int) -> str:
+    """Return the name under which a path may be kept: it changes with the data, the rows and the settings."""
+    rows = [str(panel.sessions[0]), str(panel.sessions[-1]), panel.tickers]
+    parts = json.dumps([panel.data_hash, rows, asdict(config), seed, first])
     return hashlib.sha256(parts.encode()).hexdigest()[:32]
 
 
