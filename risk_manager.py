@@ -19,10 +19,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from risk_config import RiskConfig
-from trading_platform.core import risk_rules as rules
 from trading_platform.core.approvals import Approvals
 from trading_platform.core.errors import ApprovalError
-from trading_platform.core.explain import explain_entry, judge_entry, sensible_dollars
+from trading_platform.core.explain import explain_entry, sensible_dollars
+from trading_platform.core.gate import judge_entry, market_gate
 from trading_platform.core.halts import Halts
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.limits import limits_of
@@ -36,9 +36,9 @@ from trading_platform.core.risk_memory import (
     record_to_dict,
     remember,
 )
-from trading_platform.core.risk_messages import data_gate, deny, describe, market_age
+from trading_platform.core.risk_messages import deny
 from trading_platform.core.risk_report import risk_report
-from trading_platform.core.risk_rules import OK, Limits
+from trading_platform.core.risk_rules import Limits
 from trading_platform.core.shown_book import SHARE_NOISE
 from trading_platform.core.simulate import Books
 from trading_platform.core.types import (
@@ -186,8 +186,9 @@ class RiskManager:
             return 0.0
         if self._gate()[0] != DenialCode.OK or not signal_strength > 0.0:
             return 0.0
-        equity = min(account_value, float(self.account["equity"]))
-        return sensible_dollars(self.account, self.slots, view, ticker, signal_strength, equity, self.limits)
+        equity = min(float(account_value), float(self.account["equity"]))
+        strength = float(signal_strength)
+        return sensible_dollars(self.account, self.slots, view, ticker, strength, equity, self.limits)
 
     def update_state(self, trade_result: TradeResult) -> RiskEvent | None:
         """Count a closed round trip in the loss streak and the Kelly statistics; return the pause that it starts.
@@ -345,18 +346,16 @@ class RiskManager:
     # ------------------------------------------------------------ inside
 
     def _gate(self) -> tuple[DenialCode, str]:
+        """Return whether new risk may be taken at all."""
+        return self._refusal() or market_gate(self._book, self.limits, self.config.max_price_age_sessions)
+
+    def _refusal(self) -> tuple[DenialCode, str] | None:
+        """Return what only people can mend, or None."""
         if (halt := self._halts.reason()) is not None:
             return halt
         if self._unreconciled is not None:
             return DenialCode.RECONCILIATION, f"RECONCILIATION: {self._unreconciled}"
-        view = self._book.view
-        if view is None:
-            return DenialCode.VIX_UNKNOWN, "VIX_UNKNOWN: no market has been shown"
-        market, t, age = view.market, view.t, market_age(view)
-        verdict = rules.entry_gate(self.account, view.clock, market.vix[t], market.vix_age[t] + age, self.limits)
-        if verdict.code != OK:
-            return DENIAL_CODES[verdict.code], describe(verdict, self.limits)
-        return data_gate(age, self.config.max_price_age_sessions, self._book.outside, self._book.problems)
+        return None
 
     def _judge(self, ticker: str, side: str, qty: float, price: float) -> Denial | None:
         """Return why the order may not leave, or None if it may."""
@@ -369,15 +368,13 @@ class RiskManager:
             held = self._closable(ticker, side)
             words = f"sell {qty:g} > {held:g} shares held and not yet being sold"
             return deny(DenialCode.SHORT_NOT_ALLOWED, ticker, words, qty, held, held)
-        code, message = self._gate()
-        if code != DenialCode.OK:
-            return Denial(code, ticker, math.nan, math.nan, message)
+        if (refusal := self._refusal()) is not None:
+            return Denial(refusal[0], ticker, math.nan, math.nan, refusal[1])
         if ticker in self._quarantine:
             return deny(DenialCode.TICKER_QUARANTINED, ticker, self._quarantine[ticker])
-        view = self._book.view
-        if view is None or ticker not in view.columns:
-            return deny(DenialCode.PRICE_UNKNOWN, ticker, "is not in the market shown")
-        return judge_entry(self.account, self.slots, view, ticker, qty, price, self.limits)
+        return judge_entry(
+            self._book, ticker, float(qty), float(price), self.limits, self.config.max_price_age_sessions
+        )
 
     def _is_reduction(self, ticker: str, side: str, qty: float) -> bool:
         return 0.0 < qty <= self._closable(ticker, side) + SHARE_NOISE

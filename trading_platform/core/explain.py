@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from trading_platform.core.decide import capped_dollars, check_order
+from trading_platform.core.decide import capped_dollars
 from trading_platform.core.fills import round_shares
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.risk_messages import describe, market_age
@@ -12,6 +12,7 @@ from trading_platform.core.risk_rules import (
     HALF_CENT,
     OK,
     Limits,
+    Verdict,
     daily_loss_of,
     drawdown_of,
     entry_gate,
@@ -26,14 +27,11 @@ from trading_platform.core.view import MarketView
 SMALLEST_PRICE = 1e-6  # dollars a share; below it a number of shares is no number
 
 
-def judge_entry(
-    account: Record, slots: Records, view: MarketView, ticker: str, quantity: float, price: float, limits: Limits
-) -> Denial | None:
-    """Return why a buy of `quantity` shares at the worst `price` breaks an order rule, or None if it breaks none."""
+def denied(
+    verdict: Verdict, account: Record, slots: Records, view: MarketView, ticker: str, price: float, limits: Limits
+) -> Denial:
+    """Return the denial of a buy at the worst `price` that an order rule refused."""
     column = view.columns[ticker]
-    verdict = check_order(account, slots, view.market, view.t, column, quantity, price, limits)
-    if verdict.code == OK:
-        return None
     code, other = DENIAL_CODES[verdict.code], ""
     if code in (DenialCode.CORRELATION_LIMIT, DenialCode.CORRELATION_UNKNOWN):
         other = view.tickers[measure_entry(slots, view.market, view.t, column, limits).correlated]
@@ -55,7 +53,7 @@ def explain_entry(
     closed: bool,
 ) -> Explanation:
     """Return every rule's view of a buy judged as `denial`; `closed` = no size would pass whatever they say."""
-    column = view.columns[ticker]
+    column, quantity, price = view.columns[ticker], float(quantity), float(price)
     checks = account_checks(account, view, limits)
     checks += order_checks(account, slots, view, column, quantity, price, limits)
     largest, binding = largest_entry(account, slots, view, column, price, limits)

@@ -74,10 +74,10 @@ class Halts:
 
     def count_trade(self, result: TradeResult, pause_hours: float, now: datetime) -> RiskEvent | None:
         """Count a closed round trip; return the pause that it starts, which waits for a market to tell the time."""
-        pnl, cost = result.pnl, result.cost
+        pnl, cost = float(result.pnl), float(result.cost)
         if not abs(pnl) < ABSURD or not (cost == 0.0 or 0.01 <= cost < ABSURD):
             raise ValueError(f"trade result of {result.ticker} has pnl {pnl}, cost {cost}: not amounts in dollars")
-        clock = math.nan if self._book.view is None else self._book.view.clock
+        clock = math.nan if self._book.view is None else float(self._book.view.clock)
         if not rules.record_trade(self._book.account, pnl, cost, clock, self._limits):
             return None
         self.standing.pause_since = now.isoformat()

@@ -39,6 +39,7 @@ def take_reading(
         False when this session's reading was already counted towards the release of a halt.
     """
     events: list[RiskEvent] = []
+    equity, cash_flow = float(equity), float(cash_flow)  # compiled rules tell an int from a float
     if not abs(cash_flow) < 1e15:
         equity, cash_flow = math.nan, 0.0
     if cash_flow != 0.0:
@@ -62,7 +63,7 @@ def take_reading(
     if account["halted"] and not halt_counts:
         return events
     drawdown = rules.drawdown_of(account["accepted_equity"], account["peak_equity"])
-    match rules.update_drawdown(account, shadow_equity, limits):
+    match rules.update_drawdown(account, float(shadow_equity), limits):
         case rules.FIRST_BREACH:
             events.append(_drawdown(RiskEventKind.BREACH, drawdown, limits, "first reading beyond the limit"))
         case rules.HALTED:

@@ -31,6 +31,7 @@ class RiskBook:
         self.outside: dict[str, int] = {}
         self.problems: dict[str, str] = {}
         self._allowed = n_slots
+        self._held: dict[str, float] | None = None  # shares by ticker, counted when asked for
 
     @property
     def account(self) -> Record:
@@ -45,7 +46,7 @@ class RiskBook:
 
     def show_market(self, view: MarketView) -> None:
         """Take a market; slots are renumbered if its columns differ."""
-        old, self.view = self.view, view
+        old, self.view, self._held = self.view, view, None
         if old is None or (view.tickers is not old.tickers and tuple(view.tickers) != tuple(old.tickers)):
             names = {} if old is None else dict(enumerate(old.tickers))
             move_columns(self.slots, self.outside, names, view.columns)
@@ -57,7 +58,7 @@ class RiskBook:
         self._resize(len(slots))
         self.account["cash"] = account["cash"]
         self.slots[:] = slots
-        self.outside, self.problems = {}, {}
+        self.outside, self.problems, self._held = {}, {}, None
 
     def place(self, portfolio: Portfolio) -> float:
         """Take cash and holdings as shown; return the equity in dollars, NaN if it cannot be told."""
@@ -67,18 +68,23 @@ class RiskBook:
         columns = {} if self.view is None else self.view.columns
         equity, self.outside, self.problems = place_holdings(holdings, portfolio.cash, columns, self.slots)
         self.account["cash"] = portfolio.cash
+        self._held = None
         return equity
 
     def closable(self, ticker: str, side: str) -> float:
         """Return the shares that an order of `side` would close: those held for a sell, those short for a buy."""
-        column = -1 if self.view is None else self.view.columns.get(ticker, -1)
-        if ticker in self.outside:
-            held = float(self.slots["quantity"][self.outside[ticker]])
-        elif column >= 0:
-            held = float(self.slots["quantity"][self.slots["ticker"] == column].sum())
-        else:
-            return 0.0
+        if self._held is None:
+            self._held = self._quantities()
+        held = self._held.get(ticker, 0.0)
         return max(0.0, held if side == Side.SELL else -held)
+
+    def _quantities(self) -> dict[str, float]:
+        quantities = self.slots["quantity"].tolist()
+        held = {ticker: quantities[s] for ticker, s in self.outside.items()}
+        if self.view is not None:
+            names = self.view.tickers
+            held |= {names[i]: q for i, q in zip(self.slots["ticker"].tolist(), quantities, strict=True) if i >= 0}
+        return held
 
     def count(self, orders: Iterable[ApprovedOrder]) -> None:
         """Count approved entries as pending; they passed the rules, so their tickers are in the market."""

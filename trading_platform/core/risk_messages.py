@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
 
 from trading_platform.core.risk_rules import Limits, Verdict
 from trading_platform.core.types import DENIAL_CODES, Denial, DenialCode
@@ -64,18 +63,3 @@ def deny(
 def market_age(view: MarketView) -> float:
     """Return the age of the newest bars in sessions of open exchange: 0 in a replay, up to 1 in the next session."""
     return float(view.clock - view.market.clock[view.t]) / SESSION_SECONDS
-
-
-def data_gate(age: float, limit: float, outside: Iterable[str], problems: Mapping[str, str]) -> tuple[DenialCode, str]:
-    """Return whether prices are new enough, and whether everything held can be measured.
-
-    `age` and `limit` are sessions; bars newer than the clock mean that one of the two is wrong.
-    """
-    prefix = f"{DenialCode.PRICE_UNKNOWN}:"
-    if not -1e-6 <= age <= limit:
-        return DenialCode.PRICE_UNKNOWN, f"{prefix} the newest bars are {age:.1f} sessions old > {limit:g}"
-    for ticker in outside:
-        return DenialCode.PRICE_UNKNOWN, f"{prefix} {ticker} is held but not in the market shown; add it"
-    for ticker, words in problems.items():
-        return DenialCode.PRICE_UNKNOWN, f"{prefix} {ticker} {words}"
-    return DenialCode.OK, "OK"
