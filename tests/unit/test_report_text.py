@@ -1,0 +1,143 @@
+"""The text: always short enough, never wider than a phone, safe whatever names the market has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import event, given
+from hypothesis import strategies as st
+
+from tests.golden.report_stories import make_report
+from trading_platform.reporting.plain import amount, columns, dollars, fit, long_date, percents, quantity, safe
+from trading_platform.reporting.text import LIMIT, WIDTH, summary_text
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return make_report("winning_day", tmp_path_factory.mktemp("text"))
+
+
+def fences(text: str) -> list[str]:
+    lines, is_code = [], False
+    for line in text.splitlines():
+        if line.startswith("```"):
+            is_code = not is_code
+        elif is_code:
+            lines.append(line)
+    assert not is_code, "a fence is open"
+    return lines
+
+
+def grown(
+    report: dict[str, Any], positions: int, trades: int, alerts: int = 0, name: str = "T{0:03d}"
+) -> dict[str, Any]:
+    one, fill = report["positions"][0], report["trades_today"][0]
+    return {
+        **report,
+        "positions": [{**one, "ticker": name.format(i)} for i in range(positions)],
+        "trades_today": [{**fill, "ticker": name.format(i)} for i in range(trades)],
+        "alerts": [f"Unreconciled position number {i}: " + "some words about it " * 12 for i in range(alerts)],
+        "orders_for_next_open": [
+            {**report["positions"][0], "side": "buy", "ticker": name.format(i)} for i in range(30)
+        ],
+    }
+
+
+@pytest.mark.parametrize("positions", [0, 1, 10, 50, 200])
+@pytest.mark.parametrize("alerts", [0, 3, 40])
+def test_text_fits_one_message_and_a_phone(report: dict[str, Any], positions: int, alerts: int) -> None:
+    text = summary_text(grown(report, positions, 120, alerts))
+    assert len(text) <= LIMIT
+    assert max(columns(line) for line in fences(text)) <= WIDTH
+    if positions > 14:
+        assert f"{positions} positions" in text
+        assert " more" in text
+    if alerts == 40:
+        assert "more alerts" in text
+
+
+def test_most_important_comes_first(report: dict[str, Any]) -> None:
+    text = summary_text({**report, "alerts": ["HALTED since 2024-01-02: drawdown", "Near the limit: drawdown"]})
+    order = ["Trading report", "🟢", "⛔ **HALTED", "⚠️ Near", "positions", "fills", "Returns", "Regime"]
+    places = [text.index(word) for word in order]
+    assert places == sorted(places)
+
+
+def test_small_limit_cuts_whole_blocks(report: dict[str, Any]) -> None:
+    text = summary_text(report, limit=400)
+    assert len(text) <= 400
+    assert text.endswith("the full report has the rest")
+    fences(text)
+
+
+ODD = [
+    "BRK.B",
+    "```",
+    "[[reply_to:1]]",
+    "MEDIA:/etc/passwd",
+    "<b>x</b>",
+    "日本電気株式会社",
+    "e\u0301\u0301clair",
+    "a\nb\x07",
+    "*_~|`",
+]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_names_stay_in_their_column(report: dict[str, Any], name: str) -> None:
+    text = summary_text(grown(report, 3, 3, name=name.replace("{", "").replace("}", "")))
+    assert max(columns(line) for line in fences(text)) <= WIDTH
+    assert text.count("```") % 2 == 0
+    for sign in ("[[", "MEDIA:", "<b>", "\x07"):
+        assert sign not in text
+
+
+@given(st.text(max_size=60), st.integers(1, 40))
+def test_fit_makes_exactly_its_width(text: str, width: int) -> None:
+    fitted = fit(text, width)
+    event(f"cut: {'…' in fitted and '…' not in text}")
+    assert columns(fitted) == width
+
+
+@given(st.text(max_size=300))
+def test_safe_text_is_one_plain_line(text: str) -> None:
+    plain = safe(text)
+    assert len(plain) <= 200
+    assert not set(plain) & set("`*[]|~\n\r\t\x00")
+    assert "MEDIA:" not in plain.upper()
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(None, "n/a"), (0.0, "$0.00"), (-0.0, "$0.00"), (1234.5, "+$1,234.50"), (-0.01, "-$0.01")]
+)
+def test_dollars(value: float | None, words: str) -> None:
+    assert dollars(value) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(None, "n/a"), (0.0, "0.00%"), (-0.001, "0.00%"), (0.414, "+0.41%"), (-12.0, "-12.00%")]
+)
+def test_percents(value: float | None, words: str) -> None:
+    assert percents(value) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (120, "120"),
+        (0.375, "0.375"),
+        (1250, "1,250"),
+        (12_500, "12.5k"),
+        (250_000, "250k"),
+        (1.2e6, "1.2M"),
+        (-7, "-7"),
+    ],
+)
+def test_quantity_is_short(value: float, words: str) -> None:
+    assert quantity(value) == words
+
+
+def test_amounts_and_dates() -> None:
+    assert amount(-3.1) == "-3.10"
+    assert long_date("2024-03-05") == "Tue 5 Mar 2024"
