@@ -40,6 +40,7 @@ from trading_platform.core.decide import (
     start_candidates,
     weighted_strength,
 )
+from trading_platform.core.errors import OperatorNeededError
 from trading_platform.core.fills import protective_prices, round_shares
 from trading_platform.core.limits import limits_of
 from trading_platform.core.market import CLOSE, VOLATILITY
@@ -62,7 +63,7 @@ from trading_platform.core.types import (
     TradeResult,
 )
 from trading_platform.core.view import MarketView
-from trading_platform.operations import leave_wish, mark_handled, open_wishes, run_status
+from trading_platform.operations import leave_wish, open_wishes, run_status
 from trading_platform.regime.hmm import RegimeConfig
 from trading_platform.replay import FixedAllocator, ReplayClock, ScanResult, Stopwatch
 from trading_platform.reporting.run_results import equity_curve, run_results
@@ -133,6 +134,7 @@ class AutonomousTradingEngine:
         self._uncommitted = 0
         self._stop = False
         self._flatten = False
+        self._last_session: date | None = None
         self._equities = [float(broker.record["equity"])]
         self._held_weights: Floats | None = None
         self._shadow = ShadowBook(risk_manager.books)
@@ -168,8 +170,26 @@ class AutonomousTradingEngine:
     def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
         self._stop = True
 
-    def scan_cycle(self, t: int) -> ScanResult:
-        """Settle session `t`, then decide at its close for the next open."""
+    @property
+    def last_session(self) -> date | None:
+        """The newest session that has been settled."""
+        return self._last_session
+
+    def adopt(self, world: World) -> None:
+        """Continue on a market that has grown by some sessions; its tickers must be the same."""
+        if world.panel.tickers != self.world.panel.tickers:
+            raise OperatorNeededError(
+                "the universe changed while the engine ran: restart it, so that positions are matched"
+            )
+        self.world = world
+        self.recorder.sessions_opened(dict(zip(world.sessions, world.opened, strict=True)))
+
+    def watch(self, now: datetime) -> None:
+        """Obey operators between sessions."""
+        self._obey(now)
+
+    def scan_cycle(self, t: int, *, decide: bool = True) -> ScanResult:
+        """Settle session `t`, then decide at its close for the next open, unless that has passed."""
         since = time.perf_counter()
         session, closed = self.world.sessions[t], self.world.closed[t]
         self._clock.set(closed)
@@ -181,12 +201,14 @@ class AutonomousTradingEngine:
         can_trade, message = self.risk_manager.can_trade()
         allocation = self._allocate(view, closed)
         since = self.stages.add("allocation", since)
-        orders = self._close_positions(view)
+        orders: list[ApprovedOrder] = []
         denials: list[Denial] = []
-        if can_trade:
-            self._open_positions(view, allocation, orders, denials)
-        else:
-            self.recorder.blocked(view.session, DenialCode(message.partition(":")[0]))
+        if decide:
+            self._close_positions(view, orders)
+            if can_trade:
+                self._open_positions(view, allocation, orders, denials)
+            else:
+                self.recorder.blocked(view.session, DenialCode(message.partition(":")[0]))
         if self.risk_manager.halted:
             self._shadow.decide(self.world.market, self.world.signals, t, self._row(allocation), self._rules)
         since = self.stages.add("decisions", since)
@@ -211,15 +233,16 @@ class AutonomousTradingEngine:
                 event = self.risk_manager.halt(f"{wish.kind}: {wish.reason}", wish.actor)
                 self._flatten = self._flatten or wish.kind == "flatten"
             self.recorder.event(event, now.date(), now)
-            mark_handled(self.repository.engine, wish, now, f"done at the scan of {now:%Y-%m-%d}")
+            self.repository.mark_handled(wish.command_id, now, f"done at {now:%Y-%m-%d %H:%M} UTC")
+            self._uncommitted = max(self._uncommitted, 1)
 
     def commit(self) -> None:
         """Write everything collected, with the book and the risk memory that belong to it, in one transaction."""
         if self._uncommitted == 0:
             return
-        session = self._clock.now().date()
-        self.repository.save_book(self.broker.snapshot(session), self._clock.now())
-        self.repository.update_run(last_session=session)
+        if self._last_session is not None:
+            self.repository.save_book(self.broker.snapshot(self._last_session), self._clock.now())
+            self.repository.update_run(last_session=self._last_session)
         self.risk_manager.save()
         self.repository.commit()
         self._uncommitted = 0
@@ -239,6 +262,7 @@ class AutonomousTradingEngine:
         ]
         self.broker.restore(saved, waiting)
         row = self.world.sessions.index(saved.session)
+        self._last_session = saved.session
         self._clock.set(self.world.closed[row])
         self.risk_manager.show_market(self.world.view(row))
         self._equities = [self._equities[0], *equity_curve(self.repository.engine, self.repository.run_id).tolist()]
@@ -284,6 +308,7 @@ class AutonomousTradingEngine:
             if event.kind is RiskEventKind.HALT:
                 self._shadow.start()
         self._equities.append(settlement.equity)
+        self._last_session = view.session
         panel = self.world.panel
         recorder.close(
             view.session, closed, self.broker.record, self.broker.slots, settlement,
@@ -322,13 +347,12 @@ class AutonomousTradingEngine:
 
     # ------------------------------------------------------------ deciding
 
-    def _close_positions(self, view: MarketView) -> list[ApprovedOrder]:
+    def _close_positions(self, view: MarketView, orders: list[ApprovedOrder]) -> None:
         """Order the exits that strategies, holding time or unfinished exits ask for."""
         slots = self.broker.slots
         plan_exits(slots, self.world.signals, view.t, self._rules.exits.max_holding, self._exit_reasons)
         if self._flatten:
             self._exit_reasons[slots["quantity"] > 0.0] = FLATTEN
-        orders = []
         for s in np.flatnonzero(self._exit_reasons):
             slot = slots[s]
             intent = OrderIntent(
@@ -344,7 +368,6 @@ class AutonomousTradingEngine:
                 decided_session=view.session,
             )
             orders += self._place(intent)
-        return orders
 
     def _open_positions(
         self, view: MarketView, allocation: Mapping[str, float], orders: list[ApprovedOrder], denials: list[Denial]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Engine, insert, select
 
 from trading_platform.core.errors import FixConfigError
 from trading_platform.storage import models as m
@@ -73,14 +73,6 @@ def open_wishes(engine: Engine, run_id: int) -> list[Wish]:
             .order_by(m.Command.id)
         )
         return [Wish(*row) for row in rows]
-
-
-def mark_handled(engine: Engine, wish: Wish, now: datetime, result: str) -> None:
-    """Record that a command was obeyed."""
-    with engine.begin() as connection:
-        connection.execute(
-            update(m.Command).where(m.Command.id == wish.command_id).values(handled_at=now, result=result)
-        )
 
 
 def run_status(engine: Engine) -> dict[str, Any]:

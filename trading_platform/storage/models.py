@@ -148,6 +148,7 @@ class EquityRow(Base):
     """The account at a session's close, with the day's flows."""
 
     __tablename__ = "equity"
+    __table_args__ = ({"sqlite_with_rowid": False},)
 
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
     session: Mapped[date] = mapped_column(primary_key=True)
@@ -176,6 +177,7 @@ class PositionRow(Base):
     """An open position at a session's close. value = quantity x price to the cent; cost excludes fees."""
 
     __tablename__ = "positions"
+    __table_args__ = ({"sqlite_with_rowid": False},)  # the primary key is the table: half the work of an insert
 
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
     session: Mapped[date] = mapped_column(primary_key=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 from trading_platform.core.fills import round_cents
-from trading_platform.core.ledger import SLOT, Record, Records
+from trading_platform.core.ledger import Record, Records
 from trading_platform.core.types import (
     ApprovedOrder,
     ClosedTrade,
@@ -22,13 +22,6 @@ from trading_platform.core.types import (
 from trading_platform.storage import models as m
 from trading_platform.storage.repository import Repository
 
-EPOCH = date(1970, 1, 1)
-_FIELDS = SLOT.names or ()
-_TICKER, _STRATEGY, _QUANTITY, _PRICE, _VALUE, _COST, _STOP, _TARGET, _DIVIDENDS, _ENTRY_DAY = (
-    _FIELDS.index(name)
-    for name in ("ticker", "strategy", "quantity", "price", "value", "cost", "stop", "target", "dividends", "entry_day")
-)
-
 
 class Recorder:
     """Turns what happened into rows.
@@ -41,6 +34,10 @@ class Recorder:
         Names of columns and strategy numbers.
     opened
         Instant at which each session opened.
+
+    Notes
+    -----
+    Positions go to the repository as slot records and become rows at the commit: they are most of what a session writes.
     """
 
     def __init__(
@@ -55,6 +52,10 @@ class Recorder:
         self._tickers = tickers
         self._strategies = strategies
         self._weights: tuple[Mapping[str, float], str] | None = None
+
+    def sessions_opened(self, opened: Mapping[date, datetime]) -> None:
+        """Take the opens of more sessions."""
+        self._opened = opened
 
     def settlement(self, settlement: Settlement, at: datetime) -> None:
         """Record fills, finished trades and ended orders of a session."""
@@ -136,14 +137,10 @@ class Recorder:
 
         `account` and `slots` are the broker's book, `risk` the account record that RiskManager keeps.
         """
-        value = cost = 0.0
-        held = 0
-        for slot in slots.tolist():
-            if slot[_QUANTITY] > 0.0:
-                held += 1
-                value += slot[_VALUE]
-                cost += slot[_COST]
-                self._repository.add(m.PositionRow, self._position_row(session, slot))
+        held = slots["quantity"] > 0.0
+        value, cost = float(slots["value"] @ held), float(slots["cost"] @ held)
+        if held.any():
+            self._repository.add_positions(session, slots[held])
         value, unrealized = round_cents(value), round_cents(value - cost)
         equity = float(account["equity"])
         row = (
@@ -152,7 +149,7 @@ class Recorder:
             round_cents(sum(fill.fees for fill, _, _ in settlement.fills)), settlement.dividends, settlement.cash_flow,
             float(risk["peak_equity"]), max(0.0, 1.0 - equity / float(risk["peak_equity"])),
             float(risk["lifetime_drawdown"]),
-            value / equity if equity > 0.0 else 0.0, held, bool(risk["halted"]),
+            value / equity if equity > 0.0 else 0.0, int(held.sum()), bool(risk["halted"]),
             _number(vix), _number(benchmark), _number(universe_return),
         )  # fmt: skip
         self._repository.add(m.EquityRow, row)
@@ -170,14 +167,6 @@ class Recorder:
             self._opened[trade.entry_session], at,
             trade.quantity, trade.cost / trade.quantity, trade.exit_price, trade.cost, trade.proceeds, trade.fees,
             trade.dividends, trade.pnl, trade.pnl / trade.cost if trade.cost > 0.0 else 0.0, trade.reason.value,
-        )  # fmt: skip
-
-    def _position_row(self, session: date, slot: tuple[float, ...]) -> tuple[object, ...]:
-        quantity = slot[_QUANTITY]
-        return (
-            session, self._tickers[int(slot[_TICKER])], self._strategies[int(slot[_STRATEGY])], quantity,
-            slot[_COST] / quantity, slot[_PRICE], slot[_COST], slot[_VALUE],
-            slot[_STOP] or None, slot[_TARGET] or None, slot[_DIVIDENDS], EPOCH + timedelta(days=int(slot[_ENTRY_DAY])),
         )  # fmt: skip
 
 

@@ -8,13 +8,15 @@ dozen sessions; a live engine commits after each step, and an intent before its 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+import numpy as np
 from sqlalchemy import Engine, delete, func, insert, select, update
 
+from trading_platform.core.ledger import Records
 from trading_platform.core.types import ApprovedOrder, OrderStatus
 from trading_platform.storage import models as m
 from trading_platform.storage.rows import Row, RowBuffer
@@ -52,10 +54,16 @@ class Repository:
         An open, migrated database.
     run_id
         The run that every row belongs to.
+    tickers, strategies
+        Names of columns and strategy numbers in slot records.
     """
 
-    def __init__(self, engine: Engine, run_id: int) -> None:
+    def __init__(
+        self, engine: Engine, run_id: int, tickers: Sequence[str] = (), strategies: Sequence[str] = ()
+    ) -> None:
         self.engine = engine
+        self._tickers = tickers
+        self._strategies = strategies
         self.run_id = run_id
         self._buffers = {model: RowBuffer(model) for model in BUFFERED}
         self._orders: dict[str, dict[str, Any]] = {}
@@ -64,12 +72,18 @@ class Repository:
         self._book: SavedBook | None = None
         self._book_at: datetime | None = None
         self._run: dict[str, Any] = {}
+        self._handled: list[dict[str, Any]] = []
+        self._positions: list[tuple[date, Records]] = []
 
     # ------------------------------------------------------------ collecting
 
     def add(self, model: type[m.Base], row: Row) -> None:
         """Collect a row; its values are in the order of the table's columns after `run_id`."""
         self._buffers[model].add((self.run_id, *row))
+
+    def add_positions(self, session: date, slots: Records) -> None:
+        """Collect the positions of a session, (n,) of `core.ledger.SLOT`; the array is kept as it is."""
+        self._positions.append((session, slots))
 
     def add_order(self, order: ApprovedOrder, status: OrderStatus, at: datetime) -> None:
         """Collect an order's first row: the intent."""
@@ -115,6 +129,10 @@ class Repository:
         """Collect changes of the run's own row."""
         self._run.update(changes)
 
+    def mark_handled(self, command_id: int, at: datetime, result: str) -> None:
+        """Collect that an operator's command was obeyed; it goes with the state that it changed."""
+        self._handled.append({"command": command_id, "handled_at": at, "result": result})
+
     # ------------------------------------------------------------ writing
 
     def commit(self) -> None:
@@ -127,6 +145,7 @@ class Repository:
                 if key in self._stored and changes:
                     where = (m.Order.run_id == self.run_id) & (m.Order.client_order_id == key)
                     connection.execute(update(m.Order).where(where).values(**changes))
+            self._buffers[m.PositionRow].extend(self._position_rows())
             for buffer in self._buffers.values():
                 buffer.flush(connection)
             if self._envelope is not None:
@@ -147,12 +166,43 @@ class Repository:
                         checksum=self._book.checksum,
                     )
                 )
+            for handled in self._handled:
+                values = {"handled_at": handled["handled_at"], "result": handled["result"]}
+                connection.execute(update(m.Command).where(m.Command.id == handled["command"]).values(**values))
             if self._run:
                 connection.execute(update(m.Run).where(m.Run.id == self.run_id).values(**self._run))
         self._stored |= {key for key, row in self._orders.items() if "run_id" in row}
         self._forget_closed()
         self._envelope = self._book = None
         self._run = {}
+        self._positions = []
+        self._handled = []
+
+    def _position_rows(self) -> list[Row]:
+        """Return the collected positions in the columns of the table."""
+        if not self._positions:
+            return []
+        slots = np.concatenate([rows for _, rows in self._positions])
+        sessions = [session for session, rows in self._positions for _ in range(len(rows))]
+        entries = slots["entry_day"].astype("datetime64[D]").tolist()
+        return list(
+            zip(
+                [self.run_id] * len(slots),
+                sessions,
+                [self._tickers[i] for i in slots["ticker"].tolist()],
+                [self._strategies[i] for i in slots["strategy"].tolist()],
+                slots["quantity"].tolist(),
+                (slots["cost"] / slots["quantity"]).tolist(),
+                slots["price"].tolist(),
+                slots["cost"].tolist(),
+                slots["value"].tolist(),
+                [price or None for price in slots["stop"].tolist()],
+                [price or None for price in slots["target"].tolist()],
+                slots["dividends"].tolist(),
+                entries,
+                strict=True,
+            )
+        )
 
     def _forget_closed(self) -> None:
         """Keep only the ids of orders that may still change."""

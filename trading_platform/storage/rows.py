@@ -34,6 +34,10 @@ class RowBuffer:
         """Take one row."""
         self._rows.append(row)
 
+    def extend(self, rows: list[Row]) -> None:
+        """Take many rows."""
+        self._rows += rows
+
     def __len__(self) -> int:
         return len(self._rows)
 
@@ -66,19 +70,11 @@ def _converted(columns: Sequence[Column[Any]], rows: Sequence[Row]) -> list[Row]
     for i, column in enumerate(columns):
         convert = _sqlite_converter(column)
         if convert is not None:
-            seen: dict[Any, Any] = {}
-            by_column[i] = tuple([_remember(seen, value, convert) for value in by_column[i]])
+            # each distinct value is converted once: dates, instants and many amounts repeat from row to row
+            known = {value: convert(value) for value in set(by_column[i]) if value is not None}
+            known[None] = None
+            by_column[i] = tuple([known[value] for value in by_column[i]])
     return list(zip(*by_column, strict=True))
-
-
-def _remember(seen: dict[Any, Any], value: Any, convert: Converter) -> Any:
-    """Convert each distinct value once: dates and instants repeat from row to row."""
-    if value is None:
-        return None
-    known = seen.get(value)
-    if known is None:
-        known = seen[value] = convert(value)
-    return known
 
 
 def _sqlite_converter(column: Column[Any]) -> Converter | None:

@@ -1,0 +1,135 @@
+"""The live loop: the engine's scans on the clock of the exchange.
+
+A new completed session is settled and decided once; between sessions the loop watches: it obeys operators, lets the
+broker report, and says that it lives. After a sleep or a restart the sessions missed are settled in order, and only
+the newest is decided, and only while its next open still lies ahead: nothing is traded on stale signals.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Protocol
+
+from trading_platform.core.errors import BrokerUnreachableError, MarketDataError
+from trading_platform.core.ports import Clock
+from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.replay import ScanResult
+from trading_platform.storage.runs import RunLock
+from trading_platform.world import World
+
+log = logging.getLogger("trading_platform.live")
+
+# Daily bars are final some minutes after the close; free feeds hold the consolidated tape back for fifteen.
+BARS_FINAL_AFTER = timedelta(minutes=20)
+LONGEST_WAIT_SECONDS = 60.0
+
+
+class LiveEngine(Protocol):
+    """The part of the engine that the loop drives."""
+
+    @property
+    def stopped(self) -> bool:
+        """True once somebody asked it to stop."""
+        ...
+
+    @property
+    def last_session(self) -> date | None:
+        """The newest session that has been settled, None before the first."""
+        ...
+
+    def adopt(self, world: World) -> None:
+        """Continue on a market that has grown by some sessions."""
+        ...
+
+    def scan_cycle(self, t: int, *, decide: bool = True) -> ScanResult:
+        """Settle row `t`; decide too, if asked."""
+        ...
+
+    def watch(self, now: datetime) -> None:
+        """Obey operators and let the broker report, between sessions."""
+        ...
+
+    def commit(self) -> None:
+        """Write everything collected."""
+        ...
+
+
+@dataclass(slots=True)
+class LiveLoop:
+    """Runs an engine until it is asked to stop.
+
+    Attributes
+    ----------
+    engine, calendar, clock, lock
+        Who trades, when the exchange is open, what time it is, and the hold on the run.
+    load_world
+        Returns the market with bars up to the session given, prepared; raises when it cannot.
+    scan_interval
+        Seconds between scans.
+    wake
+        Set by a signal handler: ends a wait at once.
+    """
+
+    engine: LiveEngine
+    calendar: NyseCalendar
+    clock: Clock
+    lock: RunLock
+    load_world: Callable[[date], World]
+    scan_interval: float
+    wake: threading.Event
+    on_scan: Callable[[ScanResult], None] | None = None
+
+    def run(self) -> None:
+        """Scan until the engine is stopped."""
+        while not self.engine.stopped:
+            self.scan()
+            self._sleep()
+        self.engine.commit()
+
+    def scan(self) -> list[ScanResult]:
+        """Do what is due now; return the scans of sessions that had completed."""
+        now = self.clock.now()
+        results: list[ScanResult] = []
+        due = self.calendar.last_completed_session(now - BARS_FINAL_AFTER)
+        if self.engine.last_session is None or due > self.engine.last_session:
+            try:
+                results = self._catch_up(self.load_world(due), now)
+            except (MarketDataError, BrokerUnreachableError) as error:
+                # without new bars there is no new decision; stops rest at the broker, and the next scan tries again
+                log.warning("no bars for %s: %s", due, error)
+        self.engine.watch(now)
+        self.engine.commit()
+        self.lock.beat(now, f"watching; settled to {self.engine.last_session}")
+        return results
+
+    def _catch_up(self, world: World, now: datetime) -> list[ScanResult]:
+        """Settle the sessions since the last one, oldest first; decide the newest while its next open is ahead."""
+        first = len(world.sessions) - 1
+        if self.engine.last_session is not None:
+            first = world.sessions.index(self.engine.last_session) + 1
+        self.engine.adopt(world)
+        results = []
+        for row in range(first, len(world.sessions)):
+            newest = row == len(world.sessions) - 1
+            in_time = now < self.calendar.open_at(self.calendar.next_session(world.sessions[row]))
+            if newest and not in_time:
+                log.warning("session %s is settled but not decided: its next open has passed", world.sessions[row])
+            result = self.engine.scan_cycle(row, decide=newest and in_time)
+            results.append(result)
+            if self.on_scan is not None:
+                self.on_scan(result)
+        return results
+
+    def _sleep(self) -> None:
+        """Wait for the next scan, beating the heart at least once a minute."""
+        until = self.clock.now() + timedelta(seconds=self.scan_interval)
+        while not self.engine.stopped and not self.wake.is_set():
+            left = (until - self.clock.now()).total_seconds()
+            if left <= 0.0:
+                return
+            self.wake.wait(min(left, LONGEST_WAIT_SECONDS))
+            self.lock.beat(self.clock.now(), "waiting")
