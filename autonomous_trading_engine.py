@@ -2,7 +2,7 @@
 
 A scan settles what happened since the last one, checks the risk of the account, asks the allocator how to split
 capital, closes what should be closed, and lets every new position through the one door, `RiskManager`. What differs
-between a replay and live trading is only the objects passed in: where bars come from, who fills orders, what time it is.
+between a replay and live trading is only what is passed in: where bars come from, who fills orders, what time it is.
 
 ``python autonomous_trading_engine.py`` replays the last 252 sessions of the embedded market. ``--help`` has the rest.
 """
@@ -179,7 +179,7 @@ class AutonomousTradingEngine:
         """Continue on a market that has grown by some sessions; its tickers must be the same."""
         if world.panel.tickers != self.world.panel.tickers:
             raise OperatorNeededError(
-                "the universe changed while the engine ran: restart it, so that positions are matched"
+                "the universe changed while the engine ran: restart it to match positions"
             )
         self.world = world
         self.recorder.sessions_opened(dict(zip(world.sessions, world.opened, strict=True)))

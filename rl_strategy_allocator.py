@@ -103,6 +103,8 @@ class RLStrategyAllocator:
         Names in the order of the observation and of the engine; all registered strategies when None.
     today
         Where the date comes from when `get_allocation` is not told the session.
+    max_age_days
+        Days behind the last session a model has seen after which it is too old; its manifest's limit when None.
     allow_in_sample
         Let a model decide sessions it was trained on. Only for looking at what it learned: results are worthless.
     """
@@ -112,12 +114,14 @@ class RLStrategyAllocator:
         models_dir: str | Path = "rl_models",
         strategies: Sequence[str] | None = None,
         today: Callable[[], date] = system_today,
+        max_age_days: float | None = None,
         allow_in_sample: bool = False,
     ) -> None:
         self.registry = ModelRegistry(models_dir)
         self.strategies = tuple(strategies) if strategies is not None else _all_strategies()
         self.schema: ObservationSchema = observation_schema(self.strategies)
         self._today = today
+        self._max_age_days = max_age_days
         self._allow_in_sample = allow_in_sample
         self._pointer_path = str(self.registry.folder / POINTER_FILE)
         # what the pointer file looked like when it was read last (inode, size, mtime); () = never, None = no file

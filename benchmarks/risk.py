@@ -122,8 +122,8 @@ def document(rows: list[tuple[str, float, float]]) -> str:
 
 Written by `python -m benchmarks.risk --write`. {ROUNDS} rounds; microseconds of one operation; {N_TICKERS} tickers,
 {POSITIONS} positions, correlation over 30 sessions. Python {platform.python_version()},
-numpy {np.__version__}, {speed}, {os.cpu_count()} shared cores. "Inside the kernel" is the gate and all order rules of one
-candidate against ten positions, called from compiled code; ten correlations of 30 sessions are most of it.
+numpy {np.__version__}, {speed}, {os.cpu_count()} shared cores. "Inside the kernel" is the gate and all order rules
+of one candidate against ten positions, called from compiled code; ten correlations of 30 sessions are most of it.
 
 {table(rows)}
 

@@ -1,4 +1,4 @@
-"""What an operator does from outside: look at a run, and leave a wish that its engine obeys, running or next started."""
+"""What an operator does from outside: look at a run, and leave a wish that its engine obeys, now or next started."""
 
 from __future__ import annotations
 

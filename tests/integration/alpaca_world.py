@@ -98,15 +98,17 @@ class Register:
     def __init__(self) -> None:
         self.issued: dict[str, ApprovedOrder] = {}
         self.spent: list[str] = []
+        self.n_issued = 0
 
     def approve(self, intent: OrderIntent, now: datetime, attempt: int = 0, key: str | None = None) -> ApprovedOrder:
         client_order_id = (
             key or f"tp-{intent.decided_session:%Y%m%d}-{intent.ticker}-{intent.side}-{intent.reason}-{attempt}"
         )
         order = ApprovedOrder(
-            intent, f"approval-{len(self.issued)}", client_order_id, "fingerprint", now, now + timedelta(days=5), ()
+            intent, f"approval-{self.n_issued}", client_order_id, "fingerprint", now, now + timedelta(days=5), ()
         )
         self.issued[order.approval_id] = order
+        self.n_issued += 1
         return order
 
     def consume(self, order: ApprovedOrder) -> None:
@@ -147,6 +149,10 @@ class MemoryJournal:
                 filled_quantity=seen.filled_quantity,
                 status=seen.status,
             )
+
+    def close(self, client_order_id: str, status: OrderStatus, message: str) -> None:
+        self.rows[client_order_id] = replace(self.rows[client_order_id], status=status)
+        self.messages[client_order_id] = message
 
     def find_order(self, client_order_id: str) -> JournalOrder | None:
         return self.rows.get(client_order_id)

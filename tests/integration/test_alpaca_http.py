@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 import requests
-from alpaca_world import KEY, SECRET, FakeTimer, flat, make_http, make_server, market
 
+from tests.integration.alpaca_world import KEY, SECRET, FakeTimer, flat, make_http, make_server, market
 from trading_platform.brokers.alpaca_http import AlpacaRefusalError, FailureKind, SendError
 from trading_platform.brokers.alpaca_server.faults import Fault, FaultKind
 from trading_platform.brokers.alpaca_server.server import AlpacaServer

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from trading_platform.core.compiled import lean
+from trading_platform.core.compiled import inlined, lean
 from trading_platform.core.costs import Exits
 from trading_platform.core.fills import protective_prices, round_shares
 from trading_platform.core.ledger import Record, Records
@@ -78,14 +78,14 @@ def exit_reason(slot: Record, exits_at: int, max_holding: int) -> int:
     return NO_REASON
 
 
-@lean
+@inlined
 def start_candidates(signals: Signals, t: int, heads: Ints) -> None:
     """Point `heads` (K,) at the strongest candidate of each strategy at row `t`."""
     for k in range(len(heads)):
         heads[k] = signals.start[k, t]
 
 
-@lean
+@inlined
 def next_candidate(signals: Signals, t: int, weights: Floats, slots: Records, heads: Ints) -> Candidate:
     """Take the strongest remaining candidate off the strategies' lists; ties go to the first ticker, then strategy.
 
@@ -173,7 +173,7 @@ def check_order(
     return check_entry(quantity, price, account["equity"], account["cash"], market.vix[t], measures, data, limits)
 
 
-@lean
+@inlined
 def review_entry(
     account: Record, slots: Records, market: Market, t: int, ticker: int, strength: float, exits: Exits, limits: Limits
 ) -> Entry:

@@ -44,6 +44,7 @@ def judge_entry(
             code, words = DenialCode.PRICE_UNKNOWN, f"PRICE_UNKNOWN: {ticker} is not in the market shown"
         return Denial(code, ticker, math.nan, math.nan, words)
     column, age = view.columns[ticker], market_age(view)
+    quantity, price = float(quantity), float(price)  # compiled rules tell an int from a float
     gate, verdict = check_now(
         book.account, book.slots, view.market, view.t, view.clock, age, column, quantity, price, limits
     )

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trading_platform.core.compiled import lean
+from trading_platform.core.compiled import inlined, lean
 from trading_platform.core.costs import Costs, Exits
 from trading_platform.core.decide import DELISTED, ENTRY, STOP_LOSS, TAKE_PROFIT
 from trading_platform.core.fills import (
@@ -152,7 +152,7 @@ def log_fill(
     log.used[0] = n + 1
 
 
-@lean
+@inlined
 def apply_corporate_actions(account: Record, slots: Records, market: Market, t: int) -> None:
     """Book splits and dividends of the session's open on every slot."""
     if len(market.split) > 0:
@@ -169,7 +169,7 @@ def apply_corporate_actions(account: Record, slots: Records, market: Market, t: 
                     post_dividend(account, slots[s], dividend)
 
 
-@lean
+@inlined
 def fill_at_open(account: Record, slots: Records, market: Market, t: int, rules: Rules, log: FillLog) -> None:
     """Fill pending exits, then pending entries, at the open of session `t`. Entries left unfilled expire."""
     costs, limits = rules.costs, rules.limits
@@ -201,7 +201,7 @@ def fill_at_open(account: Record, slots: Records, market: Market, t: int, rules:
             clear_slot(slot)
 
 
-@lean
+@inlined
 def fill_protective(account: Record, slots: Records, market: Market, t: int, rules: Rules, log: FillLog) -> None:
     """Fill stops and targets that session `t` touched."""
     costs, limits = rules.costs, rules.limits
@@ -223,7 +223,7 @@ def fill_protective(account: Record, slots: Records, market: Market, t: int, rul
         sell(account, slots, s, quantity, price, fees, reason, market.day[t], market.clock[t], limits, log)
 
 
-@lean
+@inlined
 def mark_to_close(account: Record, slots: Records, market: Market, t: int, rules: Rules, log: FillLog) -> float:
     """Mark every position at the close of session `t`, write off delisted ones, and return the equity, dollars."""
     for s in range(len(slots)):
@@ -241,7 +241,7 @@ def mark_to_close(account: Record, slots: Records, market: Market, t: int, rules
     return total_equity(account, slots)
 
 
-@lean
+@inlined
 def trade_session(account: Record, slots: Records, market: Market, t: int, rules: Rules, log: FillLog) -> float:
     """Run session `t` up to its close; return the equity there, dollars."""
     start_session(account)

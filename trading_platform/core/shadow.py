@@ -38,7 +38,8 @@ class ShadowBook:
     @property
     def slots(self) -> Records:
         """The shadow's slots, (S,)."""
-        return self._books.shadow_slots[0]
+        slots: Records = self._books.shadow_slots[0]
+        return slots
 
     def start(self) -> None:
         """Copy the book, which has just been halted at a close, into the shadow."""

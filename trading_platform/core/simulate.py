@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trading_platform.core.compiled import lean
+from trading_platform.core.compiled import inlined, lean
 from trading_platform.core.costs import Costs
 from trading_platform.core.decide import (
     exit_reason,
@@ -57,7 +57,7 @@ def open_books(n_books: int, n_slots: int, capital: float) -> Books:
     return Books(accounts, slots, accounts.copy(), slots.copy())
 
 
-@lean
+@inlined
 def process_session(
     books: Books, e: int, market: Market, t: int, rules: Rules, log: FillLog, shadow_log: FillLog
 ) -> int:
@@ -99,7 +99,7 @@ def start_shadow(books: Books, e: int) -> None:
 # ---------------------------------------------------------------- decisions of one session
 
 
-@lean
+@inlined
 def decide_session(
     account: Record,
     slots: Records,
@@ -152,7 +152,7 @@ def new_scratch(n_strategies: int) -> Ints:
     return np.zeros(n_strategies + N_CODES, dtype=np.int64)
 
 
-@lean
+@inlined
 def decide_books(
     books: Books,
     e: int,

@@ -233,7 +233,7 @@ class RiskEvent(Base):
 
 
 class RiskStateRow(Base):
-    """RiskManager's memory: canonical JSON with its checksum. The newest row of a run counts; older ones are history."""
+    """RiskManager's memory: canonical JSON with its checksum."""
 
     __tablename__ = "risk_states"
 
@@ -315,7 +315,7 @@ class Difference(Base):
 
 
 class Command(Base):
-    """An operator's wish (halt, resume, flatten), written by the CLI and handled by the engine, running or next to run."""
+    """An operator's wish (halt, resume, flatten), written by the CLI and obeyed by the engine, now or next started."""
 
     __tablename__ = "commands"
 

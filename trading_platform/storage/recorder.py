@@ -37,7 +37,7 @@ class Recorder:
 
     Notes
     -----
-    Positions go to the repository as slot records and become rows at the commit: they are most of what a session writes.
+    Positions go to the repository as slot records and become rows at the commit: they are most of what is written.
     """
 
     def __init__(

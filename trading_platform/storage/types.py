@@ -15,9 +15,11 @@ class Cents(TypeDecorator[float]):
     cache_ok = True
 
     def process_bind_param(self, value: float | None, dialect: Dialect) -> int | None:
+        """Return whole cents."""
         return None if value is None else round(value * 100.0)
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> float | None:
+        """Return dollars."""
         return None if value is None else value / 100.0
 
 
@@ -28,6 +30,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return the instant in UTC, without its zone."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -35,4 +38,5 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return the stored instant, aware and in UTC."""
         return None if value is None else value.replace(tzinfo=UTC)

@@ -16,7 +16,9 @@ from trading_platform.core.errors import FixConfigError, TradingPlatformError
 from trading_platform.core.types import MarketPanel
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.files import FilesMarketData
+from trading_platform.market_data.synthetic import SyntheticMarketData
 
+SYNTHETIC = Path("synthetic")
 FILL_MODELS: dict[str, type[FillModel]] = {"paper": PaperFills, "exact": ExactFills}
 
 
@@ -50,7 +52,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m trading_platform.brokers.alpaca_server",
         description="A local Alpaca for tests and dry runs: real HTTP, simulated market, its clock moves when told to.",
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder with daily bars (csv, csv.gz, parquet)")
+    parser.add_argument(
+        "--data", type=Path, default=SYNTHETIC, help="folder with daily bars (csv, parquet), or synthetic (default)"
+    )
     parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 picks a free one (default)")
     parser.add_argument("--start", type=date.fromisoformat, help="first session to trade, e.g. 2017-01-03")
     parser.add_argument("--tickers", help="comma-separated; all of the folder by default")
@@ -70,7 +74,8 @@ def _build(options: argparse.Namespace) -> AlpacaServer:
         raise FixConfigError(f"--port must be in 0..65535, was {options.port}")
     calendar = NyseCalendar()
     tickers = options.tickers.split(",") if options.tickers else None
-    panel: MarketPanel = FilesMarketData(options.data, calendar=calendar).history(tickers)
+    source = FilesMarketData(options.data, calendar=calendar) if options.data != SYNTHETIC else None
+    panel: MarketPanel = (source or SyntheticMarketData(options.seed, calendar=calendar)).history(tickers)
     fill_model: FillModel = FILL_MODELS[options.fills]()
     config = ServerConfig(
         cash=options.cash,
