@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from trading_platform.core.errors import FixConfigError
+from trading_platform.evaluation import critique as critique_module
 from trading_platform.evaluation.critique import (
     Backtest,
     CritiqueConfig,
@@ -19,6 +20,7 @@ from trading_platform.evaluation.critique import (
     longest_flat_run,
     profit_without_best,
 )
+from trading_platform.evaluation.sharpe_tests import long_run_variance
 
 
 def good() -> Backtest:
@@ -77,6 +79,21 @@ def test_no_better_than_benchmark() -> None:
     assert found == [FindingCode.NO_BETTER_THAN_BENCHMARK]
 
 
+def test_probabilities_at_their_limit_convince_and_profits_of_zero_do_not() -> None:
+    backtest = good()
+    coin = coin_flip_p_value(backtest.trade_profits, 2_000, np.random.default_rng(1))
+    lead = benchmark_p_value(backtest.returns, backtest.benchmark_returns)
+    assert lead > 0
+    at = CritiqueConfig(max_coin_flip_p_value=coin, max_benchmark_p_value=lead)
+    assert codes(backtest, at) == []
+    beside = CritiqueConfig(
+        max_coin_flip_p_value=math.nextafter(coin, 0.0), max_benchmark_p_value=math.nextafter(lead, 0.0)
+    )
+    assert codes(backtest, beside) == [FindingCode.TRADES_LIKE_COIN_FLIPS, FindingCode.NO_BETTER_THAN_BENCHMARK]
+    nothing_left = np.concatenate((np.full(4, 100.0), np.zeros(76)))
+    assert FindingCode.FEW_LUCKY_TRADES in codes(replace(backtest, trade_profits=nothing_left))
+
+
 @pytest.mark.parametrize("volume", [0.0, math.nan, -1.0])
 def test_one_stale_fill_is_enough(volume: float) -> None:
     volumes = np.full(160, 1e6)
@@ -89,10 +106,11 @@ def test_one_stale_fill_is_enough(volume: float) -> None:
 
 def test_ambiguous_bars_at_and_beyond_their_share() -> None:
     lows = np.full(80, 99.0)
-    lows[:4] = 95.0  # touches the stop exactly; highs touch the target: 4 of 80 is the allowed 5 %
-    assert codes(replace(good(), exit_lows=lows)) == []
+    highs = np.full(80, 110.0)
+    lows[:4] = 95.0  # touches the stop exactly, as the highs do the target: 4 of 80 is the allowed 5 %
+    assert codes(replace(good(), exit_lows=lows, exit_highs=highs)) == []
     lows[4] = 94.0
-    (finding,) = critique(replace(good(), exit_lows=lows), np.random.default_rng(1))
+    (finding,) = critique(replace(good(), exit_lows=lows, exit_highs=highs), np.random.default_rng(1))
     assert (finding.code, finding.observed) == (FindingCode.AMBIGUOUS_BARS, 5 / 80)
 
 
@@ -151,6 +169,19 @@ def test_coin_flip_p_value_counts_ties_despite_rounding() -> None:
     assert coin_flip_p_value(profits, 20_000, np.random.default_rng(0)) > 0.55
 
 
+def test_coin_flip_p_value_does_not_depend_on_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    profits = np.random.default_rng(0).normal(10, 50, 40)
+    whole = coin_flip_p_value(profits, 1_000, np.random.default_rng(4))
+    monkeypatch.setattr(critique_module, "CHUNK", 40 * 300)
+    assert coin_flip_p_value(profits, 1_000, np.random.default_rng(4)) == pytest.approx(whole, abs=0.02)
+    assert coin_flip_p_value(np.ones(30), 1_000, np.random.default_rng(4)) == pytest.approx(1 / 1_001)
+
+
+def test_coin_flip_p_value_of_large_profits_still_counts_ties() -> None:
+    profits = 1e6 * np.array([0.1, 0.2, 0.3, -0.3, -0.2, -0.1])
+    assert coin_flip_p_value(profits, 20_000, np.random.default_rng(0)) > 0.55
+
+
 def test_benchmark_p_value_equals_a_t_test_on_independent_days() -> None:
     stats = pytest.importorskip("scipy.stats", reason="scipy comes with hmmlearn only")
     rng = np.random.default_rng(5)
@@ -164,7 +195,15 @@ def test_benchmark_p_value_of_a_constant_lead_is_certain() -> None:
     assert benchmark_p_value(base, base) == 1.0
     assert benchmark_p_value(base + 0.25, base) == 0.0
     assert benchmark_p_value(base - 0.25, base) == 1.0
+    assert benchmark_p_value(base[:10], base[:10]) == 1.0
     assert math.isnan(benchmark_p_value(base[:9], base[:9]))
+
+
+def test_benchmark_p_value_of_ten_days_written_out() -> None:
+    # mean 1, variance 1, no bandwidth beyond the first lag's autocorrelation -0.9: z = 1 / sqrt(long-run variance / 9)
+    days = np.tile([2.0, 0.0], 5)
+    error = math.sqrt(long_run_variance(days) / 9)
+    assert benchmark_p_value(days, np.zeros(10)) == pytest.approx(0.5 * math.erfc(1 / error / math.sqrt(2)))
 
 
 def test_longest_flat_run_counts_unknown_days_as_still() -> None:
@@ -180,5 +219,6 @@ def test_arrays_that_do_not_fit_are_an_error() -> None:
 
 
 def test_impossible_settings_are_named_together() -> None:
+    CritiqueConfig(min_trades=2, max_flat_sessions=0, n_resamples=100)
     with pytest.raises(FixConfigError, match=r"min_trades .*; .*max_stale_share"):
         CritiqueConfig(min_trades=1, max_stale_share=math.nan)

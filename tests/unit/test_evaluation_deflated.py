@@ -63,6 +63,16 @@ def test_min_track_record_length_is_infinite_at_or_below_the_benchmark() -> None
     assert min_track_record_length(PAPER, 1.0) == math.inf
 
 
+def test_min_track_record_length_against_an_unknown_benchmark_is_unknown() -> None:
+    assert math.isnan(min_track_record_length(PAPER, math.nan))
+    assert math.isnan(min_track_record_length(ReturnShape(0, 1.0, 2.0, 3.0)))
+
+
+def test_trials_that_all_scored_alike_deflate_nothing() -> None:
+    assert expected_max_sharpe(50, 0.0) == 0.0
+    assert probabilistic_sharpe(ReturnShape(2, 0.1, 0.0, 3.0)) > 0.5
+
+
 @pytest.mark.parametrize("n_trials", [5, 20, 200])
 def test_expected_maximum_is_what_simulation_finds(n_trials: int) -> None:
     best = np.random.default_rng(0).normal(0, 0.3, (20_000, n_trials)).max(axis=1).mean()
@@ -134,6 +144,8 @@ def test_effective_trials_of_copies_is_one_and_of_strangers_all() -> None:
     assert effective_trials(np.repeat(base, 6, axis=1)) == pytest.approx(1.0)
     assert effective_trials(rng.normal(size=(5_000, 6))) == pytest.approx(6.0, abs=0.15)
     half = math.sqrt(0.5) * base + math.sqrt(0.5) * rng.normal(size=(5_000, 6))
+    # a common drift is no correlation
+    assert effective_trials(rng.normal(5.0, 1.0, size=(5_000, 6))) == pytest.approx(6.0, abs=0.15)
     # r + (1 - r) N with r = 0.5
     assert effective_trials(half) == pytest.approx(3.5, abs=0.15)
 

@@ -126,6 +126,10 @@ def test_unknown_inputs_are_refused_by_the_criterion_that_needs_them() -> None:
         assert {r.code for r in decision.failed} == codes
 
 
+def test_an_allocation_that_never_moves_is_within_its_budget() -> None:
+    assert verdict(replace(strong(), annual_turnover=0.0)).promoted
+
+
 def test_a_copy_of_equal_weight_is_refused() -> None:
     evidence = strong()
     decision = verdict(replace(evidence, challenger=evidence.equal_weight.copy(), n_trials=1.0))

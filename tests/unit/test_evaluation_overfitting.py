@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from trading_platform.core.errors import FixConfigError
+from trading_platform.core.metrics import sharpe_ratio
 from trading_platform.core.types import Floats
 from trading_platform.evaluation.overfitting import backtest_overfitting
 
@@ -34,6 +35,38 @@ def test_logits_equal_the_direct_definition() -> None:
     expected = direct_logits(returns, 8)
     np.testing.assert_allclose(found.logits, expected, rtol=1e-12, atol=1e-12)
     assert found.probability == np.mean([value <= 0 for value in expected])
+
+
+def test_winners_are_reported_with_their_annualised_ratios() -> None:
+    returns = np.random.default_rng(5).normal(0.0002, 0.01, (40, 3))
+    found = backtest_overfitting(returns, n_blocks=2)
+    halves = [
+        [sharpe_ratio(np.ascontiguousarray(half[:, k])) for k in range(3)] for half in (returns[:20], returns[20:])
+    ]
+    winners = [int(np.argmax(half)) for half in halves]
+    np.testing.assert_allclose(found.in_sample, [halves[0][winners[0]], halves[1][winners[1]]])
+    np.testing.assert_allclose(found.out_of_sample, [halves[1][winners[0]], halves[0][winners[1]]])
+    # a line through two points
+    slope = np.diff(found.out_of_sample) / np.diff(found.in_sample)
+    assert found.degradation == pytest.approx(slope[0])
+    assert found.probability_of_loss == np.mean(found.out_of_sample <= 0)
+
+
+def test_trials_that_never_traded_have_no_slope_and_always_lose() -> None:
+    found = backtest_overfitting(np.zeros((20, 2)), n_blocks=4)
+    assert math.isnan(found.degradation)
+    assert found.probability_of_loss == 1.0
+    # ties share the middle rank: neither half is better
+    assert (found.logits == 0.0).all()
+
+
+def test_winners_of_one_ratio_have_no_slope() -> None:
+    half = np.random.default_rng(6).normal(0, 0.01, (10, 2))
+    assert math.isnan(backtest_overfitting(np.vstack((half, half)), n_blocks=2).degradation)
+
+
+def test_the_smallest_possible_input_is_accepted() -> None:
+    assert len(backtest_overfitting(np.random.default_rng(0).normal(size=(4, 2)), n_blocks=2).logits) == 2
 
 
 def test_choosing_among_noise_is_worth_nothing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -70,18 +71,29 @@ def test_too_little_history_names_what_is_missing() -> None:
 
 
 @pytest.mark.parametrize(
-    "sessions",
+    ("damage", "message"),
     [
-        np.array([], dtype="datetime64[D]"),
-        np.array(["2010-01-05", "2010-01-04"], dtype="datetime64[D]"),
-        np.array(["2010-01-04", "2010-01-04"], dtype="datetime64[D]"),
-        np.array(["2010-01-04", "NaT"], dtype="datetime64[D]"),
-        np.array([["2010-01-04"]], dtype="datetime64[D]"),
+        (lambda days: days[:0], "filled"),
+        (lambda days: days[:, None], "filled"),
+        (lambda days: days[::-1], "strictly increasing"),
+        (lambda days: np.insert(days, 300, days[300]), "strictly increasing"),
+        (lambda days: np.append(days, np.datetime64("NaT")), "strictly increasing"),
+        (lambda days: np.insert(days, 0, np.datetime64("NaT")), "strictly increasing"),
     ],
 )
-def test_unsorted_or_empty_sessions_are_refused(sessions: NDArray[np.datetime64]) -> None:
-    with pytest.raises(MarketDataError):
-        list(walk_forward(sessions))
+def test_unsorted_or_empty_sessions_are_refused(
+    damage: Callable[[NDArray[np.datetime64]], NDArray[np.datetime64]], message: str
+) -> None:
+    with pytest.raises(MarketDataError, match=message):
+        list(walk_forward(damage(weekdays("2010-01-01", "2013-01-01"))))
+
+
+def test_a_fold_with_exactly_the_least_train_sessions_is_used() -> None:
+    sessions = weekdays("2010-01-01", "2012-01-01")
+    # 261 sessions in 2010, of which 236 are left after the gap; 30 % validate, and another gap
+    assert next(walk_forward(sessions, SplitConfig(min_train_sessions=141))).train == range(141)
+    with pytest.raises(MarketDataError, match="no fold with 142"):
+        list(walk_forward(sessions, SplitConfig(min_train_sessions=142)))
 
 
 def test_all_mistakes_in_the_settings_are_reported_together() -> None:
