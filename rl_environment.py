@@ -176,8 +176,8 @@ class BatchedAllocEnv(VecEnv):
     threads
         Cores to use; the kernel holds no lock. Results do not depend on it.
 
-    `infos` are empty until an episode ends; then they hold `terminal_observation`, `TimeLimit.truncated`, `episode`
-    (`r` the sum of rewards, `l` its sessions) and everything of `TradingAllocEnv`'s info.
+    `infos` are empty until an episode ends; then they hold `terminal_observation`, `TimeLimit.truncated` and `episode`
+    (`r` the sum of rewards, `l` its sessions).
     """
 
     def __init__(
@@ -226,20 +226,17 @@ class BatchedAllocEnv(VecEnv):
         rewards, dones = self.batch.rewards.astype(np.float32), terminated | truncated
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         ended = np.flatnonzero(dones)
-        for e in ended:
-            infos[e] = self._last_info(int(e), bool(truncated[e]))
         if len(ended):
+            last, episodes = self.batch.observations[ended], self.batch.episodes[ended]
+            scores, lengths, cuts = episodes["score"].tolist(), episodes["sessions"].tolist(), truncated[ended].tolist()
+            for i, e in enumerate(ended.tolist()):
+                infos[e] = {
+                    "terminal_observation": last[i],
+                    "TimeLimit.truncated": cuts[i],
+                    "episode": {"r": scores[i], "l": lengths[i]},
+                }
             self.batch.reset(ended)
         return self.batch.observations.copy(), rewards, dones, infos
-
-    def _last_info(self, e: int, truncated: bool) -> dict[str, Any]:
-        episode = self.batch.episodes[e]
-        return {
-            **self.batch.info(e),
-            "terminal_observation": self.batch.observations[e].copy(),
-            "TimeLimit.truncated": truncated,
-            "episode": {"r": float(episode["score"]), "l": int(episode["sessions"])},
-        }
 
     def close(self) -> None:
         """End the threads."""

@@ -1,8 +1,8 @@
 """One source, two speeds: numba compiles the decision core when present, plain Python runs it when not.
 
-Every rule, fill and ledger entry is a small function decorated with :func:`compiled`, :func:`lean` or
-:func:`inlined`. There is no second implementation: without numba the decorators return the function unchanged, and the numbers are the same
-(``tests/parity`` proves it). ``fastmath`` stays off, since it would reorder sums and break that equality.
+Every rule, fill and ledger entry is a small function decorated with :func:`compiled`, :func:`lean` or :func:`inlined`.
+There is no second implementation: without numba the decorators return the function unchanged, and the numbers are the
+same (``tests/parity`` proves it). ``fastmath`` stays off, since it would reorder sums and break that equality.
 """
 
 from __future__ import annotations
