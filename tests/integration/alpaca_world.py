@@ -130,7 +130,7 @@ class MemoryJournal:
         self.approvals[order.client_order_id] = order.approval_id
         self.rows[order.client_order_id] = JournalOrder(
             order.client_order_id, None, intent.ticker, intent.side, intent.quantity, 0.0, OrderStatus.INTENT,
-            intent.strategy, intent.reason, order.approved_at,
+            intent.strategy, intent.reason, order.approved_at, intent.stop_price, intent.target_price,
         )  # fmt: skip
 
     def record_order(self, order: BrokerOrder) -> None:
@@ -139,7 +139,8 @@ class MemoryJournal:
             if known is None:
                 parent = self.rows[root_id(seen.client_order_id)]
                 self.approvals[seen.client_order_id] = self.approvals[parent.client_order_id]
-                known = replace(parent, client_order_id=seen.client_order_id, side=seen.side, reason=seen.reason)
+                key = seen.client_order_id
+                known = replace(parent, client_order_id=key, side=seen.side, stop_price=None, target_price=None)
             self.messages[seen.client_order_id] = seen.message
             self.rows[seen.client_order_id] = replace(
                 known,

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from trading_platform.core.fills import round_cents
 from trading_platform.core.ports import BrokerOrder, BrokerPosition, JournalOrder
-from trading_platform.core.types import Fill, OrderStatus, Side
+from trading_platform.core.types import Fill, OrderReason, OrderStatus, Side
 
 SHARE_TOLERANCE = 1e-6  # shares; Alpaca counts to 1e-9 and floats lose less
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -213,7 +213,8 @@ def _apply(book: OurBook, action: Action) -> OurBook:
     match action:
         case BookFill(fill):
             cash = book.cash - fill.amount - fill.fees if fill.side is Side.BUY else book.cash + fill.amount - fill.fees
-            book = _add_shares(book, fill.ticker, _signed(fill.side, fill.quantity), fill.strategy)
+            order = book.orders.get(fill.client_order_id) if fill.side is Side.BUY else None
+            book = _add_shares(book, fill.ticker, _signed(fill.side, fill.quantity), fill.strategy, order)
             return replace(book, cash=round_cents(cash), booked=book.booked | {fill.fill_id})
         case BookForeignFill(fill):
             book = _add_shares(book, fill.ticker, _signed(fill.side, fill.quantity), MANUAL)
@@ -240,8 +241,12 @@ def _signed(side: Side, amount: float) -> float:
     return amount if side is Side.BUY else -amount
 
 
-def _add_shares(book: OurBook, ticker: str, quantity: float, strategy: str) -> OurBook:
-    held = book.positions.get(ticker) or OurPosition(ticker, 0.0, strategy)
+def _add_shares(
+    book: OurBook, ticker: str, quantity: float, strategy: str, order: JournalOrder | None = None
+) -> OurBook:
+    """Add shares to a position; a new one takes its stop and target from the order that opened it."""
+    stop, target = (None, None) if order is None else (order.stop_price, order.target_price)
+    held = book.positions.get(ticker) or OurPosition(ticker, 0.0, strategy, stop, target)
     left = held.quantity + quantity
     positions = {key: position for key, position in book.positions.items() if key != ticker}
     if abs(left) > SHARE_TOLERANCE:
@@ -280,7 +285,9 @@ def _with_order(orders: Mapping[str, JournalOrder], order: BrokerOrder) -> Mappi
         filled_quantity=order.filled_quantity,
         status=order.status,
         strategy=MANUAL if origin is None else origin.strategy,
-        reason=order.reason if known is None else known.reason,
+        reason=order.reason if known is None or order.reason is not OrderReason.NONE else known.reason,
         decided_at=(order.submitted_at or EPOCH) if origin is None else origin.decided_at,
+        stop_price=None if known is None else known.stop_price,
+        target_price=None if known is None else known.target_price,
     )
     return kept

@@ -295,7 +295,7 @@ def _protection(ours: OurBook, book: OurBook, theirs: TheirBook, prefix: str) ->
     for ticker in sorted(covers.keys() | book.positions.keys()):
         position, roots = book.positions.get(ticker), covers.get(ticker, {})
         stop = None if position is None else position.stop_price
-        held = 0.0 if position is None or stop is None else position.quantity
+        held = 0.0 if position is None else position.quantity
         covered = sum(roots.values())
         words = f"{held:g} shares to protect", f"stops for {covered:g}"
         lacking = Difference(DifferenceKind.UNPROTECTED, ticker, *words)

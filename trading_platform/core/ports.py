@@ -128,6 +128,8 @@ class JournalOrder:
     strategy: str
     reason: OrderReason
     decided_at: datetime
+    stop_price: float | None = None
+    target_price: float | None = None
 
 
 class OrderJournal(Protocol):

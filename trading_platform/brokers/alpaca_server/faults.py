@@ -95,6 +95,14 @@ class FaultPlan:
         """Put faults in force."""
         self._faults.extend(faults)
 
+    def add_first(self, *faults: Fault) -> None:
+        """Put faults in force before all others."""
+        self._faults[:0] = faults
+
+    def remove(self, n_faults: int) -> None:
+        """Lift the first `n_faults`."""
+        del self._faults[:n_faults]
+
     def clear(self) -> None:
         """Lift all faults."""
         self._faults.clear()
