@@ -259,18 +259,18 @@ def test_vix_file_of_the_exchange_is_understood_and_other_days_are_counted(tmp_p
     assert panel.warnings == ("vix_missing: 2 x, e.g. vix.csv has no value for 2024-06-05",)
 
 
-def test_vix_on_a_day_without_a_session_is_ignored_and_counted(tmp_path: Path) -> None:
-    text = (
-        VIX.replace("2024-06-05", "2024-06-08").replace("2024-06-06", "2024-06-09").replace("2024-06-07", "2024-06-10")
-    )
-    bars = BARS + "".join(
-        row.replace("2024-06-07", "2024-06-10") + "\n" for row in BARS.splitlines() if row.startswith("2024-06-07")
-    )
+def test_vix_on_a_day_without_a_session_is_ignored_counted_and_not_moved_to_the_next(tmp_path: Path) -> None:
+    friday = [row for row in BARS.splitlines() if row.startswith("2024-06-07")]
+    bars = BARS + "".join(row.replace("2024-06-07", "2024-06-10") + "\n" for row in friday)
+    vix = VIX + "2024-06-08,12,12,12,99\n2024-06-09,12,12,12,98\n"
 
-    panel = FilesMarketData(folder_with(tmp_path, vix_csv=text, bars_csv=bars)).history()
+    panel = FilesMarketData(folder_with(tmp_path, vix_csv=vix, bars_csv=bars)).history()
 
-    assert panel.warnings[0] == "vix_off_session: 2 x, e.g. vix.csv 2024-06-08 is not an NYSE session; ignored"
-    np.testing.assert_array_equal(panel.vix, [13.1, 13.2, np.nan, np.nan, np.nan, 12.2])
+    np.testing.assert_array_equal(panel.vix, [13.1, 13.2, 12.6, 12.5, 12.2, np.nan])
+    assert panel.warnings == (
+        "vix_off_session: 2 x, e.g. vix.csv 2024-06-08 is not an NYSE session; ignored",
+        "vix_missing: 1 x, e.g. vix.csv has no value for 2024-06-10",
+    )
 
 
 def test_vix_may_be_a_column_named_vix_and_sectors_may_be_gics(tmp_path: Path) -> None:
@@ -544,6 +544,20 @@ def test_snapshot_keeps_splits_and_warnings(tmp_path: Path) -> None:
     assert second.dividend is None
     assert second.warnings == first.warnings
     assert len(second.warnings) == 1
+
+
+def test_snapshot_answers_with_the_name_that_the_folder_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data").mkdir()
+    folder_with(tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+
+    names = [
+        FilesMarketData(path, cache_dir=tmp_path).history().source for path in ("data", "./data", tmp_path / "data")
+    ]
+
+    assert names == ["files:data", "files:data", f"files:{tmp_path / 'data'}"]
 
 
 @pytest.mark.parametrize("name", ["bars.csv", "vix.csv", "sectors.csv"])

@@ -99,6 +99,13 @@ def test_recorded_split_is_no_jump_and_an_unrecorded_one_is_an_error_at_twenty()
         check(bars)
 
 
+def test_fall_on_the_day_of_a_recorded_split_is_a_large_move_and_not_a_second_split() -> None:
+    bars = replace(bars_of({"AAA": [100, 100, 25, 25.2]}), split_ratio=np.array([1.0, 1.0, 2.2, 1.0]))
+
+    assert [suspicion.kind for suspicion in check(bars)] == [SuspicionKind.LARGE_MOVE]
+    assert "close moved -45.0%" in check(bars)[0].example
+
+
 @pytest.mark.parametrize("factor", [ABSURD_RATIO * 0.99, 1 / (ABSURD_RATIO * 0.99)])
 def test_jump_just_inside_the_absurd_ratio_is_a_suspicion(factor: float) -> None:
     assert check(bars_of({"AAA": [10, 10 * factor, 10 * factor]}))[0].kind is SuspicionKind.LARGE_MOVE
