@@ -1,11 +1,15 @@
-"""Write the golden texts anew: ``python -m tests.golden.regenerate_report_texts``. Read the diff before a commit."""
+"""Write the golden texts anew: ``python tests/golden/regenerate_report_texts.py``. Read the diff before a commit."""
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from pathlib import Path
 
-from tests.golden.report_stories import STORIES, TEXTS, make_report
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "integration")]  # where the tests find the same modules
+
+from report_stories import STORIES, TEXTS, make_report  # noqa: E402 - after the path
 
 
 def main() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from report_stories import STORIES, TEXTS, make_report
 
-from tests.golden.report_stories import STORIES, TEXTS, make_report
 from trading_platform.reporting.plain import columns
 from trading_platform.reporting.text import WIDTH
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from report_stories import BARE
+from report_world import Plan, build
 
 from daily_report import generate_daily_report
-from tests.golden.report_stories import BARE
-from tests.golden.report_world import Plan, build
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 PLANS = {

@@ -16,7 +16,8 @@ def day(
 ) -> Day:
     close = datetime(session.year, session.month, session.day, 21, tzinfo=UTC)
     return Day(
-        session, close, equity, 0, equity, previous, 0, 0, 0, 0, flow, equity, 0.0, 0.0, 0.5, 1, False, 15.0, spy, universe,
+        session, close, equity, 0, equity, previous, 0, 0, 0, 0, flow, equity, 0.0, 0.0, 0.5, 1, False, 15.0, spy,
+        universe,
     )  # fmt: skip
 
 

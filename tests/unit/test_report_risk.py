@@ -37,14 +37,14 @@ def session(number: int) -> date:
 def booked(number: int, **changes: Any) -> Day:
     close = datetime(2024, 3, 4 + number, 21, tzinfo=UTC)
     day = Day(
-        session(number), close, 60_000_00, 40_000_00, 100_000_00, 100_000_00, 0, 0, 0, 0, 0, 100_000_00, 0.0, 0.0, 0.4, 2, False, 18.0, 500.0, 0.0,
+        session(number), close, 60_000_00, 40_000_00, 100_000_00, 100_000_00, 0, 0, 0, 0, 0, 100_000_00, 0.0, 0.0,
+        0.4, 2, False, 18.0, 500.0, 0.0,
     )  # fmt: skip
     return day._replace(**changes)
 
 
 def ledger(
     events: list[tuple[int, str]],
-    days: int = 5,
     *,
     halted: bool = False,
     risk: dict[str, object] | None = None,

@@ -7,12 +7,13 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from report_world import Plan, build
+
 from daily_report import generate_daily_report
-from tests.golden.report_world import Plan, build
 from trading_platform.core.types import RiskEventKind
 from trading_platform.settings import load_settings
 
-TEXTS = Path(__file__).with_name("report_texts")
+TEXTS = Path(__file__).resolve().parents[1] / "golden" / "report_texts"
 BARE = load_settings({}, env_file=None)
 EVENING = datetime(2023, 3, 27, 21, 0, tzinfo=UTC)
 DRAWDOWN = "drawdown 10.15% of peak equity, limit 10.00%: halted until recovery"

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
+from report_stories import make_report
 
-from tests.golden.report_stories import make_report
 from trading_platform.reporting.plain import amount, columns, dollars, fit, long_date, percents, quantity, safe
 from trading_platform.reporting.text import LIMIT, WIDTH, summary_text
 

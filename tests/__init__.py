@@ -1,1 +1,0 @@
-"""Tests; the package exists for the helpers that several of its folders share."""

@@ -1,1 +1,0 @@
-"""Golden texts of the report, and the small world and stories that they are made of."""
