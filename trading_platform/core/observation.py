@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from trading_platform.core.compiled import lean
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.market import MARKET_CORRELATION, Market
+from trading_platform.core.market_features import MARKET_FEATURES
 from trading_platform.core.metrics import EPISODE_PRIOR_SESSIONS
 from trading_platform.core.types import Floats, Ints, Regime
 
@@ -34,7 +35,7 @@ EPISODE_SESSIONS = 20
 # that live and training read the same moments whatever they were trained on.
 PRIOR_VOLATILITY = 0.003
 
-N_REGIME, N_STATISTICS, N_PORTFOLIO, N_MARKET, N_EPISODE = 3, 4, 5, 10, 3
+N_REGIME, N_STATISTICS, N_PORTFOLIO, N_MARKET, N_EPISODE = 3, 4, 5, len(MARKET_FEATURES), 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,6 @@ class ObservationField:
     group: str
     description: str
     neutral: float = 0.0
-
-
-MARKET_FEATURES = tuple(ObservationField(f"market_{i}", "ratio", "market", "placeholder") for i in range(10))
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ def observation_schema(strategy_names: Sequence[str]) -> ObservationSchema:
         ObservationField("cash_ratio", "fraction", "portfolio", "cash over equity", 1.0),
         ObservationField("position_count", "positions", "portfolio", "tickers held"),
         ObservationField(
-            "correlation", "correlation", "portfolio", "of held tickers with the universe, weighted by value"
+            "portfolio_correlation", "fraction", "portfolio", "of what is held with the universe, weighted by value"
         ),
     ]
     fields += [ObservationField(f.name, f.unit, "market", f.description, f.neutral) for f in MARKET_FEATURES]
