@@ -353,7 +353,7 @@ class AutonomousTradingEngine:
         plan_exits(slots, self.world.signals, view.t, self._rules.exits.max_holding, self._exit_reasons)
         if self._flatten:
             self._exit_reasons[slots["quantity"] > 0.0] = FLATTEN
-        for s in np.flatnonzero(self._exit_reasons):
+        for s in self._exit_reasons.nonzero()[0]:
             slot = slots[s]
             intent = OrderIntent(
                 ticker=view.tickers[slot["ticker"]],

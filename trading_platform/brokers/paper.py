@@ -54,6 +54,11 @@ class PaperBroker:
         Names of columns and strategy numbers.
     approvals
         Where approvals are spent: `RiskManager`.
+
+    Attributes
+    ----------
+    record, slots
+        The book: views of one account record (`core.ledger.ACCOUNT`) and its slots (`core.ledger.SLOT`).
     """
 
     def __init__(
@@ -71,23 +76,14 @@ class PaperBroker:
         self._numbers = {name: i for i, name in enumerate(strategies)}
         self._approvals = approvals
         self._books = open_books(1, rules.limits.max_positions, capital)
+        self.record: Record = self._books.accounts[0]
+        self.slots: Records = self._books.slots[0]
         self._log = new_fill_log(4 * rules.limits.max_positions)
         self._pending: dict[int, PendingOrder] = {}
         self._entry_ids: dict[int, str] = {}
         self._fills: list[Fill] = []
 
     # ------------------------------------------------------------ the book
-
-    @property
-    def record(self) -> Record:
-        """The account record (`core.ledger.ACCOUNT`)."""
-        return self._books.accounts[0]
-
-    @property
-    def slots(self) -> Records:
-        """Positions and pending entries (`core.ledger.SLOT`)."""
-        slots: Records = self._books.slots[0]
-        return slots
 
     def strategy_of(self, slot: Record) -> str:
         """Return the name of the strategy that owns a slot."""

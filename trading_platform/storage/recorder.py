@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 
 from trading_platform.core.fills import round_cents
-from trading_platform.core.ledger import Record, Records
+from trading_platform.core.ledger import Record, Records, book_totals
 from trading_platform.core.types import (
     ApprovedOrder,
     ClosedTrade,
@@ -137,19 +137,18 @@ class Recorder:
 
         `account` and `slots` are the broker's book, `risk` the account record that RiskManager keeps.
         """
-        held = slots["quantity"] > 0.0
-        value, cost = float(slots["value"] @ held), float(slots["cost"] @ held)
-        if held.any():
-            self._repository.add_positions(session, slots[held])
-        value, unrealized = round_cents(value), round_cents(value - cost)
+        value, cost, held = book_totals(slots)
+        unrealized = round_cents(value - cost)
         equity = float(account["equity"])
+        if held > 0:
+            self._repository.add_positions(session, slots)
         row = (
             session, at, float(account["cash"]), value, equity, previous_equity,
             round_cents(sum(realized for _, realized, _ in settlement.fills)), unrealized,
             round_cents(sum(fill.fees for fill, _, _ in settlement.fills)), settlement.dividends, settlement.cash_flow,
             float(risk["peak_equity"]), max(0.0, 1.0 - equity / float(risk["peak_equity"])),
             float(risk["lifetime_drawdown"]),
-            value / equity if equity > 0.0 else 0.0, int(held.sum()), bool(risk["halted"]),
+            value / equity if equity > 0.0 else 0.0, held, bool(risk["halted"]),
             _number(vix), _number(benchmark), _number(universe_return),
         )  # fmt: skip
         self._repository.add(m.EquityRow, row)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Engine, delete, func, insert, select, update
 
-from trading_platform.core.ledger import Records
+from trading_platform.core.ledger import SLOT, Records
 from trading_platform.core.types import ApprovedOrder, OrderStatus
 from trading_platform.storage import models as m
 from trading_platform.storage.rows import Row, RowBuffer
@@ -82,8 +82,8 @@ class Repository:
         self._buffers[model].add((self.run_id, *row))
 
     def add_positions(self, session: date, slots: Records) -> None:
-        """Collect the positions of a session, (n,) of `core.ledger.SLOT`; the array is kept as it is."""
-        self._positions.append((session, slots))
+        """Collect the positions among `slots`, (S,) of `core.ledger.SLOT`, at the close of `session`."""
+        self._positions.append((session, slots.copy()))
 
     def add_order(self, order: ApprovedOrder, status: OrderStatus, at: datetime) -> None:
         """Collect an order's first row: the intent."""
@@ -182,8 +182,13 @@ class Repository:
         """Return the collected positions in the columns of the table."""
         if not self._positions:
             return []
-        slots = np.concatenate([rows for _, rows in self._positions])
-        sessions = [session for session, rows in self._positions for _ in range(len(rows))]
+        width = len(self._positions[0][1])
+        block = np.empty((len(self._positions), width), dtype=SLOT)
+        for n, (_, rows) in enumerate(self._positions):  # np.concatenate compares the dtypes of every record array
+            block[n] = rows
+        held = block["quantity"] > 0.0
+        slots = block[held]
+        sessions = [self._positions[n][0] for n in np.nonzero(held)[0]]
         entries = slots["entry_day"].astype("datetime64[D]").tolist()
         return list(
             zip(
