@@ -28,9 +28,10 @@ class TrainingSetup:
     learning_rate, epochs, batch_size, gamma, gae_lambda, clip_range, target_kl, log_std : of PPO.
     weight_decay : pull of the policy's weights to zero, that is to the base allocation.
     n_envs : episodes that run side by side, at most; a look comes after a whole number of rounds.
-    reward : see the environment. cost_bps : half-spread and slippage of training.
-    block_sessions : length of the circular blocks that history is resampled in; 0 = history as it was.
-    universe_share : part of the tickers in each resampled universe; 1 = all. n_universes : how many there are.
+    reward : see `EpisodeOptions`. cost_bps : half-spread and slippage of training, validation and test.
+    universe_share : part of the tickers in each drawn universe. n_universes : how many there are to train on; 0 = the
+    whole market alone. universe_seed : draws them; one for all fits, so that seeds differ by the fit only.
+    base : "equal", or "sharpe" (`worlds.shrunken_base`). base_sharpness : of the latter.
     cost_jitter : training costs are multiplied by a factor between 1 / (1 + jitter) and 1 + jitter.
     """
 
@@ -52,17 +53,19 @@ class TrainingSetup:
     log_std: float = 0.0
     weight_decay: float = 0.0
     n_envs: int = 256
-    reward: str = "sharpe"
+    reward: str = "sharpe_difference"
     cost_bps: float = 10.0
-    block_sessions: int = 0
-    universe_share: float = 1.0
-    n_universes: int = 1
+    universe_share: float = 0.5
+    n_universes: int = 4
+    universe_seed: int = 1
+    base: str = "equal"
+    base_sharpness: float = 1.5
     cost_jitter: float = 0.0
 
     def __post_init__(self) -> None:
         bounds = {
             "episodes": 1, "eval_freq": 1, "patience": 0, "epochs": 1, "batch_size": 2, "n_envs": 1,
-            "block_sessions": 0, "n_universes": 1,
+            "n_universes": 0, "cost_bps": 0, "base_sharpness": 0, "universe_seed": 0,
         }  # fmt: skip
         problems = [
             f"{name} must be at least {least}, was {getattr(self, name)}"
@@ -79,6 +82,8 @@ class TrainingSetup:
             for name in ("gamma", "gae_lambda", "universe_share")
             if not (0.0 < getattr(self, name) <= 1.0)
         ]
+        if self.base not in ("equal", "sharpe"):
+            problems.append(f"base must be equal or sharpe, was {self.base!r}")
         if not self.features:
             problems.append("features must name at least one observation field or group")
         if not self.hidden or not all(units >= 1 for units in self.hidden):

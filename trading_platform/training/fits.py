@@ -1,0 +1,179 @@
+"""Fits over folds and seeds: in this process, or spread over worker processes that hold the markets once.
+
+A task names rows, not data; an arena holds what all tasks share. Results do not depend on how many processes work.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trading_platform.core.episode_batch import EpisodeOptions
+from trading_platform.core.errors import FixConfigError
+from trading_platform.core.metrics import sharpe_ratio
+from trading_platform.core.observation import ObservationSchema
+from trading_platform.core.policy import Network, Policy, Scaling, fit_scaling
+from trading_platform.core.prepare import PreparedMarket
+from trading_platform.core.types import Floats, Ints
+from trading_platform.strict import did_you_mean
+from trading_platform.training.paths import equal_weights, observations, policy_weights, run_path
+from trading_platform.training.ppo import FitResult, Look, fit
+from trading_platform.training.setup import TrainingSetup
+from trading_platform.training.worlds import at_base
+
+MakeEnv = Callable[[Sequence[PreparedMarket], int, EpisodeOptions], Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arena:
+    """What all fits share.
+
+    Attributes
+    ----------
+    whole : the loaded market, on which policies are judged. universes : markets that episodes come from.
+    make_env : builds the batched environment; importable by name, since workers build their own.
+    """
+
+    whole: PreparedMarket
+    universes: tuple[PreparedMarket, ...]
+    setup: TrainingSetup
+    make_env: MakeEnv
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class FitTask:
+    """One fit: train on rows `train`, look at rows `validation`; `base` (K,) is the allocation to start from."""
+
+    fold: str
+    seed: int
+    train: range
+    validation: range
+    base: tuple[float, ...]
+    checkpoint: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """A task's result."""
+
+    task: FitTask
+    scaling: Scaling
+    result: FitResult
+
+
+def feature_index(schema: ObservationSchema, features: Sequence[str]) -> Ints:
+    """Return the positions of observation fields named one by one or by group, in the order of the schema.
+
+    Raises
+    ------
+    FixConfigError
+        A name that is neither, or a field that depends on the book.
+    """
+    known = {*schema.names, *schema.groups}
+    for name in features:
+        if name not in known:
+            raise FixConfigError(f"features: {name!r} is no observation field or group{did_you_mean(name, known)}")
+    wanted = {*features}
+    chosen = [i for i, field in enumerate(schema) if field.name in wanted or field.group in wanted]
+    if not np.isin(chosen, schema.exogenous).all():
+        own = [schema.names[i] for i in chosen if i not in schema.exogenous]
+        raise FixConfigError(
+            f"features: {', '.join(own)} depend on the book; a policy that reads its own results cannot be judged "
+            "on one continuous path, so choose regime, market or strategy fields"
+        )
+    return np.array(chosen, dtype=np.int64)
+
+
+def fit_task(arena: Arena, task: FitTask, on_look: Callable[[Look], None] | None = None) -> Fitted:
+    """Run one task."""
+    setup, whole = arena.setup, arena.whole
+    index = feature_index(whole.schema, setup.features)
+    scaling = fit_scaling(observations(whole)[task.train.start : task.train.stop], index, setup.clip)
+    base = np.array(task.base)
+    is_equal = bool(np.all(base == whole.base))
+    worlds = [world if is_equal else at_base(world, base) for world in arena.universes]
+    options = EpisodeOptions(
+        start=whole.session(task.train.start),
+        end=whole.session(task.train.stop - 1),
+        reward=setup.reward,
+        action_kind=setup.action_kind,
+        action_scale=setup.action_scale,
+        cost_jitter=setup.cost_jitter,
+    )
+    env = arena.make_env(worlds[: setup.round_episodes], setup.round_episodes, options)
+    rows = task.validation
+    equal = sharpe_ratio(run_path(whole, equal_weights(whole), rows).returns) if len(rows) else 0.0
+
+    def score(network: Network) -> float:
+        if not len(rows):
+            return 0.0
+        weights = weights_of(whole, Policy(scaling, network), base, setup)
+        return sharpe_ratio(run_path(whole, weights, rows).returns) - equal
+
+    try:
+        result = fit(env, scaling, setup, task.seed, score, on_look, task.checkpoint, arena.device)
+    finally:
+        env.close()
+    return Fitted(task, scaling, result)
+
+
+def weights_of(world: PreparedMarket, policy: Policy, base: Floats, setup: TrainingSetup) -> Floats:
+    """Return a policy's weights on every session of `world`, (T, K)."""
+    return policy_weights(world, policy, base, setup.action_kind, setup.action_scale)
+
+
+def run_tasks(
+    arena: Arena, tasks: Sequence[FitTask], jobs: int, on_look: Callable[[FitTask, Look], None] | None = None
+) -> Iterator[Fitted]:
+    """Yield results as they are done; `on_look` hears of looks, in the order they happen with one job.
+
+    With several jobs looks are told when their fit is done. Ctrl-C ends the workers and raises KeyboardInterrupt.
+    """
+    if jobs <= 1 or len(tasks) <= 1:
+        for task in tasks:
+            yield fit_task(arena, task, None if on_look is None else _told(on_look, task))
+        return
+    context = get_context("spawn")
+    with ProcessPoolExecutor(min(jobs, len(tasks)), context, initializer=_start_worker, initargs=(arena,)) as pool:
+        futures = [pool.submit(_work, task) for task in tasks]
+        try:
+            for future in as_completed(futures):
+                done = future.result()
+                if on_look is not None:
+                    for look in done.result.looks:
+                        on_look(done.task, look)
+                yield done
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            _stop_workers(pool)
+            raise
+
+
+def _told(on_look: Callable[[FitTask, Look], None], task: FitTask) -> Callable[[Look], None]:
+    return lambda look: on_look(task, look)
+
+
+def _stop_workers(pool: ProcessPoolExecutor) -> None:
+    """End the workers now: a fit in its middle is worth nothing, its last checkpoint is on disk."""
+    for worker in list((getattr(pool, "_processes", None) or {}).values()):
+        worker.terminate()
+
+
+_WORKER: list[Arena] = []  # one arena, in worker processes only
+
+
+def _start_worker(arena: Arena) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    _WORKER.append(arena)
+
+
+def _work(task: FitTask) -> Fitted:
+    return fit_task(_WORKER[0], task)

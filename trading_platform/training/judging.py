@@ -1,0 +1,151 @@
+"""From fits to a verdict: average the seeds, run the paths, ask the gate, compare with the baselines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from trading_platform.core.metrics import ANNUAL_SESSIONS, sharpe_ratio
+from trading_platform.core.policy import Policy, averaged
+from trading_platform.core.prepare import PreparedMarket
+from trading_platform.core.types import Floats
+from trading_platform.evaluation.comparison import REFERENCE, ComparisonRow, Contender, compare
+from trading_platform.evaluation.gate import GateConfig, GateDecision, GateEvidence, decide
+from trading_platform.evaluation.learning_baselines import default_baselines
+from trading_platform.evaluation.sharpe_tests import matched_difference
+from trading_platform.evaluation.trials import TrialRecord, TrialSummary
+from trading_platform.training.fits import Fitted, weights_of
+from trading_platform.training.paths import BookPath, equal_weights, run_path
+from trading_platform.training.setup import TrainingSetup
+
+POLICY = "policy"
+INCUMBENT = "incumbent"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judgement:
+    """A policy's path beside others on the same sessions `rows`, and what the gate said of it."""
+
+    rows: range
+    paths: Mapping[str, BookPath]
+    decision: GateDecision
+
+    @property
+    def gain(self) -> float:
+        """Sharpe ratio of the policy minus that of equal weight."""
+        return sharpe_ratio(self.paths[POLICY].returns) - sharpe_ratio(self.paths[REFERENCE].returns)
+
+
+def joined_policy(fits: Sequence[Fitted]) -> Policy:
+    """Return the policy whose action is the mean of the fits' actions; all must come from one training window."""
+    return Policy(fits[0].scaling, averaged([fitted.result.network for fitted in fits]))
+
+
+def trial_records(
+    world: PreparedMarket,
+    fits: Sequence[Fitted],
+    setup: TrainingSetup,
+    data_hash: str,
+    run: str,
+    purpose: str,
+    at: datetime,
+) -> list[TrialRecord]:
+    """Return one ledger record for each fit, measured on its own validation rows."""
+    records = []
+    for fitted in fits:
+        rows, base = fitted.task.validation, np.array(fitted.task.base)
+        sharpe = gain = math.nan
+        if len(rows):
+            weights = weights_of(world, Policy(fitted.scaling, fitted.result.network), base, setup)
+            mine = run_path(world, weights, rows).returns
+            sharpe = sharpe_ratio(mine)
+            gain = sharpe_ratio(matched_difference(mine, run_path(world, equal_weights(world), rows).returns))
+        records.append(
+            TrialRecord(
+                trial_id=f"{run}-{fitted.task.fold}-{fitted.task.seed}",
+                recorded_at=at,
+                purpose=purpose,
+                fold=fitted.task.fold,
+                seed=fitted.task.seed,
+                config_fingerprint=setup.fingerprint,
+                data_hash=data_hash,
+                n_sessions=len(rows),
+                sharpe=sharpe if math.isfinite(sharpe) else None,
+                difference_sharpe=gain if math.isfinite(gain) else None,
+            )
+        )
+    return records
+
+
+def judge(
+    world: PreparedMarket,
+    weights: Floats,
+    rows: range,
+    trials: TrialSummary,
+    incumbent: Floats | None = None,
+    config: GateConfig | None = None,
+    seed: int = 0,
+) -> Judgement:
+    """Run the policy's `weights` (T, K), equal weight and the incumbent's over `rows` and ask the gate."""
+    paths = {POLICY: run_path(world, weights, rows), REFERENCE: run_path(world, equal_weights(world), rows)}
+    if incumbent is not None:
+        paths[INCUMBENT] = run_path(world, incumbent, rows)
+    evidence = GateEvidence(
+        challenger=paths[POLICY].returns,
+        equal_weight=paths[REFERENCE].returns,
+        incumbent=paths[INCUMBENT].returns if incumbent is not None else None,
+        annual_turnover=paths[POLICY].allocation_turnover,
+        n_trials=float(max(1, trials.n_trials)),
+        trial_sharpe_variance=trials.sharpe_variance,
+    )
+    return Judgement(rows, paths, decide(evidence, np.random.default_rng(seed), config))
+
+
+def with_baselines(world: PreparedMarket, judged: Judgement, seed: int = 0) -> Judgement:
+    """Return `judged` with the paths of every baseline, through the same kernel, at the same costs."""
+    paths = dict(judged.paths)
+    # The shadow books know nothing before `first`; baselines start there.
+    returns = world.strategy_returns
+    for baseline in default_baselines(seed):
+        if baseline.name not in paths:
+            weights = equal_weights(world)
+            weights[world.first :] = baseline.weights(returns[world.first :], world.regimes[world.first :])
+            paths[baseline.name] = run_path(world, weights, judged.rows)
+    return Judgement(judged.rows, paths, judged.decision)
+
+
+def comparison(judged: Judgement, trials: TrialSummary, seed: int = 0) -> tuple[ComparisonRow, ...]:
+    """Return the table of all books against equal weight; only the policy was chosen from trials."""
+    contenders = {
+        name: Contender(path.returns, path.turnover)
+        if name != POLICY
+        else Contender(path.returns, path.turnover, float(max(1, trials.n_trials)), trials.sharpe_variance)
+        for name, path in judged.paths.items()
+    }
+    return compare(contenders, np.random.default_rng(seed))
+
+
+def interquartile_mean(values: Sequence[float]) -> float:
+    """Return the mean of the middle half, which a lucky seed does not move (Agarwal et al. 2021); NaN when empty."""
+    ordered = np.sort(np.asarray(values, dtype=np.float64))
+    if len(ordered) == 0:
+        return math.nan
+    cut = len(ordered) // 4
+    return float(ordered[cut : len(ordered) - cut].mean())
+
+
+def metrics_of(judged: Judgement) -> dict[str, float]:
+    """Return the figures that the manifest keeps."""
+    mine, equal = judged.paths[POLICY], judged.paths[REFERENCE]
+    return {
+        "sessions": float(len(mine.returns)),
+        "sharpe": sharpe_ratio(mine.returns),
+        "equal_weight_sharpe": sharpe_ratio(equal.returns),
+        "gain": judged.gain,
+        "allocation_turnover": mine.allocation_turnover,
+        "book_turnover": float(mine.turnover.mean()) * ANNUAL_SESSIONS,
+    }
