@@ -42,7 +42,7 @@ class _Parser(HTMLParser):
 
 @dataclass
 class Telegram:
-    """The server's state. `busy` answers so many calls with 429, `status` forces answers, `refuse_html` fails parsing."""
+    """The server's state: `busy` answers so many calls with 429, `status` forces answers."""
 
     url: str = ""
     texts: list[str] = field(default_factory=list)
