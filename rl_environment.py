@@ -134,7 +134,7 @@ class TradingAllocEnv(AllocEnvBase):
             equity=np.array([equity for equity, _, _ in self._history]),
             base_equity=np.array([base for _, base, _ in self._history]),
             weights=np.array([weights for _, _, weights in self._history]),
-            strategies=[name.removesuffix("_weight") for name in self.schema.names[-world.n_strategies :]],
+            strategies=self.schema.strategies,
             regimes=world.regimes[rows],
         )
         return figure_pixels(figure) if self.render_mode == "rgb_array" else figure

@@ -38,6 +38,9 @@ PRIOR_VOLATILITY = 0.003
 N_REGIME, N_STATISTICS, N_PORTFOLIO, N_MARKET, N_EPISODE = 3, 4, 5, len(MARKET_FEATURES), 3
 
 
+STRATEGY_GROUP = "strategy:"
+
+
 @dataclass(frozen=True, slots=True)
 class ObservationField:
     """One entry of the observation; `neutral` stands in where the value is not known yet."""
@@ -70,6 +73,11 @@ class ObservationSchema:
         return tuple(field.name for field in self.fields)
 
     @cached_property
+    def strategies(self) -> tuple[str, ...]:
+        """Names of the strategies, in kernel order."""
+        return tuple(name.removeprefix(STRATEGY_GROUP) for name in self.groups if name.startswith(STRATEGY_GROUP))
+
+    @cached_property
     def groups(self) -> Mapping[str, Ints]:
         """Group -> positions of its entries."""
         names = dict.fromkeys(field.group for field in self.fields)
@@ -100,7 +108,7 @@ def observation_schema(strategy_names: Sequence[str]) -> ObservationSchema:
         for label in (Regime.BULL, Regime.BEAR, Regime.CONSOLIDATION)
     ]
     for name in strategy_names:
-        group = f"strategy:{name}"
+        group = STRATEGY_GROUP + name
         fields += [
             ObservationField(f"{name}_win_rate", "fraction", group, "trades its shadow book won, shrunk to 1/2", 0.5),
             ObservationField(f"{name}_mean_return", "fraction a year", group, "mean return of its shadow book"),
@@ -230,7 +238,7 @@ class Observer:
 
         Without `episode` the book is at the start of one; without `weights` it has held equal weight.
         """
-        n_strategies = (len(self.schema) - N_REGIME - N_PORTFOLIO - N_MARKET - N_EPISODE) // (N_STATISTICS + 1)
+        n_strategies = len(self.schema.strategies)
         out = np.empty(len(self.schema), dtype=np.float32)
         held = np.full(n_strategies, 1.0 / n_strategies) if weights is None else np.asarray(weights, dtype=np.float64)
         stretch = Episode(float(account["equity"]), 0, 0.0, 0.0) if episode is None else episode

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Protocol
 
 import numpy as np
 
 from trading_platform.core.errors import MarketDataError
-from trading_platform.core.market import Market, Signals, build_market, build_signals
-from trading_platform.core.observation import ObservationSchema, exogenous_matrix, observation_schema
+from trading_platform.core.market import Market, Signals, build_market, build_signals, forward_adjusted
+from trading_platform.core.market_features import LOOKBACK, market_features
+from trading_platform.core.observation import EPISODE_SESSIONS, ObservationSchema, exogenous_matrix, observation_schema
 from trading_platform.core.session import Rules, new_fill_log
-from trading_platform.core.shadow_books import ShadowBooks, lookback_sessions, shadow_statistics
+from trading_platform.core.shadow_books import ShadowBooks, shadow_statistics
 from trading_platform.core.simulate import N_CODES, Books, new_scratch, open_books, step_books
 from trading_platform.core.types import Floats, MarketPanel, StrategySignals
 
@@ -77,11 +79,56 @@ class PreparedMarket:
         return int(np.searchsorted(self.sessions, np.datetime64(session, "D")))
 
 
-def prepare_market(
+class SignalSource(Protocol):
+    """What is needed of a strategy."""
+
+    @property
+    def name(self) -> str:
+        """Name of the strategy."""
+        ...
+
+    @property
+    def lookback(self) -> int:
+        """Sessions that a row of signals depends on."""
+        ...
+
+    def signals(self, panel: MarketPanel) -> StrategySignals:
+        """Return the signals on split-adjusted bars."""
+        ...
+
+
+def prepare_panel(
     panel: MarketPanel,
     clock: Floats,
+    strategies: Sequence[SignalSource],
+    regimes: Floats,
+    rules: Rules,
+    capital: float = 100_000.0,
+    base: Floats | None = None,
+) -> PreparedMarket:
+    """Prepare a market from its bars: signals and market features are computed here. See `prepare_market`."""
+    adjusted = forward_adjusted(panel)
+    with np.errstate(invalid="ignore", divide="ignore"):  # NaN bars stay NaN, which is no signal
+        signals = build_signals(tuple(strategy.signals(adjusted) for strategy in strategies))
+    return prepare_market(
+        panel=panel,
+        market=build_market(panel, clock, rules.limits.correlation_window),
+        signals=signals,
+        strategy_names=[strategy.name for strategy in strategies],
+        regimes=regimes,
+        features=market_features(adjusted),
+        rules=rules,
+        lookback=max(strategy.lookback for strategy in strategies),
+        capital=capital,
+        base=base,
+    )
+
+
+def prepare_market(
+    panel: MarketPanel,
+    market: Market,
+    signals: Signals,
     strategy_names: Sequence[str],
-    signals: Sequence[StrategySignals],
     regimes: Floats,
     features: Floats,
     rules: Rules,
@@ -89,32 +136,32 @@ def prepare_market(
     capital: float = 100_000.0,
     base: Floats | None = None,
 ) -> PreparedMarket:
-    """Prepare a market.
+    """Prepare a market from arrays that stand already.
 
     Parameters
     ----------
-    panel : bars as they trade. clock : (T,) exchange seconds at each close.
-    signals : one of each strategy, in the order of `strategy_names`.
+    panel, market, signals : bars and the kernel's arrays of them, signals in the order of `strategy_names`.
     regimes : (T, 3) filtered regime probabilities. features : (T, 10) market features. NaN = unknown.
-    lookback : rows that the slowest strategy needs. base : (K,) the base allocation; equal weight when None.
+    lookback : rows that the slowest strategy needs.
+    capital : dollars at row 0 of the base allocation. base : (K,) its weights; equal weight when None.
 
     Raises
     ------
     MarketDataError
         The history is too short for one episode after all lookbacks.
     """
-    market = build_market(panel, clock, rules.limits.correlation_window)
-    sorted_signals = build_signals(tuple(signals))
     schema = observation_schema(strategy_names)
-    shadows = shadow_statistics(market, sorted_signals, rules, lookback)
-    weights = np.full(len(signals), 1.0 / len(signals)) if base is None else np.asarray(base, dtype=np.float64)
-    warm = record_books(market, sorted_signals, weights, rules, capital)
+    shadows = shadow_statistics(market, signals, rules, lookback)
+    n_strategies = len(schema.strategies)
+    weights = np.full(n_strategies, 1.0 / n_strategies) if base is None else np.array(base, dtype=np.float64)
+    first = _first_known(panel, shadows, lookback)
+    warm = record_books(market, signals, weights, rules, capital)
     equity = warm.accounts["equity"]
     base_returns = np.zeros(panel.n_sessions)
     base_returns[1:] = equity[1:] / equity[:-1] - 1.0
     return PreparedMarket(
         market=market,
-        signals=sorted_signals,
+        signals=signals,
         rules=rules,
         sessions=panel.sessions.copy(),
         schema=schema,
@@ -124,17 +171,18 @@ def prepare_market(
         warm=warm,
         base=weights,
         base_returns=base_returns,
-        first=_first_known(panel, shadows, lookback),
+        first=first,
         capital=capital,
     )
 
 
 def _first_known(panel: MarketPanel, shadows: ShadowBooks, lookback: int) -> int:
-    known = np.isfinite(shadows.returns).all(axis=1)
-    if not known.any():
+    known = np.isfinite(shadows.returns).all(axis=1) & (np.arange(panel.n_sessions) >= LOOKBACK)
+    if not known[: max(0, panel.n_sessions - EPISODE_SESSIONS)].any():
         raise MarketDataError(
-            f"{panel.source}: {panel.n_sessions} sessions are too few: strategies need {lookback} and their statistics "
-            f"{lookback_sessions(lookback) - lookback} more after the next January or July; load a longer history"
+            f"{panel.source}: {panel.n_sessions} sessions are too few: after {max(lookback, LOOKBACK)} sessions for "
+            "strategies and features it takes a whole January-June or July-December for the strategies' statistics, "
+            f"and {EPISODE_SESSIONS} sessions for an episode; load a longer history"
         )
     return int(np.argmax(known))
 
