@@ -20,7 +20,6 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
-from pathlib import Path
 from types import FrameType
 
 import numpy as np
@@ -28,12 +27,11 @@ import numpy as np
 from risk_config import RiskConfig
 from risk_manager import RiskManager
 from rl_strategy_allocator import RLStrategyAllocator
-from trading_platform.brokers.paper import PaperBroker, PendingOrder
+from trading_platform.brokers.paper import PaperBroker
 from trading_platform.command_line import TradeOptions
 from trading_platform.config import TradingConfig
 from trading_platform.core.decide import (
     Candidate,
-    entry_price,
     free_slot,
     next_candidate,
     plan_exits,
@@ -41,9 +39,8 @@ from trading_platform.core.decide import (
     weighted_strength,
 )
 from trading_platform.core.errors import OperatorNeededError
-from trading_platform.core.fills import protective_prices, round_shares
+from trading_platform.core.intents import entry_intent, exit_intent
 from trading_platform.core.limits import limits_of
-from trading_platform.core.market import CLOSE, VOLATILITY
 from trading_platform.core.observation import episode_of
 from trading_platform.core.ports import Allocator
 from trading_platform.core.session import Rules
@@ -59,21 +56,20 @@ from trading_platform.core.types import (
     OrderStatus,
     RiskEvent,
     RiskEventKind,
-    Side,
     TradeResult,
 )
 from trading_platform.core.view import MarketView
-from trading_platform.operations import leave_wish, open_wishes, run_status
+from trading_platform.operations import open_wishes
+from trading_platform.recovery import rebuild_shadow, restore_broker, weights_row
 from trading_platform.regime.hmm import RegimeConfig
 from trading_platform.replay import FixedAllocator, ReplayClock, ScanResult, Stopwatch
 from trading_platform.reporting.run_results import equity_curve, run_results
-from trading_platform.reporting.run_screen import RunScreen, say, show_status
+from trading_platform.reporting.run_screen import RunScreen
 from trading_platform.settings import load_settings
 from trading_platform.stage import (
     Stage,
     as_date,
     configured_strategies,
-    existing_database,
     parse_allocation,
     read_config,
     set_stage,
@@ -178,9 +174,7 @@ class AutonomousTradingEngine:
     def adopt(self, world: World) -> None:
         """Continue on a market that has grown by some sessions; its tickers must be the same."""
         if world.panel.tickers != self.world.panel.tickers:
-            raise OperatorNeededError(
-                "the universe changed while the engine ran: restart it to match positions"
-            )
+            raise OperatorNeededError("the universe changed while the engine ran: restart it to match positions")
         self.world = world
         self.recorder.sessions_opened(dict(zip(world.sessions, world.opened, strict=True)))
 
@@ -210,7 +204,9 @@ class AutonomousTradingEngine:
             else:
                 self.recorder.blocked(view.session, DenialCode(message.partition(":")[0]))
         if self.risk_manager.halted:
-            self._shadow.decide(self.world.market, self.world.signals, t, self._row(allocation), self._rules)
+            self._shadow.decide(
+                self.world.market, self.world.signals, t, weights_row(self.world, allocation), self._rules
+            )
         since = self.stages.add("decisions", since)
         self._uncommitted += 1
         if self._uncommitted >= self._commit_sessions:
@@ -253,41 +249,24 @@ class AutonomousTradingEngine:
         Start-up and crash recovery are this one path: the broker's book, its waiting orders, the risk memory (which
         `RiskManager` has read by itself), and the shadow of a halted book, recomputed from the halt on.
         """
-        saved = self.repository.load_book()
-        if saved is None:
+        session = restore_broker(self.broker, self.repository)
+        if session is None:
             return first
-        waiting = [
-            PendingOrder(str(row["client_order_id"]), str(row["ticker"]), Side(row["side"]), float(row["quantity"]))
-            for row in self.repository.open_orders()
-        ]
-        self.broker.restore(saved, waiting)
-        row = self.world.sessions.index(saved.session)
-        self._last_session = saved.session
+        row = self.world.sessions.index(session)
+        self._last_session = session
         self._clock.set(self.world.closed[row])
         self.risk_manager.show_market(self.world.view(row))
         self._equities = [self._equities[0], *equity_curve(self.repository.engine, self.repository.run_id).tolist()]
-        self._rebuild_shadow()
+        rebuild_shadow(self.risk_manager, self._shadow, self.world, self.repository, self._rules)
         self.risk_manager.mirror(self.broker.record, self.broker.slots)
         return row + 1
-
-    def _rebuild_shadow(self) -> None:
-        risk = self.risk_manager
-        if not risk.halted or risk.halt_session is None:
-            return
-        halt = date.fromisoformat(risk.halt_session)
-        memory = risk.account.copy()
-        risk.restore_halt_book()
-        weights = [self._row(allocation) for _, allocation in self.repository.allocations_from(halt)]
-        first = self.world.sessions.index(halt)
-        self._shadow.rebuild(self.world.market, self.world.signals, first, weights, self._rules)
-        risk.books.accounts[0] = memory
 
     # ------------------------------------------------------------ settling
 
     def _settle(self, view: MarketView, closed: datetime) -> None:
         """Take in fills, trades and marks of the session, and let the account rules read the equity."""
         risk, recorder, t = self.risk_manager, self.recorder, view.t
-        risk.start_session()
+        risk.start_session(view.session)
         previous_equity = float(risk.account["previous_equity"])
         settlement = self.broker.settle(self.world.market, t, view.session, self.world.opened[t], closed)
         recorder.settlement(settlement, closed)
@@ -334,16 +313,13 @@ class AutonomousTradingEngine:
             json.dumps(observation.tolist()) if asked else None,
             json.dumps(dict(self.allocator.explain(observation))) if asked else None,
         )
-        self._held_weights = self._row(allocation)
+        self._held_weights = weights_row(self.world, allocation)
         return allocation
 
     def _observe(self, t: int) -> Floats:
         """Return the observation at the close of row `t`, for the account as it stands."""
         episode = episode_of(np.array(self._equities))
         return self.world.observer.observe(t, self.broker.record, self.broker.slots, episode, self._held_weights)
-
-    def _row(self, allocation: Mapping[str, float]) -> Floats:
-        return np.array([allocation[name] for name in self.world.strategies])
 
     # ------------------------------------------------------------ deciding
 
@@ -354,26 +330,15 @@ class AutonomousTradingEngine:
         if self._flatten:
             self._exit_reasons[slots["quantity"] > 0.0] = FLATTEN
         for s in self._exit_reasons.nonzero()[0]:
-            slot = slots[s]
-            intent = OrderIntent(
-                ticker=view.tickers[slot["ticker"]],
-                side=Side.SELL,
-                quantity=float(slot["quantity"]),
-                limit_price=None,
-                stop_price=None,
-                target_price=None,
-                strategy=self.broker.strategy_of(slot),
-                reason=ORDER_REASONS[self._exit_reasons[s]],
-                strength=0.0,
-                decided_session=view.session,
-            )
+            strategy = self.broker.strategy_of(slots[s])
+            intent = exit_intent(view, slots[s], strategy, int(self._exit_reasons[s]))
             orders += self._place(intent)
 
     def _open_positions(
         self, view: MarketView, allocation: Mapping[str, float], orders: list[ApprovedOrder], denials: list[Denial]
     ) -> None:
         """Look at candidates, strongest first, until the book is full or none is left."""
-        signals, weights = self.world.signals, self._row(allocation)
+        signals, weights = self.world.signals, weights_row(self.world, allocation)
         start_candidates(signals, view.t, self._heads)
         for _ in range(self._rules.limits.max_reviews):
             candidate = next_candidate(signals, view.t, weights, self.broker.slots, self._heads)
@@ -397,17 +362,10 @@ class AutonomousTradingEngine:
 
     def _enter(self, view: MarketView, candidate: Candidate, strategy: str, strength: float) -> ApprovedOrder | Denial:
         """Size a candidate, have it checked, and place the order if it is approved."""
-        risk, limits = self.risk_manager, self._rules.limits
-        ticker = view.tickers[candidate.ticker]
-        bar = view.market.bars[candidate.ticker, view.t]
-        price, volatility = float(bar[CLOSE]), float(bar[VOLATILITY])
-        limit_price = entry_price(price, limits)
-        dollars = risk.calculate_position_size(ticker, strength, float(risk.account["equity"]))
-        quantity = round_shares(dollars / limit_price, limits.share_step) if dollars > 0.0 else 0.0
-        stop, target = protective_prices(price, volatility, self._rules.exits)
-        intent = OrderIntent(
-            ticker, Side.BUY, quantity, limit_price, stop, target, strategy, OrderReason.ENTRY, strength, view.session
-        )
+        risk, column = self.risk_manager, candidate.ticker
+        equity = float(risk.account["equity"])
+        dollars = risk.calculate_position_size(view.tickers[column], strength, equity)
+        intent = entry_intent(view, column, strategy, strength, dollars, self._rules.exits, self._rules.limits)
         verdict = risk.approve(intent)
         if isinstance(verdict, Denial):
             return verdict
@@ -480,16 +438,3 @@ def build_engine(
     )
     engine.stages.seconds.update(stage.stopwatch.seconds)
     return engine, lock
-
-
-def status(database: str | None, config: Path | None, as_json: bool) -> int:
-    """Print the state of the newest run."""
-    show_status(run_status(existing_database(database, config, read_only=True)), as_json=as_json)
-    return 0
-
-
-def command(kind: str, reason: str, database: str | None, config: Path | None) -> int:
-    """Leave an operator's command for the newest run."""
-    run_id = leave_wish(existing_database(database, config, read_only=False), kind, reason, utc_now())
-    say(f"{kind} recorded for run {run_id}; a running engine obeys at its next scan, a stopped one when it starts")
-    return 0

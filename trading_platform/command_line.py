@@ -23,9 +23,9 @@ Database = Annotated[str | None, typer.Option("--db", help="Database file or URL
 Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object.")]
 Reason = Annotated[str, typer.Option(help="Why; it is recorded with your name.")]
 
-EXIT_CODES = """Exit codes: 0 done, 2 wrong setting or option, 3 broker or data service unreachable, 4 database needs repair,
-5 an operator is needed, 6 market data unusable, 7 keys refused, 130 stopped by Ctrl-C (state is consistent; the same
-command continues)."""
+EXIT_CODES = """Exit codes: 0 done, 2 wrong setting or option, 3 broker or data service unreachable, 4 database needs
+repair, 5 an operator is needed, 6 market data unusable, 7 keys refused, 130 stopped by Ctrl-C (state is consistent; the
+same command continues)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +79,12 @@ def _app(engine: Callable[[], Any]) -> typer.Typer:
         no_args_is_help=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
-        help="Autonomous trading engine. Without keys and options: replay the last 252 sessions of the embedded market.",
+        help="Autonomous trading engine. Without keys and options it replays 252 sessions of the embedded market.",
         epilog=EXIT_CODES,
     )
 
     @app.callback()
-    def trade(  # noqa: PLR0913 - one parameter an option
+    def trade(
         context: typer.Context,
         data_dir: Annotated[Path | None, typer.Option(help="Folder with daily bars as CSV or Parquet.")] = None,
         tickers: Annotated[str, typer.Option(help="Only these tickers, separated by commas.")] = "",
@@ -118,17 +118,19 @@ def _app(engine: Callable[[], Any]) -> typer.Typer:
     @app.command()
     def status(database: Database = None, config: ConfigFile = None, json: Json = False) -> int:
         """Show account, risk state, halts, open orders and the last heartbeat."""
-        return int(engine().status(database, config, json))
+        from trading_platform.operator_commands import status as show
+
+        return show(database, config, as_json=json)
 
     @app.command()
     def halt(reason: Reason, database: Database = None, config: ConfigFile = None) -> int:
         """Stop new positions until `resume`; closing stays possible."""
-        return int(engine().command("halt", reason, database, config))
+        return _leave("halt", reason, database, config)
 
     @app.command()
     def resume(reason: Reason, database: Database = None, config: ConfigFile = None) -> int:
         """End a halt, a pause, or a fault of the risk memory."""
-        return int(engine().command("resume", reason, database, config))
+        return _leave("resume", reason, database, config)
 
     @app.command()
     def flatten(
@@ -140,6 +142,12 @@ def _app(engine: Callable[[], Any]) -> typer.Typer:
         """Close every position at the next open and halt."""
         if not yes:
             typer.confirm("Close every position at the next open and halt?", abort=True)
-        return int(engine().command("flatten", reason, database, config))
+        return _leave("flatten", reason, database, config)
 
     return app
+
+
+def _leave(kind: str, reason: str, database: str | None, config: Path | None) -> int:
+    from trading_platform.operator_commands import command
+
+    return command(kind, reason, database, config)

@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from pathlib import Path
 
 import numpy as np
 from sqlalchemy import Engine
@@ -21,10 +20,11 @@ from trading_platform.core.session import Rules
 from trading_platform.core.types import MarketPanel
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.providers import open_market_data
+from trading_platform.operator_commands import config_path
 from trading_platform.regime.hmm import RegimeConfig
 from trading_platform.replay import Stopwatch
-from trading_platform.settings import Settings, load_settings
-from trading_platform.storage.database import check_schema, migrate, open_database
+from trading_platform.settings import Settings
+from trading_platform.storage.database import migrate, open_database
 from trading_platform.storage.runs import OpenedRun, open_run
 from trading_platform.strategies.base import Strategy
 from trading_platform.strategies.registry import STRATEGIES, make_strategies
@@ -189,28 +189,6 @@ def read_config(options: TradeOptions, settings: Settings, validators: Mapping[s
     if options.database is not None:
         overrides["storage.database_url"] = options.database
     return load_config(config_path(options.config), overrides, validators)
-
-
-def existing_database(given: str | None, config: Path | None, *, read_only: bool) -> Engine:
-    """Open the database that the options or the settings name, without making one.
-
-    Raises
-    ------
-    RepairDatabaseError
-        It is missing, corrupt, or of another version.
-    """
-    url = given
-    if url is None:
-        url = load_config(config_path(config), machine_overrides(load_settings())).storage.database_url
-    database = open_database(url, read_only=True)
-    check_schema(database)
-    return database if read_only else open_database(url)
-
-
-def config_path(given: Path | None) -> Path | None:
-    """Return the settings file: the one given, else trading.toml if it is there."""
-    default = Path("trading.toml")
-    return given if given is not None else (default if default.is_file() else None)
 
 
 def as_date(moment: datetime | None) -> date | None:
