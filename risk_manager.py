@@ -141,7 +141,7 @@ class RiskManager:
     def show_portfolio(self, portfolio: Portfolio) -> list[RiskEvent]:
         """Take cash, holdings and open orders as they are at the broker, and read the equity; return what changed.
 
-        A `read_equity` that follows replaces this reading: both are the same moment and confirm nothing together.
+        A `read_equity` that follows within 1 % replaces this reading: both are of one moment and confirm nothing.
         Holdings that the market lacks, or that cannot be measured, keep new risk out; selling them stays possible.
         """
         equity = self._book.place(portfolio)

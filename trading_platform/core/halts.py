@@ -15,6 +15,16 @@ from trading_platform.core.risk_rules import Limits
 from trading_platform.core.shown_book import ABSURD
 from trading_platform.core.types import DenialCode, RiskEvent, RiskEventKind, TradeResult
 
+# Sums of positions and a broker's own figure differ by cents, or by a price that one of them has a moment earlier.
+SAME_MOMENT = 0.01
+
+
+def same_moment(equity: float, shown: float) -> bool:
+    """Return True if a reading of `equity` is that of the portfolio `shown` (dollars), and not a further one."""
+    if not shown > 0.0 or not equity > 0.0:
+        return not shown > 0.0 and not equity > 0.0
+    return abs(equity / shown - 1.0) <= SAME_MOMENT
+
 
 class Halts:
     """Numbers of the halts live in the book's account record, words and instants in `standing`.
@@ -42,7 +52,7 @@ class Halts:
         self.standing.session = None if session is None else session.isoformat()
 
     def preview(self, equity: float, cash_flow: float, now: datetime) -> list[RiskEvent]:
-        """Take a reading that the next `read` replaces if it follows at once."""
+        """Take a reading that the next `read` replaces if it is of the same moment, which is to say nearly as large."""
         before = self._book.account.copy(), replace(self.standing)
         session = None if self._book.view is None else self._book.view.session
         events = self._read(equity, math.nan, session, cash_flow, now)
@@ -53,7 +63,7 @@ class Halts:
         self, equity: float, shadow_equity: float, session: date, cash_flow: float, now: datetime
     ) -> list[RiskEvent]:
         """Take a reading; return what changed."""
-        if self._taken_back is not None:
+        if self._taken_back is not None and same_moment(equity, float(self._book.account["equity"])):
             account, self.standing = self._taken_back
             for name in READING_FIELDS:
                 self._book.account[name] = account[name]
@@ -102,7 +112,7 @@ class Halts:
         account["pause_until"] = 0.0
         account["loss_streak"] = 0
         drawdown = rules.drawdown_of(account["accepted_equity"], account["peak_equity"])
-        if account["halted"] != 0 or not drawdown <= self._limits.max_drawdown:
+        if account["halted"] != 0 or not drawdown <= self._limits.max_drawdown + rules.NOISE:
             rules.release(account, self._limits)
         standing.forget_halt()
         return event(RiskEventKind.RESUME, DenialCode.OK, math.nan, math.nan, reason, actor)

@@ -49,6 +49,8 @@ def place_holdings(holdings: list[Holding], cash: float, columns: Mapping[str, i
     outside: dict[str, int] = {}
     problems: dict[str, str] = {}
     equity = cash if abs(cash) < ABSURD else math.nan
+    if math.isnan(equity):
+        problems["cash"] = f"was shown as {cash:g}"
     for s, item in enumerate(holdings):
         slot = slots[s]
         slot["ticker"] = columns.get(item.ticker, -1)
@@ -59,6 +61,8 @@ def place_holdings(holdings: list[Holding], cash: float, columns: Mapping[str, i
         value = 0.0 if item.quantity == 0.0 else item.quantity * item.price
         known = item.quantity == 0.0 or (item.price > 0.0 and abs(value) < ABSURD)
         slot["value"] = round_cents(value) if known else math.nan
+        if not known:
+            problems[item.ticker] = f"is held at a price of {item.price:g}"
         equity += slot["value"]
         if not 0.0 <= item.pending < ABSURD or (item.pending > 0.0 and not 0.0 < item.limit_price < ABSURD):
             problems[item.ticker] = f"has a pending order of {item.pending:g} shares at an unknown worst price"
