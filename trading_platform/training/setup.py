@@ -29,8 +29,9 @@ class TrainingSetup:
     weight_decay : pull of the policy's weights to zero, that is to the base allocation.
     n_envs : episodes that run side by side, at most; a look comes after a whole number of rounds.
     reward : see `EpisodeOptions`. cost_bps : half-spread and slippage of training, validation and test.
-    universe_share : part of the tickers in each drawn universe. n_universes : how many there are to train on; 0 = the
-    whole market alone. universe_seed : draws them; one for all fits, so that seeds differ by the fit only.
+    universe_share, block_sessions, volatility_jitter : of the histories drawn for training, see `ResampleOptions`.
+    n_universes : how many are drawn; 0 = the loaded market alone. universe_seed : draws them; one for all fits, so
+    that seeds differ by the fit only.
     base : "equal", or "sharpe" (`worlds.shrunken_base`). base_sharpness : of the latter.
     cost_jitter : training costs are multiplied by a factor between 1 / (1 + jitter) and 1 + jitter.
     """
@@ -56,6 +57,8 @@ class TrainingSetup:
     reward: str = "sharpe_difference"
     cost_bps: float = 10.0
     universe_share: float = 0.5
+    block_sessions: int = 0
+    volatility_jitter: float = 0.0
     n_universes: int = 4
     universe_seed: int = 1
     base: str = "equal"

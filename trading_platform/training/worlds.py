@@ -1,4 +1,4 @@
-"""Markets to train on: the loaded one, and universes drawn from it, so that a policy cannot learn tickers by heart."""
+"""Markets to train on: costs, histories drawn from the loaded one, and allocations to start from."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from trading_platform.core.costs import BASIS_POINT
-from trading_platform.core.market_features import market_features
-from trading_platform.core.ports import TradingCalendar
-from trading_platform.core.prepare import PreparedMarket, prepare_market
+from trading_platform.core.prepare import PreparedMarket, prepare_panel, record_books
+from trading_platform.core.resample import ResampleOptions, resample_market
 from trading_platform.core.session import Rules
 from trading_platform.core.types import Floats, MarketPanel
-from trading_platform.regime.hmm import RegimePath
-from trading_platform.strategies.base import Strategy, prepare_signals
+from trading_platform.strategies.base import Strategy
 
 
 def rules_at_cost(rules: Rules, cost_bps: float) -> Rules:
@@ -22,41 +20,21 @@ def rules_at_cost(rules: Rules, cost_bps: float) -> Rules:
     return rules._replace(costs=rules.costs._replace(spread_and_slippage=cost_bps * BASIS_POINT))
 
 
-def training_world(
+def drawn_markets(
     panel: MarketPanel,
     strategies: Sequence[Strategy],
-    rules: Rules,
-    calendar: TradingCalendar,
-    regimes: RegimePath,
-    capital: float,
-) -> PreparedMarket:
-    """Prepare the loaded market; `rules` carry the costs."""
-    probabilities = np.where(regimes.known[:, None], regimes.probabilities, np.nan)
-    return _prepared(panel, strategies, rules, calendar, probabilities, market_features(panel), capital)
-
-
-def drawn_universes(
-    panel: MarketPanel,
-    strategies: Sequence[Strategy],
-    rules: Rules,
-    calendar: TradingCalendar,
+    clock: Floats,
     whole: PreparedMarket,
-    share: float,
+    options: ResampleOptions,
     count: int,
     seed: int,
 ) -> list[PreparedMarket]:
-    """Return `count` markets of a random `share` of the tickers each, as of row 0 of `whole` on.
-
-    Regimes and market features are those of the whole market: they describe the weather, which is the same for all.
-    """
+    """Return `count` other histories of the market that `whole` was prepared from; see `core.resample`."""
     rng = np.random.default_rng(seed)
-    n_drawn = max(2, round(share * panel.n_tickers))
-    features = whole.exogenous[:, -10:]
     worlds = []
     for _ in range(count):
-        columns = np.sort(rng.choice(panel.n_tickers, n_drawn, replace=False))
-        part = panel.columns(columns.tolist())
-        worlds.append(_prepared(part, strategies, rules, calendar, whole.regimes, features, whole.capital))
+        other, regimes = resample_market(panel, whole.regimes, options, rng)
+        worlds.append(prepare_panel(other, clock, strategies, regimes, whole.rules, whole.capital))
     return worlds
 
 
@@ -82,32 +60,8 @@ def shrunken_base(world: PreparedMarket, stop: int, sharpness: float, prior_sess
 
 def at_base(world: PreparedMarket, base: Floats) -> PreparedMarket:
     """Return `world` with another base allocation: its warm books and the returns that rewards are measured against."""
-    from trading_platform.core.prepare import record_books
-
     warm = record_books(world.market, world.signals, base, world.rules, world.capital)
     equity = warm.accounts["equity"]
     base_returns = np.zeros(len(equity))
     base_returns[1:] = equity[1:] / equity[:-1] - 1.0
     return replace(world, warm=warm, base=base, base_returns=base_returns)
-
-
-def _prepared(
-    panel: MarketPanel,
-    strategies: Sequence[Strategy],
-    rules: Rules,
-    calendar: TradingCalendar,
-    regimes: Floats,
-    features: Floats,
-    capital: float,
-) -> PreparedMarket:
-    return prepare_market(
-        panel,
-        calendar.exchange_seconds(panel.sessions.tolist()),
-        [strategy.name for strategy in strategies],
-        prepare_signals(panel, strategies),
-        regimes,
-        features,
-        rules,
-        max(strategy.lookback for strategy in strategies),
-        capital,
-    )

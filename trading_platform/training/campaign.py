@@ -1,0 +1,336 @@
+"""One training run from market to verdict: plan the windows, fit, join the seeds, judge, and describe the model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from trading_platform.core.errors import MarketDataError, RetrainModelError
+from trading_platform.core.metrics import ANNUAL_SESSIONS
+from trading_platform.core.policy import Policy
+from trading_platform.core.prepare import PreparedMarket
+from trading_platform.core.types import Floats
+from trading_platform.evaluation.gate import GateConfig
+from trading_platform.evaluation.splits import Fold, SplitConfig, WalkForwardScheme, split_window, walk_forward
+from trading_platform.evaluation.trials import TrialSummary
+from trading_platform.storage.model_manifest import ModelManifest, Scalar, finite_or_none
+from trading_platform.storage.model_registry import ModelRegistry
+from trading_platform.storage.model_weights import pack_weights
+from trading_platform.storage.trial_ledger import TrialLedger
+from trading_platform.training.fits import Arena, FitTask, Fitted, feature_index, run_tasks, weights_of
+from trading_platform.training.judging import Judgement, joined_policy, judge, metrics_of, trial_records, with_baselines
+from trading_platform.training.paths import equal_weights, policy_weights
+from trading_platform.training.ppo import Look
+from trading_platform.training.setup import TrainingSetup
+from trading_platform.training.worlds import shrunken_base
+
+FINAL = "final"
+# A model for the engine's yearly replays may be a year old; the weekly job's is replaced long before six weeks.
+MAX_AGE_DAYS, RETRAINED_MAX_AGE_DAYS = 400, 45
+PACKAGES = ("numpy", "torch", "stable-baselines3", "gymnasium", "numba")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Windows of a run: `folds` of a walk-forward (empty without one) and the window of the model that may serve.
+
+    `final.test` holds the sessions kept back for the report; empty when the newest data is wanted in training.
+    """
+
+    folds: tuple[Fold, ...]
+    final: Fold
+    scheme: str
+
+    @property
+    def gate_rows(self) -> range:
+        """Sessions the gate judges: the joined test parts of a walk-forward, else the validation slice."""
+        if self.folds:
+            return range(self.folds[0].test.start, self.folds[-1].test.stop)
+        return self.final.validation
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Campaign:
+    """What a run needs.
+
+    Attributes
+    ----------
+    arena : markets and setup. plan, seeds, jobs : what to fit, on how many processes.
+    registry, ledger : where it is written. now : the instant of the run, UTC.
+    data_source, data_hash, risk_fingerprint, purpose : for the manifest and the ledger.
+    gate : thresholds. checkpoints : fits resume from here; None = they do not.
+    """
+
+    arena: Arena
+    plan: Plan
+    seeds: tuple[int, ...]
+    jobs: int
+    registry: ModelRegistry
+    now: datetime
+    data_source: str
+    data_hash: str
+    risk_fingerprint: str
+    purpose: str = "train"
+    gate: GateConfig = field(default_factory=GateConfig)
+    checkpoints: bool = True
+
+    @property
+    def run_key(self) -> str:
+        """Name of the run: the same for the same options on the same data, so that it resumes."""
+        parts = [
+            self.arena.setup.fingerprint,
+            self.data_hash,
+            str(self.plan),
+            self.risk_fingerprint,
+            self.arena.whole.schema.fingerprint,
+        ]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+    @property
+    def run_folder(self) -> Path:
+        """Where checkpoints live until the run is done."""
+        return self.registry.folder / "runs" / self.run_key
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What a run gave: the stored model, the gate's judgement with all baselines, and the seeds' own gains."""
+
+    model_id: str
+    manifest: ModelManifest
+    promoted: bool
+    judged: Judgement
+    held_back: Judgement | None
+    trials: TrialSummary
+    fits: tuple[Fitted, ...]
+    seed_gains: Mapping[int, float]
+
+
+def plan_windows(
+    world: PreparedMarket,
+    scheme: str,
+    train_years: int | None,
+    test_sessions: int,
+    split: SplitConfig | None = None,
+) -> Plan:
+    """Return the windows of a run.
+
+    `scheme`: "single" trains and validates before the last `test_sessions`, which are kept back; "yearly" and "rolling"
+    walk forward first and then train on the newest window. `train_years` limits the windows (None = all history).
+
+    Raises
+    ------
+    MarketDataError
+        The history is too short.
+    """
+    config = split or SplitConfig()
+    stop = world.n_sessions - (test_sessions if scheme == "single" else 0)
+    years = 1 if scheme == WalkForwardScheme.YEARLY else train_years
+    start = world.first + 1 if years is None else max(world.first + 1, stop - years * ANNUAL_SESSIONS)
+    # Without a test behind it, the window needs no gap at its end.
+    ending = stop if test_sessions and scheme == "single" else stop + config.gap
+    train, validation = split_window(range(start, ending), config)
+    if len(train) < config.min_train_sessions:
+        raise MarketDataError(
+            f"training: {len(train)} sessions are left to train on between {world.session(world.first)}, when "
+            f"statistics begin, and the validation slice; {config.min_train_sessions} are needed: load a longer history"
+        )
+    folds: tuple[Fold, ...] = ()
+    if scheme != "single":
+        walk = replace(config, scheme=WalkForwardScheme(scheme), train_years=train_years, test_sessions=test_sessions)
+        offset = world.first + 1
+        folds = tuple(
+            Fold(*(range(part.start + offset, part.stop + offset) for part in (fold.train, fold.validation, fold.test)))
+            for fold in walk_forward(world.sessions[offset:], walk)
+        )
+    return Plan(folds, Fold(train, validation, range(stop, world.n_sessions)), scheme)
+
+
+def run_campaign(campaign: Campaign, on_look: Callable[[FitTask, Look], None] | None = None) -> Outcome:
+    """Fit everything, judge it, store the model, and promote it if the gate says so.
+
+    Nothing is written but checkpoints and the ledger before all fits are done.
+    """
+    fits = tuple(sorted(run_tasks(campaign.arena, tasks_of(campaign), campaign.jobs, on_look), key=_order))
+    world, setup = campaign.arena.whole, campaign.arena.setup
+    ledger = TrialLedger(campaign.registry.folder)
+    ledger.append(
+        trial_records(world, fits, setup, campaign.data_hash, campaign.run_key, campaign.purpose, campaign.now)
+    )
+    trials = ledger.summary()
+    if setup.patience > 0:  # each look chose, so each look is a trial
+        trials = replace(trials, n_trials=trials.n_trials + sum(len(fitted.result.looks) - 1 for fitted in fits))
+    of_final = [fitted for fitted in fits if fitted.task.fold == FINAL]
+    policy, base = joined_policy(of_final), np.array(of_final[0].task.base)
+    weights = weights_of(world, policy, base, setup)
+    judged_weights = walked_weights(campaign, fits) if campaign.plan.folds else weights
+    rows = campaign.plan.gate_rows
+    judged = judge(world, judged_weights, rows, trials, incumbent_weights(campaign), campaign.gate)
+    judged = with_baselines(world, judged)
+    test = campaign.plan.final.test
+    held_back = with_baselines(world, judge(world, weights, test, trials)) if len(test) > 1 else None
+    manifest, packed = describe(campaign, policy, base, judged, trials)
+    model_id = campaign.registry.add(manifest, packed)
+    if judged.decision.promoted:
+        campaign.registry.promote(model_id, campaign.now, "passed the gate")
+    gains = {seed: _seed_gain(campaign, fits, seed) for seed in campaign.seeds}
+    return Outcome(model_id, manifest, judged.decision.promoted, judged, held_back, trials, fits, gains)
+
+
+def tasks_of(campaign: Campaign) -> list[FitTask]:
+    """Return all fits of a run, folds before the final window."""
+    windows = [(f"fold{number:02d}", fold) for number, fold in enumerate(campaign.plan.folds)]
+    return [
+        FitTask(
+            fold=name,
+            seed=seed,
+            train=fold.train,
+            validation=fold.validation,
+            base=tuple(base_of(campaign, fold).tolist()),
+            checkpoint=campaign.run_folder / f"{name}-{seed}.npz" if campaign.checkpoints else None,
+        )
+        for name, fold in [*windows, (FINAL, campaign.plan.final)]
+        for seed in campaign.seeds
+    ]
+
+
+def base_of(campaign: Campaign, fold: Fold) -> Floats:
+    """Return the allocation to start from, learned from sessions before the fold's validation."""
+    world, setup = campaign.arena.whole, campaign.arena.setup
+    if setup.base == "equal":
+        return np.full(world.n_strategies, 1.0 / world.n_strategies)
+    return shrunken_base(world, fold.train.stop, setup.base_sharpness)
+
+
+def walked_weights(campaign: Campaign, fits: Sequence[Fitted], seed: int | None = None) -> Floats:
+    """Return the weights (T, K) of a walk-forward: in each test part those of its fold's joined seeds (or one seed)."""
+    world, setup = campaign.arena.whole, campaign.arena.setup
+    weights = equal_weights(world)
+    for number, fold in enumerate(campaign.plan.folds):
+        mine = [
+            fitted
+            for fitted in fits
+            if fitted.task.fold == f"fold{number:02d}" and (seed is None or fitted.task.seed == seed)
+        ]
+        decided = slice(fold.test.start - 1, fold.test.stop - 1)
+        base = np.array(mine[0].task.base)
+        weights[decided] = weights_of(world, joined_policy(mine), base, setup)[decided]
+    return weights
+
+
+def incumbent_weights(campaign: Campaign) -> Floats | None:
+    """Return the champion's weights (T, K) on this market, or None if none can be asked."""
+    world = campaign.arena.whole
+    try:
+        champion = campaign.registry.champion()
+        if champion is None:
+            return None
+        stored = campaign.registry.load(champion.model_id)
+    except RetrainModelError:
+        return None  # it serves nobody: the allocator refuses it, too
+    manifest = stored.manifest
+    if manifest.observation_hash != world.schema.fingerprint:
+        return None
+    return policy_weights(
+        world, stored.policy, np.array(manifest.base_weights), manifest.action_kind, manifest.action_scale
+    )
+
+
+def describe(
+    campaign: Campaign, policy: Policy, base: Floats, judged: Judgement, trials: TrialSummary
+) -> tuple[ModelManifest, bytes]:
+    """Return the manifest and the weights file of a policy."""
+    world, setup, plan = campaign.arena.whole, campaign.arena.setup, campaign.plan
+    weights = pack_weights(policy.network)
+    seen = max(plan.final.train.stop, plan.final.validation.stop) - 1
+    champion = _champion_id(campaign.registry)
+    gate: dict[str, Scalar] = {"n_trials": trials.n_trials, "trial_sharpe_variance": trials.sharpe_variance}
+    for reason in judged.decision.reasons:
+        gate |= {
+            f"{reason.code}_observed": float(reason.observed),
+            f"{reason.code}_threshold": float(reason.threshold),
+            f"{reason.code}_passed": reason.passed,
+        }
+    gate["rows"] = f"{world.session(judged.rows.start)}..{world.session(judged.rows.stop - 1)}"
+    options: dict[str, Scalar] = {
+        name: json.dumps(value) if isinstance(value, tuple) else value for name, value in _options(setup).items()
+    }
+    manifest = ModelManifest(
+        strategies=world.schema.strategies,
+        observation_hash=world.schema.fingerprint,
+        features=tuple(world.schema.names[i] for i in policy.scaling.index),
+        feature_index=tuple(int(i) for i in policy.scaling.index),
+        feature_mean=tuple(policy.scaling.mean.tolist()),
+        feature_gain=tuple(policy.scaling.gain.tolist()),
+        feature_clip=float(policy.scaling.clip),
+        action_kind=setup.action_kind,
+        action_scale=float(setup.action_scale),
+        base_weights=tuple(base.tolist()),
+        hidden=tuple(setup.hidden),
+        members=policy.network.n_members,
+        risk_fingerprint=campaign.risk_fingerprint,
+        data_source=campaign.data_source,
+        data_start=world.session(0).isoformat(),
+        data_end=world.session(seen).isoformat(),
+        data_hash=campaign.data_hash,
+        max_age_days=RETRAINED_MAX_AGE_DAYS if campaign.purpose == "retrain" else MAX_AGE_DAYS,
+        seeds=campaign.seeds,
+        versions=_versions(),
+        training=finite_or_none(options | {"scheme": plan.scheme, "setup": setup.fingerprint}),
+        metrics=finite_or_none(dict(metrics_of(judged))),
+        promoted_by_gate=judged.decision.promoted,
+        gate=finite_or_none(gate),
+        parents=() if champion is None else (champion,),
+        created_at=campaign.now.isoformat(),
+        weights_sha256=hashlib.sha256(weights).hexdigest(),
+    )
+    return manifest, weights
+
+
+def check_features(world: PreparedMarket, setup: TrainingSetup) -> None:
+    """Raise `FixConfigError` for features that do not exist, before anything slow has begun."""
+    feature_index(world.schema, setup.features)
+
+
+def _seed_gain(campaign: Campaign, fits: Sequence[Fitted], seed: int) -> float:
+    world = campaign.arena.whole
+    if campaign.plan.folds:
+        weights = walked_weights(campaign, fits, seed)
+    else:
+        mine = [fitted for fitted in fits if fitted.task.fold == FINAL and fitted.task.seed == seed]
+        weights = weights_of(world, joined_policy(mine), np.array(mine[0].task.base), campaign.arena.setup)
+    return judge(world, weights, campaign.plan.gate_rows, TrialSummary(1, 0.0)).gain
+
+
+def _order(fitted: Fitted) -> tuple[str, int]:
+    return fitted.task.fold, fitted.task.seed
+
+
+def _champion_id(registry: ModelRegistry) -> str | None:
+    try:
+        champion = registry.champion()
+    except RetrainModelError:
+        return None
+    return None if champion is None else champion.model_id
+
+
+def _options(setup: TrainingSetup) -> dict[str, Scalar | tuple[object, ...]]:
+    return {name: getattr(setup, name) for name in setup.__dataclass_fields__}
+
+
+def _versions() -> dict[str, Scalar]:
+    versions: dict[str, Scalar] = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = None
+    return versions

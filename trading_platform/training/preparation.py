@@ -1,0 +1,117 @@
+"""From options to a campaign: settings, market, regimes, histories to train on, windows, registry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+import numpy as np
+
+from trading_platform.config import TradingConfig
+from trading_platform.core.prepare import PreparedMarket, prepare_panel
+from trading_platform.core.resample import ResampleOptions
+from trading_platform.core.session import Rules
+from trading_platform.core.types import MarketPanel
+from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.regime.hmm import RegimeConfig
+from trading_platform.settings import Settings
+from trading_platform.stage import configured_strategies, load_panel
+from trading_platform.storage.model_registry import ModelRegistry
+from trading_platform.training.campaign import Campaign, check_features, plan_windows
+from trading_platform.training.fits import Arena, MakeEnv
+from trading_platform.training.setup import TrainingSetup
+from trading_platform.training.worlds import drawn_markets, rules_at_cost
+from trading_platform.world import load_regimes
+
+RETRAIN_YEARS = 2
+WALK_FORWARD_TEST = 126
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the command line asks for beyond the setup.
+
+    `scheme` is "single", "yearly" or "rolling"; `train_years` limits what is trained on (None = all history);
+    `test_sessions` are kept back behind the validation slice of a single run.
+    """
+
+    scheme: str
+    train_years: int | None
+    test_sessions: int
+    retrain: bool
+    seeds: tuple[int, ...]
+    jobs: int
+    models_dir: Path
+    device: str
+    resume: bool
+    end: date | None
+
+
+def prepare_campaign(
+    options: RunOptions,
+    setup: TrainingSetup,
+    config: TradingConfig,
+    settings: Settings,
+    rules: Rules,
+    risk_fingerprint: str,
+    make_env: MakeEnv,
+    now: datetime,
+) -> Campaign:
+    """Load and prepare everything. Raises what the parts raise."""
+    calendar = NyseCalendar()
+    panel = load_panel(config, settings, calendar, options.end)
+    arena = prepare_arena(panel, setup, config, settings, rules, calendar, make_env, options.device)
+    years = RETRAIN_YEARS if options.retrain else options.train_years
+    test = options.test_sessions if options.scheme == "single" else WALK_FORWARD_TEST
+    plan = plan_windows(arena.whole, options.scheme, years, 0 if options.retrain else test)
+    return Campaign(
+        arena=arena,
+        plan=plan,
+        seeds=options.seeds,
+        jobs=options.jobs,
+        registry=ModelRegistry(options.models_dir),
+        now=now,
+        data_source=panel.source,
+        data_hash=panel.data_hash,
+        risk_fingerprint=risk_fingerprint,
+        purpose="retrain" if options.retrain else ("train" if options.scheme == "single" else "walk_forward"),
+        checkpoints=options.resume,
+    )
+
+
+def prepare_arena(
+    panel: MarketPanel,
+    setup: TrainingSetup,
+    config: TradingConfig,
+    settings: Settings,
+    rules: Rules,
+    calendar: NyseCalendar,
+    make_env: MakeEnv,
+    device: str = "cpu",
+) -> Arena:
+    """Prepare the loaded market and the histories drawn from it, at the setup's costs."""
+    strategies = configured_strategies(config)
+    cache = settings.cache_dir / "regimes"
+    regimes = load_regimes(panel, RegimeConfig.from_mapping(config.regime), config.engine.seed, 0, cache)
+    clock = calendar.exchange_seconds(panel.sessions.tolist())
+    whole = prepare_panel(
+        panel,
+        clock,
+        strategies,
+        np.where(regimes.known[:, None], regimes.probabilities, np.nan),
+        rules_at_cost(rules, setup.cost_bps),
+        config.engine.initial_capital,
+    )
+    check_features(whole, setup)
+    drawn: Sequence[PreparedMarket] = drawn_markets(
+        panel,
+        strategies,
+        clock,
+        whole,
+        ResampleOptions(setup.block_sessions, setup.universe_share, setup.volatility_jitter),
+        setup.n_universes,
+        setup.universe_seed,
+    )
+    return Arena(whole, tuple(drawn) or (whole,), setup, make_env, device)

@@ -1,0 +1,138 @@
+"""What a training run says when it is done: one screen, one JSON object, one report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from trading_platform.core.metrics import sharpe_ratio
+from trading_platform.evaluation.comparison import ComparisonRow
+from trading_platform.reporting.training_report import Check, CurvePoint, TrainingReport, write_html, write_png
+from trading_platform.training.campaign import FINAL, Campaign, Outcome
+from trading_platform.training.judging import POLICY, Judgement, comparison, interquartile_mean
+
+HEADS = ("book", "Sharpe", "gain", "95 %", "a year", "max drawdown", "turnover")
+
+
+def verdict_line(outcome: Outcome) -> str:
+    """Return the verdict in one line."""
+    if outcome.promoted:
+        return f"PROMOTED: {outcome.model_id} is the champion now"
+    failed = ", ".join(
+        f"{reason.code} {reason.observed:.3f} (limit {reason.threshold:g})" for reason in outcome.judged.decision.failed
+    )
+    return f"REFUSED: {failed}; the champion, or equal weight, stays"
+
+
+def table(rows: tuple[ComparisonRow, ...]) -> list[list[str]]:
+    """Return the comparison as text cells, header first."""
+    cells = [list(HEADS)]
+    for row in rows:
+        gain = "" if math.isnan(row.gain) else f"{row.gain:+.2f}"
+        interval = "" if math.isnan(row.gain) else f"{row.gain_low:+.2f} .. {row.gain_high:+.2f}"
+        cells.append(
+            [
+                row.name,
+                f"{row.sharpe:.2f}",
+                gain,
+                interval,
+                f"{100.0 * row.annual_return:+.1f} %",
+                f"{100.0 * row.max_drawdown:.1f} %",
+                f"{row.annual_turnover:.1f}",
+            ]
+        )
+    return cells
+
+
+def path_name(campaign: Campaign) -> str:
+    """Return what the gate's sessions are."""
+    return "out of sample, walked forward" if campaign.plan.folds else "purged validation"
+
+
+def document(campaign: Campaign, outcome: Outcome, seconds: Mapping[str, float], steps: int) -> dict[str, object]:
+    """Return the run as one JSON-ready object."""
+    gains = list(outcome.seed_gains.values())
+    return {
+        "model_id": outcome.model_id,
+        "promoted": outcome.promoted,
+        "verdict": verdict_line(outcome),
+        "weights_sha256": outcome.manifest.weights_sha256,
+        "data": campaign.data_source,
+        "sessions": outcome.manifest.gate["rows"],
+        "gate": outcome.judged.decision.to_dict(),
+        "trials": outcome.trials.n_trials,
+        "metrics": dict(outcome.manifest.metrics),
+        "seed_gains": {str(seed): _known(gain) for seed, gain in outcome.seed_gains.items()},
+        "interquartile_mean_gain": _known(interquartile_mean(gains)),
+        "comparison": [row.to_dict() for row in comparison(outcome.judged, outcome.trials)],
+        "held_back": None
+        if outcome.held_back is None
+        else [row.to_dict() for row in comparison(outcome.held_back, outcome.trials)],
+        "setup": {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(campaign.arena.setup).items()},
+        "steps": steps,
+        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+    }
+
+
+def write_report(campaign: Campaign, outcome: Outcome, folder: Path) -> tuple[Path, Path]:
+    """Write the HTML page and the picture; return their paths."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    report = build_report(campaign, outcome)
+    page, picture = folder / f"{outcome.model_id}.html", folder / f"{outcome.model_id}.png"
+    write_html(report, page)
+    write_png(report, picture)
+    return page, picture
+
+
+def build_report(campaign: Campaign, outcome: Outcome) -> TrainingReport:
+    """Return what the report shows."""
+    world, judged = campaign.arena.whole, outcome.judged
+    rows = judged.rows
+    last = [fitted for fitted in outcome.fits if fitted.task.fold == FINAL]
+    curves = {
+        f"seed {fitted.task.seed}": [CurvePoint(look.episodes, look.score) for look in fitted.result.looks]
+        for fitted in last
+    }
+    setup = campaign.arena.setup
+    facts = {
+        "data": f"{campaign.data_source}, {outcome.manifest.data_start} to {outcome.manifest.data_end}",
+        "judged on": f"{len(rows)} sessions, {world.session(rows.start)} to {world.session(rows.stop - 1)}",
+        "seeds": ", ".join(map(str, campaign.seeds)),
+        "gain of each seed": ", ".join(f"{gain:+.2f}" for gain in outcome.seed_gains.values()),
+        "budget": f"{setup.episodes} episodes of 20 sessions a fit, {len(outcome.fits)} fits",
+        "features": ", ".join(outcome.manifest.features),
+        "trials in this registry": str(outcome.trials.n_trials),
+        "cost": f"{setup.cost_bps:g} bp half-spread and slippage, plus impact and fees",
+    }
+    if outcome.held_back is not None:
+        facts["gain on the sessions kept back"] = _held_back(campaign, outcome.held_back)
+    return TrainingReport(
+        title=f"Model {outcome.model_id}",
+        verdict=verdict_line(outcome),
+        promoted=outcome.promoted,
+        facts=facts,
+        curves=curves,
+        path_name=path_name(campaign),
+        sessions=world.sessions[rows.start : rows.stop],
+        books={name: path.returns for name, path in judged.paths.items()},
+        strategies=world.schema.strategies,
+        weights=judged.paths[POLICY].weights,
+        regimes=world.regimes[rows.start : rows.stop],
+        checks=[
+            Check(str(reason.code), reason.observed, reason.threshold, reason.passed)
+            for reason in judged.decision.reasons
+        ],
+        table=table(comparison(judged, outcome.trials)),
+    )
+
+
+def _held_back(campaign: Campaign, judged: Judgement) -> str:
+    world, rows = campaign.arena.whole, judged.rows
+    mine = sharpe_ratio(judged.paths[POLICY].returns)
+    return f"{judged.gain:+.2f} (Sharpe {mine:.2f}), {world.session(rows.start)} to {world.session(rows.stop - 1)}"
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,373 @@
+"""Train a capital allocator, prove it, and let it serve only if the proof holds.
+
+``python train_rl_model.py --episodes 1000 --eval-freq 100`` trains on the embedded market. ``--help`` has the rest;
+``models list | show | verify | promote | rollback`` looks after what was trained.
+
+Exit codes: 0 trained and promoted, 10 trained and refused by the gate (not an error: what served before serves on),
+1 failed, 2 wrong option or setting, 6 market data unusable, 8 a model file is unusable, 130 stopped by Ctrl-C (nothing
+was registered; the same command continues).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+# One thread a process: the networks are tiny, and sums in another order would be other bits. Before torch starts.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import typer
+
+from trading_platform.core.errors import FixConfigError, RetrainModelError, TradingPlatformError
+
+if TYPE_CHECKING:
+    from trading_platform.config import TradingConfig
+    from trading_platform.settings import Settings
+    from trading_platform.training.campaign import Campaign, Outcome
+    from trading_platform.training.fits import FitTask
+    from trading_platform.training.ppo import Look
+    from trading_platform.training.setup import TrainingSetup
+
+PROMOTED, REFUSED, FAILED, INTERRUPTED = 0, 10, 1, 130
+
+app = typer.Typer(add_completion=False, no_args_is_help=False, rich_markup_mode=None, help=__doc__)
+models = typer.Typer(no_args_is_help=True, help="Look after the registry of models.")
+app.add_typer(models, name="models")
+
+ModelsDir = Annotated[Path, typer.Option(help="Registry of models.")]
+Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object.")]
+Reason = Annotated[str, typer.Option(help="Why; it is recorded.")]
+DEFAULT_MODELS = Path("rl_models")
+
+
+@app.callback(invoke_without_command=True)
+def train(
+    context: typer.Context,
+    episodes: Annotated[int, typer.Option(min=1, help="Budget of one fit; an episode is 20 sessions.")] = 1000,
+    eval_freq: Annotated[int, typer.Option(min=1, help="Episodes between looks at the validation slice.")] = 100,
+    seeds: Annotated[int, typer.Option(min=1, help="Fits with different seeds; their policies are averaged.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="First seed.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that folds and seeds are spread over.")] = 1,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of CSV or Parquet bars.")] = None,
+    source: Annotated[str | None, typer.Option(help="synthetic, files, alpaca or yahoo.")] = None,
+    tickers: Annotated[str | None, typer.Option(help="Comma-separated; default all.")] = None,
+    end: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last session to look at.")] = None,
+    walk_forward: Annotated[str | None, typer.Option(help="yearly or rolling: judge on the walked path.")] = None,
+    train_years: Annotated[int | None, typer.Option(min=1, help="Train on so many years; default all.")] = None,
+    test_sessions: Annotated[int, typer.Option(min=0, help="Newest sessions kept back for the report.")] = 252,
+    retrain: Annotated[bool, typer.Option("--retrain", help="Weekly job: the last two years.")] = False,
+    reward: Annotated[str | None, typer.Option(help="sharpe_difference, sharpe or mean_variance.")] = None,
+    option: Annotated[list[str] | None, typer.Option("--set", help="Training option name=value; repeatable.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto; the update is small, so cpu is fast.")] = "cpu",
+    config: Annotated[Path | None, typer.Option(help="Settings file; trading.toml is taken if it exists.")] = None,
+    models_dir: ModelsDir = DEFAULT_MODELS,
+    report: Annotated[bool, typer.Option(help="Write the HTML and PNG report.")] = True,
+    as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+) -> None:
+    """Train, judge, and promote if the gate lets it through."""
+    if context.invoked_subcommand is not None:
+        return
+    since = time.perf_counter()
+    overrides = {
+        "data.source": source or (None if data_dir is None else "files"),
+        "data.folder": None if data_dir is None else str(data_dir),
+        "universe.tickers": tuple(tickers.split(",")) if tickers else None,
+    }
+    setup = make_setup(episodes, eval_freq, reward, option or [])
+    if device not in ("cpu", "cuda", "auto"):
+        raise FixConfigError(f"--device must be cpu, cuda or auto, was {device!r}")
+    if walk_forward not in (None, "yearly", "rolling"):
+        raise FixConfigError(f"--walk-forward must be yearly or rolling, was {walk_forward!r}")
+    if walk_forward and retrain:
+        raise FixConfigError("--retrain trains on the last two years only; leave --walk-forward out")
+    settings, trading = read_settings(config, overrides)
+    from trading_platform.training.preparation import RunOptions
+
+    options = RunOptions(
+        scheme=walk_forward or "single",
+        train_years=train_years if walk_forward != "rolling" else train_years or 2,
+        test_sessions=test_sessions,
+        retrain=retrain,
+        seeds=tuple(range(seed, seed + seeds)),
+        jobs=jobs,
+        models_dir=models_dir,
+        device=device,
+        resume=True,
+        end=None if end is None else end.date(),
+    )
+    campaign = make_campaign(options, setup, trading, settings)
+    prepared = time.perf_counter()
+    screen = Screen(campaign, silent=quiet or as_json)
+    outcome = run(campaign, screen)
+    fitted = time.perf_counter()
+    paths = write_reports(campaign, outcome, models_dir) if report else None
+    seconds = {"prepare": prepared - since, "train": fitted - prepared, "report": time.perf_counter() - fitted}
+    say(campaign, outcome, seconds, paths, as_json, quiet)
+    raise typer.Exit(PROMOTED if outcome.promoted else REFUSED)
+
+
+def make_setup(episodes: int, eval_freq: int, reward: str | None, options: list[str]) -> TrainingSetup:
+    """Return the training setup; `options` are name=value pairs over its defaults."""
+    from trading_platform.strict import did_you_mean
+    from trading_platform.training.setup import TrainingSetup
+
+    known = {item.name: item.default for item in fields(TrainingSetup)}
+    values: dict[str, Any] = {"episodes": episodes, "eval_freq": min(eval_freq, episodes)}
+    if reward is not None:
+        values["reward"] = reward
+    for text in options:
+        name, sign, value = text.partition("=")
+        if not sign or name not in known:
+            raise FixConfigError(f"--set {text!r}: must be name=value{did_you_mean(name, known)}")
+        values[name] = _parsed(name, value, known[name])
+    return TrainingSetup(**values)
+
+
+def _parsed(name: str, value: str, default: object) -> object:
+    try:
+        if isinstance(default, tuple):
+            return tuple(int(v) if name == "hidden" else v for v in value.split(","))
+        if isinstance(default, str):
+            return value
+        return int(value) if isinstance(default, int) else float(value)
+    except ValueError as error:
+        raise FixConfigError(f"--set {name}={value}: must look like {default!r} ({error})") from error
+
+
+def read_settings(path: Path | None, overrides: dict[str, Any]) -> tuple[Settings, TradingConfig]:
+    """Return the machine's settings and the configuration; Alpaca's history is taken when there are keys for it."""
+    from risk_config import RiskConfig
+    from trading_platform.config import load_config
+    from trading_platform.regime.hmm import RegimeConfig
+    from trading_platform.settings import load_settings
+    from trading_platform.stage import config_path
+
+    settings = load_settings()
+    if overrides["data.source"] is None and settings.has_alpaca_keys and config_path(path) is None:
+        overrides["data.source"] = "alpaca"
+    validators = {"risk": RiskConfig.from_mapping, "regime": RegimeConfig.from_mapping}
+    return settings, load_config(config_path(path), overrides, validators)
+
+
+def make_campaign(options: Any, setup: TrainingSetup, config: TradingConfig, settings: Settings) -> Campaign:
+    """Load the market and plan the run."""
+    from risk_config import RiskConfig
+    from rl_environment import BatchedAllocEnv
+    from trading_platform.core.limits import limits_of
+    from trading_platform.core.session import Rules
+    from trading_platform.training.preparation import prepare_campaign
+
+    risk = RiskConfig.from_mapping(config.risk)
+    rules = Rules(limits_of(risk.to_dict()), config.exits.rates(), config.costs.rates())
+    now = datetime.now(UTC)
+    return prepare_campaign(options, setup, config, settings, rules, risk.fingerprint, BatchedAllocEnv, now)
+
+
+def run(campaign: Campaign, screen: Screen) -> Outcome:
+    """Run the campaign; Ctrl-C leaves the registry as it was and keeps the checkpoints."""
+    from trading_platform.training.campaign import run_campaign
+
+    try:
+        with screen:
+            outcome = run_campaign(campaign, screen.look)
+    except KeyboardInterrupt:
+        raise typer.Exit(screen.interrupted()) from None
+    shutil.rmtree(campaign.run_folder, ignore_errors=True)
+    return outcome
+
+
+def write_reports(campaign: Campaign, outcome: Outcome, models_dir: Path) -> tuple[Path, Path]:
+    """Write page and picture beside the models."""
+    from trading_platform.training.verdict import write_report
+
+    return write_report(campaign, outcome, models_dir / "reports")
+
+
+def say(
+    campaign: Campaign,
+    outcome: Outcome,
+    seconds: dict[str, float],
+    paths: tuple[Path, Path] | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Print the verdict as one screen or as one JSON object."""
+    from trading_platform.training import verdict
+    from trading_platform.training.judging import comparison
+
+    steps = sum(fitted.result.steps for fitted in outcome.fits)
+    if as_json:
+        document = verdict.document(campaign, outcome, seconds, steps)
+        document["report"] = None if paths is None else [str(path) for path in paths]
+        print(json.dumps(document, allow_nan=False))  # noqa: T201 - the command's output
+        return
+    if quiet:
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    rows = outcome.judged.rows
+    world = campaign.arena.whole
+    span = f"{world.session(rows.start)} to {world.session(rows.stop - 1)}"
+    shown = Table(title=f"{verdict.path_name(campaign)}, {span}, after costs", title_justify="left")
+    cells = verdict.table(comparison(outcome.judged, outcome.trials))
+    for number, head in enumerate(cells[0]):
+        shown.add_column(head, justify="left" if number == 0 else "right")
+    for line in cells[1:]:
+        shown.add_row(*line, style="bold" if line[0] == "policy" else None)
+    console.print(shown)
+    if outcome.held_back is not None:
+        console.print(f"kept back: gain {outcome.held_back.gain:+.2f} over {len(outcome.held_back.rows)} sessions")
+    console.print(f"seeds: {', '.join(f'{s}: {g:+.2f}' for s, g in outcome.seed_gains.items())}")
+    rate = steps / max(seconds["train"], 1e-9)
+    console.print(
+        f"{steps:,} steps in {seconds['train']:.1f} s ({rate:,.0f}/s); prepared in {seconds['prepare']:.1f} s"
+    )
+    console.print(verdict.verdict_line(outcome), style="bold green" if outcome.promoted else "bold yellow")
+    if paths is not None:
+        console.print(f"report: {paths[0]}")
+
+
+class Screen:
+    """The progress bar with the learning curve's figures; silent when asked."""
+
+    def __init__(self, campaign: Campaign, silent: bool) -> None:
+        from trading_platform.training.campaign import tasks_of
+
+        self._campaign = campaign
+        self._silent = silent
+        self._looks = len(tasks_of(campaign)) * campaign.arena.setup.looks
+        self._progress: Any = None
+        self._bar: Any = None
+
+    def __enter__(self) -> Screen:
+        if not self._silent:
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._progress = Progress(*columns)
+            self._progress.start()
+            self._bar = self._progress.add_task("training", total=self._looks)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def look(self, task: FitTask, look: Look) -> None:
+        """Show a look at the validation slice."""
+        if self._progress is not None:
+            text = f"{task.fold} seed {task.seed}: {look.episodes} episodes, validation gain {look.score:+.2f}"
+            self._progress.update(self._bar, advance=1, description=f"{text}, reward {look.reward:+.2f}")
+
+    def interrupted(self) -> int:
+        """Say that nothing was registered and how to go on; return the exit code."""
+        print(  # noqa: T201 - the command's output
+            f"stopped: nothing was registered; the same command continues from {self._campaign.run_folder}",
+            file=sys.stderr,
+        )
+        return INTERRUPTED
+
+
+# ---------------------------------------------------------------- the registry
+
+
+@models.command("list")
+def list_models(models_dir: ModelsDir = DEFAULT_MODELS, as_json: Json = False) -> None:
+    """List all models, oldest first; * marks the champion."""
+    registry = _registry(models_dir)
+    champion = registry.champion()
+    rows = []
+    for model_id in registry.model_ids():
+        problem = registry.verify(model_id)
+        manifest = None if problem else registry.manifest(model_id)
+        rows.append(
+            {
+                "model_id": model_id,
+                "champion": champion is not None and champion.model_id == model_id,
+                "usable": problem is None,
+                "gate_passed": None if manifest is None else manifest.promoted_by_gate,
+                "data_end": None if manifest is None else manifest.data_end,
+                "gain": None if manifest is None else manifest.metrics.get("gain"),
+                "problem": problem,
+            }
+        )
+    if as_json:
+        print(json.dumps(rows))  # noqa: T201 - the command's output
+        return
+    for row in rows:
+        mark = "*" if row["champion"] else " "
+        text = row["problem"] or f"data to {row['data_end']}, gain {row['gain']}, gate passed: {row['gate_passed']}"
+        print(f"{mark} {row['model_id']}  {text}")  # noqa: T201 - the command's output
+    if not rows:
+        print(f"no models in {models_dir}; train one with: python train_rl_model.py")  # noqa: T201
+
+
+@models.command()
+def show(model_id: str, models_dir: ModelsDir = DEFAULT_MODELS) -> None:
+    """Print a model's manifest."""
+    print(_registry(models_dir).manifest(model_id).to_json(), end="")  # noqa: T201 - the command's output
+
+
+@models.command()
+def verify(model_id: Annotated[str | None, typer.Argument()] = None, models_dir: ModelsDir = DEFAULT_MODELS) -> None:
+    """Check every file of one model, or of all and the champion pointer."""
+    registry = _registry(models_dir)
+    champion = registry.champion()
+    ids = [model_id] if model_id else [*registry.model_ids(), *([champion.model_id] if champion else [])]
+    problems = {name: problem for name in dict.fromkeys(ids) if (problem := registry.verify(name))}
+    for name in dict.fromkeys(ids):
+        print(f"{name}: {problems.get(name, 'ok')}")  # noqa: T201 - the command's output
+    raise typer.Exit(RetrainModelError.exit_code if problems else 0)
+
+
+@models.command()
+def promote(model_id: str, reason: Reason, models_dir: ModelsDir = DEFAULT_MODELS) -> None:
+    """Make a model the champion by hand, whatever the gate said."""
+    champion = _registry(models_dir).promote(model_id, datetime.now(UTC), reason)
+    print(f"champion: {champion.model_id}")  # noqa: T201 - the command's output
+
+
+@models.command()
+def rollback(reason: Reason, models_dir: ModelsDir = DEFAULT_MODELS) -> None:
+    """Let the previous champion serve again."""
+    champion = _registry(models_dir).rollback(datetime.now(UTC), reason)
+    print(f"champion: {champion.model_id if champion else 'none, equal weight is served'}")  # noqa: T201
+
+
+def _registry(folder: Path) -> Any:
+    from trading_platform.storage.model_registry import ModelRegistry
+
+    return ModelRegistry(folder)
+
+
+def main() -> int:
+    """Run the command line; every failure is one message and its exit code."""
+    try:
+        return int(app(standalone_mode=False) or 0)
+    except TradingPlatformError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the one place where a failure is said
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except typer.Exit as stop:
+        return int(stop.exit_code)
+    except Exception as error:  # noqa: BLE001 - main ends with a message, whatever happened
+        if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error of the option parser
+            error.show()
+            return int(error.exit_code)
+        print(f"error: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+        return FAILED
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
