@@ -15,14 +15,14 @@ if __name__ == "__main__":
 
     raise SystemExit(run_command_line("autonomous_trading_engine"))
 
+import functools
 import json
-import signal
 import time
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
-from types import FrameType
 
 import numpy as np
+from sqlalchemy import Engine
 
 from risk_config import RiskConfig
 from risk_manager import RiskManager
@@ -59,17 +59,30 @@ from trading_platform.core.types import (
     TradeResult,
 )
 from trading_platform.core.view import MarketView
+from trading_platform.live import BARS_FINAL_AFTER, LiveLoop
+from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.operations import open_wishes
 from trading_platform.recovery import rebuild_shadow, restore_broker, weights_row
 from trading_platform.regime.hmm import RegimeConfig
-from trading_platform.replay import FixedAllocator, ReplayClock, ScanResult, Stopwatch
+from trading_platform.replay import (
+    EngineClock,
+    FixedAllocator,
+    ReplayClock,
+    ScanResult,
+    Stopwatch,
+    WallClock,
+    stop_signals,
+)
 from trading_platform.reporting.run_results import equity_curve, run_results
 from trading_platform.reporting.run_screen import RunScreen
-from trading_platform.settings import load_settings
+from trading_platform.reporting.status_screen import say
+from trading_platform.settings import Settings, load_settings
 from trading_platform.stage import (
-    Stage,
+    REAL_MARKETS,
     as_date,
     configured_strategies,
+    live_run,
+    live_world,
     parse_allocation,
     read_config,
     set_stage,
@@ -114,7 +127,7 @@ class AutonomousTradingEngine:
         rules: Rules,
         repository: Repository,
         recorder: Recorder,
-        clock: ReplayClock,
+        clock: EngineClock,
         commit_sessions: int,
     ) -> None:
         self.world = world
@@ -144,18 +157,14 @@ class AutonomousTradingEngine:
 
         SIGINT and SIGTERM finish the session in hand, commit, and return early.
         """
-        handlers = {number: signal.signal(number, self._ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
         row = first
-        try:
+        with stop_signals(self.ask_to_stop):
             while row < stop and not self._stop:
                 result = self.scan_cycle(row)
                 row += 1
                 if watch is not None:
                     watch(result)
             self.commit()
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
         return row
 
     @property
@@ -163,7 +172,8 @@ class AutonomousTradingEngine:
         """True after SIGINT or SIGTERM."""
         return self._stop
 
-    def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
+    def ask_to_stop(self) -> None:
+        """Finish the session in hand, commit, and return from `run`."""
         self._stop = True
 
     @property
@@ -176,7 +186,7 @@ class AutonomousTradingEngine:
         if world.panel.tickers != self.world.panel.tickers:
             raise OperatorNeededError("the universe changed while the engine ran: restart it to match positions")
         self.world = world
-        self.recorder.sessions_opened(dict(zip(world.sessions, world.opened, strict=True)))
+        self.recorder.sessions_opened(world.opens)
 
     def watch(self, now: datetime) -> None:
         """Obey operators between sessions."""
@@ -392,24 +402,29 @@ class AutonomousTradingEngine:
 
 
 def trade(options: TradeOptions) -> int:
-    """Replay the market that the options and settings name; print what happened; return the exit code."""
+    """Trade as options and settings say, replay or live; print what happened; return the exit code."""
     settings = load_settings()
     config = read_config(options, settings, {"risk": RiskConfig.from_mapping, "regime": RegimeConfig.from_mapping})
     risk_config = RiskConfig.from_mapping(config.risk)
     rules = Rules(limits_of(risk_config.to_dict()), config.exits.rates(), config.costs.rates())
     names = tuple(strategy.name for strategy in configured_strategies(config))
     fixed = parse_allocation(options.allocation, names)
-    stage = set_stage(config, settings, rules, as_date(options.start), as_date(options.end), fixed)
     allocator = RLStrategyAllocator(config.allocator.models_dir, names) if fixed is None else FixedAllocator(fixed)
-    engine, lock = build_engine(stage, config, risk_config, rules, allocator)
+    if config.data.source in REAL_MARKETS:
+        return trade_live(options, settings, config, risk_config, rules, allocator)
+    stage = set_stage(config, settings, rules, as_date(options.start), as_date(options.end), fixed)
+    clock = ReplayClock(stage.world.closed[stage.first])
+    engine, lock = build_engine(
+        stage.world, stage.database, stage.run.run_id, config, risk_config, rules, allocator, clock, live=False
+    )
     try:
+        engine.stages.seconds.update(stage.stopwatch.seconds)
         show = RunScreen(stage, config, as_json=options.json, quiet=options.quiet)
         row = engine.recover(stage.first)
         show.announce(row, engine.risk_manager)
         with show:
             row = engine.run(row, stage.stop if not options.once else min(row + 1, stage.stop), show.watch)
-        finished = row >= stage.stop
-        engine.repository.update_run(status="finished" if finished else "interrupted")
+        engine.repository.update_run(status="finished" if row >= stage.stop else "interrupted")
         engine.repository.commit()
         show.conclude(run_results(stage.database, stage.run.run_id), engine.stages, stopped=engine.stopped)
     finally:
@@ -417,24 +432,59 @@ def trade(options: TradeOptions) -> int:
     return INTERRUPTED if engine.stopped else 0
 
 
+def trade_live(
+    options: TradeOptions,
+    settings: Settings,
+    config: TradingConfig,
+    risk_config: RiskConfig,
+    rules: Rules,
+    allocator: Allocator,
+) -> int:
+    """Paper-trade the real market on the exchange's clock, until stopped (or for one scan)."""
+    calendar, clock = NyseCalendar(), WallClock()
+    load = functools.partial(live_world, config, settings, rules, calendar)
+    world = load(calendar.last_completed_session(clock.now() - BARS_FINAL_AFTER))
+    database, run = live_run(config, world, "paper", None)
+    engine, lock = build_engine(world, database, run.run_id, config, risk_config, rules, allocator, clock, live=True)
+    try:
+        engine.recover(len(world.sessions) - 1)
+        loop = LiveLoop(engine, calendar, clock, lock, load, config.engine.scan_interval_seconds)
+        say(f"paper trading of {world.panel.source}, run {run.run_id}: simulated fills, no real orders; Ctrl-C stops")
+        with stop_signals(loop.stop):
+            if options.once:
+                loop.scan()
+            else:
+                loop.run()
+    finally:
+        lock.release()
+    return INTERRUPTED if engine.stopped else 0
+
+
 def build_engine(
-    stage: Stage, config: TradingConfig, risk_config: RiskConfig, rules: Rules, allocator: Allocator
+    world: World,
+    database: Engine,
+    run_id: int,
+    config: TradingConfig,
+    risk_config: RiskConfig,
+    rules: Rules,
+    allocator: Allocator,
+    clock: EngineClock,
+    *,
+    live: bool,
 ) -> tuple[AutonomousTradingEngine, RunLock]:
-    """Put the parts of a replay together, holding the run so that no second engine trades it."""
-    world, capital = stage.world, config.engine.initial_capital
-    lock = RunLock(stage.database, stage.run.run_id)
+    """Put the parts together, holding the run so that no second engine trades it; live commits after every scan."""
+    capital = config.engine.initial_capital
+    lock = RunLock(database, run_id)
     lock.acquire(utc_now())
-    clock = ReplayClock(world.closed[stage.first])
-    repository = Repository(stage.database, stage.run.run_id, world.panel.tickers, world.strategies)
-    store = RiskStore(repository, clock.now, durable=False)
+    repository = Repository(database, run_id, world.panel.tickers, world.strategies)
     if (saved := repository.load_book()) is not None:
         clock.set(world.closed[world.sessions.index(saved.session)])
+    store = RiskStore(repository, clock.now, durable=live)
     risk_manager = RiskManager(risk_config, store=store, clock=clock, capital=capital)
     broker = PaperBroker(rules, capital, world.panel.tickers, world.strategies, risk_manager)
-    opened = dict(zip(world.sessions, world.opened, strict=True))
-    recorder = Recorder(repository, world.panel.tickers, world.strategies, opened)
+    recorder = Recorder(repository, world.panel.tickers, world.strategies, world.opens)
+    commit_sessions = 1 if live else config.engine.commit_sessions
     engine = AutonomousTradingEngine(
-        world, broker, risk_manager, allocator, rules, repository, recorder, clock, config.engine.commit_sessions
+        world, broker, risk_manager, allocator, rules, repository, recorder, clock, commit_sessions
     )
-    engine.stages.seconds.update(stage.stopwatch.seconds)
     return engine, lock

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Protocol
 
@@ -39,6 +39,10 @@ class LiveEngine(Protocol):
     @property
     def last_session(self) -> date | None:
         """The newest session that has been settled, None before the first."""
+        ...
+
+    def ask_to_stop(self) -> None:
+        """Finish what is in hand and stop."""
         ...
 
     def adopt(self, world: World) -> None:
@@ -71,7 +75,7 @@ class LiveLoop:
     scan_interval
         Seconds between scans.
     wake
-        Set by a signal handler: ends a wait at once.
+        Ends a wait at once when set.
     """
 
     engine: LiveEngine
@@ -80,8 +84,8 @@ class LiveLoop:
     lock: RunLock
     load_world: Callable[[date], World]
     scan_interval: float
-    wake: threading.Event
     on_scan: Callable[[ScanResult], None] | None = None
+    wake: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
         """Scan until the engine is stopped."""
@@ -89,6 +93,11 @@ class LiveLoop:
             self.scan()
             self._sleep()
         self.engine.commit()
+
+    def stop(self) -> None:
+        """Finish the scan in hand and return from `run`; safe in a signal handler."""
+        self.engine.ask_to_stop()
+        self.wake.set()
 
     def scan(self) -> list[ScanResult]:
         """Do what is due now; return the scans of sessions that had completed."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
+from typing import Protocol
 
 from trading_platform.core.types import ApprovedOrder, Denial, Floats, Regime
 
@@ -23,6 +26,41 @@ class ReplayClock:
     def set(self, instant: datetime) -> None:
         """Move to `instant`."""
         self._now = instant
+
+
+class WallClock:
+    """The real time; a close that the engine works on does not move it."""
+
+    def now(self) -> datetime:
+        """Return the current instant in UTC."""
+        return datetime.now(UTC)
+
+    def set(self, instant: datetime) -> None:
+        """Accept and ignore: real time is nobody's to set."""
+
+
+class EngineClock(Protocol):
+    """A clock that follows the session being worked on, if it can."""
+
+    def now(self) -> datetime:
+        """Return the current instant in UTC."""
+        ...
+
+    def set(self, instant: datetime) -> None:
+        """Take notice that work is at `instant`."""
+        ...
+
+
+@contextmanager
+def stop_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` on SIGINT and SIGTERM, which then end the work in hand and not the process."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = {number: signal.signal(number, lambda *_: stop()) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 @dataclass(slots=True)

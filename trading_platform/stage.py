@@ -6,8 +6,9 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import numpy as np
 from sqlalchemy import Engine
@@ -16,10 +17,14 @@ from trading_platform import strict
 from trading_platform.command_line import TradeOptions
 from trading_platform.config import TradingConfig, Validator, load_config, machine_overrides
 from trading_platform.core.errors import FixConfigError, MarketDataError
+from trading_platform.core.market import forward_adjusted
+from trading_platform.core.market_features import MARKET_FEATURES, market_features
 from trading_platform.core.session import Rules
+from trading_platform.core.shadow_books import lookback_sessions
 from trading_platform.core.types import MarketPanel
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.providers import open_market_data
+from trading_platform.market_data.universe import load_universe
 from trading_platform.operator_commands import config_path
 from trading_platform.regime.hmm import RegimeConfig
 from trading_platform.replay import Stopwatch
@@ -31,6 +36,10 @@ from trading_platform.strategies.registry import STRATEGIES, make_strategies
 from trading_platform.world import World, build_world, load_regimes
 
 CODE_VERSION = "0.1.0"
+REAL_MARKETS = ("alpaca", "yahoo")
+VOLATILITY_FEATURE = [feature.name for feature in MARKET_FEATURES].index("volatility")
+FIRST_LIVE_DAY = date(2000, 1, 1)
+CATCH_UP_SESSIONS = 30  # rows at the end of a live market that get regimes: a longer sleep is a new start
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +54,31 @@ class Stage:
     stopwatch: Stopwatch
 
 
-def load_panel(config: TradingConfig, settings: Settings, calendar: NyseCalendar, end: date | None) -> MarketPanel:
-    """Return all bars up to `end` of the configured source and universe."""
+def load_panel(
+    config: TradingConfig, settings: Settings, calendar: NyseCalendar, start: date | None, end: date | None
+) -> MarketPanel:
+    """Return the bars of the configured source and universe from `start` (None: the first) to `end`."""
     source = open_market_data(config, settings, calendar)
-    panel = source.history(config.universe.tickers or None, None, end)
-    if config.data.vix == "required" and not any(value > 0.0 for value in panel.vix):
+    panel = source.history(wanted_tickers(config), start, end)
+    if bool(np.isfinite(panel.vix).any()):
+        return panel
+    if config.data.vix == "required":
         raise MarketDataError(
             f"{source.name}: no VIX in the data, and without it no position may be opened; "
             'add vix.csv (date,close), or set vix = "realized" in [data] to use realised volatility in its place'
         )
-    return panel
+    realized = market_features(forward_adjusted(panel))[:, VOLATILITY_FEATURE] * 100.0
+    notice = "no VIX in the data: the universe's realised volatility stands in for it, as [data] vix asks"
+    return replace(panel, vix=realized, warnings=(*panel.warnings, notice))
+
+
+def wanted_tickers(config: TradingConfig) -> tuple[str, ...] | None:
+    """Return the tickers to trade; None = all that the source has. Real markets need a list: the shipped one."""
+    if config.universe.tickers:
+        return config.universe.tickers
+    if config.universe.file:
+        return load_universe(Path(config.universe.file)).tickers
+    return load_universe().tickers if config.data.source in REAL_MARKETS else None
 
 
 def configured_strategies(config: TradingConfig) -> tuple[Strategy, ...]:
@@ -75,7 +99,7 @@ def set_stage(
     stopwatch = Stopwatch()
     since = time.perf_counter()
     calendar = NyseCalendar()
-    panel = load_panel(config, settings, calendar, end)
+    panel = load_panel(config, settings, calendar, None, end)
     since = stopwatch.add("data", since)
     first, stop = _rows(panel, start, config.engine.replay_sessions)
     regimes = load_regimes(
@@ -90,6 +114,37 @@ def set_stage(
     run = open_run(database, key, _values(config, world, first), panel.warnings)
     stopwatch.add("database", since)
     return Stage(world, first, stop, database, run, stopwatch)
+
+
+def live_world(config: TradingConfig, settings: Settings, rules: Rules, calendar: NyseCalendar, session: date) -> World:
+    """Return the market up to `session`, with as much history as the settings ask for, prepared.
+
+    Raises
+    ------
+    MarketDataError
+        The source has no bars for `session` yet, or bars that cannot be used.
+    """
+    days = calendar.sessions_between(FIRST_LIVE_DAY, session)
+    strategies = configured_strategies(config)
+    needed = max(config.engine.history_sessions, lookback_sessions(max(s.lookback for s in strategies)))
+    start = days[max(0, len(days) - needed - CATCH_UP_SESSIONS)].item()
+    panel = load_panel(config, settings, calendar, start, session)
+    if panel.session(panel.n_sessions - 1) != session:
+        newest = panel.session(panel.n_sessions - 1)
+        raise MarketDataError(f"{panel.source}: the newest bars are of {newest}, those of {session} are not out yet")
+    regime = RegimeConfig.from_mapping(config.regime)
+    first = max(0, panel.n_sessions - CATCH_UP_SESSIONS)
+    regimes = load_regimes(panel, regime, config.engine.seed, first, None)
+    return build_world(panel, strategies, rules, calendar, regimes, Stopwatch())
+
+
+def live_run(config: TradingConfig, world: World, mode: str, account: str | None) -> tuple[Engine, OpenedRun]:
+    """Open the database and the run of a live account: one run for the life of the account, whatever the settings."""
+    database = open_database(config.storage.database_url)
+    migrate(database)
+    key = hashlib.sha256(json.dumps([mode, config.data.source, account]).encode()).hexdigest()[:32]
+    values = {**_values(config, world, len(world.sessions) - 1), "mode": mode, "account": account}
+    return database, open_run(database, key, values, world.panel.warnings)
 
 
 def _rows(panel: MarketPanel, start: date | None, sessions: int) -> tuple[int, int]:

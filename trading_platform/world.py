@@ -71,6 +71,11 @@ class World:
         return dates
 
     @cached_property
+    def opens(self) -> dict[date, datetime]:
+        """Session -> instant of its open."""
+        return dict(zip(self.sessions, self.opened, strict=True))
+
+    @cached_property
     def columns(self) -> dict[str, int]:
         """Ticker -> column."""
         return columns_of(self.panel.tickers)

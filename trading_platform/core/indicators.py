@@ -1,9 +1,9 @@
 """Causal rolling figures on (T, N) arrays whose row t depends on the last `window` rows alone, to the last bit.
 
 A running sum would carry rounding from the first bar on, and live trading, which loads less history than a replay,
-would decide differently. Sums and extremes are built by doubling instead: the figure over 2k rows is that over the last k
-combined with that over the k before. It takes log2(window) passes, in numpy, and no pass sees older rows. NaN in a
-window gives NaN.
+would decide differently. Sums and extremes are built by doubling instead: the figure over 2k rows is that over the
+last k combined with that over the k before. It takes log2(window) passes, in numpy, and no pass sees older rows. NaN
+in a window gives NaN.
 """
 
 from __future__ import annotations

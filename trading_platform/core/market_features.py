@@ -15,7 +15,7 @@ ANNUAL_SESSIONS = 252
 
 
 class FeatureSpec(NamedTuple):
-    """Name, unit and meaning of one feature; `neutral` is its ordinary value, for a policy's eyes where it is unknown."""
+    """Name, unit and meaning of one feature; `neutral` is its ordinary value, shown to a policy where unknown."""
 
     name: str
     unit: str
