@@ -10,8 +10,8 @@ from uuid import UUID
 import jsonschema
 import pytest
 import requests
+from alpaca_spec import Spec, needs_spec
 
-from tests.contract.alpaca_spec import Spec, needs_spec
 from trading_platform.brokers.alpaca_server.fill_models import ExactFills
 from trading_platform.brokers.alpaca_server.server import AlpacaServer, ServerConfig
 from trading_platform.market_data.calendar import NyseCalendar

@@ -8,8 +8,8 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from alpaca_world import KEY, SECRET, MemoryJournal, World, flat, make_server, make_world, market, utc
 
-from tests.integration.alpaca_world import KEY, SECRET, MemoryJournal, World, flat, make_server, make_world, market, utc
 from trading_platform.brokers.alpaca_server.faults import Fault, FaultKind
 from trading_platform.brokers.alpaca_server.records import Whim
 from trading_platform.brokers.alpaca_server.server import AlpacaServer
@@ -418,6 +418,27 @@ def test_killed_at_a_step_then_restarted_knows_its_orders(world: World, step: st
         assert missing == {"tp-x"}
         assert world.broker.fills_since(SINCE) == []
     assert (known == {}) == (step == "before_intent")
+
+
+def test_fill_of_a_leg_is_found_even_if_its_group_was_never_written_down() -> None:
+    """Killed between POST and commit; entry and stop both fill before the restart."""
+
+    def kill(reached: str) -> None:
+        if reached == "after_post":
+            raise Killed
+
+    bars = [*flat(100.0, 1), (100.0, 100.0, 90.0, 92.0), *flat(92.0, 3)]
+    with make_server(market({"AAA": bars})) as server:
+        world = make_world(server)
+        world.restart(kill)
+        with pytest.raises(Killed):
+            world.place(key="tp-x", **ENTRY)
+        server.advance_to_close()
+        world.restart()
+        fills = world.broker.fills_since(SINCE)
+        assert [(fill.client_order_id, fill.reason) for fill in fills] == [
+            ("tp-x", OrderReason.ENTRY), ("tp-x-stop", OrderReason.STOP_LOSS),
+        ]  # fmt: skip
 
 
 def test_crash_between_fill_and_booking_loses_nothing(world: World) -> None:

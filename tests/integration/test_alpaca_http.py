@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 import requests
+from alpaca_world import KEY, SECRET, FakeTimer, flat, make_http, make_server, market
 
-from tests.integration.alpaca_world import KEY, SECRET, FakeTimer, flat, make_http, make_server, market
 from trading_platform.brokers.alpaca_http import AlpacaRefusalError, FailureKind, SendError
 from trading_platform.brokers.alpaca_server.faults import Fault, FaultKind
 from trading_platform.brokers.alpaca_server.server import AlpacaServer
@@ -34,7 +34,8 @@ def timer() -> FakeTimer:
 
 def read_account(server: AlpacaServer, timer: FakeTimer, **changes: object) -> dict[str, object]:
     http = make_http(server, timer, **changes)
-    return http.read("account", http.trading.get_account, dict)
+    account: dict[str, object] = http.read("account", http.trading.get_account, dict)
+    return account
 
 
 TRANSIENT = [
@@ -59,13 +60,22 @@ def test_read_survives_a_passing_fault(server: AlpacaServer, timer: FakeTimer, f
     assert len(server.requests) == 2
 
 
-@pytest.mark.parametrize("kind", [FaultKind.STATUS_BEFORE, FaultKind.HTML, FaultKind.DROP_BEFORE, FaultKind.HANG])
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        (FaultKind.STATUS_BEFORE, "HTTP 503"),
+        (FaultKind.HTML, "502 Bad Gateway nginx"),
+        (FaultKind.DROP_BEFORE, "ConnectionError"),
+        (FaultKind.HANG, "ReadTimeout"),
+    ],
+)
 def test_read_gives_up_after_four_attempts_with_one_message(
-    server: AlpacaServer, timer: FakeTimer, kind: FaultKind
+    server: AlpacaServer, timer: FakeTimer, kind: FaultKind, why: str
 ) -> None:
-    server.faults.add(Fault(kind, times=None, status=503, seconds=1.0))
-    with pytest.raises(BrokerUnreachableError, match="account: no usable answer from Alpaca after 4 attempts"):
+    server.faults.add(Fault(kind, times=None, status=502 if kind is FaultKind.HTML else 503, seconds=1.0))
+    with pytest.raises(BrokerUnreachableError, match="account: no usable answer from Alpaca after 4 attempts") as lost:
         read_account(server, timer)
+    assert why in str(lost.value)
     assert len(timer.slept) == 3
     assert timer.slept[0] <= 0.5 < timer.slept[2] <= 2.0
 

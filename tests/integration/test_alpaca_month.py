@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from alpaca_world import Bar, World, make_server, make_world, market, utc
 
-from tests.integration.alpaca_world import Bar, World, make_server, make_world, market, utc
 from trading_platform.brokers.alpaca_server.faults import Fault, FaultKind
 from trading_platform.brokers.alpaca_server.fill_models import PaperFills
 from trading_platform.brokers.alpaca_server.records import Whim

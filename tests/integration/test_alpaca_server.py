@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
+from alpaca_world import CALENDAR, KEY, SECRET, Bar, flat, make_server, market
 
-from tests.integration.alpaca_world import CALENDAR, KEY, SECRET, Bar, flat, make_server, market
 from trading_platform.brokers.alpaca_server.data_api import Entitlement
 from trading_platform.brokers.alpaca_server.fill_models import PaperFills
 from trading_platform.brokers.alpaca_server.server import AlpacaServer
@@ -186,6 +186,18 @@ def test_paper_fills_are_capped_by_volume_and_cash() -> None:
         sent = post(server, {**LIMIT, "qty": 15})
         server.advance_to_open()
         assert order(server, sent["id"])["filled_qty"] == "9"
+
+
+def test_sales_at_the_open_pay_for_purchases_at_the_open() -> None:
+    with make_server(
+        market({"AAA": flat(100.0), "BBB": flat(50.0)}), PaperFills(), cash=1_100.0, multiplier=2
+    ) as server:
+        post(server, LIMIT)
+        server.advance_to_close()
+        bought = post(server, {**LIMIT, "symbol": "BBB", "qty": 10, "limit_price": 51.0})
+        post(server, {**MARKET, "side": "sell"})
+        server.advance_to_open()
+        assert order(server, bought["id"])["filled_qty"] == "10"
 
 
 def test_ticker_without_a_bar_does_not_trade() -> None:

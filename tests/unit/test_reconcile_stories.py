@@ -246,6 +246,14 @@ def test_split_moves_shares_and_protection_and_replaces_the_stop() -> None:
     assert then.actions == (Protect("AAA", 20.0, 45.0, None),)
 
 
+def test_stop_whose_size_followed_a_split_is_replaced_for_its_price() -> None:
+    change = ShareChange("s1", "AAA", 10.0, NOW, is_split=True)
+    root = seen("tp-1", status=OrderStatus.FILLED, filled_quantity=10.0, legs=(stop_leg(quantity=20.0),))
+    theirs = TheirBook(9_000.0, held(20.0), (root,), history=AccountHistory(shares=(change,)))
+    result = compare(ours(10.0, 9_000.0, row("tp-1-stop", Side.SELL), stop=90.0), theirs)
+    assert CancelOrder("tp-1") in result.actions
+
+
 def test_reverse_split_also_replaces_the_stop() -> None:
     change = ShareChange("s1", "AAA", -5.0, NOW, is_split=True)
     root = seen("tp-1", status=OrderStatus.FILLED, filled_quantity=10.0, legs=(stop_leg(),))
