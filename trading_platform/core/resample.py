@@ -152,8 +152,8 @@ def _split_factor(panel: MarketPanel) -> Floats:
     """Return the shares that one share of the first session has become, (T, N)."""
     if panel.split_ratio is None:
         return np.ones_like(panel.close)
-    factor: Floats = np.cumprod(np.where(np.isfinite(panel.split_ratio), panel.split_ratio, 1.0), axis=0)
-    return factor
+    ratio = np.where(np.isfinite(panel.split_ratio), panel.split_ratio, 1.0)
+    return np.cumprod(ratio, axis=0).astype(np.float64)
 
 
 def _filled(values: Floats) -> Floats:
