@@ -10,6 +10,7 @@ from trading_platform.core.ledger import Record, Records
 from trading_platform.core.risk_messages import describe, market_age
 from trading_platform.core.risk_rules import (
     HALF_CENT,
+    NOISE,
     OK,
     Limits,
     Verdict,
@@ -99,14 +100,15 @@ def order_checks(
     equity, notional = float(account["equity"]), quantity * price
     cap = limits.max_position * vix_scale(float(view.market.vix[view.t]), limits)
     data = market_verdict(view.market, view.t, ticker)
+    slack = HALF_CENT / equity if equity > 0.0 else 0.0
     checks = [
         _check(DenialCode.MAX_POSITIONS, measures.positions + (1 if measures.is_new else 0), limits.max_positions),
-        _check(DenialCode.CORRELATION_LIMIT, measures.correlation, limits.max_correlation),
-        _check(DenialCode.POSITION_LIMIT, _share(measures.position + notional, equity), limits.max_position),
-        _check(DenialCode.VIX_LIMIT, _share(measures.position + notional, equity), cap),
-        _check(DenialCode.SECTOR_LIMIT, _share(measures.sector + notional, equity), limits.max_sector),
-        _check(DenialCode.EXPOSURE_LIMIT, _share(measures.gross + notional, equity), limits.max_exposure),
-        _check(DenialCode.INSUFFICIENT_CASH, measures.reserved + notional, float(account["cash"])),
+        _check(DenialCode.CORRELATION_LIMIT, measures.correlation, limits.max_correlation, 0.0),
+        _check(DenialCode.POSITION_LIMIT, _share(measures.position + notional, equity), limits.max_position, slack),
+        _check(DenialCode.VIX_LIMIT, _share(measures.position + notional, equity), cap, slack),
+        _check(DenialCode.SECTOR_LIMIT, _share(measures.sector + notional, equity), limits.max_sector, slack),
+        _check(DenialCode.EXPOSURE_LIMIT, _share(measures.gross + notional, equity), limits.max_exposure, slack),
+        _check(DenialCode.INSUFFICIENT_CASH, measures.reserved + notional, float(account["cash"]), HALF_CENT),
     ]
     if data.code != OK:
         checks.insert(0, RuleCheck(DENIAL_CODES[data.code], data.observed, data.limit, math.nan, passed=False))
@@ -138,10 +140,9 @@ def largest_entry(
     return (quantity if quantity * price >= limits.min_order - HALF_CENT else 0.0), DENIAL_CODES[binding]
 
 
-def _check(code: DenialCode, observed: float, limit: float) -> RuleCheck:
+def _check(code: DenialCode, observed: float, limit: float, slack: float = NOISE) -> RuleCheck:
     observed, limit = float(observed), float(limit)
-    # the slack of a ten-millionth is half a cent on the smallest account that can trade at all
-    return RuleCheck(code, observed, limit, limit - observed, passed=observed <= limit + 1e-7)
+    return RuleCheck(code, observed, limit, limit - observed, passed=observed <= limit + slack)
 
 
 def _share(dollars: float, equity: float) -> float:

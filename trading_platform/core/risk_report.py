@@ -10,7 +10,7 @@ from trading_platform.core.limits import SECONDS_PER_HOUR
 from trading_platform.core.risk_book import RiskBook
 from trading_platform.core.risk_memory import RiskMemory
 from trading_platform.core.risk_messages import market_age
-from trading_platform.core.risk_rules import HALT_RELEASES, Limits, daily_loss_of, drawdown_of, pair_correlation
+from trading_platform.core.risk_rules import HALT_RELEASES, NOISE, Limits, daily_loss_of, drawdown_of, pair_correlation
 from trading_platform.core.risk_rules import slot_value as slot_value_of
 from trading_platform.core.risk_rules import vix_scale as vix_scale_of
 from trading_platform.core.sizing import kelly_fraction
@@ -183,14 +183,14 @@ def _halts(
     if account["halted"] != 0:
         reason = f"drawdown {drawdown:.2%} of peak equity"
         add("halt", DenialCode.DRAWDOWN_HALT, reason, memory.halted_since, _release(limits))
-    elif not drawdown <= limits.max_drawdown and account["peak_equity"] > 0.0:
+    elif not drawdown <= limits.max_drawdown + NOISE and account["peak_equity"] > 0.0:
         reason = f"drawdown {drawdown:.2%} on a first reading"
         add("breach", DenialCode.DRAWDOWN_BREACH, reason, None, "ends with the next reading, or becomes a halt")
     if not account["equity"] > 0.0 or account["suspect_equity"] != 0.0:
         reason = "equity is unknown" if not account["equity"] > 0.0 else "equity jumped and was not confirmed"
         add("equity_suspect", DenialCode.EQUITY_UNKNOWN, reason, None, NEXT_READING)
     loss = float(daily_loss_of(account))
-    if account["daily_halted"] != 0 or loss > limits.max_daily_loss:
+    if account["daily_halted"] != 0 or loss > limits.max_daily_loss + NOISE:
         reason = f"lost {loss:.2%} since the previous close"
         add("daily_loss", DenialCode.DAILY_LOSS_LIMIT, reason, memory.daily_since, "ends with the next session")
     if not (hours := _pause_hours(account, book)) <= 0.0:

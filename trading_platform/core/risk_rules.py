@@ -39,6 +39,8 @@ BELOW_MINIMUM = DENIAL_CODES.index(DenialCode.BELOW_MINIMUM)
 # Dollar caps are compared with half a cent of slack: float noise must not refuse an order that is exactly at its limit,
 # and one cent above must be refused.
 HALF_CENT = 0.005
+# Losses are fractions, and 1 - 95 / 100 is a bit over 0.05 in floats. A cent of a hundred million is 100 times this.
+NOISE = 1e-12
 
 RELEASE_SHADOW, RELEASE_EQUITY, RELEASE_MANUAL = 0, 1, 2
 HALT_RELEASES = ("shadow", "equity", "manual")
@@ -138,8 +140,8 @@ def accept_equity(account: Record, equity: float, limits: Limits) -> bool:
     """Take an equity reading; return False while it is not to be believed.
 
     A reading that is not a positive number, or that jumps by more than `max_equity_jump` from the last accepted one,
-    moves no peak, no halt and no release; a second reading that agrees with the jump makes it real. So does a rise by
-    more than `max_drawdown`: taken for a peak, the fall back from it would be a halt.
+    moves no peak, no halt and no release; a second reading that agrees with the jump makes it real. A rise above the
+    peak by more than `max_drawdown` of the last reading waits as well: the fall back from it would be a halt.
     """
     account["equity"] = equity
     if not (equity > 0.0) or not (equity < 1e300):
@@ -149,8 +151,9 @@ def accept_equity(account: Record, equity: float, limits: Limits) -> bool:
     suspect = account["suspect_equity"]
     from_accepted = abs(equity / accepted - 1.0) if accepted > 0.0 else float("inf")
     from_suspect = abs(equity / suspect - 1.0) if suspect > 0.0 else float("inf")
-    allowed = min(limits.max_equity_jump, limits.max_drawdown) if equity > accepted else limits.max_equity_jump
-    if not (from_accepted <= allowed) and not (from_suspect <= limits.max_equity_jump):
+    jump = limits.max_equity_jump
+    allowed = min(jump, limits.max_drawdown) if equity > account["peak_equity"] else jump
+    if not (from_accepted <= allowed + NOISE) and not (from_suspect <= jump + NOISE):
         account["suspect_equity"] = equity
         return False
     account["suspect_equity"] = 0.0
@@ -172,7 +175,7 @@ def update_drawdown(account: Record, shadow_equity: float, limits: Limits) -> in
     """
     drawdown = drawdown_of(account["accepted_equity"], account["peak_equity"])
     if account["halted"] == 0:
-        if drawdown <= limits.max_drawdown:
+        if drawdown <= limits.max_drawdown + NOISE:
             account["breach_readings"] = 0
             return NO_EVENT
         account["breach_readings"] += 1
@@ -186,9 +189,10 @@ def update_drawdown(account: Record, shadow_equity: float, limits: Limits) -> in
     account["halted_sessions"] += 1
     if limits.halt_release == RELEASE_MANUAL:
         return NO_EVENT
-    recovered = drawdown <= limits.recovery_drawdown
+    recovery = limits.recovery_drawdown + NOISE
+    recovered = drawdown <= recovery
     if limits.halt_release == RELEASE_SHADOW:
-        recovered = recovered or drawdown_of(shadow_equity, account["peak_equity"]) <= limits.recovery_drawdown
+        recovered = recovered or drawdown_of(shadow_equity, account["peak_equity"]) <= recovery
     if not recovered:
         account["release_readings"] = 0
         return NO_EVENT
@@ -211,7 +215,7 @@ def release(account: Record, limits: Limits) -> None:
 @lean
 def update_daily_loss(account: Record, limits: Limits) -> bool:
     """Latch the daily halt once the loss is confirmed; return True on the reading that latches it."""
-    if daily_loss_of(account) <= limits.max_daily_loss:
+    if daily_loss_of(account) <= limits.max_daily_loss + NOISE:
         account["daily_breach_readings"] = 0
         return False
     account["daily_breach_readings"] += 1
@@ -257,10 +261,10 @@ def entry_gate(account: Record, clock: float, vix: float, vix_age: float, limits
     drawdown = drawdown_of(account["accepted_equity"], account["peak_equity"])
     if account["halted"] != 0:
         return Verdict(DRAWDOWN_HALT, drawdown, limits.recovery_drawdown)
-    if not (drawdown <= limits.max_drawdown):
+    if not (drawdown <= limits.max_drawdown + NOISE):
         return Verdict(DRAWDOWN_BREACH, drawdown, limits.max_drawdown)
     daily_loss = daily_loss_of(account)
-    if account["daily_halted"] != 0 or not (daily_loss <= limits.max_daily_loss):
+    if account["daily_halted"] != 0 or not (daily_loss <= limits.max_daily_loss + NOISE):
         return Verdict(DAILY_LOSS_LIMIT, daily_loss, limits.max_daily_loss)
     if not (clock >= account["pause_until"]):
         return Verdict(LOSS_STREAK_PAUSE, (account["pause_until"] - clock) / 3600.0, 0.0)
