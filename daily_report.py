@@ -14,6 +14,7 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -101,6 +102,7 @@ def generate_daily_report(
         calendar=nyse if calendar is None else lambda: calendar,
         now=datetime.now(UTC) if now is None else now,
         deadline=time.monotonic() + (machine.deadline_seconds if deadline_seconds is None else deadline_seconds),
+        limits=complete_limits,
     )
     return complete(gather(request, world))
 
@@ -114,6 +116,16 @@ def complete(evidence: Evidence) -> dict[str, Any]:
     """Return the whole report of `evidence`, with its ``summary``."""
     report = build_document(evidence)
     return {**report, "summary": format_summary(report)}
+
+
+def complete_limits(stored: dict[str, object]) -> dict[str, object]:
+    """Return the stored risk limits of a run with those that its profile adds; what makes no sense stays as it is."""
+    from risk_config import RiskConfig, RiskConfigError
+
+    try:
+        return {**asdict(RiskConfig.from_mapping(stored)), **stored}
+    except RiskConfigError:
+        return stored
 
 
 def read_machine(settings: Settings | None = None, config_file: Path | None = None) -> Machine:
@@ -200,7 +212,7 @@ def _run(options: argparse.Namespace) -> None:
         history=options.format == "html" or bool(options.html_out or options.png_out),
         must_know_session=options.quiet_if_closed,
     )
-    evidence = gather(request, World(machine.settings, None, nyse, datetime.now(UTC), deadline))
+    evidence = gather(request, World(machine.settings, None, nyse, datetime.now(UTC), deadline, complete_limits))
     if options.quiet_if_closed and evidence.is_session is False:
         print(QUIET)  # noqa: T201 - the command's answer
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import struct
 from datetime import date, datetime, timedelta
@@ -15,7 +16,7 @@ from report_stories import BARE, EVENING, STORIES, Weekdays
 from report_world import Plan, build
 
 from daily_report import complete
-from trading_platform.reporting.charts import Line, Scale, chart, meter, nice_scale, stacked
+from trading_platform.reporting.charts import Line, Scale, chart, growth_scale, meter, nice_scale, stacked
 from trading_platform.reporting.evidence import Evidence
 from trading_platform.reporting.gather import Request, World, gather
 from trading_platform.reporting.page import render_page
@@ -141,14 +142,28 @@ DAYS = [date(2024, 1, 1) + timedelta(days=i) for i in range(5)]
     ("values", "ticks"),
     [
         ([0.0, 10.0], (0.0, 5.0, 10.0)),
-        ([-3.1, 7.4], (-5.0, 0.0, 5.0, 10.0)),
+        ([-3.1, 7.4], (0.0, 5.0)),
         ([0.0, 0.0], (-0.5, 0.0, 0.5)),
-        ([None, float("nan")], (0.0, 0.5, 1.0)),
-        ([120.0, 1_900.0], (0.0, 500.0, 1000.0, 1500.0, 2000.0)),
+        ([None, float("nan")], (-0.5, 0.0, 0.5)),
+        ([120.0, 1_900.0], (0.0, 1000.0, 2000.0)),
+        ([-9.8, 0.0], (-10.0, -5.0, 0.0)),
     ],
 )
 def test_scale_has_round_ticks_around_the_values(values: list[float | None], ticks: tuple[float, ...]) -> None:
-    assert nice_scale(values).ticks == ticks
+    scale = nice_scale(values)
+    assert scale.ticks == ticks
+    known = [0.0, *(v for v in values if v is not None and math.isfinite(v))]
+    assert scale.low <= min(known)
+    assert scale.high >= max(known)
+
+
+def test_growth_that_multiplies_is_shown_by_factors() -> None:
+    assert not growth_scale([-10.0, 119.0]).is_log
+    scale = growth_scale([-36.0, 1004.0])
+    assert scale.ticks == (0.0, 100.0, 400.0, 900.0)
+    assert scale.y(100.0) - scale.y(300.0) == pytest.approx(scale.y(0.0) - scale.y(100.0))
+    assert scale.y(scale.high) == pytest.approx(0.0)
+    assert scale.y(-100.0) > 300.0  # a lost account stays a number
 
 
 def test_gap_in_a_line_lifts_the_pen() -> None:

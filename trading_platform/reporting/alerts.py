@@ -14,7 +14,10 @@ HEARTBEAT_LIMIT = timedelta(minutes=15)
 # A limit that is used up to this part is worth a look, except for those that a full book reaches by design.
 NEAR_LIMIT = 0.75
 NEAR_RULES = ("drawdown", "daily_loss")
-BREACH_RULES = ("exposure", "positions", "position", "sector")
+GROWN_RULES = ("exposure", "position", "sector")
+GROWTH = (
+    1.1  # entries are held to these limits; what rises afterwards may exceed them, and by this much it is worth a word
+)
 # A gap of more days than a holiday weekend makes between two booked closes (2001: seven).
 LONGEST_PAUSE = 7
 WORDS = {
@@ -109,12 +112,11 @@ def _limits(evidence: Evidence) -> list[str]:
         name = rule.rule.replace("_", " ")
         if rule.rule in NEAR_RULES and used >= NEAR_LIMIT and not (halted & {"halt", "daily_loss"}):
             lines.append(f"Near the limit: {name} {rule.observed:.1f} % of {rule.limit:g} % allowed")
-        elif rule.rule in BREACH_RULES and rule.observed > rule.limit * 1.005:
+        elif rule.rule in GROWN_RULES and rule.observed > rule.limit * GROWTH:
             note = f" ({rule.note})" if rule.note and rule.rule in ("position", "sector") else ""
-            level = f"{rule.observed:.1f} %, limit {rule.limit:g} %"
-            if rule.unit != "%":
-                level = f"{rule.observed:g}, limit {rule.limit:g}"
-            lines.append(f"Over its limit: {name}{note} {level}")
+            lines.append(f"Grown over its limit: {name}{note} {rule.observed:.1f} %, limit {rule.limit:g} %")
+        elif rule.rule == "positions" and rule.observed > rule.limit:
+            lines.append(f"Over its limit: {rule.observed:g} positions, limit {rule.limit:g}")
         elif rule.rule == "vix" and rule.observed > rule.limit:
             lines.append(f"VIX {rule.observed:.1f} above {rule.limit:g}: new positions are scaled down")
     return lines

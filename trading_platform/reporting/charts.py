@@ -17,6 +17,8 @@ from trading_platform.reporting.plain import MONTHS
 from trading_platform.reporting.series import Span, Values
 
 WIDTH, HEIGHT = 1000.0, 300.0
+ROOM = 0.06  # of the values' range, beyond the outermost
+LOG_FROM = 120.0  # growth in percent from which an even axis would flatten everything else
 
 
 class Line(NamedTuple):
@@ -30,29 +32,43 @@ class Line(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """A vertical axis from `low` to `high` with labelled `ticks`."""
+    """A vertical axis from `low` to `high` with labelled `ticks`.
+
+    `is_log` spaces growth in percent by its factor, so that 100 % to 300 % is as far as 0 % to 100 %.
+    """
 
     low: float
     high: float
     ticks: tuple[float, ...]
+    is_log: bool = False
 
     def y(self, value: float) -> float:
         """Return the drawing's y of `value`; the top is 0."""
+        if self.is_log:
+            low, high, value = (math.log1p(max(v, -99.0) / 100) for v in (self.low, self.high, value))
+            return HEIGHT * (high - value) / (high - low)
         return HEIGHT * (self.high - value) / (self.high - self.low)
 
 
-def nice_scale(values: Sequence[float | None], *, zero: bool = True, count: int = 4) -> Scale:
-    """Return a scale around `values` with about `count` round ticks (1, 2 or 5 times a power of ten apart)."""
-    known = [v for v in values if v is not None and math.isfinite(v)]
-    low, high = (min(known), max(known)) if known else (0.0, 1.0)
-    if zero:
-        low, high = min(low, 0.0), max(high, 0.0)
-    if high - low < 1e-9:
-        low, high = low - 0.5, high + 0.5
+def nice_scale(values: Sequence[float | None], count: int = 4) -> Scale:
+    """Return a scale around `values` and 0 with about `count` round ticks (1, 2 or 5 times a power of ten apart)."""
+    low, high = _bounds(values)
+    room = (high - low) * ROOM
+    low, high = low - room if low < 0 else 0.0, high + room if high > 0 else 0.0
     step = _nice_step((high - low) / count)
-    first, last = math.floor(low / step), math.ceil(high / step)
-    ticks = tuple(round(step * i, 10) for i in range(first, last + 1))
-    return Scale(ticks[0], ticks[-1], ticks)
+    ticks = tuple(round(step * i, 10) for i in range(math.ceil(low / step), math.floor(high / step) + 1))
+    return Scale(low, high, ticks)
+
+
+def growth_scale(values: Sequence[float | None]) -> Scale:
+    """Return a scale for growth in percent: even, or by factor where something has more than doubled."""
+    low, high = _bounds(values)
+    if high <= LOG_FROM:
+        return nice_scale(values)
+    low, high = max(low, -95.0), high * (1 + 2 * ROOM)
+    factors = [factor * 10.0**power for power in range(-2, 7) for factor in (1, 2, 5)]
+    ticks = tuple(round(100 * (factor - 1), 10) for factor in factors)
+    return Scale(low - 5.0, high, tuple(tick for tick in ticks if low - 5.0 <= tick <= high), is_log=True)
 
 
 def chart(
@@ -231,6 +247,14 @@ def _dates(sessions: Sequence[date], count: int = 5) -> list[tuple[float, str, s
         text = f"{MONTHS[day.month - 1]} {day.year % 100:02d}" if years else f"{day.day} {MONTHS[day.month - 1]}"
         labels.append((row / last if last else 0.0, text, "first" if row == 0 else "last" if row == last else ""))
     return labels
+
+
+def _bounds(values: Sequence[float | None]) -> tuple[float, float]:
+    """Return the least and the largest known value, 0 included; never the same."""
+    known = [v for v in values if v is not None and math.isfinite(v)]
+    low, high = min(known, default=0.0), max(known, default=0.0)
+    low, high = min(low, 0.0), max(high, 0.0)
+    return (low - 0.5, high + 0.5) if high - low < 1e-9 else (low, high)
 
 
 def _nice_step(raw: float) -> float:

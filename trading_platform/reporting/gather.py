@@ -52,13 +52,18 @@ class Request(NamedTuple):
 
 
 class World(NamedTuple):
-    """The outside: keys and paths, the broker (None: Alpaca where there are keys), the calendar, and the time."""
+    """The outside: keys and paths, the broker (None: Alpaca where there are keys), the calendar, and the time.
+
+    `deadline` is on the monotonic clock. `limits` completes the stored risk limits of a run, which may hold only what
+    differs from a profile.
+    """
 
     settings: Settings
     source: AccountSource | None
     calendar: Callable[[], TradingCalendar]
     now: datetime
-    deadline: float  # on the monotonic clock
+    deadline: float
+    limits: Callable[[dict[str, object]], dict[str, object]] = dict
 
 
 def gather(request: Request, world: World) -> Evidence:
@@ -83,7 +88,7 @@ def gather(request: Request, world: World) -> Evidence:
         if shown is None:
             return None, None
         history = read_history(reader, shown, request.session) if request.history else None
-        return _read(reader, shown, request, snapshot), history
+        return _read(reader, shown._replace(risk=world.limits(shown.risk)), request, snapshot), history
 
     ledger, history = read_database(request.database, read, left) or (None, None)
     return _assemble(request, world, snapshot, notes, ledger, history)

@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from trading_platform.reporting.charts import Line, chart, stacked
+from trading_platform.reporting.charts import Line, chart, growth_scale, stacked
 from trading_platform.reporting.evidence import Evidence
 from trading_platform.reporting.page_cards import day_cards, limit_cards, list_cards, tone
 from trading_platform.reporting.plain import UNKNOWN, dollars, long_date, percents
@@ -95,11 +95,22 @@ def _charts(report: dict[str, Any], s: Series) -> str:
         Line("Equal-weight universe", s.universe, "equal"),
         Line("Equity", s.equity, "own", "$", "hidden"),
     ]
+    scale = growth_scale((*s.own, *s.benchmark, *s.universe))
     drawdown = [Line("From peak", s.drawdown, "bad", kind="area")]
     profit = [Line("P&L", s.profit[-BAR_SESSIONS:], "own", "$", "bars")]
     invested = [Line("Of equity", s.exposure, "own", kind="area")]
     parts = [
-        chart("equity", "Growth", s.sessions, growth, height=280, bands=s.regimes, marks=s.halts, more=_band_keys(s)),
+        chart(
+            "equity",
+            "Growth",
+            s.sessions,
+            growth,
+            height=280,
+            scale=scale,
+            bands=s.regimes,
+            marks=s.halts,
+            more=_band_keys(s),
+        ),
         chart("drawdown", "Drawdown", s.sessions, drawdown, height=120),
         chart("profit", f"Daily P&L{recent}", s.sessions[-BAR_SESSIONS:], profit, unit="$", height=170),
         chart("exposure", "Invested", s.sessions, invested, height=130, limit=limit),

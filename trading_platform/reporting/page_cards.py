@@ -29,7 +29,7 @@ LONG_PERIODS = {
     "since_date": "Since the day asked for",
 }
 # Column titles; a leading # marks numbers.
-RETURNS = ("", "#$", "#own", "#SPY", "#equal weight", "#max fall")
+RETURNS = ("", "#$", "#own", "#SPY", "#equal", "#max fall")
 SHARES = ("", "#realised", "#unrealised", "#fees", "#dividends", "#P&L")
 POSITIONS = (
     "", "#shares", "#entry", "#price", "#value", "#weight", "#day", "#P&L", "#P&L %", "#stop", "strategy", "sector",

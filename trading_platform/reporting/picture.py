@@ -6,6 +6,7 @@ import io
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from trading_platform.reporting.charts import growth_scale
 from trading_platform.reporting.evidence import Evidence
 from trading_platform.reporting.plain import MONTHS, dollars, long_date, percents, safe
 from trading_platform.reporting.series import Series, build_series
@@ -56,7 +57,8 @@ def _headline(figure: Figure, report: dict[str, Any]) -> None:
     line = f"Equity {equity}   Total {percents(report['total_pnl_pct'])}   Drawdown {drawdown}".replace("$", r"\$")
     figure.text(0.04, 0.878, line, color=INK, fontsize=11.5, va="top")
     stops = [text for text in report["alerts"] if text.startswith(STOP_WORDS)]
-    note = stops[0] if stops else f"{len(report['alerts'])} alerts" if report["alerts"] else ""
+    count = len(report["alerts"])
+    note = stops[0] if stops else f"{count} alert{'s' if count > 1 else ''}" if count else ""
     if note:
         figure.text(
             0.04, 0.846, safe(note, 96).replace("$", r"\$"), color=BAD if stops else WARN, fontsize=9.5, va="top"
@@ -76,7 +78,24 @@ def _growth(axes: Axes, s: Series) -> None:
         ("Own", s.own, OWN, 2.0),
     ):
         axes.plot(_known(values), color=colour, linewidth=width, label=name, solid_joinstyle="round")
+    scale = growth_scale((*s.own, *s.benchmark, *s.universe))
+    if scale.is_log:
+        axes.set_yscale("function", functions=(_factor, _percent))
+        axes.set_yticks(scale.ticks)
+    axes.set_ylim(scale.low, scale.high)
     axes.legend(loc="upper left", frameon=False, fontsize=8.5, labelcolor=INK, ncols=3, borderaxespad=0.1)
+
+
+def _factor(percent: Any) -> Any:
+    import numpy as np
+
+    return np.log1p(np.maximum(percent, -99.0) / 100)
+
+
+def _percent(factor: Any) -> Any:
+    import numpy as np
+
+    return 100 * np.expm1(factor)
 
 
 def _drawdown(axes: Axes, s: Series) -> None:

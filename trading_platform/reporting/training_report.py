@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,7 +141,8 @@ def _draw(report: TrainingReport) -> Any:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 11), layout="constrained")
-    figure.suptitle(f"{report.title}\n{report.verdict}", fontsize=12, color="#111111")
+    verdict = textwrap.fill(report.verdict, 120)
+    figure.suptitle(f"{report.title}\n{verdict}", fontsize=11, color="#111111")
     curves, equity, weights, regimes = figure.subplots(4, 1, height_ratios=(1.0, 1.6, 1.2, 0.5))
     _draw_curves(curves, report)
     _draw_equity(equity, report)
