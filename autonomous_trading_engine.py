@@ -15,8 +15,6 @@ if __name__ == "__main__":
 
     raise SystemExit(run_command_line("autonomous_trading_engine"))
 
-import functools
-import json
 import time
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
@@ -40,7 +38,6 @@ from trading_platform.core.decide import (
 )
 from trading_platform.core.errors import OperatorNeededError
 from trading_platform.core.intents import entry_intent, exit_intent
-from trading_platform.core.limits import limits_of
 from trading_platform.core.observation import episode_of
 from trading_platform.core.ports import Allocator
 from trading_platform.core.session import Rules
@@ -59,41 +56,23 @@ from trading_platform.core.types import (
     TradeResult,
 )
 from trading_platform.core.view import MarketView
-from trading_platform.live import BARS_FINAL_AFTER, LiveLoop
-from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.desk import Makers, run_desk
 from trading_platform.operations import open_wishes
-from trading_platform.recovery import rebuild_shadow, restore_broker, weights_row
-from trading_platform.regime.hmm import RegimeConfig
+from trading_platform.recovery import held_weights, rebuild_shadow, restore_broker, weights_row
 from trading_platform.replay import (
     EngineClock,
-    FixedAllocator,
-    ReplayClock,
     ScanResult,
     Stopwatch,
-    WallClock,
     stop_signals,
 )
-from trading_platform.reporting.run_results import equity_curve, run_results
-from trading_platform.reporting.run_screen import RunScreen
-from trading_platform.reporting.status_screen import say
-from trading_platform.settings import Settings, load_settings
+from trading_platform.reporting.run_results import equity_curve
 from trading_platform.stage import (
-    REAL_MARKETS,
-    as_date,
-    configured_strategies,
-    live_run,
-    live_world,
-    parse_allocation,
-    read_config,
-    set_stage,
     utc_now,
 )
 from trading_platform.storage.recorder import Recorder
 from trading_platform.storage.repository import Repository, RiskStore
 from trading_platform.storage.runs import RunLock
 from trading_platform.world import World
-
-INTERRUPTED = 130  # as a shell has it: 128 + SIGINT
 
 NOT_OBSERVED: Floats = np.empty(0)
 FLATTEN = ORDER_REASONS.index(OrderReason.FLATTEN)
@@ -104,18 +83,11 @@ class AutonomousTradingEngine:
 
     Parameters
     ----------
-    world
-        The market, prepared.
-    broker
-        Where orders go and fills come from.
-    risk_manager, allocator
-        The one door, and the split of capital.
-    rules
-        Limits, exits and costs; the limits are those of `risk_manager`.
-    repository, recorder
-        Where everything is written; a commit every `commit_sessions`.
-    clock
-        Moved to each session's close.
+    world : the market, prepared. broker : where orders go and fills come from.
+    risk_manager, allocator : the one door, and the split of capital.
+    rules : limits, exits and costs; the limits are those of `risk_manager`.
+    repository, recorder : where everything is written; a commit every `commit_sessions`.
+    clock : told about each session's close.
     """
 
     def __init__(
@@ -267,6 +239,7 @@ class AutonomousTradingEngine:
         self._clock.set(self.world.closed[row])
         self.risk_manager.show_market(self.world.view(row))
         self._equities = [self._equities[0], *equity_curve(self.repository.engine, self.repository.run_id).tolist()]
+        self._held_weights = held_weights(self.world, self.repository, session)
         rebuild_shadow(self.risk_manager, self._shadow, self.world, self.repository, self._rules)
         self.risk_manager.mirror(self.broker.record, self.broker.slots)
         return row + 1
@@ -311,18 +284,9 @@ class AutonomousTradingEngine:
         asked = self.allocator.model_id is not None
         observation = self._observe(t) if asked else NOT_OBSERVED
         allocation = self.allocator.get_allocation(observation, view.session)
-        decision = self.allocator.last_decision
+        influences = self.allocator.explain(observation) if asked else None
         self.recorder.regime(view.session, self.world.regimes[t], self.world.regime_probabilities[t].tolist())
-        self.recorder.allocation(
-            view.session,
-            at,
-            allocation,
-            decision.source,
-            decision.reason,
-            decision.model_id,
-            json.dumps(observation.tolist()) if asked else None,
-            json.dumps(dict(self.allocator.explain(observation))) if asked else None,
-        )
+        self.recorder.allocation(view.session, at, allocation, self.allocator.last_decision, observation, influences)
         self._held_weights = weights_row(self.world, allocation)
         return allocation
 
@@ -398,74 +362,11 @@ class AutonomousTradingEngine:
         self.risk_manager.mirror(self.broker.record, self.broker.slots)
 
 
-# ---------------------------------------------------------------- commands
-
-
-def trade(options: TradeOptions) -> int:
-    """Trade as options and settings say, replay or live; print what happened; return the exit code."""
-    settings = load_settings()
-    config = read_config(options, settings, {"risk": RiskConfig.from_mapping, "regime": RegimeConfig.from_mapping})
-    risk_config = RiskConfig.from_mapping(config.risk)
-    rules = Rules(limits_of(risk_config.to_dict()), config.exits.rates(), config.costs.rates())
-    names = tuple(strategy.name for strategy in configured_strategies(config))
-    fixed = parse_allocation(options.allocation, names)
-    allocator = RLStrategyAllocator(config.allocator.models_dir, names) if fixed is None else FixedAllocator(fixed)
-    if config.data.source in REAL_MARKETS:
-        return trade_live(options, settings, config, risk_config, rules, allocator)
-    stage = set_stage(config, settings, rules, as_date(options.start), as_date(options.end), fixed)
-    clock = ReplayClock(stage.world.closed[stage.first])
-    engine, lock = build_engine(
-        stage.world, stage.database, stage.run.run_id, config, risk_config, rules, allocator, clock, live=False
-    )
-    try:
-        engine.stages.seconds.update(stage.stopwatch.seconds)
-        show = RunScreen(stage, config, as_json=options.json, quiet=options.quiet)
-        row = engine.recover(stage.first)
-        show.announce(row, engine.risk_manager)
-        with show:
-            row = engine.run(row, stage.stop if not options.once else min(row + 1, stage.stop), show.watch)
-        engine.repository.update_run(status="finished" if row >= stage.stop else "interrupted")
-        engine.repository.commit()
-        show.conclude(run_results(stage.database, stage.run.run_id), engine.stages, stopped=engine.stopped)
-    finally:
-        lock.release()
-    return INTERRUPTED if engine.stopped else 0
-
-
-def trade_live(
-    options: TradeOptions,
-    settings: Settings,
-    config: TradingConfig,
-    risk_config: RiskConfig,
-    rules: Rules,
-    allocator: Allocator,
-) -> int:
-    """Paper-trade the real market on the exchange's clock, until stopped (or for one scan)."""
-    calendar, clock = NyseCalendar(), WallClock()
-    load = functools.partial(live_world, config, settings, rules, calendar)
-    world = load(calendar.last_completed_session(clock.now() - BARS_FINAL_AFTER))
-    database, run = live_run(config, world, "paper", None)
-    engine, lock = build_engine(world, database, run.run_id, config, risk_config, rules, allocator, clock, live=True)
-    try:
-        engine.recover(len(world.sessions) - 1)
-        loop = LiveLoop(engine, calendar, clock, lock, load, config.engine.scan_interval_seconds)
-        say(f"paper trading of {world.panel.source}, run {run.run_id}: simulated fills, no real orders; Ctrl-C stops")
-        with stop_signals(loop.stop):
-            if options.once:
-                loop.scan()
-            else:
-                loop.run()
-    finally:
-        lock.release()
-    return INTERRUPTED if engine.stopped else 0
-
-
 def build_engine(
     world: World,
     database: Engine,
     run_id: int,
     config: TradingConfig,
-    risk_config: RiskConfig,
     rules: Rules,
     allocator: Allocator,
     clock: EngineClock,
@@ -473,6 +374,7 @@ def build_engine(
     live: bool,
 ) -> tuple[AutonomousTradingEngine, RunLock]:
     """Put the parts together, holding the run so that no second engine trades it; live commits after every scan."""
+    risk_config = RiskConfig.from_mapping(config.risk)
     capital = config.engine.initial_capital
     lock = RunLock(database, run_id)
     lock.acquire(utc_now())
@@ -488,3 +390,8 @@ def build_engine(
         world, broker, risk_manager, allocator, rules, repository, recorder, clock, commit_sessions
     )
     return engine, lock
+
+
+def trade(options: TradeOptions) -> int:
+    """Trade as options and settings say, replay or live; return the exit code."""
+    return run_desk(options, Makers(RiskConfig.from_mapping, RLStrategyAllocator, build_engine))

@@ -71,6 +71,12 @@ def rebuild_shadow(memory: HaltMemory, shadow: ShadowBook, world: World, reposit
     memory.books.accounts[0] = account
 
 
+def held_weights(world: World, repository: Repository, session: date) -> Floats | None:
+    """Return the weights decided at `session`, (K,): part of what a model sees at the next one. None if there are none."""
+    decided = repository.allocations_from(session)
+    return weights_row(world, decided[0][1]) if decided else None
+
+
 def weights_row(world: World, allocation: Mapping[str, float]) -> Floats:
     """Return an allocation in the order of the kernel's strategies, (K,)."""
     return np.array([allocation[name] for name in world.strategies])

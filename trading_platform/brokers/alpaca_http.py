@@ -102,11 +102,14 @@ class SendError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class AlpacaAccess:
-    """Where and with which keys. `trading_url` and `data_url` point at another server (tests, dry runs)."""
+    """Where and with which keys. `trading_url` and `data_url` point at another server (tests, dry runs).
+
+    `live` is None where only market data are read, which both kinds of keys may do.
+    """
 
     key_id: Secret
     secret_key: Secret
-    live: bool = False
+    live: bool | None = False
     trading_url: str | None = None
     data_url: str | None = None
     timeout: tuple[float, float] = TIMEOUT
@@ -317,6 +320,8 @@ class AlpacaHttp:
 
     def _key_hint(self) -> str:
         """Say what to look at. Paper keys begin with PK and live keys with AK; each opens its own account only."""
+        if self.access.live is None:
+            return "Set ALPACA_API_KEY and ALPACA_SECRET_KEY; they may have been revoked or regenerated."
         wanted, given = ("AK", "live") if self.access.live else ("PK", "paper"), self.access.key_id.reveal()[:2]
         cure = f"Set ALPACA_API_KEY and ALPACA_SECRET_KEY to the keys of the {wanted[1]} account"
         if given in ("PK", "AK") and given != wanted[0]:

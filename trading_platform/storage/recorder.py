@@ -8,12 +8,14 @@ from datetime import date, datetime
 
 from trading_platform.core.fills import round_cents
 from trading_platform.core.ledger import Record, Records, book_totals
+from trading_platform.core.ports import AllocationReason
 from trading_platform.core.types import (
     ApprovedOrder,
     ClosedTrade,
     Denial,
     DenialCode,
     Fill,
+    Floats,
     OrderStatus,
     Regime,
     RiskEvent,
@@ -107,16 +109,17 @@ class Recorder:
         session: date,
         at: datetime,
         weights: Mapping[str, float],
-        source: str,
-        reason: str,
-        model_id: str | None,
-        observation: str | None,
-        influences: str | None,
+        decision: AllocationReason,
+        observation: Floats,
+        influences: Mapping[str, float] | None,
     ) -> None:
-        """Record how capital is split and why."""
+        """Record how capital is split and why; the observation (D,) only where a model was asked, with `influences`."""
         if self._weights is None or self._weights[0] != weights:
             self._weights = (dict(weights), json.dumps(dict(weights)))
-        row = (session, at, self._weights[1], source, reason, model_id, observation, influences)
+        seen = moved = None
+        if influences is not None:
+            seen, moved = json.dumps(observation.tolist()), json.dumps(dict(influences))
+        row = (session, at, self._weights[1], decision.source, decision.reason, decision.model_id, seen, moved)
         self._repository.add(m.Allocation, row)
 
     def close(

@@ -9,7 +9,7 @@ import numpy as np
 
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.market import forward_adjusted
-from trading_platform.core.types import Floats, MarketPanel, StrategySignals
+from trading_platform.core.types import Bools, Floats, MarketPanel, StrategySignals
 
 
 @runtime_checkable
@@ -48,9 +48,12 @@ def require(strategy: str, **checks: tuple[bool, str, object]) -> None:
         raise StrategyParameterError("; ".join(problems))
 
 
-def graded(wanted: np.ndarray, score: Floats) -> Floats:
-    """Return `score` in [0, 1] where `wanted`, else 0; NaN is no signal."""
-    return np.where(wanted & np.isfinite(score), np.clip(np.nan_to_num(score), 0.0, 1.0), 0.0)
+def graded(wanted: Bools, score: Floats) -> Floats:
+    """Return `score`, cut to [0, 1], where `wanted`, else 0; NaN is no signal."""
+    strength = np.zeros(wanted.shape)
+    scores = score[wanted]  # few entries are wanted, so the rest is not computed
+    strength[wanted] = np.where(np.isfinite(scores), np.clip(scores, 0.0, 1.0), 0.0)
+    return strength
 
 
 def prepare_signals(panel: MarketPanel, strategies: Sequence[Strategy]) -> tuple[StrategySignals, ...]:

@@ -130,6 +130,7 @@ def _build(env: VecEnv, setup: TrainingSetup, seed: int, device: str) -> PPO:
         clip_range=setup.clip_range,
         ent_coef=0.0,
         target_kl=setup.target_kl,
+        use_sde=setup.sustained_exploration,
         policy_kwargs={
             "net_arch": {"pi": hidden, "vf": hidden},
             "activation_fn": torch.nn.Tanh,

@@ -61,7 +61,7 @@ def prepare_campaign(
 ) -> Campaign:
     """Load and prepare everything. Raises what the parts raise."""
     calendar = NyseCalendar()
-    panel = load_panel(config, settings, calendar, options.end)
+    panel = load_panel(config, settings, calendar, None, options.end)
     arena = prepare_arena(panel, setup, config, settings, rules, calendar, make_env, options.device)
     years = RETRAIN_YEARS if options.retrain else options.train_years
     test = options.test_sessions if options.scheme == "single" else WALK_FORWARD_TEST

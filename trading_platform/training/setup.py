@@ -26,6 +26,8 @@ class TrainingSetup:
     action_kind, action_scale : the map from action to weights.
     hidden : units of each layer.
     learning_rate, epochs, batch_size, gamma, gae_lambda, clip_range, target_kl, log_std : of PPO.
+    sustained_exploration : draw noise once an episode, as a function of the state (gSDE, Raffin et al. 2021), instead of
+        anew every session: capital that is split anew every day has no time to show what a split is worth.
     weight_decay : pull of the policy's weights to zero, that is to the base allocation.
     n_envs : episodes that run side by side, at most; a look comes after a whole number of rounds.
     reward : see `EpisodeOptions`. cost_bps : half-spread and slippage of training, validation and test.
@@ -52,6 +54,7 @@ class TrainingSetup:
     clip_range: float = 0.2
     target_kl: float = 0.03
     log_std: float = 0.0
+    sustained_exploration: bool = False
     weight_decay: float = 0.0
     n_envs: int = 256
     reward: str = "sharpe_difference"

@@ -196,6 +196,8 @@ class DataApi:
         rows = [
             row for row in rows if "VIX" in query.get("symbols", "").split(",") and self._market.panel.vix[row] > 0.0
         ]
+        if query.get("sort") == "desc":
+            rows.reverse()
         chosen, token = _page(len(rows), query, skip_page=False)
         values = [self._index_json(rows[place]) for place in chosen]
         return {"values": {"VIX": values} if values else {}, "next_page_token": token}

@@ -1,0 +1,174 @@
+"""The trading command: from options and settings to a running engine, replay or live.
+
+The flat modules above this package pass in what they own: how a risk configuration is read, an allocator and an engine
+are made.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+from sqlalchemy import Engine
+
+from trading_platform.command_line import TradeOptions
+from trading_platform.config import TradingConfig
+from trading_platform.core.limits import limits_of
+from trading_platform.core.ports import Allocator
+from trading_platform.core.session import Rules
+from trading_platform.live import BARS_FINAL_AFTER, LiveEngine, LiveLoop
+from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.regime.hmm import RegimeConfig
+from trading_platform.replay import (
+    EngineClock,
+    FixedAllocator,
+    ReplayClock,
+    ScanResult,
+    Stopwatch,
+    WallClock,
+    stop_signals,
+)
+from trading_platform.reporting.run_results import run_results
+from trading_platform.reporting.run_screen import RunScreen, TradeGate
+from trading_platform.reporting.status_screen import say
+from trading_platform.settings import Settings, load_settings
+from trading_platform.stage import (
+    REAL_MARKETS,
+    as_date,
+    configured_strategies,
+    live_run,
+    live_world,
+    parse_allocation,
+    read_config,
+    set_stage,
+)
+from trading_platform.storage.repository import Repository
+from trading_platform.storage.runs import RunLock
+from trading_platform.world import World
+
+INTERRUPTED = 130  # as a shell has it: 128 + SIGINT
+
+
+class RiskSettings(Protocol):
+    """The part of RiskConfig that is needed here."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all limits by name."""
+        ...
+
+
+class DeskEngine(LiveEngine, Protocol):
+    """The engine as the command drives it."""
+
+    stages: Stopwatch
+    repository: Repository
+
+    @property
+    def risk_manager(self) -> TradeGate:
+        """The one door."""
+        ...
+
+    def recover(self, first: int) -> int:
+        """Continue from the database; return the row to scan next."""
+        ...
+
+    def run(self, first: int, stop: int, watch: Callable[[ScanResult], None] | None = None) -> int:
+        """Scan rows; return the row after the last."""
+        ...
+
+
+class MakeEngine(Protocol):
+    """How an engine is put together."""
+
+    def __call__(
+        self,
+        world: World,
+        database: Engine,
+        run_id: int,
+        config: TradingConfig,
+        rules: Rules,
+        allocator: Allocator,
+        clock: EngineClock,
+        *,
+        live: bool,
+    ) -> tuple[DeskEngine, RunLock]:
+        """Return the engine and its hold on the run."""
+        ...
+
+
+class Makers(NamedTuple):
+    """What the flat modules own."""
+
+    risk: Callable[[Mapping[str, object]], RiskSettings]
+    allocator: Callable[[str, tuple[str, ...]], Allocator]
+    engine: MakeEngine
+
+
+def run_desk(options: TradeOptions, make: Makers) -> int:
+    """Trade as options and settings say; print what happened; return the exit code."""
+    settings = load_settings()
+    config = read_config(options, settings, {"risk": make.risk, "regime": RegimeConfig.from_mapping})
+    rules = Rules(limits_of(make.risk(config.risk).to_dict()), config.exits.rates(), config.costs.rates())
+    names = tuple(strategy.name for strategy in configured_strategies(config))
+    fixed = parse_allocation(options.allocation, names)
+    allocator = make.allocator(config.allocator.models_dir, names) if fixed is None else FixedAllocator(fixed)
+    if config.data.source in REAL_MARKETS:
+        return _trade_live(options, settings, config, rules, allocator, make.engine)
+    return _replay(options, settings, config, rules, allocator, fixed, make.engine)
+
+
+def _replay(
+    options: TradeOptions,
+    settings: Settings,
+    config: TradingConfig,
+    rules: Rules,
+    allocator: Allocator,
+    fixed: Mapping[str, float] | None,
+    make_engine: MakeEngine,
+) -> int:
+    stage = set_stage(config, settings, rules, as_date(options.start), as_date(options.end), fixed)
+    clock = ReplayClock(stage.world.closed[stage.first])
+    run_id = stage.run.run_id
+    engine, lock = make_engine(stage.world, stage.database, run_id, config, rules, allocator, clock, live=False)
+    try:
+        engine.stages.seconds.update(stage.stopwatch.seconds)
+        show = RunScreen(stage, config, as_json=options.json, quiet=options.quiet)
+        row = engine.recover(stage.first)
+        show.announce(row, engine.risk_manager)
+        with show:
+            row = engine.run(row, stage.stop if not options.once else min(row + 1, stage.stop), show.watch)
+        engine.repository.update_run(status="finished" if row >= stage.stop else "interrupted")
+        engine.repository.commit()
+        show.conclude(run_results(stage.database, run_id), engine.stages, stopped=engine.stopped)
+    finally:
+        lock.release()
+    return INTERRUPTED if engine.stopped else 0
+
+
+def _trade_live(
+    options: TradeOptions,
+    settings: Settings,
+    config: TradingConfig,
+    rules: Rules,
+    allocator: Allocator,
+    make_engine: MakeEngine,
+) -> int:
+    """Paper-trade the real market on the exchange's clock, until stopped (or for one scan)."""
+    calendar, clock = NyseCalendar(), WallClock()
+    load = functools.partial(live_world, config, settings, rules, calendar)
+    world = load(calendar.last_completed_session(clock.now() - BARS_FINAL_AFTER))
+    database, run = live_run(config, world, "paper", None)
+    engine, lock = make_engine(world, database, run.run_id, config, rules, allocator, clock, live=True)
+    try:
+        engine.recover(len(world.sessions) - 1)
+        loop = LiveLoop(engine, calendar, clock, lock, load, config.engine.scan_interval_seconds)
+        say(f"paper trading of {world.panel.source}, run {run.run_id}: simulated fills, no real orders; Ctrl-C stops")
+        with stop_signals(loop.stop):
+            if options.once:
+                loop.scan()
+            else:
+                loop.run()
+    finally:
+        lock.release()
+    return INTERRUPTED if engine.stopped else 0
