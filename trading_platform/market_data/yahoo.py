@@ -1,0 +1,189 @@
+"""Keyless daily bars by yfinance, so that a person without keys can trade the real market on paper.
+
+An unofficial service for personal use, with known gaps: rows of NaN, missing sessions, a half-built last bar, empty
+answers instead of errors. Rows that are not whole are dropped, the calendar decides what is missing (and the quality
+checks say so), and an empty answer is a failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trading_platform.core.errors import FixConfigError, MarketDataError
+from trading_platform.core.types import MarketPanel
+from trading_platform.market_data.cache import BarCache, CachedHistory, TickerBars, joined, last_finished, utc_now
+from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.market_data.panel import build_panel
+from trading_platform.market_data.universe import Universe, load_universe
+from trading_platform.market_data.vix import VixService, YahooVix, cboe, fred
+
+BENCHMARK = "SPY"
+FIRST_DAY = date(2010, 1, 4)
+SETTLE_MINUTES = 30.0  # the closing auction's prices need a while to arrive
+TICKERS_AT_ONCE = 50
+FIELDS = ("Open", "High", "Low", "Close", "Volume")
+
+Download = Callable[..., Any]  # yfinance.download; a pandas frame or None
+
+
+class YahooMarketData:
+    """Daily bars from Yahoo; implements `core.ports.MarketData`.
+
+    Parameters
+    ----------
+    cache_dir
+        Where bars and VIX are kept, None for nowhere.
+    calendar
+        Sessions of the exchange.
+    universe
+        Default tickers and sectors, the shipped ones when None.
+    vix
+        Where VIX comes from; CBOE, FRED and Yahoo when None.
+    download
+        `yfinance.download`, or a stand-in.
+    now
+        The clock.
+    """
+
+    name = "yahoo"
+
+    def __init__(
+        self,
+        *,
+        cache_dir: Path | None = None,
+        calendar: NyseCalendar | None = None,
+        universe: Universe | None = None,
+        vix: VixService | None = None,
+        download: Download | None = None,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._calendar = calendar or NyseCalendar()
+        self._universe = universe or load_universe()
+        self._download = download
+        self._now = now
+        self._history = CachedHistory(
+            None if cache_dir is None else BarCache(cache_dir / "yahoo"), self._calendar, self._fetch
+        )
+        store = None if cache_dir is None else cache_dir / "vix.csv"
+        self._vix = vix or VixService([cboe(), fred(), YahooVix(index_closes)], store, self._calendar, now)
+
+    def history(
+        self, tickers: Sequence[str] | None = None, start: date | None = None, end: date | None = None
+    ) -> MarketPanel:
+        """Return completed bars of `tickers` for sessions in [start, end], adjusted for splits and dividends.
+
+        Raises
+        ------
+        MarketDataError
+            Yahoo does not answer, or the data fail a check.
+        FixConfigError
+            yfinance is not installed.
+        """
+        names = sorted({*(self._universe.tickers if tickers is None else tickers), BENCHMARK})
+        newest = last_finished(self._calendar, self._now(), SETTLE_MINUTES)
+        last = newest if end is None else min(end, newest)
+        first = start or FIRST_DAY
+        if first > last:
+            raise MarketDataError(f"yahoo has completed sessions up to {newest}, none from {first} to {last}")
+        bars = joined(self._history.read(names, first, last), "yahoo")
+        vix = self._vix.history(first, last)
+        panel = build_panel(bars, source=self.name, calendar=self._calendar, vix=vix, sectors=self._universe.sectors)
+        absent = [name for name in names if name not in bars.names]
+        notices = [*self._vix.notices, *([f"no bars: {', '.join(absent)}"] if absent else [])]
+        return replace(panel, warnings=(*panel.warnings, *notices))
+
+    def _fetch(self, tickers: Sequence[str], start: date, end: date) -> dict[str, TickerBars]:
+        found: dict[str, TickerBars] = {}
+        for place in range(0, len(tickers), TICKERS_AT_ONCE):
+            found |= download_bars(self._download, tickers[place : place + TICKERS_AT_ONCE], start, end)
+        sessions = self._calendar.sessions_between(start, end)
+        return {name: _on_sessions(bars, sessions) for name, bars in found.items()}
+
+
+def index_closes(symbol: str, start: date, end: date, download: Download | None = None) -> Mapping[date, float]:
+    """Return the closes of an index such as ^VIX by day.
+
+    Raises
+    ------
+    MarketDataError, FixConfigError
+        No usable answer; yfinance is not installed.
+    """
+    bars = download_bars(download, [symbol], start, end).get(symbol)
+    return {} if bars is None else dict(zip(bars.sessions.tolist(), bars.values[:, 3].tolist(), strict=True))
+
+
+def download_bars(download: Download | None, tickers: Sequence[str], start: date, end: date) -> dict[str, TickerBars]:
+    """Ask yfinance for whole daily bars of `tickers` on days in [start, end].
+
+    Raises
+    ------
+    MarketDataError
+        It raised, or answered with an empty frame.
+    """
+    ask = download or _yfinance()
+    symbols = {to_yahoo(name): name for name in tickers}
+    try:
+        frame = ask(
+            list(symbols),
+            start=start.isoformat(),
+            end=(end + timedelta(days=1)).isoformat(),  # yfinance's end is exclusive
+            auto_adjust=True,
+            actions=False,
+            progress=False,
+            threads=True,
+            group_by="column",
+            multi_level_index=True,
+            timeout=10,
+        )
+    except Exception as error:
+        raise MarketDataError(
+            f"yahoo: no answer for {len(tickers)} tickers ({type(error).__name__}: {error}); wait some minutes and try "
+            'again, or use data.source = "alpaca" or "files"'
+        ) from error
+    if frame is None or len(frame) == 0:
+        raise MarketDataError(
+            f"yahoo: an empty answer for {', '.join(tickers[:3])} and {max(0, len(tickers) - 3)} more from {start} to "
+            f"{end}; the service limits requests or the tickers are unknown: try again later"
+        )
+    return {name: bars for symbol, name in symbols.items() if len(bars := _ticker_bars(frame, symbol))}
+
+
+def to_yahoo(ticker: str) -> str:
+    """Return Yahoo's spelling: share classes with a dash."""
+    return ticker.replace(".", "-")
+
+
+def _ticker_bars(frame: Any, symbol: str) -> TickerBars:
+    """Return the whole rows of one ticker from columns (field, ticker); rows with a NaN are no bars."""
+    columns = [(field, symbol) for field in FIELDS]
+    if any(column not in frame.columns for column in columns):
+        return TickerBars(np.empty(0, "datetime64[D]"), np.empty((0, 5)))
+    values = np.column_stack([frame[column].to_numpy(dtype=np.float64) for column in columns])
+    days = frame.index.tz_localize(None).to_numpy().astype("datetime64[D]")
+    whole = np.isfinite(values).all(axis=1) & (values[:, :4] > 0.0).all(axis=1)
+    values, days = values[whole], days[whole]
+    order = np.argsort(days, kind="stable")
+    last_of_day = np.append(np.diff(days[order].astype(np.int64)) > 0, True)[: len(order)]
+    kept = order[last_of_day]
+    return TickerBars(days[kept], values[kept])
+
+
+def _on_sessions(bars: TickerBars, sessions: np.ndarray[Any, np.dtype[np.datetime64]]) -> TickerBars:
+    """Return the bars of exchange sessions; Yahoo sometimes has rows on holidays."""
+    inside = np.isin(bars.sessions, sessions)
+    return TickerBars(bars.sessions[inside], bars.values[inside])
+
+
+def _yfinance() -> Download:
+    try:
+        import yfinance
+    except ImportError as error:
+        raise FixConfigError('data.source = "yahoo" needs the package yfinance; run pip install yfinance') from error
+    function: Download = yfinance.download
+    return function
