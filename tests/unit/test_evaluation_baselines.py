@@ -19,6 +19,7 @@ from trading_platform.evaluation.baselines import (
     InverseVolatility,
     MinimumVariance,
     RiskParity,
+    rolling_rows,
 )
 from trading_platform.evaluation.learning_baselines import (
     BestSoFar,
@@ -124,6 +125,28 @@ def test_drifting_equal_weight_follows_growth_and_never_trades() -> None:
     np.testing.assert_allclose(weights, [[2 / 3, 1 / 3], [2 / 3, 1 / 3], [0.5, 0.5]])
     path = allocation_path(weights[[0, 2]], returns[[0, 2]])
     np.testing.assert_allclose(path.turnover, 0.0, atol=1e-15)
+
+
+def test_rolling_rows_hand_over_exactly_the_last_sessions_at_each_rebalance() -> None:
+    returns = np.random.default_rng(0).normal(size=(12, 2)) * 0.01
+    seen: list[Floats] = []
+
+    def first_book(window: Floats) -> Floats:
+        seen.append(window)
+        return np.array([1.0, 0.0])
+
+    weights = rolling_rows(returns, lookback=4, rebalance_every=3, rule=first_book)
+    # rows 0 and 3 set weights; row 3 is the first with four sessions, then 6 and 9
+    for window, t in zip(seen, (3, 6, 9), strict=True):
+        np.testing.assert_array_equal(window, returns[t - 3 : t + 1])
+    np.testing.assert_allclose(weights[:3], 0.5)
+    np.testing.assert_allclose(weights[3:, 0], 1.0)
+
+
+def test_rolling_rows_refuse_a_rule_whose_weights_do_not_sum_to_one() -> None:
+    returns = np.random.default_rng(0).normal(size=(12, 2)) * 0.01
+    weights = rolling_rows(returns, lookback=4, rebalance_every=1, rule=lambda window: np.array([1.0, 0.1]))
+    np.testing.assert_allclose(weights, 0.5)
 
 
 def test_inverse_volatility_halves_the_weight_of_twice_the_risk() -> None:

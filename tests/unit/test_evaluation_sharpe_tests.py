@@ -108,6 +108,41 @@ def test_long_run_variance_of_an_autoregression_is_near_its_closed_form() -> Non
     assert long_run_variance(np.zeros(20)) == 0.0
 
 
+def test_long_run_variance_written_out() -> None:
+    values = np.array([1.0, -1.0, 1.0, 1.0, -1.0, -1.0, 1.0, -1.0, 1.0, -1.0])
+    # products of neighbours sum to -5, of second neighbours to 0, of third ones to 1; variance 1
+    first, second, third = -0.5, 0.0, 0.1
+    bandwidth = 2.6614 * (4 * 0.5**2 / 1.5**4 * 10) ** 0.2
+    one, three = 1 / bandwidth, 3 / bandwidth
+    assert one < 0.5 < three < 1 < 4 / bandwidth
+    expected = 1 + 2 * (1 - 6 * one**2 + 6 * one**3) * first + 2 * second + 2 * (2 * (1 - three) ** 3) * third
+    assert long_run_variance(values) == pytest.approx(expected, rel=1e-12)
+    # an offset is no variance
+    assert long_run_variance(values + 7.0) == pytest.approx(expected, rel=1e-12)
+
+
+def test_ledoit_wolf_error_written_out() -> None:
+    challenger, base = pair(40, 0.0, np.random.default_rng(14))
+    variance = long_run_variance(influence(challenger, base)) / 36 * 252
+    assert ledoit_wolf(challenger, base).standard_error == pytest.approx(math.sqrt(variance))
+
+
+def test_influence_of_a_steep_book_counts_its_variance() -> None:
+    # mean 2 and deviation sqrt(1/2) against mean 0 and deviation 1
+    steep, flat = np.tile([1.0, 3.0, 2.0, 2.0], 5), np.tile([1.0, -1.0, -1.0, 1.0], 5)
+    deviation = math.sqrt(0.5)
+    z = np.tile([-1.0, 1.0, 0.0, 0.0], 5) / deviation
+    expected = z - 0.5 * (2.0 / deviation) * (z**2 - 1.0) - flat
+    np.testing.assert_allclose(influence(steep, flat), expected)
+
+
+@pytest.mark.parametrize(("test", "least"), [(ledoit_wolf, 10), (jobson_korkie_memmel, 3)])
+def test_the_shortest_series_that_can_be_tested(test: type, least: int) -> None:
+    challenger, base = pair(least, 0.0, np.random.default_rng(15))
+    assert math.isfinite(test(challenger, base).p_value)
+    assert math.isnan(test(challenger[1:], base[1:]).p_value)
+
+
 def test_matched_difference_ignores_leverage_and_carries_the_sharpe_gain() -> None:
     challenger, base = pair(504, 0.0, np.random.default_rng(8), gain=0.7)
     matched = matched_difference(challenger, base)

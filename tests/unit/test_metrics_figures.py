@@ -39,6 +39,19 @@ def test_sortino_ratio_divides_losses_by_all_sessions() -> None:
     assert metrics.sortino_ratio(series(0.03, -0.02, 0.02, 0.01)) == pytest.approx(math.sqrt(252))
 
 
+def test_volatility_is_the_sample_deviation_times_root_252() -> None:
+    assert metrics.volatility(series(0.01, 0.02, 0.0)) == pytest.approx(0.01 * math.sqrt(252))
+    assert metrics.session_volatility(series(0.01, 0.03)) == pytest.approx(math.sqrt(0.0002))
+
+
+def test_total_return_compounds() -> None:
+    assert metrics.total_return(series(0.1, -0.5, 0.2)) == pytest.approx(1.1 * 0.5 * 1.2 - 1)
+
+
+def test_episode_sharpe_is_known_from_the_second_session_on() -> None:
+    assert metrics.episode_sharpe(0.02, 0.0004, 2.0) == pytest.approx(metrics.sharpe_ratio(series(0.0, 0.02)))
+
+
 def test_annual_return_compounds_half_a_year_to_a_whole_one() -> None:
     daily = 1.1 ** (1 / 126) - 1
     assert metrics.annual_return(np.full(126, daily)) == pytest.approx(0.21)
