@@ -302,6 +302,25 @@ def test_mistakes_are_exit_2(folder: Path, arguments: list[str], words: str) -> 
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("stored", "limit"),
+    [
+        ({}, 10.0),  # nothing differs from the profile
+        ({"profile": "balanced"}, 15.0),
+        ({"max_drawdown_pct": 7.5}, 7.5),
+        ({"max_drawdown_pct": "lots"}, None),  # no sense: unknown, and not a default
+    ],
+)
+def test_limits_are_the_stored_ones_over_those_of_their_profile(
+    folder: Path, stored: dict[str, object], limit: float | None
+) -> None:
+    with sqlite3.connect(folder / "trading.db") as connection:
+        connection.execute("UPDATE runs SET config = ?", (json.dumps({"risk": stored}),))
+    connection.close()
+    found = {rule["rule"]: rule["limit"] for rule in report(folder)["risk"]["headroom"]}
+    assert found["drawdown"] == limit
+
+
 def test_environment_and_settings_file_name_the_database(folder: Path, tmp_path: Path) -> None:
     (folder / "trading.db").rename(folder / "other.db")
     done = run(folder, env={"DATABASE_URL": f"sqlite:///{folder}/other.db"})
