@@ -394,6 +394,14 @@ def test_a_trade_between_showing_and_reading_is_not_forgotten() -> None:
     assert risk.account["loss_streak"] == 1
 
 
+def test_an_operators_halt_between_showing_and_reading_is_not_forgotten() -> None:
+    risk = started()
+    risk.show_portfolio(Portfolio(100_000.0))
+    risk.halt("stop", "ann")
+    risk.read_equity(100_000.0, NAN, DAY)
+    assert code_of(risk.can_trade()) == "MANUAL_HALT"
+
+
 def test_the_first_portfolio_begins_the_account() -> None:
     risk = RiskManager()
     risk.show_market(MarketView.from_panel(story_panel(STOCKS)))

@@ -17,6 +17,8 @@ from trading_platform.core.types import DenialCode, RiskEvent, RiskEventKind, Tr
 
 # Sums of positions and a broker's own figure differ by cents, or by a price that one of them has a moment earlier.
 SAME_MOMENT = 0.01
+# What a reading may change of the standing; an operator's halt between showing and reading must not be lost.
+READING_WORDS = ("halted_since", "halt_session", "halt_book", "daily_since", "release_session")
 
 
 def same_moment(equity: float, shown: float) -> bool:
@@ -64,9 +66,11 @@ class Halts:
     ) -> list[RiskEvent]:
         """Take a reading; return what changed."""
         if self._taken_back is not None and same_moment(equity, float(self._book.account["equity"])):
-            account, self.standing = self._taken_back
+            account, standing = self._taken_back
             for name in READING_FIELDS:
                 self._book.account[name] = account[name]
+            for name in READING_WORDS:
+                setattr(self.standing, name, getattr(standing, name))
         return self._read(equity, shadow_equity, session, cash_flow, now)
 
     def _read(
