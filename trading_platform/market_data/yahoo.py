@@ -7,6 +7,8 @@ checks say so), and an empty answer is a failure.
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -28,6 +30,17 @@ FIRST_DAY = date(2010, 1, 4)
 SETTLE_MINUTES = 30.0  # the closing auction's prices need a while to arrive
 TICKERS_AT_ONCE = 50
 FIELDS = ("Open", "High", "Low", "Close", "Volume")
+
+# yfinance lets through what its parsers and its HTTP library raise
+ERRORS: tuple[type[Exception], ...] = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+)
 
 Download = Callable[..., Any]  # yfinance.download; a pandas frame or None
 
@@ -126,22 +139,24 @@ def download_bars(download: Download | None, tickers: Sequence[str], start: date
     MarketDataError
         It raised, or answered with an empty frame.
     """
-    ask = download or _yfinance()
+    ask, errors = (download, ERRORS) if download is not None else _yfinance()
     symbols = {to_yahoo(name): name for name in tickers}
     try:
-        frame = ask(
-            list(symbols),
-            start=start.isoformat(),
-            end=(end + timedelta(days=1)).isoformat(),  # yfinance's end is exclusive
-            auto_adjust=True,
-            actions=False,
-            progress=False,
-            threads=True,
-            group_by="column",
-            multi_level_index=True,
-            timeout=10,
-        )
-    except Exception as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # yfinance 1.7 on pandas 3.1: dozens a call
+            frame = ask(
+                list(symbols),
+                start=start.isoformat(),
+                end=(end + timedelta(days=1)).isoformat(),  # yfinance's end is exclusive
+                auto_adjust=True,
+                actions=False,
+                progress=False,
+                threads=True,
+                group_by="column",
+                multi_level_index=True,
+                timeout=10,
+            )
+    except errors as error:
         raise MarketDataError(
             f"yahoo: no answer for {len(tickers)} tickers ({type(error).__name__}: {error}); wait some minutes and try "
             'again, or use data.source = "alpaca" or "files"'
@@ -180,10 +195,12 @@ def _on_sessions(bars: TickerBars, sessions: np.ndarray[Any, np.dtype[np.datetim
     return TickerBars(bars.sessions[inside], bars.values[inside])
 
 
-def _yfinance() -> Download:
+def _yfinance() -> tuple[Download, tuple[type[Exception], ...]]:
+    """Return its download function and what it may raise."""
     try:
         import yfinance
+        from yfinance.exceptions import YFException
     except ImportError as error:
         raise FixConfigError('data.source = "yahoo" needs the package yfinance; run pip install yfinance') from error
-    function: Download = yfinance.download
-    return function
+    logging.getLogger("yfinance").setLevel(logging.CRITICAL)  # what it would print is in our error or our warnings
+    return yfinance.download, (*ERRORS, YFException)
