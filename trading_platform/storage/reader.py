@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from trading_platform.core.errors import RepairDatabaseError
-from trading_platform.storage.schema import SchemaState, older_schema_error, schema_state
+from trading_platform.storage.schema import REVISIONS, SchemaState, older_schema_error, schema_state
 from trading_platform.storage.sqlite import connect_reader, explain
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ class Reader(Protocol):
         ...
 
 
-def read_database(url: str | Path, work: Callable[[Reader], T], seconds: float = 30.0) -> T | None:
+def read_database(
+    url: str | Path, work: Callable[[Reader], T], seconds: float = 30.0, revisions: Sequence[str] = REVISIONS
+) -> T | None:
     """Return what `work` makes of a snapshot of the database at `url`; None where there is none (no file, no tables).
 
     Parameters
@@ -64,6 +66,8 @@ def read_database(url: str | Path, work: Callable[[Reader], T], seconds: float =
         Reads, and keeps no reference to the reader. It is called again if a writer appeared meanwhile.
     seconds
         From now on, SQLite queries fail after so much time.
+    revisions
+        Known schema versions, oldest first; other than this version's own only in tests of later ones.
 
     Raises
     ------
@@ -72,7 +76,7 @@ def read_database(url: str | Path, work: Callable[[Reader], T], seconds: float =
     """
     deadline = time.monotonic() + seconds
     for _ in range(ATTEMPTS):
-        reader = _open(url, deadline, seconds)
+        reader = _open(url, deadline, seconds, revisions)
         if reader is None:
             return None
         try:
@@ -87,13 +91,13 @@ def read_database(url: str | Path, work: Callable[[Reader], T], seconds: float =
     raise RepairDatabaseError(f"database {url}: changed while it was read, {ATTEMPTS} times over; try again")
 
 
-def _open(url: str | Path, deadline: float, seconds: float) -> Reader | None:
+def _open(url: str | Path, deadline: float, seconds: float, revisions: Sequence[str]) -> Reader | None:
     path = sqlite_path(url)
     if path is None:
-        return _checked(_ServerReader(str(url)))
+        return _checked(_ServerReader(str(url)), revisions)
     if not path.exists():
         return None
-    return _checked(_SqliteReader(path, deadline, seconds))
+    return _checked(_SqliteReader(path, deadline, seconds), revisions)
 
 
 def sqlite_path(url: str | Path) -> Path | None:
@@ -121,14 +125,14 @@ def as_instant(value: str | datetime) -> datetime:
     return instant.replace(tzinfo=UTC)
 
 
-def _checked(reader: Reader) -> Reader | None:
+def _checked(reader: Reader, revisions: Sequence[str]) -> Reader | None:
     try:
         tables, revision = _tables(reader), None
         if "alembic_version" in tables:
             revision = next((str(row[0]) for row in reader.rows("SELECT version_num FROM alembic_version")), None)
-        state = schema_state(tables, revision, reader.where)
+        state = schema_state(tables, revision, reader.where, revisions)
         if state is SchemaState.OLDER:
-            raise older_schema_error(revision, reader.where)
+            raise older_schema_error(revision, reader.where, revisions[-1])
     except RepairDatabaseError:
         reader.close()
         raise

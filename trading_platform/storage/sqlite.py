@@ -97,7 +97,8 @@ def explain(error: BaseException, where: str) -> RepairDatabaseError:
         return RepairDatabaseError(f"{where}: locked by another program for over {seconds}; close it and try again")
     if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
         return corrupt_error(error, where)
-    return RepairDatabaseError(f"{where}: cannot be used ({error}); check the path, its permissions, the server")
+    reason = " ".join(str(error).split())
+    return RepairDatabaseError(f"{where}: cannot be used ({reason}); check the path, its permissions, the server")
 
 
 def _create_private(path: Path) -> None:
