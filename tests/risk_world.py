@@ -74,6 +74,17 @@ def story_panel(stocks: Mapping[str, Stock], vix: Sequence[float] | float = 15.0
     )
 
 
+_VIEWS: dict[str, MarketView] = {}
+
+
+def story_view(stocks: Mapping[str, Stock], vix: Sequence[float] | float = 15.0) -> MarketView:
+    """Return the view of a story's market at its last session; each market is built once."""
+    key = repr((sorted(stocks.items()), vix))
+    if key not in _VIEWS:
+        _VIEWS[key] = MarketView.from_panel(story_panel(stocks, vix))
+    return _VIEWS[key]
+
+
 STOCKS = {
     f"T{i:02d}": Stock(price=100.0, sector=f"S{i % 4}", mix={i + 1: 1.0}) for i in range(12)
 }  # none correlates with another; sectors S0 to S3 hold three tickers each
@@ -144,7 +155,7 @@ def desk(
     """Return a manager that has been shown a story's market and account."""
     config = _LOOSE[-1] if _LOOSE else config
     risk = RiskManager(config, clock=clock or StoryClock(), store=store)
-    risk.show_market(MarketView.from_panel(story_panel(STOCKS if stocks is None else stocks, vix)))
+    risk.show_market(story_view(STOCKS if stocks is None else stocks, vix))
     risk.show_portfolio(Portfolio(cash, tuple(holdings)))
     return risk
 

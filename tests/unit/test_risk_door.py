@@ -10,11 +10,21 @@ import pytest
 
 from risk_config import RiskConfig
 from risk_manager import RiskManager, order_id
-from tests.risk_world import STOCKS, Stock, StoryClock, StoryStore, buy, code_of, desk, holding, sell, story_panel
+from tests.risk_world import (
+    STOCKS,
+    Stock,
+    StoryClock,
+    StoryStore,
+    buy,
+    code_of,
+    desk,
+    holding,
+    sell,
+    story_view,
+)
 from trading_platform.core.errors import ApprovalError
 from trading_platform.core.simulate import open_books
 from trading_platform.core.types import ApprovedOrder, Denial, DenialCode, Holding, Portfolio, Side
-from trading_platform.core.view import MarketView
 
 NAN = math.nan
 DAY = date(2024, 6, 3)
@@ -51,11 +61,11 @@ def unknown_equity(risk: RiskManager) -> None:
 
 
 def no_market_for_it(risk: RiskManager) -> None:
-    risk.show_market(MarketView.from_panel(story_panel({"Z": Stock()})))
+    risk.show_market(story_view({"Z": Stock()}))
 
 
 def no_vix(risk: RiskManager) -> None:
-    risk.show_market(MarketView.from_panel(story_panel(STOCKS, NAN)))
+    risk.show_market(story_view(STOCKS, NAN))
 
 
 def unreconciled(risk: RiskManager) -> None:
@@ -84,7 +94,7 @@ def test_a_portfolio_shown_before_any_market_can_be_sold() -> None:
     risk.show_portfolio(Portfolio(94_000.0, BOOK))
     assert risk.validate_order("T00", "sell", 40.0, NAN) == (True, "OK")
     assert code_of(risk.validate_order("T00", "buy", 1.0, 100.0)) == "VIX_UNKNOWN"
-    risk.show_market(MarketView.from_panel(story_panel(STOCKS)))
+    risk.show_market(story_view(STOCKS))
     assert risk.validate_order("T00", "buy", 1.0, 100.0) == (True, "OK")
     assert code_of(risk.validate_order("T00", "buy", 11.0, 100.0)) == "POSITION_LIMIT"
 
@@ -100,11 +110,11 @@ def test_a_holding_outside_the_market_can_be_sold_and_keeps_new_risk_out() -> No
 def test_positions_follow_their_tickers_when_the_market_changes_columns() -> None:
     risk = desk(94_000.0, BOOK)
     fewer = {"T00": STOCKS["T00"], "T05": STOCKS["T05"]}
-    risk.show_market(MarketView.from_panel(story_panel(fewer)))
+    risk.show_market(story_view(fewer))
     assert code_of(risk.can_trade()) == "PRICE_UNKNOWN"
     assert risk.validate_order("T01", "sell", 20.0, NAN) == (True, "OK")
     more = {"A00": STOCKS["T09"], **STOCKS}
-    risk.show_market(MarketView.from_panel(story_panel(more)))
+    risk.show_market(story_view(more))
     assert risk.can_trade() == (True, "OK")
     held = {row["ticker"]: row["quantity"] for row in risk.get_risk_report()["positions"]}
     assert held == {"T00": 40.0, "T01": 20.0}

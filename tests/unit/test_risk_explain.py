@@ -10,11 +10,10 @@ import pytest
 
 from risk_config import RiskConfig
 from risk_manager import RiskManager
-from tests.risk_world import NOW, STOCKS, Stock, StoryClock, StoryStore, buy, desk, holding, story_panel
+from tests.risk_world import NOW, STOCKS, Stock, StoryClock, StoryStore, buy, desk, holding, story_view
 from trading_platform.core.risk_messages import describe
 from trading_platform.core.risk_rules import Verdict
 from trading_platform.core.types import DENIAL_CODES, ApprovedOrder, DenialCode, Holding, Portfolio, TradeResult
-from trading_platform.core.view import MarketView
 
 NAN = math.nan
 DAY = date(2024, 6, 3)
@@ -303,5 +302,5 @@ def test_reporting_changes_nothing() -> None:
     before = risk.account.copy(), risk.slots.copy()
     risk.get_risk_report()
     assert (risk.account == before[0]) and (risk.slots == before[1]).all()
-    risk.show_market(MarketView.from_panel(story_panel(STOCKS)))
+    risk.show_market(story_view(STOCKS))
     risk.show_portfolio(Portfolio(94_000.0, BOOK))

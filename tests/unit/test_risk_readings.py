@@ -9,7 +9,7 @@ import pytest
 
 from risk_config import RiskConfig
 from risk_manager import RiskManager
-from tests.risk_world import STOCKS, code_of, desk, holding, story_panel
+from tests.risk_world import STOCKS, code_of, desk, holding, story_view
 from trading_platform.core.risk_rules import accept_equity, update_drawdown
 from trading_platform.core.types import Holding, Portfolio, RiskEventKind, TradeResult
 from trading_platform.core.view import MarketView
@@ -404,7 +404,7 @@ def test_an_operators_halt_between_showing_and_reading_is_not_forgotten() -> Non
 
 def test_the_first_portfolio_begins_the_account() -> None:
     risk = RiskManager()
-    risk.show_market(MarketView.from_panel(story_panel(STOCKS)))
+    risk.show_market(story_view(STOCKS))
     assert code_of(risk.can_trade()) == "EQUITY_UNKNOWN"
     risk.show_portfolio(Portfolio(7_300.0))
     assert code_of(risk.can_trade()) == "OK"
@@ -413,7 +413,7 @@ def test_the_first_portfolio_begins_the_account() -> None:
 
 def test_given_capital_is_where_an_account_begins() -> None:
     risk = RiskManager(capital=50_000.0)
-    risk.show_market(MarketView.from_panel(story_panel(STOCKS)))
+    risk.show_market(story_view(STOCKS))
     assert code_of(risk.can_trade()) == "OK"
     risk.read_equity(44_900.0, NAN, DAY)
     assert code_of(risk.can_trade()) == "DRAWDOWN_BREACH"
@@ -508,7 +508,7 @@ def test_streak(pnls: tuple[float, ...], code: str, streak: int) -> None:
 
 def test_the_pause_lasts_four_hours_of_open_exchange() -> None:
     risk = started()
-    view = MarketView.from_panel(story_panel(STOCKS))
+    view = story_view(STOCKS)
     (event,) = [event for event in lose(risk, -1.0, -1.0, -1.0) if event is not None]
     assert event.kind is RiskEventKind.PAUSE  # type: ignore[attr-defined] # a RiskEvent
     for hours, code in ((0.0, "LOSS_STREAK_PAUSE"), (3.999, "LOSS_STREAK_PAUSE"), (4.0, "OK")):
@@ -525,7 +525,7 @@ def test_a_pause_without_a_market_starts_when_one_is_shown() -> None:
     assert risk.get_risk_report()["circuit_breaker"] == {
         "active": True, "loss_streak": 0, "limit": 3, "pause_hours_left": None,
     }  # fmt: skip
-    risk.show_market(MarketView.from_panel(story_panel(STOCKS)))
+    risk.show_market(story_view(STOCKS))
     assert code_of(risk.can_trade()) == "LOSS_STREAK_PAUSE"
     assert risk.get_risk_report()["circuit_breaker"]["pause_hours_left"] == 4.0
 

@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 
 from risk_config import RiskConfig
-from tests.risk_world import Stock, code_of, desk, holding, story_panel
+from tests.risk_world import Stock, code_of, desk, holding, story_view
 from trading_platform.core.ledger import Record
 from trading_platform.core.limits import limits_of
 from trading_platform.core.risk_rules import Limits, Measures, entry_headroom, record_trade, vix_scale
 from trading_platform.core.simulate import open_books
 from trading_platform.core.sizing import entry_dollars, kelly_fraction
 from trading_platform.core.types import DENIAL_CODES, Holding
-from trading_platform.core.view import MarketView
 
 NAN = math.nan
 LIMITS = limits_of(RiskConfig().to_dict())
@@ -159,7 +158,7 @@ def test_position_size_is_the_wish_within_the_caps() -> None:
     calm = {"A": Stock(volatility=0.002), "B": Stock(mix={2: 1.0}, volatility=0.05)}
     risk = desk(stocks=calm)
     assert risk.calculate_position_size("A", 1.0, 100_000.0) == pytest.approx(5_000.0)
-    view = MarketView.from_panel(story_panel(calm))
+    view = story_view(calm)
     volatility = float(np.std(view.market.returns[1, -20:], ddof=1))
     expected = 0.0125 / math.sqrt(252.0) / volatility * 100_000.0
     assert risk.calculate_position_size("B", 1.0, 100_000.0) == pytest.approx(expected)

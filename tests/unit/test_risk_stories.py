@@ -15,7 +15,7 @@ import pytest
 
 from risk_config import RiskConfig
 from risk_manager import RiskManager
-from tests.risk_world import DAY_ONE, STOCKS, Stock, code_of, desk, holding, loosened, story_panel
+from tests.risk_world import DAY_ONE, STOCKS, Stock, code_of, desk, holding, loosened, story_panel, story_view
 from trading_platform.core.types import Holding, Portfolio
 from trading_platform.core.view import SESSION_SECONDS, MarketView
 
@@ -137,7 +137,7 @@ PAIR = {
 
 
 def measured(first: str, second: str) -> float:
-    view = MarketView.from_panel(story_panel(PAIR))
+    view = story_view(PAIR)
     a, b = (view.market.returns[view.columns[name], -30:] for name in (first, second))
     return float((a - a.mean()) @ (b - b.mean()) / math.sqrt(a.var() * b.var()) / 30.0)
 
@@ -167,7 +167,7 @@ SMALL: list[Story] = [
 
 
 def sessions_old(age: float, config: RiskConfig | None = None) -> tuple[bool, str]:
-    view = MarketView.from_panel(story_panel(STOCKS))
+    view = story_view(STOCKS)
     risk = desk(config=config)
     risk.show_market(replace(view, clock=view.clock + age * SESSION_SECONDS))
     return ask(risk, "T00", 10.0)
@@ -177,7 +177,7 @@ def vix_old(age: int, bars_age: float = 0.0) -> tuple[bool, str]:
     path = np.full(61, 15.0)
     path[61 - age :] = np.nan
     risk = desk(vix=path.tolist())
-    view = MarketView.from_panel(story_panel(STOCKS, path.tolist()))
+    view = story_view(STOCKS, path.tolist())
     risk.show_market(replace(view, clock=view.clock + bars_age * SESSION_SECONDS))
     return ask(risk, "T00", 10.0)
 
