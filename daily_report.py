@@ -194,6 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--html-out", type=Path, metavar="FILE", help="also write the page with charts, one self-contained file")
     add("--png-out", type=Path, metavar="FILE", help="also write the picture")
     add("--telegram", action="store_true", help="send the text (and the picture of --png-out) to Telegram directly")
+    add("--telegram-api", type=_bot_api, metavar="URL", help="your own Bot API server (default: Telegram's)")
     add("--quiet-if-closed", action="store_true", help=f"print {QUIET} and nothing else on days without a session")
     add("--timeout", type=_seconds, metavar="SECONDS", help=f"time for everything (default: {DEADLINE_SECONDS:g})")
     add("--config", type=Path, metavar="FILE", help="settings file (default: trading.toml, if there is one)")
@@ -228,7 +229,7 @@ def _run(options: argparse.Namespace) -> None:
         _write(options.png_out, picture)
     print({"json": as_json, "text": report["summary"], "html": page}[options.format])  # noqa: T201 - the answer
     if options.telegram:
-        _send(report["summary"], picture, machine.settings, deadline)
+        _send(report["summary"], picture, machine.settings, deadline, options.telegram_api)
 
 
 def _page(report: dict[str, Any], evidence: Evidence) -> str:
@@ -243,12 +244,12 @@ def _picture(report: dict[str, Any], evidence: Evidence) -> bytes:
     return render_picture(report, evidence)
 
 
-def _send(text: str, picture: bytes | None, settings: Settings, deadline: float) -> None:
-    from trading_platform.reporting.telegram import Telegram
+def _send(text: str, picture: bytes | None, settings: Settings, deadline: float, api: str | None) -> None:
+    from trading_platform.reporting.telegram import API, Telegram
 
     if settings.telegram_bot_token is None or settings.telegram_chat_id is None:
         raise FixConfigError("--telegram needs TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID in the environment or .env")
-    bot = Telegram(settings.telegram_bot_token, settings.telegram_chat_id, deadline=deadline)
+    bot = Telegram(settings.telegram_bot_token, settings.telegram_chat_id, deadline=deadline, api=api or API)
     bot.send(text)
     if picture is not None:
         bot.send_photo(picture)
@@ -281,6 +282,13 @@ def _seconds(text: str) -> float:
     if not 1.0 <= value <= 600.0:
         raise argparse.ArgumentTypeError(f"must be seconds from 1 to 600, was {text!r}")
     return value
+
+
+def _bot_api(text: str) -> str:
+    host = text.partition("://")[2].partition("/")[0].partition(":")[0]
+    if text.startswith("https://") or (text.startswith("http://") and host in ("127.0.0.1", "localhost")):
+        return text
+    raise argparse.ArgumentTypeError("must be an https URL, or http on this machine: it receives the token")
 
 
 def _place(error: BaseException) -> str:

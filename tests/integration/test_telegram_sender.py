@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from report_stories import STORIES, make_report
+from report_world import build
 from telegram_stub import CHAT, TOKEN
 from telegram_stub import Telegram as Server
 from telegram_stub import telegram as run_server
@@ -181,3 +184,44 @@ def test_no_error_shows_the_token(server: Server, time: Time) -> None:
 def test_deadline_that_has_passed_sends_nothing(server: Server, time: Time) -> None:
     assert "deadline passed" in str(failure(server, time, seconds=0.0))
     assert server.calls == []
+
+
+def command(folder: Path, server: Server, *arguments: str, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
+    environ = {"TELEGRAM_BOT_TOKEN": token, "TELEGRAM_CHAT_ID": CHAT, "PYTHONPATH": ""}
+    script = str(Path(__file__).resolve().parents[2] / "daily_report.py")
+    call = [sys.executable, script, "--format", "text", "--telegram", "--telegram-api", server.url, *arguments]
+    return subprocess.run(
+        call, cwd=folder, env=environ, capture_output=True, text=True, encoding="utf-8", check=False, timeout=60
+    )
+
+
+def test_command_prints_the_report_and_sends_it_with_its_picture(server: Server, tmp_path: Path) -> None:
+    build(tmp_path / "trading.db", STORIES["winning_day"].plan)
+    done = command(tmp_path, server, "--png-out", "today.png")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("**Trading report")
+    assert server.texts[0].startswith("Trading report")
+    assert server.photos == [(tmp_path / "today.png").read_bytes()]
+
+
+def test_command_that_cannot_send_still_prints_and_says_why_without_the_token(server: Server, tmp_path: Path) -> None:
+    done = command(tmp_path, server, token="1:other-secret")
+    assert done.returncode == 7
+    assert done.stdout.startswith("**Trading report")
+    assert done.stderr == "error: Telegram refuses the bot token: check TELEGRAM_BOT_TOKEN\n"
+    server.status = [500] * 9
+    done = command(tmp_path, server, "--timeout", "2")
+    assert done.returncode == 3
+    assert "secret" not in done.stderr
+
+
+def test_quiet_day_sends_nothing(server: Server, tmp_path: Path) -> None:
+    done = command(tmp_path, server, "--quiet-if-closed", "--date", "2023-01-07")
+    assert (done.returncode, done.stdout) == (0, "NO_REPLY\n")
+    assert server.calls == []
+
+
+def test_token_never_goes_unencrypted_to_another_machine(server: Server, tmp_path: Path) -> None:
+    done = command(tmp_path, server, "--telegram-api", "http://example.com")
+    assert done.returncode == 2
+    assert "must be an https URL" in done.stderr
