@@ -251,7 +251,8 @@ class RiskMachine(RuleBasedStateMachine):
         self.risk.save()
         envelope = self.store.envelope or ""
         place = int(at * len(envelope))
-        clock = StoryClock(self.clock.instant - timedelta(seconds=1)) if damage == "clock back" else self.clock
+        if damage == "clock back":
+            self.clock.forward(seconds=-1.0)
         match damage:
             case "flip":
                 flipped = chr((ord(envelope[place]) + 1) % 128) if envelope else "?"
@@ -262,7 +263,7 @@ class RiskMachine(RuleBasedStateMachine):
                 self.store.envelope = None
             case "newer":
                 self.store.envelope = envelope.replace('"version": 1', '"version": 2')
-        self.risk = RiskManager(CONFIG, store=self.store, clock=clock)
+        self.risk = RiskManager(CONFIG, store=self.store, clock=self.clock)
         if damage in ("flip", "cut", "lose", "newer"):
             assert self.risk.can_trade()[1].startswith("RISK_STATE_INVALID")
             self.model.halts = {"fault"}  # what was stopped before is unknown, and that alone stops everything
