@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 from trading_platform.reporting.alerts import build_alerts
 from trading_platform.reporting.bridge import Share
 from trading_platform.reporting.day_view import DayView
 from trading_platform.reporting.evidence import Evidence, close_time
-from trading_platform.reporting.facts import AllocationFacts, Day, Holding, Ledger, Run
+from trading_platform.reporting.facts import Day, Holding, Ledger, Run
+from trading_platform.reporting.json_values import day_text, instant_text, money, number, percent
 from trading_platform.reporting.performance import Period, day_return, periods, run_risk
+from trading_platform.reporting.risk_document import (
+    allocation_part,
+    data_part,
+    difference_part,
+    engine_part,
+    regime_part,
+    risk_part,
+    risk_status_part,
+)
 
 SCHEMA_VERSION = 1
 Report = dict[str, Any]
@@ -24,9 +33,9 @@ def build_document(evidence: Evidence) -> Report:
     run = None if ledger is None else ledger.run
     return {
         "schema_version": SCHEMA_VERSION,
-        "generated_at": _instant(evidence.now),
+        "generated_at": instant_text(evidence.now),
         "date": str(view.session or evidence.asked or evidence.today),
-        "as_of": _instant(view.as_of),
+        "as_of": instant_text(view.as_of),
         "source": view.source,
         "session": _session(evidence),
         "run": None if run is None else _run(run),
@@ -36,46 +45,31 @@ def build_document(evidence: Evidence) -> Report:
         **_total(view, ledger),
         "positions": [_position(holding, view, ledger) for holding in _largest(view)],
         "trades_today": [] if ledger is None else [_fill(fill) for fill in ledger.fills],
-        "risk_status": _risk_status(evidence),
+        "risk_status": risk_status_part(evidence),
         "regime": None if ledger is None or ledger.regime is None else ledger.regime.regime,
-        "regime_probabilities": _regime(ledger),
+        "regime_probabilities": regime_part(ledger),
         "rl_allocations": {} if ledger is None or ledger.allocation is None else ledger.allocation.weights,
-        "allocation": _allocation(evidence),
+        "allocation": allocation_part(evidence),
         "alerts": build_alerts(evidence),
         "bridge": _bridge(view),
         "attribution": _attribution(view),
         "performance": _performance(view, ledger, evidence.since),
-        "risk": _risk(evidence),
+        "risk": risk_part(evidence),
         "orders_for_next_open": [] if ledger is None or view.booked is None else _orders(ledger),
         "closed_trades_today": [] if ledger is None else _closed(ledger),
         "strategy_records": [] if ledger is None else _records(ledger),
         "denials_today": {} if ledger is None else ledger.denials,
-        "reconciliation": [] if ledger is None else _differences(ledger),
-        "data": _data(evidence),
-        "engine": _engine(evidence),
+        "reconciliation": [] if ledger is None else difference_part(ledger),
+        "data": data_part(evidence),
+        "engine": engine_part(evidence),
     }
-
-
-def money(cents: int | None) -> float | None:
-    """Return cents as dollars."""
-    return None if cents is None else cents / 100
-
-
-def percent(fraction: float | None) -> float | None:
-    """Return a fraction as percent with four digits; None where it is unknown or not finite."""
-    return None if fraction is None or not math.isfinite(fraction) else round(100.0 * fraction, 4)
-
-
-def number(value: float | None, digits: int = 6) -> float | None:
-    """Return a finite number rounded, else None: JSON knows no NaN."""
-    return None if value is None or not math.isfinite(value) else round(value, digits)
 
 
 def _session(evidence: Evidence) -> Report:
     view, snapshot = evidence.view, evidence.snapshot
     closes = None if view.booked is None else close_time(view.booked.as_of)
     return {
-        "date": _text(view.session),
+        "date": day_text(view.session),
         "asked": str(evidence.asked or evidence.today),
         "is_session": evidence.is_session,
         "market_open": snapshot.is_open if snapshot is not None else (False if view.booked is not None else None),
@@ -93,7 +87,7 @@ def _run(run: Run) -> Report:
         "market_data": run.source,
         "account": run.account,
         "status": run.status,
-        "started_at": _instant(run.started_at),
+        "started_at": instant_text(run.started_at),
         "capital": money(run.capital),
         "config_fingerprint": run.config_fingerprint,
         "code_version": run.code_version,
@@ -136,7 +130,7 @@ def _position(holding: Holding, view: DayView, ledger: Ledger | None) -> Report:
         "stop": number(holding.stop),
         "target": number(holding.target),
         "dividends": money(holding.dividends),
-        "entry_session": _text(entered),
+        "entry_session": day_text(entered),
         "sessions_held": sessions,
     }
 
@@ -153,58 +147,6 @@ def _fill(fill: Any) -> Report:
         "realized_pnl": money(fill.realized),
         "reason": fill.reason,
     }
-
-
-def _risk_status(evidence: Evidence) -> Report:
-    view = evidence.view
-    known = {rule.rule: rule.observed for rule in evidence.headroom}
-    halted = {halt.kind for halt in evidence.halts}
-    return {
-        "drawdown_pct": number(known.get("drawdown"), 4),
-        "daily_loss_pct": number(known.get("daily_loss"), 4),
-        "exposure_pct": number(known.get("exposure"), 4),
-        "positions_count": len(view.holdings),
-        "circuit_breaker": "pause" in halted,
-        "halted": bool(halted),
-        "lifetime_drawdown_pct": None if view.booked is None else percent(view.booked.lifetime_drawdown),
-        "vix": None if view.booked is None else number(view.booked.vix, 4),
-    }
-
-
-def _regime(ledger: Ledger | None) -> Report | None:
-    if ledger is None or ledger.regime is None:
-        return None
-    regime = ledger.regime
-    return {
-        "bull": number(regime.bull, 4),
-        "bear": number(regime.bear, 4),
-        "consolidation": number(regime.consolidation, 4),
-    }
-
-
-def _allocation(evidence: Evidence) -> Report | None:
-    ledger, model = evidence.ledger, evidence.model
-    if ledger is None or ledger.allocation is None:
-        return None
-    now, before = ledger.allocation, ledger.previous_allocation
-    return {
-        "session": str(now.session),
-        "source": now.source,
-        "reason": now.reason,
-        "model_id": now.model_id,
-        "model_created_at": None if model is None else model.created_at,
-        "model_age_days": None if model is None else model.age_days,
-        "previous_session": None if before is None else str(before.session),
-        "change": _change(now, before),
-        "influences": now.influences,
-    }
-
-
-def _change(now: AllocationFacts, before: AllocationFacts | None) -> dict[str, float] | None:
-    if before is None:
-        return None
-    names = sorted({*now.weights, *before.weights})
-    return {name: round(now.weights.get(name, 0.0) - before.weights.get(name, 0.0), 6) for name in names}
 
 
 def _bridge(view: DayView) -> Report | None:
@@ -289,43 +231,6 @@ def _extreme(days: Sequence[Day], *, worst: bool) -> Report | None:
     return {"date": str(day.session), "pnl": money(day.profit), "pnl_pct": percent(gain)}
 
 
-def _risk(evidence: Evidence) -> Report:
-    ledger = evidence.ledger
-    events = [] if ledger is None else [e for e in ledger.events if e.session == evidence.view.session]
-    return {
-        "headroom": [
-            {
-                "rule": rule.rule,
-                "unit": rule.unit,
-                "observed": number(rule.observed, 4),
-                "limit": number(rule.limit, 4),
-                "headroom": number(rule.headroom, 4),
-                "note": rule.note,
-            }
-            for rule in evidence.headroom
-        ],
-        "sectors": [
-            {"sector": s.sector, "value": money(s.value), "pct": percent(s.share), "positions": s.positions}
-            for s in evidence.sectors
-        ],
-        "halts": [
-            {
-                "kind": halt.kind,
-                "code": halt.code,
-                "since": _text(halt.since),
-                "at": None if halt.at is None else _instant(halt.at),
-                "reason": halt.reason,
-                "release": halt.release,
-            }
-            for halt in evidence.halts
-        ],
-        "events_today": [
-            {"at": _instant(e.at), "kind": e.kind, "code": e.code, "message": e.message, "actor": e.actor}
-            for e in events
-        ],
-    }
-
-
 def _orders(ledger: Ledger) -> list[Report]:
     return [
         {
@@ -368,34 +273,3 @@ def _records(ledger: Ledger) -> list[Report]:
         }
         for record in ledger.records
     ]
-
-
-def _differences(ledger: Ledger) -> list[Mapping[str, Any]]:
-    return [{**line._asdict(), "found_at": _instant(line.found_at)} for line in ledger.differences]
-
-
-def _data(evidence: Evidence) -> Report:
-    ledger = evidence.ledger
-    return {
-        "warnings": [] if ledger is None else list(ledger.warnings),
-        "sessions_not_booked": evidence.missing,
-    }
-
-
-def _engine(evidence: Evidence) -> Report:
-    ledger = evidence.ledger
-    beat = None if ledger is None else ledger.heartbeat
-    age = None if beat is None else max(0.0, (evidence.now - beat).total_seconds())
-    return {
-        "status": None if ledger is None else ledger.run.status,
-        "heartbeat_at": None if beat is None else _instant(beat),
-        "heartbeat_age_seconds": number(age, 0),
-    }
-
-
-def _instant(instant: datetime) -> str:
-    return instant.isoformat(timespec="seconds")
-
-
-def _text(day: date | None) -> str | None:
-    return None if day is None else str(day)
