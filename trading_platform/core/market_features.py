@@ -6,7 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trading_platform.core.indicators import lag, rate_of_change, rolling_mean, rolling_std
+from trading_platform.core.indicators import (
+    lag,
+    rate_of_change,
+    returns,
+    rolling_mean,
+    rolling_product,
+    rolling_std,
+)
 from trading_platform.core.types import Floats, MarketPanel
 
 LONG, MEDIUM, SHORT = 200, 63, 20
@@ -40,32 +47,44 @@ MARKET_FEATURES: tuple[FeatureSpec, ...] = (
 def market_features(panel: MarketPanel) -> Floats:
     """Return (T, 10) features in the order of `MARKET_FEATURES`, on split-adjusted bars; NaN = unknown.
 
-    Without a benchmark in the data the equal-weight universe stands in for it, as an index that starts at 1: returns
-    and ratios are all that is used of it.
+    Row t depends on the last `LOOKBACK` rows alone. At a session at which the benchmark is not known over the whole
+    window, an index of the equal-weight universe stands in for it.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
-        returns = np.full_like(panel.close, np.nan)
-        returns[1:] = panel.close[1:] / panel.close[:-1] - 1.0
-        universe = row_mean(returns)
-        benchmark = panel.benchmark if np.isfinite(panel.benchmark).any() else _index(universe)
-        above = panel.close > rolling_mean(panel.close, MEDIUM)
+        daily = returns(panel.close)
+        universe = row_mean(daily)
+        average = rolling_mean(panel.close, MEDIUM)
         quarter = rate_of_change(panel.close, MEDIUM)
-        month = rate_of_change(panel.close, SHORT)
-        volume_ratio = panel.volume / rolling_mean(panel.volume, SHORT)
+        trend = panel.benchmark / rolling_mean(panel.benchmark, LONG) - 1.0
+        month = rate_of_change(panel.benchmark, SHORT)
         return np.column_stack(
             [
                 panel.vix,
                 panel.vix / rolling_mean(panel.vix, MEDIUM),
-                benchmark / rolling_mean(benchmark, LONG) - 1.0,
-                benchmark / lag(benchmark, SHORT) - 1.0,
-                row_median(volume_ratio),
-                row_share(above, np.isfinite(rolling_mean(panel.close, MEDIUM))),
+                np.where(np.isfinite(trend), trend, index_trend(universe, LONG)),
+                np.where(np.isfinite(month), month, rolling_product(1.0 + universe, SHORT) - 1.0),
+                row_median(panel.volume / rolling_mean(panel.volume, SHORT)),
+                row_share(panel.close > average, np.isfinite(average)),
                 row_share(quarter > 0.0, np.isfinite(quarter)),
-                row_deviation(month),
-                _average_correlation(returns, universe),
+                row_deviation(rate_of_change(panel.close, SHORT)),
+                average_correlation(daily, universe),
                 rolling_std(universe, SHORT) * np.sqrt(ANNUAL_SESSIONS),
             ]
         )
+
+
+def index_trend(daily: Floats, window: int) -> Floats:
+    """Return an index over the mean of its last `window` levels, minus 1, from its daily returns (T,).
+
+    Levels are counted back from each row, not forward from the first one, whose distance would show in the rounding.
+    """
+    level = np.ones_like(daily)
+    total = np.ones_like(daily)
+    for rows in range(window - 1):
+        level = level / (1.0 + lag(daily, rows))
+        total = total + level
+    trend: Floats = window / total - 1.0
+    return trend
 
 
 def row_mean(values: Floats) -> Floats:
@@ -98,21 +117,14 @@ def row_median(values: Floats) -> Floats:
     return np.where(count > 0, 0.5 * (low + high), np.nan)
 
 
-def _average_correlation(returns: Floats, universe: Floats) -> Floats:
-    """Return the average pairwise correlation of N assets, (T,).
+def average_correlation(daily: Floats, universe: Floats) -> Floats:
+    """Return the average pairwise correlation of N assets, (T,); NaN for fewer than two.
 
     With s the mean volatility and S that of their equal-weight mean, S^2 = s^2 (1/N + (1 - 1/N) rho) for equal
     volatilities; solved for rho, which needs N volatilities instead of N^2 correlations.
     """
-    count = np.isfinite(returns).sum(axis=1)
-    single = row_mean(rolling_std(returns, MEDIUM))
+    single = rolling_std(daily, MEDIUM)
+    count = np.isfinite(single).sum(axis=1)
     share = 1.0 / np.maximum(count, 2)
-    ratio = (rolling_std(universe, MEDIUM) / single) ** 2
-    correlation: Floats = (ratio - share) / (1.0 - share)
-    return correlation
-
-
-def _index(returns: Floats) -> Floats:
-    """Return the level of an index with these daily returns, (T,)."""
-    level = np.cumprod(np.where(np.isfinite(returns), 1.0 + returns, 1.0))
-    return level.astype(np.float64)
+    ratio = (rolling_std(universe, MEDIUM) / row_mean(single)) ** 2
+    return np.where(count >= 2, (ratio - share) / (1.0 - share), np.nan)

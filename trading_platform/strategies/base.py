@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Annotated, Protocol, runtime_checkable
 
 import numpy as np
 
-from trading_platform.core.errors import FixConfigError
+from trading_platform import strict
 from trading_platform.core.market import forward_adjusted
 from trading_platform.core.types import Bools, Floats, MarketPanel, StrategySignals
+from trading_platform.strict import Interval
+
+Sessions = Annotated[int, Interval("[1, 2520]")]
+Window = Annotated[int, Interval("[2, 2520]")]  # of something that needs two rows to exist
+Rank = Annotated[float, Interval("(0, 1)")]
+Strength = Annotated[float, Interval("[0, 1]")]
 
 
 @runtime_checkable
@@ -31,21 +37,29 @@ class Strategy(Protocol):
         ...
 
     def signals(self, panel: MarketPanel) -> StrategySignals:
-        """Return entry strength in [0, 1] and exit flags for every session and ticker; row t uses rows <= t only."""
+        """Return entry strength in [0, 1] and exit flags for every session and ticker; row t uses rows <= t only.
+
+        Prices are split-adjusted. A ticker without enough history, or with a gap in it, gets strength 0 and no exit;
+        where its bar is missing nothing is said.
+        """
         ...
 
 
-class StrategyParameterError(FixConfigError, ValueError):
-    """Parameters of a strategy are out of range; the message names all of them."""
+class StrategyParameterError(strict.InvalidSettingsError, ValueError):
+    """Parameters of a strategy are wrong; `problems` holds one line for each."""
 
 
-def require(strategy: str, **checks: tuple[bool, str, object]) -> None:
-    """Raise one error naming every parameter whose check failed: name=(ok, rule in words, value)."""
-    problems = [
-        f"{strategy}.{name} must be {rule}, was {value!r}" for name, (ok, rule, value) in checks.items() if not ok
-    ]
+def check_parameters(strategy: Strategy, *orders: str) -> None:
+    """Check the annotated fields of `strategy`, and `orders` such as ``"exit_rank <= entry_rank"``.
+
+    Raises
+    ------
+    StrategyParameterError
+        Naming every parameter that is out of range, of a wrong type, or at odds with another.
+    """
+    problems = strict.problems(strategy, *orders)
     if problems:
-        raise StrategyParameterError("; ".join(problems))
+        raise StrategyParameterError(f"strategies.{strategy.name}.{line}" for line in problems.values())
 
 
 def graded(wanted: Bools, score: Floats) -> Floats:
@@ -56,15 +70,13 @@ def graded(wanted: Bools, score: Floats) -> Floats:
     return strength
 
 
+def rising(rank: Floats, entry_rank: float, weakest: float) -> Floats:
+    """Return a strength that rises from `weakest` at `entry_rank` to 1 at rank 1."""
+    return weakest + (1.0 - weakest) * (rank - entry_rank) / (1.0 - entry_rank)
+
+
 def prepare_signals(panel: MarketPanel, strategies: Sequence[Strategy]) -> tuple[StrategySignals, ...]:
     """Return the signals of each strategy on split-adjusted bars, in order."""
     adjusted = forward_adjusted(panel)
     with np.errstate(invalid="ignore", divide="ignore"):  # NaN bars stay NaN, which is no signal
         return tuple(strategy.signals(adjusted) for strategy in strategies)
-
-
-def daily_returns(panel: MarketPanel) -> Floats:
-    """Return close-to-close returns, (T, N); NaN on the first row."""
-    returns = np.full_like(panel.close, np.nan)
-    returns[1:] = panel.close[1:] / panel.close[:-1] - 1.0
-    return returns

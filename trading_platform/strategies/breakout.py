@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from trading_platform.core.indicators import lag, rolling_max, rolling_min, rolling_std
+from trading_platform.core.indicators import lag, returns, rolling_max, rolling_min, rolling_volatility
 from trading_platform.core.types import MarketPanel, StrategySignals
-from trading_platform.strategies.base import daily_returns, graded, require
+from trading_platform.strategies.base import Strength, Window, check_parameters, graded
+from trading_platform.strict import Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +28,15 @@ class Breakout:
         Strength of the smallest break, and the break in volatilities that has strength 1.
     """
 
-    entry_window: int = 55
-    exit_window: int = 20
-    volatility_window: int = 20
-    base_strength: float = 0.3
-    full_break: float = 2.1
+    entry_window: Window = 55
+    exit_window: Window = 20
+    volatility_window: Window = 20
+    base_strength: Strength = 0.3
+    full_break: Annotated[float, Interval("(0, 20]")] = 2.1
     name: str = "breakout"
 
     def __post_init__(self) -> None:
-        require(
-            "breakout",
-            entry_window=(self.entry_window >= 2, ">= 2 sessions", self.entry_window),
-            exit_window=(self.exit_window >= 2, ">= 2 sessions", self.exit_window),
-            volatility_window=(self.volatility_window >= 2, ">= 2 sessions", self.volatility_window),
-            base_strength=(0.0 < self.base_strength <= 1.0, "in (0, 1]", self.base_strength),
-            full_break=(self.full_break > 0.0, "> 0 volatilities", self.full_break),
-        )
+        check_parameters(self)
 
     @property
     def lookback(self) -> int:
@@ -53,7 +48,6 @@ class Breakout:
         close = panel.close
         high = lag(rolling_max(close, self.entry_window), 1)
         low = lag(rolling_min(close, self.exit_window), 1)
-        volatility = rolling_std(daily_returns(panel), self.volatility_window)
-        size = (close / high - 1.0) / volatility
+        size = (close / high - 1.0) / rolling_volatility(returns(close), self.volatility_window)
         score = self.base_strength + (1.0 - self.base_strength) * size / self.full_break
-        return StrategySignals(graded((close > high) & (volatility > 0.0), score), close < low)
+        return StrategySignals(graded(close > high, score), close < low)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from trading_platform.core.indicators import cross_rank, rolling_mean, rolling_std
+from trading_platform.core.indicators import cross_rank, returns, rolling_mean, rolling_volatility
 from trading_platform.core.types import MarketPanel, StrategySignals
-from trading_platform.strategies.base import daily_returns, graded, require
+from trading_platform.strategies.base import Rank, Strength, Window, check_parameters, graded, rising
+from trading_platform.strict import Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +16,7 @@ class LowVolatility:
     """Hold the calmest stocks while they trade above their long average.
 
     Ang, Hodrick, Xing & Zhang (2006), "The Cross-Section of Volatility and Expected Returns"; Frazzini & Pedersen
-    (2014), "Betting Against Beta". Strength is 0.5 at the entry rank and 1 for the calmest.
+    (2014), "Betting Against Beta". A stock that does not move at all is not calm but not trading, and has no rank.
 
     Attributes
     ----------
@@ -24,24 +26,20 @@ class LowVolatility:
         Sessions of the average that the close must exceed, and the fraction it may fall below before the exit.
     entry_rank, exit_rank
         Fractions of the universe, calmest = 1: enter above the first, leave below the second.
+    base_strength
+        Strength at the entry rank; the calmest has 1.
     """
 
-    window: int = 126
-    trend: int = 200
-    trend_slack: float = 0.03
-    entry_rank: float = 0.9
-    exit_rank: float = 0.7
+    window: Window = 126
+    trend: Window = 200
+    trend_slack: Annotated[float, Interval("[0, 1)")] = 0.03
+    entry_rank: Rank = 0.9
+    exit_rank: Rank = 0.7
+    base_strength: Strength = 0.5
     name: str = "low_volatility"
 
     def __post_init__(self) -> None:
-        require(
-            "low_volatility",
-            window=(self.window >= 2, ">= 2 sessions", self.window),
-            trend=(self.trend >= 2, ">= 2 sessions", self.trend),
-            trend_slack=(0.0 <= self.trend_slack < 1.0, "in [0, 1)", self.trend_slack),
-            entry_rank=(0.0 < self.entry_rank < 1.0, "in (0, 1)", self.entry_rank),
-            exit_rank=(0.0 <= self.exit_rank <= self.entry_rank, "in [0, entry_rank]", self.exit_rank),
-        )
+        check_parameters(self, "exit_rank <= entry_rank")
 
     @property
     def lookback(self) -> int:
@@ -52,7 +50,7 @@ class LowVolatility:
         """Return strength and exits, see `Strategy.signals`."""
         close = panel.close
         average = rolling_mean(close, self.trend)
-        rank = cross_rank(-rolling_std(daily_returns(panel), self.window))
+        rank = cross_rank(-rolling_volatility(returns(close), self.window))
         wanted = (rank > self.entry_rank) & (close > average)
-        strength = graded(wanted, 0.5 + 0.5 * (rank - self.entry_rank) / (1.0 - self.entry_rank))
+        strength = graded(wanted, rising(rank, self.entry_rank, self.base_strength))
         return StrategySignals(strength, (rank < self.exit_rank) | (close < average * (1.0 - self.trend_slack)))

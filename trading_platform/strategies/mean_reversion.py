@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from trading_platform.core.indicators import cross_rank, rate_of_change
 from trading_platform.core.types import MarketPanel, StrategySignals
-from trading_platform.strategies.base import graded, require
+from trading_platform.strategies.base import Rank, Sessions, Strength, check_parameters, graded, rising
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,21 +21,19 @@ class MeanReversion:
     window
         Sessions of the ranking period.
     entry_rank, exit_rank
-        Fractions of the universe: enter below the first, leave above the second.
+        Fractions of the universe, worst loser = 1: enter above the first, leave below the second.
+    base_strength
+        Strength at the entry rank; the worst loser has 1.
     """
 
-    window: int = 5
-    entry_rank: float = 0.05
-    exit_rank: float = 0.5
+    window: Sessions = 5
+    entry_rank: Rank = 0.95
+    exit_rank: Rank = 0.5
+    base_strength: Strength = 0.5
     name: str = "mean_reversion"
 
     def __post_init__(self) -> None:
-        require(
-            "mean_reversion",
-            window=(self.window >= 1, ">= 1 session", self.window),
-            entry_rank=(0.0 < self.entry_rank < 1.0, "in (0, 1)", self.entry_rank),
-            exit_rank=(self.entry_rank <= self.exit_rank <= 1.0, "in [entry_rank, 1]", self.exit_rank),
-        )
+        check_parameters(self, "exit_rank <= entry_rank")
 
     @property
     def lookback(self) -> int:
@@ -44,7 +42,6 @@ class MeanReversion:
 
     def signals(self, panel: MarketPanel) -> StrategySignals:
         """Return strength and exits, see `Strategy.signals`."""
-        rank = cross_rank(rate_of_change(panel.close, self.window))
-        # half strength at the entry rank, full strength for the very worst
-        strength = graded(rank < self.entry_rank, 1.0 - 0.5 * rank / self.entry_rank)
-        return StrategySignals(strength, rank > self.exit_rank)
+        rank = cross_rank(-rate_of_change(panel.close, self.window))
+        strength = graded(rank > self.entry_rank, rising(rank, self.entry_rank, self.base_strength))
+        return StrategySignals(strength, rank < self.exit_rank)

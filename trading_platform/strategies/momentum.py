@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from trading_platform.core.indicators import cross_rank, lag, rolling_mean
 from trading_platform.core.types import MarketPanel, StrategySignals
-from trading_platform.strategies.base import graded, require
+from trading_platform.strategies.base import Rank, Sessions, Strength, Window, check_parameters, graded, rising
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +16,7 @@ class Momentum:
     """Buy the strongest of the past year without its last month, while they trade above their long average.
 
     Jegadeesh & Titman (1993), "Returns to Buying Winners and Selling Losers"; skipping the last month avoids the
-    short-term reversal (Jegadeesh 1990). Strength rises from 0 at the entry rank to 1 for the strongest.
+    short-term reversal (Jegadeesh 1990).
 
     Attributes
     ----------
@@ -23,25 +25,21 @@ class Momentum:
     trend
         Sessions of the average that the close must exceed.
     entry_rank, exit_rank
-        Fractions of the universe: enter above the first, leave below the second.
+        Fractions of the universe, strongest = 1: enter above the first, leave below the second.
+    base_strength
+        Strength at the entry rank; the strongest has 1.
     """
 
-    formation: int = 252
-    skip: int = 21
-    trend: int = 200
-    entry_rank: float = 0.9
-    exit_rank: float = 0.7
+    formation: Window = 252
+    skip: Sessions = 21
+    trend: Window = 200
+    entry_rank: Rank = 0.9
+    exit_rank: Rank = 0.7
+    base_strength: Strength = 0.0
     name: str = "momentum"
 
     def __post_init__(self) -> None:
-        require(
-            "momentum",
-            formation=(self.formation > self.skip, "more than skip", self.formation),
-            skip=(self.skip >= 1, ">= 1 session", self.skip),
-            trend=(self.trend >= 2, ">= 2 sessions", self.trend),
-            entry_rank=(0.0 < self.entry_rank < 1.0, "in (0, 1)", self.entry_rank),
-            exit_rank=(0.0 <= self.exit_rank <= self.entry_rank, "in [0, entry_rank]", self.exit_rank),
-        )
+        check_parameters(self, "skip < formation", "exit_rank <= entry_rank")
 
     @property
     def lookback(self) -> int:
@@ -54,5 +52,5 @@ class Momentum:
         momentum = lag(close, self.skip) / lag(close, self.formation) - 1.0
         rank = cross_rank(momentum)
         wanted = (rank > self.entry_rank) & (momentum > 0.0) & (close > rolling_mean(close, self.trend))
-        strength = graded(wanted, (rank - self.entry_rank) / (1.0 - self.entry_rank))
-        return StrategySignals(strength, rank < self.exit_rank)
+        strength = graded(wanted, rising(rank, self.entry_rank, self.base_strength))
+        return StrategySignals(strength, (rank < self.exit_rank) & np.isfinite(close))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from trading_platform import strict
-from trading_platform.core.errors import FixConfigError
-from trading_platform.strategies.base import Strategy
+from trading_platform.strategies.base import Strategy, StrategyParameterError
 from trading_platform.strategies.breakout import Breakout
 from trading_platform.strategies.low_volatility import LowVolatility
 from trading_platform.strategies.mean_reversion import MeanReversion
@@ -33,31 +31,42 @@ def make_strategies(
 
     Raises
     ------
-    FixConfigError
-        An unknown strategy or parameter (with "did you mean"), or a value out of range.
+    StrategyParameterError
+        Unknown strategies and parameters (with "did you mean") and values out of range, all at once.
     """
     chosen = tuple(STRATEGIES) if names is None else tuple(names)
     given = parameters or {}
-    problems = [
-        f"strategies: {name!r} is not registered{strict.did_you_mean(name, STRATEGIES)}"
-        for name in (*chosen, *given)
-        if name not in STRATEGIES
-    ]
-    for name, table in given.items():
-        known = [item.name for item in fields(STRATEGIES[name]) if item.name != "name"] if name in STRATEGIES else []
-        problems += [
-            f"strategies.{name}.{key} is no parameter{strict.did_you_mean(key, known)}"
-            for key in table
-            if name in STRATEGIES and key not in known
-        ]
+    unknown = [name for name in dict.fromkeys((*chosen, *given)) if name not in STRATEGIES]
+    problems = [f"strategies: {name!r} is not registered{strict.did_you_mean(name, STRATEGIES)}" for name in unknown]
+    problems += [f"strategies: {name!r} is named twice" for name in _twice(chosen)]
+    made: dict[str, Strategy] = {}
+    for name in dict.fromkeys((*chosen, *given)):
+        if name in STRATEGIES:
+            try:
+                made[name] = _make(name, given.get(name, {}))
+            except StrategyParameterError as error:
+                problems += error.problems
     if problems:
-        raise FixConfigError("; ".join(dict.fromkeys(problems)))
-    return tuple(_make(name, given.get(name, {})) for name in chosen)
+        raise StrategyParameterError(problems)
+    return tuple(made[name] for name in chosen)
 
 
 def _make(name: str, parameters: Mapping[str, object]) -> Strategy:
+    """Return one strategy. A parameter is a field other than `name`, by which the database knows the strategy."""
+    known = [field for field in strict.type_hints(STRATEGIES[name]) if field != "name"]
+    problems = [
+        f"strategies.{name}.{key} is no parameter{strict.did_you_mean(key, known)}"
+        for key in parameters
+        if key not in known
+    ]
     try:
-        strategy: Strategy = STRATEGIES[name](**parameters)
-    except TypeError as error:  # a comparison with text, say
-        raise FixConfigError(f"strategies.{name}: {error}") from error
+        strategy: Strategy = STRATEGIES[name](**{key: value for key, value in parameters.items() if key in known})
+    except StrategyParameterError as error:
+        raise StrategyParameterError([*problems, *error.problems]) from None
+    if problems:
+        raise StrategyParameterError(problems)
     return strategy
+
+
+def _twice(names: Sequence[str]) -> Iterable[str]:
+    return dict.fromkeys(name for position, name in enumerate(names) if name in names[:position])

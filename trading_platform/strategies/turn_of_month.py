@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
 from trading_platform.core.indicators import cross_rank, rate_of_change
 from trading_platform.core.types import Ints, MarketPanel, StrategySignals
-from trading_platform.strategies.base import graded, require
+from trading_platform.strategies.base import Sessions, Strength, check_parameters, graded, rising
+from trading_platform.strict import Interval
+
+Weekdays = Annotated[int, Interval("[1, 10]")]
 
 
 @dataclass(frozen=True, slots=True)
 class TurnOfMonth:
-    """Hold the month's strongest stocks over its last and the next one's first days, and nothing in between.
+    """Hold the half-year's strongest stocks over the last days of a month and the first of the next, and none between.
 
     Ariel (1987), "A Monthly Effect in Stock Returns"; Lakonishok & Smidt (1988), "Are Seasonal Anomalies Real?";
     McConnell & Xu (2008), "Equity Returns at the Turn of the Month". Being out of the market most of the time, it is
-    the strategy least correlated with the others here.
+    the strategy least correlated with the others here. Which stocks the papers leave open: the ranking is the
+    six-month one of Jegadeesh & Titman (1993).
 
     Attributes
     ----------
@@ -31,20 +36,14 @@ class TurnOfMonth:
         Strength of the weakest stock; the strongest has 1.
     """
 
-    enter_before: int = 3
-    exit_after: int = 3
-    ranking: int = 21
-    base_strength: float = 0.3
+    enter_before: Weekdays = 3
+    exit_after: Weekdays = 3
+    ranking: Sessions = 126
+    base_strength: Strength = 0.3
     name: str = "turn_of_month"
 
     def __post_init__(self) -> None:
-        require(
-            "turn_of_month",
-            enter_before=(1 <= self.enter_before <= 10, "in 1..10 weekdays", self.enter_before),
-            exit_after=(1 <= self.exit_after <= 10, "in 1..10 weekdays", self.exit_after),
-            ranking=(self.ranking >= 1, ">= 1 session", self.ranking),
-            base_strength=(0.0 < self.base_strength <= 1.0, "in (0, 1]", self.base_strength),
-        )
+        check_parameters(self)
 
     @property
     def lookback(self) -> int:
@@ -54,11 +53,12 @@ class TurnOfMonth:
     def signals(self, panel: MarketPanel) -> StrategySignals:
         """Return strength and exits, see `Strategy.signals`."""
         left, passed = weekdays_of_month(panel.sessions)
-        rank = cross_rank(rate_of_change(panel.close, self.ranking))
         ending = (left >= 1) & (left <= self.enter_before)
-        strength = graded(ending[:, None] & np.isfinite(rank), self.base_strength + (1.0 - self.base_strength) * rank)
+        rank = np.full_like(panel.close, np.nan)
+        rank[ending] = cross_rank(rate_of_change(panel.close, self.ranking)[ending])
+        strength = graded(np.isfinite(rank), rising(rank, 0.0, self.base_strength))
         over = (passed >= self.exit_after) & ~ending
-        return StrategySignals(strength, np.repeat(over[:, None], panel.n_tickers, axis=1))
+        return StrategySignals(strength, over[:, None] & np.isfinite(panel.close))
 
 
 def weekdays_of_month(sessions: np.ndarray) -> tuple[Ints, Ints]:
