@@ -17,7 +17,7 @@ from alpaca_world import Bar, World, make_server, make_world, market, utc
 from trading_platform.brokers.alpaca_server.faults import Fault, FaultKind
 from trading_platform.brokers.alpaca_server.fill_models import PaperFills
 from trading_platform.brokers.alpaca_server.records import Whim
-from trading_platform.brokers.books import CancelOrder, CloseOrder, OurBook, Protect, apply_actions
+from trading_platform.brokers.books import CancelOrder, CloseOrder, OurBook, Protect, UpdateOrder, apply_actions
 from trading_platform.brokers.reconcile import Difference, DifferenceKind, reconcile
 from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.types import OrderReason, OrderStatus, Side
@@ -53,6 +53,8 @@ class Desk:
             self.seen.update(difference.kind for difference in result.differences)
             for action in result.actions:
                 match action:
+                    case UpdateOrder(order):
+                        journal.record_order(order)
                     case CloseOrder(key, status, message):
                         journal.close(key, status, message)
                     case CancelOrder(key):

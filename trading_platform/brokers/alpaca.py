@@ -37,7 +37,7 @@ from trading_platform.core.ports import (
     JournalOrder,
     OrderJournal,
 )
-from trading_platform.core.types import ApprovedOrder, Fill, OrderIntent, OrderStatus, Side
+from trading_platform.core.types import ApprovedOrder, Fill, OrderIntent, OrderReason, OrderStatus, Side
 
 PREFIX = "tp-"
 SENDS = 3  # of one order under one id
@@ -177,17 +177,15 @@ class AlpacaBroker:
 
         Alpaca may enter a fill a little late, so pass an instant well before the last one known and book by `fill_id`.
         """
-        self.sync()  # names the legs that may have filled
-        fills = sorted(self.history_since(instant).fills, key=lambda fill: fill.filled_at)
+        orders, _ = self.sync()
+        fills = sorted(self._history(instant, orders).fills, key=lambda fill: fill.filled_at)
         self._checkpoint("after_fill")
         return fills
 
     def history_since(self, instant: datetime) -> AccountHistory:
-        """Return all that happened to the account after `instant`: fills, manual trades, money, splits.
-
-        Legs are recognized once `sync` has written them down.
-        """
-        return parse_history(read_activities(self._http, instant), self._order_named)
+        """Return all that happened to the account after `instant`: fills, manual trades, money, splits."""
+        orders, _ = self._look()
+        return self._history(instant, orders)
 
     def rests_stops(self, quantity: float) -> bool:
         """Return True if Alpaca can hold the stop of a position of so many shares; else the engine watches it."""
@@ -203,6 +201,15 @@ class AlpacaBroker:
         tuple
             Their present state with legs, and the ids that Alpaca has never seen (for `reconcile` to judge).
         """
+        known = {row.client_order_id: row for row in self._journal.open_orders()}
+        found, missing = self._look()
+        for order in found:
+            if _is_news(order, known):
+                self._journal.record_order(order)
+        return found, missing
+
+    def _look(self) -> tuple[list[BrokerOrder], frozenset[str]]:
+        """Ask for every order that is open to us; write nothing."""
         found: list[BrokerOrder] = []
         missing: set[str] = set()
         known = {row.client_order_id: row for row in self._journal.open_orders()}
@@ -210,14 +217,27 @@ class AlpacaBroker:
             order = self._find_root(root, known[root].broker_order_id if root in known else None)
             if order is None:
                 missing |= {key for key in known if root_id(key) == root}
-                continue
-            found.append(order)
-            if _is_news(order, known):
-                self._journal.record_order(order)
+            else:
+                found.append(order)
         return found, frozenset(missing)
 
+    def _history(self, instant: datetime, orders: Sequence[BrokerOrder]) -> AccountHistory:
+        """Return the history, `orders` being the latest looks at ours: they name legs the journal may not know yet."""
+        names: dict[str, JournalOrder] = {}
+        for order in orders:
+            row = self._journal.find_order(order.client_order_id)
+            if row is not None:
+                reason = row.reason if order.reason is OrderReason.NONE else order.reason
+                names[order.broker_order_id] = replace(row, reason=reason)
+                names |= {leg.broker_order_id: _leg_row(row, leg) for leg in order.legs}
+
+        def order_of(broker_order_id: str) -> JournalOrder | None:
+            return names.get(broker_order_id) or self._order_named(broker_order_id)
+
+        return parse_history(read_activities(self._http, instant), order_of)
+
     def book_since(self, instant: datetime) -> TheirBook:
-        """Return the broker's side for `reconcile`, read until two looks at the account agree.
+        """Return the broker's side for `reconcile`, read until two looks at the account agree. Writes nothing.
 
         Raises
         ------
@@ -226,9 +246,9 @@ class AlpacaBroker:
         """
         before = self._holdings()
         for _ in range(STEADY_READINGS):
-            ours, missing = self.sync()
+            ours, missing = self._look()
             listed = self._list_open()
-            history = self.history_since(instant)
+            history = self._history(instant, ours)
             after = self._holdings()
             if before == after:
                 account, positions = after
@@ -482,6 +502,21 @@ def _outcome(order: ApprovedOrder, status: OrderStatus, message: str) -> BrokerO
         submitted_at=None,
         reason=intent.reason,
         message=message,
+    )
+
+
+def _leg_row(parent: JournalOrder, leg: BrokerOrder) -> JournalOrder:
+    return replace(
+        parent,
+        client_order_id=leg.client_order_id,
+        broker_order_id=leg.broker_order_id,
+        side=leg.side,
+        quantity=leg.quantity,
+        filled_quantity=leg.filled_quantity,
+        status=leg.status,
+        reason=leg.reason,
+        stop_price=None,
+        target_price=None,
     )
 
 
