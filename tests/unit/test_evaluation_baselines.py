@@ -184,6 +184,14 @@ def test_exponentiated_gradient_step_written_out() -> None:
     assert weights[0] == pytest.approx(0.9 * up / (up + down) + 0.05)
 
 
+def test_exponentiated_gradient_second_step_is_relative_to_its_own_growth() -> None:
+    returns = np.array([[0.1, -0.1], [0.5, 0.2]])
+    first, second = ExponentiatedGradient(rate=3.0, share=0.0).weights(returns, unclear(2))
+    own = first @ (1.0 + returns[1])
+    grown = first * np.exp(3.0 * (1.0 + returns[1]) / own)
+    np.testing.assert_allclose(second, grown / grown.sum())
+
+
 def test_exponentiated_gradient_never_abandons_a_book() -> None:
     returns = np.column_stack((np.full(3_000, 0.01), np.full(3_000, -0.01)))
     weights = ExponentiatedGradient(rate=20.0).weights(returns, unclear(3_000))
@@ -207,6 +215,19 @@ def test_thompson_finds_the_better_book_and_forgets_it() -> None:
     assert weights[900:, 1].mean() > 0.95
 
 
+def test_thompson_row_written_out() -> None:
+    returns = np.random.default_rng(4).normal(0.001, [0.01, 0.02, 0.005], (40, 3))
+    weights = DiscountedThompson(discount=0.9, draws=50, warm_up=30, seed=8).weights(returns, unclear(40))
+    np.testing.assert_allclose(weights[28], 1 / 3)
+    noise = np.random.default_rng(8).standard_normal((40, 50, 3))
+    for t in (29, 39):
+        ages = 0.9 ** np.arange(t, -1, -1.0)
+        mean = ages @ returns[: t + 1] / ages.sum()
+        deviation = np.sqrt(ages @ returns[: t + 1] ** 2 / ages.sum() - mean**2)
+        draws = mean / deviation + noise[t] / math.sqrt(ages.sum())
+        np.testing.assert_allclose(weights[t], [(draws.argmax(axis=1) == k).mean() for k in range(3)])
+
+
 def test_one_draw_is_the_classical_one_hot_rule() -> None:
     returns = np.random.default_rng(3).normal(0, 0.01, (60, 3))
     weights = DiscountedThompson(draws=1).weights(returns, unclear(60))
@@ -225,6 +246,25 @@ def test_regime_table_with_certain_regimes_written_out() -> None:
     weights = table.weights(returns, probabilities)
     np.testing.assert_allclose(weights[20], [1.0, 0.0], atol=1e-12)
     np.testing.assert_allclose(weights[21], [0.0, 1.0], atol=1e-12)
+
+
+@pytest.mark.parametrize("mapping", ScoreMap)
+def test_regime_table_row_written_out(mapping: ScoreMap) -> None:
+    returns, probabilities, _ = regime_world(60, 9)
+    returns[10] = math.nan
+    probabilities[20] = math.nan
+    weights = RegimeTable("r", 30.0, 0.7, mapping, warm_up=40).weights(returns, probabilities)
+    # 40 known sessions are first seen in row 40, since row 10 is unknown
+    np.testing.assert_allclose(weights[39], 1 / 3)
+    for t in (40, 59):
+        seen = np.delete(returns[: t + 1], 10, axis=0)
+        pairs = [s for s in range(t) if s not in (9, 20)]
+        mass = probabilities[pairs].sum(axis=0)[:, None]
+        table = probabilities[pairs].T @ returns[[s + 1 for s in pairs]]
+        shrunken = (table + 30.0 * seen.mean(axis=0)) / (mass + 30.0)
+        scores = probabilities[t] @ shrunken / seen.std(axis=0) * math.sqrt(252)
+        raw = np.exp(0.7 * scores) if mapping is ScoreMap.SOFTMAX else np.maximum(scores, 0.0)
+        np.testing.assert_allclose(weights[t], raw / raw.sum())
 
 
 def test_a_strong_prior_makes_the_regime_table_forget_regimes() -> None:
@@ -251,6 +291,33 @@ def test_best_so_far_switches_when_the_record_does() -> None:
     np.testing.assert_allclose(weights[61], 0.5)
     assert weights[99].tolist() == [1.0, 0.0]
     assert weights[-1].tolist() == [0.0, 1.0]
+
+
+def test_best_so_far_goes_by_the_sharpe_ratio_of_exactly_the_record() -> None:
+    # means 1 %, 2 %, 0 over deviations 1 %, 4 %, 0: the calm book wins, cash counts as a ratio of zero
+    steps = np.tile([1.0, -1.0], 20)
+    returns = np.column_stack((0.01 + 0.01 * steps, 0.02 + 0.04 * steps, np.zeros(40)))
+    weights = BestSoFar(warm_up=10).weights(returns, unclear(40))
+    np.testing.assert_allclose(weights[8], 1 / 3)
+    assert (weights[9:] == [1.0, 0.0, 0.0]).all()
+    losing = np.column_stack((-returns[:, 0], np.zeros(40), -returns[:, 1]))
+    assert (BestSoFar(warm_up=10).weights(losing, unclear(40))[9:] == [0.0, 1.0, 0.0]).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_best_so_far_row_written_out(seed: int) -> None:
+    returns = np.random.default_rng(seed).normal(0.0003, [0.005, 0.01, 0.02], (90, 3))
+    weights = BestSoFar(warm_up=20).weights(returns, unclear(90))
+    for t in range(19, 90):
+        ratios = returns[: t + 1].mean(axis=0) / returns[: t + 1].std(axis=0)
+        assert weights[t].argmax() == ratios.argmax()
+
+
+def test_oracle_of_a_label_seen_twice_takes_the_hindsight_mix() -> None:
+    returns = np.array([[0.0, 0.0], [0.02, -0.01], [0.01, -0.02], [0.0, 0.0]])
+    weights = Oracle(np.array([1, 1, 0, 0])).weights(returns, unclear(4))
+    assert weights[0].tolist() == weights[1].tolist() == [1.0, 0.0]
+    assert weights[2].tolist() == [0.5, 0.5]
 
 
 def test_in_a_regime_world_the_table_beats_equal_weight_and_the_oracle_beats_both() -> None:

@@ -12,6 +12,8 @@ from trading_platform.core import metrics
 from trading_platform.core.types import Floats
 from trading_platform.evaluation.bootstrap import sharpe_difference
 from trading_platform.evaluation.comparison import ComparisonRow, Contender, compare, to_markdown
+from trading_platform.evaluation.deflated import deflated_sharpe, return_shape
+from trading_platform.evaluation.sharpe_tests import matched_difference
 
 
 def books(n_sessions: int = 756) -> dict[str, Floats]:
@@ -73,6 +75,9 @@ def test_trials_deflate() -> None:
     assert once.deflated_sharpe > 0.99
     assert often.deflated_sharpe < 0.95
     assert often.gain == once.gain
+    shape = return_shape(matched_difference(returns["better"], returns["equal_weight"]))
+    assert often.deflated_sharpe == deflated_sharpe(shape, 200.0, 0.4 / 252)
+    assert once.deflated_sharpe == deflated_sharpe(shape, 1.0, math.nan)
 
 
 def test_a_contender_with_a_nan_is_unknown_and_leaves_the_others_alone() -> None:
