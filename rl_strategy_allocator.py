@@ -4,8 +4,7 @@ It never stops the engine and never guesses: whatever is wrong with the model or
 equal weight, with the reason in `last_decision`. PyTorch is not needed.
 
     >>> allocator = RLStrategyAllocator("rl_models", strategies=("momentum", "mean_reversion"))
-    >>> allocator.get_allocation(np.zeros(40))
-    {'momentum': 0.5, 'mean_reversion': 0.5}
+    >>> allocator.get_allocation(np.zeros(40))  # {'momentum': 0.5, 'mean_reversion': 0.5}
     >>> allocator.last_decision.reason
     'NO_MODEL: there is no champion in rl_models; train one with train_rl_model.py'
 """
@@ -21,16 +20,15 @@ from pathlib import Path
 
 import numpy as np
 
-from trading_platform.core.action_map import action_to_weights
-from trading_platform.core.errors import RetrainModelError
+from trading_platform.core.action_map import ACTION_KINDS, check_map, map_actions
+from trading_platform.core.errors import FixConfigError, RetrainModelError
 from trading_platform.core.observation import ObservationSchema, observation_schema
 from trading_platform.core.policy import OUT_OF_RANGE, OUT_OF_RANGE_SHARE, Policy, is_out_of_range, policy_actions
 from trading_platform.core.types import Floats, Ints
 from trading_platform.storage.model_manifest import ModelManifest
 from trading_platform.storage.model_registry import POINTER_FILE, ModelRegistry
 
-# Weights further from 1 than this in sum are a broken map, not rounding.
-SUM_TOLERANCE = 1e-9
+SUM_TOLERANCE = 1e-9  # more is a broken map, not rounding
 
 
 class AllocationSource(StrEnum):
@@ -75,9 +73,11 @@ class AllocationDecision:
 class _Served:
     """A champion that passed every check that does not depend on the day or the state."""
 
+    model_id: str
     manifest: ModelManifest
     policy: Policy
     base: Floats
+    kind: int  # position in ACTION_KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ class RLStrategyAllocator:
                 self.last_decision = self._decision(served, weights)
                 return dict(self.last_decision.weights)
             served = refusal or _Refusal(
-                FallbackCode.BAD_OUTPUT, "the model's weights are not a split of capital", served.manifest.model_id
+                FallbackCode.BAD_OUTPUT, "the model's weights are not a split of capital", served.model_id
             )
         self.last_decision = self._equal_weight(served)
         return dict(self.last_decision.weights)
@@ -182,9 +182,7 @@ class RLStrategyAllocator:
     def model_id(self) -> str | None:
         """The champion's id, None when none can serve."""
         served = self._current()
-        return served.manifest.model_id if isinstance(served, _Served) else None
-
-    # ------------------------------------------------------------ the champion
+        return served.model_id if isinstance(served, _Served) else None
 
     def _current(self) -> _Served | _Refusal:
         """Return the champion, reloading it when the pointer file was replaced."""
@@ -227,9 +225,12 @@ class RLStrategyAllocator:
                 f"trained on observation {manifest.observation_hash}, this program builds {self.schema.fingerprint}"
             )
             return _Refusal(FallbackCode.OTHER_OBSERVATION, message, manifest.model_id)
-        return _Served(manifest, policy, np.array(manifest.base_weights))
-
-    # ------------------------------------------------------------ the day and the state
+        base = np.array(manifest.base_weights)
+        try:
+            check_map(base, manifest.action_scale, manifest.action_kind)
+        except FixConfigError as error:
+            return _Refusal(FallbackCode.MODEL_REFUSED, str(error), manifest.model_id)
+        return _Served(manifest.model_id, manifest, policy, base, ACTION_KINDS.index(manifest.action_kind))
 
     def _wrong_day(self, served: _Served, session: date | None) -> _Refusal | None:
         manifest = served.manifest
@@ -237,16 +238,15 @@ class RLStrategyAllocator:
         age = (day - manifest.last_session).days
         if age <= 0 and not self._allow_in_sample:
             message = f"{day} lies in what the model has seen (to {manifest.data_end}); its choice would be hindsight"
-            return _Refusal(FallbackCode.MODEL_IN_SAMPLE, message, manifest.model_id)
-        if age > manifest.max_age_days:
-            message = (
-                f"the model knows nothing after {manifest.data_end}, {age} days ago; limit {manifest.max_age_days}"
-            )
-            return _Refusal(FallbackCode.MODEL_TOO_OLD, message, manifest.model_id)
+            return _Refusal(FallbackCode.MODEL_IN_SAMPLE, message, served.model_id)
+        limit = manifest.max_age_days if self._max_age_days is None else self._max_age_days
+        if not (age <= limit):
+            message = f"the model knows nothing after {manifest.data_end}, {age} days ago; limit {limit:g}"
+            return _Refusal(FallbackCode.MODEL_TOO_OLD, message, served.model_id)
         return None
 
     def _wrong_state(self, served: _Served, state: Floats) -> _Refusal | None:
-        model_id = served.manifest.model_id
+        model_id = served.model_id
         if state.shape != (len(self.schema.names),):
             message = f"the observation has shape {state.shape}, not ({len(self.schema.names)},)"
             return _Refusal(FallbackCode.STATE_SHAPE, message, model_id)
@@ -256,15 +256,13 @@ class RLStrategyAllocator:
             unknown = ", ".join(_names(self.schema, scaling.index[~np.isfinite(chosen)]))
             return _Refusal(FallbackCode.STATE_NOT_FINITE, f"unknown in the observation: {unknown}", model_id)
         if is_out_of_range(state, scaling):
-            far = np.abs((chosen - scaling.mean) * scaling.gain) > OUT_OF_RANGE
+            far = np.abs(chosen - scaling.mean) > OUT_OF_RANGE / np.maximum(scaling.gain, 1e-300)
             message = (
                 f"{int(far.sum())} of {len(far)} features are over {OUT_OF_RANGE:g} deviations from training "
                 f"(at most {OUT_OF_RANGE_SHARE:.0%} may be): {', '.join(_names(self.schema, scaling.index[far]))}"
             )
             return _Refusal(FallbackCode.STATE_OUT_OF_RANGE, message, model_id)
         return None
-
-    # ------------------------------------------------------------ answers
 
     def _decision(self, served: _Served, weights: Floats) -> AllocationDecision:
         by_name = dict(zip(self.strategies, weights.tolist(), strict=True))
@@ -283,12 +281,13 @@ class RLStrategyAllocator:
 
 def _weights(served: _Served, state: Floats) -> Floats | None:
     """Return the model's weights (K,), or None if they are not a split of capital."""
-    manifest = served.manifest
-    action = policy_actions(state, served.policy)
-    weights = action_to_weights(action, served.base, manifest.action_scale, manifest.action_kind)
+    action = policy_actions(state[None], served.policy)
+    weights = np.empty_like(action)
+    map_actions(action, served.base, served.manifest.action_scale, served.kind, 0.0, weights, weights)
     if not (abs(float(weights.sum()) - 1.0) <= SUM_TOLERANCE and bool((weights >= 0.0).all())):
         return None
-    return weights
+    row: Floats = weights[0]
+    return row
 
 
 def _names(schema: ObservationSchema, index: Ints) -> list[str]:

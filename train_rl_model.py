@@ -29,10 +29,12 @@ from trading_platform.core.errors import FixConfigError, RetrainModelError, Trad
 
 if TYPE_CHECKING:
     from trading_platform.config import TradingConfig
+    from trading_platform.core.session import Rules
     from trading_platform.settings import Settings
     from trading_platform.training.campaign import Campaign, Outcome
     from trading_platform.training.fits import FitTask
     from trading_platform.training.ppo import Look
+    from trading_platform.training.preparation import RunOptions
     from trading_platform.training.setup import TrainingSetup
 
 PROMOTED, REFUSED, FAILED, INTERRUPTED = 0, 10, 1, 130
@@ -50,8 +52,8 @@ DEFAULT_MODELS = Path("rl_models")
 @app.callback(invoke_without_command=True)
 def train(
     context: typer.Context,
-    episodes: Annotated[int, typer.Option(min=1, help="Budget of one fit; an episode is 20 sessions.")] = 1000,
-    eval_freq: Annotated[int, typer.Option(min=1, help="Episodes between looks at the validation slice.")] = 100,
+    episodes: Annotated[int, typer.Option(min=1, help="Budget of one fit; an episode is 20 sessions.")] = 16_000,
+    eval_freq: Annotated[int, typer.Option(min=1, help="Episodes between looks at the validation slice.")] = 1_600,
     seeds: Annotated[int, typer.Option(min=1, help="Fits with different seeds; their policies are averaged.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="First seed.")] = 1,
     jobs: Annotated[int, typer.Option(min=1, help="Processes that folds and seeds are spread over.")] = 1,
@@ -88,7 +90,7 @@ def train(
         raise FixConfigError(f"--walk-forward must be yearly or rolling, was {walk_forward!r}")
     if walk_forward and retrain:
         raise FixConfigError("--retrain trains on the last two years only; leave --walk-forward out")
-    settings, trading = read_settings(config, overrides)
+    settings, rules, trading = read_rules(config, overrides)
     from trading_platform.training.preparation import RunOptions
 
     options = RunOptions(
@@ -103,7 +105,7 @@ def train(
         resume=True,
         end=None if end is None else end.date(),
     )
-    campaign = make_campaign(options, setup, trading, settings)
+    campaign = make_campaign(options, setup, trading, rules, settings)
     prepared = time.perf_counter()
     screen = Screen(campaign, silent=quiet or as_json)
     outcome = run(campaign, screen)
@@ -142,33 +144,35 @@ def _parsed(name: str, value: str, default: object) -> object:
         raise FixConfigError(f"--set {name}={value}: must look like {default!r} ({error})") from error
 
 
-def read_settings(path: Path | None, overrides: dict[str, Any]) -> tuple[Settings, TradingConfig]:
-    """Return the machine's settings and the configuration; Alpaca's history is taken when there are keys for it."""
+def read_rules(path: Path | None, overrides: dict[str, Any]) -> tuple[Settings, Rules, TradingConfig]:
+    """Return settings, trading rules and configuration; Alpaca's history is taken when there are keys for it."""
     from risk_config import RiskConfig
     from trading_platform.config import load_config
+    from trading_platform.core.limits import limits_of
+    from trading_platform.core.session import Rules
+    from trading_platform.operator_commands import config_path
     from trading_platform.regime.hmm import RegimeConfig
     from trading_platform.settings import load_settings
-    from trading_platform.stage import config_path
 
     settings = load_settings()
     if overrides["data.source"] is None and settings.has_alpaca_keys and config_path(path) is None:
         overrides["data.source"] = "alpaca"
     validators = {"risk": RiskConfig.from_mapping, "regime": RegimeConfig.from_mapping}
-    return settings, load_config(config_path(path), overrides, validators)
+    config = load_config(config_path(path), overrides, validators)
+    limits = limits_of(RiskConfig.from_mapping(config.risk).to_dict())
+    return settings, Rules(limits, config.exits.rates(), config.costs.rates()), config
 
 
-def make_campaign(options: Any, setup: TrainingSetup, config: TradingConfig, settings: Settings) -> Campaign:
+def make_campaign(
+    options: RunOptions, setup: TrainingSetup, config: TradingConfig, rules: Rules, settings: Settings
+) -> Campaign:
     """Load the market and plan the run."""
     from risk_config import RiskConfig
     from rl_environment import BatchedAllocEnv
-    from trading_platform.core.limits import limits_of
-    from trading_platform.core.session import Rules
     from trading_platform.training.preparation import prepare_campaign
 
-    risk = RiskConfig.from_mapping(config.risk)
-    rules = Rules(limits_of(risk.to_dict()), config.exits.rates(), config.costs.rates())
-    now = datetime.now(UTC)
-    return prepare_campaign(options, setup, config, settings, rules, risk.fingerprint, BatchedAllocEnv, now)
+    fingerprint = RiskConfig.from_mapping(config.risk).fingerprint
+    return prepare_campaign(options, setup, config, settings, rules, fingerprint, BatchedAllocEnv, datetime.now(UTC))
 
 
 def run(campaign: Campaign, screen: Screen) -> Outcome:
@@ -276,6 +280,26 @@ class Screen:
             file=sys.stderr,
         )
         return INTERRUPTED
+
+
+@app.command()
+def controls(
+    positive: Annotated[int, typer.Option(min=0, help="Worlds with something to learn.")] = 20,
+    negative: Annotated[int, typer.Option(min=0, help="Worlds with nothing to learn.")] = 100,
+    seeds: Annotated[int, typer.Option(min=1, help="Fits a world.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1)] = 1,
+    option: Annotated[list[str] | None, typer.Option("--set", help="Training option name=value.")] = None,
+) -> None:
+    """Run the controls: learn what is there, refuse what is not. Exit code 1 if either fails."""
+    from rl_environment import BatchedAllocEnv
+    from trading_platform.training.controls import run_controls
+    from trading_platform.training.setup import TrainingSetup
+
+    default = TrainingSetup()
+    setup = make_setup(default.episodes, default.eval_freq, None, ["n_universes=0", *(option or [])])
+    _, rules, _ = read_rules(None, {"data.source": "synthetic"})
+    met = run_controls(positive, negative, setup, rules, seeds, jobs, BatchedAllocEnv, print)
+    raise typer.Exit(0 if met else FAILED)
 
 
 # ---------------------------------------------------------------- the registry

@@ -123,14 +123,16 @@ def fit_scaling(observations: Floats, index: Ints, clip: float) -> Scaling:
 
 def scaled_features(observations: Floats, scaling: Scaling) -> Floats:
     """Return the selected, scaled and clipped features, (..., F), of observations (..., D)."""
-    distances = (observations[..., scaling.index] - scaling.mean) * scaling.gain
+    with np.errstate(over="ignore"):  # infinitely far is clipped like any far
+        distances = (observations[..., scaling.index] - scaling.mean) * scaling.gain
     features: Floats = np.minimum(np.maximum(distances, -scaling.clip), scaling.clip)
     return features
 
 
 def is_out_of_range(observation: Floats, scaling: Scaling) -> bool:
     """Return True if too many features of one observation, (D,), lie where training never went. NaN counts as far."""
-    distances = np.abs((observation[scaling.index] - scaling.mean) * scaling.gain)
+    with np.errstate(over="ignore"):
+        distances = np.abs((observation[scaling.index] - scaling.mean) * scaling.gain)
     return int(np.count_nonzero(~(distances <= OUT_OF_RANGE))) > OUT_OF_RANGE_SHARE * len(distances)
 
 

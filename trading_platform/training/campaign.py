@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -35,6 +35,8 @@ from trading_platform.training.worlds import shrunken_base
 FINAL = "final"
 # A model for the engine's yearly replays may be a year old; the weekly job's is replaced long before six weeks.
 MAX_AGE_DAYS, RETRAINED_MAX_AGE_DAYS = 400, 45
+# Two whole changes of mind a month. What they cost is in the returns already; beyond it a policy follows noise.
+GATE = GateConfig(max_annual_turnover=24.0)
 PACKAGES = ("numpy", "torch", "stable-baselines3", "gymnasium", "numba")
 
 
@@ -79,7 +81,7 @@ class Campaign:
     data_hash: str
     risk_fingerprint: str
     purpose: str = "train"
-    gate: GateConfig = field(default_factory=GateConfig)
+    gate: GateConfig = GATE
     checkpoints: bool = True
 
     @property

@@ -26,8 +26,8 @@ class TrainingSetup:
     action_kind, action_scale : the map from action to weights.
     hidden : units of each layer.
     learning_rate, epochs, batch_size, gamma, gae_lambda, clip_range, target_kl, log_std : of PPO.
-    sustained_exploration : draw noise once an episode, as a function of the state (gSDE, Raffin et al. 2021), instead of
-        anew every session: capital that is split anew every day has no time to show what a split is worth.
+    sustained_exploration : draw noise once an episode, as a function of the state (gSDE, Raffin et al. 2021), instead
+        of anew every session: capital that is split anew every day has no time to show what a split is worth.
     weight_decay : pull of the policy's weights to zero, that is to the base allocation.
     n_envs : episodes that run side by side, at most; a look comes after a whole number of rounds.
     reward : see `EpisodeOptions`. cost_bps : half-spread and slippage of training, validation and test.
@@ -38,23 +38,23 @@ class TrainingSetup:
     cost_jitter : training costs are multiplied by a factor between 1 / (1 + jitter) and 1 + jitter.
     """
 
-    episodes: int = 1000
-    eval_freq: int = 100
+    episodes: int = 16_000
+    eval_freq: int = 1_600
     patience: int = 0
-    features: tuple[str, ...] = ("regime",)
+    features: tuple[str, ...] = ("vix", "trend", "volatility")
     clip: float = 3.0
     action_kind: str = "softmax"
-    action_scale: float = 1.0
+    action_scale: float = 3.0
     hidden: tuple[int, ...] = (16,)
-    learning_rate: float = 3e-3
-    epochs: int = 10
+    learning_rate: float = 1e-3
+    epochs: int = 5
     batch_size: int = 1024
     gamma: float = 0.97
     gae_lambda: float = 0.95
     clip_range: float = 0.2
     target_kl: float = 0.03
-    log_std: float = 0.0
-    sustained_exploration: bool = False
+    log_std: float = -0.7
+    sustained_exploration: bool = True
     weight_decay: float = 0.0
     n_envs: int = 256
     reward: str = "sharpe_difference"

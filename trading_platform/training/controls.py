@@ -1,0 +1,203 @@
+"""The two controls: markets where there is something to learn, and markets where there is nothing.
+
+A positive control world has regimes that each favour another strategy, plainly visible in volatility; the oracle knows
+the regime of every session and the strategy that does best in it. A negative control world has one regime, independent
+shocks and exchangeable stocks. Each world has a registry of its own, so that its trials are counted alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from trading_platform.core.metrics import sharpe_ratio
+from trading_platform.core.prepare import PreparedMarket, prepare_panel
+from trading_platform.core.session import Rules
+from trading_platform.core.types import Floats, Ints
+from trading_platform.evaluation.comparison import REFERENCE
+from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.market_data.market_model import NO_STRUCTURE, REGIME_EDGES
+from trading_platform.market_data.synthetic import SyntheticMarketData
+from trading_platform.regime.hmm import RegimeConfig
+from trading_platform.storage.model_registry import ModelRegistry
+from trading_platform.strategies.base import Strategy
+from trading_platform.strategies.registry import make_strategies
+from trading_platform.training.campaign import Campaign, plan_windows, run_campaign
+from trading_platform.training.fits import Arena, MakeEnv
+from trading_platform.training.judging import POLICY
+from trading_platform.training.paths import equal_weights, run_path
+from trading_platform.training.setup import TrainingSetup
+from trading_platform.training.worlds import rules_at_cost
+from trading_platform.world import load_regimes
+
+N_REGIMES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ControlWorld:
+    """Which artificial market: `kind` is "positive" or "negative"; `n_sessions` of which the last quarter tests."""
+
+    kind: str
+    seed: int
+    n_sessions: int = 6300
+    n_tickers: int = 60
+
+    @property
+    def test_sessions(self) -> int:
+        """Sessions kept back for the test."""
+        return self.n_sessions // 4
+
+
+@dataclass(frozen=True, slots=True)
+class ControlResult:
+    """Sharpe ratios on the sessions kept back; `share` is the policy's gain over the oracle's. NaN without oracle."""
+
+    world: ControlWorld
+    promoted: bool
+    validation_gain: float
+    policy: float
+    equal_weight: float
+    oracle: float
+    failed: str
+
+    @property
+    def share(self) -> float:
+        """Part of the oracle's gain over equal weight that the policy recovered."""
+        room = self.oracle - self.equal_weight
+        return (self.policy - self.equal_weight) / room if room > 0.0 else math.nan
+
+
+def run_control(
+    control: ControlWorld,
+    setup: TrainingSetup,
+    strategies: Sequence[Strategy],
+    rules: Rules,
+    seeds: tuple[int, ...],
+    make_env: MakeEnv,
+    registry: Path,
+    cache: Path | None,
+    now: datetime,
+    train_years: int | None = None,
+) -> ControlResult:
+    """Train and judge in one artificial market as in any other, then look at the sessions kept back."""
+    model = REGIME_EDGES if control.kind == "positive" else NO_STRUCTURE
+    data = SyntheticMarketData(control.seed, model=model, n_tickers=control.n_tickers, n_sessions=control.n_sessions)
+    panel = data.history()
+    regimes = load_regimes(panel, RegimeConfig(), 7, 0, cache)
+    clock = NyseCalendar().exchange_seconds(panel.sessions.tolist())
+    known = np.where(regimes.known[:, None], regimes.probabilities, np.nan)
+    world = prepare_panel(panel, clock, strategies, known, rules_at_cost(rules, setup.cost_bps))
+    campaign = Campaign(
+        arena=Arena(world, (world,), setup, make_env),
+        plan=plan_windows(world, "single", train_years, control.test_sessions),
+        seeds=seeds,
+        jobs=1,
+        registry=ModelRegistry(registry),
+        now=now,
+        data_source=panel.source,
+        data_hash=panel.data_hash,
+        risk_fingerprint="control",
+        purpose="control",
+        checkpoints=False,
+    )
+    outcome = run_campaign(campaign)
+    test = campaign.plan.final.test
+    oracle = math.nan
+    if control.kind == "positive":
+        oracle = sharpe_ratio(run_path(world, oracle_weights(world, data.true_regimes()), test).returns)
+    tested = outcome.held_back.paths if outcome.held_back is not None else {}
+    return ControlResult(
+        world=control,
+        promoted=outcome.promoted,
+        validation_gain=outcome.judged.gain,
+        policy=sharpe_ratio(tested[POLICY].returns),
+        equal_weight=sharpe_ratio(tested[REFERENCE].returns),
+        oracle=oracle,
+        failed=", ".join(f"{reason.code} {reason.observed:.3f}" for reason in outcome.judged.decision.failed),
+    )
+
+
+def run_controls(
+    positive: int,
+    negative: int,
+    setup: TrainingSetup,
+    rules: Rules,
+    seeds: int,
+    jobs: int,
+    make_env: MakeEnv,
+    line: Callable[[str], None],
+) -> bool:
+    """Run so many worlds of each kind, telling `line` of each; return True if both criteria are met."""
+    worlds = [ControlWorld("positive", seed) for seed in range(1, positive + 1)]
+    worlds += [ControlWorld("negative", seed, n_sessions=3150) for seed in range(1, negative + 1)]
+    results = []
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        futures = [pool.submit(_run_alone, world, setup, rules, seeds, make_env) for world in worlds]
+        for future in as_completed(futures):
+            result = future.result()
+            results.append(result)
+            line(
+                f"{result.world.kind} {result.world.seed}: {'promoted' if result.promoted else 'refused'} "
+                f"({result.failed or 'every criterion passed'}), validation gain {result.validation_gain:+.2f}, test "
+                f"{result.policy:.2f} against {result.equal_weight:.2f}, oracle {result.oracle:.2f}"
+            )
+    return summary(results, line)
+
+
+def _run_alone(world: ControlWorld, setup: TrainingSetup, rules: Rules, seeds: int, make_env: MakeEnv) -> ControlResult:
+    strategies = make_strategies()
+    with TemporaryDirectory() as folder:
+        registry, now = Path(folder), datetime(2026, 1, 5, tzinfo=UTC)
+        fits = tuple(range(1, seeds + 1))
+        return run_control(world, setup, strategies, rules, fits, make_env, registry, None, now)
+
+
+def oracle_weights(world: PreparedMarket, regimes: Ints) -> Floats:
+    """Return (T, K): all capital to the strategy that does best, in hindsight, in each session's true regime.
+
+    Each strategy is run alone through the kernel over all known sessions; best is the highest mean return in sessions
+    of the regime over the strategy's deviation there.
+    """
+    rows = range(world.first + 1, world.n_sessions)
+    alone = np.eye(world.n_strategies)
+    returns = np.array([run_path(world, np.tile(only, (world.n_sessions, 1)), rows).returns for only in alone])
+    during = regimes[rows.start : rows.stop]
+    best = []
+    for regime in range(N_REGIMES):
+        chosen = returns[:, during == regime]
+        deviation = chosen.std(axis=1) if chosen.shape[1] > 1 else np.zeros(len(alone))
+        score = np.where(deviation > 0.0, chosen.mean(axis=1) / np.where(deviation > 0.0, deviation, 1.0), 0.0)
+        best.append(int(np.argmax(score)))
+    weights = equal_weights(world)
+    weights[rows.start :] = alone[[best[int(regime)] for regime in during]]
+    return weights
+
+
+def summary(results: Sequence[ControlResult], line: Callable[[str], None]) -> bool:
+    """Tell `line` what the controls showed; return True if both criteria of each kind present are met."""
+    met = True
+    positive = [result for result in results if result.world.kind == "positive"]
+    negative = [result for result in results if result.world.kind == "negative"]
+    if positive:
+        gains = sum(r.policy - r.equal_weight for r in positive)
+        room = sum(r.oracle - r.equal_weight for r in positive)
+        share, promoted = gains / room, sum(r.promoted for r in positive) / len(positive)
+        line(
+            f"positive control, {len(positive)} worlds: {share:.0%} of the oracle's gain "
+            f"({gains / len(positive):+.2f} of {room / len(positive):+.2f}), promoted in {promoted:.0%}"
+        )
+        met = met and share >= 0.7 and promoted >= 0.9
+    if negative:
+        promoted = sum(r.promoted for r in negative) / len(negative)
+        gain = sum(r.policy - r.equal_weight for r in negative) / len(negative)
+        line(f"negative control, {len(negative)} worlds: promoted in {promoted:.0%}, mean test gain {gain:+.2f}")
+        met = met and promoted <= 0.05
+    return met
