@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trading_platform.core.compiled import compiled
+from trading_platform.core.compiled import lean
 from trading_platform.core.types import Bools, Floats, Ints, MarketPanel, StrategySignals
 
 OPEN, HIGH, LOW, CLOSE, VOLUME, VOLATILITY, MARKET_CORRELATION, RETURN = range(8)
@@ -100,8 +100,8 @@ def build_market(panel: MarketPanel, clock: Floats, correlation_window: int) -> 
     by_ticker = np.ascontiguousarray(returns.T)
     mean = np.full((n_tickers, n_sessions), np.nan)
     norm = np.zeros((n_tickers, n_sessions))
-    universe = np.full(n_sessions, np.nan)
-    _fill_windows(by_ticker, correlation_window, VOLATILITY_WINDOW, mean, norm, bars, universe)
+    universe, work = np.empty(n_sessions), np.empty((4, n_sessions))
+    _fill_windows(by_ticker, correlation_window, VOLATILITY_WINDOW, mean, norm, bars, universe, work)
     vix, vix_age = _last_known(panel.vix)
     no_actions = np.empty((0, 0))
     return Market(
@@ -119,58 +119,71 @@ def build_market(panel: MarketPanel, clock: Floats, correlation_window: int) -> 
     )
 
 
-@compiled
+@lean
 def _fill_windows(
-    returns: Floats, window: int, short: int, mean: Floats, norm: Floats, bars: Floats, universe: Floats
+    returns: Floats, window: int, short: int, mean: Floats, norm: Floats, bars: Floats, universe: Floats, work: Floats
 ) -> None:
-    """Fill `mean`, `norm`, and the volatility and market-correlation fields of `bars`.
+    """Fill `mean`, `norm`, and the volatility and market-correlation fields of `bars`; `work` is (4, T).
 
-    Each window is summed afresh, so that a value does not depend on how much history came before it.
+    Each window is summed afresh, so that a value does not depend on how much history came before it. Loops run over
+    the sessions inside and over the window outside: one sum after the other, but eight sessions at once.
     """
     n_tickers, n_sessions = returns.shape
-    for t in range(n_sessions):
-        total = 0.0
-        count = 0
-        for i in range(n_tickers):
-            value = returns[i, t]
-            if not math.isnan(value):
-                total += value
-                count += 1
-        if count > 0:
-            universe[t] = total / count
+    market_mean, market_norm, total, count = work[0], work[1], work[2], work[3]
+    total[:] = 0.0
+    count[:] = 0.0
     for i in range(n_tickers):
         for t in range(n_sessions):
-            _, deviation = window_moments(returns[i], t, short)
-            bars[i, t, 5] = deviation / math.sqrt(short - 1.0) if deviation > 0.0 else math.nan
-            mean[i, t], norm[i, t] = window_moments(returns[i], t, window)
+            if not math.isnan(returns[i, t]):
+                total[t] += returns[i, t]
+                count[t] += 1.0
     for t in range(n_sessions):
-        market_mean, market_norm = window_moments(universe, t, window)
-        for i in range(n_tickers):
-            product = norm[i, t] * market_norm
-            if not (product > 0.0):
-                bars[i, t, 6] = math.nan
-                continue
-            total = 0.0
-            for d in range(t - window + 1, t + 1):
-                total += (returns[i, d] - mean[i, t]) * (universe[d] - market_mean)
-            bars[i, t, 6] = total / product
+        universe[t] = total[t] / count[t] if count[t] > 0.0 else math.nan
+    window_moments(universe, window, market_mean, market_norm)
+    for i in range(n_tickers):
+        window_moments(returns[i], short, total, count)
+        for t in range(n_sessions):
+            bars[i, t, VOLATILITY] = count[t] / math.sqrt(short - 1.0) if count[t] > 0.0 else math.nan
+        window_moments(returns[i], window, mean[i], norm[i])
+        total[:] = 0.0
+        ends = slice(window - 1, n_sessions)  # slices that start at 0: the compiler then knows all indices are positive
+        sums, own_means, market_means = total[ends], mean[i, ends], market_mean[ends]
+        for k in range(window):
+            own, others = returns[i, k:], universe[k:]
+            for j in range(len(sums)):
+                sums[j] += (own[j] - own_means[j]) * (others[j] - market_means[j])
+        for t in range(n_sessions):
+            product = norm[i, t] * market_norm[t]
+            bars[i, t, MARKET_CORRELATION] = total[t] / product if product > 0.0 else math.nan
 
 
-@compiled
-def window_moments(values: Floats, t: int, window: int) -> tuple[float, float]:
-    """Return (mean, root of summed squared deviations) of the `window` values ending at t; (NaN, 0) with a gap."""
-    if t + 1 < window:
-        return math.nan, 0.0
-    total = 0.0
-    for d in range(t - window + 1, t + 1):
-        total += values[d]
-    mean = total / window
-    squares = 0.0
-    for d in range(t - window + 1, t + 1):
-        squares += (values[d] - mean) * (values[d] - mean)
-    if not (squares > 1e-18):  # constant prices: rounding noise is not movement
-        return math.nan, 0.0
-    return mean, math.sqrt(squares)
+@lean
+def window_moments(values: Floats, window: int, mean: Floats, norm: Floats) -> None:
+    """Fill mean and root of the summed squared deviations of the `window` values ending at each row; all are (T,).
+
+    NaN and 0 where the window has a gap, is not full yet, or does not move.
+    """
+    n = len(values)
+    mean[:] = 0.0
+    norm[:] = 0.0
+    means, squares = mean[window - 1 :], norm[window - 1 :]
+    for k in range(window):
+        shifted = values[k:]
+        for j in range(len(means)):
+            means[j] += shifted[j]
+    for j in range(len(means)):
+        means[j] /= window
+    for k in range(window):
+        shifted = values[k:]
+        for j in range(len(means)):
+            deviation = shifted[j] - means[j]
+            squares[j] += deviation * deviation
+    for t in range(n):
+        if norm[t] > 1e-18:  # constant prices: rounding noise is not movement
+            norm[t] = math.sqrt(norm[t])
+        else:
+            mean[t] = math.nan
+            norm[t] = 0.0
 
 
 def _last_known(values: Floats) -> tuple[Floats, Floats]:
