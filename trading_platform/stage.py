@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 from trading_platform import strict
 from trading_platform.command_line import TradeOptions
 from trading_platform.config import TradingConfig, Validator, load_config, machine_overrides
+from trading_platform.core.compiled import HAS_NUMBA
 from trading_platform.core.errors import FixConfigError, MarketDataError
 from trading_platform.core.market import forward_adjusted
 from trading_platform.core.market_features import MARKET_FEATURES, market_features
@@ -26,7 +27,7 @@ from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.providers import open_market_data
 from trading_platform.market_data.universe import load_universe
 from trading_platform.operator_commands import config_path
-from trading_platform.regime.hmm import RegimeConfig
+from trading_platform.regime.hmm import RegimeConfig, RegimePath
 from trading_platform.replay import Stopwatch
 from trading_platform.settings import Settings
 from trading_platform.storage.database import migrate, open_database
@@ -52,6 +53,7 @@ class Stage:
     database: Engine
     run: OpenedRun
     stopwatch: Stopwatch
+    notices: tuple[str, ...]
 
 
 def load_panel(
@@ -113,7 +115,7 @@ def set_stage(
     key = _key(config, panel, world, first, stop, allocation)
     run = open_run(database, key, _values(config, world, first), panel.warnings)
     stopwatch.add("database", since)
-    return Stage(world, first, stop, database, run, stopwatch)
+    return Stage(world, first, stop, database, run, stopwatch, missing_packages(regimes))
 
 
 def live_world(config: TradingConfig, settings: Settings, rules: Rules, calendar: NyseCalendar, session: date) -> World:
@@ -145,6 +147,12 @@ def live_run(config: TradingConfig, world: World, mode: str, account: str | None
     key = hashlib.sha256(json.dumps([mode, config.data.source, account]).encode()).hexdigest()[:32]
     values = {**_values(config, world, len(world.sessions) - 1), "mode": mode, "account": account}
     return database, open_run(database, key, values, world.panel.warnings)
+
+
+def missing_packages(regimes: RegimePath) -> tuple[str, ...]:
+    """Return a line for each optional package whose absence a person would notice."""
+    plain = "numba is not installed: the same numbers, some hundred times slower; pip install numba"
+    return tuple(line for line in (None if HAS_NUMBA else plain, regimes.notice) if line is not None)
 
 
 def _rows(panel: MarketPanel, start: date | None, sessions: int) -> tuple[int, int]:

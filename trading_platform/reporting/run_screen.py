@@ -57,6 +57,8 @@ class RunScreen:
             return
         panel = stage.world.panel
         self._console.print(f"[bold]Simulated trading[/bold] of {panel.source}: no real money, no real orders.")
+        for notice in stage.notices:
+            self._console.print(f"[yellow]{notice}[/yellow]")
         if stage.run.continued:
             self._console.print(
                 f"Found run {stage.run.run_id}, interrupted after {row - stage.first} of {stage.stop - stage.first} "

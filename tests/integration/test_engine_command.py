@@ -1,0 +1,316 @@
+"""The engine's command as a user runs it: killed, interrupted, doubled, misused, short of packages, abroad."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ENGINE = ROOT / "autonomous_trading_engine.py"
+SHARED = ROOT.parent / "shared" / "market-data"
+RESULTS = {
+    "fills": "session, client_order_id, ticker, side, quantity, price, amount, fees, strategy, reason",
+    "trades": "ticker, strategy, entry_session, exit_session, quantity, pnl, exit_reason",
+    "equity": "session, cash, equity, drawdown, gross_exposure, n_positions",
+    "orders": "client_order_id, status, quantity, filled_quantity",
+    "positions": "session, ticker, quantity, value, cost",
+    "signals": "session, ticker, strategy, verdict, code",
+    "rl_allocations": "session, weights, source",
+}
+PATIENCE = 120.0  # seconds: a cold compiler on a busy machine
+
+
+def environment(home: Path, **extra: str) -> dict[str, str]:
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("ALPACA", "APCA", "TRADING", "DATABASE"))
+    }
+    return {**own, "COLUMNS": "200", "TRADING_CACHE_DIR": str(home / "cache"), **extra}
+
+
+def engine(home: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ENGINE), *arguments]
+    return subprocess.run(
+        command, cwd=home, env=environment(home, **extra), capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+
+
+def start(home: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, str(ENGINE), *arguments]
+    return subprocess.Popen(
+        command, cwd=home, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def tables(path: Path) -> dict[str, list[tuple[object, ...]]]:
+    with closing(sqlite3.connect(path)) as database:
+        return {
+            table: database.execute(f"SELECT {columns} FROM {table} ORDER BY {columns}").fetchall()  # noqa: S608 - our names
+            for table, columns in RESULTS.items()
+        }
+
+
+def sessions_booked(path: Path) -> int:
+    if not path.is_file():
+        return 0
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            return int(database.execute("SELECT count(*) FROM equity").fetchone()[0])
+    except sqlite3.Error:
+        return 0
+
+
+def wait_for_sessions(path: Path, process: subprocess.Popen[str], count: int) -> int:
+    """Poll until the run has booked `count` sessions; return what is booked."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and process.poll() is None:
+        booked = sessions_booked(path)
+        if booked >= count:
+            return booked
+        time.sleep(0.005)
+    raise AssertionError(f"the engine ended or hung before {count} sessions: {process.communicate()}")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "often.toml").write_text("[engine]\ncommit_sessions = 2\nreplay_sessions = 900\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(home: Path) -> dict[str, list[tuple[object, ...]]]:
+    """What an uninterrupted run writes; its equity and trades are what every interrupted one must end with."""
+    done = engine(home, "--config", "often.toml", "--db", "whole.db", "--json")
+    assert done.returncode == 0, done.stderr
+    return tables(home / "whole.db")
+
+
+@pytest.fixture
+def interrupted(home: Path) -> Iterator[Path]:
+    path = home / "interrupted.db"
+    yield path
+    for file in home.glob("interrupted.db*"):
+        file.unlink()
+
+
+def test_replay_without_options_ends_well_and_says_that_it_is_simulated(home: Path) -> None:
+    done = engine(home, "--db", "plain.db")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert "Simulated" in done.stdout
+    assert "plain.db" in done.stdout
+    assert "daily_report.py" in done.stdout
+
+
+def test_json_output_is_one_object_with_the_promised_keys(home: Path) -> None:
+    done = engine(home, "--db", "json.db", "--json")
+    document = json.loads(done.stdout)
+    promised = (
+        "sessions", "bars", "orders", "fills", "denials", "halts", "trades", "final_equity", "total_return",
+        "annual_return", "sharpe", "max_drawdown", "avg_exposure", "strategies", "elapsed_seconds", "bars_per_second",
+    )  # fmt: skip
+    assert set(promised) <= document.keys()
+    assert document["sessions"] == 252
+    assert document["bars"] == 252 * 60
+    assert done.stderr == ""
+
+
+def test_two_runs_with_one_seed_trade_the_same(home: Path, whole: dict[str, list[tuple[object, ...]]]) -> None:
+    done = engine(home, "--config", "often.toml", "--db", "again.db", "--json", TZ="Asia/Tokyo")
+    assert done.returncode == 0
+    assert tables(home / "again.db") == whole
+    assert len(whole["fills"]) > 500
+
+
+@pytest.mark.parametrize("booked", [1, 300])
+def test_killed_replay_continues_to_the_same_trades(
+    home: Path, whole: dict[str, list[tuple[object, ...]]], interrupted: Path, booked: int
+) -> None:
+    process = start(home, "--config", "often.toml", "--db", interrupted.name, "--quiet")
+    wait_for_sessions(interrupted, process, booked)
+    process.kill()
+    process.communicate()
+    left = sessions_booked(interrupted)
+    assert 0 < left < 900
+    done = engine(home, "--config", "often.toml", "--db", interrupted.name, "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert f"interrupted after {left} of 900 sessions" in " ".join(done.stdout.split())
+    assert tables(interrupted) == whole
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_replay_leaves_a_consistent_state_and_continues(
+    home: Path, whole: dict[str, list[tuple[object, ...]]], interrupted: Path, number: signal.Signals
+) -> None:
+    process = start(home, "--config", "often.toml", "--db", interrupted.name, "--quiet")
+    wait_for_sessions(interrupted, process, 10)
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert "Traceback" not in output + errors
+    assert "Stopped" in output
+    done = engine(home, "--config", "often.toml", "--db", interrupted.name, "--quiet")
+    assert done.returncode == 0
+    assert tables(interrupted) == whole
+
+
+def test_second_engine_on_the_same_run_refuses(home: Path, interrupted: Path) -> None:
+    first = start(home, "--config", "often.toml", "--db", interrupted.name, "--quiet")
+    wait_for_sessions(interrupted, first, 2)
+    first.send_signal(signal.SIGSTOP)
+    try:
+        second = engine(home, "--config", "often.toml", "--db", interrupted.name, "--quiet")
+    finally:
+        first.kill()
+        first.communicate()
+    assert second.returncode == 5
+    assert f"process {first.pid}" in second.stderr
+
+
+def test_halt_left_while_down_is_obeyed_at_the_next_start(home: Path, interrupted: Path) -> None:
+    process = start(home, "--config", "often.toml", "--db", interrupted.name, "--quiet")
+    wait_for_sessions(interrupted, process, 10)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=PATIENCE)
+    left = sessions_booked(interrupted)
+    assert engine(home, "halt", "--reason", "holiday", "--db", interrupted.name).returncode == 0
+    assert "holiday" in engine(home, "status", "--db", interrupted.name).stdout
+    assert engine(home, "--config", "often.toml", "--db", interrupted.name, "--quiet").returncode == 0
+    state = json.loads(engine(home, "status", "--db", interrupted.name, "--json").stdout)
+    assert "holiday" in state["risk"]["manual_halt"]
+    assert state["waiting_commands"] == []
+    with closing(sqlite3.connect(interrupted)) as database:
+        first_day = database.execute(
+            "SELECT session FROM equity ORDER BY session LIMIT 1 OFFSET ?", (left,)
+        ).fetchone()[0]
+        entries = database.execute(
+            "SELECT count(*) FROM orders WHERE side = 'buy' AND decided_session >= ?", (first_day,)
+        )
+        assert entries.fetchone()[0] == 0
+
+
+def test_flatten_closes_every_position_and_halts(home: Path, interrupted: Path) -> None:
+    process = start(home, "--config", "often.toml", "--db", interrupted.name, "--quiet")
+    wait_for_sessions(interrupted, process, 60)
+    assert engine(home, "flatten", "--reason", "moving house", "--yes", "--db", interrupted.name).returncode == 0
+    assert process.wait(timeout=PATIENCE) == 0
+    process.communicate()
+    state = json.loads(engine(home, "status", "--db", interrupted.name, "--json").stdout)
+    assert state["positions"] == []
+    assert "moving house" in state["risk"]["manual_halt"]
+    with closing(sqlite3.connect(interrupted)) as database:
+        assert database.execute("SELECT count(*) FROM fills WHERE reason = 'flatten'").fetchone()[0] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--data-dir", "nowhere"], 6, "nowhere"),
+        (["--tickers", "ZUZILY"], 6, "ZUZILI"),
+        (["--start", "2031-01-02"], 2, "the data covers"),
+        (["--capital", "0"], 2, "initial_capital"),
+        (["--capital", "nan"], 2, "initial_capital"),
+        (["--config", "wrong.toml"], 2, "did you mean"),
+        (["--config", "missing.toml"], 2, "missing.toml"),
+        (["--allocation", "momentun"], 2, "momentum"),
+        (["--allocation", "momentum=0.4,breakout=0.4"], 2, "sum to 1"),
+        (["--db", "broken.db"], 4, "broken.db"),
+        (["--start", "yesterday"], 2, "yesterday"),
+        (["--no-such-option"], 2, "no-such-option"),
+        (["status", "--db", "none.db"], 4, "none.db"),
+        (["halt", "--reason", " ", "--db", "json.db"], 2, "--reason"),
+        (["--db", "postgresql+nodriver://x/y"], 2, "DATABASE_URL"),
+    ],
+)
+def test_bad_input_gets_one_clear_line_and_its_exit_code(
+    home: Path, arguments: list[str], code: int, words: str
+) -> None:
+    (home / "wrong.toml").write_text("[engine]\ncomit_sessions = 2\n")
+    (home / "broken.db").write_bytes(b"SQLite format 3\x00" + b"nonsense" * 100)
+    done = engine(home, *arguments)
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    assert words in done.stderr
+    assert done.stdout == ""
+
+
+BLOCKER = """
+import importlib.abc, runpy, sys
+class Blocker(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {blocked!r}:
+            raise ImportError(f"{{name}} is blocked")
+sys.meta_path.insert(0, Blocker())
+sys.argv = ["autonomous_trading_engine.py", *{arguments!r}]
+sys.path.insert(0, {root!r})
+runpy.run_path({engine!r}, run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(
+    ("blocked", "notice"),
+    [
+        (("hmmlearn",), "hmmlearn is not installed"),
+        (("numba",), "numba is not installed"),
+        (("torch", "stable_baselines3", "gymnasium", "alpaca"), "Simulated"),
+    ],
+)
+def test_engine_runs_without_optional_packages(home: Path, blocked: tuple[str, ...], notice: str) -> None:
+    arguments = ["--db", f"without-{blocked[0]}.db", "--quiet", "--config", "short.toml"]
+    (home / "short.toml").write_text("[engine]\nreplay_sessions = 10\n")
+    code = BLOCKER.format(blocked=blocked, arguments=arguments, root=str(ROOT), engine=str(ENGINE))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=home,
+        env=environment(home),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert notice in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_once_scans_one_session_without_torch(home: Path) -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.argv = ['e', '--once', '--db', 'once.db', '--quiet']\n"
+        "from trading_platform.command_line import run\n"
+        "code = run('autonomous_trading_engine')\n"
+        "heavy = ('torch', 'stable_baselines3', 'alpaca', 'plotly', 'matplotlib')\n"
+        "print(code, [name for name in heavy if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=home,
+        env=environment(home),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.stdout.splitlines()[-1] == "0 []", done.stderr
+    assert sessions_booked(home / "once.db") == 1
+
+
+@pytest.mark.shared_data
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the real history in ../shared/market-data")
+def test_real_history_trades(home: Path) -> None:
+    done = engine(
+        home, "--data-dir", str(SHARED), "--start", "2016-01-04", "--end", "2016-12-30", "--json", "--db", "real.db"
+    )
+    document = json.loads(done.stdout)
+    assert (document["sessions"], document["bars"]) == (252, 252 * 119)
+    assert document["fills"] > 100
