@@ -24,7 +24,7 @@ from trading_platform.reporting.account_source import AccountSource
 from trading_platform.reporting.document import build_document
 from trading_platform.reporting.evidence import Evidence
 from trading_platform.reporting.gather import Request, World, gather, nyse
-from trading_platform.reporting.text import summary_text
+from trading_platform.reporting.text import LIMIT, summary_text
 from trading_platform.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class Machine(NamedTuple):
     database: str
     models_dir: Path
     deadline_seconds: float
+    summary_characters: int
 
 
 def generate_daily_report(
@@ -104,18 +105,18 @@ def generate_daily_report(
         deadline=time.monotonic() + (machine.deadline_seconds if deadline_seconds is None else deadline_seconds),
         limits=complete_limits,
     )
-    return complete(gather(request, world))
+    return complete(gather(request, world), machine.summary_characters)
 
 
-def format_summary(report: dict[str, Any]) -> str:
-    """Return the report as Markdown for OpenClaw and Telegram: under 3,500 characters, most important first."""
-    return summary_text(report)
+def format_summary(report: dict[str, Any], limit: int = LIMIT) -> str:
+    """Return the report as Markdown for OpenClaw and Telegram, most important first, in `limit` (3,500) characters."""
+    return summary_text(report, limit)
 
 
-def complete(evidence: Evidence) -> dict[str, Any]:
-    """Return the whole report of `evidence`, with its ``summary``."""
+def complete(evidence: Evidence, limit: int = LIMIT) -> dict[str, Any]:
+    """Return the whole report of `evidence`, with its ``summary`` of at most `limit` characters."""
     report = build_document(evidence)
-    return {**report, "summary": format_summary(report)}
+    return {**report, "summary": format_summary(report, limit)}
 
 
 def complete_limits(stored: dict[str, object]) -> dict[str, object]:
@@ -137,16 +138,16 @@ def read_machine(settings: Settings | None = None, config_file: Path | None = No
         The environment or the file is wrong, or a named file does not exist.
     """
     settings = load_settings() if settings is None else settings
-    database, models, deadline = DATABASE, MODELS_DIR, DEADLINE_SECONDS
+    database, models, deadline, characters = DATABASE, MODELS_DIR, DEADLINE_SECONDS, LIMIT
     if config_file is not None or CONFIG_FILE.is_file():
         from trading_platform.config import load_config
 
         config = load_config(config_file or CONFIG_FILE)
         database, models = config.storage.database_url, config.allocator.models_dir
-        deadline = config.report.deadline_seconds
+        deadline, characters = config.report.deadline_seconds, config.report.summary_characters
     if settings.database_url is not None:
         database = settings.database_url.reveal()
-    return Machine(settings, database, settings.models_dir or Path(models), deadline)
+    return Machine(settings, database, settings.models_dir or Path(models), deadline, characters)
 
 
 # ---------------------------------------------------------------- command line
@@ -217,7 +218,7 @@ def _run(options: argparse.Namespace) -> None:
     if options.quiet_if_closed and evidence.is_session is False:
         print(QUIET)  # noqa: T201 - the command's answer
         return
-    report = complete(evidence)
+    report = complete(evidence, machine.summary_characters)
     as_json = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
     if options.json_out is not None:
         _write(options.json_out, as_json.encode() + b"\n")

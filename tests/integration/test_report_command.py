@@ -325,8 +325,11 @@ def test_environment_and_settings_file_name_the_database(folder: Path, tmp_path:
     (folder / "trading.db").rename(folder / "other.db")
     done = run(folder, env={"DATABASE_URL": f"sqlite:///{folder}/other.db"})
     assert json.loads(done.stdout)["source"] == "paper_simulator"
-    (folder / "trading.toml").write_text('[storage]\ndatabase_url = "sqlite:///other.db"\n')
-    assert report(folder)["source"] == "paper_simulator"
+    text = '[storage]\ndatabase_url = "sqlite:///other.db"\n[report]\nsummary_characters = 600\n'
+    (folder / "trading.toml").write_text(text)
+    found = report(folder)
+    assert found["source"] == "paper_simulator"
+    assert len(found["summary"]) <= 600
 
 
 def test_summary_is_formatted_from_json_alone(folder: Path) -> None:
