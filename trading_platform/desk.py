@@ -109,25 +109,27 @@ def run_desk(options: TradeOptions, make: Makers) -> int:
     """Trade as options and settings say; print what happened; return the exit code."""
     settings = load_settings()
     config = read_config(options, settings, {"risk": make.risk, "regime": RegimeConfig.from_mapping})
-    rules = Rules(limits_of(make.risk(config.risk).to_dict()), config.exits.rates(), config.costs.rates())
+    limits = make.risk(config.risk).to_dict()
+    rules = Rules(limits_of(limits), config.exits.rates(), config.costs.rates())
     names = tuple(strategy.name for strategy in configured_strategies(config))
     fixed = parse_allocation(options.allocation, names)
     allocator = make.allocator(config.allocator.models_dir, names) if fixed is None else FixedAllocator(fixed)
     if config.data.source in REAL_MARKETS:
-        return _trade_live(options, settings, config, rules, allocator, make.engine)
-    return _replay(options, settings, config, rules, allocator, fixed, make.engine)
+        return _trade_live(options, settings, config, limits, rules, allocator, make.engine)
+    return _replay(options, settings, config, limits, rules, allocator, fixed, make.engine)
 
 
 def _replay(
     options: TradeOptions,
     settings: Settings,
     config: TradingConfig,
+    limits: Mapping[str, object],
     rules: Rules,
     allocator: Allocator,
     fixed: Mapping[str, float] | None,
     make_engine: MakeEngine,
 ) -> int:
-    stage = set_stage(config, settings, rules, as_date(options.start), as_date(options.end), fixed)
+    stage = set_stage(config, settings, rules, limits, as_date(options.start), as_date(options.end), fixed)
     clock = ReplayClock(stage.world.closed[stage.first])
     run_id = stage.run.run_id
     engine, lock = make_engine(stage.world, stage.database, run_id, config, rules, allocator, clock, live=False)
@@ -150,6 +152,7 @@ def _trade_live(
     options: TradeOptions,
     settings: Settings,
     config: TradingConfig,
+    limits: Mapping[str, object],
     rules: Rules,
     allocator: Allocator,
     make_engine: MakeEngine,
@@ -158,7 +161,7 @@ def _trade_live(
     calendar, clock = NyseCalendar(), WallClock()
     load = functools.partial(live_world, config, settings, rules, calendar)
     world = load(calendar.last_completed_session(clock.now() - BARS_FINAL_AFTER))
-    database, run = live_run(config, world, "paper", None)
+    database, run = live_run(config, limits, world, "paper", None)
     engine, lock = make_engine(world, database, run.run_id, config, rules, allocator, clock, live=True)
     try:
         engine.recover(len(world.sessions) - 1)

@@ -93,11 +93,12 @@ def set_stage(
     config: TradingConfig,
     settings: Settings,
     rules: Rules,
+    limits: Mapping[str, object],
     start: date | None,
     end: date | None,
     allocation: Mapping[str, float] | None,
 ) -> Stage:
-    """Load the market, prepare it, and open the run. Raises what the parts raise."""
+    """Load the market, prepare it, and open the run; `limits` are all risk limits, for the records."""
     stopwatch = Stopwatch()
     since = time.perf_counter()
     calendar = NyseCalendar()
@@ -113,7 +114,7 @@ def set_stage(
     database = open_database(config.storage.database_url, synchronous="NORMAL")
     migrate(database)
     key = _key(config, panel, world, first, stop, allocation)
-    run = open_run(database, key, _values(config, world, first), panel.warnings)
+    run = open_run(database, key, _values(config, limits, world, first), panel.warnings)
     stopwatch.add("database", since)
     return Stage(world, first, stop, database, run, stopwatch, missing_packages(regimes))
 
@@ -140,12 +141,14 @@ def live_world(config: TradingConfig, settings: Settings, rules: Rules, calendar
     return build_world(panel, strategies, rules, calendar, regimes, Stopwatch())
 
 
-def live_run(config: TradingConfig, world: World, mode: str, account: str | None) -> tuple[Engine, OpenedRun]:
+def live_run(
+    config: TradingConfig, limits: Mapping[str, object], world: World, mode: str, account: str | None
+) -> tuple[Engine, OpenedRun]:
     """Open the database and the run of a live account: one run for the life of the account, whatever the settings."""
     database = open_database(config.storage.database_url)
     migrate(database)
     key = hashlib.sha256(json.dumps([mode, config.data.source, account]).encode()).hexdigest()[:32]
-    values = {**_values(config, world, len(world.sessions) - 1), "mode": mode, "account": account}
+    values = {**_values(config, limits, world, len(world.sessions) - 1), "mode": mode, "account": account}
     return database, open_run(database, key, values, world.panel.warnings)
 
 
@@ -187,7 +190,7 @@ def _key(
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _values(config: TradingConfig, world: World, first: int) -> dict[str, object]:
+def _values(config: TradingConfig, limits: Mapping[str, object], world: World, first: int) -> dict[str, object]:
     return {
         "mode": "replay",
         "source": world.panel.source,
@@ -198,7 +201,7 @@ def _values(config: TradingConfig, world: World, first: int) -> dict[str, object
         "first_session": world.sessions[first],
         "last_session": None,
         "config_fingerprint": config.fingerprint,
-        "config": json.dumps(config.to_dict(), sort_keys=True),
+        "config": json.dumps({**config.to_dict(), "risk": dict(limits)}, sort_keys=True),
         "data_hash": world.panel.data_hash,
         "seed": config.engine.seed,
         "code_version": CODE_VERSION,
