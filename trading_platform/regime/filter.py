@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from trading_platform.core.compiled import compiled
+from trading_platform.core.compiled import lean
 from trading_platform.core.types import Floats
 
 
@@ -18,7 +18,6 @@ def log_densities(values: Floats, means: Floats, variances: Floats) -> Floats:
     return total
 
 
-@compiled
 def forward_filter(densities: Floats, start: Floats, transition: Floats) -> Floats:
     """Return P(state at t | observations up to t), (T, K).
 
@@ -29,12 +28,17 @@ def forward_filter(densities: Floats, start: Floats, transition: Floats) -> Floa
     ----------
     densities : (T, K) log densities of the observations. start : (K,), transition : (K, K), rows sum to 1.
     """
-    n, k = densities.shape
-    filtered = np.empty((n, k))
+    # numpy's exponential here and not a compiled one in the loop: the two may differ in the last bit
+    likelihoods: Floats = np.exp(densities - densities.max(axis=1, keepdims=True))
+    filtered: Floats = np.empty_like(likelihoods)
+    _recur(likelihoods, start, transition, filtered)
+    return filtered
+
+
+@lean
+def _recur(likelihoods: Floats, start: Floats, transition: Floats, filtered: Floats) -> None:
+    n, k = likelihoods.shape
     for t in range(n):
-        largest = densities[t, 0]
-        for j in range(1, k):
-            largest = max(largest, densities[t, j])
         total = 0.0
         for j in range(k):
             prior = start[j]
@@ -42,9 +46,8 @@ def forward_filter(densities: Floats, start: Floats, transition: Floats) -> Floa
                 prior = 0.0
                 for i in range(k):
                     prior += filtered[t - 1, i] * transition[i, j]
-            filtered[t, j] = prior * math.exp(densities[t, j] - largest)
+            filtered[t, j] = prior * likelihoods[t, j]
             total += filtered[t, j]
         for j in range(k):
             # a state that no transition reaches, far from every mean: nothing was learned from this row
             filtered[t, j] = filtered[t, j] / total if total > 0.0 else 1.0 / k
-    return filtered

@@ -1,0 +1,64 @@
+"""Settings of the regime model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from trading_platform import strict
+from trading_platform.strict import Interval, InvalidSettingsError
+
+MONTH_SESSIONS = 23  # no calendar month has more
+
+
+@dataclass(frozen=True, slots=True)
+class RegimeConfig:
+    """Settings of the regime model.
+
+    Attributes
+    ----------
+    fit_window
+        Sessions a fit sees; two years hold several turns of the market and are what live trading loads anyway. Five
+        years give steadier regimes, for whoever has them before the first session that matters.
+    feature_window
+        Sessions of the mean return and the volatility that are observed.
+    refit_months
+        A fit at the first session of every so many months, counted from January.
+    keep_refits
+        Refits in a row that may fail while the last good model goes on; then the regime is unknown.
+    restarts, iterations, tolerance
+        Starts of the EM algorithm, its steps at most, and the gain in log likelihood below which it has converged.
+    min_occupancy
+        Smallest fraction of the fitted sessions that each state must hold; a fit with less is refused.
+
+    Raises
+    ------
+    InvalidSettingsError
+        Naming every setting that is out of range or of a wrong type.
+    """
+
+    fit_window: Annotated[int, Interval("[126, 5040]")] = 504
+    feature_window: Annotated[int, Interval("[5, 126]")] = 20
+    refit_months: Annotated[int, Interval("[1, 12]")] = 3
+    keep_refits: Annotated[int, Interval("[0, 12]")] = 2
+    restarts: Annotated[int, Interval("[1, 50]")] = 5
+    iterations: Annotated[int, Interval("[5, 1000]")] = 60
+    tolerance: Annotated[float, Interval("(0, 10]")] = 1e-2
+    min_occupancy: Annotated[float, Interval("[0, 0.3]")] = 0.05
+
+    def __post_init__(self) -> None:
+        problems = strict.problems(self)
+        if problems:
+            raise InvalidSettingsError(problems.values())
+
+    @classmethod
+    def from_mapping(cls, table: Mapping[str, object]) -> RegimeConfig:
+        """Return the settings in `table` over the defaults; refuse unknown keys."""
+        return strict.build(cls, dict(table), InvalidSettingsError)
+
+    @property
+    def lookback(self) -> int:
+        """Sessions, itself included, that a row's probabilities depend on: features, fit, and the time since it."""
+        served = (1 + self.keep_refits) * self.refit_months * MONTH_SESSIONS
+        return self.feature_window + self.fit_window + served
