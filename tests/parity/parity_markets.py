@@ -103,12 +103,15 @@ def market_of(rng: np.random.Generator, n_tickers: int, trouble: Trouble, n_sess
     if trouble.vix_missing:
         at = int(rng.integers(20, n_sessions))
         vix[at : at + int(rng.integers(1, 9))] = np.nan
-    known = {"open": open_, "high": high, "low": low, "close": close, "volume": volume}
-    bars = {name: np.where(missing, np.nan, values) for name, values in known.items()}
+    open_, high, low, close, volume = (np.where(missing, np.nan, bars) for bars in (open_, high, low, close, volume))
     return MarketPanel(
         sessions=session_days(n_sessions),
         tickers=tuple(f"T{i:02d}" for i in range(n_tickers)),
-        **bars,
+        open=open_,
+        high=high,
+        low=low,
+        close=close,
+        volume=volume,
         vix=vix,
         benchmark=np.full(n_sessions, np.nan),
         sectors=tuple(f"S{i % 3}" for i in range(n_tickers)),

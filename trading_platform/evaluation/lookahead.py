@@ -1,0 +1,117 @@
+"""Prove that no decision looks ahead: hide the future, change it, shorten the past; what was decided may not move.
+
+For a row t of a market a *subject* (a strategy, the regime model, the observation, ...) is asked again with the
+sessions after t cut off, with those sessions replaced by something else, and with no more history than it says it
+needs. Each answer up to t must be the same to the last bit. Fills are asked two more questions: they may not know the
+close of their own session, and those at the open must be priced by that open.
+
+    python -m trading_platform.evaluation.lookahead                              the embedded market
+    python -m trading_platform.evaluation.lookahead --data-dir FOLDER            your bars
+    python -m trading_platform.evaluation.lookahead --strategy-file my.py        and your strategies
+
+A proof by trial finds a leak that acts on the rows tried; it counts how many of them held a decision at all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import sys
+from collections.abc import Sequence
+from inspect import isclass
+from typing import Any
+
+from trading_platform.core.errors import FixConfigError, TradingPlatformError
+from trading_platform.core.types import MarketPanel
+from trading_platform.evaluation.lookahead_proof import LookaheadError, Proof, prove, prove_fills, to_text
+from trading_platform.evaluation.lookahead_subjects import all_subjects, strategy_subject
+from trading_platform.strategies.base import Strategy
+
+
+def assert_causal(strategy: Strategy, panel: MarketPanel, n_cuts: int = 12, seed: int = 0) -> Proof:
+    """Prove a strategy causal: one line for a test of your own.
+
+    Raises
+    ------
+    LookaheadError
+        It looks ahead, or further back than its `lookback` says, or has no signal on any row tried.
+    """
+    proof = prove(strategy_subject(strategy), panel, n_cuts, seed)
+    if not proof.holds:
+        raise LookaheadError(f"{proof.subject}: {'; '.join(proof.leaks[:3]) or 'no signal on any row tried'}")
+    return proof
+
+
+def load_strategies(path: str) -> list[Strategy]:
+    """Return an instance of every strategy class in a Python file, made without arguments.
+
+    A strategy class has a `signals` method and a `lookback`, see `trading_platform.strategies.base.Strategy`.
+
+    Raises
+    ------
+    FixConfigError
+        The file cannot be imported, or holds no strategy that can be made without arguments.
+    """
+    spec = importlib.util.spec_from_file_location("strategies_under_proof", path)
+    if spec is None or spec.loader is None:
+        raise FixConfigError(f"{path}: is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    try:
+        spec.loader.exec_module(module)
+    except (OSError, ImportError, SyntaxError) as error:
+        raise FixConfigError(f"{path}: cannot be imported: {error}") from error
+    own = [value for value in vars(module).values() if isclass(value) and value.__module__ == spec.name]
+    classes: list[type[Any]] = [value for value in own if hasattr(value, "signals") and hasattr(value, "lookback")]
+    if not classes:
+        raise FixConfigError(f"{path}: no class with a lookback and a method signals(panel)")
+    try:
+        made: list[Strategy] = [value() for value in classes]
+    except TypeError as error:
+        raise FixConfigError(f"{path}: a strategy must have a default for every parameter: {error}") from error
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prove everything on one market; print a table; return 0, or 1 if something looks ahead."""
+    options = _parser().parse_args(arguments)
+    try:
+        panel = _load_panel(options.data_dir, options.sessions)
+        subjects, fills = all_subjects(panel)
+        if options.strategy_file is not None:
+            subjects, fills = [strategy_subject(item) for item in load_strategies(options.strategy_file)], []
+        proofs = [prove(subject, panel, options.cuts, options.seed) for subject in subjects]
+        proofs += [prove_fills(subject, panel, options.cuts, options.seed) for subject in fills]
+    except TradingPlatformError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the command's answer
+        return error.exit_code
+    print(f"{panel.source}: {panel.n_sessions} sessions to {panel.session(-1)}, {panel.n_tickers} tickers")  # noqa: T201
+    print(to_text(proofs))  # noqa: T201
+    return 0 if all(proof.holds for proof in proofs) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m trading_platform.evaluation.lookahead", description="Prove that no decision looks ahead."
+    )
+    parser.add_argument("--data-dir", help="folder of bars; the embedded market when not given")
+    parser.add_argument("--strategy-file", help="prove the strategies in this Python file instead of the built-in ones")
+    parser.add_argument("--sessions", type=int, default=1300, help="newest sessions that are used (1300)")
+    parser.add_argument("--cuts", type=int, default=12, help="rows that are tried (12)")
+    parser.add_argument("--seed", type=int, default=0, help="chooses rows and futures (0)")
+    return parser
+
+
+def _load_panel(folder: str | None, sessions: int) -> MarketPanel:
+    """Return bars. Sources are shells, which this package does not know: they are named, not imported."""
+    if folder is None:
+        source = importlib.import_module("trading_platform.market_data.synthetic").SyntheticMarketData(n_tickers=30)
+    else:
+        source = importlib.import_module("trading_platform.market_data.files").FilesMarketData(folder)
+    panel: MarketPanel = source.history()
+    return panel.rows(max(0, panel.n_sessions - sessions), panel.n_sessions)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
