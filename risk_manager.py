@@ -184,7 +184,7 @@ class RiskManager:
         view = self._book.view
         if view is None or ticker not in view.columns or ticker in self._quarantine:
             return 0.0
-        if self._gate()[0] != DenialCode.OK or not signal_strength > 0.0:
+        if self._gate()[0] != DenialCode.OK:
             return 0.0
         equity = min(float(account_value), float(self.account["equity"]))
         strength = float(signal_strength)
@@ -238,7 +238,7 @@ class RiskManager:
             checked=REDUCE_ONLY if reduce_only else CHECKED,
         )
         self._approvals.add(order, reduce_only=reduce_only)
-        if not reduce_only and intent.side == Side.BUY:
+        if not reduce_only:
             self._book.count([order])
         return order
 

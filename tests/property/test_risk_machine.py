@@ -69,6 +69,17 @@ def panels() -> list[MarketPanel]:
     return [*found, holes, story_panel({name: STOCKS[name] for name in ("B", "C", "D", "H")})]
 
 
+BOOKS: dict[str, tuple[float, dict[str, float]]] = {
+    # cash in dollars, positions in dollars; equity is 100,000 whatever they sum to
+    "empty": (100_000.0, {}),
+    "full": (94_000.0, dict.fromkeys(("A", "B", "D", "H"), 1_500.0)),
+    "one sector nearly": (93_000.0, {"A": 3_600.0, "B": 3_600.0}),
+    "exposed": (87_000.0, {"A": 4_400.0, "D": 4_400.0, "H": 4_200.0}),
+    "poor": (1_500.0, {"D": 1_000.0}),
+    "still": (98_000.0, {"G": 2_000.0}),
+    "alike": (98_000.0, {"A": 2_000.0}),
+}
+
 VIEWS = [MarketView.from_panel(panel) for panel in panels()]
 PANELS = panels()
 SEEN: Counter[str] = Counter()
@@ -224,27 +235,41 @@ class RiskMachine(RuleBasedStateMachine):
 
     # ------------------------------------------------------------ operators and restarts
 
-    @rule()
-    def operator_halts(self) -> None:
-        self.risk.halt("story", "ann")
-        self.model.halts.add("manual")
-
-    @rule()
-    def operator_resumes(self) -> None:
+    @rule(halts=st.sampled_from([False, False, True]))
+    def operator_speaks(self, halts: bool) -> None:
+        if halts:
+            self.risk.halt("story", "ann")
+            self.model.halts.add("manual")
+            return
         self.risk.resume("story", "ann")
         self.model.halts = {name for name in self.model.halts if name.startswith("day")}
         self.model.pause_until = 0.0
 
-    @rule(
-        why=st.sampled_from([{}, {}, {"A": "not tradable"}]), whole=st.sampled_from([None, None, None, "cash differs"])
-    )
+    @rule(book=st.sampled_from(sorted(BOOKS)), market=st.sampled_from([0, 0, 0, 2]))
+    def a_quiet_day_begins(self, book: str, market: int) -> None:
+        """Whatever was, an operator resumes over a book that is close to one of the caps."""
+        self.show_market(market, 0.0)
+        self.quarantine({}, None)
+        self.next_session()
+        cash, dollars = BOOKS[book]
+        holdings = [Holding(name, value / STOCKS[name].price, STOCKS[name].price) for name, value in dollars.items()]
+        self.model.cash, self.model.shown = cash, {item.ticker: item for item in holdings}
+        self.model.waiting, self.model.selling = [], Counter()
+        self.note(self.risk.show_portfolio(Portfolio(cash, tuple(holdings))))
+        for _ in range(2):
+            self.note(self.risk.read_equity(100_000.0, NAN, self.day))
+        self.model.equity = 100_000.0
+        self.operator_speaks(False)
+        self.next_session()
+
+    @rule(why=st.sampled_from([{}, {}, {"A": "not tradable"}]), whole=st.sampled_from([None] * 9 + ["cash differs"]))
     def quarantine(self, why: dict[str, str], whole: str | None) -> None:
         self.risk.quarantine(why, whole)
         self.model.halts -= {"unreconciled", "quarantine A"}
         self.model.halts |= ({"unreconciled"} if whole else set()) | ({"quarantine A"} if why else set())
 
     @rule(
-        damage=st.sampled_from(["none", "none", "none", "none", "flip", "cut", "lose", "newer", "clock back"]),
+        damage=st.sampled_from(["none"] * 10 + ["flip", "cut", "lose", "newer", "clock back"]),
         at=st.floats(0.0, 0.999),
     )
     def restart(self, damage: str, at: float) -> None:
@@ -281,9 +306,11 @@ class RiskMachine(RuleBasedStateMachine):
     # ------------------------------------------------------------ orders
 
     @rule(
-        ticker=st.sampled_from([*NAMES, "NONE"]),
-        dollars=st.sampled_from([50.0, 120.0, 1_000.0, 2_000.0, 3_900.0, 4_500.0, 5_000.0, 5_100.0, 1e12, NAN]),
-        collar=st.sampled_from([1.0, 1.02, NAN, 0.0]),
+        ticker=st.sampled_from([*NAMES * 3, "NONE"]),
+        dollars=st.sampled_from(
+            [50.0, 120.0, 1_000.0, 1_500.0, 2_000.0, 3_000.0, 3_900.0, 4_500.0, 5_000.0, 5_100.0, 1e12, NAN]
+        ),
+        collar=st.sampled_from([1.0] * 5 + [1.02, NAN, 0.0]),
         send=st.booleans(),
     )
     def order(self, ticker: str, dollars: float, collar: float, send: bool) -> None:

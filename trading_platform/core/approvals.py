@@ -78,9 +78,7 @@ class Approvals:
     def entries(self, now: datetime) -> Iterable[ApprovedOrder]:
         """Return the entries approved, not sent and not expired at `now`: they count as pending orders."""
         return [
-            order
-            for key, (order, _) in self._live.items()
-            if key not in self._reduce_only and order.intent.side == Side.BUY and now <= order.expires_at
+            order for key, (order, _) in self._live.items() if key not in self._reduce_only and now <= order.expires_at
         ]
 
     def book_shown(self, portfolio: Portfolio) -> None:

@@ -95,7 +95,7 @@ class RiskBook:
 
     def discount(self, order: ApprovedOrder) -> None:
         """Stop counting an entry that will not be sent."""
-        if self.view is not None and order.intent.side == Side.BUY:
+        if self.view is not None:
             drop_pending(self.slots, self.view.columns[order.intent.ticker], order.intent.quantity)
 
     def _resize(self, n_slots: int) -> None:
