@@ -168,10 +168,12 @@ class ModelRegistry:
 
     def rollback(self, at: datetime, reason: str) -> Champion | None:
         """Let the previous champion serve again; None = there was none before, so nobody serves now."""
+        if self.champion() is None:
+            raise FixConfigError(f"{self.folder}: there is no champion to roll back")
         with self._locked():
             former = self.champion()
             if former is None:
-                raise FixConfigError(f"{self.folder}: there is no champion to roll back")
+                raise FixConfigError(f"{self.folder}: the champion was rolled back by someone else just now")
             if not former.history:
                 (self.folder / POINTER_FILE).unlink()
                 _sync_folder(self.folder)
