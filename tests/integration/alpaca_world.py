@@ -9,8 +9,9 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 
 from trading_platform.brokers.alpaca import AlpacaBroker
-from trading_platform.brokers.alpaca_http import AlpacaAccess, AlpacaHttp, Timer
+from trading_platform.brokers.alpaca_http import AlpacaAccess, AlpacaHttp
 from trading_platform.brokers.alpaca_orders import root_id
+from trading_platform.brokers.alpaca_pace import Timer
 from trading_platform.brokers.alpaca_server.fill_models import ExactFills, FillModel
 from trading_platform.brokers.alpaca_server.server import AlpacaServer, ServerConfig
 from trading_platform.brokers.alpaca_server.validation import Asset

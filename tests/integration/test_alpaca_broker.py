@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from alpaca_world import KEY, SECRET, MemoryJournal, World, flat, make_server, make_world, market, utc
 
+from trading_platform.brokers.alpaca_reader import AlpacaClock
 from trading_platform.brokers.alpaca_server.faults import Fault, FaultKind
 from trading_platform.brokers.alpaca_server.records import Whim
 from trading_platform.brokers.alpaca_server.server import AlpacaServer
@@ -214,15 +215,19 @@ def test_account_clock_calendar_and_equity_are_read(world: World) -> None:
     world.server.advance_to_close()
     account = world.broker.account()
     assert (account.equity, account.cash, account.is_blocked) == (100_000.0, 99_000.0, False)
-    clock = world.broker.exchange_clock()
+    clock = world.broker.reader.exchange_clock()
     assert (clock.timestamp, clock.is_open, clock.next_open) == (world.server.now, False, world.server.market.opens[2])
-    assert world.broker.sessions(date(2024, 1, 1), date(2024, 1, 3)) == [
+    assert AlpacaClock(world.broker.reader).now() == world.server.now
+    assert world.broker.reader.sessions(date(2024, 1, 1), date(2024, 1, 3)) == [
         (date(2024, 1, 2), "09:30", "16:00"), (date(2024, 1, 3), "09:30", "16:00"),
     ]  # fmt: skip
     world.server.advance_to_dawn()
     world.server.move_cash(500.0)
     world.server.advance_to_close()
-    assert [(p.equity, p.cash_flow) for p in world.broker.equity_history(SINCE)] == [(1e5, 0.0), (100_500.0, 500.0)]
+    assert [(p.equity, p.cash_flow) for p in world.broker.reader.equity_history(SINCE)] == [
+        (1e5, 0.0),
+        (100_500.0, 500.0),
+    ]
 
 
 # ------------------------------------------------------------ what may go wrong with a POST
@@ -502,7 +507,12 @@ def test_account_that_never_stands_still_is_not_believed(world: World) -> None:
 
 def test_wrong_keys_are_named_by_every_read(world: World) -> None:
     world.http.access = replace(world.http.access, secret_key=Secret("nonsense"))
-    for read in (world.broker.account, world.broker.positions, world.broker.exchange_clock, world.broker.open_orders):
+    for read in (
+        world.broker.account,
+        world.broker.positions,
+        world.broker.reader.exchange_clock,
+        world.broker.open_orders,
+    ):
         with pytest.raises(FixCredentialsError):
             read()
 

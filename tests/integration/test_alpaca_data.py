@@ -249,7 +249,7 @@ def test_five_hundred_tickers_need_few_requests(tmp_path: Path) -> None:
 
 def test_provider_needs_keys(tmp_path: Path) -> None:
     settings = load_settings({"TRADING_CACHE_DIR": str(tmp_path)}, None)
-    with pytest.raises(FixConfigError, match="needs ALPACA_API_KEY and ALPACA_SECRET_KEY"):
+    with pytest.raises(FixConfigError, match=r"needs ALPACA_API_KEY and ALPACA_SECRET_KEY.*yahoo"):
         open_alpaca_data(TradingConfig(), settings, CALENDAR)
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import requests
 from alpaca_world import KEY, SECRET, FakeTimer, flat, make_http, make_server, market
 
-from trading_platform.brokers.alpaca_http import AlpacaRefusalError, FailureKind, SendError
+from trading_platform.brokers.alpaca_http import AlpacaHttp, AlpacaRefusalError, FailureKind, SendError, access_from
 from trading_platform.brokers.alpaca_server.faults import Fault, FaultKind
 from trading_platform.brokers.alpaca_server.server import AlpacaServer
 from trading_platform.core.errors import (
@@ -18,7 +21,9 @@ from trading_platform.core.errors import (
     FixCredentialsError,
     TradingPlatformError,
 )
-from trading_platform.settings import Secret
+from trading_platform.settings import Secret, load_settings
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -150,6 +155,37 @@ def test_alpaca_py_by_itself_would_send_four_times(server: AlpacaServer) -> None
     with pytest.raises(Exception, match="internal server error"):
         client.post("/orders", body)
     assert len(server.exchange.orders) == 4
+
+
+def test_settings_lead_to_an_account(server: AlpacaServer) -> None:
+    keys = {"ALPACA_API_KEY": KEY, "ALPACA_SECRET_KEY": SECRET}
+    with pytest.raises(FixConfigError, match="needs ALPACA_API_KEY and ALPACA_SECRET_KEY"):
+        access_from(load_settings({}, None), live=False)
+    with pytest.raises(FixConfigError, match=r"two confirmations.*TRADING_ALLOW_LIVE=yes-i-mean-it"):
+        access_from(load_settings(keys, None), live=True)
+    allowed = load_settings({**keys, "TRADING_ALLOW_LIVE": "yes-i-mean-it"}, None)
+    assert access_from(allowed, live=True).live is True
+    local = access_from(load_settings({**keys, "ALPACA_BASE_URL": server.url}, None), live=False)
+    assert (local.trading_url, local.data_url) == (server.url, server.url)
+    http = AlpacaHttp(local)
+    assert http.read("account", http.trading.get_account, dict)["cash"] == "100000"
+
+
+def test_missing_package_is_one_clear_message() -> None:
+    program = (
+        "import sys; sys.modules['alpaca'] = None\n"
+        "from trading_platform.brokers.alpaca_http import AlpacaAccess, AlpacaHttp\n"
+        "from trading_platform.brokers import alpaca, alpaca_server, reconcile\n"
+        "from trading_platform.market_data import alpaca_data, yahoo, vix\n"
+        "from trading_platform.settings import Secret\n"
+        "http = AlpacaHttp(AlpacaAccess(Secret('PK'), Secret('s')))\n"
+        "try:\n    http.read('account', http.trading.get_account, dict)\n"
+        "except Exception as error:\n    print(type(error).__name__, error)\n"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT, check=False)
+    assert done.stdout.startswith("FixConfigError the package alpaca-py is not installed")
+    assert done.stderr == ""
 
 
 def test_client_that_hides_its_session_is_refused(server: AlpacaServer, timer: FakeTimer) -> None:

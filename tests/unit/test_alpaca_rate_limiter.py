@@ -6,15 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading_platform.brokers.alpaca_http import (
-    LONGEST_WAIT,
-    AlpacaAccess,
-    FailureKind,
-    RateLimiter,
-    Timer,
-    _kind,
-    _read_body,
-)
+from trading_platform.brokers.alpaca_http import AlpacaAccess, FailureKind, _kind, _read_body
+from trading_platform.brokers.alpaca_pace import LONGEST_WAIT, RateLimiter, Timer
 from trading_platform.core.errors import FixConfigError
 from trading_platform.settings import Secret
 

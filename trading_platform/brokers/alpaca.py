@@ -9,23 +9,22 @@ again: Alpaca takes an id once and for all), or nobody answers (`uncertain`; :me
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
-from typing import Any
+from collections.abc import Callable, Iterable
+from datetime import datetime
 
-from trading_platform.brokers.alpaca_history import parse_history, read_activities
+from trading_platform.brokers.alpaca_answers import AssetFlags
+from trading_platform.brokers.alpaca_book import AlpacaBook
 from trading_platform.brokers.alpaca_http import AlpacaHttp, AlpacaRefusalError, Failure, FailureKind, SendError
 from trading_platform.brokers.alpaca_orders import (
     OrderForm,
     OrderFormError,
     order_form,
-    parse_instant,
     parse_order,
     rests_stops,
     root_id,
     to_request,
 )
+from trading_platform.brokers.alpaca_reader import AlpacaReader
 from trading_platform.brokers.books import AccountHistory, TheirBook
 from trading_platform.core.errors import ApprovalError, BrokerUnreachableError, FixCredentialsError
 from trading_platform.core.ports import (
@@ -34,48 +33,16 @@ from trading_platform.core.ports import (
     BrokerOrder,
     BrokerPosition,
     Clock,
-    JournalOrder,
     OrderJournal,
 )
-from trading_platform.core.types import ApprovedOrder, Fill, OrderIntent, OrderReason, OrderStatus, Side
+from trading_platform.core.types import ApprovedOrder, Fill, OrderIntent, OrderStatus, Side
 
 PREFIX = "tp-"
 SENDS = 3  # of one order under one id
 RELEASE_CHECKS = 20  # looks at a cancelled order before it counts as still holding its shares
 RELEASE_WAIT = 0.25  # seconds between them
-STEADY_READINGS = 3
-MAX_ORDERS = 500  # Alpaca's largest page
 
 Checkpoint = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerClock:
-    """The exchange clock as Alpaca has it, all instants UTC."""
-
-    timestamp: datetime
-    is_open: bool
-    next_open: datetime
-    next_close: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class AssetFlags:
-    """What may be done with a ticker. A halted or delisted one is not tradable."""
-
-    ticker: str
-    tradable: bool
-    fractionable: bool
-    attributes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class EquityPoint:
-    """Equity at the close of a session, dollars; deposits and withdrawals of that day (signed)."""
-
-    session_open: datetime
-    equity: float
-    cash_flow: float
 
 
 class AlpacaBroker:
@@ -84,7 +51,7 @@ class AlpacaBroker:
     Parameters
     ----------
     http
-        The tamed clients.
+        The tamed clients. What can be asked without changing anything is `AlpacaBroker.reader`.
     approvals
         Where approvals are spent: `RiskManager`.
     journal
@@ -111,6 +78,8 @@ class AlpacaBroker:
         checkpoint: Checkpoint = lambda step: None,
     ) -> None:
         self._http = http
+        self.reader = AlpacaReader(http)
+        self._book = AlpacaBook(http, self.reader, journal, prefix)
         self._approvals = approvals
         self._journal = journal
         self._clock = clock
@@ -123,51 +92,26 @@ class AlpacaBroker:
 
     def account(self) -> BrokerAccount:
         """Return the account; None where Alpaca did not tell a number."""
-        return self._http.read("account", self._http.trading.get_account, _parse_account)
+        return self.reader.account()
 
     def positions(self) -> list[BrokerPosition]:
         """Return all open positions, manual ones included."""
-        return self._http.read("positions", self._http.trading.get_all_positions, _parse_positions)
-
-    def exchange_clock(self) -> BrokerClock:
-        """Return Alpaca's clock."""
-        return self._http.read("clock", self._http.trading.get_clock, _parse_clock)
-
-    def sessions(self, start: date, end: date) -> list[tuple[date, str, str]]:
-        """Return (session, open, close) in New York wall time for sessions in [start, end]."""
-        from alpaca.trading.requests import GetCalendarRequest
-
-        request = GetCalendarRequest(start=start, end=end)
-        return self._http.read("calendar", lambda: self._http.trading.get_calendar(request), _parse_calendar)
+        return self.reader.positions()
 
     def assets(self, tickers: Iterable[str]) -> dict[str, AssetFlags]:
-        """Return the flags of `tickers` in one request; a ticker that Alpaca does not list is not tradable."""
-        from alpaca.trading.enums import AssetClass, AssetStatus
-        from alpaca.trading.requests import GetAssetsRequest
-
-        request = GetAssetsRequest(status=AssetStatus.ACTIVE, asset_class=AssetClass.US_EQUITY)
-        listed = self._http.read("assets", lambda: self._http.trading.get_all_assets(request), _parse_assets)
-        flags = {ticker: listed.get(ticker) or AssetFlags(ticker, False, False) for ticker in tickers}
+        """Return the flags of `tickers`, and remember which have no fractions."""
+        flags = self.reader.assets(tickers)
         self._unfractionable = frozenset(ticker for ticker, flag in flags.items() if not flag.fractionable)
         return flags
 
-    def equity_history(self, start: datetime) -> list[EquityPoint]:
-        """Return daily equity from `start` on. Alpaca's own profit figures count from a base value and are not used."""
-        from alpaca.trading.requests import GetPortfolioHistoryRequest
-
-        request = GetPortfolioHistoryRequest(start=start, timeframe="1D", cashflow_types="CSD,CSW")
-        return self._http.read(
-            "portfolio history", lambda: self._http.trading.get_portfolio_history(request), _parse_equity
-        )
-
     def open_orders(self) -> list[BrokerOrder]:
         """Return open orders, foreign ones included, flat. Alpaca does not list held stops: `sync` finds ours."""
-        return self._list_open()
+        return self.reader.open_orders()
 
     def find_order(self, client_order_id: str) -> BrokerOrder | None:
         """Return our order, or leg ``<parent>-stop`` / ``<parent>-target``, or None if Alpaca has never seen it."""
         root = root_id(client_order_id)
-        order = self._find_root(root)
+        order = self.reader.order(root)
         if order is None or root == client_order_id:
             return order
         return next((leg for leg in order.legs if leg.client_order_id == client_order_id), None)
@@ -178,94 +122,25 @@ class AlpacaBroker:
         Alpaca may enter a fill a little late, so pass an instant well before the last one known and book by `fill_id`.
         """
         orders, _ = self.sync()
-        fills = sorted(self._history(instant, orders).fills, key=lambda fill: fill.filled_at)
+        fills = sorted(self._book.history_of(instant, orders).fills, key=lambda fill: fill.filled_at)
         self._checkpoint("after_fill")
         return fills
 
     def history_since(self, instant: datetime) -> AccountHistory:
         """Return all that happened to the account after `instant`: fills, manual trades, money, splits."""
-        orders, _ = self._look()
-        return self._history(instant, orders)
+        return self._book.history_since(instant)
+
+    def sync(self) -> tuple[list[BrokerOrder], frozenset[str]]:
+        """Ask for every order that is open to us and write the news down (`AlpacaBook.sync`)."""
+        return self._book.sync()
+
+    def book_since(self, instant: datetime) -> TheirBook:
+        """Return the broker's side for `reconcile` (`AlpacaBook.book_since`). Writes nothing."""
+        return self._book.book_since(instant)
 
     def rests_stops(self, quantity: float) -> bool:
         """Return True if Alpaca can hold the stop of a position of so many shares; else the engine watches it."""
         return rests_stops(quantity)
-
-    # ------------------------------------------------------------ reconciliation
-
-    def sync(self) -> tuple[list[BrokerOrder], frozenset[str]]:
-        """Ask for every order that is open to us, by id, and write the news down.
-
-        Returns
-        -------
-        tuple
-            Their present state with legs, and the ids that Alpaca has never seen (for `reconcile` to judge).
-        """
-        known = {row.client_order_id: row for row in self._journal.open_orders()}
-        found, missing = self._look()
-        for order in found:
-            if _is_news(order, known):
-                self._journal.record_order(order)
-        return found, missing
-
-    def _look(self) -> tuple[list[BrokerOrder], frozenset[str]]:
-        """Ask for every order that is open to us; write nothing."""
-        found: list[BrokerOrder] = []
-        missing: set[str] = set()
-        known = {row.client_order_id: row for row in self._journal.open_orders()}
-        for root in dict.fromkeys(root_id(key) for key in known):
-            order = self._find_root(root, known[root].broker_order_id if root in known else None)
-            if order is None:
-                missing |= {key for key in known if root_id(key) == root}
-            else:
-                found.append(order)
-        return found, frozenset(missing)
-
-    def _history(self, instant: datetime, orders: Sequence[BrokerOrder]) -> AccountHistory:
-        """Return the history, `orders` being the latest looks at ours: they name legs the journal may not know yet."""
-        names: dict[str, JournalOrder] = {}
-        for order in orders:
-            row = self._journal.find_order(order.client_order_id)
-            if row is not None:
-                reason = row.reason if order.reason is OrderReason.NONE else order.reason
-                names[order.broker_order_id] = replace(row, reason=reason)
-                names |= {leg.broker_order_id: _leg_row(row, leg) for leg in order.legs}
-
-        def order_of(broker_order_id: str) -> JournalOrder | None:
-            return names.get(broker_order_id) or self._order_named(broker_order_id)
-
-        return parse_history(read_activities(self._http, instant), order_of)
-
-    def book_since(self, instant: datetime) -> TheirBook:
-        """Return the broker's side for `reconcile`, read until two looks at the account agree. Writes nothing.
-
-        Raises
-        ------
-        BrokerUnreachableError
-            No answer, or an account that never stands still.
-        """
-        before = self._holdings()
-        for _ in range(STEADY_READINGS):
-            ours, missing = self._look()
-            listed = self._list_open()
-            history = self._history(instant, ours)
-            after = self._holdings()
-            if before == after:
-                account, positions = after
-                legs = {leg.broker_order_id for order in ours for leg in order.legs}
-                known = {order.broker_order_id for order in ours} | legs
-                others = tuple(order for order in listed if order.broker_order_id not in known)
-                held = {position.ticker: position for position in positions}
-                return TheirBook(account.cash, held, (*ours, *others), missing, history)
-            before = after
-        raise BrokerUnreachableError(
-            "the account changes with every look at it; try again when fewer orders are filling"
-        )
-
-    def _holdings(self) -> tuple[BrokerAccount, list[BrokerPosition]]:
-        account, positions = self.account(), self.positions()
-        # Prices move all the time; cash and shares are what must agree.
-        return replace(account, equity=None, buying_power=None), [replace(p, price=None) for p in positions]
 
     # ------------------------------------------------------------ changing
 
@@ -316,7 +191,7 @@ class AlpacaBroker:
         if order is None or not order.status.is_open:
             return
         self._cancel(order)
-        news = self._find_root(root_id(client_order_id))
+        news = self.reader.order(root_id(client_order_id))
         if news is not None:
             self._journal.record_order(news)
 
@@ -374,7 +249,7 @@ class AlpacaBroker:
         if failure.is_definitive and not _is_duplicate(failure):
             return _outcome(order, OrderStatus.REJECTED, str(failure))
         try:
-            found = self._find_root(order.client_order_id)
+            found = self.reader.order(order.client_order_id)
         except (BrokerUnreachableError, AlpacaRefusalError) as error:
             return _outcome(order, OrderStatus.UNCERTAIN, f"{failure}; {error}")
         if found is None:
@@ -399,7 +274,7 @@ class AlpacaBroker:
 
     def _release_root(self, root: str) -> bool:
         for _ in range(RELEASE_CHECKS):
-            order = self._find_root(root)
+            order = self.reader.order(root)
             working = (
                 [] if order is None else [o for o in (order, *order.legs) if o.side is Side.SELL and o.status.is_open]
             )
@@ -431,60 +306,6 @@ class AlpacaBroker:
             f"cancel {order.client_order_id}: no usable answer ({failure}); it may still be open"
         )
 
-    # ------------------------------------------------------------ finding
-
-    def _find_root(self, client_order_id: str, broker_order_id: str | None = None) -> BrokerOrder | None:
-        """Return an order with its legs, which Alpaca shows by its own id only."""
-        trading = self._http.trading
-        try:
-            if broker_order_id is not None:
-                return self._nested(broker_order_id)
-            raw = self._http.read(
-                f"order {client_order_id}", lambda: trading.get_order_by_client_id(client_order_id), _mapping
-            )
-        except AlpacaRefusalError as error:
-            if error.failure.kind is FailureKind.NOT_FOUND:
-                return None
-            raise
-        if str(raw.get("order_class") or "simple") in ("simple", ""):
-            return parse_order(raw)
-        return self._nested(str(raw["id"]))
-
-    def _nested(self, broker_order_id: str) -> BrokerOrder:
-        from alpaca.trading.requests import GetOrderByIdRequest
-
-        request = GetOrderByIdRequest(nested=True)
-        trading = self._http.trading
-        return self._http.read(
-            f"order {broker_order_id}", lambda: trading.get_order_by_id(broker_order_id, request), parse_order
-        )
-
-    def _list_open(self) -> list[BrokerOrder]:
-        from alpaca.trading.enums import QueryOrderStatus
-        from alpaca.trading.requests import GetOrdersRequest
-
-        request = GetOrdersRequest(status=QueryOrderStatus.OPEN, limit=MAX_ORDERS, nested=False)
-        raw = self._http.read("open orders", lambda: self._http.trading.get_orders(request), _sequence)
-        if len(raw) >= MAX_ORDERS:
-            raise BrokerUnreachableError(f"the account has {MAX_ORDERS} or more open orders; cancel some of them")
-        return [parse_order(entry) for entry in raw]
-
-    def _order_named(self, broker_order_id: str) -> JournalOrder | None:
-        """Return our order or leg with Alpaca's id; one that the journal does not know yet is asked for."""
-        known = self._journal.find_broker_order(broker_order_id)
-        if known is not None:
-            return known
-        try:
-            raw = self._http.read(
-                f"order {broker_order_id}", lambda: self._http.trading.get_order_by_id(broker_order_id), _mapping
-            )
-        except AlpacaRefusalError as error:
-            if error.failure.kind is FailureKind.NOT_FOUND:
-                return None
-            raise
-        client_order_id = str(raw["client_order_id"])
-        return self._journal.find_order(client_order_id) if client_order_id.startswith(self._prefix) else None
-
 
 def _outcome(order: ApprovedOrder, status: OrderStatus, message: str) -> BrokerOrder:
     intent = order.intent
@@ -505,21 +326,6 @@ def _outcome(order: ApprovedOrder, status: OrderStatus, message: str) -> BrokerO
     )
 
 
-def _leg_row(parent: JournalOrder, leg: BrokerOrder) -> JournalOrder:
-    return replace(
-        parent,
-        client_order_id=leg.client_order_id,
-        broker_order_id=leg.broker_order_id,
-        side=leg.side,
-        quantity=leg.quantity,
-        filled_quantity=leg.filled_quantity,
-        status=leg.status,
-        reason=leg.reason,
-        stop_price=None,
-        target_price=None,
-    )
-
-
 def _is_duplicate(failure: Failure) -> bool:
     return failure.status == 422 and "client_order_id" in failure.message and "unique" in failure.message
 
@@ -527,88 +333,3 @@ def _is_duplicate(failure: Failure) -> bool:
 def _is_same(found: BrokerOrder, intent: OrderIntent) -> bool:
     same_size = abs(found.quantity - intent.quantity) <= 1e-6
     return (found.ticker, found.side) == (intent.ticker, intent.side) and same_size
-
-
-def _is_news(order: BrokerOrder, known: Mapping[str, JournalOrder]) -> bool:
-    for seen in (order, *order.legs):
-        row = known.get(seen.client_order_id)
-        state = (seen.status, seen.filled_quantity, seen.broker_order_id)
-        if row is None:
-            if seen.status.is_open:
-                return True
-        elif (row.status, row.filled_quantity, row.broker_order_id) != state:
-            return True
-    return False
-
-
-# ---------------------------------------------------------------- answers
-
-
-def _mapping(raw: object) -> Mapping[str, Any]:
-    if not isinstance(raw, Mapping):
-        raise ValueError(f"expected an object, got {type(raw).__name__}")
-    return raw
-
-
-def _sequence(raw: object) -> Sequence[Mapping[str, Any]]:
-    if not isinstance(raw, list):
-        raise ValueError(f"expected a list, got {type(raw).__name__}")
-    return raw
-
-
-def _parse_account(raw: Any) -> BrokerAccount:
-    blocked = any(raw.get(flag) for flag in ("trading_blocked", "account_blocked", "trade_suspended_by_user"))
-    return BrokerAccount(
-        account_id=str(raw.get("account_number") or raw["id"]),
-        equity=_dollars(raw.get("equity")),
-        cash=_dollars(raw.get("cash")),
-        buying_power=_dollars(raw.get("buying_power")),
-        is_blocked=blocked or str(raw["status"]) != "ACTIVE",
-    )
-
-
-def _parse_positions(raw: Any) -> list[BrokerPosition]:
-    return [
-        BrokerPosition(
-            ticker=str(entry["symbol"]),
-            quantity=-abs(float(entry["qty"])) if entry.get("side") == "short" else float(entry["qty"]),
-            entry_price=float(entry["avg_entry_price"]),
-            price=_dollars(entry.get("current_price")),
-        )
-        for entry in _sequence(raw)
-    ]
-
-
-def _parse_clock(raw: Any) -> BrokerClock:
-    instants = [parse_instant(raw[key]) for key in ("timestamp", "next_open", "next_close")]
-    now, opens, closes = (instant.astimezone(UTC) for instant in instants if instant is not None)
-    return BrokerClock(now, bool(raw["is_open"]), opens, closes)
-
-
-def _parse_calendar(raw: Any) -> list[tuple[date, str, str]]:
-    return [(date.fromisoformat(str(e["date"])), str(e["open"]), str(e["close"])) for e in _sequence(raw)]
-
-
-def _parse_assets(raw: Any) -> dict[str, AssetFlags]:
-    return {
-        str(entry["symbol"]): AssetFlags(
-            ticker=str(entry["symbol"]),
-            tradable=bool(entry["tradable"]) and entry.get("status") == "active",
-            fractionable=bool(entry["fractionable"]),
-            attributes=tuple(str(name) for name in entry.get("attributes") or ()),
-        )
-        for entry in _sequence(raw)
-    }
-
-
-def _parse_equity(raw: Any) -> list[EquityPoint]:
-    flows: Mapping[str, Sequence[float]] = raw.get("cashflow") or {}
-    points = []
-    for place, (stamp, equity) in enumerate(zip(raw["timestamp"], raw["equity"], strict=True)):
-        moved = sum(float(series[place] or 0.0) for series in flows.values())
-        points.append(EquityPoint(datetime.fromtimestamp(stamp, tz=UTC), float(equity), moved))
-    return points
-
-
-def _dollars(value: object) -> float | None:
-    return None if value is None or value == "" else float(str(value))

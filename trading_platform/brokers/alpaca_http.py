@@ -10,23 +10,22 @@ from __future__ import annotations
 import json
 import random
 import re
-import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import requests
-from requests.adapters import HTTPAdapter
 
+from trading_platform.brokers.alpaca_pace import LONGEST_WAIT, PacedAdapter, RateLimiter, Timer, header_number
 from trading_platform.core.errors import (
     BrokerUnreachableError,
     FixConfigError,
     FixCredentialsError,
     TradingPlatformError,
 )
-from trading_platform.settings import Secret
+from trading_platform.settings import LIVE_CONFIRMATION, Secret, Settings
 
 if TYPE_CHECKING:
     from alpaca.common.rest import RESTClient
@@ -37,10 +36,8 @@ T = TypeVar("T")
 
 TIMEOUT = (3.05, 10.0)  # seconds to connect (a TCP retransmission is 3) and between bytes
 REQUESTS_PER_MINUTE = 180.0  # Alpaca allows 200 a minute and account; the rest is for the owner's other tools
-BURST = 20.0
 READ_ATTEMPTS = 4
 FIRST_WAIT = 0.5
-LONGEST_WAIT = 60.0
 MESSAGE_LENGTH = 300
 MISSING = (
     "the package alpaca-py is not installed, so Alpaca cannot be used: run "
@@ -122,69 +119,30 @@ class AlpacaAccess:
         return text
 
 
-class Timer(NamedTuple):
-    """Time as this module needs it; tests pass one that does not wait."""
+def access_from(settings: Settings, live: bool | None) -> AlpacaAccess:
+    """Return where and how to reach the account that the settings describe.
 
-    monotonic: Callable[[], float] = time.monotonic
-    wall: Callable[[], float] = time.time
-    sleep: Callable[[float], None] = time.sleep
-
-
-class RateLimiter:
-    """Token bucket: at most `per_minute` requests a minute, at most `burst` at once."""
-
-    def __init__(self, per_minute: float, burst: float = BURST, timer: Timer | None = None) -> None:
-        if not (per_minute > 0.0):
-            raise FixConfigError(f"requests_per_minute must be > 0, was {per_minute!r}")
-        self._rate = per_minute / 60.0
-        self._burst = max(1.0, min(burst, per_minute))
-        self._timer = timer or Timer()
-        self._tokens = self._burst
-        self._filled_at = self._timer.monotonic()
-
-    def acquire(self) -> None:
-        """Wait until a request may leave."""
-        self._refill()
-        if self._tokens < 1.0:
-            self._timer.sleep((1.0 - self._tokens) / self._rate)
-            self._refill()
-        self._tokens -= 1.0
-
-    def observe(self, headers: Mapping[str, str]) -> None:
-        """Take over what the service counted: when nothing remains, hold requests back until its window resets."""
-        remaining, reset = _number(headers.get("X-Ratelimit-Remaining")), _number(headers.get("X-Ratelimit-Reset"))
-        if remaining is None:
-            return
-        self._refill()
-        self._tokens = min(self._tokens, remaining)
-        if remaining < 1.0 and reset is not None:
-            wait = min(max(reset - self._timer.wall(), 0.0), LONGEST_WAIT)
-            self._tokens = min(self._tokens, 1.0 - wait * self._rate)
-
-    def _refill(self) -> None:
-        now = self._timer.monotonic()
-        self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._rate)
-        self._filled_at = now
-
-
-class _PacedAdapter(HTTPAdapter):
-    """Gives every request a timeout and its turn, through a public hook of requests: nothing is patched."""
-
-    def __init__(self, timeout: tuple[float, float], limiter: RateLimiter) -> None:
-        super().__init__()
-        self._timeout = timeout
-        self._limiter = limiter
-        self.sent = 0
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
-        """Send with a timeout, after waiting for a token."""
-        self._limiter.acquire()
-        self.sent += 1
-        if options.get("timeout") is None:
-            options["timeout"] = self._timeout
-        response = super().send(request, *args, **options)
-        self._limiter.observe(response.headers)
-        return response
+    Raises
+    ------
+    FixConfigError
+        No keys, or real money without the second confirmation.
+    """
+    if settings.alpaca_api_key is None or settings.alpaca_secret_key is None:
+        raise FixConfigError(
+            "Alpaca needs ALPACA_API_KEY and ALPACA_SECRET_KEY in the environment or .env; without keys take the "
+            'embedded market (no option), your own files (--data-dir) or data.source = "yahoo"'
+        )
+    if live and not settings.allow_live:
+        raise FixConfigError(
+            f"real money needs two confirmations: the option --live and TRADING_ALLOW_LIVE={LIVE_CONFIRMATION}"
+        )
+    return AlpacaAccess(
+        settings.alpaca_api_key,
+        settings.alpaca_secret_key,
+        live=live,
+        trading_url=settings.alpaca_base_url,
+        data_url=settings.alpaca_data_url or settings.alpaca_base_url,
+    )
 
 
 class AlpacaHttp:
@@ -198,7 +156,7 @@ class AlpacaHttp:
         self._timer = timer or Timer()
         self._attempts = attempts
         self._random = random.Random()  # noqa: S311 - spreads retries; no decision depends on it
-        self._adapters: list[_PacedAdapter] = []
+        self._adapters: list[PacedAdapter] = []
         self._trading: TradingClient | None = None
         self._data: StockHistoricalDataClient | None = None
 
@@ -295,8 +253,8 @@ class AlpacaHttp:
         code, message = _read_body(str(error))
         response = error.response
         headers = {} if response is None else response.headers
-        retry_after = _number(headers.get("Retry-After"))
-        reset = _number(headers.get("X-Ratelimit-Reset"))
+        retry_after = header_number(headers.get("Retry-After"))
+        reset = header_number(headers.get("X-Ratelimit-Reset"))
         if retry_after is None and status == 429 and reset is not None:
             retry_after = max(0.0, reset - self._timer.wall())
         return Failure(_kind(status, code, message), status, code, self._clean(message), retry_after)
@@ -340,7 +298,7 @@ class AlpacaHttp:
                 "could be sent twice: install alpaca-py>=0.44,<0.45"
             )
         client._retry = 0
-        adapter = _PacedAdapter(self.access.timeout, RateLimiter(self.access.requests_per_minute, timer=self._timer))
+        adapter = PacedAdapter(self.access.timeout, RateLimiter(self.access.requests_per_minute, timer=self._timer))
         session.mount("https://", adapter)
         session.mount("http://", adapter)
         self._adapters.append(adapter)
@@ -390,11 +348,3 @@ def _kind(status: int | None, code: int | None, message: str) -> FailureKind:
     if status is not None and 400 <= status < 500 and status != 408:
         return FailureKind.REFUSED
     return FailureKind.SERVER
-
-
-def _number(text: str | None) -> float | None:
-    """Read a header in seconds; an HTTP date or nonsense counts as absent."""
-    try:
-        return None if text is None else float(text)
-    except ValueError:
-        return None

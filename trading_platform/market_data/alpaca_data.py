@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trading_platform.brokers.alpaca_http import AlpacaAccess, AlpacaHttp, AlpacaRefusalError, FailureKind
+from trading_platform.brokers.alpaca_http import AlpacaHttp, AlpacaRefusalError, FailureKind, access_from
 from trading_platform.brokers.alpaca_orders import parse_instant
-from trading_platform.core.errors import FixConfigError, MarketDataError
+from trading_platform.core.errors import MarketDataError
 from trading_platform.core.types import MarketPanel
 from trading_platform.market_data.cache import BarCache, CachedHistory, TickerBars, joined, last_finished, utc_now
 from trading_platform.market_data.calendar import NyseCalendar
@@ -219,19 +219,7 @@ def open_alpaca_data(config: TradingConfig, settings: Settings, calendar: NyseCa
     FixConfigError
         There are no keys.
     """
-    if settings.alpaca_api_key is None or settings.alpaca_secret_key is None:
-        raise FixConfigError(
-            'data.source = "alpaca" needs ALPACA_API_KEY and ALPACA_SECRET_KEY in the environment or .env; '
-            'without keys use data.source = "yahoo" or "synthetic"'
-        )
-    access = AlpacaAccess(
-        settings.alpaca_api_key,
-        settings.alpaca_secret_key,
-        live=None,
-        trading_url=settings.alpaca_base_url,
-        data_url=settings.alpaca_data_url or settings.alpaca_base_url,
-    )
-    http = AlpacaHttp(access)
+    http = AlpacaHttp(access_from(settings, live=None))
     universe = load_universe(Path(config.universe.file) if config.universe.file else None)
     return AlpacaMarketData(
         http,

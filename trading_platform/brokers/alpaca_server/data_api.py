@@ -11,8 +11,8 @@ from datetime import UTC, date, datetime, time, timedelta
 import numpy as np
 
 from trading_platform.brokers.alpaca_server.market import NEW_YORK, Bar, SimulatedMarket
+from trading_platform.brokers.alpaca_server.queries import Answer, Query, read_instant, read_whole
 from trading_platform.brokers.alpaca_server.records import ApiError, Json, stamp
-from trading_platform.brokers.alpaca_server.trading_api import Answer, Query, read_instant, read_whole
 from trading_platform.core.types import Floats
 
 SIP_DELAY = timedelta(minutes=15)

@@ -171,7 +171,7 @@ class AlpacaServer:
     def freeze_clock(self) -> None:
         """Let `/v2/clock` answer the present time for ever: the fault "stale clock"."""
         with self.lock:
-            self.trading.frozen_clock = self.trading.clock()
+            self.trading.accounts.frozen_clock = self.trading.accounts.clock()
 
     # ------------------------------------------------------------ one request
 
@@ -212,7 +212,7 @@ class AlpacaServer:
             case "DELETE", "/admin/faults":
                 self.faults.clear()
                 self.exchange.whims.clear()
-                self.trading.frozen_clock = None
+                self.trading.accounts.frozen_clock = None
                 return 200, {"faults": 0}
             case "POST", "/admin/whims":
                 self.exchange.whims.append(Whim.from_json(wish))
