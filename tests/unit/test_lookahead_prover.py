@@ -30,7 +30,8 @@ from trading_platform.evaluation.lookahead_proof import (
 )
 from trading_platform.evaluation.lookahead_subjects import Trader, all_subjects, default_rules, strategy_subject
 from trading_platform.market_data.synthetic import SyntheticMarketData
-from trading_platform.regime.hmm import RegimeConfig, regime_features
+from trading_platform.regime.features import regime_features
+from trading_platform.regime.hmm import RegimeConfig
 from trading_platform.strategies.base import Strategy
 from trading_platform.strategies.breakout import Breakout
 from trading_platform.strategies.mean_reversion import MeanReversion
