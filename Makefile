@@ -1,13 +1,17 @@
 # `make run` and `make test` need nothing but Python 3.11: each makes .venv, installs, and does its job.
+# The long checks below them write their last results into docs/; DATA names a folder of real history.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers
+NAUTILUS := .venv-peers-nautilus
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 DATA ?= ../shared/market-data
 
-.PHONY: help run test check install clean
+.PHONY: help run test check install bench bench-peers results parity lookahead soak mutate rl-controls rl-evaluate crash-test clean
+
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(VENV)/run.stamp: requirements-trading-platform.txt constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -17,6 +21,8 @@ $(VENV)/run.stamp: requirements-trading-platform.txt constraints.txt
 $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
+
+install: $(VENV)/dev.stamp ## make .venv with everything that tests need
 
 run: $(VENV)/run.stamp ## replay the embedded market through the engine
 	$(BIN)/python autonomous_trading_engine.py
@@ -29,5 +35,53 @@ check: $(VENV)/dev.stamp ## ruff and mypy --strict
 test: check ## all checks and tests
 	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
 
-clean: ## remove the environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+results: $(VENV)/dev.stamp ## docs/results.md and docs/results-risk.md from the history in DATA
+	$(BIN)/python -m benchmarks.results $(DATA) --write
+	$(BIN)/python -m benchmarks.halt_release $(DATA) --write
+
+parity: $(VENV)/dev.stamp ## kernel, environment and engine over the whole real history, to the cent
+	$(BIN)/python -m pytest -m "slow or not slow" tests/parity
+
+lookahead: $(VENV)/dev.stamp ## prove over the history in DATA that no decision looks ahead
+	$(BIN)/python -m trading_platform.evaluation.lookahead --data-dir $(DATA)
+
+soak: $(VENV)/dev.stamp ## the long runs of every test marked slow
+	$(BIN)/python -m pytest -n $(JOBS) -m slow
+
+mutate: $(VENV)/dev.stamp ## mutation testing of risk rules, sizing and RiskManager (hours); see docs/mutation.md
+	$(BIN)/python -m pip install --quiet cosmic-ray
+	rm -f .mutation.sqlite
+	$(BIN)/cosmic-ray init tests/mutation/cosmic-ray.toml .mutation.sqlite
+	$(BIN)/cosmic-ray exec tests/mutation/cosmic-ray.toml .mutation.sqlite
+	$(BIN)/cr-report .mutation.sqlite --show-pending | tail -n 20
+
+rl-controls: $(VENV)/dev.stamp ## does training find what is there, and does the gate refuse what is not
+	$(BIN)/python train_rl_model.py controls --jobs $(JOBS)
+
+rl-evaluate: $(VENV)/dev.stamp ## walk-forward on the history in DATA against every baseline
+	$(BIN)/python train_rl_model.py --data-dir $(DATA) --walk-forward rolling --seeds 5 --jobs $(JOBS)
+
+crash-test: $(VENV)/dev.stamp ## kill the engine again and again; nothing may be lost or doubled
+	$(BIN)/python -m pytest -m "slow or not slow" tests/integration/test_engine_command.py tests/integration/test_alpaca_broker.py
+
+$(PEERS)/stamp: benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet -r benchmarks/peers/requirements.txt
+	$(PEERS)/bin/python -m pip install --quiet --no-deps finrl==0.3.7
+	touch $@
+
+$(NAUTILUS)/stamp: benchmarks/peers/requirements-nautilus.txt
+	$(PYTHON) -m venv $(NAUTILUS)
+	$(NAUTILUS)/bin/python -m pip install --quiet --only-binary :all: -r benchmarks/peers/requirements-nautilus.txt
+	touch $@
+
+bench-peers: $(PEERS)/stamp $(NAUTILUS)/stamp ## install the peers that the benchmarks run beside
+
+bench: $(VENV)/dev.stamp bench-peers ## every benchmark, results into docs/
+	$(BIN)/python -m benchmarks.engine --write
+	$(BIN)/python -m benchmarks.environment --data-dir $(DATA) --write
+	$(BIN)/python -m benchmarks.backtest --data-dir $(DATA) --write
+	$(BIN)/python -m benchmarks.risk --write
+
+clean: ## remove environments and caches
+	rm -rf $(VENV) $(PEERS) $(NAUTILUS) .mypy_cache .ruff_cache .pytest_cache
