@@ -452,7 +452,7 @@ class RiskMachine(RuleBasedStateMachine):
 def run(examples: int, steps: int) -> Counter[str]:
     """Run the machine and return how often each code and event was seen."""
     SEEN.clear()
-    run_state_machine_as_test(  # type: ignore[no-untyped-call] # hypothesis does not annotate it
+    run_state_machine_as_test(
         RiskMachine,
         settings=settings(
             max_examples=examples,

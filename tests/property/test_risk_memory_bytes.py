@@ -77,7 +77,7 @@ def test_no_text_is_taken_for_memory(text: str) -> None:
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 
 
-@given(st.lists(FLOATS, min_size=len(ACCOUNT), max_size=len(ACCOUNT)))
+@given(st.lists(FLOATS, min_size=len(ACCOUNT.names or ()), max_size=len(ACCOUNT.names or ())))
 def test_every_number_comes_back_to_the_last_bit(values: list[float]) -> None:
     first, second = open_books(1, 1, 1.0).accounts, open_books(1, 1, 1.0).accounts
     for name, value in zip(ACCOUNT.names or (), values, strict=True):

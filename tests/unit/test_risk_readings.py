@@ -379,7 +379,7 @@ def test_a_halt_seen_in_a_portfolio_is_taken_back_by_the_reading_that_corrects_i
     risk = started(WIDE)
     risk.show_portfolio(Portfolio(89_900.0))
     risk.show_portfolio(Portfolio(89_900.0))
-    assert risk.halted
+    assert risk.account["halted"] == 1
     risk.read_equity(90_100.0, NAN, DAY)
     assert not risk.halted
     assert risk.halt_session is None

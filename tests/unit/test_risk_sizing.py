@@ -95,8 +95,8 @@ def test_the_budget_gives_a_stock_of_25_percent_volatility_the_full_position() -
 
 
 def test_a_bad_record_keeps_a_quarter_of_the_cap() -> None:
-    bad = {"kelly_trades": 1_000.0, "kelly_wins": 100.0, "kelly_gain": 1.0, "kelly_loss": 27.0}
-    assert wish(volatility=0.001, **bad) == pytest.approx(0.25 * 0.05 * 100_000.0)
+    dollars = wish(volatility=0.001, kelly_trades=1_000.0, kelly_wins=100.0, kelly_gain=1.0, kelly_loss=27.0)
+    assert dollars == pytest.approx(0.25 * 0.05 * 100_000.0)
 
 
 @pytest.mark.parametrize(("strength", "share"), [(1.0, 1.0), (0.5, 0.5), (0.01, 0.01), (2.0, 1.0)])
