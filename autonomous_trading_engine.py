@@ -57,7 +57,7 @@ from trading_platform.core.types import (
 )
 from trading_platform.core.view import MarketView
 from trading_platform.desk import Makers, run_desk
-from trading_platform.operations import open_wishes
+from trading_platform.operations import is_flattening, open_wishes
 from trading_platform.recovery import held_weights, rebuild_shadow, restore_broker, weights_row
 from trading_platform.replay import (
     EngineClock,
@@ -240,6 +240,7 @@ class AutonomousTradingEngine:
         self.risk_manager.show_market(self.world.view(row))
         self._equities = [self._equities[0], *equity_curve(self.repository.engine, self.repository.run_id).tolist()]
         self._held_weights = held_weights(self.world, self.repository, session)
+        self._flatten = is_flattening(self.repository.engine, self.repository.run_id)
         rebuild_shadow(self.risk_manager, self._shadow, self.world, self.repository, self._rules)
         self.risk_manager.mirror(self.broker.record, self.broker.slots)
         return row + 1

@@ -75,6 +75,19 @@ def open_wishes(engine: Engine, run_id: int) -> list[Wish]:
         return [Wish(*row) for row in rows]
 
 
+def is_flattening(engine: Engine, run_id: int) -> bool:
+    """Return True if a flatten was obeyed and no resume since: it holds until then, also over a restart."""
+    with engine.connect() as connection:
+        newest = connection.execute(
+            select(m.Command.kind)
+            .where(m.Command.run_id == run_id, m.Command.handled_at.is_not(None))
+            .where(m.Command.kind.in_(("flatten", "resume")))
+            .order_by(m.Command.id.desc())
+            .limit(1)
+        ).scalar()
+    return newest == "flatten"
+
+
 def run_status(engine: Engine) -> dict[str, Any]:
     """Return the state of the newest run as JSON values: account, risk, orders, wishes, heartbeat, differences."""
     run_id = newest_run(engine)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from trading_platform.core.prepare import PreparedMarket, prepare_panel
 from trading_platform.core.types import MarketPanel
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.synthetic import SyntheticMarketData
+from trading_platform.operations import leave_wish
 from trading_platform.strategies.base import Strategy, prepare_signals
 from trading_platform.strategies.registry import make_strategies
 
@@ -215,3 +217,25 @@ def busiest_window(trail: Trail, case: Case, first: int) -> int:
     trades = np.bincount([rows[trade[0]] for trade in trail.trades], minlength=case.panel.n_sessions)
     seen = np.convolve(trades[first:], np.ones(EPISODE_SESSIONS), mode="valid")
     return first + int(seen[:-1].argmax())
+
+
+# ---------------------------------------------------------------- operators
+
+
+def test_flatten_that_was_obeyed_before_a_restart_still_closes_everything(equal: Case, tmp_path: Path) -> None:
+    """Obeyed between sessions, restarted before the next decision: the wish is handled, and must still hold."""
+    desk = Desk(equal, tmp_path, START)
+    desk.run(320)
+    assert len(desk.engine.broker.positions()) > 3
+    now = equal.world.closed[319] + timedelta(hours=1)
+    leave_wish(desk.database, "flatten", "holiday", now)
+    desk.engine.watch(now)
+    desk.engine.commit()
+    desk.restart()
+    desk.run(322)
+    assert desk.engine.broker.positions() == []
+    leave_wish(desk.database, "resume", "back", equal.world.closed[321])
+    desk.run(330)
+    desk.restart()
+    desk.run(340)
+    assert len(desk.engine.broker.positions()) > 3
