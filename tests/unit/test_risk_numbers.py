@@ -17,7 +17,7 @@ from trading_platform.core.market import CLOSE, VOLATILITY
 from trading_platform.core.risk_rules import Limits, Measures, Verdict
 from trading_platform.core.simulate import open_books
 from trading_platform.core.sizing import entry_dollars, kelly_fraction
-from trading_platform.core.types import DENIAL_CODES, ApprovedOrder, Denial, DenialCode
+from trading_platform.core.types import DENIAL_CODES, ApprovedOrder, Denial, DenialCode, Portfolio
 
 NAN, INF = math.nan, math.inf
 LIMITS = limits_of(RiskConfig().to_dict())
@@ -436,3 +436,26 @@ def test_approved_shorts_count_as_pending() -> None:
     assert risk.validate_order("T00", "sell", 20.0, 100.0)[0]
     assert isinstance(risk.approve(short), ApprovedOrder)  # replaces the first
     assert risk.validate_order("T00", "sell", 20.0, 100.0)[0]
+
+
+def test_the_smallest_order_is_exact_to_half_a_cent() -> None:
+    assert check(1.0, 99.995)[0] == "OK"
+    assert check(1.0, math.nextafter(99.995, 0.0))[0] == "BELOW_MINIMUM"
+
+
+def test_losses_of_nothing_give_no_edge() -> None:
+    assert kelly_fraction(account(kelly_loss=-47.0 * 0.03), LIMITS) == 0.0
+
+
+def test_explain_says_that_nothing_passes_whatever_closes_the_door() -> None:
+    risk = desk()
+    risk.quarantine({}, "cash differs")
+    assert risk.explain("T00", "buy", 1.0, 100.0).largest_quantity == 0.0
+    assert desk().explain("T00", "abc", 1.0, 100.0).checks == ()
+
+
+def test_shares_promised_beyond_those_held_leave_none() -> None:
+    risk = desk(96_000.0, [holding("T00", 4_000.0)])
+    assert isinstance(risk.approve(sell("T00", 40.0)), ApprovedOrder)
+    risk.show_portfolio(Portfolio(99_000.0, (holding("T00", 1_000.0),)))
+    assert risk.explain("T00", "sell", 1.0, 100.0).largest_quantity == 0.0
