@@ -20,7 +20,8 @@ import numpy as np
 
 from trading_platform.core.types import Bools, Floats, MarketPanel, Regime
 from trading_platform.regime.config import RegimeConfig as RegimeConfig
-from trading_platform.regime.features import refit_rows, regime_features
+from trading_platform.regime.features import refit_rows
+from trading_platform.regime.features import regime_features as regime_features
 from trading_platform.regime.model import LABELS, N_STATES, RegimeModel, filter_regimes, fit_model
 
 REVISION = 2  # of the algorithm: cached paths of another are not used

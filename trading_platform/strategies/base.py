@@ -39,8 +39,8 @@ class Strategy(Protocol):
     def signals(self, panel: MarketPanel) -> StrategySignals:
         """Return entry strength in [0, 1] and exit flags for every session and ticker; row t uses rows <= t only.
 
-        Prices are split-adjusted. A ticker without enough history, or with a gap in it, gets strength 0 and no exit;
-        where its bar is missing nothing is said.
+        Prices are split-adjusted. What depends on an unknown number is not said: strength 0 and no exit for a ticker
+        with too little history or a gap where the rule looks; nothing at all for a ticker without a bar.
         """
         ...
 
