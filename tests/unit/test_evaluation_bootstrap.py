@@ -20,6 +20,7 @@ from trading_platform.evaluation.bootstrap import (
     sharpe_interval,
     stationary_indices,
 )
+from trading_platform.evaluation.sharpe_tests import ledoit_wolf
 
 
 def autoregressive(n_values: int, slope: float, seed: int) -> Floats:
@@ -144,6 +145,7 @@ def test_a_clear_gain_is_found_and_its_interval_holds_the_truth() -> None:
     assert found.low < 1.0 < found.high
     assert found.low > 0
     assert found.p_value < 0.001
+    assert found.standard_error == pytest.approx(ledoit_wolf(challenger, base).standard_error, rel=0.1)
     assert found.probability_positive == 1.0
 
 

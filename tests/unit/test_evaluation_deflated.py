@@ -129,6 +129,15 @@ def test_return_shape_of_an_unknown_series_is_unknown() -> None:
         assert math.isnan(return_shape(returns).kurtosis)
 
 
+def test_return_shape_takes_an_effective_length() -> None:
+    values = np.random.default_rng(6).normal(0.1, 1.0, 500)
+    plain, effective = return_shape(values), return_shape(values, 123.4)
+    assert (plain.n_observations, effective.n_observations) == (500, 123.4)
+    assert (effective.sharpe, effective.skewness, effective.kurtosis) == (plain.sharpe, plain.skewness, plain.kurtosis)
+    assert probabilistic_sharpe(effective) < probabilistic_sharpe(plain)
+    assert math.isnan(probabilistic_sharpe(return_shape(values, math.nan)))
+
+
 def test_probabilistic_sharpe_is_calibrated_on_skewed_returns() -> None:
     rng = np.random.default_rng(2)
     # minus an exponential: skewness -2, kurtosis 9, true Sharpe 0.1

@@ -13,7 +13,8 @@ import pytest
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.metrics import sharpe_ratio
 from trading_platform.core.types import Floats
-from trading_platform.evaluation.gate import GateCode, GateConfig, GateDecision, GateEvidence, decide
+from trading_platform.evaluation.bootstrap import sharpe_difference
+from trading_platform.evaluation.gate import GateCode, GateConfig, GateDecision, GateEvidence, decide, deflated_gain
 
 FAST = GateConfig(n_resamples=500)
 
@@ -149,6 +150,16 @@ def test_many_trials_refuse_what_one_trial_would_promote() -> None:
     assert verdict(once).promoted
     often = replace(once, n_trials=1_000.0, trial_sharpe_variance=0.5)
     assert [r.code for r in verdict(often).failed] == [GateCode.DEFLATED_SHARPE]
+
+
+def test_gains_that_persist_are_deflated_as_fewer_sessions() -> None:
+    challenger, base = world(504, 1.0, 0.0, np.random.default_rng(12))
+    evidence = GateEvidence(challenger, base, None, 4.0, 1.0, math.nan)
+    gain = sharpe_difference(challenger, base, np.random.default_rng(0), n_resamples=500)
+    observed, _ = reason(verdict(evidence), GateCode.DEFLATED_SHARPE)
+    assert observed == deflated_gain(evidence, gain.standard_error)
+    assert deflated_gain(evidence, 2.0 * gain.standard_error) < observed
+    assert math.isnan(deflated_gain(evidence, math.nan))
 
 
 def test_a_challenger_as_good_as_the_incumbent_stays_out() -> None:

@@ -9,8 +9,10 @@ import pytest
 
 from trading_platform.core.metrics import session_volatility, sharpe_ratio
 from trading_platform.core.types import Floats
+from trading_platform.evaluation.bootstrap import sharpe_difference
 from trading_platform.evaluation.sharpe_tests import (
     detection_power,
+    effective_sessions,
     influence,
     jobson_korkie_memmel,
     ledoit_wolf,
@@ -141,6 +143,26 @@ def test_the_shortest_series_that_can_be_tested(test: type, least: int) -> None:
     challenger, base = pair(least, 0.0, np.random.default_rng(15))
     assert math.isfinite(test(challenger, base).p_value)
     assert math.isnan(test(challenger[1:], base[1:]).p_value)
+
+
+def test_effective_sessions_follow_the_standard_error() -> None:
+    challenger, base = pair(500, 0.0, np.random.default_rng(16))
+    independent = math.sqrt(float(np.mean(influence(challenger, base) ** 2)) / 500 * 252)
+    assert effective_sessions(challenger, base, independent) == pytest.approx(500)
+    # twice the error is a quarter of the sessions; a smaller one is luck, not a bonus
+    assert effective_sessions(challenger, base, 2 * independent) == pytest.approx(125)
+    assert effective_sessions(challenger, base, 0.5 * independent) == 500
+    for unknown in (math.nan, 0.0, -1.0):
+        assert math.isnan(effective_sessions(challenger, base, unknown))
+    assert math.isnan(effective_sessions(base, base, 0.1))
+    assert math.isnan(effective_sessions(np.zeros(500), base, 0.1))
+
+
+def test_effective_sessions_of_persistent_gains_are_few() -> None:
+    # the closed form for AR(1): (1 - a) / (1 + a) of the sessions, for the part that differs
+    challenger, base = pair(5_000, 0.6, np.random.default_rng(17))
+    error = sharpe_difference(challenger, base, np.random.default_rng(0), n_resamples=1_000).standard_error
+    assert effective_sessions(challenger, base, error) / 5_000 == pytest.approx(0.25, abs=0.09)
 
 
 def test_matched_difference_ignores_leverage_and_carries_the_sharpe_gain() -> None:

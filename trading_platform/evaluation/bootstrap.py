@@ -50,12 +50,13 @@ class SharpeInterval:
 class SharpeDifference:
     """Paired bootstrap of Sharpe(challenger) - Sharpe(base), annualised.
 
-    `low` and `high` bound the percentile interval; `p_value` is two-sided, against a centred bootstrap distribution;
-    `probability_positive` is the share of resamples in which the challenger is strictly better. All NaN when the
-    difference is unknown.
+    `standard_error` is the deviation of the resampled differences, `low` and `high` bound their percentile interval;
+    `p_value` is two-sided, against a centred bootstrap distribution; `probability_positive` is the share of resamples
+    in which the challenger is strictly better. All NaN when the difference is unknown.
     """
 
     difference: float
+    standard_error: float
     low: float
     high: float
     p_value: float
@@ -219,6 +220,7 @@ def difference_verdict(difference: float, resampled: Floats, block: float, confi
     low, high = percentile_interval(resampled, confidence)
     return SharpeDifference(
         difference=difference,
+        standard_error=float(resampled.std()),
         low=low,
         high=high,
         # The observed value is one of the draws under the null, so that p is never 0 (Davison & Hinkley 1997, 4.2.5).
@@ -260,7 +262,7 @@ def _check_sizes(n_values: int, block_length: float) -> None:
 
 
 def _unknown(n_resamples: int) -> SharpeDifference:
-    return SharpeDifference(math.nan, math.nan, math.nan, math.nan, math.nan, math.nan, n_resamples)
+    return SharpeDifference(math.nan, math.nan, math.nan, math.nan, math.nan, math.nan, math.nan, n_resamples)
 
 
 @compiled

@@ -29,7 +29,7 @@ from trading_platform.evaluation.bootstrap import (
     percentile_interval,
 )
 from trading_platform.evaluation.deflated import deflated_sharpe, return_shape
-from trading_platform.evaluation.sharpe_tests import influence, matched_difference
+from trading_platform.evaluation.sharpe_tests import effective_sessions, influence, matched_difference
 
 REFERENCE = "equal_weight"
 UNKNOWN = "-"
@@ -148,7 +148,8 @@ def _row(
         verdict = difference_verdict(sharpe - sharpe_ratio(base), gains, block, CONFIDENCE)
         gain, gain_low, gain_high = verdict.difference, verdict.low, verdict.high
         p_value, probability = verdict.p_value, verdict.probability_positive
-        shape = return_shape(matched_difference(returns, base))
+        counted = effective_sessions(returns, base, verdict.standard_error)
+        shape = return_shape(matched_difference(returns, base), counted)
         deflated = deflated_sharpe(shape, contender.n_trials, contender.trial_sharpe_variance / ANNUAL_SESSIONS)
     return ComparisonRow(
         name=name,

@@ -24,24 +24,32 @@ EULER_MASCHERONI = 0.5772156649015329
 
 @dataclass(frozen=True, slots=True)
 class ReturnShape:
-    """What the formulas need of a series: its length, Sharpe ratio a session, skewness, kurtosis (normal = 3)."""
+    """What the formulas need of a series: its length, Sharpe ratio a session, skewness, kurtosis (normal = 3).
 
-    n_observations: int
+    The formulas take days for independent. Where they are not, the length should be the number of independent ones that
+    know as much (`sharpe_tests.effective_sessions`), and then is no whole number.
+    """
+
+    n_observations: float
     sharpe: float
     skewness: float
     kurtosis: float
 
 
-def return_shape(returns: Floats) -> ReturnShape:
-    """Measure daily returns (T,). All figures are NaN for a series with a NaN or without volatility."""
+def return_shape(returns: Floats, n_observations: float | None = None) -> ReturnShape:
+    """Measure daily returns (T,); `n_observations` None counts them all.
+
+    All figures but the length are NaN for a series with a NaN or without volatility.
+    """
+    length = len(returns) if n_observations is None else n_observations
     sharpe = sharpe_ratio(returns) / math.sqrt(ANNUAL_SESSIONS)
     if math.isnan(sharpe):
-        return ReturnShape(len(returns), math.nan, math.nan, math.nan)
+        return ReturnShape(length, math.nan, math.nan, math.nan)
     centred = returns - returns.mean()
     variance = float(np.mean(centred**2))
     skewness = float(np.mean(centred**3)) / variance**1.5
     kurtosis = float(np.mean(centred**4)) / variance**2
-    return ReturnShape(len(returns), sharpe, skewness, kurtosis)
+    return ReturnShape(length, sharpe, skewness, kurtosis)
 
 
 def probabilistic_sharpe(shape: ReturnShape, benchmark: float = 0.0) -> float:

@@ -91,6 +91,28 @@ def long_run_variance(values: Floats) -> float:
     return total
 
 
+def effective_sessions(challenger: Floats, base: Floats, standard_error: float) -> float:
+    """Return how many independent sessions know the Sharpe difference as well as these do, at most all of them.
+
+    Parameters
+    ----------
+    challenger, base
+        Daily returns, (T,).
+    standard_error
+        Of the annualised difference, by a method that allows for dependence (`bootstrap.sharpe_difference`).
+
+    Returns
+    -------
+    float
+        T times the variance that independent sessions would have over the one observed. Gains that come with a regime
+        persist for weeks, and then T sessions say less. NaN where either is unknown.
+    """
+    independent = float(np.mean(influence(challenger, base) ** 2)) / len(base) * ANNUAL_SESSIONS
+    if not (standard_error > 0.0 and independent > 0.0):
+        return math.nan
+    return len(base) * min(1.0, independent / standard_error**2)
+
+
 def matched_difference(challenger: Floats, base: Floats) -> Floats:
     """Return challenger - base, (T,), after scaling the challenger to the base's volatility.
 
