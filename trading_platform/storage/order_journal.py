@@ -1,0 +1,208 @@
+"""The durable record of orders for a real broker: every method has committed when it returns.
+
+It writes the same table as the repository, but on its own and at once: an order that may be on its way must not wait
+for the end of a scan. A repository of the same run must not add the same orders again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, insert, select, update
+
+from trading_platform.core.errors import ApprovalError, RepairDatabaseError
+from trading_platform.core.ports import BrokerOrder, JournalOrder
+from trading_platform.core.types import ApprovedOrder, OrderReason, OrderStatus, Side
+from trading_platform.storage import models as m
+from trading_platform.storage.repository import OPEN_STATUSES
+
+LEG_SUFFIXES = ("-stop", "-target")
+TABLE = m.Order.__table__
+
+
+class DatabaseJournal:
+    """Orders of one run; implements `core.ports.OrderJournal`.
+
+    Parameters
+    ----------
+    engine
+        An open, migrated database, ``synchronous="FULL"`` (the default) so that a power failure loses nothing.
+    run_id
+        The run that the orders belong to.
+    now
+        The clock, for the instants at which orders are sent and close.
+    """
+
+    def __init__(self, engine: Engine, run_id: int, now: Callable[[], datetime]) -> None:
+        self._engine = engine
+        self._run_id = run_id
+        self._now = now
+
+    def record_intent(self, order: ApprovedOrder) -> None:
+        """Write an order down before anything is sent.
+
+        The same order decided again after a crash keeps its row and what is known of it, under its new approval.
+
+        Raises
+        ------
+        ApprovalError
+            The run has another order of that id: nothing may be sent under it.
+        """
+        intent = order.intent
+        row = {
+            "run_id": self._run_id,
+            "client_order_id": order.client_order_id,
+            "broker_order_id": None,
+            "approval_id": order.approval_id,
+            "config_fingerprint": order.config_fingerprint,
+            "ticker": intent.ticker,
+            "side": intent.side.value,
+            "quantity": intent.quantity,
+            "filled_quantity": 0.0,
+            "limit_price": intent.limit_price,
+            "stop_price": intent.stop_price,
+            "target_price": intent.target_price,
+            "strategy": intent.strategy,
+            "reason": intent.reason.value,
+            "strength": intent.strength,
+            "status": OrderStatus.INTENT.value,
+            "message": None,
+            "decided_session": intent.decided_session,
+            "decided_at": order.approved_at,
+            "submitted_at": None,
+            "closed_at": None,
+        }
+        with self._engine.begin() as connection:
+            known = self._row(connection, m.Order.client_order_id == order.client_order_id)
+            if known is None:
+                connection.execute(insert(m.Order).values(**row))
+                return
+            if any(known[name] != row[name] for name in ("ticker", "side", "quantity")):
+                raise ApprovalError(
+                    f"order {order.client_order_id}: the id belongs to {known['side']} {known['quantity']:g} "
+                    f"{known['ticker']} of this run; nothing was sent"
+                )
+            connection.execute(update(m.Order).where(m.Order.id == known["id"]).values(approval_id=order.approval_id))
+
+    def record_order(self, order: BrokerOrder) -> None:
+        """Write down what the broker says of one of our orders and of its legs, all in one transaction.
+
+        Raises
+        ------
+        RepairDatabaseError
+            Neither the order nor the one it is a leg of is known: it was never approved by this run.
+        """
+        with self._engine.begin() as connection:
+            for seen in (order, *order.legs):
+                known = self._row(connection, m.Order.client_order_id == seen.client_order_id)
+                if known is None:
+                    known = self._add_leg(connection, seen)
+                self._update(connection, known, seen)
+
+    def close(self, client_order_id: str, status: OrderStatus, message: str) -> None:
+        """Write down that an order came to its end without the broker's word, and why."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                update(m.Order)
+                .where(m.Order.run_id == self._run_id, m.Order.client_order_id == client_order_id)
+                .values(status=status.value, message=message, closed_at=self._now())
+            )
+
+    def find_order(self, client_order_id: str) -> JournalOrder | None:
+        """Return an order or leg of ours, open or not."""
+        return self._find(m.Order.client_order_id == client_order_id)
+
+    def find_broker_order(self, broker_order_id: str) -> JournalOrder | None:
+        """Return an order or leg of ours by the broker's name of it, open or not."""
+        return self._find(m.Order.broker_order_id == broker_order_id) if broker_order_id else None
+
+    def open_orders(self) -> list[JournalOrder]:
+        """Return our orders and legs that may still fill, as far as we know, oldest first."""
+        query = (
+            select(TABLE).where(m.Order.run_id == self._run_id, m.Order.status.in_(OPEN_STATUSES)).order_by(m.Order.id)
+        )
+        with self._engine.connect() as connection:
+            return [_journal_order(row._mapping) for row in connection.execute(query)]
+
+    # ------------------------------------------------------------ rows
+
+    def _find(self, condition: Any) -> JournalOrder | None:
+        with self._engine.connect() as connection:
+            row = self._row(connection, condition)
+        return None if row is None else _journal_order(row)
+
+    def _row(self, connection: Connection, condition: Any) -> Mapping[str, Any] | None:
+        row = connection.execute(select(TABLE).where(m.Order.run_id == self._run_id, condition)).first()
+        return None if row is None else dict(row._mapping)
+
+    def _add_leg(self, connection: Connection, leg: BrokerOrder) -> Mapping[str, Any]:
+        """Insert a leg that is new to us, with the approval and strategy of its parent, and return its row."""
+        name = parent_id(leg.client_order_id)
+        parent = self._row(connection, m.Order.client_order_id == name)
+        if parent is None or name == leg.client_order_id:
+            raise RepairDatabaseError(
+                f"order {leg.client_order_id}: the database holds no intent of it for run {self._run_id}; "
+                "is this the database that the account is traded with? name it with --db"
+            )
+        row = {key: value for key, value in parent.items() if key != "id"} | {
+            "client_order_id": leg.client_order_id,
+            "broker_order_id": None,
+            "side": leg.side.value,
+            "limit_price": leg.limit_price,
+            "stop_price": None,
+            "target_price": None,
+            "reason": leg.reason.value,
+            "status": OrderStatus.SUBMITTED.value,
+            "message": None,
+            "submitted_at": leg.submitted_at,
+            "closed_at": None,
+        }
+        connection.execute(insert(m.Order).values(**row))
+        return row
+
+    def _update(self, connection: Connection, known: Mapping[str, Any], seen: BrokerOrder) -> None:
+        sent = seen.submitted_at or known["submitted_at"]
+        if sent is None and seen.status not in (OrderStatus.INTENT, OrderStatus.REJECTED):
+            sent = self._now()
+        changes = {
+            "broker_order_id": seen.broker_order_id or known["broker_order_id"],
+            "reason": known["reason"] if seen.reason is OrderReason.NONE else seen.reason.value,
+            "quantity": seen.quantity,
+            "filled_quantity": seen.filled_quantity,
+            "status": seen.status.value,
+            "message": seen.message or None,
+            "submitted_at": sent,
+            "closed_at": None if seen.status.is_open else known["closed_at"] or self._now(),
+        }
+        connection.execute(
+            update(m.Order)
+            .where(m.Order.run_id == self._run_id, m.Order.client_order_id == seen.client_order_id)
+            .values(**changes)
+        )
+
+
+def parent_id(client_order_id: str) -> str:
+    """Return the id of the order that a leg belongs to, or the id itself."""
+    for suffix in LEG_SUFFIXES:
+        if client_order_id.endswith(suffix):
+            return client_order_id.removesuffix(suffix)
+    return client_order_id
+
+
+def _journal_order(row: Mapping[Any, Any]) -> JournalOrder:
+    return JournalOrder(
+        client_order_id=row["client_order_id"],
+        broker_order_id=row["broker_order_id"],
+        ticker=row["ticker"],
+        side=Side(row["side"]),
+        quantity=row["quantity"],
+        filled_quantity=row["filled_quantity"],
+        status=OrderStatus(row["status"]),
+        strategy=row["strategy"],
+        reason=OrderReason(row["reason"]),
+        decided_at=row["decided_at"],
+        stop_price=row["stop_price"],
+        target_price=row["target_price"],
+    )
