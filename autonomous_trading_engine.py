@@ -195,7 +195,7 @@ class AutonomousTradingEngine:
             self.commit()
         self.stages.add("database", since)
         equity = self._equities[-1]
-        held = float(self.broker.slots["value"].sum())
+        held = equity - float(self.broker.record["cash"])
         return ScanResult(
             session, equity, held / equity if equity > 0.0 else 0.0, tuple(orders), tuple(denials),
             allocation, self.world.regimes[t], self.risk_manager.halted,
@@ -393,6 +393,11 @@ def build_engine(
     return engine, lock
 
 
+def open_allocator(models_dir: str, strategies: tuple[str, ...], max_age_days: float) -> RLStrategyAllocator:
+    """Return the allocator of a registry; a model older than `max_age_days` does not serve."""
+    return RLStrategyAllocator(models_dir, strategies, max_age_days=max_age_days)
+
+
 def trade(options: TradeOptions) -> int:
     """Trade as options and settings say, replay or live; return the exit code."""
-    return run_desk(options, Makers(RiskConfig.from_mapping, RLStrategyAllocator, build_engine))
+    return run_desk(options, Makers(RiskConfig.from_mapping, open_allocator, build_engine))

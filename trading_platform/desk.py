@@ -14,11 +14,13 @@ from sqlalchemy import Engine
 
 from trading_platform.command_line import TradeOptions
 from trading_platform.config import TradingConfig
+from trading_platform.core.errors import FixConfigError
 from trading_platform.core.limits import limits_of
 from trading_platform.core.ports import Allocator
 from trading_platform.core.session import Rules
 from trading_platform.live import BARS_FINAL_AFTER, LiveEngine, LiveLoop
 from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.modes import ALPACA, NO_ALPACA_ORDERS, open_account, with_account
 from trading_platform.regime.hmm import RegimeConfig
 from trading_platform.replay import (
     EngineClock,
@@ -101,19 +103,29 @@ class Makers(NamedTuple):
     """What the flat modules own."""
 
     risk: Callable[[Mapping[str, object]], RiskSettings]
-    allocator: Callable[[str, tuple[str, ...]], Allocator]
+    allocator: Callable[[str, tuple[str, ...], float], Allocator]
     engine: MakeEngine
 
 
 def run_desk(options: TradeOptions, make: Makers) -> int:
     """Trade as options and settings say; print what happened; return the exit code."""
     settings = load_settings()
-    config = read_config(options, settings, {"risk": make.risk, "regime": RegimeConfig.from_mapping})
+    validators = {"risk": make.risk, "regime": RegimeConfig.from_mapping}
+    options = with_account(options, settings, read_config(options, settings, validators))
+    config = read_config(options, settings, validators)
+    if config.data.source == ALPACA:
+        open_account(settings, live=options.live)
+        raise FixConfigError(NO_ALPACA_ORDERS)
     limits = make.risk(config.risk).to_dict()
     rules = Rules(limits_of(limits), config.exits.rates(), config.costs.rates())
     names = tuple(strategy.name for strategy in configured_strategies(config))
     fixed = parse_allocation(options.allocation, names)
-    allocator = make.allocator(config.allocator.models_dir, names) if fixed is None else FixedAllocator(fixed)
+    models = config.allocator
+    allocator: Allocator
+    if fixed is None:
+        allocator = make.allocator(models.models_dir, names, models.max_model_age_days)
+    else:
+        allocator = FixedAllocator(fixed)
     if config.data.source in REAL_MARKETS:
         return _trade_live(options, settings, config, limits, rules, allocator, make.engine)
     return _replay(options, settings, config, limits, rules, allocator, fixed, make.engine)
