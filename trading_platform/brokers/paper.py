@@ -164,6 +164,9 @@ class PaperBroker:
         equity = float(trade_session(self.record, self.slots, market, t, self._rules, self._log))
         self.record["equity"] = self.record["accepted_equity"] = equity
         self._fills = []
+        paid = round(float(self.record["dividends"]) - dividends, 2)
+        if not self._pending and self._log.used[0] == 0:
+            return Settlement(equity, [], {}, {}, paid, 0.0)
         fills: list[tuple[Fill, float, ClosedTrade | None]] = []
         legs: dict[str, str] = {}
         waiting = dict(self._pending)
@@ -189,8 +192,8 @@ class PaperBroker:
             for order in self._pending.values()
         }
         self._pending = {}
-        self._entry_ids = {s: key for s, key in self._entry_ids.items() if self.slots[s]["ticker"] >= 0}
-        paid = round(float(self.record["dividends"]) - dividends, 2)
+        held = self.slots["ticker"].tolist()
+        self._entry_ids = {s: key for s, key in self._entry_ids.items() if held[s] >= 0}
         return Settlement(equity, fills, ended, legs, paid, 0.0)
 
     # ------------------------------------------------------------ restart
@@ -233,12 +236,12 @@ class PaperBroker:
     # ------------------------------------------------------------ inside
 
     def _slot_of(self, column: int) -> int:
-        found = np.flatnonzero(self.slots["ticker"] == column)
-        if len(found) == 0:
+        tickers: list[int] = self.slots["ticker"].tolist()
+        if column not in tickers:
             raise OperatorNeededError(
                 f"paper account: no {'free slot' if column == EMPTY else 'position'} for the order"
             )
-        return int(found[0])
+        return tickers.index(column)
 
     def _broker_order(self, s: int) -> BrokerOrder:
         order, slot = self._pending[s], self.slots[s]

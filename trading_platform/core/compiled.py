@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from types import FunctionType
 from typing import Any, TypeVar, cast
 
 try:
@@ -54,6 +55,20 @@ def inlined(function: F) -> F:
     if not HAS_NUMBA:
         return function
     return cast(F, _stamped(numba.njit(**INLINED_OPTIONS)(function)))
+
+
+def plain(function: F) -> F:
+    """Return a compiled `function` as the Python that it was made from, down to the functions that it calls.
+
+    For rules of a few comparisons on plain numbers: handing a record and the limits to compiled code takes longer than
+    such a rule does.
+    """
+    source = getattr(function, "py_func", None)
+    if source is None:
+        return function
+    names = {name: source.__globals__[name] for name in source.__code__.co_names if name in source.__globals__}
+    known = {**source.__globals__, **{name: plain(value) for name, value in names.items()}}
+    return cast(F, FunctionType(source.__code__, known, source.__name__, source.__defaults__))
 
 
 def _stamped(dispatcher: Any) -> Any:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+from trading_platform.core.compiled import lean
 from trading_platform.core.decide import capped_dollars
 from trading_platform.core.fills import round_shares
 from trading_platform.core.ledger import Record, Records
+from trading_platform.core.market import Market
 from trading_platform.core.risk_messages import describe, market_age
 from trading_platform.core.risk_rules import (
     HALF_CENT,
@@ -68,13 +70,21 @@ def sensible_dollars(
 ) -> float:
     """Return the notional that a new position should have in dollars; 0 where no size could pass the order rules."""
     column = view.columns[ticker]
-    measures = measure_entry(slots, view.market, view.t, column, limits)
+    return float(passable_dollars(account, slots, view.market, view.t, column, strength, equity, limits))
+
+
+@lean
+def passable_dollars(
+    account: Record, slots: Records, market: Market, t: int, ticker: int, strength: float, equity: float, limits: Limits
+) -> float:
+    """Return `sensible_dollars` of column `ticker` at row `t`, in one compiled call."""
+    measures = measure_entry(slots, market, t, ticker, limits)
     full = not (measures.positions + (1 if measures.is_new else 0) <= limits.max_positions)
-    unknown = market_verdict(view.market, view.t, column).code != OK or not equity > 0.0
-    if full or unknown or not measures.correlation <= limits.max_correlation:
+    unknown = market_verdict(market, t, ticker).code != OK or not (equity > 0.0)
+    if full or unknown or not (measures.correlation <= limits.max_correlation):
         return 0.0
-    dollars = capped_dollars(account, equity, strength, view.market, view.t, column, measures, limits)
-    return float(dollars) if dollars > 0.0 else 0.0
+    dollars = capped_dollars(account, equity, strength, market, t, ticker, measures, limits)
+    return dollars if dollars > 0.0 else 0.0
 
 
 def account_checks(account: Record, view: MarketView, limits: Limits) -> list[RuleCheck]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
-from trading_platform.core.compiled import lean
+from trading_platform.core.compiled import lean, plain
 from trading_platform.core.decide import check_order
 from trading_platform.core.explain import denied
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.market import Market
+from trading_platform.core.readings import account_numbers
 from trading_platform.core.risk_book import RiskBook
 from trading_platform.core.risk_messages import describe, market_age
 from trading_platform.core.risk_rules import OK, Limits, Verdict, entry_gate
@@ -16,6 +17,7 @@ from trading_platform.core.types import DENIAL_CODES, Denial, DenialCode
 
 CLOCK_NOISE = 1e-6  # sessions, a fortieth of a second; float noise of the exchange clock
 PASS = (DenialCode.OK, "OK")
+_entry_gate = plain(entry_gate)
 
 
 def market_gate(book: RiskBook, limits: Limits, max_age: int) -> tuple[DenialCode, str]:
@@ -27,7 +29,8 @@ def market_gate(book: RiskBook, limits: Limits, max_age: int) -> tuple[DenialCod
     if view is None:
         return DenialCode.VIX_UNKNOWN, "VIX_UNKNOWN: no market has been shown"
     market, t, age = view.market, view.t, market_age(view)
-    verdict = entry_gate(book.account, view.clock, market.vix[t], market.vix_age[t] + age, limits)
+    account, vix, vix_age = account_numbers(book.account), float(market.vix[t]), float(market.vix_age[t])
+    verdict = _entry_gate(account, view.clock, vix, vix_age + age, limits)
     if verdict.code != OK:
         return DENIAL_CODES[verdict.code], describe(verdict, limits)
     return _data_gate(book, age, max_age)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from trading_platform.core import risk_rules as rules
-from trading_platform.core.ledger import Record, post_cash_flow
+from trading_platform.core.compiled import plain
+from trading_platform.core.ledger import ACCOUNT, Record, post_cash_flow
 from trading_platform.core.risk_rules import Limits
 from trading_platform.core.types import DenialCode, RiskEvent, RiskEventKind
 
@@ -15,6 +17,12 @@ READING_FIELDS = [
     "suspect_equity", "breach_readings", "halted", "release_readings", "daily_breach_readings", "daily_halted",
     "cash_flow", "halts", "halted_sessions",
 ]  # fmt: skip
+
+ACCOUNT_FIELDS = ACCOUNT.names or ()
+_accept_equity = plain(rules.accept_equity)
+_daily_loss_of = plain(rules.daily_loss_of)
+_update_daily_loss = plain(rules.update_daily_loss)
+_update_drawdown = plain(rules.update_drawdown)
 
 
 def first_reading(account: Record, equity: float) -> None:
@@ -51,19 +59,37 @@ def take_reading(
         first_reading(account, equity)
     if not equity < 1e15:
         equity = math.nan
-    if not rules.accept_equity(account, equity, limits):
+    numbers = account_numbers(account)
+    before = dict(numbers)
+    events += _apply_rules(numbers, equity, float(shadow_equity), limits, halt_counts=halt_counts)
+    for name, value in numbers.items():
+        if value is not before[name]:
+            account[name] = value
+    return events
+
+
+def account_numbers(account: Record) -> dict[str, Any]:
+    """Return the fields of the account as plain numbers, which Python reads ten times faster than a record's."""
+    return dict(zip(ACCOUNT_FIELDS, account.tolist(), strict=True))
+
+
+def _apply_rules(
+    account: dict[str, Any], equity: float, shadow_equity: float, limits: Limits, *, halt_counts: bool
+) -> list[RiskEvent]:
+    """Put a plain reading into the `account_numbers` and return what changed."""
+    if not _accept_equity(account, equity, limits):
         words = f"equity reading {equity:,.2f} is not believed until a second one confirms it"
         expected = account["accepted_equity"]
-        events.append(event(RiskEventKind.EQUITY_SUSPECT, DenialCode.EQUITY_UNKNOWN, equity, expected, words))
-        return events
-    if rules.update_daily_loss(account, limits):
-        loss, limit = rules.daily_loss_of(account), limits.max_daily_loss
+        return [event(RiskEventKind.EQUITY_SUSPECT, DenialCode.EQUITY_UNKNOWN, equity, expected, words)]
+    events: list[RiskEvent] = []
+    if _update_daily_loss(account, limits):
+        loss, limit = _daily_loss_of(account), limits.max_daily_loss
         words = f"lost {loss:.2%} since the previous close, limit {limit:.2%}"
         events.append(event(RiskEventKind.DAILY_LOSS, DenialCode.DAILY_LOSS_LIMIT, loss, limit, words))
-    if account["halted"] and not halt_counts:
+    if account["halted"] != 0 and not halt_counts:
         return events
     drawdown = rules.drawdown_of(account["accepted_equity"], account["peak_equity"])
-    match rules.update_drawdown(account, float(shadow_equity), limits):
+    match _update_drawdown(account, shadow_equity, limits):
         case rules.FIRST_BREACH:
             events.append(_drawdown(RiskEventKind.BREACH, drawdown, limits, "first reading beyond the limit"))
         case rules.HALTED:

@@ -14,7 +14,7 @@ from datetime import date, datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Engine, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
 from trading_platform.core.ledger import SLOT, Records
 from trading_platform.core.types import ApprovedOrder, OrderStatus
@@ -22,6 +22,7 @@ from trading_platform.storage import models as m
 from trading_platform.storage.rows import Row, RowBuffer
 
 BUFFERED: tuple[type[m.Base], ...] = (
+    m.Order,
     m.FillRow,
     m.Trade,
     m.EquityRow,
@@ -73,7 +74,7 @@ class Repository:
         self._book_at: datetime | None = None
         self._run: dict[str, Any] = {}
         self._handled: list[dict[str, Any]] = []
-        self._positions: list[tuple[date, Records]] = []
+        self._positions: list[tuple[date, bytes]] = []
 
     # ------------------------------------------------------------ collecting
 
@@ -83,7 +84,7 @@ class Repository:
 
     def add_positions(self, session: date, slots: Records) -> None:
         """Collect the positions among `slots`, (S,) of `core.ledger.SLOT`, at the close of `session`."""
-        self._positions.append((session, slots.copy()))
+        self._positions.append((session, slots.tobytes()))
 
     def add_order(self, order: ApprovedOrder, status: OrderStatus, at: datetime) -> None:
         """Collect an order's first row: the intent."""
@@ -138,13 +139,7 @@ class Repository:
     def commit(self) -> None:
         """Write everything collected in one transaction."""
         with self.engine.begin() as connection:
-            new = [row for key, row in self._orders.items() if key not in self._stored and "run_id" in row]
-            if new:
-                connection.execute(insert(m.Order), new)
-            for key, changes in self._orders.items():
-                if key in self._stored and changes:
-                    where = (m.Order.run_id == self.run_id) & (m.Order.client_order_id == key)
-                    connection.execute(update(m.Order).where(where).values(**changes))
+            self._write_orders(connection)
             self._buffers[m.PositionRow].extend(self._position_rows())
             for buffer in self._buffers.values():
                 buffer.flush(connection)
@@ -178,14 +173,23 @@ class Repository:
         self._positions = []
         self._handled = []
 
+    def _write_orders(self, connection: Connection) -> None:
+        """Put new orders with the other rows, and write what changed of those stored before."""
+        buffer = self._buffers[m.Order]
+        names = [column.name for column in buffer.columns]
+        for key, row in self._orders.items():
+            if key not in self._stored and "run_id" in row:
+                buffer.add(tuple([row[name] for name in names]))
+            elif key in self._stored and row:
+                where = (m.Order.run_id == self.run_id) & (m.Order.client_order_id == key)
+                connection.execute(update(m.Order).where(where).values(**row))
+
     def _position_rows(self) -> list[Row]:
         """Return the collected positions in the columns of the table."""
         if not self._positions:
             return []
-        width = len(self._positions[0][1])
-        block = np.empty((len(self._positions), width), dtype=SLOT)
-        for n, (_, rows) in enumerate(self._positions):  # np.concatenate compares the dtypes of every record array
-            block[n] = rows
+        joined = b"".join(rows for _, rows in self._positions)
+        block = np.frombuffer(joined, dtype=SLOT).reshape(len(self._positions), -1)
         held = block["quantity"] > 0.0
         slots = block[held]
         sessions = [self._positions[n][0] for n in np.nonzero(held)[0]]

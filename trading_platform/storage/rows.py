@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from sqlalchemy import Connection, Date, Table, insert
 from sqlalchemy.sql.schema import Column
 
@@ -69,7 +70,9 @@ def _converted(columns: Sequence[Column[Any]], rows: Sequence[Row]) -> list[Row]
     by_column = list(zip(*rows, strict=True))
     for i, column in enumerate(columns):
         convert = _sqlite_converter(column)
-        if convert is not None:
+        if isinstance(column.type, Cents) and not column.nullable:
+            by_column[i] = tuple(np.rint(np.array(by_column[i]) * 100.0).astype(np.int64).tolist())
+        elif convert is not None:
             # each distinct value is converted once: dates, instants and many amounts repeat from row to row
             known = {value: convert(value) for value in set(by_column[i]) if value is not None}
             known[None] = None

@@ -15,6 +15,8 @@ from trading_platform.storage.schema import corrupt_error
 
 # A commit of the engine takes milliseconds; whoever holds the lock longer than this is stuck.
 BUSY_TIMEOUT_SECONDS = 10.0
+# Copying the log into the file syncs both; a replay writes some 30 pages a commit and can be continued.
+REPLAY_CHECKPOINT_PAGES = 16_384  # 64 MiB
 SYNCHRONOUS = ("NORMAL", "FULL", "EXTRA")
 
 
@@ -47,6 +49,8 @@ def connect_writer(path: Path, synchronous: str = "FULL") -> sqlite3.Connection:
             connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute("PRAGMA foreign_keys = ON")
+        if synchronous == "NORMAL":
+            connection.execute(f"PRAGMA wal_autocheckpoint = {REPLAY_CHECKPOINT_PAGES}")
     except sqlite3.Error as error:
         connection.close()
         raise explain(error, where) from error
