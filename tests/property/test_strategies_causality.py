@@ -1,4 +1,4 @@
-"""Strategies and features know the last `lookback` sessions and nothing else, on any market; and prices have no scale."""
+"""Strategies and features know the last `lookback` sessions and nothing else, on any market. Prices have no scale."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class Seeded:
 
 
 def _whole_mean(close: Floats) -> Floats:
-    return close / np.nanmean(close, axis=0)
+    return np.asarray(close / np.nanmean(close, axis=0))
 
 
 def _running_mean(close: Floats) -> Floats:

@@ -1,80 +1,90 @@
-"""The forward filter is hmmlearn's forward pass, state by state, and knows nothing of later rows."""
+"""The forward filter against a hand calculation, every path of a small chain, and hmmlearn's own lattice."""
 
 from __future__ import annotations
 
+from itertools import product
+from typing import Any
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hmmlearn import _hmmc
+from hmmlearn.hmm import GaussianHMM
 
 from trading_platform.core.types import Floats
 from trading_platform.regime.filter import forward_filter, log_densities
 
-Model = tuple[Floats, Floats, Floats, Floats]  # start, transition, means, variances
+START = np.array([0.5, 0.3, 0.2])
+TRANSITION = np.array([[0.9, 0.06, 0.04], [0.05, 0.9, 0.05], [0.1, 0.2, 0.7]])
+MEANS = np.array([[-1.0, 0.5], [0.0, 0.0], [2.0, -1.0]])
+VARIANCES = np.array([[1.0, 0.5], [0.3, 0.4], [2.0, 1.5]])
 
 
-def world(seed: int, n: int) -> tuple[Floats, Model]:
-    """Return (n, 3) observations drawn near a random three-state model, and the model."""
-    rng = np.random.default_rng(seed)
-    means, variances = rng.normal(0.0, 1.0, (3, 3)), rng.uniform(0.2, 2.0, (3, 3))
-    start, transition = rng.dirichlet(np.ones(3)), rng.dirichlet(np.ones(3), 3)
-    states = rng.integers(0, 3, n)
-    values = means[states] + rng.normal(size=(n, 3)) * np.sqrt(variances[states])
-    return values, (start, transition, means, variances)
+def observations(n: int, seed: int = 0) -> Floats:
+    return np.random.default_rng(seed).standard_normal((n, 2))
 
 
-def filtered(values: Floats, model: Model) -> Floats:
-    start, transition, means, variances = model
-    return forward_filter(log_densities(values, means, variances), start, transition)
+def test_filter_is_bayes_rule_step_by_step() -> None:
+    start, transition = np.array([0.5, 0.5]), np.array([[0.9, 0.1], [0.2, 0.8]])
+    likelihoods = np.array([[0.2, 0.6], [0.5, 0.1]])
+    filtered = forward_filter(np.log(likelihoods), start, transition)
+    # 0.5 x 0.2 : 0.5 x 0.6 = 1 : 3; then (0.25 x 0.9 + 0.75 x 0.2) x 0.5 : (0.25 x 0.1 + 0.75 x 0.8) x 0.1 = 3 : 1
+    np.testing.assert_allclose(filtered, [[0.25, 0.75], [0.75, 0.25]], rtol=1e-15)
 
 
-@settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 60))
-def test_filter_equals_hmmlearns_forward_lattice(seed: int, n: int) -> None:
-    hmm = pytest.importorskip("hmmlearn.hmm", reason="the reference is hmmlearn's")
-    lattice = pytest.importorskip("hmmlearn._hmmc", reason="the reference is hmmlearn's")
-    values, model = world(seed, n)
-    start, transition, means, variances = model
-    reference = hmm.GaussianHMM(3, covariance_type="diag")
-    reference.startprob_, reference.transmat_ = start, transition
-    reference.means_, reference.covars_ = means, variances
-    densities = reference._compute_log_likelihood(values)
-    np.testing.assert_allclose(log_densities(values, means, variances), densities, rtol=1e-10, atol=1e-10)
-    _, forward = lattice.forward_log(start, transition, densities)
-    forward = np.exp(forward - forward.max(axis=1, keepdims=True))
-    np.testing.assert_allclose(filtered(values, model), forward / forward.sum(axis=1, keepdims=True), atol=1e-10)
+def test_filter_equals_the_sum_over_all_paths() -> None:
+    densities = np.exp(log_densities(observations(6), MEANS, VARIANCES))
+    filtered = forward_filter(np.log(densities), START, TRANSITION)
+    for t in range(6):
+        weight = np.zeros(3)
+        for path in product(range(3), repeat=t + 1):
+            chance = START[path[0]] * densities[0, path[0]]
+            for i in range(1, t + 1):
+                chance *= TRANSITION[path[i - 1], path[i]] * densities[i, path[i]]
+            weight[path[-1]] += chance
+        np.testing.assert_allclose(filtered[t], weight / weight.sum(), rtol=1e-12)
 
 
-@settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), n=st.integers(2, 60), data=st.data())
-def test_filter_of_a_prefix_is_the_prefix_of_the_filter(seed: int, n: int, data: st.DataObject) -> None:
-    values, model = world(seed, n)
-    cut = data.draw(st.integers(1, n - 1))
-    assert filtered(values[:cut], model).tobytes() == filtered(values, model)[:cut].tobytes()
+def peer() -> Any:
+    model = GaussianHMM(3, covariance_type="diag")
+    model.n_features = 2
+    model.startprob_, model.transmat_, model.means_ = START, TRANSITION, MEANS
+    model.covars_ = VARIANCES
+    return model
 
 
-def test_smoothed_probabilities_are_no_prefix() -> None:
-    """Negative control: what most libraries call predict_proba moves with later rows."""
-    hmm = pytest.importorskip("hmmlearn.hmm", reason="the fault is hmmlearn's")
-    values, (start, transition, means, variances) = world(1, 40)
-    model = hmm.GaussianHMM(3, covariance_type="diag")
-    model.startprob_, model.transmat_, model.means_, model.covars_ = start, transition, means, variances
-    assert np.abs(model.predict_proba(values)[:20] - model.predict_proba(values[:20])).max() > 1e-3
+def test_filter_equals_the_forward_lattice_of_hmmlearn() -> None:
+    values = observations(3_000)
+    densities = peer()._compute_log_likelihood(values)
+    np.testing.assert_allclose(log_densities(values, MEANS, VARIANCES), densities, rtol=1e-12, atol=1e-12)
+    _, lattice = _hmmc.forward_log(START, TRANSITION, densities)
+    lattice = np.exp(lattice - lattice.max(axis=1, keepdims=True))
+    lattice /= lattice.sum(axis=1, keepdims=True)
+    assert np.abs(forward_filter(densities, START, TRANSITION) - lattice).max() < 1e-10
 
 
-def test_probabilities_sum_to_one_also_where_every_density_vanishes() -> None:
-    values, model = world(2, 30)
-    values[10] = 1e6  # hundreds of thousands of deviations from every mean
-    result = filtered(values, model)
-    np.testing.assert_allclose(result.sum(axis=1), 1.0)
-    assert ((result >= 0.0) & (result <= 1.0)).all()
+def test_filter_is_not_the_smoother() -> None:
+    values = observations(300)
+    filtered = forward_filter(log_densities(values, MEANS, VARIANCES), START, TRANSITION)
+    smoothed = peer().predict_proba(values)
+    np.testing.assert_allclose(filtered[-1], smoothed[-1], rtol=1e-9)  # nothing lies after the last session
+    assert np.abs(filtered - smoothed).max() > 0.1
 
 
-def test_two_states_by_hand() -> None:
-    """Prior 1/2 each, densities 3:1 and then 1:1, states kept with probability 0.9."""
-    densities = np.log(np.array([[3.0, 1.0], [1.0, 1.0], [1.0, 3.0]]))
-    result = forward_filter(densities, np.array([0.5, 0.5]), np.array([[0.9, 0.1], [0.1, 0.9]]))
-    np.testing.assert_allclose(result[0], [0.75, 0.25])
-    np.testing.assert_allclose(result[1], [0.7, 0.3])  # 0.75 x 0.9 + 0.25 x 0.1
-    weights = np.array([0.7 * 0.9 + 0.3 * 0.1, 3.0 * (0.7 * 0.1 + 0.3 * 0.9)])
-    np.testing.assert_allclose(result[2], weights / weights.sum())
+def test_filtered_probabilities_sum_to_one() -> None:
+    values = observations(500) * 4.0
+    filtered = forward_filter(log_densities(values, MEANS, VARIANCES), START, TRANSITION)
+    np.testing.assert_allclose(filtered.sum(axis=1), 1.0, rtol=1e-12)
+    assert (filtered >= 0.0).all()
+
+
+@pytest.mark.parametrize("far", [60.0, 1e6])
+def test_session_that_no_reachable_state_explains_teaches_nothing(far: float) -> None:
+    values = np.array([[-1.0, 0.5], [far, -far]])
+    stuck = np.eye(3)
+    filtered = forward_filter(log_densities(values, MEANS, VARIANCES), np.array([1.0, 0.0, 0.0]), stuck)
+    np.testing.assert_allclose(filtered[0], [1.0, 0.0, 0.0])
+    np.testing.assert_allclose(filtered[1], 1.0 / 3.0)
+
+
+def test_empty_history_has_no_probabilities() -> None:
+    assert forward_filter(np.empty((0, 3)), START, TRANSITION).shape == (0, 3)

@@ -63,7 +63,7 @@ def causal_regimes(panel: MarketPanel, config: RegimeConfig, seed: int, first: i
     if notice is not None:
         return RegimePath(probabilities, known, (), notice)
     refits = _Refits(panel, config, seed)
-    stops = [*refits.rows[1:], panel.n_sessions]
+    stops = [*refits.rows, panel.n_sessions][1:]
     for n, (row, stop) in enumerate(zip(refits.rows, stops, strict=True)):
         model = refits.serving(n) if stop > first else None
         if model is None:
