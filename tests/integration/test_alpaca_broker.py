@@ -440,6 +440,9 @@ def test_fill_of_a_leg_is_found_even_if_its_group_was_never_written_down() -> No
             world.place(key="tp-x", **ENTRY)
         server.advance_to_close()
         world.restart()
+        theirs = world.broker.book_since(SINCE)  # reads only
+        assert [fill.client_order_id for fill in theirs.history.fills] == ["tp-x", "tp-x-stop"]
+        assert (theirs.history.foreign, len(world.journal.rows)) == ((), 1)
         fills = world.broker.fills_since(SINCE)
         assert [(fill.client_order_id, fill.reason) for fill in fills] == [
             ("tp-x", OrderReason.ENTRY), ("tp-x-stop", OrderReason.STOP_LOSS),

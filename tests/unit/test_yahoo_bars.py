@@ -63,11 +63,12 @@ def test_panel_has_our_tickers_and_the_benchmark_apart() -> None:
     assert (asked["end"], asked["auto_adjust"], asked["progress"]) == ("2024-01-13", True, False)
 
 
-def test_rows_with_a_nan_are_no_bars_and_the_gap_is_told() -> None:
+@pytest.mark.parametrize("field", ["Close", "Open", "Volume"])
+def test_rows_with_a_nan_are_no_bars_and_the_gap_is_told(field: str) -> None:
     yahoo = Yahoo()
 
     def spoil(frame: pd.DataFrame) -> pd.DataFrame:
-        frame.loc["2024-01-04", ("Close", "AAA")] = np.nan
+        frame.loc["2024-01-04", (field, "AAA")] = np.nan
         return frame
 
     yahoo.spoil = spoil
