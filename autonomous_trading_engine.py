@@ -59,16 +59,9 @@ from trading_platform.core.view import MarketView
 from trading_platform.desk import Makers, run_desk
 from trading_platform.operations import is_flattening, open_wishes
 from trading_platform.recovery import held_weights, rebuild_shadow, restore_broker, weights_row
-from trading_platform.replay import (
-    EngineClock,
-    ScanResult,
-    Stopwatch,
-    stop_signals,
-)
+from trading_platform.replay import EngineClock, ScanResult, Stopwatch, stop_signals
 from trading_platform.reporting.run_results import equity_curve
-from trading_platform.stage import (
-    utc_now,
-)
+from trading_platform.stage import utc_now
 from trading_platform.storage.recorder import Recorder
 from trading_platform.storage.repository import Repository, RiskStore
 from trading_platform.storage.runs import RunLock

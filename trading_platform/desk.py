@@ -19,6 +19,7 @@ from trading_platform.core.limits import limits_of
 from trading_platform.core.ports import Allocator
 from trading_platform.core.session import Rules
 from trading_platform.live import BARS_FINAL_AFTER, LiveEngine, LiveLoop
+from trading_platform.logs import start_logs
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.modes import ALPACA, NO_ALPACA_ORDERS, open_account, with_account
 from trading_platform.regime.hmm import RegimeConfig
@@ -113,6 +114,7 @@ def run_desk(options: TradeOptions, make: Makers) -> int:
     validators = {"risk": make.risk, "regime": RegimeConfig.from_mapping}
     options = with_account(options, settings, read_config(options, settings, validators))
     config = read_config(options, settings, validators)
+    start_logs(config.logging, settings)
     if config.data.source == ALPACA:
         open_account(settings, live=options.live)
         raise FixConfigError(NO_ALPACA_ORDERS)

@@ -156,3 +156,18 @@ def test_alpaca_orders_that_are_not_wired_are_refused_clearly(tmp_path: Path, pa
     assert "not wired yet" in done.stderr
     assert "--source yahoo" in done.stderr
     assert not (tmp_path / "a.db").exists()
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_no_file_that_the_command_leaves_holds_a_key(tmp_path: Path, paper: AlpacaServer, style: str) -> None:
+    (tmp_path / "trading.toml").write_text(f'[logging]\nfile = "engine.log"\nlevel = "DEBUG"\nformat = "{style}"\n')
+    logs = {"TRADING_LOG_DIR": str(tmp_path / "logs")}
+    command(tmp_path, "--db", "a.db", **keys(paper.url), **logs)
+    command(tmp_path, "--db", "a.db", "--once", "--source", "synthetic", **keys(paper.url), **logs)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert tmp_path / "logs" / "engine.log" in files
+    assert tmp_path / "a.db" in files
+    for path in files:
+        content = path.read_bytes()
+        assert SECRET.encode() not in content, path
+        assert PAPER_KEY.encode() not in content, path
