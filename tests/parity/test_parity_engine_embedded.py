@@ -23,7 +23,10 @@ from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.synthetic import SyntheticMarketData
 from trading_platform.operations import leave_wish
 from trading_platform.strategies.base import Strategy, prepare_signals
+from trading_platform.strategies.breakout import Breakout
+from trading_platform.strategies.mean_reversion import MeanReversion
 from trading_platform.strategies.registry import make_strategies
+from trading_platform.strategies.turn_of_month import TurnOfMonth
 
 START = 253  # the slowest strategy's lookback
 TIGHT = RiskConfig(max_drawdown_pct=1.0, recovery_drawdown_pct=0.5)
@@ -146,6 +149,35 @@ def test_restarted_engine_shows_the_model_the_same_observations(changing: Case, 
     assert halves.allocator.seen.keys() == whole.allocator.seen.keys()
     for session, observation in whole.allocator.seen.items():
         np.testing.assert_array_equal(halves.allocator.seen[session], observation, err_msg=str(session))
+
+
+# ---------------------------------------------------------------- live
+
+LIVE = (Breakout(entry_window=20), MeanReversion(), TurnOfMonth(ranking=20))
+
+
+def test_engine_that_gets_its_bars_day_by_day_trades_as_the_backtest_of_the_whole(
+    panel: MarketPanel, tmp_path: Path
+) -> None:
+    """As live: each evening the market is loaded anew and ends today; half-way the engine is started again."""
+    market = panel.columns(range(20)).rows(0, 160)
+    whole = Case(
+        market,
+        prepare_signals(market, LIVE),
+        scripted_weights(np.random.default_rng(2), 160, 3),
+        TIGHT,
+        names=tuple(strategy.name for strategy in LIVE),
+    )
+    reference, _ = kernel(whole, 60, 160)
+    assert len(reference.trades) > 60
+    desk = Desk(whole, tmp_path, 60, commit_sessions=1)
+    for row in range(60, 160):
+        if row == 111:
+            desk.restart()
+        today = market.rows(0, row + 1)
+        desk.engine.adopt(replace(whole, panel=today, signals=prepare_signals(today, LIVE)).world)
+        desk.engine.scan_cycle(row)
+    assert_same(desk.trail(), reference)
 
 
 # ---------------------------------------------------------------- environment and kernel
