@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from risk_config import RiskConfig
-from risk_manager import order_id
+from risk_manager import RiskManager, order_id
 from tests.risk_world import Stock, buy, desk, holding, sell, story_view
 from trading_platform.core import risk_rules as rules
 from trading_platform.core.ledger import Record
@@ -17,7 +18,7 @@ from trading_platform.core.market import CLOSE, VOLATILITY
 from trading_platform.core.risk_rules import Limits, Measures, Verdict
 from trading_platform.core.simulate import open_books
 from trading_platform.core.sizing import entry_dollars, kelly_fraction
-from trading_platform.core.types import DENIAL_CODES, ApprovedOrder, Denial, DenialCode, Portfolio
+from trading_platform.core.types import DENIAL_CODES, ApprovedOrder, Denial, DenialCode, Holding, Portfolio
 
 NAN, INF = math.nan, math.inf
 LIMITS = limits_of(RiskConfig().to_dict())
@@ -307,6 +308,7 @@ def measured(candidate: str, *held: str) -> tuple[float, str]:
     assert found.is_new == (candidate not in held)
     assert found.position == (0.0 if found.is_new else 120.0)
     assert found.sector == 120.0 * sum(STOCKS[name].sector == STOCKS[candidate].sector for name in held)
+    assert (found.correlated == -1) == (found.correlation == -1.0)
     return round(found.correlation, 3), view.tickers[found.correlated] if found.correlated >= 0 else ""
 
 
@@ -320,6 +322,7 @@ def measured(candidate: str, *held: str) -> tuple[float, str]:
         ("B", ("C", "A"), (0.9, "A")),
         ("B", ("D", "A", "C"), (0.9, "A")),
         ("B", ("C",), (0.0, "C")),
+        ("C", ("A",), (0.0, "A")),
     ],
 )
 def test_the_largest_correlation_counts(candidate: str, held: tuple[str, ...], expected: tuple[float, str]) -> None:
@@ -459,3 +462,56 @@ def test_shares_promised_beyond_those_held_leave_none() -> None:
     assert isinstance(risk.approve(sell("T00", 40.0)), ApprovedOrder)
     risk.show_portfolio(Portfolio(99_000.0, (holding("T00", 1_000.0),)))
     assert risk.explain("T00", "sell", 1.0, 100.0).largest_quantity == 0.0
+
+
+def test_counts_that_are_past_their_limit_act_as_well() -> None:
+    """A restart with stricter limits may find more readings or losses than it asks for."""
+    record = account(accepted_equity=89_000.0, breach_readings=5)
+    assert rules.update_drawdown(record, NAN, LIMITS) == rules.HALTED
+    record = account(loss_streak=5)
+    assert rules.record_trade(record, -1.0, 10.0, 0.0, LIMITS)
+
+
+AT_THE_LAST_HALF_CENT = [
+    ("cash", check(cash=1_000.0 - 0.005)),
+    ("sector", check(measures=EMPTY._replace(sector=30_000.0 + 0.005 - 1_000.0))),
+    ("exposure", check(measures=EMPTY._replace(gross=80_000.0 + 0.005 - 1_000.0))),
+    ("position", check(measures=EMPTY._replace(position=5_000.0 + 0.005 - 1_000.0))),
+]
+
+
+@pytest.mark.parametrize(("cap", "verdict"), AT_THE_LAST_HALF_CENT)
+def test_half_a_cent_is_noise_to_its_last_bit(cap: str, verdict: tuple[str, float, float]) -> None:
+    assert verdict[0] == "OK", cap
+
+
+def test_a_gain_of_nothing_gives_no_edge() -> None:
+    prior = LIMITS.kelly_prior_trades * LIMITS.kelly_prior_win_rate * LIMITS.kelly_prior_payoff * 0.03
+    assert kelly_fraction(account(kelly_gain=-prior), LIMITS) == 0.0
+
+
+def test_a_manager_that_was_shown_nothing_holds_nothing() -> None:
+    risk = RiskManager()
+    assert (risk.account["cash"], risk.account["equity"], risk.account["peak_equity"]) == (0.0, 0.0, 0.0)
+
+
+def test_an_exchange_clock_that_is_unknown_is_remembered_as_none() -> None:
+    risk = desk()
+    risk.show_market(replace(story_view(STOCKS), clock=NAN))
+    assert risk.memory().clock == 0.0
+    assert not risk.can_trade()[0]
+
+
+def test_an_order_that_was_sent_is_denied_with_its_size() -> None:
+    risk = desk()
+    order = risk.approve(buy())
+    assert isinstance(order, ApprovedOrder)
+    risk.consume(order)
+    found = risk.approve(buy())
+    assert isinstance(found, Denial)
+    assert (found.observed, found.limit) == (10.0, 0.0)
+
+
+def test_explain_of_buying_back_half_a_share_is_a_reduction() -> None:
+    told = desk(100_050.0, [Holding("T00", -0.5, 100.0)]).explain("T00", "buy", 0.5, 100.0)
+    assert (told.allowed, told.checks, told.largest_quantity) == (True, (), 0.5)
