@@ -11,6 +11,7 @@ from trading_platform.core import indicators
 from trading_platform.core.indicators import (
     cross_rank,
     lag,
+    last_known,
     rate_of_change,
     returns,
     rolling_max,
@@ -141,6 +142,12 @@ def test_lag_moves_into_the_future_only() -> None:
     np.testing.assert_array_equal(lag(values, 9), [NAN] * 3)
     with pytest.raises(ValueError, match="looks ahead"):
         lag(values, -1)
+
+
+def test_last_known_value_stands_in_until_it_is_too_old() -> None:
+    values = np.array([NAN, 1.0, NAN, NAN, NAN, 5.0, NAN])
+    np.testing.assert_array_equal(last_known(values, 2), [NAN, 1.0, 1.0, 1.0, NAN, 5.0, 5.0])
+    np.testing.assert_array_equal(last_known(values, 0), values)
 
 
 def test_returns_are_unknown_beside_a_missing_bar() -> None:

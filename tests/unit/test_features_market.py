@@ -77,6 +77,15 @@ def test_vix_ratio_compares_with_sixty_three_sessions() -> None:
     assert last(panel)["vix_ratio"] == pytest.approx(83.0 / 21.0, rel=1e-12)
 
 
+def test_vix_may_lag_three_sessions_and_no_more() -> None:
+    panel = market(growing([0.001, 0.002]))
+    panel.vix[:] = np.linspace(15.0, 25.0, 260)
+    panel.vix[-4:] = NAN
+    vix, ratio = market_features(panel)[:, :2].T
+    assert vix[-2] == vix[-5] == panel.vix[-5] and np.isfinite(ratio[-2])
+    assert np.isnan([vix[-1], ratio[-1]]).all()
+
+
 def test_volume_ratio_is_the_median_ticker_so_one_burst_does_not_show() -> None:
     panel = market(growing([0.001, 0.002, 0.003]))
     panel.volume[-1, 0] = 50e6

@@ -53,10 +53,12 @@ def test_features_fold_splits_in() -> None:
 
 def test_features_are_unknown_where_vix_or_movement_is() -> None:
     panel, _ = switching_market(1, 60)
-    panel.vix[50], panel.vix[51], panel.vix[52] = NAN, 0.0, -1.0
+    panel.vix[50], panel.vix[51] = 0.0, -1.0
+    panel.vix[53:57] = NAN
     panel.close[:40] = 100.0
     features = regime_features(panel, 20)
-    assert np.isnan(features[50:53, VIX]).all() and np.isfinite(features[53, VIX])
+    assert np.flatnonzero(np.isnan(features[:, VIX])).tolist() == [50, 51, 56]
+    assert features[55, VIX] == features[52, VIX]  # three sessions old
     assert np.isnan(features[:40, VOLATILITY]).all()
 
 
@@ -189,7 +191,7 @@ def test_regimes_of_a_known_chain_are_found() -> None:
 
 def test_regime_is_unknown_before_the_first_fit_and_where_vix_is_missing() -> None:
     panel, _ = switching_market(3)
-    panel.vix[350] = NAN
+    panel.vix[347:351] = NAN
     path = causal_regimes(panel, QUICK, seed=7)
     first = next(row for row in refit_rows(panel.sessions, 1) if row >= QUICK.fit_window)
     assert not path.known[:first].any() and path.known[first:350].all()

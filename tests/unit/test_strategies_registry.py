@@ -115,7 +115,7 @@ def test_strategies_are_values() -> None:
         ("breakout", 56),
         ("low_volatility", 200),
         ("turn_of_month", 127),
-        ("panic_reversal", 63),
+        ("panic_reversal", 66),
     ],
 )
 def test_lookback_is_what_the_parameters_need(name: str, lookback: int) -> None:

@@ -243,6 +243,16 @@ def test_panic_reversal_buys_losers_in_a_panic_and_leaves_in_calm(vix: float, en
     assert exits(signals) == ([0, 1, 2, 3] if leaves else [])
 
 
+def test_panic_reversal_says_nothing_on_a_vix_that_is_too_old() -> None:
+    close = np.vstack([np.full((64, 4), 100.0), week([0.01, -0.02, -0.01, 0.02])])
+    vix = np.full(70, 20.0)
+    vix[65:] = [30.0, 30.0, NAN, NAN, NAN]
+    assert entries(spoken(PanicReversal(), market(close, vix))) == {1: 1.0}
+    vix[65:] = [30.0, NAN, NAN, NAN, NAN]
+    signals = spoken(PanicReversal(), market(close, vix))
+    assert entries(signals, -2) == {1: 1.0} and entries(signals) == {}
+
+
 # ---------------------------------------------------------------- all of them
 
 

@@ -36,6 +36,14 @@ def lag(values: Floats, rows: int) -> Floats:
     return moved
 
 
+def last_known(values: Floats, max_age: int) -> Floats:
+    """Return `values` with gaps filled by the last known value, where it is at most `max_age` rows old."""
+    filled = values.copy()
+    for age in range(1, max_age + 1):
+        filled = np.where(np.isnan(filled), lag(values, age), filled)
+    return filled
+
+
 def rate_of_change(values: Floats, rows: int) -> Floats:
     """Return values[t] / values[t - rows] - 1; NaN where either is unknown."""
     with np.errstate(invalid="ignore", divide="ignore"):

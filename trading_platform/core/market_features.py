@@ -8,6 +8,7 @@ import numpy as np
 
 from trading_platform.core.indicators import (
     lag,
+    last_known,
     rate_of_change,
     returns,
     rolling_mean,
@@ -19,6 +20,8 @@ from trading_platform.core.types import Floats, MarketPanel
 LONG, MEDIUM, SHORT = 200, 63, 20
 LOOKBACK = LONG + 1
 ANNUAL_SESSIONS = 252
+# Public VIX files lag a session or two; the risk rules' default age limit is the same.
+MAX_VIX_AGE = 3
 
 
 class FeatureSpec(NamedTuple):
@@ -57,10 +60,11 @@ def market_features(panel: MarketPanel) -> Floats:
         quarter = rate_of_change(panel.close, MEDIUM)
         trend = panel.benchmark / rolling_mean(panel.benchmark, LONG) - 1.0
         month = rate_of_change(panel.benchmark, SHORT)
+        vix = known_vix(panel)
         return np.column_stack(
             [
-                panel.vix,
-                panel.vix / rolling_mean(panel.vix, MEDIUM),
+                vix,
+                vix / rolling_mean(vix, MEDIUM),
                 np.where(np.isfinite(trend), trend, index_trend(universe, LONG)),
                 np.where(np.isfinite(month), month, rolling_product(1.0 + universe, SHORT) - 1.0),
                 row_median(panel.volume / rolling_mean(panel.volume, SHORT)),
@@ -71,6 +75,11 @@ def market_features(panel: MarketPanel) -> Floats:
                 rolling_std(universe, SHORT) * np.sqrt(ANNUAL_SESSIONS),
             ]
         )
+
+
+def known_vix(panel: MarketPanel) -> Floats:
+    """Return VIX, (T,), where missing the last one if it is at most `MAX_VIX_AGE` sessions old; NaN = unknown."""
+    return last_known(panel.vix, MAX_VIX_AGE)
 
 
 def index_trend(daily: Floats, window: int) -> Floats:

@@ -24,7 +24,7 @@ from trading_platform.regime.features import refit_rows
 from trading_platform.regime.features import regime_features as regime_features
 from trading_platform.regime.model import LABELS, N_STATES, RegimeModel, filter_regimes, fit_model
 
-REVISION = 2  # of the algorithm: cached paths of another are not used
+REVISION = 3  # of the algorithm: cached paths of another are not used
 
 
 @dataclass(frozen=True, slots=True)

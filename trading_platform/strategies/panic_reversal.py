@@ -8,6 +8,7 @@ from typing import Annotated
 import numpy as np
 
 from trading_platform.core.indicators import cross_rank, rate_of_change, rolling_mean
+from trading_platform.core.market_features import MAX_VIX_AGE, known_vix
 from trading_platform.core.types import MarketPanel, StrategySignals
 from trading_platform.strategies.base import Rank, Sessions, Strength, Window, check_parameters, graded, rising
 from trading_platform.strict import Interval
@@ -48,11 +49,12 @@ class PanicReversal:
     @property
     def lookback(self) -> int:
         """Sessions that a row depends on."""
-        return max(self.average, self.window + 1)
+        return max(self.average + MAX_VIX_AGE, self.window + 1)
 
     def signals(self, panel: MarketPanel) -> StrategySignals:
         """Return strength and exits, see `Strategy.signals`."""
-        ratio = panel.vix / rolling_mean(panel.vix, self.average)
+        vix = known_vix(panel)
+        ratio = vix / rolling_mean(vix, self.average)
         rank = np.full_like(panel.close, np.nan)
         afraid = ratio > self.panic
         rank[afraid] = cross_rank(-rate_of_change(panel.close, self.window)[afraid])
