@@ -25,8 +25,8 @@ class RiskBook:
 
     Attributes
     ----------
-    books : one portfolio in the kernel's form; `account` (`core.ledger.ACCOUNT`) and `slots` (S,) of `core.ledger.SLOT`,
-    positions and pending entries, are views of it. view : the market, None before one was shown.
+    books : one portfolio in the kernel's form. view : the market, None before one was shown.
+    account, slots : views of it, `core.ledger.ACCOUNT` and (S,) of `core.ledger.SLOT`, pending entries included.
     outside : ticker -> slot of what is held but not in that market. problems : ticker -> why it cannot be measured.
     """
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
 
 from trading_platform.core.ledger import SLOT, Records
 from trading_platform.core.types import ApprovedOrder, OrderStatus
@@ -32,6 +32,12 @@ BUFFERED: tuple[type[m.Base], ...] = (
     m.Allocation,
     m.RegimeRow,
     m.DataWarning,
+)
+# A statement that is built once is also compiled once.
+FORGET_RISK = delete(m.RiskStateRow).where(m.RiskStateRow.run_id == bindparam("run"))
+FORGET_BOOK = delete(m.PaperBook).where(m.PaperBook.run_id == bindparam("run"))
+CHANGE_ORDER = update(m.Order.__table__).where(  # type: ignore[arg-type] # a mapped class has a Table
+    m.Order.run_id == bindparam("run"), m.Order.client_order_id == bindparam("key")
 )
 OPEN_STATUSES = tuple(status.value for status in OrderStatus if status.is_open)
 
@@ -145,22 +151,13 @@ class Repository:
                 buffer.flush(connection)
             if self._envelope is not None:
                 envelope, at = self._envelope
-                connection.execute(delete(m.RiskStateRow).where(m.RiskStateRow.run_id == self.run_id))
-                connection.execute(
-                    insert(m.RiskStateRow).values(run_id=self.run_id, saved_at=at, **_envelope_columns(envelope))
-                )
+                connection.execute(FORGET_RISK, {"run": self.run_id})
+                row = {"run_id": self.run_id, "saved_at": at, **_envelope_columns(envelope)}
+                connection.execute(insert(m.RiskStateRow), row)
             if self._book is not None:
-                connection.execute(delete(m.PaperBook).where(m.PaperBook.run_id == self.run_id))
-                connection.execute(
-                    insert(m.PaperBook).values(
-                        run_id=self.run_id,
-                        session=self._book.session,
-                        saved_at=self._book_at,
-                        account=self._book.account,
-                        slots=self._book.slots,
-                        checksum=self._book.checksum,
-                    )
-                )
+                connection.execute(FORGET_BOOK, {"run": self.run_id})
+                row = {"run_id": self.run_id, "saved_at": self._book_at, **asdict(self._book)}
+                connection.execute(insert(m.PaperBook), row)
             for handled in self._handled:
                 values = {"handled_at": handled["handled_at"], "result": handled["result"]}
                 connection.execute(update(m.Command).where(m.Command.id == handled["command"]).values(**values))
@@ -177,12 +174,14 @@ class Repository:
         """Put new orders with the other rows, and write what changed of those stored before."""
         buffer = self._buffers[m.Order]
         names = [column.name for column in buffer.columns]
+        changed: dict[tuple[str, ...], list[dict[str, Any]]] = {}
         for key, row in self._orders.items():
             if key not in self._stored and "run_id" in row:
                 buffer.add(tuple([row[name] for name in names]))
             elif key in self._stored and row:
-                where = (m.Order.run_id == self.run_id) & (m.Order.client_order_id == key)
-                connection.execute(update(m.Order).where(where).values(**row))
+                changed.setdefault(tuple(row), []).append({**row, "run": self.run_id, "key": key})
+        for rows in changed.values():
+            connection.execute(CHANGE_ORDER, rows)
 
     def _position_rows(self) -> list[Row]:
         """Return the collected positions in the columns of the table."""

@@ -7,6 +7,8 @@ the values are converted here, a column at a time, with the same column types; o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import date
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,8 @@ from sqlalchemy.sql.schema import Column
 
 from trading_platform.storage.models import Base
 from trading_platform.storage.types import Cents, UtcDateTime
+
+REMEMBERED = 1024  # texts of days and instants: they repeat from row to row and from table to table
 
 Row = tuple[Any, ...]
 Converter = Callable[[Any], Any]
@@ -73,10 +77,7 @@ def _converted(columns: Sequence[Column[Any]], rows: Sequence[Row]) -> list[Row]
         if isinstance(column.type, Cents) and not column.nullable:
             by_column[i] = tuple(np.rint(np.array(by_column[i]) * 100.0).astype(np.int64).tolist())
         elif convert is not None:
-            # each distinct value is converted once: dates, instants and many amounts repeat from row to row
-            known = {value: convert(value) for value in set(by_column[i]) if value is not None}
-            known[None] = None
-            by_column[i] = tuple([known[value] for value in by_column[i]])
+            by_column[i] = tuple([None if value is None else convert(value) for value in by_column[i]])
     return list(zip(*by_column, strict=True))
 
 
@@ -87,11 +88,17 @@ def _sqlite_converter(column: Column[Any]) -> Converter | None:
         case UtcDateTime():
             return _utc_text
         case Date():
-            return lambda day: day.isoformat()
+            return _date_text
         case _:
             return None
 
 
+@lru_cache(maxsize=REMEMBERED)
+def _date_text(day: date) -> str:
+    return day.isoformat()
+
+
+@lru_cache(maxsize=REMEMBERED)
 def _utc_text(instant: Any) -> str:
     naive = UtcDateTime().process_bind_param(instant, None)  # type: ignore[arg-type] # the dialect is not looked at
     return "" if naive is None else naive.isoformat(sep=" ", timespec="microseconds")
