@@ -123,6 +123,21 @@ def _app(engine: Callable[[], Any]) -> typer.Typer:
         return show(database, config, as_json=json)
 
     @app.command()
+    def doctor(
+        live: Annotated[bool, typer.Option("--live", help="Look at the live account.")] = False,
+        database: Database = None,
+        config: ConfigFile = None,
+        json: Json = False,
+    ) -> int:
+        """Check keys, account, clock, calendar, data, VIX, database, disk and model; say what to do about each."""
+        from trading_platform.doctor import doctor as examine
+        from trading_platform.market_data.cache import utc_now
+        from trading_platform.regime.config import RegimeConfig
+
+        validators = {"risk": engine().RiskConfig.from_mapping, "regime": RegimeConfig.from_mapping}
+        return examine(database, config, validators, utc_now, live=live, as_json=json)
+
+    @app.command()
     def halt(reason: Reason, database: Database = None, config: ConfigFile = None) -> int:
         """Stop new positions until `resume`; closing stays possible."""
         return _leave("halt", reason, database, config)
