@@ -118,8 +118,8 @@ def build_world(
     since = time.perf_counter()
     signals = build_signals(prepare_signals(panel, strategies))
     since = stopwatch.add("signals", since)
-    sessions = panel.sessions.tolist()
     clock = calendar.exchange_seconds(panel.sessions)
+    opened, closed = calendar.session_times(panel.sessions)
     market = build_market(panel, clock, rules.limits.correlation_window)
     world = World(
         panel=panel,
@@ -128,8 +128,8 @@ def build_world(
         strategies=tuple(strategy.name for strategy in strategies),
         regimes=regimes.labels,
         regime_probabilities=np.where(regimes.known[:, None], regimes.probabilities, np.nan),
-        opened=[calendar.open_at(session) for session in sessions],
-        closed=[calendar.close_at(session) for session in sessions],
+        opened=opened,
+        closed=closed,
         rules=rules,
         lookback=max(strategy.lookback for strategy in strategies),
     )

@@ -119,13 +119,13 @@ class NyseCalendar:
 
     def exchange_seconds(self, sessions: Sequence[date] | Sessions) -> Floats:
         """Return cumulative open seconds at each session's close, (T,), since the open of the first covered session."""
-        schedule = _schedule()
-        wanted = np.asarray(sessions, dtype="datetime64[D]")
-        rows = np.minimum(np.searchsorted(schedule.sessions, wanted), len(schedule.sessions) - 1)
-        strange = schedule.sessions[rows] != wanted
-        if np.any(strange):
-            self._session_row(_day(wanted[strange][0]))
-        return schedule.seconds[rows]
+        return _schedule().seconds[self._session_rows(sessions)]
+
+    def session_times(self, sessions: Sequence[date] | Sessions) -> tuple[list[datetime], list[datetime]]:
+        """Return the opens and the closes of `sessions` in UTC, as `open_at` and `close_at` have them."""
+        schedule, rows = _schedule(), self._session_rows(sessions)
+        opens, closes = schedule.opens[rows].tolist(), schedule.closes[rows].tolist()
+        return [_instant(seconds) for seconds in opens], [_instant(seconds) for seconds in closes]
 
     def exchange_seconds_at(self, instant: datetime) -> float:
         """Return the exchange clock at `instant`; at a session's close it equals `exchange_seconds` of that session."""
@@ -141,6 +141,15 @@ class NyseCalendar:
             raise MarketDataError(f"{day} is outside the calendar, which covers {FIRST_DAY} to {LAST_DAY}")
         return int(np.searchsorted(_schedule().sessions, np.datetime64(day, "D")))
 
+    def _session_rows(self, sessions: Sequence[date] | Sessions) -> Ints:
+        schedule = _schedule()
+        wanted = np.asarray(sessions, dtype="datetime64[D]")
+        rows = np.minimum(np.searchsorted(schedule.sessions, wanted), len(schedule.sessions) - 1)
+        strange = schedule.sessions[rows] != wanted
+        if np.any(strange):
+            self._session_row(_day(wanted[strange][0]))
+        return rows
+
     def _session_row(self, day: date) -> int:
         row, sessions = self._row(day), _schedule().sessions
         if row == len(sessions) or sessions[row] != np.datetime64(day, "D"):
@@ -154,7 +163,7 @@ def _day(session: np.datetime64) -> date:
     return value
 
 
-def _instant(seconds: np.int64) -> datetime:
+def _instant(seconds: int) -> datetime:
     return datetime.fromtimestamp(int(seconds), tz=UTC)
 
 
