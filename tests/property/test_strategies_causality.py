@@ -1,4 +1,4 @@
-"""Strategies and features know the last `lookback` sessions and nothing else, on any market. Prices have no scale."""
+"""Strategies and features know the last `lookback` sessions and nothing else, on any market."""
 
 from __future__ import annotations
 
@@ -81,26 +81,6 @@ def test_features_know_their_lookback_and_nothing_else(seed: int, row: int, faul
         panel = replace(panel, benchmark=np.full_like(panel.benchmark, np.nan))
     event(f"features known: {int(np.isfinite(features_of(panel)[row]).sum())}")
     assert faults_of(features_of, panel, LOOKBACK, [row]) == []
-
-
-@pytest.mark.parametrize("strategy", EVERY)
-@SOON
-@given(seed=st.integers(0, 10_000), data=st.data())
-def test_prices_have_no_scale(strategy: Strategy, seed: int, data: st.DataObject) -> None:
-    panel = random_panel(seed, 420, 23, faults=False)
-    powers = data.draw(st.lists(st.integers(-20, 20), min_size=23, max_size=23), label="powers of two")
-    factors = data.draw(st.lists(st.floats(0.01, 1000.0), min_size=23, max_size=23), label="factors")
-    compute = table_of(strategy)
-    truth = compute(panel)
-    event(f"{strategy.name}: entries {bool(truth[:, :23].any())}")
-    np.testing.assert_array_equal(compute(scaled(panel, 2.0 ** np.array(powers))), truth)
-    np.testing.assert_allclose(compute(scaled(panel, np.array(factors))), truth, rtol=0.0, atol=1e-9)
-
-
-def scaled(panel: MarketPanel, factor: Floats) -> MarketPanel:
-    return replace(
-        panel, open=panel.open * factor, high=panel.high * factor, low=panel.low * factor, close=panel.close * factor
-    )
 
 
 # ---------------------------------------------------------------- seeded faults: the checks can fail

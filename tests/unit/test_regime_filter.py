@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 from hmmlearn import _hmmc
 from hmmlearn.hmm import GaussianHMM
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from trading_platform.core.types import Floats
 from trading_platform.regime.filter import forward_filter, log_densities
+
+Model = tuple[Floats, Floats, Floats, Floats]  # start, transition, means, variances
 
 START = np.array([0.5, 0.3, 0.2])
 TRANSITION = np.array([[0.9, 0.06, 0.04], [0.05, 0.9, 0.05], [0.1, 0.2, 0.7]])
@@ -44,28 +48,49 @@ def test_filter_equals_the_sum_over_all_paths() -> None:
         np.testing.assert_allclose(filtered[t], weight / weight.sum(), rtol=1e-12)
 
 
-def peer() -> Any:
-    model = GaussianHMM(3, covariance_type="diag")
-    model.n_features = 2
-    model.startprob_, model.transmat_, model.means_ = START, TRANSITION, MEANS
-    model.covars_ = VARIANCES
+def peer(start: Floats, transition: Floats, means: Floats, variances: Floats) -> Any:
+    model = GaussianHMM(len(start), covariance_type="diag")
+    model.n_features = means.shape[1]
+    model.startprob_, model.transmat_, model.means_ = start, transition, means
+    model.covars_ = variances
     return model
 
 
-def test_filter_equals_the_forward_lattice_of_hmmlearn() -> None:
-    values = observations(3_000)
-    densities = peer()._compute_log_likelihood(values)
-    np.testing.assert_allclose(log_densities(values, MEANS, VARIANCES), densities, rtol=1e-12, atol=1e-12)
-    _, lattice = _hmmc.forward_log(START, TRANSITION, densities)
+def random_world(seed: int, n: int) -> tuple[Floats, Model]:
+    """Return (n, 3) observations drawn near a random three-state model, and the model."""
+    rng = np.random.default_rng(seed)
+    means, variances = rng.normal(0.0, 1.0, (3, 3)), rng.uniform(0.2, 2.0, (3, 3))
+    values = means[rng.integers(0, 3, n)] + rng.normal(size=(n, 3)) * np.sqrt(variances.mean())
+    return values, (rng.dirichlet(np.ones(3)), rng.dirichlet(np.ones(3), 3), means, variances)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), n=st.sampled_from([1, 2, 60, 3_000]))
+def test_filter_equals_the_forward_lattice_of_hmmlearn(seed: int, n: int) -> None:
+    values, (start, transition, means, variances) = random_world(seed, n)
+    densities = peer(start, transition, means, variances)._compute_log_likelihood(values)
+    np.testing.assert_allclose(log_densities(values, means, variances), densities, rtol=1e-10, atol=1e-10)
+    _, lattice = _hmmc.forward_log(start, transition, densities)
     lattice = np.exp(lattice - lattice.max(axis=1, keepdims=True))
     lattice /= lattice.sum(axis=1, keepdims=True)
-    assert np.abs(forward_filter(densities, START, TRANSITION) - lattice).max() < 1e-10
+    assert np.abs(forward_filter(densities, start, transition) - lattice).max() < 1e-10
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(2, 60), data=st.data())
+def test_filter_of_a_prefix_is_the_prefix_of_the_filter(seed: int, n: int, data: st.DataObject) -> None:
+    values, (start, transition, means, variances) = random_world(seed, n)
+    cut = data.draw(st.integers(1, n - 1))
+    part, whole = (
+        forward_filter(log_densities(rows, means, variances), start, transition) for rows in (values[:cut], values)
+    )
+    assert part.tobytes() == whole[:cut].tobytes()
 
 
 def test_filter_is_not_the_smoother() -> None:
     values = observations(300)
     filtered = forward_filter(log_densities(values, MEANS, VARIANCES), START, TRANSITION)
-    smoothed = peer().predict_proba(values)
+    smoothed = peer(START, TRANSITION, MEANS, VARIANCES).predict_proba(values)
     np.testing.assert_allclose(filtered[-1], smoothed[-1], rtol=1e-9)  # nothing lies after the last session
     assert np.abs(filtered - smoothed).max() > 0.1
 
