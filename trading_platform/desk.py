@@ -7,6 +7,7 @@ are made.
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -49,6 +50,8 @@ from trading_platform.stage import (
 from trading_platform.storage.repository import Repository
 from trading_platform.storage.runs import RunLock
 from trading_platform.world import World
+
+log = logging.getLogger("trading_platform.desk")
 
 INTERRUPTED = 130  # as a shell has it: 128 + SIGINT
 
@@ -115,6 +118,8 @@ def run_desk(options: TradeOptions, make: Makers) -> int:
     options = with_account(options, settings, read_config(options, settings, validators))
     config = read_config(options, settings, validators)
     start_logs(config.logging, settings)
+    for line in settings.warnings:
+        log.warning("%s", line)
     if config.data.source == ALPACA:
         open_account(settings, live=options.live)
         raise FixConfigError(NO_ALPACA_ORDERS)

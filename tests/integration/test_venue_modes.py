@@ -144,6 +144,16 @@ def test_no_network_is_exit_3(tmp_path: Path) -> None:
     assert "check the network" in done.stderr
 
 
+def test_misspelt_keys_are_told_and_one_of_two_is_refused(tmp_path: Path) -> None:
+    done = command(tmp_path, "--db", "a.db", "--once", "--quiet", ALPACA_APIKEY=PAPER_KEY)
+    assert done.returncode == 0
+    assert "ALPACA_APIKEY" in done.stderr
+    assert PAPER_KEY not in done.stderr
+    done = command(tmp_path, "--db", "a.db", "--once", "--quiet", ALPACA_SECRET_KEY=SECRET)
+    assert done.returncode == 2
+    assert "ALPACA_API_KEY" in done.stderr
+
+
 def test_no_keys_replay_the_embedded_market(tmp_path: Path) -> None:
     done = command(tmp_path, "--db", "a.db", "--once", "--quiet")
     assert done.returncode == 0, done.stderr
