@@ -84,7 +84,9 @@ def examine(
 
 def check_settings(settings: Settings, config: TradingConfig, path: Path | None) -> Finding:
     """Tell which settings are in force; suspicious ones are warnings."""
-    text = f"{path or 'no trading.toml: defaults'}, [data] source {config.data.source}, fingerprint {config.fingerprint}"
+    text = (
+        f"{path or 'no trading.toml: defaults'}, [data] source {config.data.source}, fingerprint {config.fingerprint}"
+    )
     if settings.warnings:
         return Finding("settings", Verdict.WARNING, text, "; ".join(settings.warnings))
     return Finding("settings", Verdict.OK, text)
