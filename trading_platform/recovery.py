@@ -72,7 +72,7 @@ def rebuild_shadow(memory: HaltMemory, shadow: ShadowBook, world: World, reposit
 
 
 def held_weights(world: World, repository: Repository, session: date) -> Floats | None:
-    """Return the weights decided at `session`, (K,): part of what a model sees at the next one. None if there are none."""
+    """Return the weights decided at `session`, (K,), which a model sees at the next one; None if there are none."""
     decided = repository.allocations_from(session)
     return weights_row(world, decided[0][1]) if decided else None
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alpaca_world import FIRST, MemoryJournal, Register, World, flat, make_server, make_world, market, utc
@@ -21,7 +22,7 @@ from trading_platform.storage.order_journal import DatabaseJournal
 from trading_platform.storage.repository import create_run
 
 NOW = utc("2024-01-02T20:00:00")
-ENTRY = {"ticker": "AAA", "limit_price": 101.0, "stop_price": 95.0, "target_price": 110.0}
+ENTRY: dict[str, Any] = {"ticker": "AAA", "limit_price": 101.0, "stop_price": 95.0, "target_price": 110.0}
 
 
 def new_run(engine: Engine) -> int:
@@ -51,22 +52,22 @@ def journal(path: Path) -> Iterator[DatabaseJournal]:
     engine.dispose()
 
 
-def approved(key: str = "tp-x", **changes: object) -> ApprovedOrder:
+def approved(key: str = "tp-x", **changes: Any) -> ApprovedOrder:
     values: dict[str, object] = {
         "ticker": "AAA", "side": Side.BUY, "quantity": 10.0, "limit_price": 101.0, "stop_price": 95.0,
         "target_price": 110.0, "strategy": "momentum", "reason": OrderReason.ENTRY, "strength": 0.7,
         "decided_session": FIRST,
     }  # fmt: skip
-    intent = OrderIntent(**{**values, **changes})  # type: ignore[arg-type]
+    intent = OrderIntent(**{**values, **changes})
     return Register().approve(intent, NOW, key=key)
 
 
-def told(key: str = "tp-x", **changes: object) -> BrokerOrder:
+def told(key: str = "tp-x", **changes: Any) -> BrokerOrder:
     order = BrokerOrder(key, "b-1", "AAA", Side.BUY, 10.0, 0.0, None, OrderStatus.SUBMITTED, 101.0, None, NOW)
-    return replace(order, **changes)  # type: ignore[arg-type]
+    return replace(order, **changes)
 
 
-def leg(suffix: str, **changes: object) -> BrokerOrder:
+def leg(suffix: str, **changes: Any) -> BrokerOrder:
     reason = OrderReason.STOP_LOSS if suffix == "stop" else OrderReason.TAKE_PROFIT
     values = {"broker_order_id": f"b-{suffix}", "side": Side.SELL, "parent_id": "tp-x", "reason": reason}
     return told(f"tp-x-{suffix}", **{**values, **changes})
@@ -94,7 +95,7 @@ def test_news_is_in_the_file_when_the_method_returns(journal: DatabaseJournal, p
 
 def test_both_journals_tell_the_same_after_every_step(journal: DatabaseJournal) -> None:
     memory = MemoryJournal()
-    filled = {"filled_quantity": 10.0, "status": OrderStatus.FILLED}
+    filled: dict[str, Any] = {"filled_quantity": 10.0, "status": OrderStatus.FILLED}
     steps = [
         told(broker_order_id="", status=OrderStatus.UNCERTAIN),
         told(),
@@ -152,7 +153,7 @@ def test_the_same_decision_again_keeps_what_is_known(journal: DatabaseJournal) -
 
 
 @pytest.mark.parametrize("change", [{"quantity": 11.0}, {"ticker": "BBB"}, {"side": Side.SELL}])
-def test_an_id_is_taken_once(journal: DatabaseJournal, change: dict[str, object]) -> None:
+def test_an_id_is_taken_once(journal: DatabaseJournal, change: dict[str, Any]) -> None:
     journal.record_intent(approved())
     with pytest.raises(ApprovalError, match="belongs to buy 10 AAA"):
         journal.record_intent(approved(**change))

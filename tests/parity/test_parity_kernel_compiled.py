@@ -44,7 +44,6 @@ def test_compiled_and_plain_python_give_the_same_bits() -> None:
 
 def test_digest_moves_with_the_last_bit() -> None:
     import numpy as np
-
     from kernel_digest import digest
 
     values = np.array([1.0, np.nan])

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote
 
 import pytest
@@ -58,7 +59,7 @@ def misbehave() -> None:
 
 
 @pytest.mark.parametrize("style", ["text", "json"])
-def test_nothing_written_holds_a_secret(tmp_path: Path, style: str) -> None:
+def test_nothing_written_holds_a_secret(tmp_path: Path, style: Literal["text", "json"]) -> None:
     config = replace(LoggingConfig(), file="engine.log", format=style, level="DEBUG", max_bytes=1024, backups=99)
     start_logs(config, settings(tmp_path))
     misbehave()

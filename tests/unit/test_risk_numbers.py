@@ -10,7 +10,7 @@ import pytest
 
 from risk_config import RiskConfig
 from risk_manager import RiskManager, order_id
-from tests.risk_world import Stock, buy, desk, holding, sell, story_view
+from tests.risk_world import Stock, StoryStore, buy, desk, holding, sell, story_view
 from trading_platform.core import risk_rules as rules
 from trading_platform.core.ledger import Record
 from trading_platform.core.limits import limits_of
@@ -55,7 +55,9 @@ def test_drawdown(equity: float, peak: float, loss: float) -> None:
     assert rules.drawdown_of(equity, peak) == pytest.approx(loss, abs=1e-15)
 
 
-@pytest.mark.parametrize(("equity", "peak"), [(NAN, 1.0), (-INF, 1.0), (1.0, 0.0), (1.0, -1.0), (1.0, NAN)])
+@pytest.mark.parametrize(
+    ("equity", "peak"), [(NAN, 1.0), (-INF, 1.0), (-1e300, 1.0), (1.0, 0.0), (1.0, -1.0), (1.0, NAN)]
+)
 def test_drawdown_of_what_is_unknown_is_unknown(equity: float, peak: float) -> None:
     assert math.isnan(rules.drawdown_of(equity, peak))
 
@@ -254,6 +256,7 @@ ORDERS = [
     (check(-1.0), ("INVALID_ORDER", -1.0, 0.0)),
     (check(NAN), ("INVALID_ORDER", NAN, 0.0)),
     (check(1e300), ("INVALID_ORDER", 1e300, 0.0)),
+    (check(INF), ("INVALID_ORDER", INF, 0.0)),
     (check(10.0, 0.0), ("INVALID_ORDER", 10.0, 0.0)),
     (check(10.0, -1.0), ("INVALID_ORDER", 10.0, 0.0)),
     (check(10.0, 1e300), ("INVALID_ORDER", 10.0, 0.0)),
@@ -470,6 +473,26 @@ def test_counts_that_are_past_their_limit_act_as_well() -> None:
     assert rules.update_drawdown(record, NAN, LIMITS) == rules.HALTED
     record = account(loss_streak=5)
     assert rules.record_trade(record, -1.0, 10.0, 0.0, LIMITS)
+    record = account(equity=97_000.0, daily_breach_readings=5)
+    assert rules.update_daily_loss(record, LIMITS)
+    record = account(halted=1, release_readings=5)
+    assert rules.update_drawdown(record, NAN, LIMITS) == rules.RELEASED
+
+
+def test_a_trade_of_unknown_profit_extends_no_streak() -> None:
+    record = account()
+    rules.record_trade(record, NAN, 10.0, 0.0, LIMITS)
+    assert record["loss_streak"] == 0
+
+
+def test_a_return_to_the_very_peak_raises_it_by_nothing_and_is_believed() -> None:
+    assert rules.accept_equity(account(accepted_equity=89_000.0), 100_000.0, LIMITS)
+    assert rules.accept_equity(account(accepted_equity=10.0, suspect_equity=0.9), 0.9, LIMITS)
+
+
+def test_a_store_is_named_when_it_is_passed() -> None:
+    with pytest.raises(TypeError):
+        RiskManager(None, StoryStore())  # type: ignore[call-arg]  # the point of the test
 
 
 AT_THE_LAST_HALF_CENT = [
