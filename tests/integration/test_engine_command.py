@@ -11,9 +11,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+
+from trading_platform.storage.database import open_database
+from trading_platform.storage.runs import RunLock
 
 ROOT = Path(__file__).parents[2]
 ENGINE = ROOT / "autonomous_trading_engine.py"
@@ -169,14 +173,15 @@ def test_stopped_replay_leaves_a_consistent_state_and_continues(
 def test_second_engine_on_the_same_run_refuses(home: Path, interrupted: Path) -> None:
     first = start(home, "--config", "often.toml", "--db", interrupted.name, "--quiet")
     wait_for_sessions(interrupted, first, 2)
-    first.send_signal(signal.SIGSTOP)
-    try:
-        second = engine(home, "--config", "often.toml", "--db", interrupted.name, "--quiet")
-    finally:
-        first.kill()
-        first.communicate()
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=PATIENCE)
+    lock = RunLock(open_database(interrupted), 1)
+    lock.acquire(datetime.now(UTC))  # this process holds the run, as a living engine would
+    second = engine(home, "--config", "often.toml", "--db", interrupted.name, "--quiet")
     assert second.returncode == 5
-    assert f"process {first.pid}" in second.stderr
+    assert f"process {os.getpid()}" in second.stderr
+    lock.release()
+    assert engine(home, "--config", "often.toml", "--db", interrupted.name, "--quiet").returncode == 0
 
 
 def test_halt_left_while_down_is_obeyed_at_the_next_start(home: Path, interrupted: Path) -> None:
