@@ -94,7 +94,7 @@ def _period(name: str, days: Sequence[Day], start: date) -> Period:
         pnl=sum(day.profit for day in part),
         own=None if final is None else final - 1.0,
         benchmark=_benchmark(days, first),
-        universe=_universe(part),
+        universe=_universe(days, first),
         max_drawdown=max_drawdown(index),
     )
 
@@ -105,9 +105,10 @@ def _benchmark(days: Sequence[Day], first: int) -> float | None:
     return last / base - 1.0 if base and last else None
 
 
-def _universe(part: Sequence[Day]) -> float | None:
+def _universe(days: Sequence[Day], first: int) -> float | None:
+    # The run's first session ended before anything could be held: its return is nobody's, as with the benchmark.
     value = 1.0
-    for day in part:
+    for day in days[max(first, 1) :]:
         if day.universe_return is None:
             return None
         value *= 1.0 + day.universe_return

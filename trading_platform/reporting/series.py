@@ -52,7 +52,7 @@ def build_series(days: Sequence[Day], history: History | None, since: date | Non
         sessions=sessions,
         own=tuple(None if value is None else 100 * (value - 1) for value in index),
         benchmark=_benchmark(days, first),
-        universe=_universe(part),
+        universe=_universe(days, first),
         drawdown=_drawdown(index),
         equity=tuple(day.equity / 100 for day in part),
         profit=tuple(day.profit / 100 for day in part),
@@ -82,10 +82,11 @@ def _benchmark(days: Sequence[Day], first: int) -> Values:
     )
 
 
-def _universe(part: Sequence[Day]) -> Values:
+def _universe(days: Sequence[Day], first: int) -> Values:
+    # The run's first session ended before anything could be held: the line starts at its close.
     value: float | None = 1.0
-    line: list[float | None] = []
-    for day in part:
+    line: list[float | None] = [0.0] if first == 0 and days else []
+    for day in days[max(first, 1) :]:
         value = None if value is None or day.universe_return is None else value * (1 + day.universe_return)
         line.append(None if value is None else 100 * (value - 1))
     return tuple(line)
