@@ -69,16 +69,29 @@ def test_a_mistake_is_one_message_and_its_exit_code(tmp_path: Path, words: list[
     assert not (tmp_path / "rl_models").exists()
 
 
+def listen_to_ctrl_c() -> None:
+    """Undo what a shell does to the jobs it starts in the background: they ignore SIGINT, and so do their children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_registers_nothing_and_says_how_to_go_on(tmp_path: Path) -> None:
     words = ["--episodes", "200000", "--eval-freq", "20", "--seeds", "1", "--set", "n_universes=0"]
     with subprocess.Popen(
-        [*COMMAND, *words], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        [*COMMAND, *words],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=listen_to_ctrl_c,
     ) as process:
-        while not list(tmp_path.glob("rl_models/runs/*/final-1.npz")):
-            assert process.poll() is None, process.stderr.read() if process.stderr else ""
-            time.sleep(0.05)  # until the first checkpoint is there
-        os.kill(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        try:
+            while not list(tmp_path.glob("rl_models/runs/*/final-1.npz")):
+                assert process.poll() is None, process.stderr.read() if process.stderr else ""
+                time.sleep(0.05)  # until the first checkpoint is there
+            os.kill(process.pid, signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert "nothing was registered; the same command continues" in errors
     assert not (tmp_path / "rl_models" / "trials.jsonl").exists()
