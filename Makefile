@@ -36,8 +36,8 @@ test: check ## all checks and tests
 	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
 
 results: $(VENV)/dev.stamp ## docs/results.md and docs/results-risk.md from the history in DATA
-	$(BIN)/python -m benchmarks.results $(DATA) --write
 	$(BIN)/python -m benchmarks.halt_release $(DATA) --write
+	$(BIN)/python -m benchmarks.results $(DATA) --write
 
 parity: $(VENV)/dev.stamp ## kernel, environment and engine over the whole real history, to the cent
 	$(BIN)/python -m pytest -m "slow or not slow" tests/parity

@@ -36,6 +36,7 @@ from trading_platform.strategies.base import prepare_signals  # noqa: E402
 from trading_platform.strategies.registry import make_strategies  # noqa: E402
 
 DOCUMENT = ROOT / "docs" / "results.md"
+RISK = ROOT / "docs" / "results-risk.md"
 COSTS = (5.0, 10.0, 20.0)
 CAPITAL = 100_000.0
 CAVEATS = """\
@@ -112,11 +113,21 @@ def report(folder: Path, start: date, end: date) -> str:
             "",
             engine_row(folder, start, end),
             "",
-            "What a drawdown halt does, and how its releases compare: [results-risk.md](results-risk.md).",
+            *risk_section(),
             "What the RL allocator adds or does not: [rl-evaluation.md](rl-evaluation.md).",
             "",
         ]
     )
+
+
+def risk_section() -> list[str]:
+    """Return the comparison of ways out of a drawdown halt, as benchmarks.halt_release has written it."""
+    more = "Dates of halts and releases, and the audit of every entry: [results-risk.md](results-risk.md)."
+    if not RISK.is_file():
+        return [more]
+    _, _, rest = RISK.read_text().partition("\n## ")
+    section, _, _ = rest.partition("\n## ")
+    return ["## " + section.strip(), "", more]
 
 
 def daily_returns(done: Backtest) -> Floats:
