@@ -84,6 +84,14 @@ def test_lookback_is_right_for_other_settings_too(
     assert faults_of(path_of(config), panel, config.lookback, [400, 469]) == []
 
 
+def test_random_starts_of_a_fit_are_a_matter_of_its_date() -> None:
+    panel, _ = switching_market(3)
+    config = replace(QUICK, restarts=10)
+    compute = path_of(config)
+    assert not np.array_equal(compute(panel), path_of(config, seed=8)(panel))  # random starts do win here
+    assert faults_of(compute, panel, config.lookback, range(300, 420, 40)) == []
+
+
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_filtering_a_prefix_is_the_prefix_of_filtering(seed: int) -> None:

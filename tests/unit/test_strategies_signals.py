@@ -82,6 +82,15 @@ def test_momentum_wants_no_stock_that_fell_however_much_worse_the_others_were() 
     assert entries(spoken(Momentum(), market(growing([-rate for rate in TEN_RATES], 260)))) == {}
 
 
+def test_momentum_wants_no_stock_that_fell_even_above_its_average() -> None:
+    close = growing([-rate for rate in TEN_RATES], 260)
+    assert entries(spoken(Momentum(), market(close))) == {}
+    close[-10:] *= 2.0  # the last month is not part of the ranking
+    assert entries(spoken(Momentum(), market(close))) == {}
+    close[-22:] *= 2.0  # one session before it
+    assert entries(spoken(Momentum(), market(close))) == {0: 1.0}
+
+
 def test_momentum_wants_no_stock_below_its_long_average() -> None:
     close = growing(TEN_RATES, 260)
     close[-1, 9] = 50.0
@@ -149,6 +158,20 @@ def test_breakout_is_stronger_the_further_it_breaks() -> None:
 def test_breakout_compares_with_the_sessions_before_and_not_with_itself() -> None:
     signals = spoken(Breakout(), channel(101.0, 101.0))
     assert entries(signals, -2) and not entries(signals, -1)
+
+
+@pytest.mark.parametrize(("sessions_ago", "enters"), [(55, False), (56, True)])
+def test_breakout_remembers_fifty_five_sessions(sessions_ago: int, enters: bool) -> None:
+    panel = channel(*[100.0, 99.0] * 10, 100.5)
+    panel.close[-1 - sessions_ago] = 101.0
+    assert bool(entries(spoken(Breakout(), panel))) == enters
+
+
+@pytest.mark.parametrize(("sessions_ago", "leaves"), [(20, False), (21, True)])
+def test_breakout_leaves_below_the_low_of_twenty_sessions(sessions_ago: int, leaves: bool) -> None:
+    panel = channel(*[100.0, 99.0] * 10, 98.5)
+    panel.close[-1 - sessions_ago] = 98.0
+    assert bool(exits(spoken(Breakout(), panel))) == leaves
 
 
 # ---------------------------------------------------------------- low volatility
