@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import threading
 from datetime import date
@@ -19,6 +20,17 @@ from trading_platform.market_data.files import FilesMarketData
 from trading_platform.market_data.synthetic import SyntheticMarketData
 
 SYNTHETIC = Path("synthetic")
+ENDPOINTS = """\
+while it runs (JSON, no keys needed):
+  POST   /admin/advance  {"to": "dawn" | "open" | "close" | "evening" | an instant, "times": 1}
+  POST   /admin/faults   {"kind": "status_after", "method": "POST", "path": "/v2/orders", "status": 504}, or a list
+  DELETE /admin/faults   everything works again
+  POST   /admin/whims    {"kind": "reject" | "cancel" | "partial", "symbol": "AAPL", "side": "buy"}
+  POST   /admin/cash     {"amount": 1000.0}
+  POST   /admin/trade    {"symbol": "AAPL", "side": "buy", "qty": 1}
+  GET    /admin/state    orders, fills, positions, cash, counts of requests and faults
+An evening is 21 minutes after a close, when daily bars are final and the engine decides. Ctrl-C stops it.
+"""
 FILL_MODELS: dict[str, type[FillModel]] = {"paper": PaperFills, "exact": ExactFills}
 
 
@@ -36,14 +48,16 @@ def main(arguments: list[str] | None = None) -> int:
         f"keys: {config.key_id} / {config.secret_key}   clock: {server.now:%Y-%m-%d %H:%M} UTC   source: {options.data}"
     )
     _say(
-        f'Move its clock: curl -X POST {server.url}/admin/advance -d \'{{"to": "open"}}\'  (dawn, open, close, a time)'
+        f'Move its clock: curl -X POST {server.url}/admin/advance -d \'{{"to": "open"}}\'  '
+        "(dawn, open, close, evening, or a time)"
     )
     if options.seconds_per_step is not None:
         threading.Thread(target=_walk, args=(server, options.seconds_per_step), daemon=True).start()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's stop ends it like Ctrl-C
     try:
         server.serve_forever()
     except KeyboardInterrupt:
-        server.stopping.set()
+        server.stop()
     return 0
 
 
@@ -51,6 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m trading_platform.brokers.alpaca_server",
         description="A local Alpaca for tests and dry runs: real HTTP, simulated market, its clock moves when told to.",
+        epilog=ENDPOINTS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--data", type=Path, default=SYNTHETIC, help="folder with daily bars (csv, parquet), or synthetic (default)"

@@ -18,7 +18,7 @@ from trading_platform.brokers.alpaca_server.records import (
 from trading_platform.core.fills import round_cents
 from trading_platform.core.types import Side
 
-FEE, DIVIDEND, DEPOSIT, WITHDRAWAL, SPLIT = "FEE", "DIV", "CSD", "CSW", "SPLIT"
+FEE, DIVIDEND, DEPOSIT, WITHDRAWAL, SPLIT, REMOVAL = "FEE", "DIV", "CSD", "CSW", "SPLIT", "REORG"
 
 
 class SimAccount:
@@ -98,6 +98,15 @@ class SimAccount:
                 "symbol": symbol,
                 "qty": number(added),
             },
+        )
+
+    def book_removal(self, symbol: str, price: float, at: datetime) -> None:
+        """Take the shares of a delisted ticker out of the account at `price`, dollars a share."""
+        quantity = self.positions[symbol].quantity
+        amount = round_cents(quantity * price)
+        del self.positions[symbol]
+        self.book_cash(
+            REMOVAL, amount, at, symbol=symbol, qty=number(-quantity), price=number(price), description="delisted"
         )
 
     def _add_shares(self, symbol: str, quantity: float, amount: float) -> None:

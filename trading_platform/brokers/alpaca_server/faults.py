@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -90,6 +91,7 @@ class FaultPlan:
     def __init__(self, seed: int = 0) -> None:
         self._random = random.Random(seed)  # noqa: S311 - it breaks tests on purpose, not locks
         self._faults: list[Fault] = []
+        self.history: Counter[FaultKind] = Counter()  # how often each kind has struck, also after `clear`
 
     def add(self, *faults: Fault) -> None:
         """Put faults in force."""
@@ -124,5 +126,6 @@ class FaultPlan:
                 continue
             if self._random.random() < fault.probability:
                 fault.struck += 1
+                self.history[fault.kind] += 1
                 return fault
         return None

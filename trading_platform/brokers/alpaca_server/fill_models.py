@@ -66,7 +66,8 @@ class PaperFills:
     """The paper broker's fills: half-spread, slippage, impact, fees and the cap on the share of volume.
 
     An entry whose price with costs is above its limit, or beyond the cash at hand, does not fill; what the volume cap
-    leaves over is not worked again. A stop or target sells at its quoted price less costs.
+    leaves over is not worked again, and of a sale not in the same session. A stop or target sells at its quoted price
+    less costs.
     """
 
     fills_after_open = False

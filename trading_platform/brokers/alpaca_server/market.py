@@ -139,6 +139,13 @@ class SimulatedMarket:
         row = self.closed_row + 1
         return self.closes[row] if row < len(self.closes) else _next_weekday(self.closes[-1])
 
+    def next_evening(self, after_close: timedelta) -> datetime:
+        """Return the next instant that lies `after_close` after a closing bell."""
+        row = self.closed_row
+        if row >= 0 and self.now < self.closes[row] + after_close:
+            return self.closes[row] + after_close
+        return self.next_close() + after_close
+
     def bar(self, row: int, ticker: str) -> Bar:
         """Return the full bar of `ticker` in session `row`."""
         column = self._columns[ticker]

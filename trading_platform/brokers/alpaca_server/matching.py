@@ -10,7 +10,7 @@ from trading_platform.brokers.alpaca_server.exchange import SimExchange
 from trading_platform.brokers.alpaca_server.fill_models import Touched
 from trading_platform.brokers.alpaca_server.market import Bar, Event, Moment
 from trading_platform.brokers.alpaca_server.records import Json, SimOrder
-from trading_platform.core.fills import round_cents
+from trading_platform.core.fills import DELISTED_AFTER_SESSIONS, DELISTING_HAIRCUT, round_cents
 from trading_platform.core.types import Side
 
 
@@ -112,10 +112,23 @@ class MatchingEngine:
             lapses = order.time_in_force != "gtc" or order.expires_at <= event.at
             if lapses and not order.queued:
                 self._exchange.close_group(order, "expired", event.at)
+        self._remove_delisted(event)
         day = self._market.session_at(event.row)
         self._account.equity_history.append(
             (day, self._market.opens[event.row], self._account.equity(self._market.price))
         )
+
+    def _remove_delisted(self, event: Event) -> None:
+        """Take positions that have gone without a price for too long out of the account, as the paper broker does."""
+        for symbol, position in list(self._account.positions.items()):
+            position.missing = 0 if self._market.bar(event.row, symbol).close > 0.0 else position.missing + 1
+            if position.missing < DELISTED_AFTER_SESSIONS:
+                continue
+            for order in self._exchange.working(symbol):
+                self._exchange.close_group(order, "canceled", event.at)
+            last = self._market.close_before(symbol, event.row)
+            price = position.entry_price if last is None else last
+            self._account.book_removal(symbol, price * (1.0 - DELISTING_HAIRCUT), event.at)
 
     # ------------------------------------------------------------ one order
 
@@ -131,6 +144,8 @@ class MatchingEngine:
     def _takes(self, order: SimOrder, price: float) -> bool:
         """Return True if `order` trades at `price`."""
         if not (price > 0.0) or order.exhausted or not self._exchange.is_live(order):
+            return False
+        if order.rested_at is not None and order.rested_at == self._market.opens[self._market.opened_row]:
             return False
         if order.time_in_force == "cls" and self._market.is_open:
             return False
@@ -175,8 +190,16 @@ class MatchingEngine:
             filled = min(filled, max(1.0, math.floor(quantity * order.whim.fraction)))
             order.exhausted = True
         self._book(order, filled, execution.price, execution.fees)
-        if order.is_open and order.side is Side.BUY and not model.fills_after_open:
+        if order.is_open and not model.fills_after_open:
+            self._rest(order)
+
+    def _rest(self, order: SimOrder) -> None:
+        """Leave what the volume cap has left of an order: of an entry for good, of a sale for this session."""
+        if order.side is Side.BUY:
             order.exhausted = True
+            return
+        for member in order.group():
+            member.rested_at = self._market.opens[self._market.opened_row]
 
     def _book(self, order: SimOrder, quantity: float, price: float, fees: float) -> None:
         order.filled_quantity += quantity

@@ -104,6 +104,7 @@ class SimOrder:
     legs: list[SimOrder] = field(default_factory=list)
     triggered: bool = False
     exhausted: bool = False
+    rested_at: datetime | None = None  # the opening bell of the session that has worked this resting sell already
     queued: bool = False
     whim: Whim | None = None
     replaces: str | None = None
@@ -190,11 +191,12 @@ def expiry(created_at: datetime, time_in_force: str, session_close: datetime) ->
 
 @dataclass(slots=True)
 class SimPosition:
-    """A long position: shares and the dollars paid for them."""
+    """A long position: shares, the dollars paid for them, and the sessions in a row without a price."""
 
     symbol: str
     quantity: float
     cost: float
+    missing: int = 0
 
     @property
     def entry_price(self) -> float:

@@ -9,11 +9,12 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from types import TracebackType
 from urllib.parse import parse_qsl, urlsplit
 
 from trading_platform.brokers.alpaca_server.account import DEPOSIT, WITHDRAWAL, SimAccount
+from trading_platform.brokers.alpaca_server.admin import administer
 from trading_platform.brokers.alpaca_server.data_api import FREE_PLAN, DataApi, Entitlement, repeat_page
 from trading_platform.brokers.alpaca_server.exchange import SimExchange
 from trading_platform.brokers.alpaca_server.faults import Fault, FaultKind, FaultPlan
@@ -21,13 +22,14 @@ from trading_platform.brokers.alpaca_server.fill_models import FillModel, PaperF
 from trading_platform.brokers.alpaca_server.handler import Handler, LocalHttp
 from trading_platform.brokers.alpaca_server.market import DAWN_BEFORE_OPEN, SimulatedMarket
 from trading_platform.brokers.alpaca_server.matching import MatchingEngine
-from trading_platform.brokers.alpaca_server.records import ApiError, Identifiers, Json, SimOrder, Whim
+from trading_platform.brokers.alpaca_server.records import ApiError, Identifiers, Json, SimOrder
 from trading_platform.brokers.alpaca_server.trading_api import TradingApi
 from trading_platform.brokers.alpaca_server.validation import Asset
 from trading_platform.core.ports import TradingCalendar
 from trading_platform.core.types import MarketPanel
 
 WINDOW_SECONDS = 60.0
+BARS_FINAL = timedelta(minutes=21)  # after the close; the free plan hears of the consolidated tape 15 minutes late
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +114,16 @@ class AlpacaServer:
     ) -> None:
         self.stopping.set()
         self._http.shutdown()
-        self._http.server_close()
+        self.stop()
 
     def serve_forever(self) -> None:
         """Serve on this thread until interrupted."""
         self._http.serve_forever(poll_interval=0.2)
+
+    def stop(self) -> None:
+        """End hanging requests and give the port back."""
+        self.stopping.set()
+        self._http.server_close()
 
     # ------------------------------------------------------------ the simulated world
 
@@ -148,6 +155,10 @@ class AlpacaServer:
         """Move to the next closing bell."""
         return self.advance(self.market.next_close())
 
+    def advance_to_evening(self) -> datetime:
+        """Move to when the bars of the next closing bell are final: the engine decides then."""
+        return self.advance(self.market.next_evening(BARS_FINAL))
+
     def trade_by_hand(self, symbol: str, side: str, quantity: float) -> SimOrder:
         """Send a market order as the account's owner would from the web page."""
         with self.lock:
@@ -173,6 +184,13 @@ class AlpacaServer:
         with self.lock:
             self.trading.accounts.frozen_clock = self.trading.accounts.clock()
 
+    def lift_faults(self) -> None:
+        """Let everything work again: faults, whims, a stopped clock."""
+        with self.lock:
+            self.faults.clear()
+            self.exchange.whims.clear()
+            self.trading.accounts.frozen_clock = None
+
     # ------------------------------------------------------------ one request
 
     def answer(self, method: str, target: str, body: bytes, fault: Fault | None) -> tuple[int, object]:
@@ -181,9 +199,9 @@ class AlpacaServer:
         query = dict(parse_qsl(parts.query, keep_blank_values=False))
         with self.lock:
             try:
-                wish = _read_json(body)
                 if parts.path.startswith("/admin/"):
-                    return self._admin(method, parts.path, wish)
+                    return administer(self, method, parts.path, _read_json(body))
+                wish = _read_object(body)
                 if fault is not None and fault.kind is FaultKind.STALE_CLOCK:
                     self.freeze_clock()
                 answer = self.trading.handle(method, parts.path, query, wish)
@@ -198,44 +216,6 @@ class AlpacaServer:
         if fault is not None and fault.kind is FaultKind.DUPLICATE_PAGE and isinstance(page, dict):
             page = repeat_page(page)
         return status, page
-
-    def _admin(self, method: str, path: str, wish: Json) -> tuple[int, object]:
-        match method, path:
-            case "POST", "/admin/advance":
-                goal = str(wish.get("to", "close"))
-                moves = {"dawn": self.advance_to_dawn, "open": self.advance_to_open, "close": self.advance_to_close}
-                now = moves[goal]() if goal in moves else self.advance(datetime.fromisoformat(goal))
-                return 200, {"now": now.isoformat()}
-            case "POST", "/admin/faults":
-                self.faults.add(Fault.from_json(wish))
-                return 200, {"faults": len(self.faults.faults)}
-            case "DELETE", "/admin/faults":
-                self.faults.clear()
-                self.exchange.whims.clear()
-                self.trading.accounts.frozen_clock = None
-                return 200, {"faults": 0}
-            case "POST", "/admin/whims":
-                self.exchange.whims.append(Whim.from_json(wish))
-                return 200, {"whims": len(self.exchange.whims)}
-            case "POST", "/admin/cash":
-                self.move_cash(float(str(wish["amount"])), bool(wish.get("explained", True)))
-                return 200, {"cash": self.account.cash}
-            case "POST", "/admin/trade":
-                order = self.trade_by_hand(str(wish["symbol"]), str(wish["side"]), float(str(wish["qty"])))
-                return 200, order.json(nested=False)
-            case "GET", "/admin/state":
-                return 200, self._state()
-        return 404, {"code": 40410000, "message": f"no admin endpoint {method} {path}"}
-
-    def _state(self) -> Json:
-        return {
-            "now": self.market.now.isoformat(),
-            "cash": self.account.cash,
-            "positions": {symbol: position.quantity for symbol, position in self.account.positions.items()},
-            "orders": [order.json(nested=False) for order in self.exchange.orders.values()],
-            "activities": [activity.json() for activity in self.account.activities],
-            "requests": len(self.requests),
-        }
 
     @property
     def keys(self) -> tuple[str, str]:
@@ -265,13 +245,15 @@ class AlpacaServer:
         return allowed, headers
 
 
-def _read_json(body: bytes) -> Json:
-    if not body:
-        return {}
+def _read_json(body: bytes) -> object:
     try:
-        read = json.loads(body)
+        return json.loads(body) if body else {}
     except json.JSONDecodeError as error:
         raise ApiError(400, 40010000, "request body format is invalid") from error
+
+
+def _read_object(body: bytes) -> Json:
+    read = _read_json(body)
     if not isinstance(read, dict):
         raise ApiError(400, 40010000, "request body format is invalid")
     return read
