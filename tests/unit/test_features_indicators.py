@@ -10,6 +10,7 @@ import pytest
 from trading_platform.core import indicators
 from trading_platform.core.indicators import (
     cross_rank,
+    fine_rank,
     lag,
     last_known,
     rate_of_change,
@@ -197,3 +198,38 @@ def test_rank_equals_a_stable_sort() -> None:
 def test_too_many_columns_to_rank_are_refused() -> None:
     with pytest.raises(ValueError, match="65535 columns"):
         cross_rank(np.zeros((1, 65_536)))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        # place of each, and the part of it: the gap above over the gaps above and below
+        ([4.0, 3.0, 1.0, 0.0], [1 - (0 + 2 / 3) / 4, 1 - (1 + 1 / 3) / 4, 1 - (2 + 2 / 3) / 4, 1 - (3 + 1 / 3) / 4]),
+        ([-2.0, NAN, 5.0, -3.0], [1 - (1 + 7 / 8) / 3, NAN, 1 - (0 + 1 / 8) / 3, 1 - (2 + 1 / 8) / 3]),
+        ([1.0, 1.0, 0.0], [2 / 3, 2 / 3, 1 - (2 + 1.0) / 3]),  # both have lost the first place and keep the second
+        ([1.0, 0.0], [0.75, 0.25]),
+        ([3.0, NAN], [0.5, NAN]),
+        ([7.0, 7.0, 7.0], [1 - 0.5 / 3, 1 - 1.5 / 3, 1 - 2.5 / 3]),
+        ([], []),
+        ([NAN, NAN], [NAN, NAN]),
+    ],
+)
+def test_fine_rank_says_where_in_its_place_a_value_lies(values: list[float], expected: list[float]) -> None:
+    rank, fine = fine_rank(np.array([values], dtype=float).reshape(1, -1))
+    np.testing.assert_allclose(fine, np.array([expected]).reshape(1, -1), atol=1e-9)
+    np.testing.assert_array_equal(rank, cross_rank(np.array([values], dtype=float).reshape(1, -1)))
+
+
+def test_fine_rank_does_not_jump_where_values_change_places() -> None:
+    moving = np.linspace(-1.5, 6.5, 80_001)
+    values = np.column_stack([moving, *(np.full(len(moving), fixed) for fixed in (0.0, 1.0, 2.0, 4.0, 5.0))])
+    rank, fine = fine_rank(values)
+    assert len(np.unique(rank[:, 0])) == 6
+    assert np.abs(np.diff(fine, axis=0)).max() < 1e-4  # ranks jump by 1/6
+    assert (np.diff(fine[:, 0]) > -1e-9).all()
+
+
+def test_fine_rank_orders_like_the_rank_within_one_place() -> None:
+    rank, fine = fine_rank(np.random.default_rng(5).standard_normal((50, 30)))
+    assert ((fine <= rank) & (fine >= rank - 1 / 30 - 1e-12)).all()
+    assert len(np.unique(fine)) == fine.size

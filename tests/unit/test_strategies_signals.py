@@ -67,15 +67,15 @@ TEN_RATES = [0.0001 * (i + 1) for i in range(10)]
 
 def test_momentum_enters_the_strongest_tenth_and_leaves_the_weaker_seven_tenths() -> None:
     signals = spoken(Momentum(entry_rank=0.75, base_strength=0.0), market(growing(TEN_RATES, 260)))
-    assert entries(signals) == pytest.approx({7: 0.2, 8: 0.6, 9: 1.0})  # ranks 0.8, 0.9, 1
+    assert entries(signals) == pytest.approx({7: 1 / 6, 8: 3 / 6, 9: 5 / 6}, abs=0.01)  # three places
     assert exits(signals) == [0, 1, 2, 3, 4, 5]  # rank 0.7 may stay
-    assert entries(spoken(Momentum(), market(growing(TEN_RATES, 260)))) == {9: 1.0}
+    assert entries(spoken(Momentum(), market(growing(TEN_RATES, 260)))) == pytest.approx({9: 0.5}, abs=0.01)
 
 
 def test_momentum_says_nothing_before_a_whole_year() -> None:
     signals = spoken(Momentum(), market(growing(TEN_RATES, 260)))
     assert not signals.strength[:252].any() and not signals.exit[:252].any()
-    assert entries(signals, 252) == {9: 1.0}
+    assert list(entries(signals, 252)) == [9]
 
 
 def test_momentum_wants_no_stock_that_fell_however_much_worse_the_others_were() -> None:
@@ -88,7 +88,7 @@ def test_momentum_wants_no_stock_that_fell_even_above_its_average() -> None:
     close[-10:] *= 2.0  # the last month is not part of the ranking
     assert entries(spoken(Momentum(), market(close))) == {}
     close[-22:] *= 2.0  # one session before it
-    assert entries(spoken(Momentum(), market(close))) == {0: 1.0}
+    assert list(entries(spoken(Momentum(), market(close)))) == [0]
 
 
 def test_momentum_wants_no_stock_below_its_long_average() -> None:
@@ -100,9 +100,9 @@ def test_momentum_wants_no_stock_below_its_long_average() -> None:
 def test_momentum_leaves_the_last_month_out_of_the_ranking() -> None:
     close = growing(TEN_RATES, 260)
     close[-21:, 0] *= 3.0
-    assert entries(spoken(Momentum(), market(close))) == {9: 1.0}
+    assert list(entries(spoken(Momentum(), market(close)))) == [9]
     close[-22:, 0] = 3.0 * close[-23, 0]
-    assert entries(spoken(Momentum(), market(close))) == {0: 1.0}
+    assert list(entries(spoken(Momentum(), market(close)))) == [0]
 
 
 # ---------------------------------------------------------------- mean reversion
@@ -117,19 +117,25 @@ def week(changes: list[float]) -> Floats:
 
 def test_mean_reversion_buys_the_worst_loser_and_sells_the_better_half() -> None:
     signals = spoken(MeanReversion(entry_rank=0.75), market(week([0.02, -0.03, -0.01, 0.01])))
-    assert entries(signals) == {1: 1.0}
+    assert entries(signals) == pytest.approx({1: 0.75})  # one place; halfway between the two below
     assert exits(signals) == [0]  # ranks from the worst: 1, 0.75, 0.5, 0.25; 0.5 may stay
-    assert entries(spoken(MeanReversion(entry_rank=0.5), market(week([0.02, -0.03, -0.01, 0.01])))) == {1: 1.0, 2: 0.75}
+    assert entries(spoken(MeanReversion(entry_rank=0.5), market(week([0.02, -0.03, -0.01, 0.01])))) == pytest.approx(
+        {1: 0.875, 2: 0.625}
+    )
 
 
 def test_mean_reversion_finds_the_worst_of_a_small_universe_too() -> None:
-    assert entries(spoken(MeanReversion(), market(week([0.01, -0.02])))) == {1: 1.0}
+    assert entries(spoken(MeanReversion(), market(week([0.01, -0.02])))) == {1: 0.75}
 
 
-def test_mean_reversion_breaks_ties_by_ticker() -> None:
+def test_mean_reversion_finds_equal_losers_equally_strong() -> None:
     signals = spoken(MeanReversion(entry_rank=0.5), market(week([-0.02, 0.0, -0.02])))
-    assert list(entries(signals)) == [0, 2]
-    assert entries(signals)[0] > entries(signals)[2]
+    assert entries(signals) == {0: 0.75, 2: 0.75}
+
+
+def test_mean_reversion_grades_by_how_far_the_worst_is_from_the_next() -> None:
+    near, far = (entries(spoken(MeanReversion(), market(week([0.01, -0.02, last])))) for last in (-0.021, -0.09))
+    assert 0.5 < near[2] < 0.55 < 0.84 < far[2] < 1.0
 
 
 # ---------------------------------------------------------------- breakout
@@ -152,7 +158,7 @@ def test_breakout_speaks_outside_the_channel_only(close: float, enters: bool, le
 
 def test_breakout_is_stronger_the_further_it_breaks() -> None:
     small, large, huge = (entries(spoken(Breakout(), channel(close)))[0] for close in (100.1, 101.0, 130.0))
-    assert 0.3 < small < large < huge == 1.0
+    assert 0.3 < small < large < huge < 1.0
 
 
 def test_breakout_compares_with_the_sessions_before_and_not_with_itself() -> None:
@@ -185,7 +191,7 @@ def calm_to_wild() -> Floats:
 
 def test_low_volatility_enters_the_calmest_and_leaves_the_wild() -> None:
     signals = spoken(LowVolatility(entry_rank=0.75), market(calm_to_wild()))
-    assert entries(signals) == pytest.approx({0: 1.0, 1: 0.8, 2: 0.6})
+    assert entries(signals) == pytest.approx({0: 11 / 12, 1: 9 / 12, 2: 7 / 12}, abs=1e-3)
     assert exits(signals) == [4, 5, 6, 7, 8, 9]
 
 
@@ -240,7 +246,7 @@ def test_turn_of_month_follows_the_calendar(session: str, enters: bool, leaves: 
 def test_turn_of_month_prefers_the_strongest_of_the_half_year() -> None:
     panel = market(growing(TEN_RATES, 300))
     strength = spoken(TurnOfMonth(), panel).strength[int(np.searchsorted(panel.sessions, np.datetime64("2017-01-27")))]
-    np.testing.assert_allclose(strength, 0.3 + 0.7 * np.arange(1, 11) / 10)
+    np.testing.assert_allclose(strength, 0.3 + 0.7 * (np.arange(10) + 0.5) / 10, atol=0.001)
 
 
 def test_turn_of_month_over_a_holiday_only_shifts() -> None:
@@ -262,7 +268,7 @@ def test_turn_of_month_over_a_holiday_only_shifts() -> None:
 def test_panic_reversal_buys_losers_in_a_panic_and_leaves_in_calm(vix: float, enters: bool, leaves: bool) -> None:
     close = np.vstack([np.full((64, 4), 100.0), week([0.01, -0.02, -0.01, 0.02])])
     signals = spoken(PanicReversal(), market(close, np.append(np.full(69, 20.0), vix)))
-    assert entries(signals) == ({1: 1.0} if enters else {})
+    assert list(entries(signals)) == ([1] if enters else [])
     assert exits(signals) == ([0, 1, 2, 3] if leaves else [])
 
 
@@ -270,10 +276,10 @@ def test_panic_reversal_says_nothing_on_a_vix_that_is_too_old() -> None:
     close = np.vstack([np.full((64, 4), 100.0), week([0.01, -0.02, -0.01, 0.02])])
     vix = np.full(70, 20.0)
     vix[65:] = [30.0, 30.0, NAN, NAN, NAN]
-    assert entries(spoken(PanicReversal(), market(close, vix))) == {1: 1.0}
+    assert list(entries(spoken(PanicReversal(), market(close, vix)))) == [1]
     vix[65:] = [30.0, NAN, NAN, NAN, NAN]
     signals = spoken(PanicReversal(), market(close, vix))
-    assert entries(signals, -2) == {1: 1.0} and entries(signals) == {}
+    assert list(entries(signals, -2)) == [1] and entries(signals) == {}
 
 
 # ---------------------------------------------------------------- all of them
@@ -349,7 +355,15 @@ def test_graded_cuts_scores_and_takes_no_unknown_one() -> None:
 
 
 def test_rising_goes_from_the_weakest_to_one() -> None:
-    np.testing.assert_allclose(rising(np.array([0.8, 0.9, 1.0]), 0.8, 0.4), [0.4, 0.7, 1.0])
+    rank, fine = np.array([[0.7, 0.8, 0.9, 1.0, NAN]]), np.array([[0.65, 0.8, 0.85, 1.0, NAN]])
+    np.testing.assert_allclose(rising(rank, fine, 0.8, 0.4)[0], [0.4 - 0.45, 0.4, 0.55, 1.0, NAN])
+    np.testing.assert_allclose(rising(rank, fine, 0.85, 0.4), rising(rank, fine, 0.8, 0.4))  # no place between
+
+
+def test_rising_leaves_the_only_place_of_a_small_universe_its_strength() -> None:
+    np.testing.assert_allclose(rising(np.array([[1.0, 0.5]]), np.array([[0.75, 0.25]]), 0.95, 0.5)[0, 0], 0.75)
+    assert rising(np.empty((0, 3)), np.empty((0, 3)), 0.95, 0.5).shape == (0, 3)
+    assert rising(np.empty((3, 0)), np.empty((3, 0)), 0.95, 0.5).shape == (3, 0)
 
 
 @dataclass(frozen=True, slots=True)

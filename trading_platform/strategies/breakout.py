@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+import numpy as np
+
 from trading_platform.core.indicators import lag, returns, rolling_max, rolling_min, rolling_volatility
 from trading_platform.core.types import MarketPanel, StrategySignals
 from trading_platform.strategies.base import Strength, Window, check_parameters, graded
@@ -25,7 +27,8 @@ class Breakout:
     volatility_window
         Sessions of the volatility that scales strength.
     base_strength, full_break
-        Strength of the smallest break, and the break in volatilities that has strength 1.
+        Strength of the smallest break, and the break in volatilities at which strength has come three quarters of the
+        way from there to 1 (tanh 1 = 0.76). Strength never gets to 1, so that no two large breaks tie.
     """
 
     entry_window: Window = 55
@@ -49,5 +52,5 @@ class Breakout:
         high = lag(rolling_max(close, self.entry_window), 1)
         low = lag(rolling_min(close, self.exit_window), 1)
         size = (close / high - 1.0) / rolling_volatility(returns(close), self.volatility_window)
-        score = self.base_strength + (1.0 - self.base_strength) * size / self.full_break
+        score = self.base_strength + (1.0 - self.base_strength) * np.tanh(size / self.full_break)
         return StrategySignals(graded(close > high, score), close < low)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from trading_platform.core.indicators import cross_rank, returns, rolling_mean, rolling_volatility
+from trading_platform.core.indicators import fine_rank, returns, rolling_mean, rolling_volatility
 from trading_platform.core.types import MarketPanel, StrategySignals
 from trading_platform.strategies.base import Rank, Strength, Window, check_parameters, graded, rising
 from trading_platform.strict import Interval
@@ -27,7 +27,7 @@ class LowVolatility:
     entry_rank, exit_rank
         Fractions of the universe, calmest = 1: enter above the first, leave below the second.
     base_strength
-        Strength at the entry rank; the calmest has 1.
+        Strength at the entry rank; the calmest comes near 1.
     """
 
     window: Window = 126
@@ -50,7 +50,7 @@ class LowVolatility:
         """Return strength and exits, see `Strategy.signals`."""
         close = panel.close
         average = rolling_mean(close, self.trend)
-        rank = cross_rank(-rolling_volatility(returns(close), self.window))
+        rank, fine = fine_rank(-rolling_volatility(returns(close), self.window))
         wanted = (rank > self.entry_rank) & (close > average)
-        strength = graded(wanted, rising(rank, self.entry_rank, self.base_strength))
+        strength = graded(wanted, rising(rank, fine, self.entry_rank, self.base_strength))
         return StrategySignals(strength, (rank < self.exit_rank) | (close < average * (1.0 - self.trend_slack)))

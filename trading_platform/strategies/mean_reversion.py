@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trading_platform.core.indicators import cross_rank, rate_of_change
+from trading_platform.core.indicators import fine_rank, rate_of_change
 from trading_platform.core.types import MarketPanel, StrategySignals
 from trading_platform.strategies.base import Rank, Sessions, Strength, check_parameters, graded, rising
 
@@ -23,7 +23,7 @@ class MeanReversion:
     entry_rank, exit_rank
         Fractions of the universe, worst loser = 1: enter above the first, leave below the second.
     base_strength
-        Strength at the entry rank; the worst loser has 1.
+        Strength at the entry rank; the worst loser comes near 1.
     """
 
     window: Sessions = 5
@@ -42,6 +42,6 @@ class MeanReversion:
 
     def signals(self, panel: MarketPanel) -> StrategySignals:
         """Return strength and exits, see `Strategy.signals`."""
-        rank = cross_rank(-rate_of_change(panel.close, self.window))
-        strength = graded(rank > self.entry_rank, rising(rank, self.entry_rank, self.base_strength))
+        rank, fine = fine_rank(-rate_of_change(panel.close, self.window))
+        strength = graded(rank > self.entry_rank, rising(rank, fine, self.entry_rank, self.base_strength))
         return StrategySignals(strength, rank < self.exit_rank)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trading_platform.core.indicators import cross_rank, lag, rolling_mean
+from trading_platform.core.indicators import fine_rank, lag, rolling_mean
 from trading_platform.core.types import MarketPanel, StrategySignals
 from trading_platform.strategies.base import Rank, Sessions, Strength, Window, check_parameters, graded, rising
 
@@ -27,7 +27,7 @@ class Momentum:
     entry_rank, exit_rank
         Fractions of the universe, strongest = 1: enter above the first, leave below the second.
     base_strength
-        Strength at the entry rank; the strongest has 1.
+        Strength at the entry rank; the strongest comes near 1.
     """
 
     formation: Window = 252
@@ -50,7 +50,7 @@ class Momentum:
         """Return strength and exits, see `Strategy.signals`."""
         close = panel.close
         momentum = lag(close, self.skip) / lag(close, self.formation) - 1.0
-        rank = cross_rank(momentum)
+        rank, fine = fine_rank(momentum)
         wanted = (rank > self.entry_rank) & (momentum > 0.0) & (close > rolling_mean(close, self.trend))
-        strength = graded(wanted, rising(rank, self.entry_rank, self.base_strength))
+        strength = graded(wanted, rising(rank, fine, self.entry_rank, self.base_strength))
         return StrategySignals(strength, (rank < self.exit_rank) & np.isfinite(close))

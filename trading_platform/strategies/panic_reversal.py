@@ -7,7 +7,7 @@ from typing import Annotated
 
 import numpy as np
 
-from trading_platform.core.indicators import cross_rank, rate_of_change, rolling_mean
+from trading_platform.core.indicators import fine_rank, rate_of_change, rolling_mean
 from trading_platform.core.market_features import MAX_VIX_AGE, known_vix
 from trading_platform.core.types import MarketPanel, StrategySignals
 from trading_platform.strategies.base import Rank, Sessions, Strength, Window, check_parameters, graded, rising
@@ -32,7 +32,7 @@ class PanicReversal:
     window, entry_rank
         Sessions of the return that is ranked, and the fraction of the universe (worst loser = 1) above which to enter.
     base_strength
-        Strength at the entry rank; the worst loser has 1.
+        Strength at the entry rank; the worst loser comes near 1.
     """
 
     average: Window = 63
@@ -55,8 +55,8 @@ class PanicReversal:
         """Return strength and exits, see `Strategy.signals`."""
         vix = known_vix(panel)
         ratio = vix / rolling_mean(vix, self.average)
-        rank = np.full_like(panel.close, np.nan)
+        rank, fine = np.full_like(panel.close, np.nan), np.full_like(panel.close, np.nan)
         afraid = ratio > self.panic
-        rank[afraid] = cross_rank(-rate_of_change(panel.close, self.window)[afraid])
-        strength = graded(rank > self.entry_rank, rising(rank, self.entry_rank, self.base_strength))
+        rank[afraid], fine[afraid] = fine_rank(-rate_of_change(panel.close, self.window)[afraid])
+        strength = graded(rank > self.entry_rank, rising(rank, fine, self.entry_rank, self.base_strength))
         return StrategySignals(strength, (ratio < self.calm)[:, None] & np.isfinite(panel.close))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import numpy as np
 
-from trading_platform.core.indicators import cross_rank, rate_of_change
+from trading_platform.core.indicators import fine_rank, rate_of_change
 from trading_platform.core.types import Ints, MarketPanel, StrategySignals
 from trading_platform.strategies.base import Sessions, Strength, check_parameters, graded, rising
 from trading_platform.strict import Interval
@@ -33,7 +33,7 @@ class TurnOfMonth:
     ranking
         Sessions of the return that grades strength.
     base_strength
-        Strength of the weakest stock; the strongest has 1.
+        Strength of the weakest stock; the strongest comes near 1.
     """
 
     enter_before: Weekdays = 3
@@ -54,9 +54,9 @@ class TurnOfMonth:
         """Return strength and exits, see `Strategy.signals`."""
         left, passed = weekdays_of_month(panel.sessions)
         ending = (left >= 1) & (left <= self.enter_before)
-        rank = np.full_like(panel.close, np.nan)
-        rank[ending] = cross_rank(rate_of_change(panel.close, self.ranking)[ending])
-        strength = graded(np.isfinite(rank), rising(rank, 0.0, self.base_strength))
+        rank, fine = np.full_like(panel.close, np.nan), np.full_like(panel.close, np.nan)
+        rank[ending], fine[ending] = fine_rank(rate_of_change(panel.close, self.ranking)[ending])
+        strength = graded(np.isfinite(rank), rising(rank, fine, 0.0, self.base_strength))
         over = (passed >= self.exit_after) & ~ending
         return StrategySignals(strength, over[:, None] & np.isfinite(panel.close))
 
