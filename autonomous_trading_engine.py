@@ -26,6 +26,7 @@ from risk_config import RiskConfig
 from risk_manager import RiskManager
 from rl_strategy_allocator import RLStrategyAllocator
 from trading_platform.brokers.paper import PaperBroker
+from trading_platform.brokers.venue import Venue, VenueMaker
 from trading_platform.command_line import TradeOptions
 from trading_platform.config import TradingConfig
 from trading_platform.core.decide import (
@@ -57,11 +58,11 @@ from trading_platform.core.types import (
 )
 from trading_platform.core.view import MarketView
 from trading_platform.desk import Makers, run_desk
+from trading_platform.market_data.cache import utc_now
 from trading_platform.operations import is_flattening, open_wishes
 from trading_platform.recovery import held_weights, rebuild_shadow, restore_broker, weights_row
 from trading_platform.replay import EngineClock, ScanResult, Stopwatch, stop_signals
 from trading_platform.reporting.run_results import equity_curve
-from trading_platform.stage import utc_now
 from trading_platform.storage.recorder import Recorder
 from trading_platform.storage.repository import Repository, RiskStore
 from trading_platform.storage.runs import RunLock
@@ -86,7 +87,7 @@ class AutonomousTradingEngine:
     def __init__(
         self,
         world: World,
-        broker: PaperBroker,
+        broker: Venue,
         risk_manager: RiskManager,
         allocator: Allocator,
         rules: Rules,
@@ -154,8 +155,9 @@ class AutonomousTradingEngine:
         self.recorder.sessions_opened(world.opens)
 
     def watch(self, now: datetime) -> None:
-        """Obey operators between sessions."""
+        """Obey operators and let the venue report, between sessions."""
         self._obey(now)
+        self._uncommitted = max(self._uncommitted, int(self.broker.watch(now)))
 
     def scan_cycle(self, t: int, *, decide: bool = True) -> ScanResult:
         """Settle session `t`, then decide at its close for the next open, unless that has passed."""
@@ -366,6 +368,7 @@ def build_engine(
     clock: EngineClock,
     *,
     live: bool,
+    open_venue: VenueMaker | None = None,
 ) -> tuple[AutonomousTradingEngine, RunLock]:
     """Put the parts together, holding the run so that no second engine trades it; live commits after every scan."""
     risk_config = RiskConfig.from_mapping(config.risk)
@@ -377,8 +380,9 @@ def build_engine(
         clock.set(world.closed[world.sessions.index(saved.session)])
     store = RiskStore(repository, clock.now, durable=live)
     risk_manager = RiskManager(risk_config, store=store, clock=clock, capital=capital)
-    broker = PaperBroker(rules, capital, world.panel.tickers, world.strategies, risk_manager)
-    recorder = Recorder(repository, world.panel.tickers, world.strategies, world.opens)
+    names = world.panel.tickers, world.strategies
+    broker = open_venue(risk_manager) if open_venue else PaperBroker(rules, capital, *names, risk_manager)
+    recorder = Recorder(repository, *names, world.opens, journaled=open_venue is not None)
     commit_sessions = 1 if live else config.engine.commit_sessions
     engine = AutonomousTradingEngine(
         world, broker, risk_manager, allocator, rules, repository, recorder, clock, commit_sessions

@@ -154,6 +154,10 @@ class RiskManager:
         self._quarantine = dict(reasons)
         self._unreconciled = unreconciled
 
+    def show_selling(self, selling: Mapping[str, float]) -> None:
+        """Take the broker's word for shares (by ticker) that exits still at work will sell; not those of stops."""
+        self._approvals.sells_shown(selling)
+
     # ------------------------------------------------------------ the face
 
     def can_trade(self) -> tuple[bool, str]:

@@ -13,16 +13,17 @@ from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import Engine
 
+from trading_platform.brokers.venue import VenueMaker
 from trading_platform.command_line import TradeOptions
 from trading_platform.config import TradingConfig
-from trading_platform.core.errors import FixConfigError
 from trading_platform.core.limits import limits_of
 from trading_platform.core.ports import Allocator
 from trading_platform.core.session import Rules
+from trading_platform.heartbeat import HEARTBEAT_FILE, Heartbeat
 from trading_platform.live import BARS_FINAL_AFTER, LiveEngine, LiveLoop
 from trading_platform.logs import start_logs
 from trading_platform.market_data.calendar import NyseCalendar
-from trading_platform.modes import ALPACA, NO_ALPACA_ORDERS, open_account, with_account
+from trading_platform.modes import ALPACA, with_account
 from trading_platform.regime.hmm import RegimeConfig
 from trading_platform.replay import (
     EngineClock,
@@ -98,17 +99,19 @@ class MakeEngine(Protocol):
         clock: EngineClock,
         *,
         live: bool,
+        open_venue: VenueMaker | None = None,
     ) -> tuple[DeskEngine, RunLock]:
-        """Return the engine and its hold on the run."""
+        """Return the engine and its hold on the run; orders go to the venue, a paper broker where there is none."""
         ...
 
 
 class Makers(NamedTuple):
-    """What the flat modules own."""
+    """What the flat modules own. `checkpoint` is called with the name of each step of an order's and a book's life."""
 
     risk: Callable[[Mapping[str, object]], RiskSettings]
     allocator: Callable[[str, tuple[str, ...], float], Allocator]
     engine: MakeEngine
+    checkpoint: Callable[[str], None] = lambda step: None
 
 
 def run_desk(options: TradeOptions, make: Makers) -> int:
@@ -120,9 +123,6 @@ def run_desk(options: TradeOptions, make: Makers) -> int:
     start_logs(config.logging, settings)
     for line in settings.warnings:
         log.warning("%s", line)
-    if config.data.source == ALPACA:
-        open_account(settings, live=options.live)
-        raise FixConfigError(NO_ALPACA_ORDERS)
     limits = make.risk(config.risk).to_dict()
     rules = Rules(limits_of(limits), config.exits.rates(), config.costs.rates())
     names = tuple(strategy.name for strategy in configured_strategies(config))
@@ -133,6 +133,10 @@ def run_desk(options: TradeOptions, make: Makers) -> int:
         allocator = make.allocator(models.models_dir, names, models.max_model_age_days)
     else:
         allocator = FixedAllocator(fixed)
+    if config.data.source == ALPACA:
+        from trading_platform.alpaca_desk import trade_alpaca  # the broker's side is needed here only
+
+        return trade_alpaca(options, settings, config, limits, rules, allocator, make.engine, make.checkpoint)
     if config.data.source in REAL_MARKETS:
         return _trade_live(options, settings, config, limits, rules, allocator, make.engine)
     return _replay(options, settings, config, limits, rules, allocator, fixed, make.engine)
@@ -184,7 +188,8 @@ def _trade_live(
     engine, lock = make_engine(world, database, run.run_id, config, rules, allocator, clock, live=True)
     try:
         engine.recover(len(world.sessions) - 1)
-        loop = LiveLoop(engine, calendar, clock, lock, load, config.engine.scan_interval_seconds)
+        heart = Heartbeat(lock, settings.log_dir / HEARTBEAT_FILE, run.run_id)
+        loop = LiveLoop(engine, calendar, clock, heart, load, config.engine.scan_interval_seconds)
         say(f"paper trading of {world.panel.source}, run {run.run_id}: simulated fills, no real orders; Ctrl-C stops")
         with stop_signals(loop.stop):
             if options.once:

@@ -16,9 +16,9 @@ from typing import Protocol
 
 from trading_platform.core.errors import BrokerUnreachableError, MarketDataError
 from trading_platform.core.ports import Clock
+from trading_platform.heartbeat import Heartbeat
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.replay import ScanResult
-from trading_platform.storage.runs import RunLock
 from trading_platform.world import World
 
 log = logging.getLogger("trading_platform.live")
@@ -68,12 +68,17 @@ class LiveLoop:
 
     Attributes
     ----------
-    engine, calendar, clock, lock
-        Who trades, when the exchange is open, what time it is, and the hold on the run.
+    engine, calendar, clock, heart
+        Who trades, when the exchange is open, what time it is, and the proof of life.
     load_world
         Returns the market with bars up to the session given, prepared; raises when it cannot.
     scan_interval
         Seconds between scans.
+    poll
+        Seconds of real time between looks at a simulated clock, which is scanned whenever it has moved; None: the
+        clock is real.
+    checkpoint
+        Called with ``after_book`` when a scan's work is committed.
     wake
         Ends a wait at once when set.
     """
@@ -81,10 +86,12 @@ class LiveLoop:
     engine: LiveEngine
     calendar: NyseCalendar
     clock: Clock
-    lock: RunLock
+    heart: Heartbeat
     load_world: Callable[[date], World]
     scan_interval: float
+    poll: float | None = None
     on_scan: Callable[[ScanResult], None] | None = None
+    checkpoint: Callable[[str], None] = lambda step: None
     wake: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
@@ -109,10 +116,12 @@ class LiveLoop:
                 results = self._catch_up(self.load_world(due), now)
             except (MarketDataError, BrokerUnreachableError) as error:
                 # without new bars there is no new decision; stops rest at the broker, and the next scan tries again
-                log.warning("no bars for %s: %s", due, error)
+                log.warning("session %s is not settled yet: %s", due, error)
         self.engine.watch(now)
         self.engine.commit()
-        self.lock.beat(now, f"watching; settled to {self.engine.last_session}")
+        self.checkpoint("after_book")
+        self.heart.scanned, self.heart.last_session = now, self.engine.last_session
+        self.heart.beat(now, f"watching; settled to {self.engine.last_session}")
         return results
 
     def _catch_up(self, world: World, now: datetime) -> list[ScanResult]:
@@ -135,10 +144,12 @@ class LiveLoop:
 
     def _sleep(self) -> None:
         """Wait for the next scan, beating the heart at least once a minute."""
-        until = self.clock.now() + timedelta(seconds=self.scan_interval)
+        begun = now = self.heart.scanned or self.clock.now()
+        until = begun + timedelta(seconds=self.scan_interval if self.poll is None else 0.0)
         while not self.engine.stopped and not self.wake.is_set():
-            left = (until - self.clock.now()).total_seconds()
-            if left <= 0.0:
+            left = (until - now).total_seconds()
+            if left < 0.0 or (self.poll is None and left == 0.0):
                 return
-            self.wake.wait(min(left, LONGEST_WAIT_SECONDS))
-            self.lock.beat(self.clock.now(), "waiting")
+            self.wake.wait(min(left, LONGEST_WAIT_SECONDS) if self.poll is None else self.poll)
+            now = self.clock.now()
+            self.heart.beat(now, "waiting")

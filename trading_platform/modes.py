@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from trading_platform.brokers.alpaca_http import AlpacaHttp, access_from
 from trading_platform.brokers.alpaca_reader import AlpacaReader
 from trading_platform.command_line import TradeOptions
 from trading_platform.config import TradingConfig
@@ -15,10 +14,6 @@ from trading_platform.core.ports import BrokerAccount
 from trading_platform.settings import LIVE_CONFIRMATION, Settings
 
 ALPACA = "alpaca"
-NO_ALPACA_ORDERS = (
-    "trading through Alpaca is not wired yet, so nothing was sent; run with --source yahoo for paper trading of the "
-    "real market, or with --source synthetic for a replay of the embedded one"
-)
 
 
 def with_account(options: TradeOptions, settings: Settings, config: TradingConfig) -> TradeOptions:
@@ -53,13 +48,11 @@ def _check_live(options: TradeOptions, settings: Settings, config: TradingConfig
         raise FixConfigError("--live trades real money; missing:\n" + "\n".join(f"  - {line}" for line in missing))
 
 
-def open_account(settings: Settings, *, live: bool) -> BrokerAccount:
+def open_account(reader: AlpacaReader, settings: Settings, *, live: bool) -> BrokerAccount:
     """Return the Alpaca account that the keys open, and say on standard error which one it is.
 
     Raises
     ------
-    FixConfigError
-        No keys, or real money without its second confirmation.
     FixCredentialsError
         Alpaca refused the keys: wrong, revoked, or of the other kind of account.
     BrokerUnreachableError
@@ -67,7 +60,7 @@ def open_account(settings: Settings, *, live: bool) -> BrokerAccount:
     OperatorNeededError
         The account may not trade.
     """
-    account = AlpacaReader(AlpacaHttp(access_from(settings, live=live))).account()
+    account = reader.account()
     where = "" if settings.alpaca_base_url is None else f" at {settings.alpaca_base_url}"
     equity = "unknown" if account.equity is None else f"${account.equity:,.2f}"
     screen = Console(stderr=True, highlight=False, soft_wrap=True)

@@ -96,6 +96,12 @@ class Settings(NamedTuple):  # a dataclass would import inspect: 13 ms of a star
         return self.telegram_bot_token is not None and self.telegram_chat_id is not None
 
 
+def is_loopback(url: str | None) -> bool:
+    """Return True if `url` names this machine: a local server of tests and dry runs."""
+    host = (url or "").partition("://")[2].partition("/")[0]
+    return (host if host.endswith("]") else host.rpartition(":")[0] or host) in _LOOPBACK
+
+
 def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")) -> Settings:
     """Return the settings of `environ` (default: the process environment) over those of `env_file`, if it exists.
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from trading_platform.core.market_features import MARKET_FEATURES, market_featur
 from trading_platform.core.session import Rules
 from trading_platform.core.shadow_books import lookback_sessions
 from trading_platform.core.types import MarketPanel
+from trading_platform.market_data.cache import utc_now
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.providers import open_market_data
 from trading_platform.market_data.universe import load_universe
@@ -57,10 +58,15 @@ class Stage:
 
 
 def load_panel(
-    config: TradingConfig, settings: Settings, calendar: NyseCalendar, start: date | None, end: date | None
+    config: TradingConfig,
+    settings: Settings,
+    calendar: NyseCalendar,
+    start: date | None,
+    end: date | None,
+    now: Callable[[], datetime] = utc_now,
 ) -> MarketPanel:
     """Return the bars of the configured source and universe from `start` (None: the first) to `end`."""
-    source = open_market_data(config, settings, calendar)
+    source = open_market_data(config, settings, calendar, now)
     panel = source.history(wanted_tickers(config), start, end)
     if bool(np.isfinite(panel.vix).any()):
         return panel
@@ -119,7 +125,14 @@ def set_stage(
     return Stage(world, first, stop, database, run, stopwatch, missing_packages(regimes))
 
 
-def live_world(config: TradingConfig, settings: Settings, rules: Rules, calendar: NyseCalendar, session: date) -> World:
+def live_world(
+    config: TradingConfig,
+    settings: Settings,
+    rules: Rules,
+    calendar: NyseCalendar,
+    session: date,
+    now: Callable[[], datetime] = utc_now,
+) -> World:
     """Return the market up to `session`, with as much history as the settings ask for, prepared.
 
     Raises
@@ -131,7 +144,7 @@ def live_world(config: TradingConfig, settings: Settings, rules: Rules, calendar
     strategies = configured_strategies(config)
     needed = max(config.engine.history_sessions, lookback_sessions(max(s.lookback for s in strategies)))
     start = days[max(0, len(days) - needed - CATCH_UP_SESSIONS)].item()
-    panel = load_panel(config, settings, calendar, start, session)
+    panel = load_panel(config, settings, calendar, start, session, now)
     if panel.session(panel.n_sessions - 1) != session:
         newest = panel.session(panel.n_sessions - 1)
         raise MarketDataError(f"{panel.source}: the newest bars are of {newest}, those of {session} are not out yet")
@@ -260,8 +273,3 @@ def read_config(options: TradeOptions, settings: Settings, validators: Mapping[s
 def as_date(moment: datetime | None) -> date | None:
     """Return the day of a parsed date option."""
     return None if moment is None else moment.date()
-
-
-def utc_now() -> datetime:
-    """Return the wall clock in UTC."""
-    return datetime.now(UTC)

@@ -165,6 +165,11 @@ class AlpacaBroker:
         self._journal.record_intent(order)
         self._checkpoint("after_intent")
         intent = order.intent
+        known = self._journal.find_order(order.client_order_id)
+        if known is not None and known.broker_order_id is not None and known.status.is_open:
+            found = self.find_order(order.client_order_id)  # decided again after a crash: it has been sent before
+            if found is not None:
+                return self._record(found)
         try:
             form = order_form(intent, fractionable=intent.ticker not in self._unfractionable)
             to_request(form, order.client_order_id)
@@ -192,7 +197,7 @@ class AlpacaBroker:
             return
         self._cancel(order)
         news = self.reader.order(root_id(client_order_id))
-        if news is not None:
+        if news is not None and self._journal.find_order(news.client_order_id) is not None:
             self._journal.record_order(news)
 
     def _check_ours(self, client_order_id: str) -> None:

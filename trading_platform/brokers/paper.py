@@ -196,6 +196,10 @@ class PaperBroker:
         self._entry_ids = {s: key for s, key in self._entry_ids.items() if held[s] >= 0}
         return Settlement(equity, fills, ended, legs, paid, 0.0)
 
+    def watch(self, now: datetime) -> bool:
+        """Return False: between sessions nothing happens to a simulated account."""
+        return False
+
     # ------------------------------------------------------------ restart
 
     def snapshot(self, session: date) -> SavedBook:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from trading_platform.core.errors import ApprovalError
@@ -87,6 +87,10 @@ class Approvals:
         for item in portfolio.holdings:
             key = (item.ticker, str(Side.SELL))
             self._sent[key] = self._sent.get(key, 0.0) + max(0.0, item.selling)
+
+    def sells_shown(self, selling: Mapping[str, float]) -> None:
+        """Take the broker's word for the shares (ticker -> quantity) that exits still at work will sell."""
+        self._sent = {(ticker, str(Side.SELL)): quantity for ticker, quantity in selling.items()}
 
     def clear(self) -> None:
         """Forget everything: approvals end with their session."""

@@ -130,6 +130,7 @@ class JournalOrder:
     decided_at: datetime
     stop_price: float | None = None
     target_price: float | None = None
+    limit_price: float | None = None
 
 
 class OrderJournal(Protocol):

@@ -394,7 +394,8 @@ class Settlement:
 
     `fills` come with the profit realized by each (gross of fees) and the round trip they closed, if any. `orders` maps
     client order ids that ended to (status, filled quantity). `legs` are the stops, targets and write-offs that happened
-    without an order of their own: their id, and the id of the entry that they belong to. Money in dollars.
+    without an order of their own: their id, and the id of the entry that they belong to. `fees` are the account's that
+    belong to no fill (negative: a credit). Money in dollars.
     """
 
     equity: float
@@ -403,3 +404,4 @@ class Settlement:
     legs: Mapping[str, str]
     dividends: float
     cash_flow: float
+    fees: float = 0.0

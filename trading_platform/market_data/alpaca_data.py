@@ -24,8 +24,9 @@ from trading_platform.market_data.cache import BarCache, CachedHistory, TickerBa
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.panel import build_panel
 from trading_platform.market_data.universe import load_universe
-from trading_platform.market_data.vix import AlpacaVix, VixService, YahooVix, cboe, fred
+from trading_platform.market_data.vix import AlpacaVix, LocalVix, VixService, VixSource, YahooVix, cboe, fred
 from trading_platform.market_data.yahoo import index_closes
+from trading_platform.settings import is_loopback
 
 if TYPE_CHECKING:
     from trading_platform.config import TradingConfig
@@ -211,8 +212,12 @@ class AlpacaMarketData:
         return fields
 
 
-def open_alpaca_data(config: TradingConfig, settings: Settings, calendar: NyseCalendar) -> AlpacaMarketData:
+def open_alpaca_data(
+    config: TradingConfig, settings: Settings, calendar: NyseCalendar, now: Callable[[], datetime] = utc_now
+) -> AlpacaMarketData:
     """Return the provider that configuration and settings describe.
+
+    What a local server says is kept nowhere: it is simulated, and must never be taken for the market's later.
 
     Raises
     ------
@@ -221,17 +226,21 @@ def open_alpaca_data(config: TradingConfig, settings: Settings, calendar: NyseCa
     """
     http = AlpacaHttp(access_from(settings, live=None))
     universe = load_universe(Path(config.universe.file) if config.universe.file else None)
+    cache_dir: Path | None
+    sources: list[VixSource]
+    if is_loopback(http.access.data_url):
+        cache_dir, sources, vix_file = None, [LocalVix(asker(http))], None
+    else:
+        cache_dir, vix_file = settings.cache_dir, settings.cache_dir / "vix.csv"
+        sources = [AlpacaVix(asker(http), calendar), cboe(), fred(), YahooVix(index_closes)]
     return AlpacaMarketData(
         http,
-        cache_dir=settings.cache_dir,
+        cache_dir=cache_dir,
         calendar=calendar,
-        vix=VixService(
-            [AlpacaVix(asker(http), calendar), cboe(), fred(), YahooVix(index_closes)],
-            settings.cache_dir / "vix.csv",
-            calendar,
-        ),
+        vix=VixService(sources, vix_file, calendar, now),
         sectors=universe.sectors,
         default_tickers=universe.tickers,
+        now=now,
     )
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 from trading_platform.config import TradingConfig
 from trading_platform.core.ports import MarketData
+from trading_platform.market_data.cache import utc_now
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.settings import Settings
 
 
-def open_market_data(config: TradingConfig, settings: Settings, calendar: NyseCalendar) -> MarketData:
-    """Return the provider that `config.data.source` names."""
+def open_market_data(
+    config: TradingConfig, settings: Settings, calendar: NyseCalendar, now: Callable[[], datetime] = utc_now
+) -> MarketData:
+    """Return the provider that `config.data.source` names; `now` tells Alpaca's which sessions are complete."""
     match config.data.source:
         case "files":
             from trading_platform.market_data.files import FilesMarketData
@@ -24,7 +29,7 @@ def open_market_data(config: TradingConfig, settings: Settings, calendar: NyseCa
         case "alpaca":
             from trading_platform.market_data.alpaca_data import open_alpaca_data
 
-            return open_alpaca_data(config, settings, calendar)
+            return open_alpaca_data(config, settings, calendar, now)
         case "yahoo":
             from trading_platform.market_data.yahoo import YahooMarketData
 

@@ -147,6 +147,30 @@ class AlpacaVix:
 
 
 @dataclass(frozen=True, slots=True)
+class LocalVix:
+    """The index values of a local server, which has one a session: the whole range in one request."""
+
+    ask: Callable[[str, str, dict[str, Any], str], Any]
+    name: str = "the local server"
+
+    def closes(self, start: date, end: date) -> Closes:
+        """Ask for the range."""
+        query = {
+            "symbols": "VIX",
+            "start": f"{start.isoformat()}T00:00:00Z",
+            "end": f"{end.isoformat()}T23:59:59Z",
+            "limit": 10_000,
+        }
+        try:
+            answer = self.ask("VIX", "/indices/values", query, "v1beta1")
+            return {
+                date.fromisoformat(entry["t"][:10]): float(entry["v"]) for entry in answer["values"].get("VIX") or ()
+            }
+        except (TradingPlatformError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise VixSourceError(str(error)) from error
+
+
+@dataclass(frozen=True, slots=True)
 class YahooVix:
     """Yahoo's ^VIX. `closes_of` is `yahoo.index_closes`, passed in so that yfinance is needed only where it is used."""
 

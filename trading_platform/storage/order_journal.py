@@ -205,4 +205,5 @@ def _journal_order(row: Mapping[Any, Any]) -> JournalOrder:
         decided_at=row["decided_at"],
         stop_price=row["stop_price"],
         target_price=row["target_price"],
+        limit_price=row["limit_price"],
     )

@@ -36,6 +36,8 @@ class Recorder:
         Names of columns and strategy numbers.
     opened
         Instant at which each session opened.
+    journaled
+        True where an order journal writes the orders (`storage.order_journal`), so that they are not written here.
 
     Notes
     -----
@@ -48,7 +50,10 @@ class Recorder:
         tickers: Sequence[str],
         strategies: Sequence[str],
         opened: Mapping[date, datetime],
+        *,
+        journaled: bool = False,
     ) -> None:
+        self._journaled = journaled
         self._repository = repository
         self._opened = opened
         self._tickers = tickers
@@ -71,7 +76,8 @@ class Recorder:
 
     def order(self, order: ApprovedOrder, status: OrderStatus, at: datetime) -> None:
         """Record an order that has been approved and handed to the broker."""
-        self._repository.add_order(order, status, at)
+        if not self._journaled:
+            self._repository.add_order(order, status, at)
 
     def approved(self, order: ApprovedOrder) -> None:
         """Record a candidate that was let through."""
@@ -148,7 +154,8 @@ class Recorder:
         row = (
             session, at, float(account["cash"]), value, equity, previous_equity,
             round_cents(sum(realized for _, realized, _ in settlement.fills)), unrealized,
-            round_cents(sum(fill.fees for fill, _, _ in settlement.fills)), settlement.dividends, settlement.cash_flow,
+            round_cents(sum(fill.fees for fill, _, _ in settlement.fills) + settlement.fees),
+            settlement.dividends, settlement.cash_flow,
             float(risk["peak_equity"]), max(0.0, 1.0 - equity / float(risk["peak_equity"])),
             float(risk["lifetime_drawdown"]),
             value / equity if equity > 0.0 else 0.0, held, bool(risk["halted"]),
@@ -158,7 +165,8 @@ class Recorder:
 
     def _fill_row(self, fill: Fill, realized: float, n: int) -> tuple[object, ...]:
         return (
-            fill.client_order_id, f"{fill.client_order_id}#{fill.session:%Y%m%d}.{n}", fill.session, fill.filled_at,
+            fill.client_order_id, fill.fill_id or f"{fill.client_order_id}#{fill.session:%Y%m%d}.{n}",
+            fill.session, fill.filled_at,
             fill.ticker, fill.side.value, fill.quantity, fill.price, fill.amount, fill.fees, realized,
             fill.strategy, fill.reason.value,
         )  # fmt: skip

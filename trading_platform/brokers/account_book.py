@@ -1,0 +1,363 @@
+"""Our book of a real account: the kernel's own records, moved by what the broker says has happened.
+
+Executions, money and shares are posted through the very functions of `core.ledger` and `core.session` that the
+simulation uses, so cash, realized profit, fees and round trips are the same arithmetic to the cent. Shares that the
+account's owner bought by hand stand beside the book (`manual`): money that went into them has left the book like a
+withdrawal, and comes back like a deposit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from trading_platform.brokers.books import SHARE_TOLERANCE, CashFlow, CashKind, ForeignFill, OurPosition, ShareChange
+from trading_platform.core.compiled import plain
+from trading_platform.core.errors import OperatorNeededError
+from trading_platform.core.fills import round_cents
+from trading_platform.core.ledger import (
+    FILL,
+    Record,
+    Records,
+    clear_slot,
+    mark_slot,
+    post_buy,
+    post_cash_flow,
+    post_split,
+    reserve,
+    total_equity,
+)
+from trading_platform.core.ports import JournalOrder
+from trading_platform.core.risk_rules import start_session
+from trading_platform.core.session import Rules, new_fill_log, sell
+from trading_platform.core.simulate import open_books
+from trading_platform.core.types import ORDER_REASONS, ClosedTrade, Fill, Floats, OrderReason, Side
+
+EPOCH = date(1970, 1, 1)
+EMPTY = -1
+NEW_YORK = ZoneInfo("America/New_York")
+FILL_FIELDS = FILL.names or ()
+# A handful of postings a day: Python is quicker than having each function compiled by itself.
+_clear, _mark, _buy = plain(clear_slot), plain(mark_slot), plain(post_buy)
+_flow, _split, _reserve, _equity = plain(post_cash_flow), plain(post_split), plain(reserve), plain(total_equity)
+_sell, _start = plain(sell), plain(start_session)
+
+Booked = tuple[Fill, float, ClosedTrade | None]
+
+
+@dataclass(slots=True)
+class News:
+    """What has been booked since the last settlement; money in dollars, `fees` those of no fill."""
+
+    fills: list[Booked] = field(default_factory=list)
+    dividends: float = 0.0
+    fees: float = 0.0
+    cash_flow: float = 0.0
+
+    @property
+    def is_empty(self) -> bool:
+        """True if nothing was booked."""
+        return not self.fills and self.dividends == self.fees == self.cash_flow == 0.0
+
+
+class AccountBook:
+    """One account.
+
+    Parameters
+    ----------
+    rules, cash
+        Limits and costs that govern the book; dollars at the start.
+    tickers, strategies
+        Names of columns and strategy numbers.
+
+    Attributes
+    ----------
+    record, slots
+        The book: one account record (`core.ledger.ACCOUNT`) and its slots (`core.ledger.SLOT`).
+    manual
+        Ticker -> shares that are the owner's own.
+    news
+        What has been booked since the last settlement.
+    """
+
+    def __init__(self, rules: Rules, cash: float, tickers: Sequence[str], strategies: Sequence[str]) -> None:
+        self.tickers = tuple(tickers)
+        self.strategies = tuple(strategies)
+        self.manual: dict[str, float] = {}
+        self.news = News()
+        self._limits = rules.limits
+        books = open_books(1, rules.limits.max_positions, cash)
+        self._accounts = books.accounts
+        self.record: Record = books.accounts[0]
+        self.slots: Records = books.slots[0]
+        self._columns = {ticker: i for i, ticker in enumerate(self.tickers)}
+        self._numbers = {name: i for i, name in enumerate(self.strategies)}
+        self._log = new_fill_log(1)
+
+    # ------------------------------------------------------------ reading
+
+    def slot_of(self, ticker: str) -> int:
+        """Return the slot that holds `ticker` or has it pending, -1 if there is none."""
+        column = self._columns.get(ticker, EMPTY)
+        held: list[int] = self.slots["ticker"].tolist()
+        return held.index(column) if column != EMPTY and column in held else -1
+
+    def quantity(self, ticker: str) -> float:
+        """Return the shares of `ticker` in the book, the owner's own not counted."""
+        s = self.slot_of(ticker)
+        return 0.0 if s < 0 else float(self.slots[s]["quantity"])
+
+    def positions(self) -> dict[str, OurPosition]:
+        """Return open positions by ticker."""
+        found = {}
+        for slot in self.slots:
+            if slot["quantity"] > 0.0:
+                ticker = self.tickers[slot["ticker"]]
+                found[ticker] = OurPosition(
+                    ticker,
+                    float(slot["quantity"]),
+                    self.strategies[slot["strategy"]],
+                    float(slot["stop"]) or None,
+                    float(slot["target"]) or None,
+                )
+        return found
+
+    def refill(self, account: Records, held: Records) -> None:
+        """Take an account (1,) and its positions and pending entries (at most as many as there are slots)."""
+        self._accounts[:] = account
+        for slot in self.slots:
+            _clear(slot)
+        self.slots[: len(held)] = held
+
+    # ------------------------------------------------------------ entries
+
+    def reserve_entry(
+        self, ticker: str, strategy: str, quantity: float, limit: float, stop: float | None, target: float | None
+    ) -> int:
+        """Keep a slot for an entry that may fill; return it."""
+        s = self._free_slot(ticker)
+        number = self._numbers.get(strategy, 0)
+        _reserve(self.slots[s], self._columns[ticker], number, quantity, limit, stop or 0.0, target or 0.0, limit)
+        return s
+
+    def match_entries(self, orders: Mapping[str, JournalOrder]) -> None:
+        """Make pending entries those of the buy `orders` that may still fill (by ticker): no more, no less."""
+        for slot in self.slots:
+            if slot["ticker"] < 0:
+                continue
+            order = orders.get(self.tickers[slot["ticker"]])
+            slot["pending"] = 0.0 if order is None else max(0.0, order.quantity - order.filled_quantity)
+            if order is None and not slot["quantity"] > 0.0:
+                _clear(slot)
+        for ticker, order in orders.items():
+            if self.slot_of(ticker) < 0 and ticker in self._columns and order.limit_price is not None:
+                left = order.quantity - order.filled_quantity
+                self.reserve_entry(
+                    ticker, order.strategy, left, order.limit_price, order.stop_price, order.target_price
+                )
+
+    # ------------------------------------------------------------ posting
+
+    def book_fill(self, fill: Fill, order: JournalOrder | None) -> None:
+        """Post an execution of one of our orders; `order` is its row, which tells a new position its stop and target.
+
+        Shares sold beyond the book's own are the owner's.
+        """
+        if fill.side is Side.BUY:
+            self._book_buy(fill, order)
+            return
+        ours = self._within(fill.ticker, fill.quantity)
+        if ours > 0.0:
+            self._book_sale(fill, ours)
+        if fill.quantity - ours > SHARE_TOLERANCE:
+            fees = 0.0 if ours > 0.0 else fill.fees
+            rest = fill.quantity - ours
+            self.move_manual(fill.ticker, -rest, round_cents(rest * fill.price) - fees)
+
+    def book_foreign(self, fill: ForeignFill) -> None:
+        """Post a trade that the owner made by hand: what he sells beyond his own shares is the book's."""
+        if fill.side is Side.BUY:
+            self.move_manual(fill.ticker, fill.quantity, -fill.amount)
+            return
+        ours = self._within(fill.ticker, fill.quantity)
+        s = self.slot_of(fill.ticker)
+        if ours > 0.0:
+            strategy = self.strategies[self.slots[s]["strategy"]]
+            kept = int(self.slots[s]["exit_reason"])
+            seen = Fill(
+                f"manual-{fill.broker_order_id}", fill.ticker, fill.side, ours, fill.price,
+                round_cents(ours * fill.price), 0.0, fill.at, session_of(fill.at), strategy,
+                OrderReason.NONE, fill.fill_id,
+            )  # fmt: skip
+            self._book_sale(seen, ours)
+            if self.slots[s]["quantity"] > 0.0:
+                self.slots[s]["exit_reason"] = kept  # what is left is held on
+        if fill.quantity - ours > SHARE_TOLERANCE:
+            rest = fill.quantity - ours
+            self.move_manual(fill.ticker, -rest, round_cents(rest * fill.price))
+
+    def book_cash(self, flow: CashFlow) -> None:
+        """Post money that moved without a trade."""
+        s = -1 if flow.ticker is None else self.slot_of(flow.ticker)
+        is_managed = flow.ticker is None or flow.ticker not in self.manual or s >= 0
+        match flow.kind:
+            case CashKind.DIVIDEND | CashKind.INTEREST if is_managed:
+                if s >= 0:
+                    self.slots[s]["dividends"] = round_cents(self.slots[s]["dividends"] + flow.amount)
+                self.record["cash"] = round_cents(self.record["cash"] + flow.amount)
+                self.record["dividends"] = round_cents(self.record["dividends"] + flow.amount)
+                self.news.dividends = round_cents(self.news.dividends + flow.amount)
+            case CashKind.FEE | CashKind.OTHER if is_managed:
+                self.book_fees(-flow.amount)
+            case _:
+                self._book_flow(flow.amount)
+
+    def book_fees(self, amount: float) -> None:
+        """Post account-wide fees, or a credit (negative)."""
+        self.record["cash"] = round_cents(self.record["cash"] - amount)
+        self.record["fees"] = round_cents(self.record["fees"] + amount)
+        self.news.fees = round_cents(self.news.fees + amount)
+
+    def book_shares(self, change: ShareChange) -> None:
+        """Post shares that changed without a trade."""
+        s, held = self.slot_of(change.ticker), self.quantity(change.ticker)
+        if change.is_split and held > 0.0:
+            after = held + change.quantity
+            _split(self.slots[s], after / held)
+            self.slots[s]["quantity"] = after
+        else:
+            self.adopt_position(change.ticker, held + change.quantity, change.change_id, change.at)
+
+    def adopt_position(self, ticker: str, quantity: float, name: str, at: datetime) -> None:
+        """Hold `quantity` shares where the broker says so: new ones are the owner's, lost ones left at their mark."""
+        change = quantity - self.quantity(ticker)
+        if change > 0.0:
+            self.move_manual(ticker, change, 0.0)
+            return
+        ours = self._within(ticker, -change)
+        if ours > 0.0:
+            slot = self.slots[self.slot_of(ticker)]
+            price, strategy = float(slot["price"]), self.strategies[slot["strategy"]]
+            gone = Fill(
+                f"transfer-{name}", ticker, Side.SELL, ours, price, round_cents(ours * price), 0.0, at, session_of(at),
+                strategy, OrderReason.NONE, f"transfer-{name}",
+            )  # fmt: skip
+            self._book_sale(gone, ours)
+            self._book_flow(-round_cents(ours * price))
+        if -change - ours > SHARE_TOLERANCE:
+            self.move_manual(ticker, change + ours, 0.0)
+
+    def adopt_cash(self, amount: float, *, is_rounding: bool) -> None:
+        """Take the broker's word for cash that nothing explains; the rounding of explained entries is a fee."""
+        if is_rounding:
+            self.book_fees(-amount)
+        else:
+            self._book_flow(amount)
+
+    def move_manual(self, ticker: str, quantity: float, cash: float) -> None:
+        """Change the owner's own shares by `quantity`, and the book's cash by `cash` dollars, a flow."""
+        left = self.manual.pop(ticker, 0.0) + quantity
+        if abs(left) > SHARE_TOLERANCE:
+            self.manual[ticker] = left
+        if cash != 0.0:
+            self._book_flow(cash)
+
+    # ------------------------------------------------------------ the close
+
+    def start_session(self) -> None:
+        """Begin a session: the day's loss counts from here."""
+        _start(self.record)
+
+    def close_session(self, prices: Floats) -> float:
+        """Mark every position at `prices` (N,), NaN where unknown, and return the equity, dollars."""
+        for slot in self.slots:
+            if slot["quantity"] > 0.0:
+                price = float(prices[slot["ticker"]])
+                slot["held"] += 1
+                slot["missing"] = 0 if price > 0.0 else slot["missing"] + 1
+                _mark(slot, price)
+        equity = float(_equity(self.record, self.slots))
+        self.record["equity"] = self.record["accepted_equity"] = equity
+        return equity
+
+    def take_news(self) -> News:
+        """Return what was booked since the last call, and forget it."""
+        news, self.news = self.news, News()
+        return news
+
+    # ------------------------------------------------------------ inside
+
+    def _book_buy(self, fill: Fill, order: JournalOrder | None) -> None:
+        s = self.slot_of(fill.ticker)
+        if s < 0:
+            stop, target = (None, None) if order is None else (order.stop_price, order.target_price)
+            s = self.reserve_entry(fill.ticker, fill.strategy, 0.0, fill.price, stop, target)
+        slot = self.slots[s]
+        slot["pending"] = max(0.0, slot["pending"] - fill.quantity)
+        _buy(self.record, slot, fill.quantity, fill.price, fill.fees, (fill.session - EPOCH).days)
+        self.news.fills.append((fill, 0.0, None))
+
+    def _book_sale(self, fill: Fill, quantity: float) -> None:
+        s = self.slot_of(fill.ticker)
+        reason = ORDER_REASONS.index(fill.reason)
+        self._log.used[0] = 0
+        day = (fill.session - EPOCH).days
+        _sell(
+            self.record, self.slots, s, quantity, fill.price, fill.fees, reason, day, 0.0, self._limits, self._log
+        )  # fmt: skip
+        values = dict(zip(FILL_FIELDS, self._log.rows[0].tolist(), strict=True))
+        trade = closed_trade(values, self.tickers, self.strategies, fill.session)
+        self.news.fills.append((fill, values["realized"], trade))
+
+    def _book_flow(self, amount: float) -> None:
+        _flow(self.record, amount)
+        self.news.cash_flow = round_cents(self.news.cash_flow + amount)
+
+    def _within(self, ticker: str, quantity: float) -> float:
+        """Return how much of `quantity` the book itself holds; a remainder of float noise counts as all of it."""
+        held = self.quantity(ticker)
+        return held if abs(held - quantity) <= SHARE_TOLERANCE else min(held, quantity)
+
+    def _free_slot(self, ticker: str) -> int:
+        if ticker not in self._columns:
+            raise OperatorNeededError(
+                f"the account trades {ticker} for this engine, but the universe lacks it: add it to [universe]"
+            )
+        for s, held in enumerate(self.slots["ticker"].tolist()):
+            if held == EMPTY:
+                return s
+        raise OperatorNeededError(
+            f"{ticker} has filled, but all {len(self.slots)} positions of max_positions are taken: close one by hand"
+        )
+
+
+def session_of(at: datetime) -> date:
+    """Return the New York date of an instant."""
+    return at.astimezone(NEW_YORK).date()
+
+
+def closed_trade(
+    values: Mapping[str, Any], tickers: Sequence[str], strategies: Sequence[str], session: date
+) -> ClosedTrade | None:
+    """Return the round trip that a row of `core.ledger.FILL` ended in `session`, None if it did not end one."""
+    if not values["closed"]:
+        return None
+    cost, proceeds = values["trade_cost"], values["trade_proceeds"]
+    fees, dividends = values["trade_fees"], values["trade_dividends"]
+    return ClosedTrade(
+        ticker=tickers[values["ticker"]],
+        strategy=strategies[values["strategy"]],
+        entry_session=EPOCH + timedelta(days=values["entry_day"]),
+        exit_session=session,
+        quantity=values["trade_quantity"],
+        exit_price=proceeds / values["trade_quantity"],
+        cost=cost,
+        proceeds=proceeds,
+        fees=fees,
+        dividends=dividends,
+        pnl=round_cents(proceeds - cost - fees + dividends),
+        reason=ORDER_REASONS[values["reason"]],
+    )

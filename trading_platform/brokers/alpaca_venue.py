@@ -1,0 +1,424 @@
+"""An account at Alpaca as the engine's venue: our book in the kernel's records, kept equal to the broker's.
+
+Every look at the account is one `reconcile`: what the history explains is booked, orders are brought up to date, what
+nothing explains keeps new risk out (`RiskManager.quarantine`), and wishes to the broker (cancel, protect) are carried
+out. The book is saved with the engine's commit. After a crash the history since is read again and booked by its ids:
+nothing is lost, nothing counts twice.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Protocol
+
+from trading_platform.brokers.account_book import AccountBook
+from trading_platform.brokers.alpaca import PREFIX, AlpacaBroker, Checkpoint
+from trading_platform.brokers.alpaca_http import AlpacaRefusalError
+from trading_platform.brokers.books import (
+    Action,
+    AdoptCash,
+    AdoptPosition,
+    BookCash,
+    BookFill,
+    BookForeignFill,
+    BookShares,
+    CancelOrder,
+    CloseOrder,
+    OurBook,
+    Protect,
+    UpdateOrder,
+)
+from trading_platform.brokers.carve_out import CarvedBook, carve_out
+from trading_platform.brokers.paper import PendingOrder
+from trading_platform.brokers.reconcile import Difference, DifferenceKind, Reconciliation, reconcile
+from trading_platform.brokers.saved_account import Memory, load, save
+from trading_platform.brokers.venue import RiskGate
+from trading_platform.core.errors import BrokerUnreachableError
+from trading_platform.core.ledger import Record, Records
+from trading_platform.core.market import CLOSE, Market
+from trading_platform.core.ports import BrokerOrder, Clock, JournalOrder, OrderJournal, TradingCalendar
+from trading_platform.core.types import (
+    ORDER_REASONS,
+    ApprovedOrder,
+    Denial,
+    OrderIntent,
+    OrderReason,
+    OrderStatus,
+    Settlement,
+    Side,
+)
+from trading_platform.storage.differences import DifferenceRow
+from trading_platform.storage.repository import SavedBook
+
+log = logging.getLogger("trading_platform.venue")
+
+# History is read again from so long before the last settlement: activities may be entered late.
+HISTORY_OVERLAP = timedelta(days=7)
+DATE_SLACK = timedelta(days=3)  # some entries carry a date only
+PROTECTIVE = (OrderReason.STOP_LOSS, OrderReason.TAKE_PROFIT)
+# What happens every day needs no line of its own.
+ROUTINE = frozenset(
+    {
+        DifferenceKind.FILL,
+        DifferenceKind.PARTIAL_FILL,
+        DifferenceKind.ORDER_ENDED,
+        DifferenceKind.ORDER_NEWS,
+        DifferenceKind.HELD_LEG,
+        DifferenceKind.UNPROTECTED,
+        DifferenceKind.CASH_ROUNDING,
+    }
+)
+MOST_ATTEMPTS = 1000
+
+
+class Journal(OrderJournal, Protocol):
+    """The order journal, which can also end an order without the broker's word."""
+
+    def close(self, client_order_id: str, status: OrderStatus, message: str) -> None:
+        """Write down that an order came to its end, and why."""
+        ...
+
+
+class Differences(Protocol):
+    """Where differences are shown from."""
+
+    def note(self, found: Iterable[DifferenceRow], session: date, now: datetime) -> None:
+        """Write down what a reading found."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One look at the account: the comparison, and the owner's part."""
+
+    result: Reconciliation
+    carved: CarvedBook
+
+
+class AlpacaVenue:
+    """An account at Alpaca.
+
+    Parameters
+    ----------
+    broker, journal, differences
+        The account; the durable record of our orders; where differences are written.
+    gate
+        `RiskManager`.
+    book
+        Our book.
+    memory
+        Where the account's history begins for us.
+    calendar, clock
+        Sessions, and the time.
+    prefix
+        Our client order ids begin so.
+    checkpoint
+        Called with the name of each step: ``after_fill`` (history is booked), ``before_book`` (before the commit).
+    """
+
+    def __init__(
+        self,
+        broker: AlpacaBroker,
+        journal: Journal,
+        differences: Differences,
+        gate: RiskGate,
+        book: AccountBook,
+        memory: Memory,
+        calendar: TradingCalendar,
+        clock: Clock,
+        prefix: str = PREFIX,
+        checkpoint: Checkpoint = lambda step: None,
+    ) -> None:
+        self._broker = broker
+        self._journal = journal
+        self._differences = differences
+        self._gate = gate
+        self._book = book
+        self._memory = memory
+        self._calendar = calendar
+        self._clock = clock
+        self._prefix = prefix
+        self._checkpoint = checkpoint
+        self._session: date | None = None
+        self.reconciled_at: datetime | None = None
+
+    # ------------------------------------------------------------ the book
+
+    @property
+    def record(self) -> Record:
+        """The account record (`core.ledger.ACCOUNT`)."""
+        return self._book.record
+
+    @property
+    def slots(self) -> Records:
+        """Positions and pending entries, (S,) of `core.ledger.SLOT`."""
+        return self._book.slots
+
+    def strategy_of(self, slot: Record) -> str:
+        """Return the name of the strategy that owns a slot."""
+        name: str = self._book.strategies[slot["strategy"]]
+        return name
+
+    def snapshot(self, session: date) -> SavedBook:
+        """Return the book as it stands, `session` being the last one settled."""
+        self._checkpoint("before_book")
+        return save(self._book, self._memory, session)
+
+    def restore(self, saved: SavedBook, open_orders: Sequence[PendingOrder] = ()) -> None:
+        """Continue from a saved book; the orders open now are those of the journal, whatever was known then."""
+        self._memory = load(self._book, saved)
+        self._session = saved.session
+        self._match_orders()
+
+    # ------------------------------------------------------------ orders
+
+    def place_order(self, order: ApprovedOrder) -> BrokerOrder:
+        """Send an approved order; one whose fate is unclear stays in the book until a reading tells."""
+        intent = order.intent
+        known = self._journal.find_order(order.client_order_id)
+        if known is not None and not _is_same(known, intent):
+            words = f"decided again as {intent.side} {intent.quantity:g}; the first decision stands"
+            log.warning("order %s: %s", order.client_order_id, words)
+            return _unsent(order, OrderStatus.REJECTED, words)
+        if intent.side is Side.BUY:
+            limit = intent.limit_price
+            if limit is None:
+                raise ValueError(f"entry {order.client_order_id} has no limit price: its worst cost is unknown")
+            self._book.reserve_entry(
+                intent.ticker, intent.strategy, intent.quantity, limit, intent.stop_price, intent.target_price
+            )
+        elif intent.stop_price is None and intent.target_price is None:
+            self._book.slots[self._book.slot_of(intent.ticker)]["exit_reason"] = ORDER_REASONS.index(intent.reason)
+        try:
+            answer = self._broker.place_order(order)
+        except BrokerUnreachableError as error:
+            answer = _unsent(order, OrderStatus.UNCERTAIN, str(error))
+        is_fine = answer.status in (OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED)
+        log.log(
+            logging.INFO if is_fine else logging.WARNING, "order %s: %s %g %s: %s %s",
+            order.client_order_id, intent.side, intent.quantity, intent.ticker, answer.status, answer.message,
+        )  # fmt: skip
+        if intent.side is Side.BUY and not answer.status.is_open and answer.filled_quantity == 0.0:
+            self._match_orders()
+        return answer
+
+    # ------------------------------------------------------------ looking
+
+    def settle(self, market: Market, t: int, session: date, opened: datetime, closed: datetime) -> Settlement:
+        """Book what happened up to the close of session `t`, mark at it, and return all that is new.
+
+        Raises
+        ------
+        BrokerUnreachableError
+            The account could not be read; nothing has changed.
+        """
+        reading = self._read()
+        self._book.start_session()
+        self._apply(reading, closed, is_watch=False)
+        equity = self._book.close_session(market.bars[:, t, CLOSE])
+        news = self._book.take_news()
+        self._session = session
+        self._forget(closed)
+        return Settlement(equity, news.fills, {}, {}, news.dividends, news.cash_flow, news.fees)
+
+    def watch(self, now: datetime) -> bool:
+        """Look at the account: book news, do what reconciliation asks for. Return True if the book has changed.
+
+        An account that cannot be read takes no new risk until it can.
+        """
+        if self._session is None:
+            return False
+        try:
+            reading = self._read()
+        except BrokerUnreachableError as error:
+            log.warning("the account cannot be read, no new risk until it can: %s", error)
+            self._gate.quarantine({}, f"the account cannot be read: {error}")
+            return False
+        horizon = self._calendar.close_at(self._calendar.next_session(self._session))
+        changed = self._apply(reading, horizon)
+        self._carry_out(reading.result.actions)
+        self._gate.mirror(self._book.record, self._book.slots)
+        return changed
+
+    # ------------------------------------------------------------ one reading
+
+    def _read(self) -> _Reading:
+        """Read the broker's side and compare. Changes nothing."""
+        try:
+            theirs = self._broker.book_since(self._memory.since)
+        except AlpacaRefusalError as error:
+            raise BrokerUnreachableError(f"Alpaca refuses to show the account: {error}") from error
+        ours = self._book.positions()
+        held = {ticker: position.quantity for ticker, position in ours.items()}
+        carved = carve_out(theirs, self._book.manual, held, self._memory.booked)
+        cash = float(self._book.record["cash"]) + carved.cash
+        orders = {row.client_order_id: row for row in self._journal.open_orders()}
+        mine = OurBook(cash, ours, orders, frozenset(self._memory.booked))
+        now = self._clock.now()
+        result = reconcile(mine, carved.theirs, now, self._prefix, self._memory.previous)
+        self.reconciled_at = now
+        return _Reading(result, carved)
+
+    def _apply(self, reading: _Reading, horizon: datetime, *, is_watch: bool = True) -> bool:
+        """Book history up to `horizon`, bring orders up to date, tell the risk manager; return True if it changed us.
+
+        Entries after `horizon` belong to a later session and wait. What is unexplained is adopted only when nothing
+        waits, since the comparison was made with everything booked, and only between settlements: two looks within a
+        moment confirm nothing.
+        """
+        result, booked = reading.result, dict[str, datetime]()
+        orders = {row.client_order_id: row for row in self._journal.open_orders()}
+        waits = self._book_moves(reading.carved, horizon, booked) or not is_watch
+        for action in result.actions:
+            waits |= not self._book_entry(action, orders, horizon, booked)
+        if booked:
+            self._checkpoint("after_fill")
+        rounding = any(d.kind is DifferenceKind.CASH_ROUNDING for d in result.differences)
+        adopted = False
+        for action in result.actions:
+            match action:
+                case UpdateOrder(order):
+                    self._journal.record_order(order)
+                case CloseOrder(client_order_id, status, message):
+                    self._journal.close(client_order_id, status, message)
+                case AdoptCash(amount) if not waits:
+                    self._book.adopt_cash(amount, is_rounding=rounding)
+                    adopted = True
+                case AdoptPosition(ticker, quantity) if not waits:
+                    at = self._clock.now()
+                    self._book.adopt_position(ticker, quantity, f"{ticker}-{at:%Y%m%d%H%M%S}", at)
+                    adopted = True
+        previous = result.differences if is_watch else self._memory.previous
+        self._memory = Memory(self._memory.since, {**self._memory.booked, **booked}, previous)
+        self._match_orders()
+        self._tell(reading)
+        return bool(booked) or adopted
+
+    def _book_moves(self, carved: CarvedBook, horizon: datetime, booked: dict[str, datetime]) -> bool:
+        """Book what the owner did; return True if something waits."""
+        for move in carved.moves:
+            if move.at <= horizon:
+                self._book.move_manual(move.ticker, move.quantity, move.cash)
+                booked[move.entry_id] = move.at
+        return any(move.at > horizon for move in carved.moves)
+
+    def _book_entry(
+        self, action: Action, orders: dict[str, JournalOrder], horizon: datetime, booked: dict[str, datetime]
+    ) -> bool:
+        """Book one entry of history unless it is later than `horizon`; return False if it waits."""
+        match action:
+            case BookFill(fill) if fill.filled_at <= horizon:
+                order = orders.get(fill.client_order_id) or self._journal.find_order(fill.client_order_id)
+                self._book.book_fill(fill, order)
+                booked[fill.fill_id] = fill.filled_at
+            case BookForeignFill(foreign) if foreign.at <= horizon:
+                self._book.book_foreign(foreign)
+                booked[foreign.fill_id] = foreign.at
+            case BookCash(flow) if flow.at <= horizon:
+                self._book.book_cash(flow)
+                booked[flow.flow_id] = flow.at
+            case BookShares(change) if change.at <= horizon:
+                self._book.book_shares(change)
+                booked[change.change_id] = change.at
+            case BookFill() | BookForeignFill() | BookCash() | BookShares():
+                return False
+        return True
+
+    def _match_orders(self) -> None:
+        """Let pending entries and waiting exits be those that the journal has open."""
+        entries, selling = dict[str, JournalOrder](), dict[str, float]()
+        for row in self._journal.open_orders():
+            left = row.quantity - row.filled_quantity
+            if row.side is Side.BUY:
+                entries[row.ticker] = row
+            elif row.reason not in PROTECTIVE:
+                selling[row.ticker] = selling.get(row.ticker, 0.0) + left
+        self._book.match_entries(entries)
+        self._gate.show_selling(selling)
+
+    def _tell(self, reading: _Reading) -> None:
+        """Tell risk manager and operators what is unexplained."""
+        result, manual = reading.result, reading.carved.manual
+        found = [*result.differences, *reading.carved.differences()]
+        reasons = {
+            d.ticker: f"{d.kind}: ours {d.ours}, theirs {d.theirs}"
+            for d in found
+            if d.ticker is not None and d.ticker in {*result.quarantine, *manual}
+        }
+        unreconciled = None
+        if not result.cash_ties:
+            words = next(d for d in found if d.kind in (DifferenceKind.CASH_UNEXPLAINED, DifferenceKind.CASH_UNKNOWN))
+            unreconciled = f"cash: ours {words.ours}, the broker's {words.theirs}"
+        self._gate.quarantine(reasons, unreconciled)
+        told = [_row(d, result.quarantine, manual) for d in found if d.kind not in ROUTINE]
+        now = self._clock.now()
+        self._differences.note(told, self._session or now.date(), now)
+        for row in told:
+            log.warning("%s %s: ours %s, the broker's %s; %s", row.kind, row.ticker, row.ours, row.theirs, row.action)
+
+    # ------------------------------------------------------------ wishes
+
+    def _carry_out(self, actions: Sequence[Action]) -> None:
+        """Cancel and protect as reconciliation asks."""
+        for action in actions:
+            try:
+                match action:
+                    case CancelOrder(client_order_id):
+                        self._broker.cancel_order(client_order_id)
+                    case Protect(ticker, quantity, stop, target):
+                        self._protect(ticker, quantity, stop, target)
+            except BrokerUnreachableError as error:  # asked for again at the next look
+                log.warning("%s: %s", type(action).__name__, error)
+
+    def _protect(self, ticker: str, quantity: float, stop: float, target: float | None) -> None:
+        s = self._book.slot_of(ticker)
+        if s < 0 or self._session is None:
+            return
+        self._gate.mirror(self._book.record, self._book.slots)
+        strategy = self.strategy_of(self.slots[s])
+        intent = OrderIntent(
+            ticker, Side.SELL, quantity, None, stop, target, strategy, OrderReason.STOP_LOSS, 0.0, self._session
+        )
+        for attempt in range(MOST_ATTEMPTS):
+            verdict = self._gate.approve(intent, attempt)
+            if isinstance(verdict, Denial):
+                log.warning("%s is not protected: %s", ticker, verdict.message)
+                return
+            if self._journal.find_order(verdict.client_order_id) is None:
+                self.place_order(verdict)
+                return
+
+    def _forget(self, closed: datetime) -> None:
+        """Let history begin later, and drop the ids of what is not read any more."""
+        since = max(self._memory.since, closed - HISTORY_OVERLAP)
+        booked = {key: at for key, at in self._memory.booked.items() if at > since - DATE_SLACK}
+        self._memory = Memory(since, booked, self._memory.previous)
+
+
+def _row(difference: Difference, quarantine: Collection[str], manual: Collection[str]) -> DifferenceRow:
+    d = difference
+    cash = d.kind in (DifferenceKind.CASH_UNEXPLAINED, DifferenceKind.CASH_UNKNOWN)
+    held = d.kind is DifferenceKind.MANUAL_POSITION
+    stands = cash or held or (d.ticker in quarantine and d.kind is not DifferenceKind.MANUAL_TRADE)
+    if cash:
+        action = "no new risk"
+    elif stands:
+        action = f"no new risk in {d.ticker}"
+    else:
+        action = "booked" if d.kind is not DifferenceKind.OVERPROTECTED else "stops placed anew"
+    return DifferenceRow(d.kind.value, d.ticker, d.ours, d.theirs, action, stands)
+
+
+def _is_same(known: JournalOrder, intent: OrderIntent) -> bool:
+    return (known.ticker, known.side, known.quantity) == (intent.ticker, intent.side, intent.quantity)
+
+
+def _unsent(order: ApprovedOrder, status: OrderStatus, message: str) -> BrokerOrder:
+    intent = order.intent
+    return BrokerOrder(
+        order.client_order_id, "", intent.ticker, intent.side, intent.quantity, 0.0, None, status,
+        intent.limit_price, intent.stop_price, None, reason=intent.reason, message=message,
+    )  # fmt: skip

@@ -1,0 +1,125 @@
+"""The book of a real account as text and back: exact, by names of tickers and strategies, with a checksum."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from typing import Any
+
+import numpy as np
+
+from trading_platform.brokers.account_book import AccountBook, Booked, News
+from trading_platform.brokers.reconcile import Difference, DifferenceKind
+from trading_platform.core.errors import OperatorNeededError, RepairDatabaseError
+from trading_platform.core.ledger import ACCOUNT, SLOT
+from trading_platform.core.risk_memory import checksum
+from trading_platform.core.types import ClosedTrade, Fill, OrderReason, Side
+from trading_platform.storage.repository import SavedBook
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What reconciliation must remember: where history begins, what of it is booked (id -> when it happened), and the
+    differences of the last reading.
+    """
+
+    since: datetime
+    booked: Mapping[str, datetime]
+    previous: tuple[Difference, ...] = ()
+
+
+def save(book: AccountBook, memory: Memory, session: date) -> SavedBook:
+    """Return the book as it stands, `session` being the last one settled."""
+    account = json.dumps({"account": book.record.tolist(), **_memory(memory)})
+    slots = {
+        "slots": book.slots.tolist(),
+        "tickers": book.tickers,
+        "strategies": book.strategies,
+        "manual": book.manual,
+        "news": _news(book.news),
+    }
+    text = json.dumps(slots)
+    return SavedBook(session, account, text, checksum(account + text))
+
+
+def load(book: AccountBook, saved: SavedBook) -> Memory:
+    """Put a saved book into `book`, which may number tickers and strategies otherwise; return the memory.
+
+    Raises
+    ------
+    RepairDatabaseError
+        The book does not match its checksum or the number of positions allowed.
+    OperatorNeededError
+        A position's ticker or strategy is no longer configured.
+    """
+    if checksum(saved.account + saved.slots) != saved.checksum:
+        raise RepairDatabaseError(
+            "table paper_books: the book does not match its checksum; restore a backup of the database"
+        )
+    account, outer = json.loads(saved.account), json.loads(saved.slots)
+    rows = np.array([tuple(row) for row in outer["slots"]], dtype=SLOT)
+    held = rows[rows["ticker"] >= 0]
+    if len(held) > len(book.slots):
+        raise RepairDatabaseError(
+            f"table paper_books: {len(held)} positions and pending entries, max_positions is {len(book.slots)}; "
+            "use the risk limits of the run"
+        )
+    for row in held:
+        row["ticker"] = _number("ticker", outer["tickers"][row["ticker"]], book.tickers)
+        row["strategy"] = _number("strategy", outer["strategies"][row["strategy"]], book.strategies)
+    book.refill(np.array([tuple(account["account"])], dtype=ACCOUNT), held)
+    book.manual = {str(ticker): float(quantity) for ticker, quantity in outer["manual"].items()}
+    book.news = _read_news(outer["news"])
+    previous = tuple(Difference(DifferenceKind(kind), *rest) for kind, *rest in account["previous"])
+    booked = {str(key): datetime.fromisoformat(at) for key, at in account["booked"].items()}
+    return Memory(datetime.fromisoformat(account["since"]), booked, previous)
+
+
+def _number(what: str, name: str, names: Collection[str]) -> int:
+    if name not in names:
+        raise OperatorNeededError(
+            f"the account holds a position of {what} {name}, which is no longer configured: put it back, or close the "
+            "position first"
+        )
+    return list(names).index(name)
+
+
+def _memory(memory: Memory) -> dict[str, Any]:
+    previous = [[d.kind.value, d.ticker, d.ours, d.theirs] for d in memory.previous]
+    booked = {key: at.isoformat() for key, at in sorted(memory.booked.items())}
+    return {"since": memory.since.isoformat(), "booked": booked, "previous": previous}
+
+
+def _news(news: News) -> dict[str, Any]:
+    fills = [[asdict(fill), realized, None if trade is None else asdict(trade)] for fill, realized, trade in news.fills]
+    plain = json.loads(json.dumps(fills, default=lambda value: value.isoformat()))
+    return {"fills": plain, "dividends": news.dividends, "fees": news.fees, "cash_flow": news.cash_flow}
+
+
+def _read_news(raw: Mapping[str, Any]) -> News:
+    fills: list[Booked] = [
+        (_fill(fill), float(realized), None if trade is None else _trade(trade))
+        for fill, realized, trade in raw["fills"]
+    ]
+    return News(fills, raw["dividends"], raw["fees"], raw["cash_flow"])
+
+
+def _fill(raw: Mapping[str, Any]) -> Fill:
+    words = {
+        "side": Side(raw["side"]),
+        "reason": OrderReason(raw["reason"]),
+        "filled_at": datetime.fromisoformat(raw["filled_at"]),
+        "session": date.fromisoformat(raw["session"]),
+    }
+    return Fill(**{**raw, **words})
+
+
+def _trade(raw: Mapping[str, Any]) -> ClosedTrade:
+    words = {
+        "reason": OrderReason(raw["reason"]),
+        "entry_session": date.fromisoformat(raw["entry_session"]),
+        "exit_session": date.fromisoformat(raw["exit_session"]),
+    }
+    return ClosedTrade(**{**raw, **words})

@@ -1,0 +1,75 @@
+"""Where an engine trades: the paper broker or an account at Alpaca, behind one surface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Protocol
+
+from trading_platform.brokers.paper import PendingOrder
+from trading_platform.core.ledger import Record, Records
+from trading_platform.core.market import Market
+from trading_platform.core.ports import ApprovalRegister, BrokerOrder
+from trading_platform.core.types import ApprovedOrder, Denial, OrderIntent, Settlement
+from trading_platform.storage.repository import SavedBook
+
+
+class Venue(Protocol):
+    """An account as the engine drives it: a book in the kernel's records, and orders."""
+
+    @property
+    def record(self) -> Record:
+        """The account record (`core.ledger.ACCOUNT`)."""
+        ...
+
+    @property
+    def slots(self) -> Records:
+        """Positions and pending entries, (S,) of `core.ledger.SLOT`."""
+        ...
+
+    def strategy_of(self, slot: Record) -> str:
+        """Return the name of the strategy that owns a slot."""
+        ...
+
+    def place_order(self, order: ApprovedOrder) -> BrokerOrder:
+        """Take an approved order for the next open."""
+        ...
+
+    def settle(self, market: Market, t: int, session: date, opened: datetime, closed: datetime) -> Settlement:
+        """Take in session `t` up to its close and return what happened."""
+        ...
+
+    def watch(self, now: datetime) -> bool:
+        """Look at the account between settlements; return True if the book has changed."""
+        ...
+
+    def snapshot(self, session: date) -> SavedBook:
+        """Return the book after `session` as text, exact to the last bit."""
+        ...
+
+    def restore(self, saved: SavedBook, open_orders: Sequence[PendingOrder]) -> None:
+        """Continue from a saved book and the orders that were waiting then."""
+        ...
+
+
+class RiskGate(ApprovalRegister, Protocol):
+    """The side of `RiskManager` that an account at a real broker needs."""
+
+    def approve(self, intent: OrderIntent, attempt: int = 0) -> ApprovedOrder | Denial:
+        """Return the approval that a broker needs, or the denial."""
+        ...
+
+    def quarantine(self, reasons: Mapping[str, str], unreconciled: str | None = None) -> None:
+        """Refuse new risk in the tickers given, or in all."""
+        ...
+
+    def show_selling(self, selling: Mapping[str, float]) -> None:
+        """Take the broker's word for shares that exits still at work will sell."""
+        ...
+
+    def mirror(self, account: Record, slots: Records) -> None:
+        """Copy cash and positions of the broker's book."""
+        ...
+
+
+VenueMaker = Callable[[RiskGate], Venue]
