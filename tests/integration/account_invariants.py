@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -139,18 +138,21 @@ def _repeated_decisions(roots: Sequence[Row], ours: Mapping[str, Row]) -> Iterat
 
 
 def _approvals(theirs: Sequence[Row], ledger: Ledger) -> Iterator[Breach]:
+    """The approval is stored with the intent, before anything is sent: what was sent must be what was approved."""
     ours = {row["broker_order_id"]: row for row in ledger.orders if row["broker_order_id"]}
-    approved = {(row["client_order_id"], row["ticker"], row["quantity"]) for row in ledger.signals}
     spent: Counter[str] = Counter()
     for order in theirs:
         row = ours.get(order["id"])
         if order["parent_id"] is not None or row is None:
             continue
         spent[row["approval_id"]] += 1
-        if not row["approval_id"]:
+        sent = (order["client_order_id"], order["symbol"], order["side"], float(order["qty"]))
+        if not row["approval_id"] or not row["config_fingerprint"]:
             yield Breach("unapproved_order", f"{row['client_order_id']} has no approval")
-        elif order["side"] == "buy" and (row["client_order_id"], row["ticker"], float(order["qty"])) not in approved:
-            yield Breach("unapproved_order", f"{row['client_order_id']}: no stored verdict lets {order['qty']} through")
+        elif sent != (row["client_order_id"], row["ticker"], row["side"], row["quantity"]):
+            yield Breach("unapproved_order", f"{row['client_order_id']}: {sent} is not what was approved")
+        elif row["side"] == "buy" and not float(order["limit_price"] or "inf") <= row["limit_price"]:
+            yield Breach("unapproved_order", f"{row['client_order_id']}: its limit is above the approved one")
     for approval, count in spent.items():
         if approval and count > 1:
             yield Breach("approval_spent_twice", f"{approval} was spent {count} times")
@@ -289,8 +291,3 @@ def story(ledger: Ledger) -> dict[str, list[tuple[object, ...]]]:
             if row["side"] == "buy"
         ),
     }  # fmt: skip
-
-
-def as_session(day: date) -> str:
-    """Return a session as the database writes it."""
-    return day.isoformat()

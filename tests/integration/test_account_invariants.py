@@ -18,6 +18,7 @@ def order(number: int, ticker: str, side: str, quantity: float, status: str, fil
     return {
         "id": f"b{number}", "client_order_id": f"tp-{number}", "symbol": ticker, "side": side, "qty": f"{quantity:g}",
         "status": status, "filled_qty": f"{filled:g}", "parent_id": None,
+        "limit_price": "100.05" if side == "buy" else None,
     }  # fmt: skip
 
 
@@ -25,7 +26,8 @@ def row(number: int, ticker: str, side: str, quantity: float, status: str, fille
     return {
         "client_order_id": f"tp-{number}", "broker_order_id": f"b{number}", "approval_id": f"approval-{number}",
         "ticker": ticker, "side": side, "quantity": quantity, "status": status, "filled_quantity": filled,
-        "decided_session": DAY, "strategy": "momentum", "limit_price": None,
+        "decided_session": DAY, "strategy": "momentum", "limit_price": 100.051 if side == "buy" else None,
+        "config_fingerprint": "f",
     }  # fmt: skip
 
 
@@ -64,10 +66,7 @@ def sound() -> Book:
         ],
         positions={"AAA": 10.0},
         cash=99_249.98,
-        signals=[
-            {"client_order_id": "tp-1", "ticker": "AAA", "quantity": 10.0},
-            {"client_order_id": "tp-3", "ticker": "CCC", "quantity": 7.0},
-        ],
+        signals=[],
         events=[
             {"kind": "halt", "session": "2024-01-04", "code": "", "actor": "engine"},
             {"kind": "manual_halt", "session": "2024-01-08", "code": "", "actor": "me"},
@@ -130,8 +129,7 @@ def again(state: dict[str, Any]) -> None:
 def both_know_twice(state: dict[str, Any], ledger: Ledger) -> Ledger:
     again(state)
     twin = {**ledger.orders[0], "broker_order_id": "b9", "client_order_id": "tp-9", "approval_id": "approval-9"}
-    signal = {**ledger.signals[0], "client_order_id": "tp-9"}
-    return replace(ledger, orders=[*ledger.orders, twin], signals=[*ledger.signals, signal])
+    return replace(ledger, orders=[*ledger.orders, twin])
 
 
 @pytest.mark.parametrize(
@@ -146,8 +144,10 @@ def both_know_twice(state: dict[str, Any], ledger: Ledger) -> Ledger:
         (change("orders", 0, filled_quantity=9.0), "order_filled"),
         (change("orders", 2, broker_order_id=None, status="uncertain"), "limbo_order"),
         (change("orders", 0, approval_id=""), "unapproved_order"),
-        (drop("signals", 0), "unapproved_order"),
-        (change("signals", 0, quantity=9.0), "unapproved_order"),
+        (change("orders", 0, config_fingerprint=""), "unapproved_order"),
+        (change("orders", 0, quantity=9.0), "unapproved_order"),
+        (change("orders", 0, limit_price=100.0), "unapproved_order"),
+        (theirs(lambda state: state["orders"][0].update(limit_price=None)), "unapproved_order"),
         (change("orders", 1, approval_id="approval-1"), "approval_spent_twice"),
         (drop("fills", 0), "lost_fill"),
         (theirs(lambda state: state["fills"].pop()), "invented_fill"),
