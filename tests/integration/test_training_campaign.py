@@ -19,8 +19,10 @@ from trading_platform.core.costs import CostConfig, ExitConfig
 from trading_platform.core.errors import FixConfigError, MarketDataError
 from trading_platform.core.limits import limits_of
 from trading_platform.core.metrics import sharpe_ratio
+from trading_platform.core.policy import Network, Policy, Scaling
 from trading_platform.core.prepare import PreparedMarket, prepare_panel
 from trading_platform.core.session import Rules
+from trading_platform.evaluation.bootstrap import sharpe_difference
 from trading_platform.evaluation.gate import GateConfig
 from trading_platform.evaluation.splits import SplitConfig
 from trading_platform.market_data.calendar import NyseCalendar
@@ -39,13 +41,13 @@ from trading_platform.training.campaign import (
     walked_weights,
 )
 from trading_platform.training.controls import oracle_weights
-from trading_platform.training.fits import Arena, FitTask, feature_index
-from trading_platform.training.judging import POLICY, interquartile_mean
-from trading_platform.training.paths import LEAD_IN, equal_weights, observations, run_path
+from trading_platform.training.fits import Arena, FitTask, feature_index, weights_of
+from trading_platform.training.judging import LEAST_SHARE, POLICY, earned_scale, interquartile_mean, overfitting
+from trading_platform.training.paths import LEAD_IN, equal_weights, observations, policy_weights, run_path
 from trading_platform.training.ppo import Look
 from trading_platform.training.setup import TrainingSetup
 from trading_platform.training.verdict import build_report, document, verdict_line
-from trading_platform.training.worlds import at_base, rules_at_cost, shrunken_base
+from trading_platform.training.worlds import at_base, minimum_variance_base, rules_at_cost, shrunken_base
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 SETUP = TrainingSetup(episodes=40, eval_freq=20, hidden=(4,), n_universes=0)
@@ -255,6 +257,90 @@ def test_a_base_from_sharpe_ratios_prefers_what_did_well_and_sees_no_later_sessi
     moved = at_base(world, base)
     assert moved.base.tolist() == base.tolist()
     assert not np.array_equal(moved.base_returns, world.base_returns)
+
+
+def test_a_base_of_least_variance_trusts_the_covariance_as_history_grows(world: PreparedMarket) -> None:
+    stop = world.n_sessions - 200
+    known = world.strategy_returns[world.first : stop]
+    n = len(known)
+    base = minimum_variance_base(world, stop, 504.0)
+    pure = minimum_variance_base(world, stop, 0.0)
+    assert base.sum() == pytest.approx(1.0)
+    assert (base > 0.0).all()
+    np.testing.assert_allclose(base, (504.0 / 3.0 + n * pure) / (504.0 + n))
+    variance = [float(w @ np.cov(known.T) @ w) for w in (pure, base, np.full(3, 1 / 3))]
+    assert variance == sorted(variance)
+    changed = world.strategy_returns.copy()
+    changed[stop:] = 0.5
+    np.testing.assert_array_equal(minimum_variance_base(replace(world, strategy_returns=changed), stop, 504.0), base)
+    assert minimum_variance_base(world, world.first, 504.0).tolist() == [1 / 3] * 3
+
+
+def test_a_book_that_never_traded_keeps_its_equal_share_of_the_base(world: PreparedMarket) -> None:
+    returns = world.strategy_returns.copy()
+    returns[:, 1] = 0.0
+    base = minimum_variance_base(replace(world, strategy_returns=returns), world.n_sessions, 504.0)
+    assert base[1] == pytest.approx(1 / 3)
+    assert base.sum() == pytest.approx(1.0)
+    returns[:] = 0.0
+    assert (
+        minimum_variance_base(replace(world, strategy_returns=returns), world.n_sessions, 504.0).tolist() == [1 / 3] * 3
+    )
+
+
+def always(world: PreparedMarket, strategy: int) -> Policy:
+    """Return a policy that wants everything in one strategy, whatever it sees."""
+    bias = np.full((1, world.n_strategies), -1.0)
+    bias[0, strategy] = 1.0
+    scaling = Scaling(world.schema.exogenous[:1], np.zeros(1), np.zeros(1), 3.0)
+    return Policy(scaling, Network((np.zeros((1, 1, world.n_strategies)),), (bias,)))
+
+
+def test_a_tilt_earns_its_size_by_what_it_does_on_validation(world: PreparedMarket) -> None:
+    base, rows = np.full(3, 1 / 3), range(world.first + 40, world.n_sessions)
+    shares, t_values = [], []
+    for strategy in range(3):
+        policy = always(world, strategy)
+        shares.append(earned_scale(world, policy, base, SETUP, rows) / SETUP.action_scale)
+        tilted = run_path(world, weights_of(world, policy, base, SETUP), rows).returns
+        gain = sharpe_difference(
+            tilted, run_path(world, equal_weights(world), rows).returns, np.random.default_rng(0), n_resamples=1000
+        )
+        t_values.append(gain.difference / gain.standard_error)
+    assert min(t_values) < 0.0
+    for share, t_value in zip(shares, t_values, strict=True):
+        earned = max(0.0, 1.0 - 1.0 / t_value**2) if t_value > 0.0 else 0.0
+        assert share == pytest.approx(max(LEAST_SHARE, earned))
+
+
+def test_a_tilt_that_earned_nothing_leaves_the_base(world: PreparedMarket) -> None:
+    base = np.array([0.2, 0.3, 0.5])
+    policy = always(world, 0)
+    assert earned_scale(world, policy, base, SETUP, range(0)) == SETUP.action_scale * LEAST_SHARE
+    still = weights_of(world, policy, base, SETUP, SETUP.action_scale * LEAST_SHARE)
+    np.testing.assert_allclose(still, np.tile(base, (world.n_sessions, 1)), atol=1e-5)
+    whole = replace(SETUP, earned_tilt=False)
+    assert earned_scale(world, policy, base, whole, range(0)) == SETUP.action_scale
+
+
+def test_the_manifest_serves_what_was_judged(outcome: tuple[Campaign, Outcome]) -> None:
+    ran, result = outcome
+    world, manifest = ran.arena.whole, result.manifest
+    assert manifest.base_weights == tasks_of(ran)[0].base
+    assert 0.0 < manifest.action_scale <= SETUP.action_scale
+    stored = ran.registry.load(result.model_id)
+    weights = policy_weights(
+        world, stored.policy, np.array(manifest.base_weights), manifest.action_kind, manifest.action_scale
+    )
+    rows = result.judged.rows
+    np.testing.assert_allclose(result.judged.paths[POLICY].weights, weights[rows.start - 1 : rows.stop - 1], atol=1e-12)
+
+
+def test_overfitting_is_that_of_choosing_a_seed(outcome: tuple[Campaign, Outcome]) -> None:
+    ran, result = outcome
+    assert result.overfitting is not None
+    assert document(ran, result, {}, 0)["overfitting"] == result.overfitting.probability
+    assert overfitting([result.judged.paths[POLICY]]) is None
 
 
 def test_the_oracle_puts_all_on_the_best_of_each_true_regime(world: PreparedMarket) -> None:

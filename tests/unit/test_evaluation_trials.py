@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
+import numpy as np
 import pytest
 
 from trading_platform.core.errors import OperatorNeededError
@@ -90,3 +91,17 @@ def test_variance_of_fewer_than_two_scores_is_unknown(records: list[TrialRecord]
     summary = summarise(records)
     assert summary.n_trials == len(records)
     assert math.isnan(summary.sharpe_variance)
+
+
+def test_short_trials_are_brought_to_the_length_of_the_judged_series() -> None:
+    short, long = replace(scored("a", 2.0), n_sessions=63), replace(scored("b", 0.5), n_sessions=1008)
+    # on 252 sessions: 2 x sqrt(63 / 252) = 1 and 0.5 x sqrt(1008 / 252) = 1
+    assert summarise([short, long], 252).sharpe_variance == pytest.approx(0.0)
+    same = [replace(scored("a", 0.0), n_sessions=252), replace(scored("b", 1.0), n_sessions=252)]
+    assert summarise(same, 252).sharpe_variance == summarise(same).sharpe_variance == pytest.approx(0.5)
+
+
+def test_luck_of_worthless_trials_shrinks_with_the_series_they_are_brought_to() -> None:
+    noise = np.random.default_rng(1).standard_normal(8000) * math.sqrt(252 / 70)
+    records = [replace(scored(str(i), float(score)), n_sessions=70) for i, score in enumerate(noise)]
+    assert summarise(records, 3780).sharpe_variance == pytest.approx(252 / 3780, rel=0.05)

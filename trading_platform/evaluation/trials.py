@@ -102,10 +102,21 @@ def parse_line(line: str, where: str) -> TrialRecord:
         ) from problem
 
 
-def summarise(records: Iterable[TrialRecord]) -> TrialSummary:
-    """Count distinct trials and measure how much their validation figures vary."""
+def summarise(records: Iterable[TrialRecord], n_sessions: int | None = None) -> TrialSummary:
+    """Count distinct trials and measure how much their validation figures vary.
+
+    Of worthless trials all variance is sampling noise, which falls with the square root of the sessions. The best of
+    trials on 70 sessions is far luckier than the best on 4,000: with `n_sessions` each figure is brought to the spread
+    that it would have on so many, which is that of the series to be deflated. Without, figures are taken as they are.
+    """
     distinct = {record.trial_id: record for record in records}
-    scores = np.array([r.difference_sharpe for r in distinct.values() if r.difference_sharpe is not None])
+    scores = np.array(
+        [
+            record.difference_sharpe * (1.0 if n_sessions is None else math.sqrt(record.n_sessions / n_sessions))
+            for record in distinct.values()
+            if record.difference_sharpe is not None
+        ]
+    )
     return TrialSummary(len(distinct), float(scores.var(ddof=1)) if len(scores) >= 2 else math.nan)
 
 

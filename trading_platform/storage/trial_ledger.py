@@ -38,8 +38,11 @@ class TrialLedger:
         finally:
             os.close(descriptor)
 
-    def summary(self) -> TrialSummary:
-        """Return number and spread of all fits so far. A line torn by a crash is a fit whose figures are unknown."""
+    def summary(self, n_sessions: int | None = None) -> TrialSummary:
+        """Return number and spread of all fits so far, see `trials.summarise`.
+
+        A line torn by a crash is a fit whose figures are unknown.
+        """
         records = []
         unreadable = 0
         if self.path.exists():
@@ -48,5 +51,5 @@ class TrialLedger:
                     records.append(parse_line(line, f"{self.path}:{number}"))
                 except OperatorNeededError:
                     unreadable += 1
-        known = summarise(records)
+        known = summarise(records, n_sessions)
         return replace(known, n_trials=known.n_trials + unreadable)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -14,11 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from trading_platform.core.errors import MarketDataError, RetrainModelError
-from trading_platform.core.metrics import ANNUAL_SESSIONS
+from trading_platform.core.metrics import ANNUAL_SESSIONS, sharpe_ratio
 from trading_platform.core.policy import Policy
 from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.types import Floats
+from trading_platform.evaluation.comparison import REFERENCE
 from trading_platform.evaluation.gate import GateConfig
+from trading_platform.evaluation.overfitting import Overfitting
 from trading_platform.evaluation.splits import Fold, SplitConfig, WalkForwardScheme, split_window, walk_forward
 from trading_platform.evaluation.trials import TrialSummary
 from trading_platform.storage.model_manifest import ModelManifest, Scalar, finite_or_none
@@ -26,17 +28,24 @@ from trading_platform.storage.model_registry import ModelRegistry
 from trading_platform.storage.model_weights import pack_weights
 from trading_platform.storage.trial_ledger import TrialLedger
 from trading_platform.training.fits import Arena, FitTask, Fitted, feature_index, run_tasks, weights_of
-from trading_platform.training.judging import Judgement, joined_policy, judge, metrics_of, trial_records, with_baselines
-from trading_platform.training.paths import equal_weights, policy_weights
+from trading_platform.training.judging import (
+    Judgement,
+    earned_scale,
+    joined_policy,
+    judge,
+    metrics_of,
+    overfitting,
+    trial_records,
+    with_baselines,
+)
+from trading_platform.training.paths import equal_weights, policy_weights, run_path
 from trading_platform.training.ppo import Look
 from trading_platform.training.setup import TrainingSetup
-from trading_platform.training.worlds import shrunken_base
+from trading_platform.training.worlds import minimum_variance_base, shrunken_base
 
 FINAL = "final"
 # A model for the engine's yearly replays may be a year old; the weekly job's is replaced long before six weeks.
 MAX_AGE_DAYS, RETRAINED_MAX_AGE_DAYS = 400, 45
-# Two whole changes of mind a month. What they cost is in the returns already; beyond it a policy follows noise.
-GATE = GateConfig(max_annual_turnover=24.0)
 PACKAGES = ("numpy", "torch", "stable-baselines3", "gymnasium", "numba")
 
 
@@ -81,7 +90,7 @@ class Campaign:
     data_hash: str
     risk_fingerprint: str
     purpose: str = "train"
-    gate: GateConfig = GATE
+    gate: GateConfig = field(default_factory=GateConfig)
     checkpoints: bool = True
 
     @property
@@ -104,7 +113,10 @@ class Campaign:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """What a run gave: the stored model, the gate's judgement with all baselines, and the seeds' own gains."""
+    """What a run gave: the stored model, the gate's judgement with all baselines, and the seeds' own gains.
+
+    `overfitting` is that of choosing the best seed on the gate's sessions (no run does), None when it cannot be said.
+    """
 
     model_id: str
     manifest: ModelManifest
@@ -114,6 +126,7 @@ class Outcome:
     trials: TrialSummary
     fits: tuple[Fitted, ...]
     seed_gains: Mapping[int, float]
+    overfitting: Overfitting | None
 
 
 def plan_windows(
@@ -167,24 +180,28 @@ def run_campaign(campaign: Campaign, on_look: Callable[[FitTask, Look], None] | 
     ledger.append(
         trial_records(world, fits, setup, campaign.data_hash, campaign.run_key, campaign.purpose, campaign.now)
     )
-    trials = ledger.summary()
+    rows = campaign.plan.gate_rows
+    trials = ledger.summary(len(rows))
     if setup.patience > 0:  # each look chose, so each look is a trial
         trials = replace(trials, n_trials=trials.n_trials + sum(len(fitted.result.looks) - 1 for fitted in fits))
     of_final = [fitted for fitted in fits if fitted.task.fold == FINAL]
     policy, base = joined_policy(of_final), np.array(of_final[0].task.base)
-    weights = weights_of(world, policy, base, setup)
+    scale = earned_scale(world, policy, base, setup, campaign.plan.final.validation)
+    weights = weights_of(world, policy, base, setup, scale)
     judged_weights = walked_weights(campaign, fits) if campaign.plan.folds else weights
-    rows = campaign.plan.gate_rows
     judged = judge(world, judged_weights, rows, trials, incumbent_weights(campaign), campaign.gate)
     judged = with_baselines(world, judged)
     test = campaign.plan.final.test
     held_back = with_baselines(world, judge(world, weights, test, trials)) if len(test) > 1 else None
-    manifest, packed = describe(campaign, policy, base, judged, trials)
+    manifest, packed = describe(campaign, policy, base, scale, judged, trials)
     model_id = campaign.registry.add(manifest, packed)
     if judged.decision.promoted:
         campaign.registry.promote(model_id, campaign.now, "passed the gate")
-    gains = {seed: _seed_gain(campaign, fits, seed) for seed in campaign.seeds}
-    return Outcome(model_id, manifest, judged.decision.promoted, judged, held_back, trials, fits, gains)
+    alone = {seed: run_path(world, seed_weights(campaign, fits, seed), rows) for seed in campaign.seeds}
+    equal = sharpe_ratio(judged.paths[REFERENCE].returns)
+    gains = {seed: sharpe_ratio(path.returns) - equal for seed, path in alone.items()}
+    chosen = overfitting(list(alone.values()))
+    return Outcome(model_id, manifest, judged.decision.promoted, judged, held_back, trials, fits, gains, chosen)
 
 
 def tasks_of(campaign: Campaign) -> list[FitTask]:
@@ -209,13 +226,14 @@ def base_of(campaign: Campaign, fold: Fold) -> Floats:
     world, setup = campaign.arena.whole, campaign.arena.setup
     if setup.base == "equal":
         return np.full(world.n_strategies, 1.0 / world.n_strategies)
+    if setup.base == "minimum_variance":
+        return minimum_variance_base(world, fold.train.stop, setup.base_sessions)
     return shrunken_base(world, fold.train.stop, setup.base_sharpness)
 
 
 def walked_weights(campaign: Campaign, fits: Sequence[Fitted], seed: int | None = None) -> Floats:
     """Return the weights (T, K) of a walk-forward: in each test part those of its fold's joined seeds (or one seed)."""
-    world, setup = campaign.arena.whole, campaign.arena.setup
-    weights = equal_weights(world)
+    weights = equal_weights(campaign.arena.whole)
     for number, fold in enumerate(campaign.plan.folds):
         mine = [
             fitted
@@ -223,9 +241,23 @@ def walked_weights(campaign: Campaign, fits: Sequence[Fitted], seed: int | None 
             if fitted.task.fold == f"fold{number:02d}" and (seed is None or fitted.task.seed == seed)
         ]
         decided = slice(fold.test.start - 1, fold.test.stop - 1)
-        base = np.array(mine[0].task.base)
-        weights[decided] = weights_of(world, joined_policy(mine), base, setup)[decided]
+        weights[decided] = _earned_weights(campaign, mine)[decided]
     return weights
+
+
+def seed_weights(campaign: Campaign, fits: Sequence[Fitted], seed: int) -> Floats:
+    """Return the weights (T, K) that one seed alone would have had on the gate's sessions."""
+    if campaign.plan.folds:
+        return walked_weights(campaign, fits, seed)
+    return _earned_weights(campaign, [f for f in fits if f.task.fold == FINAL and f.task.seed == seed])
+
+
+def _earned_weights(campaign: Campaign, fits: Sequence[Fitted]) -> Floats:
+    """Return the weights (T, K) of one window's joined fits, as far from the base as they have earned."""
+    world, setup, task = campaign.arena.whole, campaign.arena.setup, fits[0].task
+    policy, base = joined_policy(fits), np.array(task.base)
+    scale = earned_scale(world, policy, base, setup, task.validation)
+    return weights_of(world, policy, base, setup, scale)
 
 
 def incumbent_weights(campaign: Campaign) -> Floats | None:
@@ -247,7 +279,7 @@ def incumbent_weights(campaign: Campaign) -> Floats | None:
 
 
 def describe(
-    campaign: Campaign, policy: Policy, base: Floats, judged: Judgement, trials: TrialSummary
+    campaign: Campaign, policy: Policy, base: Floats, scale: float, judged: Judgement, trials: TrialSummary
 ) -> tuple[ModelManifest, bytes]:
     """Return the manifest and the weights file of a policy."""
     world, setup, plan = campaign.arena.whole, campaign.arena.setup, campaign.plan
@@ -274,7 +306,7 @@ def describe(
         feature_gain=tuple(policy.scaling.gain.tolist()),
         feature_clip=float(policy.scaling.clip),
         action_kind=setup.action_kind,
-        action_scale=float(setup.action_scale),
+        action_scale=scale,
         base_weights=tuple(base.tolist()),
         hidden=tuple(setup.hidden),
         members=policy.network.n_members,
@@ -300,16 +332,6 @@ def describe(
 def check_features(world: PreparedMarket, setup: TrainingSetup) -> None:
     """Raise `FixConfigError` for features that do not exist, before anything slow has begun."""
     feature_index(world.schema, setup.features)
-
-
-def _seed_gain(campaign: Campaign, fits: Sequence[Fitted], seed: int) -> float:
-    world = campaign.arena.whole
-    if campaign.plan.folds:
-        weights = walked_weights(campaign, fits, seed)
-    else:
-        mine = [fitted for fitted in fits if fitted.task.fold == FINAL and fitted.task.seed == seed]
-        weights = weights_of(world, joined_policy(mine), np.array(mine[0].task.base), campaign.arena.setup)
-    return judge(world, weights, campaign.plan.gate_rows, TrialSummary(1, 0.0)).gain
 
 
 def _order(fitted: Fitted) -> tuple[str, int]:

@@ -107,6 +107,7 @@ def fit_task(arena: Arena, task: FitTask, on_look: Callable[[Look], None] | None
         action_kind=setup.action_kind,
         action_scale=setup.action_scale,
         cost_jitter=setup.cost_jitter,
+        twins=2 if setup.mirrored_pairs else 1,
     )
     env = arena.make_env(worlds[: setup.round_episodes], setup.round_episodes, options)
     rows = task.validation
@@ -125,9 +126,11 @@ def fit_task(arena: Arena, task: FitTask, on_look: Callable[[Look], None] | None
     return Fitted(task, scaling, result)
 
 
-def weights_of(world: PreparedMarket, policy: Policy, base: Floats, setup: TrainingSetup) -> Floats:
-    """Return a policy's weights on every session of `world`, (T, K)."""
-    return policy_weights(world, policy, base, setup.action_kind, setup.action_scale)
+def weights_of(
+    world: PreparedMarket, policy: Policy, base: Floats, setup: TrainingSetup, scale: float | None = None
+) -> Floats:
+    """Return a policy's weights on every session of `world`, (T, K); at the setup's scale when None."""
+    return policy_weights(world, policy, base, setup.action_kind, setup.action_scale if scale is None else scale)
 
 
 def run_tasks(

@@ -13,9 +13,11 @@ from trading_platform.core.metrics import ANNUAL_SESSIONS, sharpe_ratio
 from trading_platform.core.policy import Policy, averaged
 from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.types import Floats
+from trading_platform.evaluation.bootstrap import sharpe_difference
 from trading_platform.evaluation.comparison import REFERENCE, ComparisonRow, Contender, compare
 from trading_platform.evaluation.gate import GateConfig, GateDecision, GateEvidence, decide
 from trading_platform.evaluation.learning_baselines import default_baselines
+from trading_platform.evaluation.overfitting import MOST_BLOCKS, Overfitting, backtest_overfitting
 from trading_platform.evaluation.sharpe_tests import matched_difference
 from trading_platform.evaluation.trials import TrialRecord, TrialSummary
 from trading_platform.training.fits import Fitted, weights_of
@@ -24,6 +26,9 @@ from trading_platform.training.setup import TrainingSetup
 
 POLICY = "policy"
 INCUMBENT = "incumbent"
+# What is left of a tilt that earned nothing: the map asks for a scale above 0, and this moves no order.
+LEAST_SHARE = 1e-6
+EARNING_RESAMPLES = 1_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +48,33 @@ class Judgement:
 def joined_policy(fits: Sequence[Fitted]) -> Policy:
     """Return the policy whose action is the mean of the fits' actions; all must come from one training window."""
     return Policy(fits[0].scaling, averaged([fitted.result.network for fitted in fits]))
+
+
+def earned_scale(world: PreparedMarket, policy: Policy, base: Floats, setup: TrainingSetup, rows: range) -> float:
+    """Return how far from the base a policy may go: the setup's scale times the share that its tilt has earned.
+
+    With t = Sharpe ratio over that of the base on the validation `rows`, by its bootstrap standard error, the share is
+    max(0, 1 - 1 / t^2), and 0 for t <= 0: the positive part of James & Stein (1961), Breiman's garrote (1995). A tilt
+    within its own noise is dropped, one at twice its noise keeps three quarters. Nothing is earned without validation.
+    """
+    if not setup.earned_tilt:
+        return setup.action_scale
+    share = 0.0
+    if len(rows) > 1:
+        tilted = run_path(world, weights_of(world, policy, base, setup), rows).returns
+        still = run_path(world, np.tile(base, (world.n_sessions, 1)), rows).returns
+        gain = sharpe_difference(tilted, still, np.random.default_rng(0), n_resamples=EARNING_RESAMPLES)
+        t_value = gain.difference / gain.standard_error if gain.standard_error > 0.0 else 0.0
+        share = max(0.0, 1.0 - 1.0 / t_value**2) if t_value > 0.0 else 0.0
+    return setup.action_scale * max(LEAST_SHARE, share)
+
+
+def overfitting(paths: Sequence[BookPath]) -> Overfitting | None:
+    """Return the probability of overfitting by choosing the best of `paths`; None for fewer than two, or too short."""
+    returns = np.column_stack([path.returns for path in paths]) if paths else np.empty((0, 0))
+    if returns.shape[1] < 2 or len(returns) < 2 * MOST_BLOCKS or not np.isfinite(returns).all():
+        return None
+    return backtest_overfitting(returns)
 
 
 def trial_records(

@@ -46,6 +46,12 @@ def table(rows: tuple[ComparisonRow, ...]) -> list[list[str]]:
     return cells
 
 
+def overfitting_text(outcome: Outcome) -> str:
+    """Return the probability that the best of the seeds would be in the worse half afterwards, in words."""
+    chosen = outcome.overfitting
+    return "unknown: one seed, or too few sessions" if chosen is None else f"{chosen.probability:.0%}"
+
+
 def path_name(campaign: Campaign) -> str:
     """Return what the gate's sessions are."""
     return "out of sample, walked forward" if campaign.plan.folds else "purged validation"
@@ -66,6 +72,7 @@ def document(campaign: Campaign, outcome: Outcome, seconds: Mapping[str, float],
         "metrics": dict(outcome.manifest.metrics),
         "seed_gains": {str(seed): _known(gain) for seed, gain in outcome.seed_gains.items()},
         "interquartile_mean_gain": _known(interquartile_mean(gains)),
+        "overfitting": None if outcome.overfitting is None else outcome.overfitting.probability,
         "comparison": [row.to_dict() for row in comparison(outcome.judged, outcome.trials)],
         "held_back": None
         if outcome.held_back is None
@@ -103,7 +110,10 @@ def build_report(campaign: Campaign, outcome: Outcome) -> TrainingReport:
         "gain of each seed": ", ".join(f"{gain:+.2f}" for gain in outcome.seed_gains.values()),
         "budget": f"{setup.episodes} episodes of 20 sessions a fit, {len(outcome.fits)} fits",
         "features": ", ".join(outcome.manifest.features),
+        "base allocation": _split(world.schema.strategies, outcome.manifest.base_weights),
+        "tilt earned": f"{outcome.manifest.action_scale / setup.action_scale:.0%} of scale {setup.action_scale:g}",
         "trials in this registry": str(outcome.trials.n_trials),
+        "overfitting if one seed were chosen (PBO)": overfitting_text(outcome),
         "cost": f"{setup.cost_bps:g} bp half-spread and slippage, plus impact and fees",
     }
     if outcome.held_back is not None:
@@ -126,6 +136,10 @@ def build_report(campaign: Campaign, outcome: Outcome) -> TrainingReport:
         ],
         table=table(comparison(judged, outcome.trials)),
     )
+
+
+def _split(names: tuple[str, ...], weights: tuple[float, ...]) -> str:
+    return ", ".join(f"{name} {100.0 * weight:.0f} %" for name, weight in zip(names, weights, strict=True))
 
 
 def _held_back(campaign: Campaign, judged: Judgement) -> str:

@@ -12,6 +12,7 @@ from trading_platform.core.prepare import PreparedMarket, prepare_panel, record_
 from trading_platform.core.resample import ResampleOptions, resample_market
 from trading_platform.core.session import Rules
 from trading_platform.core.types import Floats, MarketPanel
+from trading_platform.evaluation.covariance import FLAT_VARIANCE, ledoit_wolf_covariance, minimum_variance_weights
 from trading_platform.strategies.base import Strategy
 
 
@@ -56,6 +57,26 @@ def shrunken_base(world: PreparedMarket, stop: int, sharpness: float, prior_sess
     weights = np.exp(sharpness * (sharpe - sharpe.max()))
     normalised: Floats = weights / weights.sum()
     return normalised
+
+
+def minimum_variance_base(world: PreparedMarket, stop: int, prior_sessions: float) -> Floats:
+    """Return weights (K,) between equal weight and those of least variance, from all sessions before row `stop`.
+
+    The share of the latter is n / (n + `prior_sessions`) after n sessions of the strategies' shadow books: a covariance
+    has to earn its say (Tu & Zhou 2011, "Markowitz meets Talmud", mix with 1/N likewise). Returns are not looked at,
+    because years of them say too little about which strategy is best. A book that never traded counts as equal weight.
+    """
+    returns = world.strategy_returns[world.first : stop]
+    returns = returns[np.isfinite(returns).all(axis=1)]
+    equal = np.full(world.n_strategies, 1.0 / world.n_strategies)
+    trades = returns.var(axis=0) > FLAT_VARIANCE if len(returns) >= 2 else np.zeros(world.n_strategies, dtype=bool)
+    if not trades.any():
+        return equal
+    least = equal.copy()
+    least[trades] = minimum_variance_weights(ledoit_wolf_covariance(returns[:, trades])) * equal[trades].sum()
+    share = len(returns) / (len(returns) + prior_sessions)
+    mixed: Floats = (1.0 - share) * equal + share * least
+    return mixed if np.isfinite(mixed).all() else equal
 
 
 def at_base(world: PreparedMarket, base: Floats) -> PreparedMarket:
