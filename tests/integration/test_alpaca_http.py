@@ -166,6 +166,10 @@ def test_settings_lead_to_an_account(server: AlpacaServer) -> None:
     allowed = load_settings({**keys, "TRADING_ALLOW_LIVE": "yes-i-mean-it"}, None)
     assert access_from(allowed, live=True).live is True
     local = access_from(load_settings({**keys, "ALPACA_BASE_URL": server.url}, None), live=False)
+    far = access_from(allowed, live=True)
+    assert (far.timeout, far.first_wait, far.requests_per_minute) == ((3.05, 10.0), 0.5, 180.0)
+    assert local.first_wait < far.first_wait
+    assert local.requests_per_minute > far.requests_per_minute
     assert (local.trading_url, local.data_url) == (server.url, server.url)
     http = AlpacaHttp(local)
     assert http.read("account", http.trading.get_account, dict)["cash"] == "100000"

@@ -9,6 +9,7 @@ again: Alpaca takes an id once and for all), or nobody answers (`uncertain`; :me
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
@@ -36,6 +37,8 @@ from trading_platform.core.ports import (
     OrderJournal,
 )
 from trading_platform.core.types import ApprovedOrder, Fill, OrderIntent, OrderStatus, Side
+
+log = logging.getLogger("trading_platform.alpaca")
 
 PREFIX = "tp-"
 SENDS = 3  # of one order under one id
@@ -253,12 +256,18 @@ class AlpacaBroker:
             )
         if failure.is_definitive and not _is_duplicate(failure):
             return _outcome(order, OrderStatus.REJECTED, str(failure))
+        log.warning("order %s: no usable answer (%s); looking it up", order.client_order_id, failure)
         try:
             found = self.reader.order(order.client_order_id)
         except (BrokerUnreachableError, AlpacaRefusalError) as error:
+            log.warning(
+                "order %s: nobody can say whether it arrived; asked again at the next scan", order.client_order_id
+            )
             return _outcome(order, OrderStatus.UNCERTAIN, f"{failure}; {error}")
         if found is None:
+            log.warning("order %s: it has not arrived; it may be sent again under the same id", order.client_order_id)
             return None
+        log.warning("order %s: it has arrived, %s; not sent again", order.client_order_id, found.status)
         if not _is_same(found, order.intent):
             taken = f"{found.side} {found.quantity:g} {found.ticker}"
             return _outcome(

@@ -8,11 +8,12 @@ fixed three seconds. Its own retries are switched off here. Reads are repeated w
 from __future__ import annotations
 
 import json
+import logging
 import random
 import re
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -33,12 +34,15 @@ if TYPE_CHECKING:
     from alpaca.trading.client import TradingClient
 
 T = TypeVar("T")
+log = logging.getLogger("trading_platform.alpaca")
 
 TIMEOUT = (3.05, 10.0)  # seconds to connect (a TCP retransmission is 3) and between bytes
+LOCAL_TIMEOUT = (1.0, 3.0)  # a server on this machine is near, and nobody is served by waiting for it politely
 LOCAL_REQUESTS_PER_MINUTE = 60_000.0
+LOCAL_FIRST_WAIT = 0.01
 REQUESTS_PER_MINUTE = 180.0  # Alpaca allows 200 a minute and account; the rest is for the owner's other tools
 READ_ATTEMPTS = 4
-FIRST_WAIT = 0.5
+FIRST_WAIT = 0.5  # seconds before the second attempt; each further one waits twice as long
 MESSAGE_LENGTH = 300
 MISSING = (
     "the package alpaca-py is not installed, so Alpaca cannot be used: run "
@@ -102,7 +106,8 @@ class SendError(Exception):
 class AlpacaAccess:
     """Where and with which keys. `trading_url` and `data_url` point at another server (tests, dry runs).
 
-    `live` is None where only market data are read, which both kinds of keys may do.
+    `live` is None where only market data are read, which both kinds of keys may do. `timeout` is in seconds, to connect
+    and between bytes; `first_wait` in seconds before a read is repeated.
     """
 
     key_id: Secret
@@ -112,6 +117,7 @@ class AlpacaAccess:
     data_url: str | None = None
     timeout: tuple[float, float] = TIMEOUT
     requests_per_minute: float = REQUESTS_PER_MINUTE
+    first_wait: float = FIRST_WAIT
 
     def redact(self, text: str) -> str:
         """Return `text` without the keys, should a server ever echo them."""
@@ -137,13 +143,17 @@ def access_from(settings: Settings, live: bool | None) -> AlpacaAccess:
         raise FixConfigError(
             f"real money needs two confirmations: the option --live and TRADING_ALLOW_LIVE={LIVE_CONFIRMATION}"
         )
-    return AlpacaAccess(
+    access = AlpacaAccess(
         settings.alpaca_api_key,
         settings.alpaca_secret_key,
         live=live,
         trading_url=settings.alpaca_base_url,
         data_url=settings.alpaca_data_url or settings.alpaca_base_url,
-        requests_per_minute=LOCAL_REQUESTS_PER_MINUTE if is_loopback(settings.alpaca_base_url) else REQUESTS_PER_MINUTE,
+    )
+    if not is_loopback(settings.alpaca_base_url):
+        return access
+    return replace(
+        access, timeout=LOCAL_TIMEOUT, requests_per_minute=LOCAL_REQUESTS_PER_MINUTE, first_wait=LOCAL_FIRST_WAIT
     )
 
 
@@ -213,10 +223,13 @@ class AlpacaHttp:
                 self._timer.sleep(self._wait(attempt, failure))
             outcome = self._try(call, parse)
             if not isinstance(outcome, Failure):
+                if failure is not None:
+                    log.info("%s: answered at attempt %d", what, attempt + 1)
                 return outcome.value
             failure = outcome
             if failure.is_definitive:
                 break
+            log.warning("%s: attempt %d of %d failed (%s)", what, attempt + 1, self._attempts, failure)
         assert failure is not None  # noqa: S101 - there is at least one attempt
         raise self._error(what, failure)
 
@@ -265,7 +278,7 @@ class AlpacaHttp:
         """Return the seconds before the next attempt: what the service asked for, else doubling, with jitter."""
         if failure is not None and failure.retry_after is not None:
             return min(failure.retry_after, LONGEST_WAIT)
-        longest = FIRST_WAIT * 2.0 ** (attempt - 1)
+        longest = self.access.first_wait * 2.0 ** (attempt - 1)
         return longest * (0.5 + 0.5 * self._random.random())
 
     def _error(self, what: str, failure: Failure) -> TradingPlatformError:
