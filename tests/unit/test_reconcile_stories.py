@@ -131,7 +131,14 @@ def test_intent_that_never_arrived_is_closed_after_the_grace_period() -> None:
     assert not result.quarantine
 
 
-def test_young_intent_waits_in_quarantine() -> None:
+def test_young_intent_may_be_sent_again_under_its_id() -> None:
+    intent = row(broker_order_id=None, status=OrderStatus.INTENT, decided_at=NOW - GRACE + timedelta(seconds=1))
+    result = compare(ours(0.0, 10_000.0, intent), TheirBook(10_000.0, missing=frozenset({"tp-1"})))
+    assert (kinds(result), result.actions) == ([KINDS.NOT_SENT], ())
+    assert not result.quarantine
+
+
+def test_young_order_of_unclear_fate_waits_in_quarantine() -> None:
     intent = row(broker_order_id=None, status=OrderStatus.UNCERTAIN, decided_at=NOW - GRACE + timedelta(seconds=1))
     result = compare(ours(0.0, 10_000.0, intent), TheirBook(10_000.0, missing=frozenset({"tp-1"})))
     assert (kinds(result), result.actions) == ([KINDS.UNCERTAIN_ORDER], ())

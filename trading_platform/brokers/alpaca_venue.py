@@ -71,6 +71,10 @@ ROUTINE = frozenset(
         DifferenceKind.CASH_ROUNDING,
     }
 )
+ACTIONS = {
+    DifferenceKind.OVERPROTECTED: "stops placed anew",
+    DifferenceKind.NOT_SENT: "decided again, it goes out under the same id",
+}
 MOST_ATTEMPTS = 1000
 
 
@@ -328,9 +332,14 @@ class AlpacaVenue:
         return True
 
     def _match_orders(self) -> None:
-        """Let pending entries and waiting exits be those that the journal has open."""
+        """Let pending entries and waiting exits be those that the journal has open.
+
+        An intent that the broker does not have is none: decided again, it goes out under the same id.
+        """
         entries, selling = dict[str, JournalOrder](), dict[str, float]()
         for row in self._journal.open_orders():
+            if row.status is OrderStatus.INTENT and row.broker_order_id is None:
+                continue
             left = row.quantity - row.filled_quantity
             if row.side is Side.BUY:
                 entries[row.ticker] = row
@@ -408,7 +417,7 @@ def _row(difference: Difference, quarantine: Collection[str], manual: Collection
     elif stands:
         action = f"no new risk in {d.ticker}"
     else:
-        action = "booked" if d.kind is not DifferenceKind.OVERPROTECTED else "stops placed anew"
+        action = ACTIONS.get(d.kind, "booked")
     return DifferenceRow(d.kind.value, d.ticker, d.ours, d.theirs, action, stands)
 
 

@@ -51,6 +51,7 @@ class DifferenceKind(StrEnum):
     ORDER_NEWS = "order_news"
     HELD_LEG = "held_leg"
     NEVER_SENT = "never_sent"
+    NOT_SENT = "not_sent"
     UNCERTAIN_ORDER = "uncertain_order"
     VANISHED_ORDER = "vanished_order"
     UNKNOWN_OWN_ORDER = "unknown_own_order"
@@ -234,7 +235,10 @@ def _absent(known: JournalOrder, is_missing: bool, now: datetime) -> Finding:
         close = CloseOrder(key, OrderStatus.CANCELED, "vanished at the broker")
         return Difference(DifferenceKind.VANISHED_ORDER, known.ticker, ours, "unknown to the broker"), (close,)
     if not (now - known.decided_at >= GRACE):
-        return Difference(DifferenceKind.UNCERTAIN_ORDER, known.ticker, ours, "not there yet"), ()
+        # An intent cut off by a crash may go out again under its own id, which Alpaca takes once: it keeps nothing out.
+        is_intent = known.status is OrderStatus.INTENT
+        kind = DifferenceKind.NOT_SENT if is_intent else DifferenceKind.UNCERTAIN_ORDER
+        return Difference(kind, known.ticker, ours, "not there yet"), ()
     close = CloseOrder(key, OrderStatus.CANCELED, "never reached the broker")
     return Difference(DifferenceKind.NEVER_SENT, known.ticker, ours, "never reached the broker"), (close,)
 
