@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from trading_platform.core.compiled import inlined, lean
 from trading_platform.core.costs import Exits
-from trading_platform.core.fills import protective_prices, round_shares
+from trading_platform.core.fills import down_to_tick, protective_prices, round_shares
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.market import CLOSE, VOLATILITY, Market, Signals
 from trading_platform.core.risk_rules import (
@@ -132,8 +132,8 @@ def free_slot(slots: Records) -> int:
 
 @lean
 def entry_price(price: float, limits: Limits) -> float:
-    """Return the limit price of an entry decided at `price`: the worst that the order may pay, on which caps hold."""
-    return price * (1.0 + limits.entry_collar)
+    """Return the limit price of an entry decided at `price`, in ticks: the worst to pay, on which caps hold."""
+    return down_to_tick(price * (1.0 + limits.entry_collar))
 
 
 @lean

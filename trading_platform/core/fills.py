@@ -15,6 +15,7 @@ from trading_platform.core.costs import Costs, Exits
 # Shumway (1997), "The Delisting Bias in CRSP Data": delisted stocks lose about 30 % beyond the last price.
 DELISTING_HAIRCUT = 0.30
 DELISTED_AFTER_SESSIONS = 10
+ABSURD_PRICE = 1e9  # dollars a share
 
 
 @lean
@@ -78,13 +79,37 @@ def round_up_cents(dollars: float) -> float:
 
 
 @lean
+def ticks_a_dollar(price: float) -> float:
+    """Return how many price steps a dollar has: cents from $1 up, hundredths of a cent below (SEC rule 612)."""
+    return 100.0 if price >= 1.0 else 10_000.0
+
+
+@lean
+def to_tick(price: float) -> float:
+    """Return `price` at the nearest price that an exchange takes, dollars a share; NaN and absurd ones as they are."""
+    if not (0.0 < price < ABSURD_PRICE):
+        return price
+    ticks = ticks_a_dollar(price)
+    return math.floor(price * ticks + 0.5) / ticks
+
+
+@lean
+def down_to_tick(price: float) -> float:
+    """Return the highest price that an exchange takes that is not above `price`; the slack absorbs float noise."""
+    if not (0.0 < price < ABSURD_PRICE):
+        return price
+    ticks = ticks_a_dollar(price)
+    return math.floor(price * ticks + 1e-7) / ticks
+
+
+@lean
 def protective_prices(price: float, volatility: float, exits: Exits) -> tuple[float, float]:
-    """Return (stop, target) in dollars a share for a long entry decided at `price`.
+    """Return (stop, target) in dollars a share for a long entry decided at `price`, in ticks.
 
     `volatility` is the ticker's daily volatility as a fraction; it must be known (the caller has checked).
     """
     distance = min(max(exits.stop_volatilities * volatility, exits.min_stop), exits.max_stop)
-    return price * (1.0 - distance), price * (1.0 + exits.target_volatilities * volatility)
+    return to_tick(price * (1.0 - distance)), to_tick(price * (1.0 + exits.target_volatilities * volatility))
 
 
 @lean
