@@ -97,7 +97,7 @@ class RiskManager:
     ) -> None:
         self.config = RiskConfig() if config is None else config
         self.limits: Limits = limits_of(self.config.to_dict())
-        self._book = RiskBook(self.config.max_positions, 0.0 if capital is None else capital)
+        self._book = RiskBook(self.limits, 0.0 if capital is None else capital)
         self._fingerprint = self.config.fingerprint
         self._lifetime = timedelta(seconds=self.config.approval_seconds)
         self._clock: Clock = SystemClock() if clock is None else clock
@@ -105,7 +105,7 @@ class RiskManager:
         self._approvals = Approvals()
         self._quarantine: dict[str, str] = {}
         self._unreconciled: str | None = None
-        self._halts = Halts(self._book, self.limits)
+        self._halts = Halts(self._book)
         self._kept: str | None = None  # an unreadable envelope: evidence, kept until an operator resumes
         if store is not None:
             self._load(store)
@@ -192,7 +192,7 @@ class RiskManager:
             return 0.0
         equity = min(float(account_value), float(self.account["equity"]))
         strength = float(signal_strength)
-        return sensible_dollars(self.account, self.slots, view, ticker, strength, equity, self.limits)
+        return sensible_dollars(self._book, view, ticker, strength, equity)
 
     def update_state(self, trade_result: TradeResult) -> RiskEvent | None:
         """Count a closed round trip in the loss streak and the Kelly statistics; return the pause that it starts.
@@ -351,7 +351,7 @@ class RiskManager:
 
     def _gate(self) -> tuple[DenialCode, str]:
         """Return whether new risk may be taken at all."""
-        return self._refusal() or market_gate(self._book, self.limits, self.config.max_price_age_sessions)
+        return self._refusal() or market_gate(self._book, self.config.max_price_age_sessions)
 
     def _refusal(self) -> tuple[DenialCode, str] | None:
         """Return what only people can mend, or None."""
@@ -376,19 +376,18 @@ class RiskManager:
             return Denial(refusal[0], ticker, math.nan, math.nan, refusal[1])
         if ticker in self._quarantine:
             return deny(DenialCode.TICKER_QUARANTINED, ticker, self._quarantine[ticker])
-        return judge_entry(
-            self._book, ticker, float(qty), float(price), self.limits, self.config.max_price_age_sessions
-        )
+        return judge_entry(self._book, ticker, float(qty), float(price), self.config.max_price_age_sessions)
 
     def _is_reduction(self, ticker: str, side: str, qty: float) -> bool:
         return 0.0 < qty <= self._closable(ticker, side) + SHARE_NOISE
 
     def _closable(self, ticker: str, side: str) -> float:
         """Return the shares that an order of `side` may close: those held, less those promised to other orders."""
-        return max(0.0, self._book.closable(ticker, side) - self._approvals.promised(ticker, side))
+        held = self._book.closable(ticker, side)
+        return max(0.0, held - self._approvals.promised(ticker, side)) if held > 0.0 else 0.0
 
 
 def order_id(intent: OrderIntent, attempt: int = 0) -> str:
     """Return the client order id of a decision: the same decision always has the same id, whoever recomputes it."""
-    day = intent.decided_session.strftime("%Y%m%d")
+    day = intent.decided_session.isoformat().replace("-", "")
     return f"tp-{day}-{intent.ticker}-{intent.side}-{intent.reason}-{attempt}"

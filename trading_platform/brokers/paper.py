@@ -1,6 +1,6 @@
 """The paper broker: an account that fills orders by the decision core's own rules, and survives restarts.
 
-It runs `core.session.trade_session` on its book, the very function of the simulation kernel: next-open fills with
+It runs `core.session.settle_book` on its book, the session of the simulation kernel itself: next-open fills with
 costs, volume caps, stops and targets, splits and dividends. Nothing here decides a price.
 """
 
@@ -10,18 +10,19 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
+from trading_platform.core.compiled import as_rows
 from trading_platform.core.decide import DELISTED, STOP_LOSS, TAKE_PROFIT
 from trading_platform.core.errors import OperatorNeededError, RepairDatabaseError
 from trading_platform.core.fills import round_cents
-from trading_platform.core.ledger import ACCOUNT, FILL, SLOT, Record, Records, clear_slot, reserve
+from trading_platform.core.ledger import ACCOUNT, SLOT, Record, Records, clear_slot, reserve
 from trading_platform.core.market import Market
 from trading_platform.core.ports import ApprovalRegister, BrokerAccount, BrokerOrder, BrokerPosition
 from trading_platform.core.risk_memory import checksum
-from trading_platform.core.session import Rules, new_fill_log, trade_session
+from trading_platform.core.session import Rules, new_fill_log, settle_book
 from trading_platform.core.simulate import open_books
 from trading_platform.core.types import ORDER_REASONS, ApprovedOrder, ClosedTrade, Fill, OrderStatus, Settlement, Side
 from trading_platform.storage.repository import SavedBook
@@ -30,7 +31,30 @@ EPOCH = date(1970, 1, 1)
 LEGS = {STOP_LOSS: "stop", TAKE_PROFIT: "target", DELISTED: "delisted"}
 SHARE_NOISE = 1e-9
 EMPTY = -1
-FILL_FIELDS = FILL.names or ()
+
+
+class LoggedFill(NamedTuple):
+    """A row of the fill log as plain numbers; the fields of `core.ledger.FILL`, in their order."""
+
+    day: int
+    book: int
+    slot: int
+    ticker: int
+    strategy: int
+    side: int
+    reason: int
+    quantity: float
+    price: float
+    amount: float
+    fees: float
+    realized: float
+    closed: int
+    trade_cost: float
+    trade_proceeds: float
+    trade_fees: float
+    trade_dividends: float
+    trade_quantity: float
+    entry_day: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +93,7 @@ class PaperBroker:
         strategies: Sequence[str],
         approvals: ApprovalRegister,
     ) -> None:
-        self._rules = rules
+        self._rules = as_rows(rules.limits), as_rows(rules.exits), as_rows(rules.costs)
         self._tickers = tickers
         self._strategies = strategies
         self._columns = {ticker: i for i, ticker in enumerate(tickers)}
@@ -105,7 +129,7 @@ class PaperBroker:
         column = self._columns[intent.ticker]
         if intent.side == Side.SELL:
             s = self._slot_of(column)
-            self.slots[s]["exit_reason"] = ORDER_REASONS.index(intent.reason)
+            self.slots["exit_reason"][s] = ORDER_REASONS.index(intent.reason)
         else:
             s = self._slot_of(EMPTY)
             limit = _dollars(intent.limit_price)
@@ -159,38 +183,31 @@ class PaperBroker:
 
     def settle(self, market: Market, t: int, session: date, opened: datetime, closed: datetime) -> Settlement:
         """Run session `t` up to its close and return what happened; orders that did not fill have expired."""
-        dividends = float(self.record["dividends"])
-        self._log.used[0] = 0
-        equity = float(trade_session(self.record, self.slots, market, t, self._rules, self._log))
-        self.record["equity"] = self.record["accepted_equity"] = equity
+        equity, paid = settle_book(self._books.accounts, self.slots, market, t, *self._rules, self._log)
         self._fills = []
-        paid = round(float(self.record["dividends"]) - dividends, 2)
         if not self._pending and self._log.used[0] == 0:
             return Settlement(equity, [], {}, {}, paid, 0.0)
         fills: list[tuple[Fill, float, ClosedTrade | None]] = []
         legs: dict[str, str] = {}
         waiting = dict(self._pending)
-        filled = dict.fromkeys((order.client_order_id for order in waiting.values()), 0.0)
+        filled: dict[str, float] = {}
         for row in self._log.rows[: self._log.used[0]].tolist():
-            values = dict(zip(FILL_FIELDS, row, strict=True))
-            s = values["slot"]
-            order = waiting.pop(s, None)  # the first fill of a slot is that of its waiting order
+            made = LoggedFill._make(row)
+            order = waiting.pop(made.slot, None)  # the first fill of a slot is that of its waiting order
             if order is None:
-                client_order_id = f"{self._entry_ids[s]}-{LEGS[values['reason']]}"
-                legs[client_order_id] = self._entry_ids[s]
+                entry_id = self._entry_ids[made.slot]
+                client_order_id = f"{entry_id}-{LEGS[made.reason]}"
+                legs[client_order_id] = entry_id
             else:
                 client_order_id = order.client_order_id
-                filled[client_order_id] = values["quantity"]
-            fill = self._fill(values, client_order_id, session, opened if order is not None else closed)
-            fills.append((fill, values["realized"], self._closed_trade(values, session)))
+                filled[client_order_id] = made.quantity
+            fill = self._fill(made, client_order_id, session, opened if order is not None else closed)
+            fills.append((fill, made.realized, self._closed_trade(made, session) if made.closed else None))
             self._fills.append(fill)
-        ended = {
-            order.client_order_id: (
-                _final_status(order.quantity, filled[order.client_order_id]),
-                filled[order.client_order_id],
-            )
-            for order in self._pending.values()
-        }
+        ended: dict[str, tuple[OrderStatus, float]] = {}
+        for order in self._pending.values():
+            quantity = filled.get(order.client_order_id, 0.0)
+            ended[order.client_order_id] = (_final_status(order.quantity, quantity), quantity)
         self._pending = {}
         held = self.slots["ticker"].tolist()
         self._entry_ids = {s: key for s, key in self._entry_ids.items() if held[s] >= 0}
@@ -248,55 +265,52 @@ class PaperBroker:
         return tickers.index(column)
 
     def _broker_order(self, s: int) -> BrokerOrder:
-        order, slot = self._pending[s], self.slots[s]
-        limit = float(slot["limit_price"]) if order.side == Side.BUY else None
+        order = self._pending[s]
+        limit = float(self.slots["limit_price"][s]) if order.side == Side.BUY else None
         return BrokerOrder(
             client_order_id=order.client_order_id,
             broker_order_id=order.client_order_id,
-            ticker=self._tickers[slot["ticker"]],
+            ticker=order.ticker,
             side=order.side,
             quantity=order.quantity,
             filled_quantity=0.0,
             filled_average_price=None,
             status=OrderStatus.SUBMITTED,
             limit_price=limit,
-            stop_price=float(slot["stop"]),
+            stop_price=float(self.slots["stop"][s]),
             submitted_at=None,
         )
 
-    def _fill(self, values: dict[str, Any], client_order_id: str, session: date, at: datetime) -> Fill:
+    def _fill(self, made: LoggedFill, client_order_id: str, session: date, at: datetime) -> Fill:
         return Fill(
             client_order_id=client_order_id,
-            ticker=self._tickers[values["ticker"]],
-            side=Side.BUY if values["side"] > 0 else Side.SELL,
-            quantity=values["quantity"],
-            price=values["price"],
-            amount=values["amount"],
-            fees=values["fees"],
+            ticker=self._tickers[made.ticker],
+            side=Side.BUY if made.side > 0 else Side.SELL,
+            quantity=made.quantity,
+            price=made.price,
+            amount=made.amount,
+            fees=made.fees,
             filled_at=at,
             session=session,
-            strategy=self._strategies[values["strategy"]],
-            reason=ORDER_REASONS[values["reason"]],
+            strategy=self._strategies[made.strategy],
+            reason=ORDER_REASONS[made.reason],
         )
 
-    def _closed_trade(self, values: dict[str, Any], session: date) -> ClosedTrade | None:
-        if not values["closed"]:
-            return None
-        cost, proceeds = values["trade_cost"], values["trade_proceeds"]
-        fees, dividends = values["trade_fees"], values["trade_dividends"]
+    def _closed_trade(self, made: LoggedFill, session: date) -> ClosedTrade:
+        pnl = made.trade_proceeds - made.trade_cost - made.trade_fees + made.trade_dividends
         return ClosedTrade(
-            ticker=self._tickers[values["ticker"]],
-            strategy=self._strategies[values["strategy"]],
-            entry_session=EPOCH + timedelta(days=values["entry_day"]),
+            ticker=self._tickers[made.ticker],
+            strategy=self._strategies[made.strategy],
+            entry_session=EPOCH + timedelta(days=made.entry_day),
             exit_session=session,
-            quantity=values["trade_quantity"],
-            exit_price=proceeds / values["trade_quantity"],
-            cost=cost,
-            proceeds=proceeds,
-            fees=fees,
-            dividends=dividends,
-            pnl=round_cents(proceeds - cost - fees + dividends),
-            reason=ORDER_REASONS[values["reason"]],
+            quantity=made.trade_quantity,
+            exit_price=made.trade_proceeds / made.trade_quantity,
+            cost=made.trade_cost,
+            proceeds=made.trade_proceeds,
+            fees=made.trade_fees,
+            dividends=made.trade_dividends,
+            pnl=round_cents(pnl),
+            reason=ORDER_REASONS[made.reason],
         )
 
 

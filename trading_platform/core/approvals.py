@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from datetime import datetime
+from operator import attrgetter
 
 from trading_platform.core.errors import ApprovalError
-from trading_platform.core.types import ApprovedOrder, Portfolio, Side
+from trading_platform.core.types import ApprovedOrder, OrderIntent, Portfolio, Side
+
+Words = tuple[object, ...]
+_order_words = attrgetter(*(field.name for field in fields(ApprovedOrder)))
+_intent_words = attrgetter(*(field.name for field in fields(OrderIntent)))
+
+
+def words_of(order: ApprovedOrder) -> Words:
+    """Return everything that an order says. What it said when it was approved shows later whether it was altered."""
+    return (*_order_words(order), *_intent_words(order.intent))
 
 
 class Approvals:
     """Approvals of one `RiskManager`; each is spent once, by the very object that was handed out."""
 
     def __init__(self) -> None:
-        self._live: dict[str, tuple[ApprovedOrder, int]] = {}
+        self._live: dict[str, tuple[ApprovedOrder, Words]] = {}
         self._reduce_only: set[str] = set()
         self._spent: set[str] = set()
         self._sent: dict[tuple[str, str], float] = {}
 
     def add(self, order: ApprovedOrder, *, reduce_only: bool) -> None:
         """Register an approval that was just given."""
-        self._live[order.client_order_id] = (order, hash(order))
+        self._live[order.client_order_id] = (order, words_of(order))
         if reduce_only:
             self._reduce_only.add(order.client_order_id)
 
@@ -34,7 +45,7 @@ class Approvals:
 
     def void(self, client_order_id: str) -> ApprovedOrder | None:
         """Take back an approval that was not spent; return it, or None if there is none."""
-        order, _ = self._live.pop(client_order_id, (None, 0))
+        order, _ = self._live.pop(client_order_id, (None, ()))
         self._reduce_only.discard(client_order_id)
         return order
 
@@ -46,8 +57,8 @@ class Approvals:
         ApprovalError
             Not given here, altered since (also in place), spent, or expired.
         """
-        given, fingerprint = self._live.get(order.client_order_id, (None, 0))
-        if given is not order or hash(order) != fingerprint:
+        given, words = self._live.get(order.client_order_id, (None, ()))
+        if given is not order or words_of(order) != words:
             raise ApprovalError(
                 f"order {order.client_order_id}: approval {order.approval_id} is forged, altered or spent"
             )

@@ -14,6 +14,9 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any, TypeVar, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 try:
     import numba
 except ImportError:
@@ -69,6 +72,16 @@ def plain(function: F) -> F:
     names = {name: source.__globals__[name] for name in source.__code__.co_names if name in source.__globals__}
     known = {**source.__globals__, **{name: plain(value) for name, value in names.items()}}
     return cast(F, FunctionType(source.__code__, known, source.__name__, source.__defaults__))
+
+
+def as_rows(values: Any) -> NDArray[np.void]:
+    """Return a NamedTuple of numbers as an array (1,) of one record, whose fields compiled code reads the same way.
+
+    A call from Python hands over an array in a tenth of the time that it takes for a tuple of thirty numbers or for a
+    record by itself. So what the engine calls takes rows, and passes ``rows[0]`` on to the rules.
+    """
+    fields = [(name, type(value)) for name, value in zip(values._fields, values, strict=True)]
+    return np.array([tuple(values)], dtype=np.dtype((np.record, fields)))
 
 
 def _stamped(dispatcher: Any) -> Any:

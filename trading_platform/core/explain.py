@@ -9,6 +9,7 @@ from trading_platform.core.decide import capped_dollars
 from trading_platform.core.fills import round_shares
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.market import Market
+from trading_platform.core.risk_book import RiskBook
 from trading_platform.core.risk_messages import describe, market_age
 from trading_platform.core.risk_rules import (
     HALF_CENT,
@@ -65,25 +66,31 @@ def explain_entry(
     return Explanation(False, denial.message, denial.code, 0.0 if closed else largest, tuple(checks))
 
 
-def sensible_dollars(
-    account: Record, slots: Records, view: MarketView, ticker: str, strength: float, equity: float, limits: Limits
-) -> float:
+def sensible_dollars(book: RiskBook, view: MarketView, ticker: str, strength: float, equity: float) -> float:
     """Return the notional that a new position should have in dollars; 0 where no size could pass the order rules."""
-    column = view.columns[ticker]
-    return float(passable_dollars(account, slots, view.market, view.t, column, strength, equity, limits))
+    rows, column = (book.books.accounts, book.slots), view.columns[ticker]
+    return float(passable_dollars(*rows, view.market, view.t, column, strength, equity, book.limit_rows))
 
 
 @lean
 def passable_dollars(
-    account: Record, slots: Records, market: Market, t: int, ticker: int, strength: float, equity: float, limits: Limits
+    accounts: Records,
+    slots: Records,
+    market: Market,
+    t: int,
+    ticker: int,
+    strength: float,
+    equity: float,
+    limit_rows: Records,
 ) -> float:
     """Return `sensible_dollars` of column `ticker` at row `t`, in one compiled call."""
+    limits = limit_rows[0]
     measures = measure_entry(slots, market, t, ticker, limits)
     full = not (measures.positions + (1 if measures.is_new else 0) <= limits.max_positions)
     unknown = market_verdict(market, t, ticker).code != OK or not (equity > 0.0)
     if full or unknown or not (measures.correlation <= limits.max_correlation):
         return 0.0
-    dollars = capped_dollars(account, equity, strength, market, t, ticker, measures, limits)
+    dollars = capped_dollars(accounts[0], equity, strength, market, t, ticker, measures, limits)
     return dollars if dollars > 0.0 else 0.0
 
 

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import math
 
-from trading_platform.core.compiled import lean, plain
+from trading_platform.core.compiled import lean
 from trading_platform.core.decide import check_order
 from trading_platform.core.explain import denied
-from trading_platform.core.ledger import Record, Records
+from trading_platform.core.ledger import Records
 from trading_platform.core.market import Market
-from trading_platform.core.readings import account_numbers
 from trading_platform.core.risk_book import RiskBook
 from trading_platform.core.risk_messages import describe, market_age
-from trading_platform.core.risk_rules import OK, Limits, Verdict, entry_gate
+from trading_platform.core.risk_rules import OK, Verdict, entry_gate
 from trading_platform.core.types import DENIAL_CODES, Denial, DenialCode
+from trading_platform.core.view import MarketView
 
 CLOCK_NOISE = 1e-6  # sessions, a fortieth of a second; float noise of the exchange clock
 PASS = (DenialCode.OK, "OK")
-_entry_gate = plain(entry_gate)
 
 
-def market_gate(book: RiskBook, limits: Limits, max_age: int) -> tuple[DenialCode, str]:
+def market_gate(book: RiskBook, max_age: int) -> tuple[DenialCode, str]:
     """Return (OK, "OK") if account and market let new risk in, else the code and its numbers.
 
     `max_age` is the age in sessions that the newest bars may have.
@@ -28,60 +27,67 @@ def market_gate(book: RiskBook, limits: Limits, max_age: int) -> tuple[DenialCod
     view = book.view
     if view is None:
         return DenialCode.VIX_UNKNOWN, "VIX_UNKNOWN: no market has been shown"
-    market, t, age = view.market, view.t, market_age(view)
-    account, vix, vix_age = account_numbers(book.account), float(market.vix[t]), float(market.vix_age[t])
-    verdict = _entry_gate(account, view.clock, vix, vix_age + age, limits)
+    age, verdict = _account_gate(book, view)
     if verdict.code != OK:
-        return DENIAL_CODES[verdict.code], describe(verdict, limits)
+        return DENIAL_CODES[verdict.code], describe(verdict, book.limits)
     return _data_gate(book, age, max_age)
 
 
-def judge_entry(
-    book: RiskBook, ticker: str, quantity: float, price: float, limits: Limits, max_age: int
-) -> Denial | None:
+def judge_entry(book: RiskBook, ticker: str, quantity: float, price: float, max_age: int) -> Denial | None:
     """Return why a buy of `quantity` shares at the worst `price` may not leave, or None if it may."""
-    view = book.view
+    view, limits = book.view, book.limits
     if view is None or ticker not in view.columns:
-        code, words = market_gate(book, limits, max_age)
+        code, words = market_gate(book, max_age)
         if code == DenialCode.OK:
             code, words = DenialCode.PRICE_UNKNOWN, f"PRICE_UNKNOWN: {ticker} is not in the market shown"
         return Denial(code, ticker, math.nan, math.nan, words)
-    column, age = view.columns[ticker], market_age(view)
-    quantity, price = float(quantity), float(price)  # compiled rules tell an int from a float
-    gate, verdict = check_now(
-        book.account, book.slots, view.market, view.t, view.clock, age, column, quantity, price, limits
-    )
+    age, gate = _account_gate(book, view)
     if gate.code != OK:
         words = describe(gate, limits)
         return Denial(DENIAL_CODES[gate.code], ticker, float(gate.observed), float(gate.limit), words)
     code, words = _data_gate(book, age, max_age)
     if code != DenialCode.OK:
         return Denial(code, ticker, math.nan, math.nan, words)
+    rows, column = (book.books.accounts, book.slots), view.columns[ticker]
+    quantity, price = float(quantity), float(price)  # compiled rules tell an int from a float
+    verdict = order_verdict(*rows, view.market, view.t, column, quantity, price, book.limit_rows)
     return None if verdict.code == OK else denied(verdict, book.account, book.slots, view, ticker, price, limits)
 
 
+def _account_gate(book: RiskBook, view: MarketView) -> tuple[float, Verdict]:
+    """Return the age of the newest bars in sessions and the verdict of the account rules.
+
+    A scan asks three times an order. The book keeps the answer, with all that it depends on, byte for byte.
+    """
+    account, known = book.account.tobytes(), book.gate_answer
+    if known is not None and known[0] == account and known[1] is view:
+        return known[2]
+    market, t, age = view.market, view.t, market_age(view)
+    vix, vix_age = float(market.vix[t]), float(market.vix_age[t]) + age
+    answer = age, account_verdict(book.books.accounts, view.clock, vix, vix_age, book.limit_rows)
+    book.gate_answer = account, view, answer
+    return answer
+
+
 @lean
-def check_now(
-    account: Record,
+def account_verdict(accounts: Records, clock: float, vix: float, vix_age: float, limits: Records) -> Verdict:
+    """Return what the account rules (`core.risk_rules.entry_gate`) say of `accounts` (1,) under `limits` (1,)."""
+    return entry_gate(accounts[0], clock, vix, vix_age, limits[0])
+
+
+@lean
+def order_verdict(
+    accounts: Records,
     slots: Records,
     market: Market,
     t: int,
-    clock: float,
-    age: float,
     ticker: int,
     quantity: float,
     price: float,
-    limits: Limits,
-) -> tuple[Verdict, Verdict]:
-    """Return (the gate's verdict at the exchange `clock`, the order rules' verdict) in one compiled call.
-
-    `age` is that of the newest bars in sessions, which is what VIX has aged since row `t`. The second verdict means
-    something only if the first is OK.
-    """
-    gate = entry_gate(account, clock, market.vix[t], market.vix_age[t] + age, limits)
-    if gate.code != OK:
-        return gate, gate
-    return gate, check_order(account, slots, market, t, ticker, quantity, price, limits)
+    limits: Records,
+) -> Verdict:
+    """Return what the order rules (`core.decide.check_order`) say on the book of `accounts` (1,) and `slots` (S,)."""
+    return check_order(accounts[0], slots, market, t, ticker, quantity, price, limits[0])
 
 
 def _data_gate(book: RiskBook, age: float, max_age: int) -> tuple[DenialCode, str]:

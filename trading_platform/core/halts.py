@@ -8,10 +8,9 @@ from datetime import date, datetime
 
 from trading_platform.core import risk_rules as rules
 from trading_platform.core.ledger import Record
-from trading_platform.core.readings import READING_FIELDS, event, take_reading
+from trading_platform.core.readings import READING_FIELDS, begin_session, count_result, event, take_reading
 from trading_platform.core.risk_book import RiskBook
 from trading_platform.core.risk_memory import Standing
-from trading_platform.core.risk_rules import Limits
 from trading_platform.core.shown_book import ABSURD
 from trading_platform.core.types import DenialCode, RiskEvent, RiskEventKind, TradeResult
 
@@ -33,14 +32,14 @@ class Halts:
 
     Parameters
     ----------
-    book, limits
-        The account that is watched, and its limits.
+    book
+        The account that is watched, with its limits.
     """
 
-    def __init__(self, book: RiskBook, limits: Limits) -> None:
+    def __init__(self, book: RiskBook) -> None:
         self.standing = Standing()
         self._book = book
-        self._limits = limits
+        self._limits = book.limits
         self._taken_back: tuple[Record, Standing] | None = None
 
     def start_session(self, session: date | None) -> None:
@@ -49,7 +48,7 @@ class Halts:
         begun = self.standing.session
         if session is not None and begun is not None and session.isoformat() <= begun:
             return
-        rules.start_session(self._book.account)
+        begin_session(self._book.books.accounts)
         self.standing.daily_since = None
         self.standing.session = None if session is None else session.isoformat()
 
@@ -79,7 +78,8 @@ class Halts:
         account, day = self._book.account, None if session is None else session.isoformat()
         was_halted = account["halted"] != 0
         counts = day is None or day != self.standing.release_session
-        events = take_reading(account, equity, shadow_equity, cash_flow, self._limits, halt_counts=counts)
+        accounts, limits = self._book.books.accounts, self._book.limit_rows
+        events = take_reading(accounts, equity, shadow_equity, cash_flow, limits, halt_counts=counts)
         self.standing.note(events, session, now, self._book.books)
         if was_halted and account["halted"] != 0:
             self.standing.release_session = day
@@ -92,7 +92,7 @@ class Halts:
         if not abs(pnl) < ABSURD or not (cost == 0.0 or 0.01 <= cost < ABSURD):
             raise ValueError(f"trade result of {result.ticker} has pnl {pnl}, cost {cost}: not amounts in dollars")
         clock = math.nan if self._book.view is None else float(self._book.view.clock)
-        if not rules.record_trade(self._book.account, pnl, cost, clock, self._limits):
+        if not count_result(self._book.books.accounts, pnl, cost, clock, self._book.limit_rows):
             return None
         self.standing.pause_since = now.isoformat()
         streak = self._limits.loss_streak

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from trading_platform.core import risk_rules as rules
-from trading_platform.core.compiled import plain
-from trading_platform.core.ledger import ACCOUNT, Record, post_cash_flow
+from trading_platform.core.compiled import lean
+from trading_platform.core.ledger import Record, Records, post_cash_flow
 from trading_platform.core.risk_rules import Limits
 from trading_platform.core.types import DenialCode, RiskEvent, RiskEventKind
 
@@ -18,12 +17,6 @@ READING_FIELDS = [
     "cash_flow", "halts", "halted_sessions",
 ]  # fmt: skip
 
-ACCOUNT_FIELDS = ACCOUNT.names or ()
-_accept_equity = plain(rules.accept_equity)
-_daily_loss_of = plain(rules.daily_loss_of)
-_update_daily_loss = plain(rules.update_daily_loss)
-_update_drawdown = plain(rules.update_drawdown)
-
 
 def first_reading(account: Record, equity: float) -> None:
     """Begin an account that has never been read at `equity` dollars: peaks and day start are this reading."""
@@ -32,21 +25,26 @@ def first_reading(account: Record, equity: float) -> None:
 
 
 def take_reading(
-    account: Record, equity: float, shadow_equity: float, cash_flow: float, limits: Limits, *, halt_counts: bool
+    accounts: Records, equity: float, shadow_equity: float, cash_flow: float, limit_rows: Records, *, halt_counts: bool
 ) -> list[RiskEvent]:
     """Take a reading in dollars and return what changed.
 
     Parameters
     ----------
+    accounts
+        (1,) of `core.ledger.ACCOUNT`.
     equity, shadow_equity
         Of the account, and of the halted book's shadow (NaN when there is none).
     cash_flow
         Deposit (positive) or withdrawal that `equity` contains for the first time. One that is no number makes the
         reading unknown.
+    limit_rows
+        (1,) as `core.compiled.as_rows` makes of the limits.
     halt_counts
         False when this session's reading was already counted towards the release of a halt.
     """
     events: list[RiskEvent] = []
+    account = accounts[0]
     equity, cash_flow = float(equity), float(cash_flow)  # compiled rules tell an int from a float
     if not abs(cash_flow) < 1e15:
         equity, cash_flow = math.nan, 0.0
@@ -59,37 +57,18 @@ def take_reading(
         first_reading(account, equity)
     if not equity < 1e15:
         equity = math.nan
-    numbers = account_numbers(account)
-    before = dict(numbers)
-    events += _apply_rules(numbers, equity, float(shadow_equity), limits, halt_counts=halt_counts)
-    for name, value in numbers.items():
-        if value is not before[name]:
-            account[name] = value
-    return events
-
-
-def account_numbers(account: Record) -> dict[str, Any]:
-    """Return the fields of the account as plain numbers, which Python reads ten times faster than a record's."""
-    return dict(zip(ACCOUNT_FIELDS, account.tolist(), strict=True))
-
-
-def _apply_rules(
-    account: dict[str, Any], equity: float, shadow_equity: float, limits: Limits, *, halt_counts: bool
-) -> list[RiskEvent]:
-    """Put a plain reading into the `account_numbers` and return what changed."""
-    if not _accept_equity(account, equity, limits):
+    shadow_equity = float(shadow_equity)
+    accepted, latched, change, drawdown = apply_reading(accounts, equity, shadow_equity, limit_rows, halt_counts)
+    if not accepted:
         words = f"equity reading {equity:,.2f} is not believed until a second one confirms it"
         expected = account["accepted_equity"]
-        return [event(RiskEventKind.EQUITY_SUSPECT, DenialCode.EQUITY_UNKNOWN, equity, expected, words)]
-    events: list[RiskEvent] = []
-    if _update_daily_loss(account, limits):
-        loss, limit = _daily_loss_of(account), limits.max_daily_loss
+        return [*events, event(RiskEventKind.EQUITY_SUSPECT, DenialCode.EQUITY_UNKNOWN, equity, expected, words)]
+    limits = limit_rows[0]
+    if latched:
+        loss, limit = rules.daily_loss_of(account), limits.max_daily_loss
         words = f"lost {loss:.2%} since the previous close, limit {limit:.2%}"
         events.append(event(RiskEventKind.DAILY_LOSS, DenialCode.DAILY_LOSS_LIMIT, loss, limit, words))
-    if account["halted"] != 0 and not halt_counts:
-        return events
-    drawdown = rules.drawdown_of(account["accepted_equity"], account["peak_equity"])
-    match _update_drawdown(account, shadow_equity, limits):
+    match change:
         case rules.FIRST_BREACH:
             events.append(_drawdown(RiskEventKind.BREACH, drawdown, limits, "first reading beyond the limit"))
         case rules.HALTED:
@@ -97,6 +76,38 @@ def _apply_rules(
         case rules.RELEASED:
             events.append(_drawdown(RiskEventKind.RELEASE, drawdown, limits, "recovered; reference peak rebased"))
     return events
+
+
+@lean
+def apply_reading(
+    accounts: Records, equity: float, shadow_equity: float, limit_rows: Records, halt_counts: bool
+) -> tuple[bool, bool, int, float]:
+    """Put a reading into `accounts` (1,) by the rules, as `core.simulate.process_session` does.
+
+    Returns whether it was believed, whether it latched the daily halt, the drawdown event, and the drawdown that was
+    judged. A halted account counts the reading towards its release only where `halt_counts`.
+    """
+    account, limits = accounts[0], limit_rows[0]
+    if not rules.accept_equity(account, equity, limits):
+        return False, False, rules.NO_EVENT, 0.0
+    latched = rules.update_daily_loss(account, limits)
+    drawdown = rules.drawdown_of(account["accepted_equity"], account["peak_equity"])
+    change = rules.NO_EVENT
+    if account["halted"] == 0 or halt_counts:
+        change = rules.update_drawdown(account, shadow_equity, limits)
+    return True, latched, change, drawdown
+
+
+@lean
+def begin_session(accounts: Records) -> None:
+    """Begin a session of the account in `accounts` (1,): `core.risk_rules.start_session`."""
+    rules.start_session(accounts[0])
+
+
+@lean
+def count_result(accounts: Records, pnl: float, cost: float, clock: float, limit_rows: Records) -> bool:
+    """Count a round trip of the account in `accounts` (1,): `core.risk_rules.record_trade`."""
+    return rules.record_trade(accounts[0], pnl, cost, clock, limit_rows[0])
 
 
 def _drawdown(kind: RiskEventKind, drawdown: float, limits: Limits, words: str) -> RiskEvent:

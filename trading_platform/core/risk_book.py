@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 
+from trading_platform.core.compiled import as_rows
 from trading_platform.core.ledger import SLOT, Record, Records
-from trading_platform.core.shown_book import add_pending, drop_pending, merged, move_columns, place_holdings
+from trading_platform.core.risk_rules import Limits, Verdict
+from trading_platform.core.shown_book import (
+    add_pending,
+    drop_pending,
+    merged,
+    move_columns,
+    place_holdings,
+    slot_of,
+)
 from trading_platform.core.simulate import Books, open_books
 from trading_platform.core.types import ApprovedOrder, Portfolio, Side
 from trading_platform.core.view import MarketView
@@ -20,33 +30,37 @@ class RiskBook:
 
     Parameters
     ----------
-    n_slots, capital
-        Positions allowed, and dollars before anything has been shown.
+    limits, capital
+        What governs the account, and dollars before anything has been shown.
 
     Attributes
     ----------
+    limits, limit_rows : the limits, and the same for compiled code (`core.compiled.as_rows`).
     books : one portfolio in the kernel's form. view : the market, None before one was shown.
     account, slots : views of it, `core.ledger.ACCOUNT` and (S,) of `core.ledger.SLOT`, pending entries included.
     outside : ticker -> slot of what is held but not in that market. problems : ticker -> why it cannot be measured.
+    gate_answer : what `core.gate` found last, after all that it depends on; None before it was asked.
     """
 
-    def __init__(self, n_slots: int, capital: float) -> None:
-        self._open(open_books(1, n_slots, capital))
+    def __init__(self, limits: Limits, capital: float) -> None:
+        self.limits = limits
+        self.limit_rows: Records = as_rows(limits)
+        self._open(open_books(1, limits.max_positions, capital))
         self.view: MarketView | None = None
         self.outside: dict[str, int] = {}
         self.problems: dict[str, str] = {}
-        self._allowed = n_slots
-        self._held: dict[str, float] | None = None  # shares by ticker, counted when asked for
+        self.gate_answer: tuple[bytes, MarketView, tuple[float, Verdict]] | None = None
 
     def _open(self, books: Books) -> None:
         self.books = books
         self.account: Record = books.accounts[0]
         self.slots: Records = books.slots[0]
         self._bytes = self.slots.view(SLOT_BYTES)
+        self._mirrored: tuple[Records, NDArray[np.void]] | None = None  # a broker's slots, and their bytes
 
     def show_market(self, view: MarketView) -> None:
         """Take a market; slots are renumbered if its columns differ."""
-        old, self.view, self._held = self.view, view, None
+        old, self.view = self.view, view
         if old is None or (view.tickers is not old.tickers and tuple(view.tickers) != tuple(old.tickers)):
             names = {} if old is None else dict(enumerate(old.tickers))
             move_columns(self.slots, self.outside, names, view.columns)
@@ -55,36 +69,34 @@ class RiskBook:
         """Copy cash and positions of a broker's book, numbered as the market shown."""
         if self.view is None:
             raise ValueError("show_market() before mirror(): the columns of a book mean nothing without their market")
-        self._resize(len(slots))
+        if self._mirrored is None or self._mirrored[0] is not slots:
+            self._resize(len(slots))
+            self._mirrored = slots, slots.view(SLOT_BYTES)
         self.account["cash"] = account["cash"]
-        self._bytes[:] = slots.view(SLOT_BYTES)
-        self.outside, self.problems, self._held = {}, {}, None
+        self._bytes[:] = self._mirrored[1]
+        self.outside, self.problems = {}, {}
 
     def place(self, portfolio: Portfolio) -> float:
         """Take cash and holdings as shown; return the equity in dollars, NaN if it cannot be told."""
         holdings = merged(portfolio)
-        self._resize(max(len(holdings), self._allowed))
+        self._resize(max(len(holdings), self.limits.max_positions))
         self.slots[:] = open_books(1, len(self.slots), 0.0).slots[0]
         columns = {} if self.view is None else self.view.columns
         equity, self.outside, self.problems = place_holdings(holdings, portfolio.cash, columns, self.slots)
         self.account["cash"] = portfolio.cash
-        self._held = None
         return equity
 
     def closable(self, ticker: str, side: str) -> float:
         """Return the shares that an order of `side` would close: those held for a sell, those short for a buy."""
-        if self._held is None:
-            self._held = self._quantities()
-        held = self._held.get(ticker, 0.0)
+        s = self._slot_of(ticker)
+        held = 0.0 if s is None else float(self.slots["quantity"][s])
         return max(0.0, held if side == Side.SELL else -held)
 
-    def _quantities(self) -> dict[str, float]:
-        quantities = self.slots["quantity"].tolist()
-        held = {ticker: quantities[s] for ticker, s in self.outside.items()}
-        if self.view is not None:
-            names = self.view.tickers
-            held |= {names[i]: q for i, q in zip(self.slots["ticker"].tolist(), quantities, strict=True) if i >= 0}
-        return held
+    def _slot_of(self, ticker: str) -> int | None:
+        if ticker in self.outside:
+            return self.outside[ticker]
+        column = None if self.view is None else self.view.columns.get(ticker)
+        return None if column is None else slot_of(self.slots, column)
 
     def count(self, orders: Iterable[ApprovedOrder]) -> None:
         """Count approved entries as pending; they passed the rules, so their tickers are in the market."""

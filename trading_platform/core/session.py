@@ -18,6 +18,7 @@ from trading_platform.core.fills import (
     buy_price,
     commission,
     fill_quantity,
+    round_cents,
     round_shares,
     sell_fees,
     sell_price,
@@ -249,3 +250,27 @@ def trade_session(account: Record, slots: Records, market: Market, t: int, rules
     fill_at_open(account, slots, market, t, rules, log)
     fill_protective(account, slots, market, t, rules, log)
     return mark_to_close(account, slots, market, t, rules, log)
+
+
+@lean
+def settle_book(
+    accounts: Records,
+    slots: Records,
+    market: Market,
+    t: int,
+    limits: Records,
+    exits: Records,
+    costs: Records,
+    log: FillLog,
+) -> tuple[float, float]:
+    """Run session `t` for one book, accounts (1,) and slots (S,); return its equity and its dividends, dollars.
+
+    `limits`, `exits` and `costs` are the rules as `core.compiled.as_rows` gives them. The log is begun anew.
+    """
+    account, rules = accounts[0], Rules(limits[0], exits[0], costs[0])
+    log.used[0] = 0
+    before = account["dividends"]
+    equity = trade_session(account, slots, market, t, rules, log)
+    account["equity"] = equity
+    account["accepted_equity"] = equity
+    return equity, round_cents(account["dividends"] - before)

@@ -15,6 +15,7 @@ from trading_platform.core.ledger import Records, clear_slot, reserve
 from trading_platform.core.types import Holding, Portfolio
 
 ABSURD = 1e15  # dollars or shares; more than all the money there is
+EMPTY = -1  # the column of an empty slot
 SHARE_NOISE = 1e-9  # shares; float noise of fractional quantities
 
 
@@ -82,18 +83,21 @@ def move_columns(slots: Records, outside: dict[str, int], old: Mapping[int, str]
             outside[ticker] = s
 
 
+def slot_of(slots: Records, column: int) -> int | None:
+    """Return the first slot that holds `column` or has it pending (-1: the first empty one); None if there is none."""
+    columns: list[int] = slots["ticker"].tolist()
+    return columns.index(column) if column in columns else None
+
+
 def add_pending(slots: Records, column: int, quantity: float, worst: float) -> None:
     """Count an approved entry of `quantity` shares at the worst price `worst` as pending."""
-    for slot in slots:
-        if slot["ticker"] == column:
-            pending = slot["pending"] + quantity
-            slot["limit_price"] = (slot["pending"] * slot["limit_price"] + quantity * worst) / pending
-            slot["pending"] = pending
-            return
-    for slot in slots:
-        if slot["ticker"] < 0:
-            reserve(slot, column, 0, quantity, worst, 0.0, 0.0, worst)
-            return
+    if (s := slot_of(slots, column)) is not None:
+        slot = slots[s]
+        pending = slot["pending"] + quantity
+        slot["limit_price"] = (slot["pending"] * slot["limit_price"] + quantity * worst) / pending
+        slot["pending"] = pending
+    elif (s := slot_of(slots, EMPTY)) is not None:
+        reserve(slots[s], column, 0, quantity, worst, 0.0, 0.0, worst)
 
 
 def drop_pending(slots: Records, column: int, quantity: float) -> None:

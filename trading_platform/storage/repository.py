@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -146,7 +147,7 @@ class Repository:
         """Write everything collected in one transaction."""
         with self.engine.begin() as connection:
             self._write_orders(connection)
-            self._buffers[m.PositionRow].extend(self._position_rows())
+            self._write_positions(connection)
             for buffer in self._buffers.values():
                 buffer.flush(connection)
             if self._envelope is not None:
@@ -173,49 +174,45 @@ class Repository:
     def _write_orders(self, connection: Connection) -> None:
         """Put new orders with the other rows, and write what changed of those stored before."""
         buffer = self._buffers[m.Order]
-        names = [column.name for column in buffer.columns]
+        values_of = itemgetter(*(column.name for column in buffer.columns))
         changed: dict[tuple[str, ...], list[dict[str, Any]]] = {}
         for key, row in self._orders.items():
             if key not in self._stored and "run_id" in row:
-                buffer.add(tuple([row[name] for name in names]))
+                buffer.add(values_of(row))
             elif key in self._stored and row:
                 changed.setdefault(tuple(row), []).append({**row, "run": self.run_id, "key": key})
         for rows in changed.values():
             connection.execute(CHANGE_ORDER, rows)
 
-    def _position_rows(self) -> list[Row]:
-        """Return the collected positions in the columns of the table."""
+    def _write_positions(self, connection: Connection) -> None:
+        """Write the collected positions."""
         if not self._positions:
-            return []
+            return
         joined = b"".join(rows for _, rows in self._positions)
         block = np.frombuffer(joined, dtype=SLOT).reshape(len(self._positions), -1)
         held = block["quantity"] > 0.0
         slots = block[held]
-        sessions = [self._positions[n][0] for n in np.nonzero(held)[0]]
-        entries = slots["entry_day"].astype("datetime64[D]").tolist()
-        return list(
-            zip(
-                [self.run_id] * len(slots),
-                sessions,
-                [self._tickers[i] for i in slots["ticker"].tolist()],
-                [self._strategies[i] for i in slots["strategy"].tolist()],
-                slots["quantity"].tolist(),
-                (slots["cost"] / slots["quantity"]).tolist(),
-                slots["price"].tolist(),
-                slots["cost"].tolist(),
-                slots["value"].tolist(),
-                [price or None for price in slots["stop"].tolist()],
-                [price or None for price in slots["target"].tolist()],
-                slots["dividends"].tolist(),
-                entries,
-                strict=True,
-            )
-        )
+        columns = [
+            [self.run_id] * len(slots),
+            [self._positions[n][0] for n in np.nonzero(held)[0].tolist()],
+            [self._tickers[i] for i in slots["ticker"].tolist()],
+            [self._strategies[i] for i in slots["strategy"].tolist()],
+            slots["quantity"].tolist(),
+            (slots["cost"] / slots["quantity"]).tolist(),
+            slots["price"].tolist(),
+            slots["cost"].tolist(),
+            slots["value"].tolist(),
+            [price or None for price in slots["stop"].tolist()],
+            [price or None for price in slots["target"].tolist()],
+            slots["dividends"].tolist(),
+            slots["entry_day"].astype("datetime64[D]").tolist(),
+        ]
+        self._buffers[m.PositionRow].write(connection, columns)
 
     def _forget_closed(self) -> None:
         """Keep only the ids of orders that may still change."""
-        closed = [key for key, row in self._orders.items() if row.get("status") not in OPEN_STATUSES and row]
-        self._stored -= set(closed)
+        closed = {key for key, row in self._orders.items() if row.get("status") not in OPEN_STATUSES and row}
+        self._stored -= closed
         self._orders = {key: {} for key in self._orders if key not in closed}
 
     # ------------------------------------------------------------ reading back

@@ -21,7 +21,7 @@ from trading_platform.storage.types import Cents, UtcDateTime
 REMEMBERED = 1024  # texts of days and instants: they repeat from row to row and from table to table
 
 Row = tuple[Any, ...]
-Converter = Callable[[Any], Any]
+Values = Sequence[Any]
 
 
 class RowBuffer:
@@ -34,63 +34,79 @@ class RowBuffer:
         self.table = table
         self.columns: tuple[Column[Any], ...] = tuple(c for c in table.columns if not _counts_up(c))
         self._rows: list[Row] = []
+        self._sqlite_insert = _sqlite_insert(table.name, [c.name for c in self.columns])
+        self._sqlite_values = [_sqlite_values(c) for c in self.columns]
 
     def add(self, row: Row) -> None:
         """Take one row."""
         self._rows.append(row)
 
-    def extend(self, rows: list[Row]) -> None:
-        """Take many rows."""
-        self._rows += rows
-
     def __len__(self) -> int:
         return len(self._rows)
 
-    def discard(self) -> None:
-        """Forget what has not been written."""
-        self._rows.clear()
-
     def flush(self, connection: Connection) -> None:
         """Write all rows in the connection's transaction, and forget them."""
-        if not self._rows:
-            return
+        if self._rows:
+            self.write(connection, list(zip(*self._rows, strict=True)))
+            self._rows.clear()
+
+    def write(self, connection: Connection, values: Sequence[Values]) -> None:
+        """Write rows given as one sequence of values a column, all as long, at least one row."""
         if connection.dialect.name == "sqlite":
-            marks = ", ".join("?" * len(self.columns))
-            names = ", ".join(f'"{c.name}"' for c in self.columns)
-            statement = f'INSERT INTO "{self.table.name}" ({names}) VALUES ({marks})'  # noqa: S608 - names of our own tables
-            connection.exec_driver_sql(statement, _converted(self.columns, self._rows))
+            stored = [convert(column) for convert, column in zip(self._sqlite_values, values, strict=True)]
+            connection.exec_driver_sql(self._sqlite_insert, list(zip(*stored, strict=True)))
         else:
             keys = [c.name for c in self.columns]
-            connection.execute(insert(self.table), [dict(zip(keys, row, strict=True)) for row in self._rows])
-        self._rows.clear()
+            rows = [dict(zip(keys, row, strict=True)) for row in zip(*values, strict=True)]
+            connection.execute(insert(self.table), rows)
 
 
 def _counts_up(column: Column[Any]) -> bool:
     return column.primary_key and column.name == "id"
 
 
-def _converted(columns: Sequence[Column[Any]], rows: Sequence[Row]) -> list[Row]:
-    """Return `rows` with every value as SQLite stores it."""
-    by_column = list(zip(*rows, strict=True))
-    for i, column in enumerate(columns):
-        convert = _sqlite_converter(column)
-        if isinstance(column.type, Cents) and not column.nullable:
-            by_column[i] = tuple(np.rint(np.array(by_column[i]) * 100.0).astype(np.int64).tolist())
-        elif convert is not None:
-            by_column[i] = tuple([None if value is None else convert(value) for value in by_column[i]])
-    return list(zip(*by_column, strict=True))
+def _sqlite_insert(table: str, names: Sequence[str]) -> str:
+    quoted, marks = ", ".join(f'"{name}"' for name in names), ", ".join("?" * len(names))
+    return f'INSERT INTO "{table}" ({quoted}) VALUES ({marks})'  # noqa: S608 - names of our own tables
 
 
-def _sqlite_converter(column: Column[Any]) -> Converter | None:
+def _sqlite_values(column: Column[Any]) -> Callable[[Values], Values]:
+    """Return what turns the values of `column` into what SQLite stores."""
+    one: Callable[[Any], Any]
+    many: Callable[[Values], Values]
     match column.type:
         case Cents():
-            return lambda dollars: round(dollars * 100.0)
+            one, many = _cents, _all_cents
         case UtcDateTime():
-            return _utc_text
+            one, many = _utc_text, _all_utc_texts
         case Date():
-            return _date_text
+            one, many = _date_text, _all_date_texts
         case _:
-            return None
+            return _unchanged
+    if column.nullable:
+        return lambda values: [None if value is None else one(value) for value in values]
+    return many
+
+
+def _unchanged(values: Values) -> Values:
+    return values
+
+
+def _all_cents(values: Values) -> Values:
+    cents: list[int] = np.rint(np.array(values) * 100.0).astype(np.int64).tolist()
+    return cents
+
+
+def _all_utc_texts(values: Values) -> Values:
+    return list(map(_utc_text, values))
+
+
+def _all_date_texts(values: Values) -> Values:
+    return list(map(_date_text, values))
+
+
+def _cents(dollars: float) -> int:
+    return round(dollars * 100.0)
 
 
 @lru_cache(maxsize=REMEMBERED)

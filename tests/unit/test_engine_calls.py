@@ -1,4 +1,4 @@
-"""Rules run as plain Python and vectorised session times say what the compiled and the single ones say."""
+"""What the engine calls with rows of numbers, and vectorised session times, say what the single ones say."""
 
 from __future__ import annotations
 
@@ -11,15 +11,20 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from risk_config import RiskConfig
+from risk_manager import RiskManager
+from tests.risk_world import Stock, story_view
 from trading_platform.core import risk_rules as rules
-from trading_platform.core.compiled import HAS_NUMBA, plain
+from trading_platform.core.compiled import HAS_NUMBA, as_rows, plain
+from trading_platform.core.costs import CostConfig, ExitConfig
 from trading_platform.core.errors import MarketDataError
+from trading_platform.core.gate import account_verdict
 from trading_platform.core.ledger import ACCOUNT, new_books
 from trading_platform.core.limits import limits_of
-from trading_platform.core.readings import ACCOUNT_FIELDS, account_numbers, take_reading
+from trading_platform.core.readings import take_reading
 from trading_platform.market_data.calendar import NyseCalendar
 
 LIMITS = limits_of(RiskConfig().to_dict())
+LIMIT_ROWS = as_rows(LIMITS)
 DOLLARS = st.sampled_from([float("nan"), float("inf"), -1.0, 0.0, 80_000.0, 89_999.0, 95_000.0, 100_000.0, 130_000.0])
 
 
@@ -32,16 +37,16 @@ def read_compiled(account: Any, equity: float, shadow: float) -> None:
 
 @settings(deadline=None)  # the first example may compile
 @given(readings=st.lists(st.tuples(DOLLARS, DOLLARS), min_size=1, max_size=12))
-def test_take_reading_any_equities_leaves_account_as_compiled_rules_do(readings: list[tuple[float, float]]) -> None:
+def test_take_reading_any_equities_leaves_account_as_the_kernels_rules_do(readings: list[tuple[float, float]]) -> None:
     ours, theirs = new_books(1, 1, 100_000.0)[0], new_books(1, 1, 100_000.0)[0]
     for equity, shadow in readings:
-        take_reading(ours[0], equity, shadow, 0.0, LIMITS, halt_counts=True)
+        take_reading(ours, equity, shadow, 0.0, LIMIT_ROWS, halt_counts=True)
         read_compiled(theirs[0], equity, shadow)
-        for name in ACCOUNT_FIELDS:
+        for name in ACCOUNT.names or ():
             np.testing.assert_array_equal(ours[0][name], theirs[0][name], err_msg=name)
         ages = (float("nan"), 1.0), (20.0, 0.0)
         for vix, age in ages:
-            quick = plain(rules.entry_gate)(account_numbers(ours[0]), 1.0, vix, age, LIMITS)
+            quick = account_verdict(ours, 1.0, vix, age, LIMIT_ROWS)
             slow = rules.entry_gate(theirs[0], 1.0, vix, age, LIMITS)
             np.testing.assert_array_equal(np.array(quick), np.array(slow))
             event(f"gate {quick.code}")
@@ -56,10 +61,28 @@ def test_plain_compiled_function_is_python_down_to_what_it_calls() -> None:
     assert plain(len) is len
 
 
-def test_account_numbers_name_every_field() -> None:
-    account = np.arange(len(ACCOUNT_FIELDS)).astype(np.float64)
-    record = np.array([tuple(account)], dtype=ACCOUNT)[0]
-    assert list(account_numbers(record).values()) == account.tolist()
+@pytest.mark.parametrize(
+    "values", [LIMITS, ExitConfig().rates(), CostConfig().rates()], ids=["limits", "exits", "costs"]
+)
+def test_as_rows_keeps_every_number_and_its_kind(values: Any) -> None:
+    rows = as_rows(values)
+    assert rows.shape == (1,)
+    assert rows[0].tolist() == tuple(values)
+    for name, value in values._asdict().items():
+        assert getattr(rows[0], name) == value
+        assert rows.dtype[name] == np.dtype(type(value))
+
+
+def test_gate_answer_is_kept_until_account_or_market_differ() -> None:
+    view, risk = story_view({"AAA": Stock()}), RiskManager(capital=100_000.0)
+    risk.show_market(view)
+    assert risk.can_trade() == (True, "OK")
+    risk.account["daily_halted"] = 1
+    assert risk.can_trade()[1].startswith("DAILY_LOSS_LIMIT")
+    risk.account["daily_halted"] = 0
+    assert risk.can_trade() == (True, "OK")
+    risk.show_market(story_view({"AAA": Stock()}, vix=float("nan")))
+    assert risk.can_trade()[1].startswith("VIX_UNKNOWN")
 
 
 def test_session_times_half_day_and_summer_time_are_those_of_each_session() -> None:
