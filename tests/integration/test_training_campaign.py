@@ -343,6 +343,17 @@ def test_overfitting_is_that_of_choosing_a_seed(outcome: tuple[Campaign, Outcome
     assert overfitting([result.judged.paths[POLICY]]) is None
 
 
+def test_the_same_weights_are_told_at_other_costs(outcome: tuple[Campaign, Outcome]) -> None:
+    ran, result = outcome
+    assert [level.cost_bps for level in result.costs] == [5.0, 10.0, 20.0]
+    cheap, usual, dear = result.costs
+    assert usual.sharpe == pytest.approx(sharpe_ratio(result.judged.paths[POLICY].returns))
+    assert cheap.sharpe > usual.sharpe > dear.sharpe
+    assert cheap.equal_weight > usual.equal_weight > dear.equal_weight
+    told = document(ran, result, {}, 0)["at_costs"]
+    assert isinstance(told, list) and told[1]["sharpe"] == usual.sharpe
+
+
 def test_the_oracle_puts_all_on_the_best_of_each_true_regime(world: PreparedMarket) -> None:
     regimes = np.arange(world.n_sessions) // 100 % 3
     weights = oracle_weights(world, regimes)

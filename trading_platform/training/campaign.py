@@ -29,7 +29,9 @@ from trading_platform.storage.model_weights import pack_weights
 from trading_platform.storage.trial_ledger import TrialLedger
 from trading_platform.training.fits import Arena, FitTask, Fitted, feature_index, run_tasks, weights_of
 from trading_platform.training.judging import (
+    AtCost,
     Judgement,
+    at_costs,
     earned_scale,
     joined_policy,
     judge,
@@ -116,6 +118,7 @@ class Outcome:
     """What a run gave: the stored model, the gate's judgement with all baselines, and the seeds' own gains.
 
     `overfitting` is that of choosing the best seed on the gate's sessions (no run does), None when it cannot be said.
+    `costs` says what the judged weights earn at other costs.
     """
 
     model_id: str
@@ -127,6 +130,7 @@ class Outcome:
     fits: tuple[Fitted, ...]
     seed_gains: Mapping[int, float]
     overfitting: Overfitting | None
+    costs: tuple[AtCost, ...]
 
 
 def plan_windows(
@@ -201,7 +205,8 @@ def run_campaign(campaign: Campaign, on_look: Callable[[FitTask, Look], None] | 
     equal = sharpe_ratio(judged.paths[REFERENCE].returns)
     gains = {seed: sharpe_ratio(path.returns) - equal for seed, path in alone.items()}
     chosen = overfitting(list(alone.values()))
-    return Outcome(model_id, manifest, judged.decision.promoted, judged, held_back, trials, fits, gains, chosen)
+    costs = at_costs(world, judged_weights, rows)
+    return Outcome(model_id, manifest, judged.decision.promoted, judged, held_back, trials, fits, gains, chosen, costs)
 
 
 def tasks_of(campaign: Campaign) -> list[FitTask]:

@@ -23,12 +23,15 @@ from trading_platform.evaluation.trials import TrialRecord, TrialSummary
 from trading_platform.training.fits import Fitted, weights_of
 from trading_platform.training.paths import BookPath, equal_weights, run_path
 from trading_platform.training.setup import TrainingSetup
+from trading_platform.training.worlds import rules_at_cost
 
 POLICY = "policy"
 INCUMBENT = "incumbent"
 # What is left of a tilt that earned nothing: the map asks for a scale above 0, and this moves no order.
 LEAST_SHARE = 1e-6
 EARNING_RESAMPLES = 1_000
+# Half-spread and slippage, basis points: a large-cap order book, the default, and a careless broker.
+COST_LEVELS = (5.0, 10.0, 20.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +70,26 @@ def earned_scale(world: PreparedMarket, policy: Policy, base: Floats, setup: Tra
         t_value = gain.difference / gain.standard_error if gain.standard_error > 0.0 else 0.0
         share = max(0.0, 1.0 - 1.0 / t_value**2) if t_value > 0.0 else 0.0
     return setup.action_scale * max(LEAST_SHARE, share)
+
+
+@dataclass(frozen=True, slots=True)
+class AtCost:
+    """Sharpe ratios of the same weights, chosen at the setup's costs, where trading costs `cost_bps`."""
+
+    cost_bps: float
+    sharpe: float
+    equal_weight: float
+
+
+def at_costs(world: PreparedMarket, weights: Floats, rows: range) -> tuple[AtCost, ...]:
+    """Return what the policy's `weights` (T, K) and equal weight earn over `rows` at each of `COST_LEVELS`."""
+    equal = equal_weights(world)
+    found = []
+    for cost in COST_LEVELS:
+        rules = rules_at_cost(world.rules, cost)
+        mine, others = (sharpe_ratio(run_path(world, chosen, rows, rules).returns) for chosen in (weights, equal))
+        found.append(AtCost(cost, mine, others))
+    return tuple(found)
 
 
 def overfitting(paths: Sequence[BookPath]) -> Overfitting | None:

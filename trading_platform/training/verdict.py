@@ -73,6 +73,7 @@ def document(campaign: Campaign, outcome: Outcome, seconds: Mapping[str, float],
         "seed_gains": {str(seed): _known(gain) for seed, gain in outcome.seed_gains.items()},
         "interquartile_mean_gain": _known(interquartile_mean(gains)),
         "overfitting": None if outcome.overfitting is None else outcome.overfitting.probability,
+        "at_costs": [{k: _known(v) for k, v in asdict(level).items()} for level in outcome.costs],
         "comparison": [row.to_dict() for row in comparison(outcome.judged, outcome.trials)],
         "held_back": None
         if outcome.held_back is None
@@ -114,6 +115,9 @@ def build_report(campaign: Campaign, outcome: Outcome) -> TrainingReport:
         "tilt earned": f"{outcome.manifest.action_scale / setup.action_scale:.0%} of scale {setup.action_scale:g}",
         "trials in this registry": str(outcome.trials.n_trials),
         "overfitting if one seed were chosen (PBO)": overfitting_text(outcome),
+        "gain at other costs": ", ".join(
+            f"{level.sharpe - level.equal_weight:+.2f} at {level.cost_bps:g} bp" for level in outcome.costs
+        ),
         "cost": f"{setup.cost_bps:g} bp half-spread and slippage, plus impact and fees",
     }
     if outcome.held_back is not None:
