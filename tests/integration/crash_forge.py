@@ -1,0 +1,170 @@
+"""A fork server for lives of the engine: everything is imported once, each life is a process of its own.
+
+Run as a program. It reads one JSON object a line from standard input and writes one a line: a *life* is forked, runs
+the engine's command (`desk.run_desk`) with its own files and database connection, and ends by itself or by SIGKILL,
+either at a named step of an order's life or after some seconds, wherever it is then.
+
+A life: ``{"home", "env", "options", "kill", "http"}`` with kill ``{"step", "nth"}``, ``{"after"}`` or null.
+The answer: ``{"pid", "code", "killed", "seconds", "steps"}``; `steps` are those that it passed, in order.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TextIO
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from autonomous_trading_engine import build_engine, open_allocator  # noqa: E402
+from risk_config import RiskConfig  # noqa: E402
+from trading_platform.brokers.alpaca_http import AlpacaAccess, AlpacaHttp  # noqa: E402
+from trading_platform.command_line import TradeOptions  # noqa: E402
+from trading_platform.core.errors import TradingPlatformError  # noqa: E402
+from trading_platform.desk import Makers, run_desk  # noqa: E402
+from trading_platform.settings import Secret  # noqa: E402
+
+LONGEST_LIFE = 120.0  # seconds; a life that takes longer hangs
+BROKEN = 99  # exit code of a life that ended by an exception
+
+
+def main() -> None:
+    """Serve lives until standard input ends."""
+    answers = os.fdopen(os.dup(1), "w")
+    warm_up(Path(sys.argv[1]))
+    _say({"ready": True}, answers)
+    for line in sys.stdin:
+        _say(live(json.loads(line)), answers)
+
+
+def warm_up(home: Path) -> None:
+    """Import and compile all that a life needs: a short replay of the embedded market, and the broker's client."""
+    home.mkdir(parents=True)
+    os.chdir(home)
+    (home / "warm.toml").write_text("[engine]\nreplay_sessions = 5\n[regime]\nfit_window = 2000\n")
+    hush()
+    make = Makers(RiskConfig.from_mapping, open_allocator, build_engine)
+    run_desk(options_of({"config": Path("warm.toml"), "database": "warm.db", "source": "synthetic"}), make)
+    access = AlpacaAccess(Secret("PKWARM"), Secret("warm"))
+    client = AlpacaHttp(access)
+    assert client.trading is not None
+    assert client.data is not None
+
+
+def hush() -> None:
+    """Send what this process prints from now on to `engine.out` in its folder."""
+    speech = os.open("engine.out", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(speech, 1)
+    os.dup2(speech, 2)
+    os.close(speech)
+
+
+def options_of(given: Mapping[str, Any]) -> TradeOptions:
+    """Return the command's options; what is not given is as if it stood not on the command line."""
+    plain: dict[str, Any] = {field.name: None for field in fields(TradeOptions)}
+    plain |= {"tickers": (), "once": False, "live": False, "json": False, "quiet": True}
+    return TradeOptions(**{**plain, **given})
+
+
+def live(wish: Mapping[str, Any]) -> dict[str, Any]:
+    """Fork a life, see it end, and say how."""
+    told, tell = os.pipe()
+    since = time.monotonic()
+    pid = os.fork()
+    if pid == 0:
+        os.close(told)
+        os._exit(_run(wish, tell))
+    os.close(tell)
+    deadline = LONGEST_LIFE if not (wish["kill"] or {}).get("after") else float(wish["kill"]["after"])
+    steps, in_time = _listen(told, since + deadline)
+    if not in_time:
+        os.kill(pid, signal.SIGKILL)
+        steps += _rest(told)
+    os.close(told)
+    _, status = os.waitpid(pid, 0)
+    killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    code = os.waitstatus_to_exitcode(status)
+    hung = not in_time and deadline == LONGEST_LIFE
+    return {
+        "pid": pid, "code": code, "killed": killed and not hung, "hung": hung, "seconds": time.monotonic() - since,
+        "steps": steps,
+    }  # fmt: skip
+
+
+def _listen(told: int, until: float) -> tuple[list[str], bool]:
+    """Collect the steps of a life until it ends; return them, and False if `until` came first."""
+    text = b""
+    while True:
+        ready, _, _ = select.select([told], [], [], max(0.0, until - time.monotonic()))
+        if not ready:
+            return text.decode().split(), False
+        piece = os.read(told, 65536)
+        if not piece:
+            return text.decode().split(), True
+        text += piece
+
+
+def _rest(told: int) -> list[str]:
+    text = b""
+    while piece := os.read(told, 65536):
+        text += piece
+    return text.decode().split()
+
+
+def _run(wish: Mapping[str, Any], tell: int) -> int:
+    """Be the engine: this is the child. Nothing of it survives a SIGKILL but what it has written."""
+    os.environ.update(wish["env"])
+    os.chdir(wish["home"])
+    hush()
+    options = {**wish["options"], "config": Path(wish["options"]["config"])}
+    make = Makers(RiskConfig.from_mapping, open_allocator, build_engine, **seams(wish, checkpoint(wish["kill"], tell)))
+    try:
+        return run_desk(options_of(options), make)
+    except TradingPlatformError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    except BaseException:  # noqa: BLE001 - the end of a process: its parent hears of it by the exit code
+        import traceback
+
+        traceback.print_exc()
+        return BROKEN
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+def seams(wish: Mapping[str, Any], step: Callable[[str], None]) -> dict[str, Any]:
+    """Return what a life has put in place of the real thing: where it dies, and how long it waits for answers."""
+    del wish
+    return {"checkpoint": step}
+
+
+def checkpoint(kill: Mapping[str, Any] | None, tell: int) -> Callable[[str], None]:
+    """Return a hook that tells each step, and kills this process at the n-th of a name."""
+    seen: Counter[str] = Counter()
+
+    def step(name: str) -> None:
+        seen[name] += 1
+        os.write(tell, f"{name}\n".encode())
+        if kill is not None and kill.get("step") == name and seen[name] == kill["nth"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return step
+
+
+def _say(answer: Mapping[str, Any], answers: TextIO) -> None:
+    answers.write(json.dumps(answer) + "\n")
+    answers.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,287 @@
+"""An engine that trades a made-up market through the local Alpaca, one process a scan, and dies as often as asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from account_invariants import Breach, Ledger, breaches, read_ledger
+
+from trading_platform.brokers.alpaca_server.admin import state
+from trading_platform.brokers.alpaca_server.fill_models import PaperFills
+from trading_platform.brokers.alpaca_server.server import AlpacaServer, ServerConfig
+from trading_platform.core.types import MarketPanel
+from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.operations import leave_wish
+from trading_platform.storage.database import open_database
+
+CALENDAR = NyseCalendar()
+HISTORY = 372  # sessions before the first one that trades: what the engine asks for, so that its cache is complete
+LAST = date(2024, 6, 28)
+TICKERS = ("AAA", "BBB", "CCC", "DDD", "EEE", "FFF", "GGG", "HHH")
+BENCHMARK = "SPY"
+STEPS = (
+    "before_intent", "after_intent", "before_post", "after_post", "after_response", "after_commit", "after_fill",
+    "before_book", "after_book",
+)  # fmt: skip
+SETTINGS = """
+[engine]
+initial_capital = 100000.0
+history_sessions = 10
+[universe]
+tickers = {tickers}
+[data]
+source = "alpaca"
+[strategies]
+enabled = ["mean_reversion", "breakout"]
+[strategies.mean_reversion]
+window = 3
+entry_rank = 0.6
+exit_rank = 0.4
+[strategies.breakout]
+entry_window = 10
+exit_window = 5
+volatility_window = 10
+[exits]
+stop_loss_volatilities = {stop}
+take_profit_volatilities = 2.0
+min_stop_pct = 1.0
+max_holding_sessions = 6
+[risk]
+max_positions = 6
+max_sector_pct = 100.0
+correlation_window = 20
+{risk}
+[logging]
+file = "engine.log"
+level = "INFO"
+"""
+
+
+def panel_of(seed: int, sessions: int, shock: int | None = None) -> MarketPanel:
+    """Return a market of eight rough tickers and SPY in ticks; `shock` counts from the first session that trades."""
+    draws = np.random.default_rng(seed)
+    days = CALENDAR.sessions_between(date(2020, 1, 2), LAST)[-(HISTORY + sessions) :]
+    tickers = tuple(sorted((*TICKERS, BENCHMARK)))
+    shape = (len(days), len(tickers))
+    gaps, moves = np.exp(draws.normal(0.0, 0.006, shape)), np.exp(draws.normal(0.0005, 0.016, shape))
+    if shock is not None:
+        gaps[HISTORY + shock : HISTORY + shock + 3] *= 0.95
+    opened, closed = np.empty(shape), np.empty(shape)
+    last = draws.uniform(40.0, 160.0, len(tickers))
+    for t in range(len(days)):
+        opened[t] = np.round(last * gaps[t], 2)
+        closed[t] = last = np.round(opened[t] * moves[t], 2)
+    high = np.round(np.maximum(opened, closed) * (1.0 + draws.random(shape) * 0.008), 2)
+    low = np.round(np.minimum(opened, closed) * (1.0 - draws.random(shape) * 0.008), 2)
+    return MarketPanel(
+        sessions=days,
+        tickers=tickers,
+        open=opened,
+        high=high,
+        low=low,
+        close=closed,
+        volume=np.full(shape, 2e6),
+        vix=np.full(len(days), 15.0),
+        benchmark=closed[:, tickers.index(BENCHMARK)].copy(),
+        sectors=("Unknown",) * len(tickers),
+        source="test",
+        data_hash="test",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """How a process of the engine ended."""
+
+    code: int
+    killed: bool
+    hung: bool
+    seconds: float
+    steps: tuple[str, ...]
+
+    @property
+    def last_step(self) -> str:
+        """The last named step that it passed."""
+        return self.steps[-1] if self.steps else "none"
+
+
+class Forge:
+    """The fork server as a child process; closed at the end of a `with`."""
+
+    def __init__(self, home: Path) -> None:
+        single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("crash_forge.py")), str(home / "forge")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**plain_environment(), **single, "COLUMNS": "200"},
+            text=True,
+        )
+        self._hear()
+
+    def __enter__(self) -> Forge:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait(timeout=30)
+
+    def live(self, wish: Mapping[str, Any]) -> Life:
+        """Run one life to its end."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(wish) + "\n")
+        self._process.stdin.flush()
+        told = self._hear()
+        return Life(told["code"], told["killed"], told["hung"], told["seconds"], tuple(told["steps"]))
+
+    def _hear(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, "the fork server has died; what it said is in forge/engine.out"
+        heard: dict[str, Any] = json.loads(line)
+        return heard
+
+
+@dataclass(slots=True)
+class Campaign:
+    """One account: its server, the files of its engine, and the tally of its lives."""
+
+    server: AlpacaServer
+    forge: Forge
+    home: Path
+    kills: Counter[str] = field(default_factory=Counter)
+    lives: int = 0
+    scan_seconds: float = 1.0
+
+    @property
+    def database(self) -> Path:
+        """The engine's database."""
+        return self.home / "engine.db"
+
+    @property
+    def log(self) -> Path:
+        """The engine's log file."""
+        return self.home / "logs" / "engine.log"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the engine is told by environment variables."""
+        return {
+            "ALPACA_API_KEY": self.server.config.key_id,
+            "ALPACA_SECRET_KEY": self.server.config.secret_key,
+            "ALPACA_BASE_URL": self.server.url,
+            "TRADING_CACHE_DIR": str(self.home / "cache"),
+            "TRADING_LOG_DIR": str(self.home / "logs"),
+        }
+
+    def life(self, kill: Mapping[str, Any] | None = None) -> Life:
+        """Let the engine look at the present moment once; it may die on the way."""
+        life = self.forge.live(
+            {
+                "home": str(self.home),
+                "env": self.environment,
+                "options": {"config": "trading.toml", "database": "engine.db", "once": True, "allocation": "equal"},
+                "kill": kill,
+            }
+        )
+        self.lives += 1
+        assert not life.hung, f"a life hung after {life.last_step}; see {self.home}"
+        if life.killed:
+            self.kills[str(kill["step"]) if kill is not None and "step" in kill else "random"] += 1
+        else:
+            self.scan_seconds = life.seconds
+        return life
+
+    def scan(self) -> Life:
+        """Let the engine look at the present moment, undisturbed."""
+        life = self.life()
+        assert life.code == 0, f"the engine ended with code {life.code}: {self.words()}"
+        return life
+
+    def wish(self, kind: str, reason: str) -> None:
+        """Leave an operator's command in the database."""
+        engine = open_database(self.database)
+        leave_wish(engine, kind, reason, self.server.now)
+        engine.dispose()
+
+    def words(self) -> str:
+        """Return the last of what the engine said."""
+        said = self.home / "engine.out"
+        return said.read_text()[-3000:] if said.is_file() else "nothing"
+
+    def ledger(self) -> Ledger:
+        """Return the engine's database as rows."""
+        return read_ledger(self.database)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the server knows, as its admin endpoint shows it."""
+        shown: dict[str, Any] = json.loads(json.dumps(state(self.server)))
+        return shown
+
+    def breaches(self) -> list[Breach]:
+        """Return the invariants that do not hold."""
+        return breaches(self.state(), self.ledger())
+
+
+@contextmanager
+def campaign(
+    forge: Forge, home: Path, panel: MarketPanel, sessions: int, risk: str = "", stop: float = 1.5
+) -> Iterator[Campaign]:
+    """Serve `panel`, of which the last `sessions` trade, and give the engine a home of its own."""
+    home.mkdir()
+    (home / "trading.toml").write_text(SETTINGS.format(tickers=json.dumps(list(TICKERS)), risk=risk, stop=stop))
+    start = panel.session(panel.n_sessions - sessions)
+    with AlpacaServer(panel, CALENDAR, ServerConfig(), PaperFills(), start=start) as server:
+        yield Campaign(server, forge, home)
+
+
+def moments(server: AlpacaServer, sessions: int, afternoons: bool, *, dry: bool = False) -> Iterator[str]:
+    """Move the clock through `sessions` days, an evening, the next open, perhaps an afternoon; yield the names.
+
+    The last moment is an evening, when every session is settled. `dry` yields the names and moves nothing.
+    """
+    for n in range(sessions):
+        if not dry:
+            server.advance_to_evening()
+        yield "evening"
+        if n == sessions - 1:
+            return
+        if not dry:
+            server.advance_to_open()
+        yield "open"
+        if not afternoons:
+            continue
+        if not dry:
+            row = server.market.opened_row
+            opened, closed = server.market.opens[row], server.market.closes[row]
+            server.advance(opened + (closed - opened) * 0.8)
+        yield "afternoon"
+
+
+def shell_environment(world: Campaign) -> dict[str, str]:
+    """Return the environment of a real command of this campaign."""
+    single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+    return {**plain_environment(), **single, **world.environment}
+
+
+def plain_environment() -> dict[str, str]:
+    """Return this process's environment without anything that is meant for an engine."""
+    names = ("ALPACA", "APCA", "TRADING", "DATABASE", "TELEGRAM")
+    return {name: value for name, value in os.environ.items() if not name.startswith(names)}
