@@ -30,6 +30,7 @@ CATCH_ALL_SHELLS = {
     "autonomous_trading_engine.py": "main and the scan loop end or go on with a message, whatever happened",
     "train_rl_model.py": "main ends with a message",
     "daily_report.py": "the report goes out whatever happened",
+    "trading_platform/crew.py": "a thread hands whatever happened to its caller, who raises it",
     "trading_platform/reporting/account_source.py": "a thread hands whatever happened to its caller, who raises it",
 }
 

@@ -26,7 +26,7 @@ else:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 LEAN_OPTIONS = {**OPTIONS, "_nrt": False}
 INLINED_OPTIONS = {**LEAN_OPTIONS, "forceinline": True}
 

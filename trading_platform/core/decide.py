@@ -113,6 +113,20 @@ def next_candidate(signals: Signals, t: int, weights: Floats, slots: Records, he
 
 
 @lean
+def any_candidate(signals: Signals, t: int, weights: Floats, slots: Records, heads: Ints) -> bool:
+    """Return True if `next_candidate` would find one; nothing is taken off the lists."""
+    for k in range(len(weights)):
+        if not (weights[k] > 0.0):
+            continue
+        if signals.start[k, t + 1] - heads[k] > len(slots):  # a list names a ticker once: the book cannot hold them all
+            return True
+        for n in range(heads[k], signals.start[k, t + 1]):
+            if not is_held(slots, signals.ticker[n]):
+                return True
+    return False
+
+
+@lean
 def is_held(slots: Records, ticker: int) -> bool:
     """Return True if a slot holds `ticker` or has it pending."""
     for s in range(len(slots)):  # noqa: SIM110 - a generator does not compile

@@ -7,7 +7,7 @@ s behaves as the scalar environment that was seeded with s + e.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -15,24 +15,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trading_platform.core.action_map import ACTION_KINDS, check_map, checked_actions, map_actions
+from trading_platform.core.action_map import ACTION_KINDS, check_map, checked_actions
 from trading_platform.core.episodes import (
     EPISODE,
     REWARD_KINDS,
+    ActionMap,
     Reward,
-    observe_episodes,
-    score_episodes,
-    start_episodes,
+    advance_episodes,
+    begin_episodes,
 )
 from trading_platform.core.errors import FixConfigError, MarketDataError
 from trading_platform.core.metrics import episode_sharpe
 from trading_platform.core.observation import EPISODE_SESSIONS
 from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.session import new_fill_log
-from trading_platform.core.simulate import N_CODES, new_scratch, open_books, step_books
+from trading_platform.core.simulate import N_CODES, new_scratch, open_books
 from trading_platform.core.types import DENIAL_CODES, Bools, Ints
 
-Execute = Callable[[Callable[["Part"], None], Iterable["Part"]], Iterable[None]]
+Execute = Callable[[Callable[["Part"], None], Sequence["Part"]], None]
 
 DRAWS = 64  # episodes whose chances are drawn at once: a call of a Generator costs as much as a step
 
@@ -89,11 +89,18 @@ class Part:
     lowest: int
     stop: int
     reward: Reward
+    action_map: ActionMap
     scratch: Ints
 
 
+def in_turn(task: Callable[[Part], None], parts: Sequence[Part]) -> None:
+    """Run `task` on one part after the other."""
+    for part in parts:
+        task(part)
+
+
 class EpisodeBatch:
-    """E episodes; `observations` (E, D) float32, `rewards` (E,), `weights` (E, K) are overwritten by every step.
+    """E episodes; `rewards` (E,) and `weights` (E, K) are overwritten by every step, `observations` (E, D) are new.
 
     Parameters
     ----------
@@ -123,7 +130,6 @@ class EpisodeBatch:
         self.rewards = np.zeros(n_episodes)
         self.denials = np.zeros((n_episodes, N_CODES), dtype=np.int64)
         self.cost_scale = np.ones(n_episodes)
-        self._kind = ACTION_KINDS.index(options.action_kind)
         self._stops = np.concatenate([np.full(part.last - part.first, part.stop) for part in self.parts])
         self._lowest = np.concatenate([np.full(part.last - part.first, part.lowest) for part in self.parts])
         self._no_log = new_fill_log(0)
@@ -145,30 +151,32 @@ class EpisodeBatch:
         self._generators[e] = generator
         self._drawn[e] = DRAWS
 
-    def reset(self, which: Ints, rows: Ints | None = None) -> None:
-        """Start episodes `which` (n,) at `rows` (n,), or at random ones."""
+    def reset(self, which: Ints, rows: Ints | None = None, execute: Execute = in_turn) -> None:
+        """Start episodes `which` (n,) at `rows` (n,), or at random ones; their `observations` are overwritten."""
         for e in which[self._drawn[which] >= DRAWS]:
             self._draws[e] = self._generators[e].random((DRAWS, 2))
             self._drawn[e] = 0
         chances = self._draws[which, self._drawn[which]]
         self._drawn[which] += 1
-        if rows is None:
-            choices = self._stops[which] - EPISODE_SESSIONS - self._lowest[which]
-            rows = self._lowest[which] + (chances[:, 0] * choices).astype(np.int64)
+        choices = self._stops[which] - EPISODE_SESSIONS - self._lowest[which]
+        starts = self._lowest[which] + (chances[:, 0] * choices).astype(np.int64) if rows is None else rows
         self.cost_scale[which] = (1.0 + self.options.cost_jitter) ** (2.0 * chances[:, 1] - 1.0)
-        for part in self.parts:
+
+        def begin(part: Part) -> None:
             chosen = (which >= part.first) & (which < part.last)
             if chosen.any():
-                mine = which[chosen]
-                self.weights[mine] = part.world.base
-                start_episodes(self.books, mine, rows[chosen], part.world.warm, self.episodes, self.denials)
-                for e in mine if len(mine) < part.last - part.first else ():
-                    self._observe(part, e, e + 1)
-                if len(mine) == part.last - part.first:
-                    self._observe(part, part.first, part.last)
+                world = part.world
+                begin_episodes(
+                    self.books, which[chosen], starts[chosen], world.warm, world.market, world.exogenous, world.base,
+                    self.episodes, self.weights, self.denials, self.observations,
+                )  # fmt: skip
 
-    def step(self, actions: object, execute: Execute = map) -> tuple[Bools, Bools]:
+        execute(begin, self.parts)
+
+    def step(self, actions: object, execute: Execute = in_turn) -> tuple[Bools, Bools]:
         """Move all episodes one session on; return (terminated (E,), truncated (E,)).
+
+        `execute` runs a task on every part, in any order or at the same time.
 
         Raises
         ------
@@ -176,32 +184,19 @@ class EpisodeBatch:
             The actions are not finite floats in [0, 1] of shape (E, K); nothing has moved.
         """
         self._actions = checked_actions(actions, self.weights.shape)
-        self._rows = self.episodes["row"].copy()
-        for _ in execute(self._step_part, self.parts):
-            pass
+        self.observations = np.empty_like(self.observations)
+        execute(self._step_part, self.parts)
         terminated: Bools = self.episodes["sessions"] >= EPISODE_SESSIONS
         truncated: Bools = ~terminated & (self.episodes["row"] >= self._stops - 1)
         return terminated, truncated
 
     def _step_part(self, part: Part) -> None:
-        world, first, last = part.world, part.first, part.last
-        options, cut = self.options, slice(first, last)
-        mapped = self.weights[cut]
-        map_actions(
-            self._actions[cut], world.base, options.action_scale, self._kind, options.zero_threshold, mapped, mapped
-        )
-        step_books(
-            self.books, first, last, world.market, world.signals, self._rows, self.weights, world.rules,
-            self.cost_scale, self.denials, part.scratch, self._no_log,
-        )  # fmt: skip
-        score_episodes(self.books, first, last, world.base_returns, part.reward, self.episodes, self.rewards)
-        self._observe(part, first, last)
-
-    def _observe(self, part: Part, first: int, last: int) -> None:
         world = part.world
-        observe_episodes(
-            self.books, first, last, world.market, world.exogenous, self.episodes, self.weights, self.observations
-        )
+        advance_episodes(
+            self.books, part.first, part.last, world.market, world.signals, world.rules, world.exogenous,
+            world.base_returns, part.action_map, part.reward, self._actions, self.cost_scale, self.episodes,
+            self.weights, self._rows, self.denials, self.rewards, self.observations, part.scratch, self._no_log,
+        )  # fmt: skip
 
     def info(self, e: int) -> dict[str, Any]:
         """Return what there is to know about episode `e`; money in dollars, the rest fractions.
@@ -240,7 +235,8 @@ def _known(value: float) -> float | None:
 def _split(
     worlds: Sequence[PreparedMarket], n_episodes: int, options: EpisodeOptions, n_parts: int
 ) -> tuple[Part, ...]:
-    pieces = math.ceil(n_parts / len(worlds))
+    pieces = math.lcm(n_parts, len(worlds)) // len(worlds)  # as many parts for one thread as for another
+    kind = ACTION_KINDS.index(options.action_kind)
     parts = []
     for world, of_world in zip(worlds, np.array_split(np.arange(n_episodes), len(worlds)), strict=True):
         lowest, stop = _bounds(world, options)
@@ -248,9 +244,10 @@ def _split(
         if not (prior > 0.0):
             raise FixConfigError("the base allocation never moved; give prior_volatility")
         reward = Reward(REWARD_KINDS.index(options.reward), prior)
+        action_map = ActionMap(world.base, options.action_scale, kind, options.zero_threshold)
         for piece in np.array_split(of_world, min(pieces, len(of_world))):
             scratch = new_scratch(world.n_strategies)
-            parts.append(Part(world, int(piece[0]), int(piece[-1]) + 1, lowest, stop, reward, scratch))
+            parts.append(Part(world, int(piece[0]), int(piece[-1]) + 1, lowest, stop, reward, action_map, scratch))
     return tuple(parts)
 
 

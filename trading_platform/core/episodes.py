@@ -7,12 +7,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from trading_platform.core.action_map import map_actions
 from trading_platform.core.compiled import lean
 from trading_platform.core.ledger import Records
-from trading_platform.core.market import Market
+from trading_platform.core.market import Market, Signals
 from trading_platform.core.metrics import shrunken_sharpe
 from trading_platform.core.observation import Episode, write_observation
-from trading_platform.core.simulate import Books
+from trading_platform.core.session import FillLog, Rules
+from trading_platform.core.simulate import Books, step_books
 from trading_platform.core.types import Floats, Ints
 
 # Weight of variance in the "mean_variance" reward; at 5 a daily deviation of 1 % costs 2.5 bp a day.
@@ -41,6 +43,10 @@ EPISODE = np.dtype(
 )
 
 
+# Episodes that are stepped, scored and observed before the next ones are touched: their books stay in the cache.
+BLOCK = 32
+
+
 class Reward(NamedTuple):
     """How steps are rewarded: position in `REWARD_KINDS`, and the prior's daily volatility."""
 
@@ -48,9 +54,68 @@ class Reward(NamedTuple):
     prior_volatility: float
 
 
+class ActionMap(NamedTuple):
+    """How actions become capital weights; see `core.action_map.map_actions`."""
+
+    base: Floats
+    scale: float
+    kind: int
+    threshold: float
+
+
 @lean
-def start_episodes(books: Books, which: Ints, rows: Ints, warm: Books, episodes: Records, denials: Ints) -> None:
-    """Start episodes `which` (n,) at rows `rows` (n,) from the portfolios of the base allocation there."""
+def advance_episodes(
+    books: Books,
+    first: int,
+    last: int,
+    market: Market,
+    signals: Signals,
+    rules: Rules,
+    exogenous: Floats,
+    base_returns: Floats,
+    action_map: ActionMap,
+    reward: Reward,
+    actions: Floats,
+    cost_scale: Floats,
+    episodes: Records,
+    weights: Floats,
+    rows: Ints,
+    denials: Ints,
+    rewards: Floats,
+    observations: NDArray[np.float32],
+    scratch: Ints,
+    no_log: FillLog,
+) -> None:
+    """Move episodes [first, last) one session on: map checked `actions` (E, K), decide and trade, score, observe.
+
+    `rows` (E,), `weights` (E, K), `denials`, `rewards` (E,) and `observations` (E, D) are written; see `step_books`.
+    """
+    for start in range(first, last, BLOCK):
+        stop = min(last, start + BLOCK)
+        given, mapped, how = actions[start:stop], weights[start:stop], action_map
+        map_actions(given, how.base, how.scale, how.kind, how.threshold, mapped, mapped)
+        for e in range(start, stop):
+            rows[e] = episodes[e]["row"]
+        step_books(books, start, stop, market, signals, rows, weights, rules, cost_scale, denials, scratch, no_log)
+        score_episodes(books, start, stop, base_returns, reward, episodes, rewards)
+        observe_episodes(books, start, stop, market, exogenous, episodes, weights, observations)
+
+
+@lean
+def begin_episodes(
+    books: Books,
+    which: Ints,
+    rows: Ints,
+    warm: Books,
+    market: Market,
+    exogenous: Floats,
+    base: Floats,
+    episodes: Records,
+    weights: Floats,
+    denials: Ints,
+    observations: NDArray[np.float32],
+) -> None:
+    """Start episodes `which` (n,) at rows `rows` (n,) from what the base allocation holds there, and observe them."""
     for i in range(len(which)):
         e, t = which[i], rows[i]
         books.accounts[e] = warm.accounts[t]
@@ -60,6 +125,8 @@ def start_episodes(books: Books, which: Ints, rows: Ints, warm: Books, episodes:
             books.shadows[e] = warm.shadows[t]
             for s in range(books.slots.shape[1]):
                 books.shadow_slots[e, s] = warm.shadow_slots[t, s]
+        for k in range(len(base)):
+            weights[e, k] = base[k]
         account = books.accounts[e]
         episode = episodes[e]
         episode["row"] = t
@@ -75,6 +142,7 @@ def start_episodes(books: Books, which: Ints, rows: Ints, warm: Books, episodes:
         episode["start_traded"] = account["traded"]
         episode["start_fees"] = account["fees"]
         denials[e, :] = 0
+        observe_episodes(books, e, e + 1, market, exogenous, episodes, weights, observations)
 
 
 @lean

@@ -1,6 +1,8 @@
 """Market arrays in the form the kernel reads: one cache line a bar, each ticker contiguous in time.
 
-Built once from a `MarketPanel`; every row t uses bars up to and including t.
+Built once from a `MarketPanel`; every row t uses bars up to and including t. Thousands of episodes at random sessions
+are bound by memory, not by arithmetic. A book mostly holds tomorrow what it holds today, so the line that is read next
+lies beside the one read last; with the tickers of a session side by side an environment took a fifth longer.
 """
 
 from __future__ import annotations
@@ -11,11 +13,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from trading_platform.core.candidates import count_candidates, list_candidates
 from trading_platform.core.compiled import lean
-from trading_platform.core.types import Bools, Floats, Ints, MarketPanel, StrategySignals
+from trading_platform.core.types import Floats, Ints, MarketPanel, StrategySignals
+from trading_platform.core.windows import TILE, fill_universe, fill_windows
 
 OPEN, HIGH, LOW, CLOSE, VOLUME, VOLATILITY, MARKET_CORRELATION, RETURN = range(8)
 VOLATILITY_WINDOW = 20
+LINE = 8  # floats of a cache line: so many tickers are transposed together
 
 
 class Market(NamedTuple):
@@ -89,24 +94,28 @@ def forward_adjusted(panel: MarketPanel) -> MarketPanel:
 def build_market(panel: MarketPanel, clock: Floats, correlation_window: int) -> Market:
     """Build the kernel's arrays from `panel`; `clock` is the exchange clock at each close, (T,) seconds."""
     n_sessions, n_tickers = panel.close.shape
-    adjusted = forward_adjusted(panel)
-    returns = np.full((n_sessions, n_tickers), np.nan)
-    returns[1:] = adjusted.close[1:] / adjusted.close[:-1] - 1.0
     bars = np.empty((n_tickers, n_sessions, 8))
-    for index, values in ((OPEN, panel.open), (HIGH, panel.high), (LOW, panel.low), (CLOSE, panel.close)):
-        bars[:, :, index] = values.T
-    bars[:, :, VOLUME] = panel.volume.T
-    bars[:, :, RETURN] = returns.T
-    by_ticker = np.ascontiguousarray(returns.T)
-    mean = np.full((n_tickers, n_sessions), np.nan)
-    norm = np.zeros((n_tickers, n_sessions))
-    universe, work = np.empty(n_sessions), np.empty((4, n_sessions))
-    _fill_windows(by_ticker, correlation_window, VOLATILITY_WINDOW, mean, norm, bars, universe, work)
+    returns = np.empty((n_sessions, n_tickers))
+    _fill_bars(
+        _plain(panel.open), _plain(panel.high), _plain(panel.low), _plain(panel.close), _plain(panel.volume),
+        _plain(forward_adjusted(panel).close), bars, returns,
+    )  # fmt: skip
+    universe, unread, work = np.zeros((3, n_sessions)), np.empty((1, n_sessions, 2)), np.empty((3, TILE))
+    fill_universe(returns, universe[0])
+    fill_windows(
+        universe[0][:, None], correlation_window, VOLATILITY_WINDOW, universe, universe[1:2], universe[2:],
+        unread[:, :, 0], unread[:, :, 1], work,
+    )  # fmt: skip
+    mean, norm = np.empty((n_tickers, n_sessions)), np.empty((n_tickers, n_sessions))
+    fill_windows(
+        returns, correlation_window, VOLATILITY_WINDOW, universe, mean, norm,
+        bars[:, :, VOLATILITY], bars[:, :, MARKET_CORRELATION], work,
+    )  # fmt: skip
     vix, vix_age = _last_known(panel.vix)
     no_actions = np.empty((0, 0))
     return Market(
         bars=bars,
-        returns=by_ticker,
+        returns=np.ascontiguousarray(returns.T),
         return_mean=mean,
         return_norm=norm,
         sector=np.unique(np.array(panel.sectors), return_inverse=True)[1].astype(np.int64),
@@ -119,71 +128,32 @@ def build_market(panel: MarketPanel, clock: Floats, correlation_window: int) -> 
     )
 
 
+def _plain(values: Floats) -> Floats:
+    """Return `values` as the one kind of array that the loops are compiled for."""
+    return np.ascontiguousarray(values, dtype=np.float64)
+
+
 @lean
-def _fill_windows(
-    returns: Floats, window: int, short: int, mean: Floats, norm: Floats, bars: Floats, universe: Floats, work: Floats
+def _fill_bars(
+    open_: Floats,
+    high: Floats,
+    low: Floats,
+    close: Floats,
+    volume: Floats,
+    adjusted: Floats,
+    bars: Floats,
+    returns: Floats,
 ) -> None:
-    """Fill `mean`, `norm`, and the volatility and market-correlation fields of `bars`; `work` is (4, T).
-
-    Each window is summed afresh, so that a value does not depend on how much history came before it. Loops run over
-    the sessions inside and over the window outside: one sum after the other, but eight sessions at once.
-    """
-    n_tickers, n_sessions = returns.shape
-    market_mean, market_norm, total, count = work[0], work[1], work[2], work[3]
-    total[:] = 0.0
-    count[:] = 0.0
-    for i in range(n_tickers):
+    """Fill prices, volume and return of `bars` (N, T, 8), and `returns` (T, N), from arrays (T, N)."""
+    n_sessions, n_tickers = close.shape
+    for left in range(0, n_tickers, LINE):
         for t in range(n_sessions):
-            if not math.isnan(returns[i, t]):
-                total[t] += returns[i, t]
-                count[t] += 1.0
-    for t in range(n_sessions):
-        universe[t] = total[t] / count[t] if count[t] > 0.0 else math.nan
-    window_moments(universe, window, market_mean, market_norm)
-    for i in range(n_tickers):
-        window_moments(returns[i], short, total, count)
-        for t in range(n_sessions):
-            bars[i, t, VOLATILITY] = count[t] / math.sqrt(short - 1.0) if count[t] > 0.0 else math.nan
-        window_moments(returns[i], window, mean[i], norm[i])
-        total[:] = 0.0
-        ends = slice(window - 1, n_sessions)  # slices that start at 0: the compiler then knows all indices are positive
-        sums, own_means, market_means = total[ends], mean[i, ends], market_mean[ends]
-        for k in range(window):
-            own, others = returns[i, k:], universe[k:]
-            for j in range(len(sums)):
-                sums[j] += (own[j] - own_means[j]) * (others[j] - market_means[j])
-        for t in range(n_sessions):
-            product = norm[i, t] * market_norm[t]
-            bars[i, t, MARKET_CORRELATION] = total[t] / product if product > 0.0 else math.nan
-
-
-@lean
-def window_moments(values: Floats, window: int, mean: Floats, norm: Floats) -> None:
-    """Fill mean and root of the summed squared deviations of the `window` values ending at each row; all are (T,).
-
-    NaN and 0 where the window has a gap, is not full yet, or does not move.
-    """
-    n = len(values)
-    mean[:] = 0.0
-    norm[:] = 0.0
-    means, squares = mean[window - 1 :], norm[window - 1 :]
-    for k in range(window):
-        shifted = values[k:]
-        for j in range(len(means)):
-            means[j] += shifted[j]
-    for j in range(len(means)):
-        means[j] /= window
-    for k in range(window):
-        shifted = values[k:]
-        for j in range(len(means)):
-            deviation = shifted[j] - means[j]
-            squares[j] += deviation * deviation
-    for t in range(n):
-        if norm[t] > 1e-18:  # constant prices: rounding noise is not movement
-            norm[t] = math.sqrt(norm[t])
-        else:
-            mean[t] = math.nan
-            norm[t] = 0.0
+            for i in range(left, min(left + LINE, n_tickers)):
+                change = adjusted[t, i] / adjusted[t - 1, i] - 1.0 if t > 0 else math.nan
+                bar = bars[i, t]
+                bar[OPEN], bar[HIGH], bar[LOW], bar[CLOSE] = open_[t, i], high[t, i], low[t, i], close[t, i]
+                bar[VOLUME], bar[RETURN] = volume[t, i], change
+                returns[t, i] = change
 
 
 def _last_known(values: Floats) -> tuple[Floats, Floats]:
@@ -199,20 +169,19 @@ def build_signals(signals: list[StrategySignals] | tuple[StrategySignals, ...]) 
     if not 0 < len(signals) <= 32:
         raise ValueError(f"between 1 and 32 strategies can be traded together, got {len(signals)}")
     n_sessions, n_tickers = signals[0].strength.shape
-    start = np.zeros((len(signals), n_sessions + 1), dtype=np.int64)
-    tickers: list[NDArray[np.int32]] = []
-    strengths: list[Floats] = []
+    strengths = [_plain(item.strength) for item in signals]
+    counts = np.zeros((len(signals), n_sessions), dtype=np.int64)
+    for strength, count in zip(strengths, counts, strict=True):
+        count_candidates(strength, count)
+    ends = counts.cumsum().reshape(counts.shape)
+    start = (
+        np.column_stack([ends[:, :1] - counts[:, :1], ends]) if n_sessions else np.zeros((len(signals), 1), np.int64)
+    )
+    total = int(counts.sum())
+    tickers, sorted_strengths = np.empty(total, dtype=np.int32), np.empty(total)
     exits = np.zeros((n_tickers, n_sessions), dtype=np.uint32)
-    offset = 0
+    spare = np.empty(n_tickers, dtype=np.int32), np.empty(n_tickers)
     for k, item in enumerate(signals):
-        positive: Bools = item.strength > 0.0  # NaN is not positive
-        rows, columns = np.nonzero(positive)
-        strength = np.minimum(item.strength[rows, columns], 1.0)
-        order = np.lexsort((columns, -strength, rows))
-        tickers.append(columns[order].astype(np.int32))
-        strengths.append(strength[order])
-        start[k, 1:] = np.cumsum(positive.sum(axis=1))
-        start[k] += offset
-        offset += len(rows)
-        exits |= item.exit.T.astype(np.uint32) << np.uint32(k)
-    return Signals(start, np.concatenate(tickers), np.concatenate(strengths), exits)
+        leaves = np.ascontiguousarray(item.exit, dtype=np.bool_)
+        list_candidates(strengths[k], leaves, k, start[k], tickers, sorted_strengths, exits, *spare)
+    return Signals(start, tickers, sorted_strengths, exits)

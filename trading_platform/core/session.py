@@ -238,7 +238,9 @@ def mark_to_close(account: Record, slots: Records, market: Market, t: int, rules
         if slot["missing"] >= DELISTED_AFTER_SESSIONS:
             last = slot["price"] * (1.0 - DELISTING_HAIRCUT)
             quantity = slot["quantity"]
-            sell(account, slots, s, quantity, last, 0.0, DELISTED, market.day[t], market.clock[t], rules.limits, log)
+            slot["exit_reason"] = DELISTED
+            reason = slot["exit_reason"]  # a number like any other: for a constant `sell` would be compiled once more
+            sell(account, slots, s, quantity, last, 0.0, reason, market.day[t], market.clock[t], rules.limits, log)
     return total_equity(account, slots)
 
 

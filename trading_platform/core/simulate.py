@@ -17,6 +17,7 @@ import numpy as np
 from trading_platform.core.compiled import inlined, lean
 from trading_platform.core.costs import Costs
 from trading_platform.core.decide import (
+    any_candidate,
     exit_reason,
     free_slot,
     next_candidate,
@@ -126,6 +127,9 @@ def decide_session(
         return
     start_candidates(signals, t, heads)
     for _ in range(rules.limits.max_reviews):
+        if free_slot(slots) < 0:  # the verdict on any candidate is known, and a full book is the common case
+            denials[MAX_POSITIONS] += 1 if any_candidate(signals, t, weights, slots, heads) else 0
+            return
         candidate = next_candidate(signals, t, weights, slots, heads)
         if candidate.strategy < 0:
             return
@@ -169,10 +173,10 @@ def decide_books(
     `scratch` is `new_scratch` of the strategies, for the lists' heads and for refusals that nobody counts.
     """
     heads = scratch[: len(weights)]
-    decide_session(books.accounts[e], books.slots[e], market, signals, t, weights, rules, heads, denials)
-    if books.accounts[e]["halted"] != 0:
-        unused = scratch[len(weights) :]
-        decide_session(books.shadows[e], books.shadow_slots[e], market, signals, t, weights, rules, heads, unused)
+    account, slots, refused = books.accounts[e], books.slots[e], denials
+    for _ in range(2 if account["halted"] != 0 else 1):  # one body for both: it is compiled into whoever calls
+        decide_session(account, slots, market, signals, t, weights, rules, heads, refused)
+        account, slots, refused = books.shadows[e], books.shadow_slots[e], scratch[len(weights) :]
 
 
 # ---------------------------------------------------------------- many sessions, many books

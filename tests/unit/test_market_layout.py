@@ -1,0 +1,133 @@
+"""How bars and signals become the kernel's arrays: against plain formulas, and whatever the shape of the tables."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import event, given
+from hypothesis import strategies as st
+
+from tests.kernel_world import clock_of, random_panel
+from trading_platform.core.candidates import RUN
+from trading_platform.core.decide import any_candidate, next_candidate, start_candidates
+from trading_platform.core.ledger import new_books
+from trading_platform.core.market import (
+    CLOSE,
+    MARKET_CORRELATION,
+    OPEN,
+    RETURN,
+    VOLATILITY,
+    VOLUME,
+    build_market,
+    build_signals,
+)
+from trading_platform.core.types import StrategySignals
+from trading_platform.core.windows import TILE, fill_windows
+
+WINDOW = 25
+
+
+def test_figures_of_a_market_are_what_numpy_says() -> None:
+    panel = random_panel(4, 90, faults=True)
+    market = build_market(panel, clock_of(panel), WINDOW)
+    returns = market.returns
+    universe = np.full(90, np.nan)
+    universe[1:] = np.nanmean(returns[:, 1:], axis=0)
+    known = 0
+    for i in range(panel.n_tickers):
+        assert market.bars[i, :, OPEN].tobytes() == panel.open[:, i].tobytes()
+        assert market.bars[i, :, CLOSE].tobytes() == panel.close[:, i].tobytes()
+        assert market.bars[i, :, VOLUME].tobytes() == panel.volume[:, i].tobytes()
+        assert np.array_equal(market.bars[i, :, RETURN], returns[i], equal_nan=True)
+        for t in range(90):
+            near, window = returns[i, max(0, t - 19) : t + 1], returns[i, max(0, t + 1 - WINDOW) : t + 1]
+            whole = t >= WINDOW and bool(np.isfinite(window).all())
+            known += whole
+            volatility = np.std(near, ddof=1) if t >= 20 and np.isfinite(near).all() else np.nan
+            np.testing.assert_allclose(market.bars[i, t, VOLATILITY], volatility, rtol=1e-12)
+            np.testing.assert_allclose(
+                market.return_mean[i, t], window.mean() if whole else np.nan, rtol=1e-9, atol=1e-15
+            )
+            np.testing.assert_allclose(
+                market.return_norm[i, t], window.std() * np.sqrt(WINDOW) if whole else 0.0, rtol=1e-12
+            )
+            together = np.corrcoef(window, universe[t + 1 - WINDOW : t + 1])[0, 1] if whole else np.nan
+            np.testing.assert_allclose(market.bars[i, t, MARKET_CORRELATION], together, rtol=1e-9, atol=1e-12)
+    assert 500 < known < 90 * panel.n_tickers  # gaps were met
+
+
+def test_a_figure_depends_on_its_own_ticker_wherever_that_stands() -> None:
+    returns = np.random.default_rng(2).normal(0.0, 0.01, (40, TILE + 3))
+    universe = np.random.default_rng(3).normal(0.0, 0.01, (3, 40))
+
+    def figures(columns: slice) -> np.ndarray:
+        mine = np.ascontiguousarray(returns[:, columns])
+        out = np.empty((4, mine.shape[1], 40, 2))
+        mean, norm = np.empty((2, mine.shape[1], 40))
+        fill_windows(mine, 30, 20, universe, mean, norm, out[2, :, :, 0], out[3, :, :, 0], np.empty((3, TILE)))
+        return np.stack([mean, norm, out[2, :, :, 0], out[3, :, :, 0]])
+
+    everything = figures(slice(0, TILE + 3))
+    assert figures(slice(TILE - 1, TILE + 2)).tobytes() == everything[:, TILE - 1 : TILE + 2].tobytes()
+
+
+def test_constant_prices_do_not_move() -> None:
+    returns, universe = np.full((40, 1), 0.1 + 0.2), np.ones((3, 40))
+    mean, norm, near, together = np.empty((1, 40)), np.empty((1, 40)), np.empty((1, 40, 2)), np.empty((1, 40, 2))
+    fill_windows(returns, 30, 20, universe, mean, norm, near[:, :, 0], together[:, :, 0], np.empty((3, TILE)))
+    assert not norm.any()
+    assert np.isnan(mean).all() and np.isnan(near[:, :, 0]).all() and np.isnan(together[:, :, 0]).all()
+
+
+# ---------------------------------------------------------------- lists of candidates
+
+
+@given(st.integers(1, 6 * RUN), st.integers(0, 2**32 - 1), st.floats(0.0, 1.0))
+def test_candidates_come_strongest_first_and_ties_by_ticker(n_tickers: int, seed: int, fullness: float) -> None:
+    rng = np.random.default_rng(seed)
+    strength = rng.choice([0.25, 0.5, 0.75, 1.0, 1.5, rng.random()], (5, n_tickers))
+    strength[rng.random(strength.shape) > fullness] = rng.choice([0.0, -1.0, np.nan])
+    leave = rng.random(strength.shape) < 0.3
+    signals = build_signals((StrategySignals(strength, leave), StrategySignals(strength[:, ::-1], ~leave)))
+    longest = 0
+    for k, table in enumerate((strength, strength[:, ::-1])):
+        for t in range(5):
+            expected = sorted(
+                (-min(value, 1.0), column) for column, value in enumerate(table[t].tolist()) if value > 0.0
+            )
+            mine = slice(signals.start[k, t], signals.start[k, t + 1])
+            found = [
+                (-s, c) for s, c in zip(signals.strength[mine].tolist(), signals.ticker[mine].tolist(), strict=True)
+            ]
+            assert found == expected
+            longest = max(longest, len(found))
+    event(f"merged {longest > RUN}, more than once {longest > 2 * RUN}")
+    assert signals.exits.tolist() == (leave.T + 2 * ~leave.T).tolist()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 6), st.integers(0, 5))
+def test_any_candidate_is_whether_the_next_one_exists(seed: int, taken: int, n_held: int) -> None:
+    rng = np.random.default_rng(seed)
+    tables = [np.where(rng.random((1, 8)) < 0.4, rng.random((1, 8)), 0.0) for _ in range(2)]
+    signals = build_signals([StrategySignals(table, table > 2.0) for table in tables])
+    weights = np.where(rng.random(2) < 0.3, 0.0, 0.5)
+    slots, heads = new_books(1, 5, 1e5)[1][0], np.zeros(2, dtype=np.int64)
+    slots["ticker"][:n_held] = rng.permutation(8)[:n_held]
+    start_candidates(signals, 0, heads)
+    for _ in range(taken):
+        next_candidate(signals, 0, weights, slots, heads)
+    before = heads.copy()
+    found = any_candidate(signals, 0, weights, slots, heads)
+    assert np.array_equal(heads, before)
+    assert found == (next_candidate(signals, 0, weights, slots, heads).strategy >= 0)
+    event(f"one more: {found}, book full: {n_held == 5}")
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_tables_in_any_memory_order_give_the_same_arrays(order: str) -> None:
+    panel = random_panel(1, 60)
+    wanted = build_market(panel, clock_of(panel), WINDOW)
+    turned = {name: np.array(getattr(panel, name), order=order) for name in ("open", "high", "low", "close", "volume")}  # type: ignore[call-overload]
+    for name, values in turned.items():
+        object.__setattr__(panel, name, values)
+    assert build_market(panel, clock_of(panel), WINDOW).bars.tobytes() == wanted.bars.tobytes()
