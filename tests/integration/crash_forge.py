@@ -10,6 +10,7 @@ The answer: ``{"pid", "code", "killed", "seconds", "steps"}``; `steps` are those
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import select
@@ -54,6 +55,7 @@ def warm_up(home: Path) -> None:
     hush()
     make = Makers(RiskConfig.from_mapping, open_allocator, build_engine)
     run_desk(options_of({"config": Path("warm.toml"), "database": "warm.db", "source": "synthetic"}), make)
+    assert importlib.import_module("trading_platform.alpaca_desk")  # the command imports it only when it is needed
     access = AlpacaAccess(Secret("PKWARM"), Secret("warm"))
     client = AlpacaHttp(access)
     assert client.trading is not None
