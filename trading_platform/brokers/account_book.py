@@ -8,6 +8,7 @@ withdrawal, and comes back like a deposit.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -46,21 +47,33 @@ _flow, _split, _reserve, _equity = plain(post_cash_flow), plain(post_split), pla
 _sell, _start = plain(sell), plain(start_session)
 
 Booked = tuple[Fill, float, ClosedTrade | None]
+Place = tuple[int, int, int]
+PROTECTIVE = (OrderReason.STOP_LOSS, OrderReason.TAKE_PROFIT)
 
 
 @dataclass(slots=True)
 class News:
-    """What has been booked since the last settlement; money in dollars, `fees` those of no fill."""
+    """What has been booked since the last settlement; money in dollars, `fees` those of no fill.
+
+    Fills are in the order in which the simulation has them, whatever the order in which they were told: exits at the
+    open, entries, stops and targets, each by slot. Trade statistics and losing streaks depend on it. `places` are
+    (session, which of the three, slot), sorted.
+    """
 
     fills: list[Booked] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)
     dividends: float = 0.0
     fees: float = 0.0
     cash_flow: float = 0.0
 
-    @property
-    def is_empty(self) -> bool:
-        """True if nothing was booked."""
-        return not self.fills and self.dividends == self.fees == self.cash_flow == 0.0
+    def add(self, booked: Booked, slot: int) -> None:
+        """Put a fill where it belongs."""
+        fill = booked[0]
+        part = 1 if fill.side is Side.BUY else 2 if fill.reason in PROTECTIVE else 0
+        place = ((fill.session - EPOCH).days, part, slot)
+        n = bisect_right(self.places, place)
+        self.places.insert(n, place)
+        self.fills.insert(n, booked)
 
 
 class AccountBook:
@@ -298,7 +311,7 @@ class AccountBook:
         slot = self.slots[s]
         slot["pending"] = max(0.0, slot["pending"] - fill.quantity)
         _buy(self.record, slot, fill.quantity, fill.price, fill.fees, (fill.session - EPOCH).days)
-        self.news.fills.append((fill, 0.0, None))
+        self.news.add((fill, 0.0, None), s)
 
     def _book_sale(self, fill: Fill, quantity: float) -> None:
         s = self.slot_of(fill.ticker)
@@ -310,7 +323,7 @@ class AccountBook:
         )  # fmt: skip
         values = dict(zip(FILL_FIELDS, self._log.rows[0].tolist(), strict=True))
         trade = closed_trade(values, self.tickers, self.strategies, fill.session)
-        self.news.fills.append((fill, values["realized"], trade))
+        self.news.add((fill, values["realized"], trade), s)
 
     def _book_flow(self, amount: float) -> None:
         _flow(self.record, amount)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Protocol
 
-from trading_platform.brokers.account_book import AccountBook
+from trading_platform.brokers.account_book import PROTECTIVE, AccountBook
 from trading_platform.brokers.alpaca import PREFIX, AlpacaBroker, Checkpoint
 from trading_platform.brokers.alpaca_http import AlpacaRefusalError
 from trading_platform.brokers.books import (
@@ -58,7 +58,6 @@ log = logging.getLogger("trading_platform.venue")
 # History is read again from so long before the last settlement: activities may be entered late.
 HISTORY_OVERLAP = timedelta(days=7)
 DATE_SLACK = timedelta(days=3)  # some entries carry a date only
-PROTECTIVE = (OrderReason.STOP_LOSS, OrderReason.TAKE_PROFIT)
 # What happens every day needs no line of its own.
 ROUTINE = frozenset(
     {
@@ -172,10 +171,9 @@ class AlpacaVenue:
         return save(self._book, self._memory, session)
 
     def restore(self, saved: SavedBook, open_orders: Sequence[PendingOrder] = ()) -> None:
-        """Continue from a saved book; the orders open now are those of the journal, whatever was known then."""
+        """Continue from a saved book; the next look tells what became of orders since, whatever was known then."""
         self._memory = load(self._book, saved)
         self._session = saved.session
-        self._match_orders()
 
     # ------------------------------------------------------------ orders
 
@@ -286,6 +284,7 @@ class AlpacaVenue:
             match action:
                 case UpdateOrder(order):
                     self._journal.record_order(order)
+                    _tell_end(order)
                 case CloseOrder(client_order_id, status, message):
                     self._journal.close(client_order_id, status, message)
                 case AdoptCash(amount) if not waits:
@@ -318,6 +317,8 @@ class AlpacaVenue:
                 order = orders.get(fill.client_order_id) or self._journal.find_order(fill.client_order_id)
                 self._book.book_fill(fill, order)
                 booked[fill.fill_id] = fill.filled_at
+                words = fill.client_order_id, fill.side, fill.quantity, fill.ticker, fill.price, fill.reason
+                log.info("order %s: %s %g %s at %g, %s", *words)
             case BookForeignFill(foreign) if foreign.at <= horizon:
                 self._book.book_foreign(foreign)
                 booked[foreign.fill_id] = foreign.at
@@ -419,6 +420,15 @@ def _row(difference: Difference, quarantine: Collection[str], manual: Collection
     else:
         action = ACTIONS.get(d.kind, "booked")
     return DifferenceRow(d.kind.value, d.ticker, d.ours, d.theirs, action, stands)
+
+
+def _tell_end(order: BrokerOrder) -> None:
+    """Log an order of our own that ended without all of its shares; the legs of a group end every day."""
+    if order.status.is_open or order.status is OrderStatus.FILLED or order.parent_id is not None:
+        return
+    level = logging.WARNING if order.status is OrderStatus.REJECTED else logging.INFO
+    words = order.status, order.filled_quantity, order.quantity, order.message
+    log.log(level, "order %s: %s, %g of %g filled, %s", order.client_order_id, *words)
 
 
 def _is_same(known: JournalOrder, intent: OrderIntent) -> bool:

@@ -66,7 +66,11 @@ def load(book: AccountBook, saved: SavedBook) -> Memory:
             f"table paper_books: {len(held)} positions and pending entries, max_positions is {len(book.slots)}; "
             "use the risk limits of the run"
         )
+    if len(rows) == len(book.slots):
+        held = rows  # each where it was: the order of slots is the order of decisions
     for row in held:
+        if row["ticker"] < 0:
+            continue
         row["ticker"] = _number("ticker", outer["tickers"][row["ticker"]], book.tickers)
         row["strategy"] = _number("strategy", outer["strategies"][row["strategy"]], book.strategies)
     book.refill(np.array([tuple(account["account"])], dtype=ACCOUNT), held)
@@ -95,7 +99,13 @@ def _memory(memory: Memory) -> dict[str, Any]:
 def _news(news: News) -> dict[str, Any]:
     fills = [[asdict(fill), realized, None if trade is None else asdict(trade)] for fill, realized, trade in news.fills]
     plain = json.loads(json.dumps(fills, default=lambda value: value.isoformat()))
-    return {"fills": plain, "dividends": news.dividends, "fees": news.fees, "cash_flow": news.cash_flow}
+    return {
+        "fills": plain,
+        "places": news.places,
+        "dividends": news.dividends,
+        "fees": news.fees,
+        "cash_flow": news.cash_flow,
+    }
 
 
 def _read_news(raw: Mapping[str, Any]) -> News:
@@ -103,7 +113,8 @@ def _read_news(raw: Mapping[str, Any]) -> News:
         (_fill(fill), float(realized), None if trade is None else _trade(trade))
         for fill, realized, trade in raw["fills"]
     ]
-    return News(fills, raw["dividends"], raw["fees"], raw["cash_flow"])
+    places = [(int(day), int(part), int(slot)) for day, part, slot in raw["places"]]
+    return News(fills, places, raw["dividends"], raw["fees"], raw["cash_flow"])
 
 
 def _fill(raw: Mapping[str, Any]) -> Fill:
