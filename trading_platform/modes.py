@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from trading_platform.brokers.alpaca_reader import AlpacaReader
 from trading_platform.command_line import TradeOptions
 from trading_platform.config import TradingConfig
 from trading_platform.core.errors import FixConfigError, OperatorNeededError
 from trading_platform.core.ports import BrokerAccount
 from trading_platform.settings import LIVE_CONFIRMATION, Settings
+
+if TYPE_CHECKING:  # its HTTP library is nothing to a replay
+    from trading_platform.brokers.alpaca_reader import AlpacaReader
 
 ALPACA = "alpaca"
 

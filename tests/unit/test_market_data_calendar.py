@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from trading_platform.core.errors import MarketDataError
 from trading_platform.core.ports import TradingCalendar
 from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.market_data.schedule import SHIPPED, library_schedule, shipped_schedule
 
 NEW_YORK = ZoneInfo("America/New_York")
 CALENDAR = NyseCalendar()
@@ -227,3 +229,31 @@ def test_importing_the_module_does_not_import_the_library() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_shipped_hours_are_those_of_the_library() -> None:
+    shipped, library = shipped_schedule(SHIPPED), library_schedule()
+
+    assert shipped is not None, "another version is installed: python -m trading_platform.market_data.schedule"
+    for ours, theirs in zip(shipped, library, strict=True):
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_shipped_hours_of_another_version_are_not_used(tmp_path: Path) -> None:
+    with np.load(SHIPPED) as arrays:
+        np.savez(tmp_path / "old.npz", **{**arrays, "stamp": "exchange_calendars 3.0, 1990-01-01 to 2060-12-31"})
+
+    assert shipped_schedule(tmp_path / "old.npz") is None
+    assert shipped_schedule(tmp_path / "missing.npz") is None
+
+
+def test_first_use_imports_no_data_library() -> None:
+    code = (
+        "import sys; from datetime import date; from trading_platform.market_data.calendar import NyseCalendar;"
+        "print(NyseCalendar().is_half_day(date(2016, 11, 25)), 'pandas' in sys.modules)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == ["True", "False"]

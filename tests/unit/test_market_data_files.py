@@ -16,8 +16,9 @@ from pyarrow import parquet
 from trading_platform.core.errors import MarketDataError
 from trading_platform.core.ports import MarketData
 from trading_platform.core.types import UNKNOWN_SECTOR
-from trading_platform.market_data.calendar import NyseCalendar, Sessions
+from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.files import FilesMarketData
+from trading_platform.market_data.schedule import Sessions
 
 SHARED = Path(__file__).parents[3] / "shared" / "market-data"
 

@@ -12,7 +12,7 @@ import pytest
 from trading_platform.core.errors import MarketDataError
 from trading_platform.core.types import Floats
 from trading_platform.market_data.bars import Bars, encode_tickers, join_bars
-from trading_platform.market_data.calendar import NyseCalendar, Sessions
+from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.quality import (
     ABSURD_RATIO,
     Suspicion,
@@ -21,6 +21,7 @@ from trading_platform.market_data.quality import (
     check_order,
     check_vix,
 )
+from trading_platform.market_data.schedule import Sessions
 
 SESSIONS = NyseCalendar().sessions_between(date(2024, 6, 3), date(2024, 6, 28))
 

@@ -1,57 +1,22 @@
-"""NYSE sessions, half days, holidays and daylight saving time, from exchange_calendars.
+"""NYSE sessions, half days, holidays and daylight saving time.
 
-The schedule is read once a process into plain arrays, on first use: importing this module costs nothing, and the
-library's half second is paid only by those who ask. The covered range is fixed, so no answer depends on today's date;
-dates after the library's newest release follow the exchange's standing holiday rules.
+The covered range is fixed, so no answer depends on today's date. Importing this module reads nothing; the hours come
+from `market_data.schedule` on first use.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from functools import cache
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trading_platform.core.errors import MarketDataError
 from trading_platform.core.types import Floats, Ints
+from trading_platform.market_data.schedule import FIRST_DAY, LAST_DAY, Sessions
+from trading_platform.market_data.schedule import nyse_schedule as _schedule
 
-# exchange_calendars begins 20 years back unless told otherwise; VIX begins in 1990, and so does the exchange clock.
-FIRST_DAY = date(1990, 1, 1)
-LAST_DAY = date(2060, 12, 31)
 FULL_SESSION_SECONDS = 6.5 * 3600
-
-Sessions = NDArray[np.datetime64]
-
-
-class Schedule(NamedTuple):
-    """Every session: its date, open and close in seconds since 1970 UTC, and the exchange clock at its close."""
-
-    sessions: Sessions
-    opens: Ints
-    closes: Ints
-    seconds: Floats
-
-
-@cache
-def _schedule() -> Schedule:
-    from exchange_calendars import get_calendar
-
-    with warnings.catch_warnings():
-        # exchange_calendars 4.13 reads Series.values, which pandas 3.1 deprecates for time zones
-        warnings.simplefilter("ignore", DeprecationWarning)
-        table = get_calendar("XNYS", start=FIRST_DAY.isoformat(), end=LAST_DAY.isoformat())
-    opens = table.opens.dt.tz_convert(None).to_numpy().astype("datetime64[s]").astype(np.int64)
-    closes = table.closes.dt.tz_convert(None).to_numpy().astype("datetime64[s]").astype(np.int64)
-    return Schedule(
-        sessions=table.sessions.to_numpy().astype("datetime64[D]"),
-        opens=opens,
-        closes=closes,
-        seconds=np.cumsum(closes - opens).astype(np.float64),
-    )
 
 
 class NyseCalendar:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from trading_platform.core.errors import MarketDataError
 from trading_platform.core.types import UNKNOWN_SECTOR, Floats, MarketPanel
 from trading_platform.market_data.bars import Bars
-from trading_platform.market_data.calendar import FIRST_DAY, LAST_DAY, NyseCalendar
+from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.quality import Suspicion, SuspicionKind, check_bars, check_vix
+from trading_platform.market_data.schedule import FIRST_DAY, LAST_DAY
 
 NAMES_SHOWN = 5
 

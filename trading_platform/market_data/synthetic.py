@@ -12,10 +12,11 @@ import numpy as np
 
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.types import Ints, MarketPanel
-from trading_platform.market_data.calendar import FIRST_DAY, NyseCalendar, Sessions
+from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.market_model import REALISTIC, MarketModel
 from trading_platform.market_data.market_paths import MarketPath, generate_market, generate_stocks, index_level
 from trading_platform.market_data.panel import select, with_hash
+from trading_platform.market_data.schedule import FIRST_DAY, Sessions
 
 DEFAULT_END = date(2024, 12, 31)
 DEFAULT_SESSIONS = 1512
