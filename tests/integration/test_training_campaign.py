@@ -336,11 +336,17 @@ def test_the_manifest_serves_what_was_judged(outcome: tuple[Campaign, Outcome]) 
     np.testing.assert_allclose(result.judged.paths[POLICY].weights, weights[rows.start - 1 : rows.stop - 1], atol=1e-12)
 
 
-def test_overfitting_is_that_of_choosing_a_seed(outcome: tuple[Campaign, Outcome]) -> None:
+def test_overfitting_is_that_of_choosing_a_seed(world: PreparedMarket, outcome: tuple[Campaign, Outcome]) -> None:
     ran, result = outcome
-    assert result.overfitting is not None
-    assert document(ran, result, {}, 0)["overfitting"] == result.overfitting.probability
-    assert overfitting([result.judged.paths[POLICY]]) is None
+    rows = result.judged.rows
+    paths = [run_path(world, np.tile(only, (world.n_sessions, 1)), rows) for only in np.eye(3)]
+    chosen = overfitting(paths)
+    assert chosen is not None
+    assert 0.0 <= chosen.probability <= 1.0
+    assert overfitting(paths[:1]) is None
+    assert overfitting([paths[0], paths[0]]) is None  # nothing to choose between
+    told = document(ran, replace(result, overfitting=chosen), {}, 0)["overfitting"]
+    assert told == chosen.probability
 
 
 def test_the_same_weights_are_told_at_other_costs(outcome: tuple[Campaign, Outcome]) -> None:

@@ -30,6 +30,8 @@ INCUMBENT = "incumbent"
 # What is left of a tilt that earned nothing: the map asks for a scale above 0, and this moves no order.
 LEAST_SHARE = 1e-6
 EARNING_RESAMPLES = 1_000
+# Sharpe ratios closer than this are of one policy: seeds whose tilt earned nothing all hold the base.
+ALIKE = 0.001
 # Half-spread and slippage, basis points: a large-cap order book, the default, and a careless broker.
 COST_LEVELS = (5.0, 10.0, 20.0)
 
@@ -93,9 +95,14 @@ def at_costs(world: PreparedMarket, weights: Floats, rows: range) -> tuple[AtCos
 
 
 def overfitting(paths: Sequence[BookPath]) -> Overfitting | None:
-    """Return the probability of overfitting by choosing the best of `paths`; None for fewer than two, or too short."""
+    """Return the probability of overfitting by choosing the best of `paths`.
+
+    None where there is no choice: fewer than two paths, all of them alike, or too few sessions.
+    """
     returns = np.column_stack([path.returns for path in paths]) if paths else np.empty((0, 0))
     if returns.shape[1] < 2 or len(returns) < 2 * MOST_BLOCKS or not np.isfinite(returns).all():
+        return None
+    if not (np.ptp([sharpe_ratio(path.returns) for path in paths]) > ALIKE):
         return None
     return backtest_overfitting(returns)
 

@@ -49,7 +49,7 @@ def table(rows: tuple[ComparisonRow, ...]) -> list[list[str]]:
 def overfitting_text(outcome: Outcome) -> str:
     """Return the probability that the best of the seeds would be in the worse half afterwards, in words."""
     chosen = outcome.overfitting
-    return "unknown: one seed, or too few sessions" if chosen is None else f"{chosen.probability:.0%}"
+    return "no choice (one policy, or too few sessions)" if chosen is None else f"{chosen.probability:.0%}"
 
 
 def path_name(campaign: Campaign) -> str:
