@@ -6,8 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -26,7 +27,9 @@ from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.operations import leave_wish
 from trading_platform.storage.database import open_database
 
+ROOT = Path(__file__).parents[2]
 CALENDAR = NyseCalendar()
+PATIENCE = 60.0  # seconds, of a real process on a busy machine
 HISTORY = 372  # sessions before the first one that trades: what the engine asks for, so that its cache is complete
 LAST = date(2024, 6, 28)
 TICKERS = ("AAA", "BBB", "CCC", "DDD", "EEE", "FFF", "GGG", "HHH")
@@ -273,6 +276,50 @@ def moments(server: AlpacaServer, sessions: int, afternoons: bool, *, dry: bool 
             opened, closed = server.market.opens[row], server.market.closes[row]
             server.advance(opened + (closed - opened) * 0.8)
         yield "afternoon"
+
+
+class Command:
+    """The engine's command as a process of its own, started from a shell's point of view."""
+
+    def __init__(self, world: Campaign) -> None:
+        options = ["--config", "trading.toml", "--db", "engine.db", "--allocation", "equal"]
+        self._world = world
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROOT / "autonomous_trading_engine.py"), *options],
+            cwd=world.home,
+            env=shell_environment(world),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def wait_for_requests(self, count: int) -> None:
+        """Wait until the server has heard `count` requests, or the scan of this moment is over."""
+        self._wait(lambda: len(self._world.server.requests) >= count or self.has_scanned())
+
+    def wait_for_scan(self) -> None:
+        """Wait until the scan of the present moment is over and committed."""
+        self._wait(self.has_scanned)
+
+    def scans_or_ends(self) -> bool:
+        """Wait until the scan of the present moment is over, or the process is; return True if it lives."""
+        self._wait(lambda: self.process.poll() is not None or self.has_scanned(), may_end=True)
+        return self.process.poll() is None
+
+    def has_scanned(self) -> bool:
+        """Return True when the last finished scan of this very process is of the present moment."""
+        beat = self._world.home / "logs" / "heartbeat.json"
+        if not beat.is_file():
+            return False
+        told = json.loads(beat.read_text())
+        return told["pid"] == self.process.pid and str(told["scanned"]) >= self._world.server.now.isoformat()
+
+    def _wait(self, condition: Callable[[], bool], *, may_end: bool = False) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert may_end or self.process.poll() is None, self.process.communicate()[0]
+            assert time.monotonic() < deadline, "the engine does not get there"
+            time.sleep(0.01)
 
 
 def shell_environment(world: Campaign) -> dict[str, str]:

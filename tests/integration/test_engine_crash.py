@@ -8,23 +8,18 @@ an engine that was never disturbed.
 
 from __future__ import annotations
 
-import json
 import random
 import signal
-import subprocess
-import sys
-import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from account_invariants import Ledger, story
-from crash_world import STEPS, Campaign, Forge, campaign, moments, panel_of, shell_environment
+from crash_world import PATIENCE, STEPS, Campaign, Command, Forge, campaign, moments, panel_of
 
-ROOT = Path(__file__).parents[2]
 Death = Mapping[str, Any]
 Wishes = Mapping[int, tuple[str, str]]
 # Large positions, wide stops and a fall of the whole market end in a drawdown halt.
@@ -39,7 +34,6 @@ consecutive_loss_limit = 50
 """
 HALT_AND_RESUME: Wishes = {2: ("halt", "elections"), 4: ("resume", "they are over")}
 SENDING = ("before_intent", "after_intent", "before_post", "after_post", "after_response", "after_commit")
-PATIENCE = 60.0  # seconds, of a real process on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -178,45 +172,6 @@ def test_engine_that_stays_dead_over_the_open_finds_what_became_of_its_orders(
 
 
 # ------------------------------------------------------------ the command itself
-
-
-class Command:
-    """The engine's command as a process of its own, started from a shell's point of view."""
-
-    def __init__(self, world: Campaign) -> None:
-        options = ["--config", "trading.toml", "--db", "engine.db", "--allocation", "equal"]
-        self._world = world
-        self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "autonomous_trading_engine.py"), *options],
-            cwd=world.home,
-            env=shell_environment(world),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def wait_for_requests(self, count: int) -> None:
-        """Wait until the server has heard `count` requests, or the scan of this moment is over."""
-        self._wait(lambda: len(self._world.server.requests) >= count or self.has_scanned())
-
-    def wait_for_scan(self) -> None:
-        """Wait until the scan of the present moment is over and committed."""
-        self._wait(self.has_scanned)
-
-    def has_scanned(self) -> bool:
-        """Return True when the last finished scan of this very process is of the present moment."""
-        beat = self._world.home / "logs" / "heartbeat.json"
-        if not beat.is_file():
-            return False
-        told = json.loads(beat.read_text())
-        return told["pid"] == self.process.pid and str(told["scanned"]) >= self._world.server.now.isoformat()
-
-    def _wait(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not condition():
-            assert self.process.poll() is None, self.process.communicate()[0]
-            assert time.monotonic() < deadline, "the engine does not get there"
-            time.sleep(0.01)
 
 
 def test_real_command_is_killed_between_shell_and_market(forge: Forge, tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from crash_world import Campaign, Forge, campaign, moments, panel_of
+from crash_world import PATIENCE, Campaign, Command, Forge, campaign, moments, panel_of
 
 from trading_platform.brokers.alpaca_http import READ_ATTEMPTS
 from trading_platform.brokers.alpaca_server.faults import Fault, FaultKind
@@ -111,3 +113,33 @@ def test_month_in_which_everything_breaks_ends_reconciled(forge: Forge, tmp_path
         assert len(world.ledger().fills) >= 15
         assert set(codes) <= {0, UNREACHABLE, BAD_DATA}
         assert codes[0] >= 35
+
+
+@pytest.mark.slow
+def test_running_command_outlives_a_fortnight_of_noise(forge: Forge, tmp_path: Path) -> None:
+    """One process follows the clock while one request in twelve fails; a supervisor starts it again where it ends."""
+    restarts = 0
+    with campaign(forge, tmp_path / "noise", panel_of(12, 12), 12) as world:
+        command = Command(world)
+        command.wait_for_scan()
+        world.server.faults.add(*noise())
+        for _ in moments(world.server, 10, afternoons=True):
+            for _ in range(2):  # and a quarter of an hour later once more
+                while not command.scans_or_ends():
+                    assert command.process.returncode == UNREACHABLE, command.process.communicate()[0]
+                    restarts += 1
+                    command = Command(world)
+                world.server.advance(world.server.now + timedelta(minutes=15))
+        struck = world.server.faults.history.total()
+        world.server.lift_faults()
+        world.server.advance_to_evening()
+        for _ in range(3):
+            command.wait_for_scan()
+            world.server.advance(world.server.now + timedelta(minutes=15))
+        command.process.send_signal(signal.SIGINT)
+        command.process.communicate(timeout=PATIENCE)
+        assert command.process.returncode == 130
+        assert world.breaches() == []
+        assert len(world.ledger().fills) >= 10
+        assert struck >= 40
+        assert restarts <= 2
