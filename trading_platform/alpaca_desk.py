@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -27,6 +27,7 @@ from trading_platform.core.session import Rules
 from trading_platform.desk import INTERRUPTED, MakeEngine
 from trading_platform.heartbeat import HEARTBEAT_FILE, Heartbeat
 from trading_platform.live import BARS_FINAL_AFTER, LiveLoop
+from trading_platform.market_data.alpaca_data import AlpacaMarketData
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.modes import open_account
 from trading_platform.replay import EngineClock, WallClock, stop_signals
@@ -81,6 +82,12 @@ def trade_alpaca(
     database, run = live_run(config, limits, world, mode, account.account_id)
     _open_book(database, run.run_id, rules, world, reader, clock.now())
 
+    venues: list[AlpacaVenue] = []
+    quotes = AlpacaMarketData(http, cache_dir=None, calendar=calendar)
+
+    def latest(tickers: Collection[str]) -> dict[str, float]:
+        return {ticker: last.price for ticker, last in quotes.latest_prices(tickers).items()}
+
     def open_venue(gate: RiskGate) -> AlpacaVenue:
         journal = DatabaseJournal(database, run.run_id, clock.now)
         broker = AlpacaBroker(http, gate, journal, clock, time.sleep, checkpoint=checkpoint)
@@ -88,7 +95,11 @@ def trade_alpaca(
         book = AccountBook(rules, capital, world.panel.tickers, world.strategies)
         store = DifferenceStore(database, run.run_id)
         memory = Memory(clock.now(), {})
-        return AlpacaVenue(broker, journal, store, gate, book, memory, calendar, clock, checkpoint=checkpoint)
+        venue = AlpacaVenue(
+            broker, journal, store, gate, book, memory, calendar, clock, latest, checkpoint=checkpoint
+        )  # fmt: skip
+        venues.append(venue)
+        return venue
 
     engine, lock = make_engine(
         world, database, run.run_id, config, rules, allocator, clock, live=True, open_venue=open_venue
@@ -98,7 +109,7 @@ def trade_alpaca(
         heart = Heartbeat(lock, settings.log_dir / HEARTBEAT_FILE, run.run_id)
         loop = LiveLoop(
             engine, calendar, asking, heart, load, config.engine.scan_interval_seconds,
-            poll=POLL_SECONDS if is_local else None, checkpoint=checkpoint,
+            poll=POLL_SECONDS if is_local else None, reading=lambda: venues[0].reconciled_at, checkpoint=checkpoint,
         )  # fmt: skip
         say(f"trading Alpaca account {account.account_id}, run {run.run_id}; Ctrl-C stops, orders stay at Alpaca")
         with stop_signals(loop.stop):

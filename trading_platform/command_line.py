@@ -24,8 +24,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON objec
 Reason = Annotated[str, typer.Option(help="Why; it is recorded with your name.")]
 
 EXIT_CODES = """Exit codes: 0 done, 2 wrong setting or option, 3 broker or data service unreachable, 4 database needs
-repair, 5 an operator is needed, 6 market data unusable, 7 keys refused, 130 stopped by Ctrl-C (state is consistent; the
-same command continues)."""
+repair, 5 an operator is needed, 6 market data unusable, 7 keys refused, 9 the engine stood still and its watchdog ended
+it, 130 stopped by Ctrl-C (state is consistent; the same command continues)."""
 
 
 @dataclass(frozen=True, slots=True)

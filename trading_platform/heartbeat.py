@@ -32,6 +32,8 @@ class Heartbeat:
     scanned, last_session, reconciled
         The engine's time of the last scan whose work is committed, the newest session settled, and the engine's time
         of the last usable reading of the account.
+    note
+        What was said last.
     """
 
     holder: Holder
@@ -40,9 +42,11 @@ class Heartbeat:
     scanned: datetime | None = None
     last_session: date | None = None
     reconciled: datetime | None = None
+    note: str = "started"
 
     def beat(self, now: datetime, note: str) -> None:
         """Say that the engine lives; `now` is the engine's time."""
+        self.note = note
         at = datetime.now(UTC)
         self.holder.beat(at, note)
         if self.path is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Protocol
@@ -19,6 +19,7 @@ from trading_platform.core.ports import Clock
 from trading_platform.heartbeat import Heartbeat
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.replay import ScanResult
+from trading_platform.watchdog import Watchdog
 from trading_platform.world import World
 
 log = logging.getLogger("trading_platform.live")
@@ -26,6 +27,8 @@ log = logging.getLogger("trading_platform.live")
 # Daily bars are final some minutes after the close; free feeds hold the consolidated tape back for fifteen.
 BARS_FINAL_AFTER = timedelta(minutes=20)
 LONGEST_WAIT_SECONDS = 60.0
+BLIND_AFTER = timedelta(minutes=15)  # without a usable answer of the account
+STALE_AFTER = timedelta(hours=2)  # without bars of a session that should be there
 
 
 class LiveEngine(Protocol):
@@ -77,6 +80,10 @@ class LiveLoop:
     poll
         Seconds of real time between looks at a simulated clock, which is scanned whenever it has moved; None: the
         clock is real.
+    reading
+        Returns when the account was last read, None where there is nothing to read.
+    watchdog
+        Ends the process when the loop stops moving.
     checkpoint
         Called with ``after_book`` when a scan's work is committed.
     wake
@@ -91,15 +98,18 @@ class LiveLoop:
     scan_interval: float
     poll: float | None = None
     on_scan: Callable[[ScanResult], None] | None = None
+    reading: Callable[[], datetime | None] = lambda: None
+    watchdog: Watchdog = field(default_factory=Watchdog)
     checkpoint: Callable[[str], None] = lambda step: None
     wake: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
         """Scan until the engine is stopped."""
-        while not self.engine.stopped:
-            self.scan()
-            self._sleep()
-        self.engine.commit()
+        with self.watchdog:
+            while not self.engine.stopped:
+                self.scan()
+                self._sleep()
+            self.engine.commit()
 
     def stop(self) -> None:
         """Finish the scan in hand and return from `run`; safe in a signal handler."""
@@ -120,9 +130,25 @@ class LiveLoop:
         self.engine.watch(now)
         self.engine.commit()
         self.checkpoint("after_book")
-        self.heart.scanned, self.heart.last_session = now, self.engine.last_session
-        self.heart.beat(now, f"watching; settled to {self.engine.last_session}")
+        heart = self.heart
+        heart.scanned, heart.last_session, heart.reconciled = now, self.engine.last_session, self.reading()
+        self._beat(now, "; ".join([f"watching; settled to {heart.last_session}", *self._troubles(now, due)]))
         return results
+
+    def _troubles(self, now: datetime, due: date) -> Iterator[str]:
+        """Yield what has been missing for too long; new risk is refused meanwhile by what misses it."""
+        seen, settled = self.heart.reconciled, self.heart.last_session
+        if seen is not None and now - seen > BLIND_AFTER:
+            log.error("the account has not been readable since %s: no new risk", seen)
+            yield f"ACCOUNT UNREADABLE since {seen:%Y-%m-%d %H:%M} UTC"
+        expected = self.calendar.close_at(due) + BARS_FINAL_AFTER
+        if (settled is None or due > settled) and now - expected > STALE_AFTER:
+            log.error("session %s should have been settled at %s: no new risk", due, expected)
+            yield f"NOT SETTLED: {due}, expected since {expected:%Y-%m-%d %H:%M} UTC"
+
+    def _beat(self, now: datetime, note: str) -> None:
+        self.watchdog.pet()
+        self.heart.beat(now, note)
 
     def _catch_up(self, world: World, now: datetime) -> list[ScanResult]:
         """Settle the sessions since the last one, oldest first; decide the newest while its next open is ahead."""
@@ -152,4 +178,4 @@ class LiveLoop:
                 return
             self.wake.wait(min(left, LONGEST_WAIT_SECONDS) if self.poll is None else self.poll)
             now = self.clock.now()
-            self.heart.beat(now, "waiting")
+            self._beat(now, self.heart.note)

@@ -88,7 +88,7 @@ def is_flattening(engine: Engine, run_id: int) -> bool:
     return newest == "flatten"
 
 
-def run_status(engine: Engine) -> dict[str, Any]:
+def run_status(engine: Engine, now: datetime | None = None) -> dict[str, Any]:
     """Return the state of the newest run as JSON values: account, risk, orders, wishes, heartbeat, differences."""
     run_id = newest_run(engine)
     with engine.connect() as connection:
@@ -124,6 +124,10 @@ def run_status(engine: Engine) -> dict[str, Any]:
             .limit(5)
         ).all()
         risk_row = one(m.RiskStateRow, m.RiskStateRow.saved_at.desc())
+        beat = one(m.Heartbeat, m.Heartbeat.at.desc())
+        if beat is not None:
+            at = datetime.fromisoformat(beat["at"])
+            beat["age_seconds"] = None if now is None else round((now - at).total_seconds(), 1)
         return {
             "run": {
                 key: _plain(run[key]) for key in ("id", "mode", "source", "status", "first_session", "last_session")
@@ -137,7 +141,7 @@ def run_status(engine: Engine) -> dict[str, Any]:
             "recent_events": [_row(row) for row in events],
             "differences": [_row(row) for row in differences],
             "waiting_commands": [f"{w.kind} by {w.actor}: {w.reason}" for w in open_wishes(engine, run_id)],
-            "heartbeat": one(m.Heartbeat, m.Heartbeat.at.desc()),
+            "heartbeat": beat,
         }
 
 

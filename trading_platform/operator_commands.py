@@ -16,7 +16,8 @@ from trading_platform.storage.database import check_schema, open_database
 
 def status(database: str | None, config: Path | None, *, as_json: bool) -> int:
     """Print the state of the newest run; return the exit code."""
-    show_status(run_status(existing_database(database, config, read_only=True)), as_json=as_json)
+    found = run_status(existing_database(database, config, read_only=True), datetime.now(UTC))
+    show_status(found, as_json=as_json)
     return 0
 
 

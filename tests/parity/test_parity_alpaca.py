@@ -84,7 +84,8 @@ class AlpacaDesk:
         broker = AlpacaBroker(http, risk, journal, clock, lambda seconds: None)
         book = AccountBook(case.rules, case.capital, world.panel.tickers, world.strategies)
         store = DifferenceStore(self.database, self.run_id)
-        venue = AlpacaVenue(broker, journal, store, risk, book, Memory(clock.now(), {}), CALENDAR, clock)
+        memory = Memory(clock.now(), {})
+        venue = AlpacaVenue(broker, journal, store, risk, book, memory, CALENDAR, clock, lambda tickers: {})
         opens = dict(zip(world.sessions, world.opened, strict=True))
         recorder = Recorder(repository, world.panel.tickers, world.strategies, opens, journaled=True)
         rows = {session: t for t, session in enumerate(world.sessions)}

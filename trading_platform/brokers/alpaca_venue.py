@@ -9,12 +9,12 @@ nothing is lost, nothing counts twice.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Protocol
 
-from trading_platform.brokers.account_book import PROTECTIVE, AccountBook
+from trading_platform.brokers.account_book import PROTECTIVE, AccountBook, session_of
 from trading_platform.brokers.alpaca import PREFIX, AlpacaBroker, Checkpoint
 from trading_platform.brokers.alpaca_http import AlpacaRefusalError
 from trading_platform.brokers.books import (
@@ -32,9 +32,11 @@ from trading_platform.brokers.books import (
     UpdateOrder,
 )
 from trading_platform.brokers.carve_out import CarvedBook, carve_out
+from trading_platform.brokers.difference_words import cash_words, difference_rows, reasons_of
 from trading_platform.brokers.paper import PendingOrder
-from trading_platform.brokers.reconcile import Difference, DifferenceKind, Reconciliation, reconcile
+from trading_platform.brokers.reconcile import DifferenceKind, Reconciliation, reconcile
 from trading_platform.brokers.saved_account import Memory, load, save
+from trading_platform.brokers.stop_keeper import Prices, StopKeeper
 from trading_platform.brokers.venue import RiskGate
 from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.ledger import Record, Records
@@ -43,9 +45,7 @@ from trading_platform.core.ports import BrokerOrder, Clock, JournalOrder, OrderJ
 from trading_platform.core.types import (
     ORDER_REASONS,
     ApprovedOrder,
-    Denial,
     OrderIntent,
-    OrderReason,
     OrderStatus,
     Settlement,
     Side,
@@ -58,23 +58,6 @@ log = logging.getLogger("trading_platform.venue")
 # History is read again from so long before the last settlement: activities may be entered late.
 HISTORY_OVERLAP = timedelta(days=7)
 DATE_SLACK = timedelta(days=3)  # some entries carry a date only
-# What happens every day needs no line of its own.
-ROUTINE = frozenset(
-    {
-        DifferenceKind.FILL,
-        DifferenceKind.PARTIAL_FILL,
-        DifferenceKind.ORDER_ENDED,
-        DifferenceKind.ORDER_NEWS,
-        DifferenceKind.HELD_LEG,
-        DifferenceKind.UNPROTECTED,
-        DifferenceKind.CASH_ROUNDING,
-    }
-)
-ACTIONS = {
-    DifferenceKind.OVERPROTECTED: "stops placed anew",
-    DifferenceKind.NOT_SENT: "decided again, it goes out under the same id",
-}
-MOST_ATTEMPTS = 1000
 
 
 class Journal(OrderJournal, Protocol):
@@ -116,6 +99,8 @@ class AlpacaVenue:
         Where the account's history begins for us.
     calendar, clock
         Sessions, and the time.
+    prices
+        Latest prices, for stops that Alpaca does not hold.
     prefix
         Our client order ids begin so.
     checkpoint
@@ -132,6 +117,7 @@ class AlpacaVenue:
         memory: Memory,
         calendar: TradingCalendar,
         clock: Clock,
+        prices: Prices,
         prefix: str = PREFIX,
         checkpoint: Checkpoint = lambda step: None,
     ) -> None:
@@ -145,7 +131,9 @@ class AlpacaVenue:
         self._clock = clock
         self._prefix = prefix
         self._checkpoint = checkpoint
+        self._stops = StopKeeper(book, gate, journal, self.place_order, prices)
         self._session: date | None = None
+        self._told: list[DifferenceRow] = []
         self.reconciled_at: datetime | None = None
 
     # ------------------------------------------------------------ the book
@@ -241,7 +229,7 @@ class AlpacaVenue:
             return False
         horizon = self._calendar.close_at(self._calendar.next_session(self._session))
         changed = self._apply(reading, horizon)
-        self._carry_out(reading.result.actions)
+        self._carry_out(reading.result.actions, self._session)
         self._gate.mirror(self._book.record, self._book.slots)
         return changed
 
@@ -351,75 +339,44 @@ class AlpacaVenue:
 
     def _tell(self, reading: _Reading) -> None:
         """Tell risk manager and operators what is unexplained."""
-        result, manual = reading.result, reading.carved.manual
-        found = [*result.differences, *reading.carved.differences()]
-        reasons = {
-            d.ticker: f"{d.kind}: ours {d.ours}, theirs {d.theirs}"
-            for d in found
-            if d.ticker is not None and d.ticker in {*result.quarantine, *manual}
-        }
-        unreconciled = None
-        if not result.cash_ties:
-            words = next(d for d in found if d.kind in (DifferenceKind.CASH_UNEXPLAINED, DifferenceKind.CASH_UNKNOWN))
-            unreconciled = f"cash: ours {words.ours}, the broker's {words.theirs}"
-        self._gate.quarantine(reasons, unreconciled)
-        told = [_row(d, result.quarantine, manual) for d in found if d.kind not in ROUTINE]
-        now = self._clock.now()
+        found = [*reading.result.differences, *reading.carved.differences()]
+        quarantine = {*reading.result.quarantine, *reading.carved.manual}
+        self._gate.quarantine(reasons_of(found, quarantine), cash_words(found))
+        told, now = difference_rows(found, quarantine), self._clock.now()
         self._differences.note(told, self._session or now.date(), now)
         for row in told:
-            log.warning("%s %s: ours %s, the broker's %s; %s", row.kind, row.ticker, row.ours, row.theirs, row.action)
+            if row not in self._told:
+                words = row.kind, row.ticker, row.ours, row.theirs, row.action
+                log.warning("%s %s: ours %s, the broker's %s; %s", *words)
+        self._told = told
 
     # ------------------------------------------------------------ wishes
 
-    def _carry_out(self, actions: Sequence[Action]) -> None:
-        """Cancel and protect as reconciliation asks."""
+    def _carry_out(self, actions: Sequence[Action], session: date) -> None:
+        """Cancel and protect as reconciliation asks, and look after the stops that the broker does not hold."""
         for action in actions:
             try:
                 match action:
                     case CancelOrder(client_order_id):
                         self._broker.cancel_order(client_order_id)
                     case Protect(ticker, quantity, stop, target):
-                        self._protect(ticker, quantity, stop, target)
+                        self._stops.protect(ticker, quantity, stop, target, session)
             except BrokerUnreachableError as error:  # asked for again at the next look
                 log.warning("%s: %s", type(action).__name__, error)
+        if self._is_open():
+            self._stops.watch(session)
 
-    def _protect(self, ticker: str, quantity: float, stop: float, target: float | None) -> None:
-        s = self._book.slot_of(ticker)
-        if s < 0 or self._session is None:
-            return
-        self._gate.mirror(self._book.record, self._book.slots)
-        strategy = self.strategy_of(self.slots[s])
-        intent = OrderIntent(
-            ticker, Side.SELL, quantity, None, stop, target, strategy, OrderReason.STOP_LOSS, 0.0, self._session
-        )
-        for attempt in range(MOST_ATTEMPTS):
-            verdict = self._gate.approve(intent, attempt)
-            if isinstance(verdict, Denial):
-                log.warning("%s is not protected: %s", ticker, verdict.message)
-                return
-            if self._journal.find_order(verdict.client_order_id) is None:
-                self.place_order(verdict)
-                return
+    def _is_open(self) -> bool:
+        now = self._clock.now()
+        day = session_of(now)
+        is_session = self._calendar.is_session(day)
+        return is_session and self._calendar.open_at(day) <= now < self._calendar.close_at(day)
 
     def _forget(self, closed: datetime) -> None:
         """Let history begin later, and drop the ids of what is not read any more."""
         since = max(self._memory.since, closed - HISTORY_OVERLAP)
         booked = {key: at for key, at in self._memory.booked.items() if at > since - DATE_SLACK}
         self._memory = Memory(since, booked, self._memory.previous)
-
-
-def _row(difference: Difference, quarantine: Collection[str], manual: Collection[str]) -> DifferenceRow:
-    d = difference
-    cash = d.kind in (DifferenceKind.CASH_UNEXPLAINED, DifferenceKind.CASH_UNKNOWN)
-    held = d.kind is DifferenceKind.MANUAL_POSITION
-    stands = cash or held or (d.ticker in quarantine and d.kind is not DifferenceKind.MANUAL_TRADE)
-    if cash:
-        action = "no new risk"
-    elif stands:
-        action = f"no new risk in {d.ticker}"
-    else:
-        action = ACTIONS.get(d.kind, "booked")
-    return DifferenceRow(d.kind.value, d.ticker, d.ours, d.theirs, action, stands)
 
 
 def _tell_end(order: BrokerOrder) -> None:

@@ -39,5 +39,9 @@ def show_status(state: dict[str, Any], *, as_json: bool) -> None:
     table.add_row("unexplained", ", ".join(f"{d['kind']} {d['ticker'] or ''}" for d in state["differences"]) or "none")
     table.add_row("waiting commands", "; ".join(state["waiting_commands"]) or "none")
     beat = state["heartbeat"]
-    table.add_row("engine", "not running" if beat is None else f"process {beat['pid']} on {beat['host']}, {beat['at']}")
+    if beat is None:
+        table.add_row("engine", "not running")
+    else:
+        age = "unknown" if beat["age_seconds"] is None else f"{beat['age_seconds']:.0f} s ago"
+        table.add_row("engine", f"process {beat['pid']} on {beat['host']}, last seen {age}: {beat['note']}")
     console.print(table)
