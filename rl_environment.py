@@ -172,7 +172,7 @@ class BatchedAllocEnv(VecEnv):
     n_envs
         Episodes side by side, at least one a market; 256 suits PPO.
     seed
-        Environment e is seeded with seed + e.
+        Environment e is seeded with seed + e, or with seed + e // twins if the options ask for twins.
     threads
         Cores to use; the kernel holds no lock. Results do not depend on it.
 
@@ -205,11 +205,12 @@ class BatchedAllocEnv(VecEnv):
         return self.batch.schema
 
     def seed(self, seed: int | None = None) -> list[int | None]:
-        """Seed environment e with seed + e; takes effect with the next episode. A batch has no unseeded state."""
+        """Seed environment e with seed + e // twins, from its next episode on. A batch has no unseeded state."""
         first = 0 if seed is None else seed
-        for e in range(self.num_envs):
-            self.batch.seed(e, np.random.default_rng(first + e))
-        return [first + e for e in range(self.num_envs)]
+        seeds = [first + e // self.batch.options.twins for e in range(self.num_envs)]
+        for e, chosen in enumerate(seeds):
+            self.batch.seed(e, np.random.default_rng(chosen))
+        return list(seeds)
 
     def reset(self) -> NDArray[np.float32]:
         """Start all episodes; return observations (E, D)."""

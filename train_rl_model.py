@@ -289,6 +289,7 @@ def controls(
     negative: Annotated[int, typer.Option(min=0, help="Worlds with nothing to learn.")] = 100,
     seeds: Annotated[int, typer.Option(min=1, help="Fits a world.")] = 1,
     jobs: Annotated[int, typer.Option(min=1)] = 1,
+    train_years: Annotated[int | None, typer.Option(min=1, help="Train on so many years; default all.")] = None,
     option: Annotated[list[str] | None, typer.Option("--set", help="Training option name=value.")] = None,
 ) -> None:
     """Run the controls: learn what is there, refuse what is not. Exit code 1 if either fails."""
@@ -299,7 +300,7 @@ def controls(
     default = TrainingSetup()
     setup = make_setup(default.episodes, default.eval_freq, None, ["n_universes=0", *(option or [])])
     _, rules, _ = read_rules(None, {"data.source": "synthetic"})
-    met = run_controls(positive, negative, setup, rules, seeds, jobs, BatchedAllocEnv, print)
+    met = run_controls(positive, negative, setup, rules, seeds, jobs, BatchedAllocEnv, print, train_years)
     raise typer.Exit(0 if met else FAILED)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -167,3 +168,39 @@ def test_two_processes_with_one_seed_give_one_weight_hash() -> None:
         for _ in range(2)
     }
     assert hashes == {weights_hash(trained())}
+
+
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_the_second_of_a_pair_explores_the_opposite_way(mirrored: bool) -> None:
+    class Watched(TwoArmedMarket):
+        first: list[Any]
+
+        def step_wait(self) -> Any:
+            if self._age == 0:
+                self.first.append((self._actions - 0.5).copy())
+            return super().step_wait()
+
+        def reset(self) -> Any:
+            self._age = 0
+            self._at = np.zeros(self.num_envs, dtype=np.int64)  # all see the same, so the network's mean is one
+            return self.rows[self._at]
+
+    market = Watched(10)
+    market.first = []
+    setup = replace(SETUP, episodes=10, eval_freq=10, n_envs=10, log_std=-3.0, mirrored_pairs=mirrored)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("trading_platform.training.setup.LEAST_ROUNDS", 1)
+        ppo.fit(market, scaling(), setup, 1, gain)
+    mean = np.array([first.mean(axis=0) for first in market.first])[0]
+    noise = market.first[0] - mean
+    opposite = np.allclose(noise[0::2], -noise[1::2], atol=1e-6)
+    assert opposite == mirrored
+    assert np.abs(noise).max() > 1e-3
+
+
+def test_rewards_against_twins_cancel_what_both_got() -> None:
+    rewards = np.array([3.0, 1.0, -2.0, 2.0, 7.0], dtype=np.float32)
+    gaps = ppo._against_twins(rewards)
+    assert gaps.tolist() == [2.0, -2.0, -4.0, 4.0, 7.0]  # the odd last one has nobody to be held against
+    shared = np.repeat(np.array([5.0, -1.0], dtype=np.float32), 2)
+    np.testing.assert_allclose(ppo._against_twins(rewards[:4] + shared), gaps[:4])

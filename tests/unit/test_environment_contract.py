@@ -321,3 +321,18 @@ def test_window_confines_episodes() -> None:
     assert len(first) > 5
     last = [market().session(int(row) + 20) for row in batch.batch.episodes["start_row"]]
     assert max(last) <= end
+
+
+@pytest.mark.parametrize("twins", [1, 2])
+def test_twins_start_alike_and_others_do_not(twins: int) -> None:
+    batch = BatchedAllocEnv([market()], 6, EpisodeOptions(twins=twins, cost_jitter=0.5), seed=4)
+    assert batch.seed(4) == [4 + e // twins for e in range(6)]
+    batch.reset()
+    for _ in range(3):  # the first episode and the ones that follow it
+        rows, costs = batch.batch.episodes["start_row"], batch.batch.cost_scale
+        alike = (rows[0::2] == rows[1::2]) & (costs[0::2] == costs[1::2])
+        assert alike.tolist() == [twins == 2] * 3
+        assert len({(row, cost) for row, cost in zip(rows, costs, strict=True)}) == 6 // twins
+        for action in np.full((20, 6, K), 0.5, dtype=np.float32):
+            batch.step(action)
+    batch.close()

@@ -209,3 +209,18 @@ def test_importing_the_module_is_light() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.split() == ["False"] * 5
+
+
+def test_calm_premium_moves_calm_stocks_only_where_it_is_paid() -> None:
+    def closes(calm: tuple[float, float, float]) -> np.ndarray:
+        model = replace(REALISTIC, calm=calm)
+        return np.log(SyntheticMarketData(3, n_tickers=40, n_sessions=1000, model=model).history().close)
+
+    plain, nowhere, paid = closes(REALISTIC.calm), closes((0.0, 0.0, 0.0)), closes((0.0, 0.1, 0.0))
+    assert np.array_equal(plain, nowhere)
+    regimes = SyntheticMarketData(3, n_sessions=1000).true_regimes()[1:]
+    extra = np.diff(paid - plain, axis=0)
+    # prices are in cents, so a step of the logarithm may be off by one of them
+    assert np.abs(extra[regimes != 1]).mean() < 0.05 * np.abs(extra[regimes == 1]).mean()
+    volatility = np.diff(plain, axis=0).std(axis=0)
+    assert np.corrcoef(extra[regimes == 1].mean(axis=0), volatility)[0, 1] < -0.8

@@ -57,6 +57,8 @@ class EpisodeOptions:
     cost_jitter
         Each episode's spread, slippage and impact are multiplied by a factor between 1 / (1 + jitter) and 1 + jitter.
         The base allocation paid the factor 1.
+    twins
+        So many neighbouring episodes of a batch have the same chances: they start on the same day, at the same costs.
     """
 
     start: date | None = None
@@ -67,6 +69,7 @@ class EpisodeOptions:
     action_scale: float = 1.0
     zero_threshold: float = 0.0
     cost_jitter: float = 0.0
+    twins: int = 1
 
     def __post_init__(self) -> None:
         if self.reward not in REWARD_KINDS:

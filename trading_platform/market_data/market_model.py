@@ -25,6 +25,8 @@ class MarketModel:
     momentum, reversal
         A stock's expected daily return, in its own daily volatilities, per standard deviation of its slow
         (`slow_sessions`) and against its fast (`fast_sessions`) exponential mean of past shocks, in each regime.
+    calm
+        The same per standard deviation of how calm the stock is by nature (its own volatility, in logs, reversed).
     market_reversal
         The same for the market factor against its last shock.
     persistence, clustering, leverage
@@ -50,6 +52,7 @@ class MarketModel:
     volatility: ByRegime = (0.115, 0.3, 0.165)
     momentum: ByRegime = (0.006, 0.0, 0.004)
     reversal: ByRegime = (0.035, 0.035, 0.035)
+    calm: ByRegime = (0.0, 0.0, 0.0)
     slow_sessions: float = 60.0
     fast_sessions: float = 4.0
     market_reversal: float = 0.04

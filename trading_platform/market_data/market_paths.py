@@ -164,6 +164,7 @@ class _Traits(NamedTuple):
 
     beta: Floats
     own_volatility: Floats
+    calm: Floats
     first_price: Floats
     dollar_volume: Floats
 
@@ -171,10 +172,12 @@ class _Traits(NamedTuple):
 def _draw_traits(model: MarketModel, seed: int, stocks: Ints) -> _Traits:
     draws = np.stack([_random(seed, _Stream.TRAITS, i).standard_normal(4) for i in stocks])
     daily = model.own_volatility / math.sqrt(SESSIONS_A_YEAR)
+    # volatile stocks tend to have high betas
+    wild = 0.6 * draws[:, 1] + 0.5 * draws[:, 0]
     return _Traits(
         beta=np.clip(1.0 + model.beta_spread * draws[:, 0], 0.3, 2.0),
-        # volatile stocks tend to have high betas
-        own_volatility=daily * np.exp(model.own_volatility_spread * (0.6 * draws[:, 1] + 0.5 * draws[:, 0])),
+        own_volatility=daily * np.exp(model.own_volatility_spread * wild),
+        calm=-wild / math.hypot(0.6, 0.5),
         first_price=60.0 * np.exp(0.6 * draws[:, 2]),
         dollar_volume=2e8 * np.exp(0.9 * draws[:, 3]),
     )
@@ -213,12 +216,13 @@ def _own_returns(model: MarketModel, market: MarketPath, traits: _Traits, shocks
     # exponential means have variance step / (2 - step); the coefficients speak of standard deviations
     momentum = np.array(model.momentum)[market.regimes] / math.sqrt(slow_step / (2.0 - slow_step))
     reversal = np.array(model.reversal)[market.regimes] / math.sqrt(fast_step / (2.0 - fast_step))
+    calm = np.array(model.calm)[market.regimes]
     base = traits.own_volatility * _relative_volatility(model, market)[:, None]
     returns, volatility = np.empty_like(shocks), np.empty_like(shocks)
     excess, slow, fast = np.zeros((3, shocks.shape[1]))
     for t in range(len(shocks)):
         volatility[t] = base[t] * np.exp(excess)
-        returns[t] = volatility[t] * (shocks[t] + momentum[t] * slow - reversal[t] * fast)
+        returns[t] = volatility[t] * (shocks[t] + momentum[t] * slow - reversal[t] * fast + calm[t] * traits.calm)
         # the means are taken over shocks, not returns: an expected return that fed itself would explode
         z = np.minimum(np.maximum(shocks[t], -SHOCK_CAP), SHOCK_CAP)
         excess = model.own_persistence * excess + model.own_clustering * (np.abs(z) - MEAN_ABS) - model.own_leverage * z

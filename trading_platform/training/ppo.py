@@ -74,16 +74,17 @@ def fit(
     import torch
 
     torch.set_num_threads(1)
-    wrapped = _feature_env(env, scaling)
+    wrapped = _feature_env(env, scaling, setup.mirrored_pairs)
     model = _build(wrapped, setup, seed, device)
     state = _Progress(keeps_best=setup.patience > 0)
     if checkpoint is not None and checkpoint.exists():
         state.load(checkpoint, model)
+    mirrors = setup.mirrored_pairs and setup.sustained_exploration
     per_look = setup.rounds_per_look * setup.round_episodes
     while len(state.looks) < setup.looks and not state.is_stale(setup.patience):
         _start_stretch(model, seed, len(state.looks))
         wrapped.episode_rewards.clear()
-        model.learn(per_look * EPISODE_SESSIONS, reset_num_timesteps=False)
+        model.learn(per_look * EPISODE_SESSIONS, _mirror() if mirrors else None, reset_num_timesteps=False)
         network = network_of(model)
         look = Look(
             episodes=(len(state.looks) + 1) * per_look,
@@ -164,7 +165,36 @@ def _start_stretch(model: PPO, seed: int, stretch: int) -> None:
     model._last_obs = None  # makes learn() reset the environment
 
 
-def _feature_env(env: VecEnv, scaling: Scaling) -> Any:
+def _mirror() -> Any:
+    """Return a callback that turns the noise of every second episode into the opposite of the first one's."""
+    import torch
+    from stable_baselines3.common.callbacks import BaseCallback
+
+    class Mirror(BaseCallback):
+        """Acts between the drawing of an episode's noise and its first step."""
+
+        def _on_rollout_start(self) -> None:
+            noise: Any = self.model.policy.action_dist
+            paired = len(noise.exploration_matrices) // 2 * 2
+            with torch.no_grad():
+                noise.exploration_matrices[1:paired:2] = -noise.exploration_matrices[0:paired:2]
+
+        def _on_step(self) -> bool:
+            return True
+
+    return Mirror()
+
+
+def _against_twins(rewards: Any) -> Any:
+    """Return rewards (E,) less those of the neighbour in the pair; an odd last one stays."""
+    paired = len(rewards) // 2 * 2
+    gaps = rewards.copy()
+    gaps[0:paired:2] -= rewards[1:paired:2]
+    gaps[1:paired:2] -= rewards[0:paired:2]
+    return gaps
+
+
+def _feature_env(env: VecEnv, scaling: Scaling, against_twins: bool = False) -> Any:
     """Return `env` as the network sees it: scaled features in, actions in [-1, 1] out."""
     from gymnasium import spaces
     from stable_baselines3.common.vec_env import VecEnvWrapper
@@ -199,6 +229,8 @@ def _feature_env(env: VecEnv, scaling: Scaling) -> Any:
                 for info in (infos[i] for i in np.flatnonzero(dones)):
                     if "terminal_observation" in info:
                         info["terminal_observation"] = _features(info["terminal_observation"], scaling)
+            if against_twins:
+                rewards = _against_twins(rewards)
             return _features(np.asarray(observations), scaling), rewards, dones, infos
 
     return FeatureEnv()
