@@ -24,6 +24,7 @@ from trading_platform.core.errors import ApprovalError
 from trading_platform.core.explain import explain_entry, sensible_dollars
 from trading_platform.core.gate import judge_entry, market_gate
 from trading_platform.core.halts import Halts
+from trading_platform.core.intents import order_id
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.limits import limits_of
 from trading_platform.core.ports import Clock, RiskStateStore
@@ -385,9 +386,3 @@ class RiskManager:
         """Return the shares that an order of `side` may close: those held, less those promised to other orders."""
         held = self._book.closable(ticker, side)
         return max(0.0, held - self._approvals.promised(ticker, side)) if held > 0.0 else 0.0
-
-
-def order_id(intent: OrderIntent, attempt: int = 0) -> str:
-    """Return the client order id of a decision: the same decision always has the same id, whoever recomputes it."""
-    day = intent.decided_session.isoformat().replace("-", "")
-    return f"tp-{day}-{intent.ticker}-{intent.side}-{intent.reason}-{attempt}"

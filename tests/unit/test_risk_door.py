@@ -9,7 +9,7 @@ from datetime import date
 import pytest
 
 from risk_config import RiskConfig
-from risk_manager import RiskManager, order_id
+from risk_manager import RiskManager
 from tests.risk_world import (
     STOCKS,
     Stock,
@@ -23,6 +23,7 @@ from tests.risk_world import (
     story_view,
 )
 from trading_platform.core.errors import ApprovalError
+from trading_platform.core.intents import order_id
 from trading_platform.core.simulate import open_books
 from trading_platform.core.types import ApprovedOrder, Denial, DenialCode, Holding, Portfolio, Side
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from risk_config import RiskConfig
-from risk_manager import RiskManager, order_id
+from risk_manager import RiskManager
 from tests.risk_world import Stock, StoryStore, buy, desk, holding, sell, story_view
 from trading_platform.core import risk_rules as rules
+from trading_platform.core.intents import order_id
 from trading_platform.core.ledger import Record
 from trading_platform.core.limits import limits_of
 from trading_platform.core.market import CLOSE, VOLATILITY

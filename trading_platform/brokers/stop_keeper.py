@@ -10,16 +10,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping
 from datetime import date
+from itertools import count
 
 from trading_platform.brokers.account_book import AccountBook
 from trading_platform.brokers.venue import RiskGate
 from trading_platform.core.errors import TradingPlatformError
+from trading_platform.core.intents import order_id
 from trading_platform.core.ports import BrokerOrder, OrderJournal
-from trading_platform.core.types import ApprovedOrder, Denial, OrderIntent, OrderReason, Side
+from trading_platform.core.types import ApprovedOrder, Denial, OrderIntent, OrderReason, OrderStatus, Side
 
 log = logging.getLogger("trading_platform.stops")
-
-MOST_ATTEMPTS = 1000
 
 Prices = Callable[[Collection[str]], Mapping[str, float]]
 
@@ -90,11 +90,19 @@ class StopKeeper:
         self._gate.mirror(self._book.record, self._book.slots)
         strategy = self._book.strategies[self._book.slots[s]["strategy"]]
         intent = OrderIntent(ticker, Side.SELL, quantity, None, stop, target, strategy, reason, 0.0, session)
-        for attempt in range(MOST_ATTEMPTS):
-            verdict = self._gate.approve(intent, attempt)
-            if isinstance(verdict, Denial):
-                log.warning("%s is not protected: %s", ticker, verdict.message)
-                return
-            if self._journal.find_order(verdict.client_order_id) is None:
-                self._place(verdict)
-                return
+        # An approval promises its shares, so only the attempt that will be sent may ask for one.
+        attempt = next(n for n in count() if self._is_free(order_id(intent, n), intent))
+        verdict = self._gate.approve(intent, attempt)
+        if isinstance(verdict, Denial):
+            log.warning("%s is not protected: %s", ticker, verdict.message)
+            return
+        self._place(verdict)
+
+    def _is_free(self, client_order_id: str, intent: OrderIntent) -> bool:
+        """Return True if nothing was sent under the id: unknown, or the same intent, cut off by a crash."""
+        row = self._journal.find_order(client_order_id)
+        if row is None:
+            return True
+        is_unsent = row.status is OrderStatus.INTENT and row.broker_order_id is None
+        same = (row.quantity, row.stop_price, row.target_price)
+        return is_unsent and same == (intent.quantity, intent.stop_price, intent.target_price)

@@ -49,3 +49,9 @@ def exit_intent(view: MarketView, slot: Record, strategy: str, reason: int) -> O
         strength=0.0,
         decided_session=view.session,
     )
+
+
+def order_id(intent: OrderIntent, attempt: int = 0) -> str:
+    """Return the client order id of a decision: the same decision always has the same id, whoever recomputes it."""
+    day = intent.decided_session.isoformat().replace("-", "")
+    return f"tp-{day}-{intent.ticker}-{intent.side}-{intent.reason}-{attempt}"
