@@ -143,6 +143,23 @@ def test_drawdown_halt_survives_every_death(forge: Forge, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("step", STEPS)
+def test_death_at_every_occurrence_of_a_step_changes_nothing(forge: Forge, tmp_path: Path, step: str) -> None:
+    panel = panel_of(21, 6)
+    with campaign(forge, tmp_path / "whole", panel, 6) as world:
+        whole = trade(world, 5, {}, deque(), QUICK)
+    with campaign(forge, tmp_path / "killed", panel, 6) as world:
+        for _ in moments(world.server, 5, afternoons=False):
+            nth = 1
+            while world.life({"step": step, "nth": nth}).killed:
+                nth += 1
+        killed = world.ledger()
+        assert world.breaches() == []
+        assert world.kills[step] >= 5
+    assert story(killed) == story(whole)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))
 def test_a_hundred_deaths_in_a_month_change_nothing(forge: Forge, tmp_path: Path, seed: int) -> None:
     halting = seed % 2 == 0
