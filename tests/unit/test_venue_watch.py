@@ -1,0 +1,186 @@
+"""Clocks, heartbeat, watchdog and the live loop: what is noticed when something stands still."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from trading_platform.brokers.alpaca_answers import BrokerClock
+from trading_platform.brokers.broker_clock import FollowedClock, check_skew
+from trading_platform.core.errors import BrokerUnreachableError, MarketDataError, OperatorNeededError
+from trading_platform.heartbeat import Heartbeat
+from trading_platform.live import BARS_FINAL_AFTER, BLIND_AFTER, STALE_AFTER, LiveLoop
+from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.watchdog import Watchdog
+from trading_platform.world import World
+
+CALENDAR = NyseCalendar()
+SESSION = date(2024, 7, 3)  # a half day: it closes at 13:00 in New York
+CLOSE = datetime(2024, 7, 3, 17, 0, tzinfo=UTC)
+NEXT_OPEN = datetime(2024, 7, 5, 13, 30, tzinfo=UTC)  # the 4th is a holiday
+
+
+@dataclass
+class Teller:
+    """A broker whose clock says what the test says, or nothing."""
+
+    at: datetime | None
+
+    def exchange_clock(self) -> BrokerClock:
+        if self.at is None:
+            raise BrokerUnreachableError("no answer")
+        return BrokerClock(self.at, False, self.at, self.at)
+
+
+def test_a_followed_clock_moves_when_asked_only_and_never_back() -> None:
+    teller = Teller(CLOSE)
+    clock = FollowedClock(teller)
+    teller.at = CLOSE + timedelta(hours=1)
+    assert clock.now() == CLOSE
+    assert clock.asking.now() == clock.now() == CLOSE + timedelta(hours=1)
+    teller.at = CLOSE
+    assert clock.asking.now() == CLOSE + timedelta(hours=1)
+    teller.at = None
+    assert clock.asking.now() == CLOSE + timedelta(hours=1)
+
+
+def test_a_clock_far_from_the_brokers_is_refused() -> None:
+    check_skew(Teller(datetime.now(UTC)))
+    check_skew(Teller(datetime.now(UTC) + timedelta(seconds=10)))
+    with pytest.raises(OperatorNeededError, match="NTP"):
+        check_skew(Teller(datetime.now(UTC) - timedelta(seconds=90)))
+
+
+class Hold:
+    """A run that is held."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def beat(self, now: datetime, note: str) -> None:
+        self.notes.append(note)
+
+
+def test_the_heartbeat_file_tells_clock_and_reading(tmp_path: Path) -> None:
+    hold = Hold()
+    heart = Heartbeat(hold, tmp_path / "logs" / "heartbeat.json", 7, CLOSE, SESSION, CLOSE)
+    heart.beat(CLOSE + timedelta(minutes=1), "watching")
+    told = json.loads((tmp_path / "logs" / "heartbeat.json").read_text())
+    assert (told["run_id"], told["note"], told["last_session"]) == (7, "watching", "2024-07-03")
+    assert told["clock"] == "2024-07-03T17:01:00+00:00"
+    assert abs(datetime.fromisoformat(told["at"]) - datetime.now(UTC)) < timedelta(minutes=1)
+    assert hold.notes == ["watching"]
+
+
+def test_a_heartbeat_without_a_place_to_write_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "logs").write_text("a file where the folder should be")
+    hold = Hold()
+    Heartbeat(hold, tmp_path / "logs" / "heartbeat.json", 7).beat(CLOSE, "watching")
+    assert hold.notes == ["watching"]
+
+
+def test_the_watchdog_acts_once_nobody_pets_it() -> None:
+    now, acted = [0.0], list[float]()
+    dog = Watchdog(60.0, lambda: acted.append(now[0]), lambda: now[0])
+    now[0] = 60.0
+    assert not dog.check()
+    dog.pet()
+    now[0] = 120.0
+    assert not dog.check()
+    now[0] = 121.0
+    assert dog.check()
+    assert acted == [121.0]
+
+
+# ---------------------------------------------------------------- the loop
+
+
+@dataclass
+class Engine:
+    """What the loop drives, with everything it was told."""
+
+    last_session: date | None
+    stopped: bool = False
+    decided: list[tuple[int, bool]] = field(default_factory=list)
+    watched: int = 0
+    fails: bool = False
+
+    def ask_to_stop(self) -> None:
+        self.stopped = True
+
+    def adopt(self, world: World) -> None:
+        self.world = world
+
+    def scan_cycle(self, t: int, *, decide: bool = True) -> Any:
+        if self.fails:
+            raise BrokerUnreachableError("no answer")
+        self.decided.append((t, decide))
+        self.last_session = self.world.sessions[t]
+
+    def watch(self, now: datetime) -> None:
+        self.watched += 1
+
+    def commit(self) -> None: ...
+
+
+def days(*sessions: date) -> World:
+    return cast(World, SimpleNamespace(sessions=list(sessions)))
+
+
+def loop_at(now: datetime, engine: Engine, load: Callable[[date], World], reading: datetime | None) -> LiveLoop:
+    clock = SimpleNamespace(now=lambda: now)
+    return LiveLoop(engine, CALENDAR, clock, Heartbeat(Hold(), None, 1), load, 900.0, reading=lambda: reading)
+
+
+def world(session: date) -> World:
+    return days(date(2024, 7, 1), date(2024, 7, 2), session)
+
+
+def test_a_half_day_is_settled_and_decided_after_its_own_close() -> None:
+    engine = Engine(date(2024, 7, 2))
+    loop_at(CLOSE + BARS_FINAL_AFTER - timedelta(minutes=1), engine, world, CLOSE).scan()
+    assert engine.decided == []
+    loop_at(CLOSE + BARS_FINAL_AFTER, engine, world, CLOSE).scan()
+    assert engine.decided == [(2, True)]
+    assert engine.watched == 2
+
+
+def test_after_a_sleep_only_the_newest_session_is_decided_and_only_before_its_next_open() -> None:
+    engine = Engine(date(2024, 7, 1))
+    loop_at(NEXT_OPEN - timedelta(minutes=1), engine, world, CLOSE).scan()
+    assert engine.decided == [(1, False), (2, True)]
+    late = Engine(date(2024, 7, 1))
+    loop_at(NEXT_OPEN, late, world, CLOSE).scan()
+    assert late.decided == [(1, False), (2, False)]
+
+
+def refuse(session: date) -> World:
+    raise MarketDataError("not out yet")
+
+
+def test_missing_bars_and_a_mute_account_are_told_in_the_heartbeat() -> None:
+    now = CLOSE + BARS_FINAL_AFTER + STALE_AFTER + timedelta(minutes=1)
+    patient = loop_at(now - timedelta(minutes=2), Engine(date(2024, 7, 2)), refuse, now)
+    patient.scan()
+    assert patient.heart.note == "watching; settled to 2024-07-02"
+    loop = loop_at(now, Engine(date(2024, 7, 2)), refuse, now - BLIND_AFTER - timedelta(seconds=1))
+    loop.scan()
+    assert "NOT SETTLED: 2024-07-03" in loop.heart.note
+    assert "ACCOUNT UNREADABLE since" in loop.heart.note
+
+
+def test_a_settlement_that_cannot_read_the_account_is_tried_again() -> None:
+    engine = Engine(date(2024, 7, 2), fails=True)
+    loop = loop_at(CLOSE + BARS_FINAL_AFTER, engine, world, CLOSE)
+    loop.scan()
+    assert engine.last_session == date(2024, 7, 2)
+    engine.fails = False
+    loop.scan()
+    assert engine.decided == [(2, True)]
