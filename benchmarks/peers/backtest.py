@@ -17,13 +17,23 @@ warnings.filterwarnings("ignore")
 
 
 def main() -> None:
-    """Run the entries and exits of all strategies as one portfolio with shared cash; the best of three, compiled."""
+    """Run the entries and exits of all strategies as one portfolio with shared cash; the best of 30, compiled."""
     import vectorbt as vbt
+    from vectorbt.portfolio import dispatch
 
     with np.load(sys.argv[1]) as arrays:
         close, open_, entries, exits = (arrays[name] for name in ("close", "open", "entries", "exits"))
+    simulate, loops = dispatch.simulate_from_signals, []
+
+    def timed(*args, **kwargs):
+        begin = time.perf_counter()
+        result = simulate(*args, **kwargs)
+        loops.append(time.perf_counter() - begin)
+        return result
+
+    dispatch.simulate_from_signals = timed  # vectorbt's compiled loop, its arguments prepared
     best = float("inf")
-    for _ in range(4):
+    for _ in range(30):
         start = time.perf_counter()
         portfolio = vbt.Portfolio.from_signals(
             close, entries, exits, price=open_, size=0.05, size_type="percent", fees=0.0005, init_cash=1e5,
@@ -34,8 +44,8 @@ def main() -> None:
     result = {
         "name": "vectorbt",
         "version": importlib.metadata.version("vectorbt"),
-        "seconds": best,
         "rate": close.size / best,
+        "loop_rate": close.size / min(loops),
         "orders": int(portfolio.orders.count()),
         "final": float(np.asarray(value)[-1]),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import event, given
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from tests.kernel_world import clock_of, random_panel
@@ -82,6 +82,7 @@ def test_constant_prices_do_not_move() -> None:
 # ---------------------------------------------------------------- lists of candidates
 
 
+@settings(deadline=None)  # the first example compiles
 @given(st.integers(1, 6 * RUN), st.integers(0, 2**32 - 1), st.floats(0.0, 1.0))
 def test_candidates_come_strongest_first_and_ties_by_ticker(n_tickers: int, seed: int, fullness: float) -> None:
     rng = np.random.default_rng(seed)
@@ -105,6 +106,7 @@ def test_candidates_come_strongest_first_and_ties_by_ticker(n_tickers: int, seed
     assert signals.exits.tolist() == (leave.T + 2 * ~leave.T).tolist()
 
 
+@settings(deadline=None)  # the first example compiles
 @given(st.integers(0, 2**32 - 1), st.integers(0, 6), st.integers(0, 5))
 def test_any_candidate_is_whether_the_next_one_exists(seed: int, taken: int, n_held: int) -> None:
     rng = np.random.default_rng(seed)

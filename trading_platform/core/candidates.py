@@ -34,7 +34,7 @@ def list_candidates(
     spare_ticker: NDArray[np.int32],
     spare_strength: Floats,
 ) -> None:
-    """Write strategy `k`'s candidates of each session into `ticker` and `strengths`, and its exits into `exits`.
+    """Write strategy `k`'s candidates of each session into `ticker` and `strengths`, and its bit into `exits` (T, N).
 
     `start` (T + 1,) says where; `spare_ticker` and `spare_strength` (N,) are working space.
     """
@@ -42,8 +42,8 @@ def list_candidates(
     for t in range(n_sessions):
         n = start[t]
         for i in range(n_tickers):
-            if exit_[t, i]:
-                exits[i, t] |= np.uint32(1 << k)
+            exits[t, i] |= np.uint32(1 << k) if exit_[t, i] else np.uint32(0)
+        for i in range(n_tickers):
             if strength[t, i] > 0.0:
                 ticker[n] = i
                 strengths[n] = min(strength[t, i], 1.0)

@@ -20,7 +20,7 @@ from trading_platform.core.windows import TILE, fill_universe, fill_windows
 
 OPEN, HIGH, LOW, CLOSE, VOLUME, VOLATILITY, MARKET_CORRELATION, RETURN = range(8)
 VOLATILITY_WINDOW = 20
-LINE = 8  # floats of a cache line: so many tickers are transposed together
+PIECE = 64  # sessions that are transposed together
 
 
 class Market(NamedTuple):
@@ -96,9 +96,10 @@ def build_market(panel: MarketPanel, clock: Floats, correlation_window: int) -> 
     n_sessions, n_tickers = panel.close.shape
     bars = np.empty((n_tickers, n_sessions, 8))
     returns = np.empty((n_sessions, n_tickers))
+    _fill_returns(_plain(forward_adjusted(panel).close), returns)
     _fill_bars(
         _plain(panel.open), _plain(panel.high), _plain(panel.low), _plain(panel.close), _plain(panel.volume),
-        _plain(forward_adjusted(panel).close), bars, returns,
+        returns, bars,
     )  # fmt: skip
     universe, unread, work = np.zeros((3, n_sessions)), np.empty((1, n_sessions, 2)), np.empty((3, TILE))
     fill_universe(returns, universe[0])
@@ -134,26 +135,31 @@ def _plain(values: Floats) -> Floats:
 
 
 @lean
+def _fill_returns(close: Floats, returns: Floats) -> None:
+    """Fill `returns` (T, N) with the close-to-close returns of adjusted `close` (T, N)."""
+    for t in range(len(close)):
+        before, now, change = close[max(0, t - 1)], close[t], returns[t]
+        for i in range(len(change)):
+            change[i] = now[i] / before[i] - 1.0 if t > 0 else math.nan
+
+
+@lean
 def _fill_bars(
-    open_: Floats,
-    high: Floats,
-    low: Floats,
-    close: Floats,
-    volume: Floats,
-    adjusted: Floats,
-    bars: Floats,
-    returns: Floats,
+    open_: Floats, high: Floats, low: Floats, close: Floats, volume: Floats, returns: Floats, bars: Floats
 ) -> None:
-    """Fill prices, volume and return of `bars` (N, T, 8), and `returns` (T, N), from arrays (T, N)."""
+    """Fill prices, volume and return of `bars` (N, T, 8) from arrays (T, N), piece by piece for the cache's sake."""
     n_sessions, n_tickers = close.shape
-    for left in range(0, n_tickers, LINE):
-        for t in range(n_sessions):
-            for i in range(left, min(left + LINE, n_tickers)):
-                change = adjusted[t, i] / adjusted[t - 1, i] - 1.0 if t > 0 else math.nan
-                bar = bars[i, t]
-                bar[OPEN], bar[HIGH], bar[LOW], bar[CLOSE] = open_[t, i], high[t, i], low[t, i], close[t, i]
-                bar[VOLUME], bar[RETURN] = volume[t, i], change
-                returns[t, i] = change
+    for left in range(0, n_tickers, TILE):
+        for first in range(0, n_sessions, PIECE):
+            for i in range(left, min(left + TILE, n_tickers)):
+                own = bars[i]
+                for t in range(first, min(first + PIECE, n_sessions)):
+                    own[t, OPEN] = open_[t, i]
+                    own[t, HIGH] = high[t, i]
+                    own[t, LOW] = low[t, i]
+                    own[t, CLOSE] = close[t, i]
+                    own[t, VOLUME] = volume[t, i]
+                    own[t, RETURN] = returns[t, i]
 
 
 def _last_known(values: Floats) -> tuple[Floats, Floats]:
@@ -179,9 +185,9 @@ def build_signals(signals: list[StrategySignals] | tuple[StrategySignals, ...]) 
     )
     total = int(counts.sum())
     tickers, sorted_strengths = np.empty(total, dtype=np.int32), np.empty(total)
-    exits = np.zeros((n_tickers, n_sessions), dtype=np.uint32)
+    exits = np.zeros((n_sessions, n_tickers), dtype=np.uint32)
     spare = np.empty(n_tickers, dtype=np.int32), np.empty(n_tickers)
     for k, item in enumerate(signals):
         leaves = np.ascontiguousarray(item.exit, dtype=np.bool_)
         list_candidates(strengths[k], leaves, k, start[k], tickers, sorted_strengths, exits, *spare)
-    return Signals(start, tickers, sorted_strengths, exits)
+    return Signals(start, tickers, sorted_strengths, np.ascontiguousarray(exits.T))
