@@ -39,7 +39,7 @@ def test_chosen_strategies_keep_their_order_and_get_their_parameters() -> None:
     ("names", "parameters", "expected"),
     [
         (["momentun"], {}, ["strategies: 'momentun' is not registered: did you mean 'momentum'?"]),
-        (["xyz"], {}, ["strategies: 'xyz' is not registered"]),
+        (["xyz"], {}, [f"strategies: 'xyz' is not registered; choose from {', '.join(STRATEGIES)}"]),
         ([], {"brakeout": {}}, ["strategies: 'brakeout' is not registered: did you mean 'breakout'?"]),
         (["breakout", "breakout"], {}, ["strategies: 'breakout' is named twice"]),
         (

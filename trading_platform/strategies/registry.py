@@ -37,7 +37,10 @@ def make_strategies(
     chosen = tuple(STRATEGIES) if names is None else tuple(names)
     given = parameters or {}
     unknown = [name for name in dict.fromkeys((*chosen, *given)) if name not in STRATEGIES]
-    problems = [f"strategies: {name!r} is not registered{strict.did_you_mean(name, STRATEGIES)}" for name in unknown]
+    others = f"; choose from {', '.join(STRATEGIES)}"
+    problems = [
+        f"strategies: {name!r} is not registered{strict.did_you_mean(name, STRATEGIES) or others}" for name in unknown
+    ]
     problems += [f"strategies: {name!r} is named twice" for name in _twice(chosen)]
     made: dict[str, Strategy] = {}
     for name in dict.fromkeys((*chosen, *given)):
