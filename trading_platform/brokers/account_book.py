@@ -49,6 +49,7 @@ _sell, _start = plain(sell), plain(start_session)
 Booked = tuple[Fill, float, ClosedTrade | None]
 Place = tuple[int, int, int]
 PROTECTIVE = (OrderReason.STOP_LOSS, OrderReason.TAKE_PROFIT)
+LATE_PARTS = {**dict.fromkeys(PROTECTIVE, 2), OrderReason.DELISTED: 3}
 
 
 @dataclass(slots=True)
@@ -56,8 +57,8 @@ class News:
     """What has been booked since the last settlement; money in dollars, `fees` those of no fill.
 
     Fills are in the order in which the simulation has them, whatever the order in which they were told: exits at the
-    open, entries, stops and targets, each by slot. Trade statistics and losing streaks depend on it. `places` are
-    (session, which of the three, slot), sorted.
+    open, entries, stops and targets, write-offs, each by slot. Trade statistics and losing streaks depend on it.
+    `places` are (session, which of the four, slot), sorted.
     """
 
     fills: list[Booked] = field(default_factory=list)
@@ -69,7 +70,7 @@ class News:
     def add(self, booked: Booked, slot: int) -> None:
         """Put a fill where it belongs."""
         fill = booked[0]
-        part = 1 if fill.side is Side.BUY else 2 if fill.reason in PROTECTIVE else 0
+        part = 1 if fill.side is Side.BUY else LATE_PARTS.get(fill.reason, 0)
         place = ((fill.session - EPOCH).days, part, slot)
         n = bisect_right(self.places, place)
         self.places.insert(n, place)
@@ -243,6 +244,17 @@ class AccountBook:
             self.slots[s]["quantity"] = after
         else:
             self.adopt_position(change.ticker, held + change.quantity, change.change_id, change.at)
+
+    def book_cash_out(self, change: ShareChange, flow: CashFlow) -> None:
+        """Post shares that were taken for money without a trade: a write-off, a merger for cash. It is a sale."""
+        quantity = -change.quantity
+        s = self.slot_of(change.ticker)
+        strategy = "" if s < 0 else self.strategies[self.slots[s]["strategy"]]
+        sale = Fill(
+            f"cash-out-{flow.flow_id}", change.ticker, Side.SELL, quantity, flow.amount / quantity, flow.amount, 0.0,
+            change.at, session_of(change.at), strategy, OrderReason.DELISTED, flow.flow_id,
+        )  # fmt: skip
+        self.book_fill(sale, None)
 
     def adopt_position(self, ticker: str, quantity: float, name: str, at: datetime) -> None:
         """Hold `quantity` shares where the broker says so: new ones are the owner's, lost ones left at their mark."""

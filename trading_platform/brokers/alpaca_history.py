@@ -18,6 +18,7 @@ from trading_platform.core.ports import JournalOrder
 from trading_platform.core.types import Fill, Side
 
 NEW_YORK = ZoneInfo("America/New_York")
+SHARES = "/shares"  # ends the id of the shares that an entry moved
 PAGE = 100  # Alpaca's largest page of activities
 MAX_PAGES = 1000
 
@@ -139,7 +140,7 @@ def _shares(entry: Mapping[str, Any], kind: str) -> Iterator[ShareChange]:
     quantity, ticker = float(entry.get("qty") or 0.0), _ticker(entry)
     if quantity == 0.0 or ticker is None or (kind in CASH_KINDS and kind != "TRANS"):
         return
-    change_id = f"{entry['id']}/shares"  # apart from the money that the same entry may have moved
+    change_id = f"{entry['id']}{SHARES}"  # apart from the money that the same entry may have moved
     note = f"{kind} {entry.get('description') or ''}".strip()
     yield ShareChange(change_id, ticker, quantity, _entry_time(entry), kind in SPLITS, note)
 

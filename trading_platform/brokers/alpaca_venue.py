@@ -16,6 +16,7 @@ from typing import Protocol
 
 from trading_platform.brokers.account_book import PROTECTIVE, AccountBook, session_of
 from trading_platform.brokers.alpaca import PREFIX, AlpacaBroker, Checkpoint
+from trading_platform.brokers.alpaca_history import SHARES
 from trading_platform.brokers.alpaca_http import AlpacaRefusalError
 from trading_platform.brokers.books import (
     Action,
@@ -26,9 +27,11 @@ from trading_platform.brokers.books import (
     BookForeignFill,
     BookShares,
     CancelOrder,
+    CashFlow,
     CloseOrder,
     OurBook,
     Protect,
+    ShareChange,
     UpdateOrder,
 )
 from trading_platform.brokers.carve_out import CarvedBook, carve_out
@@ -262,7 +265,7 @@ class AlpacaVenue:
         result, booked = reading.result, dict[str, datetime]()
         orders = {row.client_order_id: row for row in self._journal.open_orders()}
         waits = self._book_moves(reading.carved, horizon, booked) or not is_watch
-        for action in result.actions:
+        for action in _with_cash_outs(result.actions):
             waits |= not self._book_entry(action, orders, horizon, booked)
         if booked:
             self._checkpoint("after_fill")
@@ -297,7 +300,7 @@ class AlpacaVenue:
         return any(move.at > horizon for move in carved.moves)
 
     def _book_entry(
-        self, action: Action, orders: dict[str, JournalOrder], horizon: datetime, booked: dict[str, datetime]
+        self, action: Action | CashOut, orders: dict[str, JournalOrder], horizon: datetime, booked: dict[str, datetime]
     ) -> bool:
         """Book one entry of history unless it is later than `horizon`; return False if it waits."""
         match action:
@@ -313,10 +316,13 @@ class AlpacaVenue:
             case BookCash(flow) if flow.at <= horizon:
                 self._book.book_cash(flow)
                 booked[flow.flow_id] = flow.at
+            case CashOut(change, flow) if change.at <= horizon:
+                self._book.book_cash_out(change, flow)
+                booked |= {change.change_id: change.at, flow.flow_id: flow.at}
             case BookShares(change) if change.at <= horizon:
                 self._book.book_shares(change)
                 booked[change.change_id] = change.at
-            case BookFill() | BookForeignFill() | BookCash() | BookShares():
+            case BookFill() | BookForeignFill() | BookCash() | BookShares() | CashOut():
                 return False
         return True
 
@@ -377,6 +383,27 @@ class AlpacaVenue:
         since = max(self._memory.since, closed - HISTORY_OVERLAP)
         booked = {key: at for key, at in self._memory.booked.items() if at > since - DATE_SLACK}
         self._memory = Memory(since, booked, self._memory.previous)
+
+
+@dataclass(frozen=True, slots=True)
+class CashOut:
+    """Shares that were taken for money without a trade."""
+
+    change: ShareChange
+    flow: CashFlow
+
+
+def _with_cash_outs(actions: Sequence[Action]) -> list[Action | CashOut]:
+    """Return the actions with money and shares of one entry of history put together."""
+    flows = {f"{action.flow.flow_id}{SHARES}": action.flow for action in actions if isinstance(action, BookCash)}
+    outs = {
+        action.change.change_id: CashOut(action.change, flows[action.change.change_id])
+        for action in actions
+        if isinstance(action, BookShares) and action.change.change_id in flows and action.change.quantity < 0.0
+    }
+    paid = {out.flow.flow_id for out in outs.values()}
+    kept = [action for action in actions if not (isinstance(action, BookCash) and action.flow.flow_id in paid)]
+    return [outs.get(a.change.change_id, a) if isinstance(a, BookShares) else a for a in kept]
 
 
 def _tell_end(order: BrokerOrder) -> None:
