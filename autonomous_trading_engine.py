@@ -170,20 +170,18 @@ class AutonomousTradingEngine:
             self._obey(closed)
         since = self.stages.add("fills", since)
         can_trade, message = self.risk_manager.can_trade()
-        allocation = self._allocate(view, closed)
+        allocation, weights = self._allocate(view, closed)
         since = self.stages.add("allocation", since)
         orders: list[ApprovedOrder] = []
         denials: list[Denial] = []
         if decide:
             self._close_positions(view, orders)
             if can_trade:
-                self._open_positions(view, allocation, orders, denials)
+                self._open_positions(view, allocation, weights, orders, denials)
             else:
                 self.recorder.blocked(view.session, DenialCode(message.partition(":")[0]))
         if self.risk_manager.halted:
-            self._shadow.decide(
-                self.world.market, self.world.signals, t, weights_row(self.world, allocation), self._rules
-            )
+            self._shadow.decide(self.world.market, self.world.signals, t, weights, self._rules)
         since = self.stages.add("decisions", since)
         self._uncommitted += 1
         if self._uncommitted >= self._commit_sessions:
@@ -274,8 +272,8 @@ class AutonomousTradingEngine:
             universe_return=self.world.universe_returns[t],
         )  # fmt: skip
 
-    def _allocate(self, view: MarketView, at: datetime) -> Mapping[str, float]:
-        """Ask the allocator how to split capital, and record its answer with the regime."""
+    def _allocate(self, view: MarketView, at: datetime) -> tuple[Mapping[str, float], Floats]:
+        """Ask the allocator how to split capital, by name and in kernel order; record its answer with the regime."""
         t = view.t
         asked = self.allocator.model_id is not None
         observation = self._observe(t) if asked else NOT_OBSERVED
@@ -283,8 +281,8 @@ class AutonomousTradingEngine:
         influences = self.allocator.explain(observation) if asked else None
         self.recorder.regime(view.session, self.world.regimes[t], self.world.regime_probabilities[t].tolist())
         self.recorder.allocation(view.session, at, allocation, self.allocator.last_decision, observation, influences)
-        self._held_weights = weights_row(self.world, allocation)
-        return allocation
+        weights = self._held_weights = weights_row(self.world, allocation)
+        return allocation, weights
 
     def _observe(self, t: int) -> Floats:
         """Return the observation at the close of row `t`, for the account as it stands."""
@@ -305,10 +303,11 @@ class AutonomousTradingEngine:
             orders += self._place(intent)
 
     def _open_positions(
-        self, view: MarketView, allocation: Mapping[str, float], orders: list[ApprovedOrder], denials: list[Denial]
-    ) -> None:
+        self, view: MarketView, allocation: Mapping[str, float], weights: Floats, orders: list[ApprovedOrder],
+        denials: list[Denial],
+    ) -> None:  # fmt: skip
         """Look at candidates, strongest first, until the book is full or none is left."""
-        signals, weights = self.world.signals, weights_row(self.world, allocation)
+        signals = self.world.signals
         start_candidates(signals, view.t, self._heads)
         for _ in range(self._rules.limits.max_reviews):
             candidate = next_candidate(signals, view.t, weights, self.broker.slots, self._heads)

@@ -176,7 +176,7 @@ class RiskManager:
         price
             Worst price in dollars a share that a buy may pay; caps are checked at it. Ignored for sells.
         """
-        denial = self._judge(ticker, side, qty, price)
+        denial = self._judge(ticker, side, qty, price, reduces=self._is_reduction(ticker, side, qty))
         return (True, "OK") if denial is None else (False, denial.message)
 
     def calculate_position_size(self, ticker: str, signal_strength: float, account_value: float) -> float:
@@ -204,8 +204,8 @@ class RiskManager:
 
     def explain(self, ticker: str, side: str, qty: float, price: float) -> Explanation:
         """Return every rule's view of an order, the binding rule, and the largest quantity that would pass."""
-        denial, view = self._judge(ticker, side, qty, price), self._book.view
-        closable = self._closable(ticker, side)
+        closable, view = self._closable(ticker, side), self._book.view
+        denial = self._judge(ticker, side, qty, price, reduces=self._is_reduction(ticker, side, qty))
         if view is None or ticker not in view.columns or side != Side.BUY or closable > 0.0:
             code = DenialCode.OK if denial is None else denial.code
             return Explanation(denial is None, "OK" if denial is None else denial.message, code, closable, ())
@@ -227,10 +227,10 @@ class RiskManager:
             words = f"{client_order_id} was sent already; a repeat is another attempt"
             return deny(DenialCode.INVALID_ORDER, intent.ticker, words, intent.quantity, 0.0)
         worst = math.nan if intent.limit_price is None else intent.limit_price
-        denial = self._judge(intent.ticker, intent.side, intent.quantity, worst)
+        reduce_only = self._is_reduction(intent.ticker, intent.side, intent.quantity)
+        denial = self._judge(intent.ticker, intent.side, intent.quantity, worst, reduces=reduce_only)
         if denial is not None:
             return denial
-        reduce_only = self._is_reduction(intent.ticker, intent.side, intent.quantity)
         now = self._clock.now()
         serial = f"{client_order_id}|{self._fingerprint}|{now.isoformat()}"
         order = ApprovedOrder(
@@ -362,12 +362,12 @@ class RiskManager:
             return DenialCode.RECONCILIATION, f"RECONCILIATION: {self._unreconciled}"
         return None
 
-    def _judge(self, ticker: str, side: str, qty: float, price: float) -> Denial | None:
-        """Return why the order may not leave, or None if it may."""
+    def _judge(self, ticker: str, side: str, qty: float, price: float, *, reduces: bool) -> Denial | None:
+        """Return why the order may not leave, or None if it may; `reduces` is `_is_reduction` of it."""
         if side not in (Side.BUY, Side.SELL) or not 0.0 <= qty < math.inf or (qty == 0.0 and side == Side.SELL):
             words = f"{side} {qty:g} {ticker}: side must be buy or sell, quantity positive and finite"
             return deny(DenialCode.INVALID_ORDER, "", words, qty, 0.0)
-        if self._is_reduction(ticker, side, qty):
+        if reduces:
             return None
         if side == Side.SELL and not self.config.allow_short:
             held = self._closable(ticker, side)

@@ -388,3 +388,17 @@ def test_quarantine_keeps_new_risk_out_of_its_ticker_only() -> None:
 
 def test_sides_may_be_words() -> None:
     assert desk().validate_order("T00", Side.BUY, 1.0, 100.0) == desk().validate_order("T00", "buy", 1.0, 100.0)
+
+
+def test_entry_approved_in_a_ticker_that_leaves_the_market_keeps_new_risk_out() -> None:
+    risk = desk()
+    order = approved(risk)
+    others = {ticker: stock for ticker, stock in STOCKS.items() if ticker != "T00"}
+    risk.show_market(story_view(others))
+    risk.show_portfolio(Portfolio(100_000.0))
+    assert risk.can_trade()[1].startswith("PRICE_UNKNOWN: T00 was approved")
+    assert denied(risk, ticker="T01").code == DenialCode.PRICE_UNKNOWN
+    risk.show_market(story_view(STOCKS))
+    risk.show_portfolio(Portfolio(100_000.0))
+    assert risk.can_trade() == (True, "OK")
+    risk.consume(order)

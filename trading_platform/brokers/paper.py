@@ -18,7 +18,7 @@ from trading_platform.core.compiled import as_rows
 from trading_platform.core.decide import DELISTED, STOP_LOSS, TAKE_PROFIT
 from trading_platform.core.errors import OperatorNeededError, RepairDatabaseError
 from trading_platform.core.fills import round_cents
-from trading_platform.core.ledger import ACCOUNT, SLOT, Record, Records, clear_slot, reserve
+from trading_platform.core.ledger import ACCOUNT, SLOT, Record, Records, clear_slot, reserve_slot
 from trading_platform.core.market import Market
 from trading_platform.core.ports import ApprovalRegister, BrokerAccount, BrokerOrder, BrokerPosition
 from trading_platform.core.risk_memory import checksum
@@ -135,7 +135,7 @@ class PaperBroker:
             limit = _dollars(intent.limit_price)
             stop, target = _dollars(intent.stop_price), _dollars(intent.target_price)
             strategy = self._numbers[intent.strategy]
-            reserve(self.slots[s], column, strategy, intent.quantity, limit, stop, target, limit)
+            reserve_slot(self.slots, s, column, strategy, intent.quantity, limit, stop, target, limit)
             self._entry_ids[s] = order.client_order_id
         self._pending[s] = PendingOrder(order.client_order_id, intent.ticker, intent.side, intent.quantity)
         return self._broker_order(s)

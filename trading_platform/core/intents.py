@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trading_platform.core.compiled import plain
 from trading_platform.core.costs import Exits
 from trading_platform.core.decide import entry_price
 from trading_platform.core.fills import protective_prices, round_shares
@@ -11,16 +12,19 @@ from trading_platform.core.risk_rules import Limits
 from trading_platform.core.types import ORDER_REASONS, OrderIntent, OrderReason, Side
 from trading_platform.core.view import MarketView
 
+# A few multiplications: handing them to compiled code would take longer than they do.
+_entry_price, _round_shares, _protective_prices = plain(entry_price), plain(round_shares), plain(protective_prices)
+
 
 def entry_intent(
     view: MarketView, column: int, strategy: str, strength: float, dollars: float, exits: Exits, limits: Limits
 ) -> OrderIntent:
     """Return a buy of `dollars` worth at the limit price, with its stop and target; 0 shares if that buys none."""
-    bar = view.market.bars[column, view.t]
-    price = float(bar[CLOSE])
-    limit_price = float(entry_price(price, limits))
-    quantity = float(round_shares(dollars / limit_price, limits.share_step)) if dollars > 0.0 else 0.0
-    stop, target = protective_prices(price, float(bar[VOLATILITY]), exits)
+    bar = view.market.bars[column, view.t].tolist()
+    price = bar[CLOSE]
+    limit_price = _entry_price(price, limits)
+    quantity = float(_round_shares(dollars / limit_price, limits.share_step)) if dollars > 0.0 else 0.0
+    stop, target = _protective_prices(price, bar[VOLATILITY], exits)
     return OrderIntent(
         ticker=view.tickers[column],
         side=Side.BUY,

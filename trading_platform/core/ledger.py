@@ -159,6 +159,22 @@ def reserve(
 
 
 @lean
+def reserve_slot(
+    slots: Records,
+    s: int,
+    ticker: int,
+    strategy: int,
+    quantity: float,
+    limit_price: float,
+    stop: float,
+    target: float,
+    price: float,
+) -> None:
+    """Put a pending entry into the empty slot `s`: `reserve` for callers outside compiled code."""
+    reserve(slots[s], ticker, strategy, quantity, limit_price, stop, target, price)
+
+
+@lean
 def post_buy(account: Record, slot: Record, quantity: float, price: float, fees: float, day: int) -> float:
     """Book a buy of `quantity` shares at `price`; return the amount paid before fees, dollars."""
     amount = round_cents(quantity * price)

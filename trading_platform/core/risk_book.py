@@ -99,16 +99,19 @@ class RiskBook:
         return None if column is None else slot_of(self.slots, column)
 
     def count(self, orders: Iterable[ApprovedOrder]) -> None:
-        """Count approved entries as pending; they passed the rules, so their tickers are in the market."""
-        for order in orders:
-            if self.view is not None and order.intent.limit_price is not None:
-                column = self.view.columns[order.intent.ticker]
-                add_pending(self.slots, column, order.intent.quantity, order.intent.limit_price)
+        """Count approved entries as pending; one that a market shown since does not have keeps new risk out."""
+        for intent in (order.intent for order in orders):
+            column = None if self.view is None else self.view.columns.get(intent.ticker)
+            if column is None:
+                self.problems[intent.ticker] = "was approved to be bought but is not in the market shown; add it"
+            elif intent.limit_price is not None:
+                add_pending(self.slots, column, intent.quantity, intent.limit_price)
 
     def discount(self, order: ApprovedOrder) -> None:
         """Stop counting an entry that will not be sent."""
-        if self.view is not None:
-            drop_pending(self.slots, self.view.columns[order.intent.ticker], order.intent.quantity)
+        column = None if self.view is None else self.view.columns.get(order.intent.ticker)
+        if column is not None:
+            drop_pending(self.slots, column, order.intent.quantity)
 
     def _resize(self, n_slots: int) -> None:
         """Make room for more positions than are allowed: an account may hold them before we see it."""

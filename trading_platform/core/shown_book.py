@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from trading_platform.core.fills import round_cents
-from trading_platform.core.ledger import Records, clear_slot, reserve
+from trading_platform.core.ledger import Records, clear_slot, reserve_slot
 from trading_platform.core.types import Holding, Portfolio
 
 ABSURD = 1e15  # dollars or shares; more than all the money there is
@@ -97,7 +97,7 @@ def add_pending(slots: Records, column: int, quantity: float, worst: float) -> N
         slot["limit_price"] = (slot["pending"] * slot["limit_price"] + quantity * worst) / pending
         slot["pending"] = pending
     elif (s := slot_of(slots, EMPTY)) is not None:
-        reserve(slots[s], column, 0, quantity, worst, 0.0, 0.0, worst)
+        reserve_slot(slots, s, column, 0, quantity, worst, 0.0, 0.0, worst)
 
 
 def drop_pending(slots: Records, column: int, quantity: float) -> None:

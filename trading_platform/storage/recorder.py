@@ -164,9 +164,9 @@ class Recorder:
         self._repository.add(m.EquityRow, row)
 
     def _fill_row(self, fill: Fill, realized: float, n: int) -> tuple[object, ...]:
+        fill_id = fill.fill_id or f"{fill.client_order_id}#{fill.session.isoformat().replace('-', '')}.{n}"
         return (
-            fill.client_order_id, fill.fill_id or f"{fill.client_order_id}#{fill.session:%Y%m%d}.{n}",
-            fill.session, fill.filled_at,
+            fill.client_order_id, fill_id, fill.session, fill.filled_at,
             fill.ticker, fill.side.value, fill.quantity, fill.price, fill.amount, fill.fees, realized,
             fill.strategy, fill.reason.value,
         )  # fmt: skip

@@ -7,7 +7,7 @@ the values are converted here, a column at a time, with the same column types; o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -115,6 +115,7 @@ def _date_text(day: date) -> str:
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _utc_text(instant: Any) -> str:
-    naive = UtcDateTime().process_bind_param(instant, None)  # type: ignore[arg-type] # the dialect is not looked at
-    return "" if naive is None else naive.isoformat(sep=" ", timespec="microseconds")
+def _utc_text(instant: datetime) -> str:
+    if instant.tzinfo is None:
+        raise ValueError(f"naive datetime {instant!r}: pass an aware one, e.g. datetime.now(UTC)")
+    return instant.astimezone(UTC).isoformat(sep=" ", timespec="microseconds").removesuffix("+00:00")
