@@ -70,6 +70,7 @@ def trade_alpaca(
     if is_local:
         clock = FollowedClock(reader)
         asking = clock.asking
+        config = _local_universe(config, reader)
     else:
         check_skew(reader)
         clock = asking = WallClock()
@@ -120,6 +121,13 @@ def trade_alpaca(
     finally:
         lock.release()
     return INTERRUPTED if engine.stopped else 0
+
+
+def _local_universe(config: TradingConfig, reader: AlpacaReader) -> TradingConfig:
+    """Return `config` with all that a local server has as its universe, unless it names one."""
+    if config.universe.tickers or config.universe.file:
+        return config
+    return replace(config, universe=replace(config.universe, tickers=tuple(sorted(reader.listed()))))
 
 
 def _check_approvals(limits: Mapping[str, object]) -> None:

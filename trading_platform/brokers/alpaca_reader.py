@@ -57,12 +57,16 @@ class AlpacaReader:
 
     def assets(self, tickers: Iterable[str]) -> dict[str, AssetFlags]:
         """Return the flags of `tickers` in one request; a ticker that Alpaca does not list is not tradable."""
+        listed = self.listed()
+        return {ticker: listed.get(ticker) or AssetFlags(ticker, False, False) for ticker in tickers}
+
+    def listed(self) -> dict[str, AssetFlags]:
+        """Return the flags of every active US equity by ticker: some ten thousand at Alpaca."""
         from alpaca.trading.enums import AssetClass, AssetStatus
         from alpaca.trading.requests import GetAssetsRequest
 
         request = GetAssetsRequest(status=AssetStatus.ACTIVE, asset_class=AssetClass.US_EQUITY)
-        listed = self._http.read("assets", lambda: self._http.trading.get_all_assets(request), parse_assets)
-        return {ticker: listed.get(ticker) or AssetFlags(ticker, False, False) for ticker in tickers}
+        return self._http.read("assets", lambda: self._http.trading.get_all_assets(request), parse_assets)
 
     def equity_history(self, start: datetime) -> list[EquityPoint]:
         """Return daily equity from `start` on. Alpaca's own profit figures count from a base value and are not used."""
