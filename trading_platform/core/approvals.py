@@ -88,6 +88,8 @@ class Approvals:
 
     def entries(self, now: datetime) -> Iterable[ApprovedOrder]:
         """Return the entries approved, not sent and not expired at `now`: they count as pending orders."""
+        if not self._live:  # as nearly always
+            return ()
         return [
             order for key, (order, _) in self._live.items() if key not in self._reduce_only and now <= order.expires_at
         ]

@@ -55,6 +55,7 @@ class RiskBook:
         self.books = books
         self.account: Record = books.accounts[0]
         self.slots: Records = books.slots[0]
+        self._cash = books.accounts["cash"]
         self._bytes = self.slots.view(SLOT_BYTES)
         self._mirrored: tuple[Records, NDArray[np.void]] | None = None  # a broker's slots, and their bytes
 
@@ -72,7 +73,7 @@ class RiskBook:
         if self._mirrored is None or self._mirrored[0] is not slots:
             self._resize(len(slots))
             self._mirrored = slots, slots.view(SLOT_BYTES)
-        self.account["cash"] = account["cash"]
+        self._cash[0] = account["cash"]
         self._bytes[:] = self._mirrored[1]
         self.outside, self.problems = {}, {}
 

@@ -34,12 +34,9 @@ class RowBuffer:
         self.table = table
         self.columns: tuple[Column[Any], ...] = tuple(c for c in table.columns if not _counts_up(c))
         self._rows: list[Row] = []
+        self.add = self._rows.append  # takes one row
         self._sqlite_insert = _sqlite_insert(table.name, [c.name for c in self.columns])
         self._sqlite_values = [_sqlite_values(c) for c in self.columns]
-
-    def add(self, row: Row) -> None:
-        """Take one row."""
-        self._rows.append(row)
 
     def __len__(self) -> int:
         return len(self._rows)
