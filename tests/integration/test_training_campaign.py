@@ -42,7 +42,14 @@ from trading_platform.training.campaign import (
 )
 from trading_platform.training.controls import oracle_weights
 from trading_platform.training.fits import Arena, FitTask, feature_index, weights_of
-from trading_platform.training.judging import LEAST_SHARE, POLICY, earned_scale, interquartile_mean, overfitting
+from trading_platform.training.judging import (
+    LEAST_SHARE,
+    POLICY,
+    earned_scale,
+    earned_share,
+    interquartile_mean,
+    overfitting,
+)
 from trading_platform.training.paths import LEAD_IN, equal_weights, observations, policy_weights, run_path
 from trading_platform.training.ppo import Look
 from trading_platform.training.setup import TrainingSetup
@@ -311,6 +318,26 @@ def test_a_tilt_earns_its_size_by_what_it_does_on_validation(world: PreparedMark
     for share, t_value in zip(shares, t_values, strict=True):
         earned = max(0.0, 1.0 - 1.0 / t_value**2) if t_value > 0.0 else 0.0
         assert share == pytest.approx(max(LEAST_SHARE, earned))
+
+
+@pytest.mark.parametrize(
+    ("gain", "error", "n_strategies", "share"),
+    [
+        (2.0, 1.0, 6, 0.25),  # 1 - 3 / 4
+        (4.0, 1.0, 6, 1.0 - 3.0 / 16.0),
+        (1.7, 1.0, 6, 0.0),
+        (2.0, 1.0, 3, 0.75),  # the price is at least 1
+        (-4.0, 1.0, 6, 0.0),
+        (0.0, 1.0, 6, 0.0),
+        (1.0, 0.0, 6, 0.0),
+        (math.nan, 1.0, 6, 0.0),
+        (1.0, math.nan, 6, 0.0),
+    ],
+)
+def test_a_tilt_is_shrunk_by_what_it_is_within_its_noise(
+    gain: float, error: float, n_strategies: int, share: float
+) -> None:
+    assert earned_share(gain, error, n_strategies) == pytest.approx(share)
 
 
 def test_a_tilt_that_earned_nothing_leaves_the_base(world: PreparedMarket) -> None:

@@ -58,9 +58,7 @@ def joined_policy(fits: Sequence[Fitted]) -> Policy:
 def earned_scale(world: PreparedMarket, policy: Policy, base: Floats, setup: TrainingSetup, rows: range) -> float:
     """Return how far from the base a policy may go: the setup's scale times the share that its tilt has earned.
 
-    With t = Sharpe ratio over that of the base on the validation `rows`, by its bootstrap standard error, the share is
-    max(0, 1 - 1 / t^2), and 0 for t <= 0: the positive part of James & Stein (1961), Breiman's garrote (1995). A tilt
-    within its own noise is dropped, one at twice its noise keeps three quarters. Nothing is earned without validation.
+    Judged by its Sharpe ratio over that of the base on the validation `rows`; nothing is earned without validation.
     """
     if not setup.earned_tilt:
         return setup.action_scale
@@ -69,9 +67,21 @@ def earned_scale(world: PreparedMarket, policy: Policy, base: Floats, setup: Tra
         tilted = run_path(world, weights_of(world, policy, base, setup), rows).returns
         still = run_path(world, np.tile(base, (world.n_sessions, 1)), rows).returns
         gain = sharpe_difference(tilted, still, np.random.default_rng(0), n_resamples=EARNING_RESAMPLES)
-        t_value = gain.difference / gain.standard_error if gain.standard_error > 0.0 else 0.0
-        share = max(0.0, 1.0 - 1.0 / t_value**2) if t_value > 0.0 else 0.0
+        share = earned_share(gain.difference, gain.standard_error, world.n_strategies)
     return setup.action_scale * max(LEAST_SHARE, share)
+
+
+def earned_share(gain: float, standard_error: float, n_strategies: int) -> float:
+    """Return max(0, 1 - p / t^2) for t = gain / standard_error > 0, else 0; 0 when either is unknown.
+
+    The positive part of James & Stein (1961), whose price p is the number of directions less two. A split of capital
+    among K strategies has K - 1; p is never below 1, as in Breiman's garrote (1995). With six strategies a tilt within
+    1.7 times its noise is dropped, and one at 3.5 times keeps three quarters.
+    """
+    if not (gain > 0.0 and standard_error > 0.0):
+        return 0.0
+    price = max(1, n_strategies - 3)
+    return max(0.0, 1.0 - price * (standard_error / gain) ** 2)
 
 
 @dataclass(frozen=True, slots=True)
