@@ -21,7 +21,7 @@ from trading_platform.brokers.saved_account import Memory, save
 from trading_platform.brokers.venue import RiskGate
 from trading_platform.command_line import TradeOptions
 from trading_platform.config import TradingConfig
-from trading_platform.core.errors import FixConfigError, OperatorNeededError
+from trading_platform.core.errors import FixConfigError, MarketDataError, OperatorNeededError
 from trading_platform.core.ports import Allocator, BrokerAccount, Clock
 from trading_platform.core.session import Rules
 from trading_platform.desk import INTERRUPTED, MakeEngine
@@ -164,6 +164,8 @@ def _open_book(
     repository = Repository(database, run_id)
     if repository.load_book() is not None:
         return
+    if len(world.sessions) < 2:
+        raise MarketDataError(f"{world.panel.source} has bars of one session only: begin later, with some history")
     with database.connect() as connection:
         known = connection.execute(select(m.Order.id).where(m.Order.run_id == run_id).limit(1)).first()
     if known is not None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,7 @@ LIVE = {"TRADING_ALLOW_LIVE": "yes-i-mean-it"}
 
 
 def command(home: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
-    if "--once" not in arguments:
+    if arguments[:1] != ("status",) and "--once" not in arguments:
         arguments = (*arguments, "--once")  # an account is traded until stopped
     own = {
         name: value
@@ -175,3 +177,30 @@ def test_no_file_that_the_command_leaves_holds_a_key(tmp_path: Path, paper: Alpa
         content = path.read_bytes()
         assert SECRET.encode() not in content, path
         assert PAPER_KEY.encode() not in content, path
+
+
+def test_an_account_is_traded_for_one_scan_and_found_again(tmp_path: Path) -> None:
+    panel = market({"AAA": flat(50.0, 12), "BBB": flat(20.0, 12), "SPY": flat(400.0, 12)})
+    config = ServerConfig(key_id=PAPER_KEY, secret_key=SECRET)
+    with AlpacaServer(panel, CALENDAR, config, start=panel.session(6)) as server:
+        server.trade_by_hand("BBB", "buy", 3.0)
+        server.advance_to_open()  # the owner's shares are there before the engine
+        for session in (5, 6):
+            done = command(tmp_path, "--db", "a.db", **keys(server.url), TRADING_LOG_DIR=str(tmp_path / "logs"))
+            assert done.returncode == 0, done.stderr
+            beat = json.loads((tmp_path / "logs" / "heartbeat.json").read_text())
+            assert beat["last_session"] == panel.session(session).isoformat()
+            server.advance_to_close()
+            server.advance(server.now + timedelta(minutes=25))
+        shown = json.loads(command(tmp_path, "status", "--db", "a.db", "--json").stdout)
+    assert shown["run"]["mode"] == "alpaca_paper"
+    assert shown["run"]["id"] == 1
+    assert shown["equity"]["cash"] == server.account.cash < 100_000.0 - 60.0
+    assert [row["kind"] for row in shown["differences"]] == ["manual_position"]
+
+
+def test_a_short_life_of_approvals_is_refused(tmp_path: Path, paper: AlpacaServer) -> None:
+    (tmp_path / "trading.toml").write_text("[risk]\napproval_seconds = 5.0\n")
+    done = command(tmp_path, "--db", "a.db", **keys(paper.url))
+    assert done.returncode == 2
+    assert "approval_seconds" in done.stderr
