@@ -13,16 +13,6 @@ RUN = 16
 
 
 @lean
-def count_candidates(strength: Floats, counts: Ints) -> None:
-    """Fill `counts` (T,) with the number of positive entries in each row of `strength` (T, N); NaN is not positive."""
-    for t in range(len(strength)):
-        found = 0
-        for i in range(strength.shape[1]):
-            found += 1 if strength[t, i] > 0.0 else 0
-        counts[t] = found
-
-
-@lean
 def list_candidates(
     strength: Floats,
     exit_: Bools,

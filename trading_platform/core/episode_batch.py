@@ -15,21 +15,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trading_platform.core.action_map import ACTION_KINDS, check_map, checked_actions
+from trading_platform.core.action_map import ACTION_KINDS, check_map, checked_actions, map_actions
 from trading_platform.core.episodes import (
     EPISODE,
     REWARD_KINDS,
-    ActionMap,
     Reward,
-    advance_episodes,
-    begin_episodes,
+    observe_episodes,
+    score_episodes,
+    start_episodes,
 )
 from trading_platform.core.errors import FixConfigError, MarketDataError
 from trading_platform.core.metrics import episode_sharpe
 from trading_platform.core.observation import EPISODE_SESSIONS
 from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.session import new_fill_log
-from trading_platform.core.simulate import N_CODES, new_scratch, open_books
+from trading_platform.core.simulate import N_CODES, new_scratch, open_books, step_books
 from trading_platform.core.types import DENIAL_CODES, Bools, Ints
 
 Execute = Callable[[Callable[["Part"], None], Sequence["Part"]], None]
@@ -92,7 +92,7 @@ class Part:
     lowest: int
     stop: int
     reward: Reward
-    action_map: ActionMap
+    episodes: Ints
     scratch: Ints
 
 
@@ -133,6 +133,7 @@ class EpisodeBatch:
         self.rewards = np.zeros(n_episodes)
         self.denials = np.zeros((n_episodes, N_CODES), dtype=np.int64)
         self.cost_scale = np.ones(n_episodes)
+        self._kind = ACTION_KINDS.index(options.action_kind)
         self._stops = np.concatenate([np.full(part.last - part.first, part.stop) for part in self.parts])
         self._lowest = np.concatenate([np.full(part.last - part.first, part.lowest) for part in self.parts])
         self._no_log = new_fill_log(0)
@@ -168,11 +169,12 @@ class EpisodeBatch:
         def begin(part: Part) -> None:
             chosen = (which >= part.first) & (which < part.last)
             if chosen.any():
-                world = part.world
-                begin_episodes(
-                    self.books, which[chosen], starts[chosen], world.warm, world.market, world.exogenous, world.base,
-                    self.episodes, self.weights, self.denials, self.observations,
+                mine = which[chosen]
+                start_episodes(
+                    self.books, mine, starts[chosen], part.world.warm, part.world.base,
+                    self.episodes, self.weights, self.denials,
                 )  # fmt: skip
+                self._observe(part, mine)
 
         execute(begin, self.parts)
 
@@ -194,12 +196,22 @@ class EpisodeBatch:
         return terminated, truncated
 
     def _step_part(self, part: Part) -> None:
-        world = part.world
-        advance_episodes(
-            self.books, part.first, part.last, world.market, world.signals, world.rules, world.exogenous,
-            world.base_returns, part.action_map, part.reward, self._actions, self.cost_scale, self.episodes,
-            self.weights, self._rows, self.denials, self.rewards, self.observations, part.scratch, self._no_log,
+        world, first, last = part.world, part.first, part.last
+        how, mapped = self.options, self.weights[first:last]
+        map_actions(
+            self._actions[first:last], world.base, how.action_scale, self._kind, how.zero_threshold, mapped, mapped
+        )
+        self._rows[first:last] = self.episodes["row"][first:last]
+        step_books(
+            self.books, first, last, world.market, world.signals, self._rows, self.weights, world.rules,
+            self.cost_scale, self.denials, part.scratch, self._no_log,
         )  # fmt: skip
+        score_episodes(self.books, first, last, world.base_returns, part.reward, self.episodes, self.rewards)
+        self._observe(part, part.episodes)
+
+    def _observe(self, part: Part, which: Ints) -> None:
+        market, exogenous = part.world.market, part.world.exogenous
+        observe_episodes(self.books, which, market, exogenous, self.episodes, self.weights, self.observations)
 
     def info(self, e: int) -> dict[str, Any]:
         """Return what there is to know about episode `e`; money in dollars, the rest fractions.
@@ -239,7 +251,6 @@ def _split(
     worlds: Sequence[PreparedMarket], n_episodes: int, options: EpisodeOptions, n_parts: int
 ) -> tuple[Part, ...]:
     pieces = math.lcm(n_parts, len(worlds)) // len(worlds)  # as many parts for one thread as for another
-    kind = ACTION_KINDS.index(options.action_kind)
     parts = []
     for world, of_world in zip(worlds, np.array_split(np.arange(n_episodes), len(worlds)), strict=True):
         lowest, stop = _bounds(world, options)
@@ -247,10 +258,9 @@ def _split(
         if not (prior > 0.0):
             raise FixConfigError("the base allocation never moved; give prior_volatility")
         reward = Reward(REWARD_KINDS.index(options.reward), prior)
-        action_map = ActionMap(world.base, options.action_scale, kind, options.zero_threshold)
         for piece in np.array_split(of_world, min(pieces, len(of_world))):
             scratch = new_scratch(world.n_strategies)
-            parts.append(Part(world, int(piece[0]), int(piece[-1]) + 1, lowest, stop, reward, action_map, scratch))
+            parts.append(Part(world, int(piece[0]), int(piece[-1]) + 1, lowest, stop, reward, piece, scratch))
     return tuple(parts)
 
 

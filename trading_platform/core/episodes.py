@@ -7,14 +7,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trading_platform.core.action_map import map_actions
 from trading_platform.core.compiled import lean
 from trading_platform.core.ledger import Records
-from trading_platform.core.market import Market, Signals
+from trading_platform.core.market import Market
 from trading_platform.core.metrics import shrunken_sharpe
 from trading_platform.core.observation import Episode, write_observation
-from trading_platform.core.session import FillLog, Rules
-from trading_platform.core.simulate import Books, step_books
+from trading_platform.core.simulate import Books
 from trading_platform.core.types import Floats, Ints
 
 # Weight of variance in the "mean_variance" reward; at 5 a daily deviation of 1 % costs 2.5 bp a day.
@@ -43,10 +41,6 @@ EPISODE = np.dtype(
 )
 
 
-# Episodes that are stepped, scored and observed before the next ones are touched: their books stay in the cache.
-BLOCK = 32
-
-
 class Reward(NamedTuple):
     """How steps are rewarded: position in `REWARD_KINDS`, and the prior's daily volatility."""
 
@@ -54,95 +48,19 @@ class Reward(NamedTuple):
     prior_volatility: float
 
 
-class ActionMap(NamedTuple):
-    """How actions become capital weights; see `core.action_map.map_actions`."""
-
-    base: Floats
-    scale: float
-    kind: int
-    threshold: float
-
-
-@lean
-def advance_episodes(
-    books: Books,
-    first: int,
-    last: int,
-    market: Market,
-    signals: Signals,
-    rules: Rules,
-    exogenous: Floats,
-    base_returns: Floats,
-    action_map: ActionMap,
-    reward: Reward,
-    actions: Floats,
-    cost_scale: Floats,
-    episodes: Records,
-    weights: Floats,
-    rows: Ints,
-    denials: Ints,
-    rewards: Floats,
-    observations: NDArray[np.float32],
-    scratch: Ints,
-    no_log: FillLog,
+def start_episodes(
+    books: Books, which: Ints, rows: Ints, warm: Books, base: Floats, episodes: Records, weights: Floats, denials: Ints
 ) -> None:
-    """Move episodes [first, last) one session on: map checked `actions` (E, K), decide and trade, score, observe.
-
-    `rows` (E,), `weights` (E, K), `denials`, `rewards` (E,) and `observations` (E, D) are written; see `step_books`.
-    """
-    for start in range(first, last, BLOCK):
-        stop = min(last, start + BLOCK)
-        given, mapped, how = actions[start:stop], weights[start:stop], action_map
-        map_actions(given, how.base, how.scale, how.kind, how.threshold, mapped, mapped)
-        for e in range(start, stop):
-            rows[e] = episodes[e]["row"]
-        step_books(books, start, stop, market, signals, rows, weights, rules, cost_scale, denials, scratch, no_log)
-        score_episodes(books, start, stop, base_returns, reward, episodes, rewards)
-        observe_episodes(books, start, stop, market, exogenous, episodes, weights, observations)
-
-
-@lean
-def begin_episodes(
-    books: Books,
-    which: Ints,
-    rows: Ints,
-    warm: Books,
-    market: Market,
-    exogenous: Floats,
-    base: Floats,
-    episodes: Records,
-    weights: Floats,
-    denials: Ints,
-    observations: NDArray[np.float32],
-) -> None:
-    """Start episodes `which` (n,) at rows `rows` (n,) from what the base allocation holds there, and observe them."""
-    for i in range(len(which)):
-        e, t = which[i], rows[i]
-        books.accounts[e] = warm.accounts[t]
-        for s in range(books.slots.shape[1]):
-            books.slots[e, s] = warm.slots[t, s]
-        if warm.accounts[t]["halted"] != 0:  # else nobody looks at the shadow
-            books.shadows[e] = warm.shadows[t]
-            for s in range(books.slots.shape[1]):
-                books.shadow_slots[e, s] = warm.shadow_slots[t, s]
-        for k in range(len(base)):
-            weights[e, k] = base[k]
-        account = books.accounts[e]
-        episode = episodes[e]
-        episode["row"] = t
-        episode["start_row"] = t
-        episode["sessions"] = 0
-        episode["start_equity"] = account["equity"]
-        episode["equity"] = account["equity"]
-        episode["total"] = 0.0
-        episode["squares"] = 0.0
-        episode["base_total"] = 0.0
-        episode["base_squares"] = 0.0
-        episode["score"] = 0.0
-        episode["start_traded"] = account["traded"]
-        episode["start_fees"] = account["fees"]
-        denials[e, :] = 0
-        observe_episodes(books, e, e + 1, market, exogenous, episodes, weights, observations)
+    """Start episodes `which` (n,) at rows `rows` (n,) with the portfolios and weights of the base allocation there."""
+    for book, there in zip(books, warm, strict=True):
+        book[which] = there[rows]
+    accounts, started = warm.accounts[rows], np.zeros(len(which), dtype=EPISODE)
+    started["row"] = started["start_row"] = rows
+    started["equity"] = started["start_equity"] = accounts["equity"]
+    started["start_traded"], started["start_fees"] = accounts["traded"], accounts["fees"]
+    episodes[which] = started
+    weights[which] = base
+    denials[which] = 0
 
 
 @lean
@@ -180,16 +98,16 @@ def score_episodes(
 @lean
 def observe_episodes(
     books: Books,
-    first: int,
-    last: int,
+    which: Ints,
     market: Market,
     exogenous: Floats,
     episodes: Records,
     weights: Floats,
     observations: NDArray[np.float32],
 ) -> None:
-    """Fill `observations` (E, D) of episodes [first, last) at their last close."""
-    for e in range(first, last):
+    """Fill `observations` (E, D) of episodes `which` (n,) at their last close."""
+    for i in range(len(which)):
+        e = which[i]
         episode = episodes[e]
         t = episode["row"]
         so_far = Episode(episode["start_equity"], episode["sessions"], episode["total"], episode["squares"])

@@ -7,13 +7,12 @@ lies beside the one read last; with the tickers of a session side by side an env
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trading_platform.core.candidates import count_candidates, list_candidates
+from trading_platform.core.candidates import list_candidates
 from trading_platform.core.compiled import lean
 from trading_platform.core.types import Floats, Ints, MarketPanel, StrategySignals
 from trading_platform.core.windows import TILE, fill_universe, fill_windows
@@ -95,8 +94,9 @@ def build_market(panel: MarketPanel, clock: Floats, correlation_window: int) -> 
     """Build the kernel's arrays from `panel`; `clock` is the exchange clock at each close, (T,) seconds."""
     n_sessions, n_tickers = panel.close.shape
     bars = np.empty((n_tickers, n_sessions, 8))
-    returns = np.empty((n_sessions, n_tickers))
-    _fill_returns(_plain(forward_adjusted(panel).close), returns)
+    returns = np.full((n_sessions, n_tickers), np.nan)
+    adjusted = forward_adjusted(panel).close
+    returns[1:] = adjusted[1:] / adjusted[:-1] - 1.0
     _fill_bars(
         _plain(panel.open), _plain(panel.high), _plain(panel.low), _plain(panel.close), _plain(panel.volume),
         returns, bars,
@@ -135,15 +135,6 @@ def _plain(values: Floats) -> Floats:
 
 
 @lean
-def _fill_returns(close: Floats, returns: Floats) -> None:
-    """Fill `returns` (T, N) with the close-to-close returns of adjusted `close` (T, N)."""
-    for t in range(len(close)):
-        before, now, change = close[max(0, t - 1)], close[t], returns[t]
-        for i in range(len(change)):
-            change[i] = now[i] / before[i] - 1.0 if t > 0 else math.nan
-
-
-@lean
 def _fill_bars(
     open_: Floats, high: Floats, low: Floats, close: Floats, volume: Floats, returns: Floats, bars: Floats
 ) -> None:
@@ -176,9 +167,7 @@ def build_signals(signals: list[StrategySignals] | tuple[StrategySignals, ...]) 
         raise ValueError(f"between 1 and 32 strategies can be traded together, got {len(signals)}")
     n_sessions, n_tickers = signals[0].strength.shape
     strengths = [_plain(item.strength) for item in signals]
-    counts = np.zeros((len(signals), n_sessions), dtype=np.int64)
-    for strength, count in zip(strengths, counts, strict=True):
-        count_candidates(strength, count)
+    counts = np.array([np.count_nonzero(strength > 0.0, axis=1) for strength in strengths])  # NaN is not positive
     ends = counts.cumsum().reshape(counts.shape)
     start = (
         np.column_stack([ends[:, :1] - counts[:, :1], ends]) if n_sessions else np.zeros((len(signals), 1), np.int64)
