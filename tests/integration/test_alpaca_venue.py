@@ -351,3 +351,17 @@ def test_a_restored_book_reads_the_history_again_and_books_it_once(scene: Scene)
         assert (scene.book.quantity("AAA"), scene.book.manual) == (10.0, {"BBB": 3.0})
         equal(scene)
     assert len(scene.settle(1).fills) == 1
+
+
+def test_a_restored_book_takes_stops_from_the_order_at_work(scene: Scene) -> None:
+    scene.enter("AAA", 10.0, limit=40.0, stop=30.0)
+    saved = scene.venue.snapshot(scene.panel.session(0))
+    scene.server.advance_to_close()  # the entry has lapsed
+    scene.server.advance_to_dawn()
+    scene.look()
+    scene.enter("AAA", 8.0, limit=60.0, stop=45.0)
+    scene.venue = scene.build()
+    scene.venue.restore(saved)
+    scene.look()
+    (slot,) = scene.venue.slots[scene.venue.slots["ticker"] >= 0]
+    assert (slot["pending"], slot["limit_price"], slot["stop"]) == (8.0, 60.0, 45.0)

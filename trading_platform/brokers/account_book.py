@@ -158,20 +158,32 @@ class AccountBook:
         return s
 
     def match_entries(self, orders: Mapping[str, JournalOrder]) -> None:
-        """Make pending entries those of the buy `orders` that may still fill (by ticker): no more, no less."""
-        for slot in self.slots:
+        """Make pending entries those of the buy `orders` that may still fill (by ticker): no more, no less.
+
+        An entry keeps its slot, since the order of slots is the order of decisions, but takes what its order says: a
+        saved one may have ended, and another in its ticker be at work.
+        """
+        for s, slot in enumerate(self.slots):
             if slot["ticker"] < 0:
                 continue
             order = orders.get(self.tickers[slot["ticker"]])
-            slot["pending"] = 0.0 if order is None else max(0.0, order.quantity - order.filled_quantity)
-            if order is None and not slot["quantity"] > 0.0:
+            if slot["quantity"] > 0.0:
+                slot["pending"] = 0.0 if order is None else max(0.0, order.quantity - order.filled_quantity)
+            elif order is None:
                 _clear(slot)
+            else:
+                self._take(order, s)
         for ticker, order in orders.items():
-            if self.slot_of(ticker) < 0 and ticker in self._columns and order.limit_price is not None:
-                left = order.quantity - order.filled_quantity
-                self.reserve_entry(
-                    ticker, order.strategy, left, order.limit_price, order.stop_price, order.target_price
-                )
+            if self.slot_of(ticker) < 0 and ticker in self._columns:
+                self._take(order, self._free_slot(ticker))
+
+    def _take(self, order: JournalOrder, s: int) -> None:
+        """Put an entry that may still fill into slot `s`."""
+        left, limit = max(0.0, order.quantity - order.filled_quantity), order.limit_price or 0.0
+        column, strategy = self._columns[order.ticker], self._numbers.get(order.strategy, 0)
+        _reserve(
+            self.slots[s], column, strategy, left, limit, order.stop_price or 0.0, order.target_price or 0.0, limit
+        )
 
     # ------------------------------------------------------------ posting
 
@@ -320,6 +332,8 @@ class AccountBook:
         if s < 0:
             stop, target = (None, None) if order is None else (order.stop_price, order.target_price)
             s = self.reserve_entry(fill.ticker, fill.strategy, 0.0, fill.price, stop, target)
+        elif order is not None and not self.slots[s]["quantity"] > 0.0:
+            self._take(order, s)  # what is saved may be an order that has ended
         slot = self.slots[s]
         slot["pending"] = max(0.0, slot["pending"] - fill.quantity)
         _buy(self.record, slot, fill.quantity, fill.price, fill.fees, (fill.session - EPOCH).days)
