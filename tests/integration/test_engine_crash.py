@@ -84,7 +84,9 @@ QUICK = Pace()
 
 def die(world: Campaign, planned: deque[Death], kind: str, *, is_last: bool) -> None:
     """Let the engine die the first planned death that fits the moment; one that it outlives waits for another."""
-    fits = next((death for death in planned if kind == "evening" or death.get("step") not in SENDING), None)
+    # In the evenings orders are sent; steps of sending come first, while there is still something to send.
+    choice = sorted(planned, key=lambda death: (death.get("step") in SENDING) != (kind == "evening"))
+    fits = next((death for death in choice if kind == "evening" or death.get("step") not in SENDING), None)
     if fits is None:
         return
     planned.remove(fits)
