@@ -52,15 +52,24 @@ def start_episodes(
     books: Books, which: Ints, rows: Ints, warm: Books, base: Floats, episodes: Records, weights: Floats, denials: Ints
 ) -> None:
     """Start episodes `which` (n,) at rows `rows` (n,) with the portfolios and weights of the base allocation there."""
-    for book, there in zip(books, warm, strict=True):
-        book[which] = there[rows]
-    accounts, started = warm.accounts[rows], np.zeros(len(which), dtype=EPISODE)
+    halted = warm.accounts["halted"][rows] != 0  # else nobody looks at the shadow
+    for book, there in zip(books[:2], warm[:2], strict=True):
+        _as_words(book)[which] = _as_words(there)[rows]
+    for book, there in zip(books[2:], warm[2:], strict=True):
+        _as_words(book)[which[halted]] = _as_words(there)[rows[halted]]
+    started = np.zeros(len(which), dtype=EPISODE)
     started["row"] = started["start_row"] = rows
-    started["equity"] = started["start_equity"] = accounts["equity"]
-    started["start_traded"], started["start_fees"] = accounts["traded"], accounts["fees"]
-    episodes[which] = started
+    started["equity"] = started["start_equity"] = warm.accounts["equity"][rows]
+    started["start_traded"], started["start_fees"] = warm.accounts["traded"][rows], warm.accounts["fees"][rows]
+    _as_words(episodes)[which] = _as_words(started)
     weights[which] = base
     denials[which] = 0
+
+
+def _as_words(records: Records) -> Ints:
+    """Return a view of contiguous `records` (n, ...) as words (n, m), which numpy copies at once and not by field."""
+    words: Ints = records.view(np.int64).reshape(len(records), -1)
+    return words
 
 
 @lean
