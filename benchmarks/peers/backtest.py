@@ -17,7 +17,7 @@ warnings.filterwarnings("ignore")
 
 
 def main() -> None:
-    """Run the entries and exits of all strategies as one portfolio with shared cash; the best of 30, compiled."""
+    """Run the entries and exits of all strategies as one portfolio with shared cash; the best of 16, compiled."""
     import vectorbt as vbt
     from vectorbt.portfolio import dispatch
 
@@ -33,7 +33,7 @@ def main() -> None:
 
     dispatch.simulate_from_signals = timed  # vectorbt's compiled loop, its arguments prepared
     best = float("inf")
-    for _ in range(30):
+    for _ in range(16):
         start = time.perf_counter()
         portfolio = vbt.Portfolio.from_signals(
             close, entries, exits, price=open_, size=0.05, size_type="percent", fees=0.0005, init_cash=1e5,
