@@ -45,8 +45,8 @@ are too good; compare strategies with the *equal-weight universe*, never with SP
 dividend-adjusted. The parameters of the strategies are textbook ones, but the choice of strategies was made while
 looking at this very history: these are in-sample figures, not a promise. The default limits (5 % a position, 10
 positions, a volatility budget a position) leave most of the capital in cash, which earns nothing here; Sharpe ratios
-can be compared across exposures, returns cannot. Single paths are sensitive: equal weight started eight sessions later,
-as in the table of halts below, has a Sharpe ratio of 0.79 instead of 0.85 at 5 bp.
+can be compared across exposures, returns cannot. Single paths are sensitive: changing the weights by 5 % moves a
+Sharpe ratio by 0.1 (one standard deviation over universes, see rl-evaluation.md).
 """
 
 
