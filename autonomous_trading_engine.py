@@ -57,7 +57,8 @@ from trading_platform.core.types import (
     TradeResult,
 )
 from trading_platform.core.view import MarketView
-from trading_platform.desk import Makers, run_desk
+from trading_platform.desk import run_desk
+from trading_platform.makers import Makers
 from trading_platform.market_data.cache import utc_now
 from trading_platform.operations import is_flattening, open_wishes
 from trading_platform.recovery import held_weights, rebuild_shadow, restore_broker, weights_row

@@ -24,9 +24,9 @@ from trading_platform.config import TradingConfig
 from trading_platform.core.errors import FixConfigError, MarketDataError, OperatorNeededError
 from trading_platform.core.ports import Allocator, BrokerAccount, Clock
 from trading_platform.core.session import Rules
-from trading_platform.desk import INTERRUPTED, MakeEngine
 from trading_platform.heartbeat import HEARTBEAT_FILE, Heartbeat
 from trading_platform.live import BARS_FINAL_AFTER, LiveLoop
+from trading_platform.makers import INTERRUPTED, MakeEngine
 from trading_platform.market_data.alpaca_data import AlpacaMarketData
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.modes import open_account

@@ -8,34 +8,28 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Mapping
 
-from sqlalchemy import Engine
-
-from trading_platform.brokers.venue import VenueMaker
 from trading_platform.command_line import TradeOptions
 from trading_platform.config import TradingConfig
 from trading_platform.core.limits import limits_of
 from trading_platform.core.ports import Allocator
 from trading_platform.core.session import Rules
 from trading_platform.heartbeat import HEARTBEAT_FILE, Heartbeat
-from trading_platform.live import BARS_FINAL_AFTER, LiveEngine, LiveLoop
+from trading_platform.live import BARS_FINAL_AFTER, LiveLoop
 from trading_platform.logs import start_logs
+from trading_platform.makers import INTERRUPTED, MakeEngine, Makers
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.modes import ALPACA, with_account
 from trading_platform.regime.hmm import RegimeConfig
 from trading_platform.replay import (
-    EngineClock,
     FixedAllocator,
     ReplayClock,
-    ScanResult,
-    Stopwatch,
     WallClock,
     stop_signals,
 )
 from trading_platform.reporting.run_results import run_results
-from trading_platform.reporting.run_screen import RunScreen, TradeGate
+from trading_platform.reporting.run_screen import RunScreen
 from trading_platform.reporting.status_screen import say
 from trading_platform.settings import Settings, load_settings
 from trading_platform.stage import (
@@ -48,70 +42,8 @@ from trading_platform.stage import (
     read_config,
     set_stage,
 )
-from trading_platform.storage.repository import Repository
-from trading_platform.storage.runs import RunLock
-from trading_platform.world import World
 
 log = logging.getLogger("trading_platform.desk")
-
-INTERRUPTED = 130  # as a shell has it: 128 + SIGINT
-
-
-class RiskSettings(Protocol):
-    """The part of RiskConfig that is needed here."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return all limits by name."""
-        ...
-
-
-class DeskEngine(LiveEngine, Protocol):
-    """The engine as the command drives it."""
-
-    stages: Stopwatch
-    repository: Repository
-
-    @property
-    def risk_manager(self) -> TradeGate:
-        """The one door."""
-        ...
-
-    def recover(self, first: int) -> int:
-        """Continue from the database; return the row to scan next."""
-        ...
-
-    def run(self, first: int, stop: int, watch: Callable[[ScanResult], None] | None = None) -> int:
-        """Scan rows; return the row after the last."""
-        ...
-
-
-class MakeEngine(Protocol):
-    """How an engine is put together."""
-
-    def __call__(
-        self,
-        world: World,
-        database: Engine,
-        run_id: int,
-        config: TradingConfig,
-        rules: Rules,
-        allocator: Allocator,
-        clock: EngineClock,
-        *,
-        live: bool,
-        open_venue: VenueMaker | None = None,
-    ) -> tuple[DeskEngine, RunLock]:
-        """Return the engine and its hold on the run; orders go to the venue, a paper broker where there is none."""
-        ...
-
-
-class Makers(NamedTuple):
-    """What the flat modules own. `checkpoint` is called with the name of each step of an order's and a book's life."""
-
-    risk: Callable[[Mapping[str, object]], RiskSettings]
-    allocator: Callable[[str, tuple[str, ...], float], Allocator]
-    engine: MakeEngine
-    checkpoint: Callable[[str], None] = lambda step: None
 
 
 def run_desk(options: TradeOptions, make: Makers) -> int:

@@ -31,7 +31,8 @@ from risk_config import RiskConfig  # noqa: E402
 from trading_platform.brokers.alpaca_http import AlpacaAccess, AlpacaHttp  # noqa: E402
 from trading_platform.command_line import TradeOptions  # noqa: E402
 from trading_platform.core.errors import TradingPlatformError  # noqa: E402
-from trading_platform.desk import Makers, run_desk  # noqa: E402
+from trading_platform.desk import run_desk  # noqa: E402
+from trading_platform.makers import Makers  # noqa: E402
 from trading_platform.settings import Secret  # noqa: E402
 
 LONGEST_LIFE = 120.0  # seconds; a life that takes longer hangs

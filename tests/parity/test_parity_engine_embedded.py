@@ -254,20 +254,24 @@ def busiest_window(trail: Trail, case: Case, first: int) -> int:
 # ---------------------------------------------------------------- operators
 
 
+def n_positions(desk: Desk) -> int:
+    return int((desk.engine.broker.slots["quantity"] > 0.0).sum())
+
+
 def test_flatten_that_was_obeyed_before_a_restart_still_closes_everything(equal: Case, tmp_path: Path) -> None:
     """Obeyed between sessions, restarted before the next decision: the wish is handled, and must still hold."""
     desk = Desk(equal, tmp_path, START)
     desk.run(320)
-    assert len(desk.engine.broker.positions()) > 3
+    assert n_positions(desk) > 3
     now = equal.world.closed[319] + timedelta(hours=1)
     leave_wish(desk.database, "flatten", "holiday", now)
     desk.engine.watch(now)
     desk.engine.commit()
     desk.restart()
     desk.run(322)
-    assert desk.engine.broker.positions() == []
+    assert n_positions(desk) == 0
     leave_wish(desk.database, "resume", "back", equal.world.closed[321])
     desk.run(330)
     desk.restart()
     desk.run(340)
-    assert len(desk.engine.broker.positions()) > 3
+    assert n_positions(desk) > 3
