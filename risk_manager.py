@@ -107,7 +107,7 @@ class RiskManager:
         self._quarantine: dict[str, str] = {}
         self._unreconciled: str | None = None
         self._halts = Halts(self._book)
-        self._kept: str | None = None  # an unreadable envelope: evidence, kept until an operator resumes
+        self._kept: str | None = None  # memory of a newer version: left as it is until an operator resumes
         if store is not None:
             self._load(store)
 
@@ -313,7 +313,7 @@ class RiskManager:
     # ------------------------------------------------------------ memory
 
     def save(self) -> None:
-        """Store the memory durably; call before orders leave. An unreadable one is not overwritten before `resume`."""
+        """Store the memory durably; call before orders leave. A newer version's is not overwritten before `resume`."""
         if self._store is not None:
             self._store.save(encode(self.memory()) if self._kept is None else self._kept)
 
@@ -329,12 +329,13 @@ class RiskManager:
         )
 
     def _load(self, store: RiskStateStore) -> None:
-        memory, fault, self._kept = remember(store, self._clock.now())
-        if memory is not None:
-            fill_record(self.account, memory.account)
-            self._halts.standing = memory.standing()
-        if fault is not None:
-            self._halts.standing.fail(fault, self._clock.now())
+        found = remember(store, self._clock.now())
+        self._kept = found.untouchable
+        if found.memory is not None:
+            fill_record(self.account, found.memory.account)
+            self._halts.standing = found.memory.standing()
+        if found.fault is not None:
+            self._halts.standing.fail(found.fault, self._clock.now(), found.evidence)
 
     def restore_halt_book(self) -> None:
         """Put the book as it was at the halt into `books`, from which the shadow is recomputed."""

@@ -28,6 +28,7 @@ from risk_config import RiskConfig
 from risk_manager import RiskManager
 from tests.risk_world import Stock, StoryClock, StoryStore, buy, sell, story_panel
 from trading_platform.core.errors import ApprovalError
+from trading_platform.core.risk_memory import VERSION
 from trading_platform.core.types import (
     ApprovedOrder,
     Denial,
@@ -287,9 +288,10 @@ class RiskMachine(RuleBasedStateMachine):
             case "lose":
                 self.store.envelope = None
             case "newer":
-                self.store.envelope = envelope.replace('"version": 1', '"version": 2')
+                self.store.envelope = envelope.replace(f'"version": {VERSION}', f'"version": {VERSION + 1}')
         self.risk = RiskManager(CONFIG, store=self.store, clock=self.clock)
-        if damage in ("flip", "cut", "lose", "newer"):
+        untouched = (self.store.envelope or "").startswith(f'{{"version": {VERSION + 1}')
+        if damage in ("flip", "cut", "lose") or untouched:
             assert self.risk.can_trade()[1].startswith("RISK_STATE_INVALID")
             self.model.halts = {"fault"}  # what was stopped before is unknown, and that alone stops everything
             self.model.pause_until = 0.0

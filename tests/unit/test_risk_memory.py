@@ -75,7 +75,7 @@ def test_the_fields_that_reports_read_keep_their_names() -> None:
     assert set(payload) == {
         "saved_at", "clock", "config_fingerprint", "account", "manual_halt", "manual_halt_since", "fault",
         "fault_since", "halted_since", "halt_session", "halt_book", "daily_since", "pause_since", "session",
-        "release_session",
+        "release_session", "evidence",
     }  # fmt: skip
     assert set(payload["account"]) == set(ACCOUNT.names or ())
 
@@ -168,6 +168,21 @@ def test_memory_of_a_newer_version_halts_and_is_not_overwritten() -> None:
     risk.resume("starting over", "ann")
     risk.save()
     assert store.envelope != newer
+
+
+def test_a_loss_after_a_damaged_start_outlives_the_next_one_and_the_evidence_is_kept() -> None:
+    damaged = envelope_of(desk())[:-3]
+    store = StoryStore(damaged)
+    risk = desk(store=store)
+    for _ in range(2):
+        risk.read_equity(97_000.0, NAN, DAY)
+    risk.save()
+    assert decode(store.envelope or "").evidence == damaged
+    second = desk(97_000.0, store=store)
+    second.resume("looked at it", "ann")
+    assert code_of(second.can_trade()) == "DAILY_LOSS_LIMIT"
+    second.save()
+    assert decode(store.envelope or "").evidence is None
 
 
 @pytest.mark.parametrize("version", [0, -1, True, "1", None, 1.0])

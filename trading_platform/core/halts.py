@@ -111,7 +111,8 @@ class Halts:
         if not reason.strip():
             raise ValueError("resume needs a reason")
         standing, account = self.standing, self._book.account
-        standing.manual_halt = standing.manual_halt_since = standing.fault = standing.fault_since = None
+        standing.manual_halt = standing.manual_halt_since = None
+        standing.fault = standing.fault_since = standing.evidence = None
         standing.pause_since = self._taken_back = None
         account["pause_until"] = 0.0
         account["loss_streak"] = 0

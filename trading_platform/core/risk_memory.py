@@ -18,12 +18,17 @@ from trading_platform.core.ports import RiskStateStore
 from trading_platform.core.simulate import Books
 from trading_platform.core.types import RiskEvent, RiskEventKind
 
-VERSION = 1
+VERSION = 2
+MOST_EVIDENCE = 16_384  # characters of a damaged envelope that are kept
 NULLABLE = frozenset({"equity", "pause_until"})  # of the account: unknown, and waiting for the exchange clock
 
 
 class RiskMemoryError(OperatorNeededError):
     """The stored risk memory cannot be trusted: trading stays halted until an operator resumes."""
+
+
+class NewerMemoryError(RiskMemoryError):
+    """The memory is that of a newer version, which can still read it: it must not be overwritten."""
 
 
 @dataclass(slots=True)
@@ -32,7 +37,7 @@ class Standing:
 
     `session` is the exchange session that the day's loss belongs to, `release_session` the last one whose reading
     counted towards the release of a drawdown halt. `halt_session` and `halt_book` (account and slots at the halt) are
-    what the shadow is recomputed from.
+    what the shadow is recomputed from. `evidence` is the damaged memory that a fault is about.
     """
 
     manual_halt: str | None = None
@@ -46,11 +51,12 @@ class Standing:
     pause_since: str | None = None
     session: str | None = None
     release_session: str | None = None
+    evidence: str | None = None
 
-    def fail(self, fault: str, now: datetime) -> None:
+    def fail(self, fault: str, now: datetime, evidence: str | None = None) -> None:
         """Note a fault of the memory; the first one noted stays."""
         if self.fault is None:
-            self.fault, self.fault_since = fault, now.isoformat()
+            self.fault, self.fault_since, self.evidence = fault, now.isoformat(), evidence
 
     def forget_halt(self) -> None:
         """Forget a drawdown halt that has ended."""
@@ -92,26 +98,41 @@ class RiskMemory:
     pause_since: str | None
     session: str | None
     release_session: str | None
+    evidence: str | None = None
 
     def standing(self) -> Standing:
         """Return the part that is not numbers of the account."""
         return Standing(**{field.name: getattr(self, field.name) for field in fields(Standing)})
 
 
-def remember(store: RiskStateStore, now: datetime) -> tuple[RiskMemory | None, str | None, str | None]:
-    """Return (memory, fault, the envelope to keep as evidence); each may be None.
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What a start finds: the memory and its fault (each may be None), the damaged text, and what to leave alone."""
 
+    memory: RiskMemory | None
+    fault: str | None = None
+    evidence: str | None = None
+    untouchable: str | None = None
+
+
+def remember(store: RiskStateStore, now: datetime) -> Remembered:
+    """Return what `store` holds.
+
+    Damaged memory is kept as evidence inside the new one, so that a halt which comes before an operator has looked is
+    not forgotten by the next restart. Memory of a newer version is left untouched: the upgrade can read it.
     Memory of other limits (another config fingerprint) is taken: peaks, halts and streaks belong to the account.
     """
     envelope = store.load()
     if envelope is None:
         fault = "risk memory is missing although this account has traded; look, then resume"
-        return None, fault if store.has_trades() else None, None
+        return Remembered(None, fault if store.has_trades() else None)
     try:
         memory = decode(envelope)
+    except NewerMemoryError as error:
+        return Remembered(None, str(error), untouchable=envelope)
     except RiskMemoryError as error:
-        return None, str(error), envelope
-    return memory, clock_fault(memory, now), None
+        return Remembered(None, str(error), evidence=envelope[:MOST_EVIDENCE])
+    return Remembered(memory, clock_fault(memory, now))
 
 
 def encode(memory: RiskMemory) -> str:
@@ -133,10 +154,12 @@ def decode(envelope: str) -> RiskMemory:
         version, stored, payload = outer["version"], outer["checksum"], outer["payload"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise RiskMemoryError(f"risk memory is unreadable ({type(error).__name__}); look, then resume") from error
-    if type(version) is not int or not 1 <= version <= VERSION:
-        raise RiskMemoryError(
+    if type(version) is int and version > VERSION:
+        raise NewerMemoryError(
             f"risk memory was written by version {version!r}, this is {VERSION}; upgrade, then resume"
         )
+    if type(version) is not int or version < 1:
+        raise RiskMemoryError(f"risk memory has the impossible version {version!r}; look, then resume")
     if not isinstance(payload, str) or checksum(payload) != stored:
         raise RiskMemoryError(
             "risk memory does not match its checksum; someone or something changed it; look, then resume"
