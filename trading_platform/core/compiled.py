@@ -7,6 +7,7 @@ same (``tests/parity`` proves it). ``fastmath`` stays off, since it would reorde
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from collections.abc import Callable
 from functools import cache
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 try:
     import numba
+    from numba.core.event import Event, Listener, register
 except ImportError:
     HAS_NUMBA = False
 else:
@@ -28,7 +30,31 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 LEAN_OPTIONS = {**OPTIONS, "_nrt": False}
-INLINED_OPTIONS = {**LEAN_OPTIONS, "forceinline": True}
+INLINED_OPTIONS = {**LEAN_OPTIONS, "inline": "always"}
+
+
+if HAS_NUMBA:
+
+    class _QuietCollector(Listener):
+        """Pauses the garbage collector while numba compiles: it found nothing, and took a fifth of the time."""
+
+        depth = 0
+        resumes = False
+
+        def on_start(self, event: Event) -> None:
+            """Pause at the outermost function; those that it calls are compiled within."""
+            if self.depth == 0:
+                self.resumes = gc.isenabled()
+                gc.disable()
+            self.depth += 1
+
+        def on_end(self, event: Event) -> None:
+            """Resume, if it was on before."""
+            self.depth -= 1
+            if self.depth == 0 and self.resumes:
+                gc.enable()
+
+    register("numba:compile", _QuietCollector())  # type: ignore[no-untyped-call]
 
 
 def compiled(function: F) -> F:
