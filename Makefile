@@ -55,15 +55,15 @@ mutate: $(VENV)/dev.stamp ## mutation testing of risk rules, sizing and RiskMana
 	$(BIN)/cosmic-ray exec tests/mutation/cosmic-ray.toml .mutation.sqlite
 	$(BIN)/cr-report .mutation.sqlite --show-pending | tail -n 20
 
-rl-controls: $(VENV)/dev.stamp ## does training find what is there, and does the gate refuse what is not (hours)
+rl-controls: $(VENV)/dev.stamp ## does training find what is there, and does the gate refuse what is not (half an hour)
 	$(BIN)/python train_rl_model.py controls --positive 20 --negative 100 --seeds 2 --jobs $(JOBS)
 
 rl-evaluate: $(VENV)/dev.stamp ## walk-forward on the history in DATA against every baseline; refused (10) is no error
 	$(BIN)/python train_rl_model.py --data-dir $(DATA) --walk-forward yearly --seeds 5 --episodes 2000 --eval-freq 1000 --jobs $(JOBS) || test $$? -eq 10
 	$(BIN)/python train_rl_model.py --data-dir $(DATA) --walk-forward rolling --seeds 5 --episodes 2000 --eval-freq 1000 --jobs $(JOBS) || test $$? -eq 10
 
-crash-test: $(VENV)/dev.stamp ## kill the engine again and again; nothing may be lost or doubled
-	$(BIN)/python -m pytest -m "slow or not slow" tests/integration/test_engine_command.py tests/integration/test_alpaca_broker.py
+crash-test: $(VENV)/dev.stamp ## kill the engine over a thousand times, break everything for a month; nothing may be lost or doubled
+	$(BIN)/python -m pytest -n $(JOBS) -m "slow or not slow" tests/integration/test_engine_command.py tests/integration/test_alpaca_broker.py tests/integration/test_engine_crash.py tests/integration/test_engine_faults.py
 
 $(PEERS)/stamp: benchmarks/peers/requirements.txt
 	$(PYTHON) -m venv $(PEERS)

@@ -266,7 +266,7 @@ class RLStrategyAllocator:
 
     def _decision(self, served: _Served, weights: Floats) -> AllocationDecision:
         by_name = dict(zip(self.strategies, weights.tolist(), strict=True))
-        model_id = served.manifest.model_id
+        model_id = served.model_id  # the manifest's own is a digest, made anew each time
         return AllocationDecision(
             by_name, AllocationSource.MODEL, f"{FallbackCode.OK}: decided by {model_id}", model_id
         )
