@@ -256,7 +256,7 @@ class AlpacaHttp:
         except (requests.exceptions.JSONDecodeError, json.JSONDecodeError) as error:
             return Failure(FailureKind.GARBAGE, None, None, f"the answer is not JSON ({self._clean(str(error))})")
         except requests.RequestException as error:
-            return Failure(FailureKind.NETWORK, None, None, f"{type(error).__name__}: {self._clean(str(error))}")
+            return Failure(FailureKind.NETWORK, None, None, f"{type(error).__name__}: {self._clean(_cause(error))}")
         try:
             return _Answer(parse(raw))
         except (ValueError, TypeError, KeyError, AttributeError) as error:  # pydantic's errors are ValueErrors
@@ -363,3 +363,15 @@ def _kind(status: int | None, code: int | None, message: str) -> FailureKind:
     if status is not None and 400 <= status < 500 and status != 408:
         return FailureKind.REFUSED
     return FailureKind.SERVER
+
+
+def _cause(error: Exception) -> str:
+    """Return what a person needs of a network error: urllib3 wraps it in its pool, retries and URLs."""
+    text = str(error)
+    host = re.search(r"host='([^']+)', port=(\d+)", text)
+    cause = re.search(r"Failed to resolve|Connection refused|Network is unreachable|timed out", text)
+    if host is None or cause is None:
+        return text
+    if cause.group() == "Failed to resolve":
+        return f"the name {host.group(1)} cannot be resolved"
+    return f"{host.group(1)}:{host.group(2)}: {cause.group().lower()}"
