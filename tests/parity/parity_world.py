@@ -14,7 +14,8 @@ from sqlalchemy import Engine, select
 from autonomous_trading_engine import AutonomousTradingEngine
 from risk_config import RiskConfig
 from risk_manager import RiskManager
-from trading_platform.brokers.paper import EPOCH, PaperBroker
+from trading_platform.brokers.paper import PaperBroker
+from trading_platform.brokers.round_trips import EPOCH
 from trading_platform.core.costs import CostConfig, ExitConfig
 from trading_platform.core.limits import limits_of
 from trading_platform.core.market import build_market, build_signals

@@ -11,16 +11,15 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
-from typing import Any
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from trading_platform.brokers.books import SHARE_TOLERANCE, CashFlow, CashKind, ForeignFill, OurPosition, ShareChange
+from trading_platform.brokers.round_trips import EPOCH, LoggedFill, round_trip
 from trading_platform.core.compiled import plain
 from trading_platform.core.errors import OperatorNeededError
 from trading_platform.core.fills import round_cents
 from trading_platform.core.ledger import (
-    FILL,
     Record,
     Records,
     clear_slot,
@@ -37,10 +36,8 @@ from trading_platform.core.session import Rules, new_fill_log, sell
 from trading_platform.core.simulate import open_books
 from trading_platform.core.types import ORDER_REASONS, ClosedTrade, Fill, Floats, OrderReason, Side
 
-EPOCH = date(1970, 1, 1)
 EMPTY = -1
 NEW_YORK = ZoneInfo("America/New_York")
-FILL_FIELDS = FILL.names or ()
 # A handful of postings a day: Python is quicker than having each function compiled by itself.
 _clear, _mark, _buy = plain(clear_slot), plain(mark_slot), plain(post_buy)
 _flow, _split, _reserve, _equity = plain(post_cash_flow), plain(post_split), plain(reserve), plain(total_equity)
@@ -347,9 +344,9 @@ class AccountBook:
         _sell(
             self.record, self.slots, s, quantity, fill.price, fill.fees, reason, day, 0.0, self._limits, self._log
         )  # fmt: skip
-        values = dict(zip(FILL_FIELDS, self._log.rows[0].tolist(), strict=True))
-        trade = closed_trade(values, self.tickers, self.strategies, fill.session)
-        self.news.add((fill, values["realized"], trade), s)
+        made = LoggedFill._make(self._log.rows[0].tolist())
+        trade = round_trip(made, self.tickers, self.strategies, fill.session)
+        self.news.add((fill, made.realized, trade), s)
 
     def _book_flow(self, amount: float) -> None:
         _flow(self.record, amount)
@@ -376,27 +373,3 @@ class AccountBook:
 def session_of(at: datetime) -> date:
     """Return the New York date of an instant."""
     return at.astimezone(NEW_YORK).date()
-
-
-def closed_trade(
-    values: Mapping[str, Any], tickers: Sequence[str], strategies: Sequence[str], session: date
-) -> ClosedTrade | None:
-    """Return the round trip that a row of `core.ledger.FILL` ended in `session`, None if it did not end one."""
-    if not values["closed"]:
-        return None
-    cost, proceeds = values["trade_cost"], values["trade_proceeds"]
-    fees, dividends = values["trade_fees"], values["trade_dividends"]
-    return ClosedTrade(
-        ticker=tickers[values["ticker"]],
-        strategy=strategies[values["strategy"]],
-        entry_session=EPOCH + timedelta(days=values["entry_day"]),
-        exit_session=session,
-        quantity=values["trade_quantity"],
-        exit_price=proceeds / values["trade_quantity"],
-        cost=cost,
-        proceeds=proceeds,
-        fees=fees,
-        dividends=dividends,
-        pnl=round_cents(proceeds - cost - fees + dividends),
-        reason=ORDER_REASONS[values["reason"]],
-    )

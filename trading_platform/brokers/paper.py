@@ -9,15 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from typing import NamedTuple
+from datetime import date, datetime
 
 import numpy as np
 
+from trading_platform.brokers.round_trips import LoggedFill, round_trip
 from trading_platform.core.compiled import as_rows
 from trading_platform.core.decide import DELISTED, STOP_LOSS, TAKE_PROFIT
 from trading_platform.core.errors import OperatorNeededError, RepairDatabaseError
-from trading_platform.core.fills import round_cents
 from trading_platform.core.ledger import ACCOUNT, SLOT, Record, Records, clear_slot, reserve_slot
 from trading_platform.core.market import Market
 from trading_platform.core.ports import ApprovalRegister, BrokerAccount, BrokerOrder, BrokerPosition
@@ -27,34 +26,9 @@ from trading_platform.core.simulate import open_books
 from trading_platform.core.types import ORDER_REASONS, ApprovedOrder, ClosedTrade, Fill, OrderStatus, Settlement, Side
 from trading_platform.storage.repository import SavedBook
 
-EPOCH = date(1970, 1, 1)
 LEGS = {STOP_LOSS: "stop", TAKE_PROFIT: "target", DELISTED: "delisted"}
 SHARE_NOISE = 1e-9
 EMPTY = -1
-
-
-class LoggedFill(NamedTuple):
-    """A row of the fill log as plain numbers; the fields of `core.ledger.FILL`, in their order."""
-
-    day: int
-    book: int
-    slot: int
-    ticker: int
-    strategy: int
-    side: int
-    reason: int
-    quantity: float
-    price: float
-    amount: float
-    fees: float
-    realized: float
-    closed: int
-    trade_cost: float
-    trade_proceeds: float
-    trade_fees: float
-    trade_dividends: float
-    trade_quantity: float
-    entry_day: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +176,7 @@ class PaperBroker:
                 client_order_id = order.client_order_id
                 filled[client_order_id] = made.quantity
             fill = self._fill(made, client_order_id, session, opened if order is not None else closed)
-            fills.append((fill, made.realized, self._closed_trade(made, session) if made.closed else None))
+            fills.append((fill, made.realized, round_trip(made, self._tickers, self._strategies, session)))
             self._fills.append(fill)
         ended: dict[str, tuple[OrderStatus, float]] = {}
         for order in self._pending.values():
@@ -293,23 +267,6 @@ class PaperBroker:
             filled_at=at,
             session=session,
             strategy=self._strategies[made.strategy],
-            reason=ORDER_REASONS[made.reason],
-        )
-
-    def _closed_trade(self, made: LoggedFill, session: date) -> ClosedTrade:
-        pnl = made.trade_proceeds - made.trade_cost - made.trade_fees + made.trade_dividends
-        return ClosedTrade(
-            ticker=self._tickers[made.ticker],
-            strategy=self._strategies[made.strategy],
-            entry_session=EPOCH + timedelta(days=made.entry_day),
-            exit_session=session,
-            quantity=made.trade_quantity,
-            exit_price=made.trade_proceeds / made.trade_quantity,
-            cost=made.trade_cost,
-            proceeds=made.trade_proceeds,
-            fees=made.trade_fees,
-            dividends=made.trade_dividends,
-            pnl=round_cents(pnl),
             reason=ORDER_REASONS[made.reason],
         )
 
