@@ -127,17 +127,19 @@ def test_a_leg_carries_its_parents_approval(journal: DatabaseJournal, path: Path
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("key", ["tp-unknown", "tp-unknown-stop", "-stop"])
-def test_an_order_that_was_never_intended_is_refused_and_leaves_nothing(journal: DatabaseJournal, key: str) -> None:
+@pytest.mark.parametrize(("key", "parent"), [("tp-unknown", None), ("tp-unknown-stop", "tp-unknown"), ("-stop", "")])
+def test_an_order_that_was_never_intended_is_refused_and_leaves_nothing(
+    journal: DatabaseJournal, key: str, parent: str | None
+) -> None:
     with pytest.raises(RepairDatabaseError, match="no intent of it for run 1"):
-        journal.record_order(told(key))
+        journal.record_order(told(key, parent_id=parent))
     assert journal.open_orders() == []
 
 
 def test_a_leg_that_cannot_be_written_takes_its_parents_news_back(journal: DatabaseJournal) -> None:
     journal.record_intent(approved())
     with pytest.raises(RepairDatabaseError):
-        journal.record_order(told(legs=(told("tp-else-stop"),)))
+        journal.record_order(told(legs=(told("tp-else-stop", parent_id="tp-else"),)))
     row = journal.find_order("tp-x")
     assert row is not None
     assert row.status is OrderStatus.INTENT

@@ -16,9 +16,9 @@ from trading_platform.core.errors import ApprovalError, RepairDatabaseError
 from trading_platform.core.ports import BrokerOrder, JournalOrder
 from trading_platform.core.types import ApprovedOrder, OrderReason, OrderStatus, Side
 from trading_platform.storage import models as m
+from trading_platform.storage.order_rows import order_row
 from trading_platform.storage.repository import OPEN_STATUSES
 
-LEG_SUFFIXES = ("-stop", "-target")
 TABLE = m.Order.__table__
 
 
@@ -50,30 +50,7 @@ class DatabaseJournal:
         ApprovalError
             The run has another order of that id: nothing may be sent under it.
         """
-        intent = order.intent
-        row = {
-            "run_id": self._run_id,
-            "client_order_id": order.client_order_id,
-            "broker_order_id": None,
-            "approval_id": order.approval_id,
-            "config_fingerprint": order.config_fingerprint,
-            "ticker": intent.ticker,
-            "side": intent.side.value,
-            "quantity": intent.quantity,
-            "filled_quantity": 0.0,
-            "limit_price": intent.limit_price,
-            "stop_price": intent.stop_price,
-            "target_price": intent.target_price,
-            "strategy": intent.strategy,
-            "reason": intent.reason.value,
-            "strength": intent.strength,
-            "status": OrderStatus.INTENT.value,
-            "message": None,
-            "decided_session": intent.decided_session,
-            "decided_at": order.approved_at,
-            "submitted_at": None,
-            "closed_at": None,
-        }
+        row = order_row(self._run_id, order)
         with self._engine.begin() as connection:
             known = self._row(connection, m.Order.client_order_id == order.client_order_id)
             if known is None:
@@ -139,9 +116,8 @@ class DatabaseJournal:
 
     def _add_leg(self, connection: Connection, leg: BrokerOrder) -> Mapping[str, Any]:
         """Insert a leg that is new to us, with the approval and strategy of its parent, and return its row."""
-        name = parent_id(leg.client_order_id)
-        parent = self._row(connection, m.Order.client_order_id == name)
-        if parent is None or name == leg.client_order_id:
+        parent = None if leg.parent_id is None else self._row(connection, m.Order.client_order_id == leg.parent_id)
+        if parent is None:
             raise RepairDatabaseError(
                 f"order {leg.client_order_id}: the database holds no intent of it for run {self._run_id}; "
                 "is this the database that the account is traded with? name it with --db"
@@ -181,14 +157,6 @@ class DatabaseJournal:
             .where(m.Order.run_id == self._run_id, m.Order.client_order_id == seen.client_order_id)
             .values(**changes)
         )
-
-
-def parent_id(client_order_id: str) -> str:
-    """Return the id of the order that a leg belongs to, or the id itself."""
-    for suffix in LEG_SUFFIXES:
-        if client_order_id.endswith(suffix):
-            return client_order_id.removesuffix(suffix)
-    return client_order_id
 
 
 def _journal_order(row: Mapping[Any, Any]) -> JournalOrder:

@@ -1,0 +1,41 @@
+"""An approved order as a row of the table `orders`: one spelling for all who write orders."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from trading_platform.core.types import ApprovedOrder, OrderStatus
+
+
+def order_row(
+    run_id: int, order: ApprovedOrder, status: OrderStatus = OrderStatus.INTENT, submitted_at: datetime | None = None
+) -> dict[str, Any]:
+    """Return the first row of `order`, every column but `id`; nothing of it has filled.
+
+    `submitted_at` is when the order was handed to the broker, None for one that is only intended.
+    """
+    intent = order.intent
+    return {
+        "run_id": run_id,
+        "client_order_id": order.client_order_id,
+        "broker_order_id": None,
+        "approval_id": order.approval_id,
+        "config_fingerprint": order.config_fingerprint,
+        "ticker": intent.ticker,
+        "side": intent.side.value,
+        "quantity": intent.quantity,
+        "filled_quantity": 0.0,
+        "limit_price": intent.limit_price,
+        "stop_price": intent.stop_price,
+        "target_price": intent.target_price,
+        "strategy": intent.strategy,
+        "reason": intent.reason.value,
+        "strength": intent.strength,
+        "status": status.value,
+        "message": None,
+        "decided_session": intent.decided_session,
+        "decided_at": order.approved_at,
+        "submitted_at": submitted_at,
+        "closed_at": None,
+    }
