@@ -25,13 +25,13 @@ from trading_platform.core.errors import FixConfigError, MarketDataError, Operat
 from trading_platform.core.ports import Allocator, BrokerAccount, Clock
 from trading_platform.core.session import Rules
 from trading_platform.heartbeat import HEARTBEAT_FILE, Heartbeat
-from trading_platform.live import BARS_FINAL_AFTER, LiveLoop
-from trading_platform.makers import INTERRUPTED, MakeEngine
+from trading_platform.live import LiveLoop, due_session
+from trading_platform.live_desk import run_live
+from trading_platform.makers import MakeEngine
 from trading_platform.market_data.alpaca_data import AlpacaMarketData
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.modes import open_account
-from trading_platform.replay import EngineClock, WallClock, stop_signals
-from trading_platform.reporting.status_screen import say
+from trading_platform.replay import EngineClock, WallClock
 from trading_platform.settings import Settings, is_loopback
 from trading_platform.stage import live_run, live_world
 from trading_platform.storage import models as m
@@ -76,7 +76,7 @@ def trade_alpaca(
         clock = asking = WallClock()
     calendar = NyseCalendar()
     load = functools.partial(live_world, config, settings, rules, calendar, now=clock.now)
-    world = load(calendar.last_completed_session(clock.now() - BARS_FINAL_AFTER))
+    world = load(due_session(calendar, clock.now()))
     mode = "alpaca_live" if options.live else "alpaca_paper"
     capital = _managed_cash(account)
     config = replace(config, engine=replace(config.engine, initial_capital=capital))
@@ -105,22 +105,13 @@ def trade_alpaca(
     engine, lock = make_engine(
         world, database, run.run_id, config, rules, allocator, clock, live=True, open_venue=open_venue
     )
-    try:
-        engine.recover(len(world.sessions) - 1)
-        heart = Heartbeat(lock, settings.log_dir / HEARTBEAT_FILE, run.run_id)
-        loop = LiveLoop(
-            engine, calendar, asking, heart, load, config.engine.scan_interval_seconds,
-            poll=POLL_SECONDS if is_local else None, reading=lambda: venues[0].reconciled_at, checkpoint=checkpoint,
-        )  # fmt: skip
-        say(f"trading Alpaca account {account.account_id}, run {run.run_id}; Ctrl-C stops, orders stay at Alpaca")
-        with stop_signals(loop.stop):
-            if options.once:
-                loop.scan()
-            else:
-                loop.run()
-    finally:
-        lock.release()
-    return INTERRUPTED if engine.stopped else 0
+    heart = Heartbeat(lock, settings.log_dir / HEARTBEAT_FILE, run.run_id)
+    loop = LiveLoop(
+        engine, calendar, asking, heart, load, config.engine.scan_interval_seconds,
+        poll=POLL_SECONDS if is_local else None, reading=lambda: venues[0].reconciled_at, checkpoint=checkpoint,
+    )  # fmt: skip
+    welcome = f"trading Alpaca account {account.account_id}, run {run.run_id}; Ctrl-C stops, orders stay at Alpaca"
+    return run_live(engine, lock, world, loop, welcome, once=options.once)
 
 
 def _local_universe(config: TradingConfig, reader: AlpacaReader) -> TradingConfig:

@@ -16,21 +16,16 @@ from trading_platform.core.limits import limits_of
 from trading_platform.core.ports import Allocator
 from trading_platform.core.session import Rules
 from trading_platform.heartbeat import HEARTBEAT_FILE, Heartbeat
-from trading_platform.live import BARS_FINAL_AFTER, LiveLoop
+from trading_platform.live import LiveLoop, due_session
+from trading_platform.live_desk import run_live
 from trading_platform.logs import start_logs
 from trading_platform.makers import INTERRUPTED, MakeEngine, Makers
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.modes import ALPACA, with_account
 from trading_platform.regime.hmm import RegimeConfig
-from trading_platform.replay import (
-    FixedAllocator,
-    ReplayClock,
-    WallClock,
-    stop_signals,
-)
+from trading_platform.replay import FixedAllocator, ReplayClock, WallClock
 from trading_platform.reporting.run_results import run_results
 from trading_platform.reporting.run_screen import RunScreen
-from trading_platform.reporting.status_screen import say
 from trading_platform.settings import Settings, load_settings
 from trading_platform.stage import (
     REAL_MARKETS,
@@ -115,19 +110,10 @@ def _trade_live(
     """Paper-trade the real market on the exchange's clock, until stopped (or for one scan)."""
     calendar, clock = NyseCalendar(), WallClock()
     load = functools.partial(live_world, config, settings, rules, calendar)
-    world = load(calendar.last_completed_session(clock.now() - BARS_FINAL_AFTER))
+    world = load(due_session(calendar, clock.now()))
     database, run = live_run(config, limits, world, "paper", None)
     engine, lock = make_engine(world, database, run.run_id, config, rules, allocator, clock, live=True)
-    try:
-        engine.recover(len(world.sessions) - 1)
-        heart = Heartbeat(lock, settings.log_dir / HEARTBEAT_FILE, run.run_id)
-        loop = LiveLoop(engine, calendar, clock, heart, load, config.engine.scan_interval_seconds)
-        say(f"paper trading of {world.panel.source}, run {run.run_id}: simulated fills, no real orders; Ctrl-C stops")
-        with stop_signals(loop.stop):
-            if options.once:
-                loop.scan()
-            else:
-                loop.run()
-    finally:
-        lock.release()
-    return INTERRUPTED if engine.stopped else 0
+    heart = Heartbeat(lock, settings.log_dir / HEARTBEAT_FILE, run.run_id)
+    loop = LiveLoop(engine, calendar, clock, heart, load, config.engine.scan_interval_seconds)
+    welcome = f"paper trading of {world.panel.source}, run {run.run_id}: simulated fills, no real orders; Ctrl-C stops"
+    return run_live(engine, lock, world, loop, welcome, once=options.once)

@@ -31,6 +31,11 @@ BLIND_AFTER = timedelta(minutes=15)  # without a usable answer of the account
 STALE_AFTER = timedelta(hours=2)  # without bars of a session that should be there
 
 
+def due_session(calendar: NyseCalendar, now: datetime) -> date:
+    """Return the newest session whose bars are final at `now`: the one that should be settled."""
+    return calendar.last_completed_session(now - BARS_FINAL_AFTER)
+
+
 class LiveEngine(Protocol):
     """The part of the engine that the loop drives."""
 
@@ -120,7 +125,7 @@ class LiveLoop:
         """Do what is due now; return the scans of sessions that had completed."""
         now = self.clock.now()
         results: list[ScanResult] = []
-        due = self.calendar.last_completed_session(now - BARS_FINAL_AFTER)
+        due = due_session(self.calendar, now)
         if self.engine.last_session is None or due > self.engine.last_session:
             try:
                 results = self._catch_up(self.load_world(due), now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -16,8 +17,11 @@ from trading_platform.brokers.alpaca_answers import BrokerClock
 from trading_platform.brokers.broker_clock import FollowedClock, check_skew
 from trading_platform.core.errors import BrokerUnreachableError, MarketDataError, OperatorNeededError
 from trading_platform.heartbeat import Heartbeat
-from trading_platform.live import BARS_FINAL_AFTER, BLIND_AFTER, STALE_AFTER, LiveLoop
+from trading_platform.live import BARS_FINAL_AFTER, BLIND_AFTER, STALE_AFTER, LiveLoop, due_session
+from trading_platform.live_desk import run_live
+from trading_platform.makers import INTERRUPTED, DeskEngine
 from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.storage.runs import RunLock
 from trading_platform.watchdog import Watchdog
 from trading_platform.world import World
 
@@ -63,9 +67,13 @@ class Hold:
 
     def __init__(self) -> None:
         self.notes: list[str] = []
+        self.released = 0
 
     def beat(self, now: datetime, note: str) -> None:
         self.notes.append(note)
+
+    def release(self) -> None:
+        self.released += 1
 
 
 def test_the_heartbeat_file_tells_clock_and_reading(tmp_path: Path) -> None:
@@ -111,6 +119,15 @@ class Engine:
     decided: list[tuple[int, bool]] = field(default_factory=list)
     watched: int = 0
     fails: bool = False
+    stops_after: int | None = None
+    is_lost: bool = False
+    recovered: list[int] = field(default_factory=list)
+
+    def recover(self, first: int) -> int:
+        if self.is_lost:
+            raise OperatorNeededError("the book is gone")
+        self.recovered.append(first)
+        return first
 
     def ask_to_stop(self) -> None:
         self.stopped = True
@@ -126,6 +143,8 @@ class Engine:
 
     def watch(self, now: datetime) -> None:
         self.watched += 1
+        if self.watched == self.stops_after:
+            signal.raise_signal(signal.SIGTERM)
 
     def commit(self) -> None: ...
 
@@ -184,3 +203,39 @@ def test_a_settlement_that_cannot_read_the_account_is_tried_again() -> None:
     engine.fails = False
     loop.scan()
     assert engine.decided == [(2, True)]
+
+
+# ---------------------------------------------------------------- the desk
+
+
+def run(engine: Engine, hold: Hold, *, once: bool) -> int:
+    loop = loop_at(CLOSE + BARS_FINAL_AFTER, engine, world, CLOSE)
+    market = days(date(2024, 7, 1), date(2024, 7, 2))
+    return run_live(cast(DeskEngine, engine), cast(RunLock, hold), market, loop, "welcome", once=once)
+
+
+def test_a_session_is_due_once_its_bars_are_final() -> None:
+    assert due_session(CALENDAR, CLOSE + BARS_FINAL_AFTER - timedelta(seconds=1)) == date(2024, 7, 2)
+    assert due_session(CALENDAR, CLOSE + BARS_FINAL_AFTER) == SESSION
+
+
+def test_one_scan_recovers_scans_once_and_lets_the_run_go() -> None:
+    engine, hold = Engine(date(2024, 7, 2)), Hold()
+    assert run(engine, hold, once=True) == 0
+    assert hold.released == 1
+    assert (engine.recovered, engine.decided, engine.watched) == ([1], [(2, True)], 1)
+
+
+def test_a_signal_ends_the_loop_after_the_scan_in_hand_and_lets_the_run_go() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    engine, hold = Engine(date(2024, 7, 2), stops_after=1), Hold()
+    assert run(engine, hold, once=False) == INTERRUPTED
+    assert (hold.released, engine.watched) == (1, 1)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_run_is_let_go_when_recovery_fails() -> None:
+    engine, hold = Engine(date(2024, 7, 2), is_lost=True), Hold()
+    with pytest.raises(OperatorNeededError):
+        run(engine, hold, once=True)
+    assert (hold.released, engine.watched) == (1, 0)
