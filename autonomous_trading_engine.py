@@ -31,10 +31,10 @@ from trading_platform.command_line import TradeOptions
 from trading_platform.config import TradingConfig
 from trading_platform.core.decide import (
     Candidate,
+    first_candidate,
     free_slot,
     next_candidate,
     plan_exits,
-    start_candidates,
     weighted_strength,
 )
 from trading_platform.core.errors import OperatorNeededError
@@ -112,6 +112,7 @@ class AutonomousTradingEngine:
         self._flatten = False
         self._last_session: date | None = None
         self._equities = [float(broker.record["equity"])]
+        self._allocation: Mapping[str, float] = {}
         self._held_weights: Floats | None = None
         self._shadow = ShadowBook(risk_manager.books)
         self._heads = np.zeros(len(world.strategies), dtype=np.int64)
@@ -282,8 +283,9 @@ class AutonomousTradingEngine:
         influences = self.allocator.explain(observation) if asked else None
         self.recorder.regime(view.session, self.world.regimes[t], self.world.regime_probabilities[t].tolist())
         self.recorder.allocation(view.session, at, allocation, self.allocator.last_decision, observation, influences)
-        weights = self._held_weights = weights_row(self.world, allocation)
-        return allocation, weights
+        if self._held_weights is None or allocation != self._allocation:
+            self._allocation, self._held_weights = allocation, weights_row(self.world, allocation)
+        return allocation, self._held_weights
 
     def _observe(self, t: int) -> Floats:
         """Return the observation at the close of row `t`, for the account as it stands."""
@@ -309,9 +311,9 @@ class AutonomousTradingEngine:
     ) -> None:  # fmt: skip
         """Look at candidates, strongest first, until the book is full or none is left."""
         signals = self.world.signals
-        start_candidates(signals, view.t, self._heads)
-        for _ in range(self._rules.limits.max_reviews):
-            candidate = next_candidate(signals, view.t, weights, self.broker.slots, self._heads)
+        for review in range(self._rules.limits.max_reviews):
+            take = next_candidate if review else first_candidate
+            candidate = take(signals, view.t, weights, self.broker.slots, self._heads)
             if candidate.strategy < 0:
                 return
             if free_slot(self.broker.slots) < 0:  # the verdict is known, and a full book is the common case

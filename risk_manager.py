@@ -256,9 +256,10 @@ class RiskManager:
             Not issued here, altered since, expired, spent before, or new risk while trading has been halted since.
         """
         self._approvals.check(order, self._clock.now())
-        code, message = self._gate()
-        if code != DenialCode.OK and not self._approvals.is_reduce_only(order):
-            raise ApprovalError(f"order {order.client_order_id}: {message} (since it was approved)")
+        if not self._approvals.is_reduce_only(order):
+            code, message = self._gate()
+            if code != DenialCode.OK:
+                raise ApprovalError(f"order {order.client_order_id}: {message} (since it was approved)")
         self._approvals.spend(order)
 
     # ------------------------------------------------------------ the life of the account

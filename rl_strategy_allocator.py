@@ -127,7 +127,8 @@ class RLStrategyAllocator:
         # what the pointer file looked like when it was read last (inode, size, mtime); () = never, None = no file
         self._stamp: tuple[int, ...] | None = ()
         self._served: _Served | _Refusal = _Refusal(FallbackCode.NO_MODEL, "not loaded yet")
-        self.last_decision = self._equal_weight(_Refusal(FallbackCode.NO_MODEL, "no allocation was asked for yet"))
+        self._refused = _Refusal(FallbackCode.NO_MODEL, "no allocation was asked for yet")
+        self.last_decision = self._fallback = self._equal_weight(self._refused)
 
     def get_allocation(self, current_state: Floats, session: date | None = None) -> dict[str, float]:
         """Return weights by strategy, summing to 1, for one observation.
@@ -140,9 +141,9 @@ class RLStrategyAllocator:
             The session whose close the state describes; today when None. Decides whether the model is too old for it,
             or has already seen it in training.
         """
-        state = np.asarray(current_state, dtype=np.float64)
         served = self._current()
         if isinstance(served, _Served):
+            state = np.asarray(current_state, dtype=np.float64)
             refusal = self._wrong_day(served, session) or self._wrong_state(served, state)
             weights = None if refusal else _weights(served, state)
             if weights is not None:
@@ -151,7 +152,9 @@ class RLStrategyAllocator:
             served = refusal or _Refusal(
                 FallbackCode.BAD_OUTPUT, "the model's weights are not a split of capital", served.model_id
             )
-        self.last_decision = self._equal_weight(served)
+        if served is not self._refused:  # without a model every scan is refused with the same words
+            self._refused, self._fallback = served, self._equal_weight(served)
+        self.last_decision = self._fallback
         return dict(self.last_decision.weights)
 
     def explain(self, current_state: Floats) -> dict[str, float]:

@@ -33,7 +33,7 @@ EMPTY = -1
 
 @dataclass(frozen=True, slots=True)
 class PendingOrder:
-    """An order that waits for the next open; a slot has at most one."""
+    """An order that waited for the next open when the book was saved."""
 
     client_order_id: str
     ticker: str
@@ -77,7 +77,7 @@ class PaperBroker:
         self.record: Record = self._books.accounts[0]
         self.slots: Records = self._books.slots[0]
         self._log = new_fill_log(4 * rules.limits.max_positions)
-        self._pending: dict[int, PendingOrder] = {}
+        self._pending: dict[int, BrokerOrder] = {}  # by slot
         self._entry_ids: dict[int, str] = {}
         self._fills: list[Fill] = []
 
@@ -111,8 +111,8 @@ class PaperBroker:
             strategy = self._numbers[intent.strategy]
             reserve_slot(self.slots, s, column, strategy, intent.quantity, limit, stop, target, limit)
             self._entry_ids[s] = order.client_order_id
-        self._pending[s] = PendingOrder(order.client_order_id, intent.ticker, intent.side, intent.quantity)
-        return self._broker_order(s)
+        self._pending[s] = _waiting(order.client_order_id, intent.ticker, intent.side, intent.quantity, self.slots[s])
+        return self._pending[s]
 
     def cancel_order(self, client_order_id: str) -> None:
         """Withdraw an order that waits for the next open; a no-op when there is none with this id."""
@@ -125,7 +125,7 @@ class PaperBroker:
 
     def open_orders(self) -> list[BrokerOrder]:
         """Return the orders that wait for the next open."""
-        return [self._broker_order(s) for s in sorted(self._pending)]
+        return [self._pending[s] for s in sorted(self._pending)]
 
     def find_order(self, client_order_id: str) -> BrokerOrder | None:
         """Return the waiting order with this id, or None."""
@@ -183,8 +183,9 @@ class PaperBroker:
             quantity = filled.get(order.client_order_id, 0.0)
             ended[order.client_order_id] = (_final_status(order.quantity, quantity), quantity)
         self._pending = {}
-        held = self.slots["ticker"].tolist()
-        self._entry_ids = {s: key for s, key in self._entry_ids.items() if held[s] >= 0}
+        for s, column in enumerate(self.slots["ticker"].tolist()):
+            if column < 0:
+                self._entry_ids.pop(s, None)
         return Settlement(equity, fills, ended, legs, paid, 0.0)
 
     def watch(self, now: datetime) -> bool:
@@ -226,7 +227,7 @@ class PaperBroker:
         slot_of = {key: s for s, key in self._entry_ids.items()}
         for order in open_orders:
             s = slot_of[order.client_order_id] if order.side == Side.BUY else self._slot_of(self._columns[order.ticker])
-            self._pending[s] = order
+            self._pending[s] = _waiting(order.client_order_id, order.ticker, order.side, order.quantity, self.slots[s])
 
     # ------------------------------------------------------------ inside
 
@@ -237,23 +238,6 @@ class PaperBroker:
                 f"paper account: no {'free slot' if column == EMPTY else 'position'} for the order"
             )
         return tickers.index(column)
-
-    def _broker_order(self, s: int) -> BrokerOrder:
-        order = self._pending[s]
-        limit = float(self.slots["limit_price"][s]) if order.side == Side.BUY else None
-        return BrokerOrder(
-            client_order_id=order.client_order_id,
-            broker_order_id=order.client_order_id,
-            ticker=order.ticker,
-            side=order.side,
-            quantity=order.quantity,
-            filled_quantity=0.0,
-            filled_average_price=None,
-            status=OrderStatus.SUBMITTED,
-            limit_price=limit,
-            stop_price=float(self.slots["stop"][s]),
-            submitted_at=None,
-        )
 
     def _fill(self, made: LoggedFill, client_order_id: str, session: date, at: datetime) -> Fill:
         return Fill(
@@ -269,6 +253,23 @@ class PaperBroker:
             strategy=self._strategies[made.strategy],
             reason=ORDER_REASONS[made.reason],
         )
+
+
+def _waiting(client_order_id: str, ticker: str, side: Side, quantity: float, slot: Record) -> BrokerOrder:
+    """Return an order that waits for the next open; a slot has at most one."""
+    return BrokerOrder(
+        client_order_id=client_order_id,
+        broker_order_id=client_order_id,
+        ticker=ticker,
+        side=side,
+        quantity=quantity,
+        filled_quantity=0.0,
+        filled_average_price=None,
+        status=OrderStatus.SUBMITTED,
+        limit_price=float(slot["limit_price"]) if side == Side.BUY else None,
+        stop_price=float(slot["stop"]),
+        submitted_at=None,
+    )
 
 
 def _dollars(price: float | None) -> float:

@@ -112,6 +112,13 @@ def next_candidate(signals: Signals, t: int, weights: Floats, slots: Records, he
             return Candidate(best, best_ticker, best_strength)
 
 
+@inlined
+def first_candidate(signals: Signals, t: int, weights: Floats, slots: Records, heads: Ints) -> Candidate:
+    """Point `heads` (K,) at the beginning of the lists, and take the strongest candidate: both in one call."""
+    start_candidates(signals, t, heads)
+    return next_candidate(signals, t, weights, slots, heads)
+
+
 @lean
 def any_candidate(signals: Signals, t: int, weights: Floats, slots: Records, heads: Ints) -> bool:
     """Return True if `next_candidate` would find one; nothing is taken off the lists."""

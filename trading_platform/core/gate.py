@@ -95,11 +95,13 @@ def _data_gate(book: RiskBook, age: float, max_age: int) -> tuple[DenialCode, st
 
     Bars newer than the clock mean that one of the two is wrong.
     """
+    is_timely = -CLOCK_NOISE <= age <= max_age + CLOCK_NOISE
+    if is_timely and not book.outside and not book.problems:
+        return PASS
     prefix = f"{DenialCode.PRICE_UNKNOWN}:"
-    if not -CLOCK_NOISE <= age <= max_age + CLOCK_NOISE:
+    if not is_timely:
         return DenialCode.PRICE_UNKNOWN, f"{prefix} the newest bars are {age:.1f} sessions old > {max_age}"
     for ticker in book.outside:
         return DenialCode.PRICE_UNKNOWN, f"{prefix} {ticker} is held but not in the market shown; add it"
-    for ticker, words in book.problems.items():
-        return DenialCode.PRICE_UNKNOWN, f"{prefix} {ticker} {words}"
-    return PASS
+    ticker, words = next(iter(book.problems.items()))
+    return DenialCode.PRICE_UNKNOWN, f"{prefix} {ticker} {words}"

@@ -231,20 +231,6 @@ def total_equity(account: Record, slots: Records) -> float:
 
 
 @lean
-def book_totals(slots: Records) -> tuple[float, float, int]:
-    """Return (value, cost basis, number) of the positions in `slots`, dollars."""
-    value = 0.0
-    cost = 0.0
-    held = 0
-    for s in range(len(slots)):
-        if slots[s]["quantity"] > 0.0:
-            value += slots[s]["value"]
-            cost += slots[s]["cost"]
-            held += 1
-    return round_cents(value), round_cents(cost), held
-
-
-@lean
 def trade_profit(slot: Record) -> float:
     """Return the net profit of the slot's finished round trip: proceeds - cost - fees + dividends, dollars."""
     return round_cents(slot["sold_amount"] - slot["bought_amount"] - slot["fees"] + slot["dividends"])

@@ -6,8 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 
-from trading_platform.core.fills import round_cents
-from trading_platform.core.ledger import Record, Records, book_totals
+from trading_platform.core.ledger import Record, Records
 from trading_platform.core.ports import AllocationReason
 from trading_platform.core.types import (
     ApprovedOrder,
@@ -22,6 +21,7 @@ from trading_platform.core.types import (
     Settlement,
 )
 from trading_platform.storage import models as m
+from trading_platform.storage.closes import Day
 from trading_platform.storage.repository import Repository
 
 
@@ -41,7 +41,7 @@ class Recorder:
 
     Notes
     -----
-    Positions go to the repository as slot records and become rows at the commit: they are most of what is written.
+    A session's close goes to the repository as records, and becomes rows at the commit (`storage.closes`).
     """
 
     def __init__(
@@ -146,22 +146,13 @@ class Recorder:
 
         `account` and `slots` are the broker's book, `risk` the account record that RiskManager keeps.
         """
-        value, cost, held = book_totals(slots)
-        unrealized = round_cents(value - cost)
-        equity = float(account["equity"])
-        if held > 0:
-            self._repository.add_positions(session, slots)
-        row = (
-            session, at, float(account["cash"]), value, equity, previous_equity,
-            round_cents(sum(realized for _, realized, _ in settlement.fills)), unrealized,
-            round_cents(sum(fill.fees for fill, _, _ in settlement.fills) + settlement.fees),
-            settlement.dividends, settlement.cash_flow,
-            float(risk["peak_equity"]), max(0.0, 1.0 - equity / float(risk["peak_equity"])),
-            float(risk["lifetime_drawdown"]),
-            value / equity if equity > 0.0 else 0.0, held, bool(risk["halted"]),
-            _number(vix), _number(benchmark), _number(universe_return),
+        fills = settlement.fills
+        day = Day(
+            session, at, previous_equity, sum([realized for _, realized, _ in fills]),
+            sum([fill.fees for fill, _, _ in fills]) + settlement.fees, settlement.dividends, settlement.cash_flow,
+            vix, benchmark, universe_return,
         )  # fmt: skip
-        self._repository.add(m.EquityRow, row)
+        self._repository.closes.add(day, account, slots, risk)
 
     def _fill_row(self, fill: Fill, realized: float, n: int) -> tuple[object, ...]:
         fill_id = fill.fill_id or f"{fill.client_order_id}#{fill.session.isoformat().replace('-', '')}.{n}"

@@ -14,12 +14,11 @@ from datetime import date, datetime
 from operator import itemgetter
 from typing import Any
 
-import numpy as np
 from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
 
-from trading_platform.core.ledger import SLOT, Records
 from trading_platform.core.types import ApprovedOrder, OrderStatus
 from trading_platform.storage import models as m
+from trading_platform.storage.closes import Closes
 from trading_platform.storage.rows import Row, RowBuffer
 
 BUFFERED: tuple[type[m.Base], ...] = (
@@ -37,6 +36,7 @@ BUFFERED: tuple[type[m.Base], ...] = (
 # A statement that is built once is also compiled once.
 FORGET_RISK = delete(m.RiskStateRow).where(m.RiskStateRow.run_id == bindparam("run"))
 FORGET_BOOK = delete(m.PaperBook).where(m.PaperBook.run_id == bindparam("run"))
+CHANGE_RUN = update(m.Run.__table__).where(m.Run.id == bindparam("run"))  # type: ignore[arg-type] # likewise
 CHANGE_ORDER = update(m.Order.__table__).where(  # type: ignore[arg-type] # a mapped class has a Table
     m.Order.run_id == bindparam("run"), m.Order.client_order_id == bindparam("key")
 )
@@ -70,9 +70,8 @@ class Repository:
         self, engine: Engine, run_id: int, tickers: Sequence[str] = (), strategies: Sequence[str] = ()
     ) -> None:
         self.engine = engine
-        self._tickers = tickers
-        self._strategies = strategies
         self.run_id = run_id
+        self.closes = Closes(run_id, tickers, strategies)
         self._buffers = {model: RowBuffer(model) for model in BUFFERED}
         self._orders: dict[str, dict[str, Any]] = {}
         self._stored: set[str] = set()
@@ -81,17 +80,12 @@ class Repository:
         self._book_at: datetime | None = None
         self._run: dict[str, Any] = {}
         self._handled: list[dict[str, Any]] = []
-        self._positions: list[tuple[date, bytes]] = []
 
     # ------------------------------------------------------------ collecting
 
     def add(self, model: type[m.Base], row: Row) -> None:
         """Collect a row; its values are in the order of the table's columns after `run_id`."""
         self._buffers[model].add((self.run_id, *row))
-
-    def add_positions(self, session: date, slots: Records) -> None:
-        """Collect the positions among `slots`, (S,) of `core.ledger.SLOT`, at the close of `session`."""
-        self._positions.append((session, slots.tobytes()))
 
     def add_order(self, order: ApprovedOrder, status: OrderStatus, at: datetime) -> None:
         """Collect an order's first row: the intent."""
@@ -147,7 +141,7 @@ class Repository:
         """Write everything collected in one transaction."""
         with self.engine.begin() as connection:
             self._write_orders(connection)
-            self._write_positions(connection)
+            self._write_closes(connection)
             for buffer in self._buffers.values():
                 buffer.flush(connection)
             if self._envelope is not None:
@@ -163,12 +157,12 @@ class Repository:
                 values = {"handled_at": handled["handled_at"], "result": handled["result"]}
                 connection.execute(update(m.Command).where(m.Command.id == handled["command"]).values(**values))
             if self._run:
-                connection.execute(update(m.Run).where(m.Run.id == self.run_id).values(**self._run))
+                connection.execute(CHANGE_RUN, {"run": self.run_id, **self._run})
         self._stored |= {key for key, row in self._orders.items() if "run_id" in row}
         self._forget_closed()
         self._envelope = self._book = None
         self._run = {}
-        self._positions = []
+        self.closes.clear()
         self._handled = []
 
     def _write_orders(self, connection: Connection) -> None:
@@ -184,30 +178,12 @@ class Repository:
         for rows in changed.values():
             connection.execute(CHANGE_ORDER, rows)
 
-    def _write_positions(self, connection: Connection) -> None:
-        """Write the collected positions."""
-        if not self._positions:
+    def _write_closes(self, connection: Connection) -> None:
+        """Write the account and its positions at each close."""
+        if not self.closes:
             return
-        joined = b"".join(rows for _, rows in self._positions)
-        block = np.frombuffer(joined, dtype=SLOT).reshape(len(self._positions), -1)
-        held = block["quantity"] > 0.0
-        slots = block[held]
-        columns = [
-            [self.run_id] * len(slots),
-            [self._positions[n][0] for n in np.nonzero(held)[0].tolist()],
-            [self._tickers[i] for i in slots["ticker"].tolist()],
-            [self._strategies[i] for i in slots["strategy"].tolist()],
-            slots["quantity"].tolist(),
-            (slots["cost"] / slots["quantity"]).tolist(),
-            slots["price"].tolist(),
-            slots["cost"].tolist(),
-            slots["value"].tolist(),
-            [price or None for price in slots["stop"].tolist()],
-            [price or None for price in slots["target"].tolist()],
-            slots["dividends"].tolist(),
-            slots["entry_day"].astype("datetime64[D]").tolist(),
-        ]
-        self._buffers[m.PositionRow].write(connection, columns)
+        self._buffers[m.EquityRow].write(connection, self.closes.equity_columns())
+        self._buffers[m.PositionRow].write(connection, self.closes.position_columns())
 
     def _forget_closed(self) -> None:
         """Keep only the ids of orders that may still change."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from sqlalchemy.sql.schema import Column
 from trading_platform.storage.models import Base
 from trading_platform.storage.types import Cents, UtcDateTime
 
+BLOCK = 32  # rows a statement: the driver's work for each row was a third of an insert
 REMEMBERED = 1024  # texts of days and instants: they repeat from row to row and from table to table
 
 Row = tuple[Any, ...]
@@ -35,7 +37,8 @@ class RowBuffer:
         self.columns: tuple[Column[Any], ...] = tuple(c for c in table.columns if not _counts_up(c))
         self._rows: list[Row] = []
         self.add = self._rows.append  # takes one row
-        self._sqlite_insert = _sqlite_insert(table.name, [c.name for c in self.columns])
+        names = [c.name for c in self.columns]
+        self._insert_row, self._insert_block = (_sqlite_insert(table.name, names, n) for n in (1, BLOCK))
         self._sqlite_values = [_sqlite_values(c) for c in self.columns]
 
     def __len__(self) -> int:
@@ -48,23 +51,34 @@ class RowBuffer:
             self._rows.clear()
 
     def write(self, connection: Connection, values: Sequence[Values]) -> None:
-        """Write rows given as one sequence of values a column, all as long, at least one row."""
+        """Write rows given as one sequence of values a column, all as long."""
+        if not len(values[0]):
+            return
         if connection.dialect.name == "sqlite":
             stored = [convert(column) for convert, column in zip(self._sqlite_values, values, strict=True)]
-            connection.exec_driver_sql(self._sqlite_insert, list(zip(*stored, strict=True)))
+            self._write_sqlite(connection, list(zip(*stored, strict=True)))
         else:
             keys = [c.name for c in self.columns]
             rows = [dict(zip(keys, row, strict=True)) for row in zip(*values, strict=True)]
             connection.execute(insert(self.table), rows)
+
+    def _write_sqlite(self, connection: Connection, rows: list[Row]) -> None:
+        in_blocks = len(rows) - len(rows) % BLOCK
+        blocks = [tuple(chain.from_iterable(rows[n : n + BLOCK])) for n in range(0, in_blocks, BLOCK)]
+        if blocks:
+            connection.exec_driver_sql(self._insert_block, blocks)
+        if in_blocks < len(rows):
+            connection.exec_driver_sql(self._insert_row, rows[in_blocks:])
 
 
 def _counts_up(column: Column[Any]) -> bool:
     return column.primary_key and column.name == "id"
 
 
-def _sqlite_insert(table: str, names: Sequence[str]) -> str:
+def _sqlite_insert(table: str, names: Sequence[str], n_rows: int) -> str:
     quoted, marks = ", ".join(f'"{name}"' for name in names), ", ".join("?" * len(names))
-    return f'INSERT INTO "{table}" ({quoted}) VALUES ({marks})'  # noqa: S608 - names of our own tables
+    values = ", ".join([f"({marks})"] * n_rows)
+    return f'INSERT INTO "{table}" ({quoted}) VALUES {values}'  # noqa: S608 - names of our own tables
 
 
 def _sqlite_values(column: Column[Any]) -> Callable[[Values], Values]:
