@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from trading_platform.brokers.alpaca_answers import as_object
-from trading_platform.brokers.alpaca_http import AlpacaHttp, AlpacaRefusalError, FailureKind, access_from
+from trading_platform.brokers.alpaca_failures import AlpacaRefusalError, FailureKind
+from trading_platform.brokers.alpaca_http import AlpacaHttp, access_from
 from trading_platform.brokers.alpaca_reader import AlpacaReader
 from trading_platform.config import TradingConfig
 from trading_platform.core.errors import BrokerUnreachableError, OperatorNeededError, TradingPlatformError

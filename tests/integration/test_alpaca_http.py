@@ -12,7 +12,8 @@ import pytest
 import requests
 from alpaca_world import KEY, SECRET, FakeTimer, flat, make_http, make_server, market
 
-from trading_platform.brokers.alpaca_http import AlpacaHttp, AlpacaRefusalError, FailureKind, SendError, access_from
+from trading_platform.brokers.alpaca_failures import AlpacaRefusalError, FailureKind, SendError
+from trading_platform.brokers.alpaca_http import AlpacaHttp, access_from
 from trading_platform.brokers.alpaca_server.faults import Fault, FaultKind
 from trading_platform.brokers.alpaca_server.server import AlpacaServer
 from trading_platform.core.errors import (

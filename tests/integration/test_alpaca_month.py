@@ -18,7 +18,8 @@ from trading_platform.brokers.alpaca_server.faults import Fault, FaultKind
 from trading_platform.brokers.alpaca_server.fill_models import PaperFills
 from trading_platform.brokers.alpaca_server.records import Whim
 from trading_platform.brokers.books import CancelOrder, CloseOrder, OurBook, Protect, UpdateOrder, apply_actions
-from trading_platform.brokers.reconcile import Difference, DifferenceKind, reconcile
+from trading_platform.brokers.differences import Difference, DifferenceKind
+from trading_platform.brokers.reconcile import reconcile
 from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.types import OrderReason, OrderStatus, Side
 

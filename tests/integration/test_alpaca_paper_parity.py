@@ -15,8 +15,9 @@ from alpaca_world import Bar, Register, make_server, make_world, market, utc
 from risk_config import RiskConfig
 from trading_platform.brokers.alpaca_server.fill_models import PaperFills
 from trading_platform.brokers.books import OurBook, Protect, UpdateOrder, apply_actions
+from trading_platform.brokers.differences import Difference
 from trading_platform.brokers.paper import PaperBroker
-from trading_platform.brokers.reconcile import Difference, reconcile
+from trading_platform.brokers.reconcile import reconcile
 from trading_platform.core.costs import CostConfig, ExitConfig
 from trading_platform.core.limits import limits_of
 from trading_platform.core.market import build_market

@@ -21,7 +21,8 @@ from trading_platform.brokers.books import (
     TheirBook,
     apply_actions,
 )
-from trading_platform.brokers.reconcile import QUARANTINES, reconcile
+from trading_platform.brokers.differences import QUARANTINES
+from trading_platform.brokers.reconcile import reconcile
 from trading_platform.core.fills import round_cents
 from trading_platform.core.ports import BrokerPosition
 from trading_platform.core.types import Fill, OrderReason, Side

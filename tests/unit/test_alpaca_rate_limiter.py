@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading_platform.brokers.alpaca_http import AlpacaAccess, FailureKind, _kind, _read_body
+from trading_platform.brokers.alpaca_failures import FailureKind, failure_kind, read_body
+from trading_platform.brokers.alpaca_http import AlpacaAccess
 from trading_platform.brokers.alpaca_pace import LONGEST_WAIT, RateLimiter, Timer
 from trading_platform.core.errors import FixConfigError
 from trading_platform.settings import Secret
@@ -107,7 +108,7 @@ def test_rate_must_be_positive(rate: float) -> None:
 def test_answers_are_sorted_by_what_can_be_done(
     status: int | None, code: int | None, message: str, expected: FailureKind
 ) -> None:
-    assert _kind(status, code, message) is expected
+    assert failure_kind(status, code, message) is expected
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ def test_answers_are_sorted_by_what_can_be_done(
     ],
 )
 def test_error_bodies_are_read_whatever_they_are(text: str, expected: tuple[int | None, str]) -> None:
-    assert _read_body(text) == expected
+    assert read_body(text) == expected
 
 
 def test_access_shows_no_secret() -> None:

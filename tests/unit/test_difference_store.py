@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 
 from trading_platform.brokers.difference_words import cash_words, difference_rows, reasons_of
-from trading_platform.brokers.reconcile import Difference, DifferenceKind
+from trading_platform.brokers.differences import Difference, DifferenceKind
 from trading_platform.operations import run_status
 from trading_platform.storage import models as m
 from trading_platform.storage.database import migrate, open_database

@@ -28,7 +28,8 @@ from trading_platform.brokers.books import (
     UpdateOrder,
     apply_actions,
 )
-from trading_platform.brokers.reconcile import GRACE, DifferenceKind, Reconciliation, reconcile
+from trading_platform.brokers.differences import DifferenceKind
+from trading_platform.brokers.reconcile import GRACE, Reconciliation, reconcile
 from trading_platform.core.ports import BrokerOrder, BrokerPosition, JournalOrder
 from trading_platform.core.types import Fill, OrderReason, OrderStatus, Side
 

@@ -15,7 +15,8 @@ from datetime import datetime
 
 from trading_platform.brokers.alpaca_answers import AssetFlags
 from trading_platform.brokers.alpaca_book import AlpacaBook
-from trading_platform.brokers.alpaca_http import AlpacaHttp, AlpacaRefusalError, Failure, FailureKind, SendError
+from trading_platform.brokers.alpaca_failures import AlpacaRefusalError, Failure, FailureKind, SendError
+from trading_platform.brokers.alpaca_http import AlpacaHttp
 from trading_platform.brokers.alpaca_orders import (
     OrderForm,
     OrderFormError,

@@ -1,4 +1,4 @@
-"""HTTP manners towards Alpaca: timeouts, one retry policy for reads and none for orders, rate limits, typed failures.
+"""HTTP manners towards Alpaca: timeouts, one retry policy for reads and none for orders, rate limits.
 
 alpaca-py 0.44 sets no timeout, and on 429 and 504 it sends *every* request again, orders included, three times after a
 fixed three seconds. Its own retries are switched off here. Reads are repeated with back-off that honours
@@ -14,11 +14,19 @@ import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import requests
 
+from trading_platform.brokers.alpaca_failures import (
+    AlpacaRefusalError,
+    Failure,
+    FailureKind,
+    SendError,
+    failure_kind,
+    network_cause,
+    read_body,
+)
 from trading_platform.brokers.alpaca_pace import LONGEST_WAIT, PacedAdapter, RateLimiter, Timer, header_number
 from trading_platform.core.errors import (
     BrokerUnreachableError,
@@ -48,58 +56,6 @@ MISSING = (
     "the package alpaca-py is not installed, so Alpaca cannot be used: run "
     "`pip install -r requirements-trading-platform.txt`, or trade with the simulator (no keys)"
 )
-
-
-class FailureKind(StrEnum):
-    """Why a request failed, by what can be done about it."""
-
-    CREDENTIALS = "credentials"
-    FORBIDDEN = "forbidden"
-    NOT_FOUND = "not_found"
-    REFUSED = "refused"
-    RATE_LIMITED = "rate_limited"
-    SERVER = "server"
-    NETWORK = "network"
-    GARBAGE = "garbage"
-
-
-DEFINITIVE = frozenset({FailureKind.CREDENTIALS, FailureKind.FORBIDDEN, FailureKind.NOT_FOUND, FailureKind.REFUSED})
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """What a failed request tells. `retry_after` is in seconds, None where the service did not say."""
-
-    kind: FailureKind
-    status: int | None
-    code: int | None
-    message: str
-    retry_after: float | None = None
-
-    @property
-    def is_definitive(self) -> bool:
-        """True if the service certainly did not do what it was asked; otherwise nobody knows yet."""
-        return self.kind in DEFINITIVE
-
-    def __str__(self) -> str:
-        head = self.kind.value if self.status is None else f"HTTP {self.status}"
-        return f"{head}: {self.message}"
-
-
-class AlpacaRefusalError(TradingPlatformError):
-    """Alpaca understood a read and refused it, or does not know what was asked for."""
-
-    def __init__(self, what: str, failure: Failure) -> None:
-        super().__init__(f"{what}: Alpaca refused ({failure})")
-        self.failure = failure
-
-
-class SendError(Exception):
-    """A change was sent once and did not come back with a usable answer."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(str(failure))
-        self.failure = failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +212,9 @@ class AlpacaHttp:
         except (requests.exceptions.JSONDecodeError, json.JSONDecodeError) as error:
             return Failure(FailureKind.GARBAGE, None, None, f"the answer is not JSON ({self._clean(str(error))})")
         except requests.RequestException as error:
-            return Failure(FailureKind.NETWORK, None, None, f"{type(error).__name__}: {self._clean(_cause(error))}")
+            return Failure(
+                FailureKind.NETWORK, None, None, f"{type(error).__name__}: {self._clean(network_cause(error))}"
+            )
         try:
             return _Answer(parse(raw))
         except (ValueError, TypeError, KeyError, AttributeError) as error:  # pydantic's errors are ValueErrors
@@ -265,14 +223,14 @@ class AlpacaHttp:
 
     def _api_failure(self, error: Any) -> Failure:
         status: int | None = error.status_code
-        code, message = _read_body(str(error))
+        code, message = read_body(str(error))
         response = error.response
         headers = {} if response is None else response.headers
         retry_after = header_number(headers.get("Retry-After"))
         reset = header_number(headers.get("X-Ratelimit-Reset"))
         if retry_after is None and status == 429 and reset is not None:
             retry_after = max(0.0, reset - self._timer.wall())
-        return Failure(_kind(status, code, message), status, code, self._clean(message), retry_after)
+        return Failure(failure_kind(status, code, message), status, code, self._clean(message), retry_after)
 
     def _wait(self, attempt: int, failure: Failure | None) -> float:
         """Return the seconds before the next attempt: what the service asked for, else doubling, with jitter."""
@@ -334,44 +292,3 @@ def _load(module: str, name: str) -> Any:
             return getattr(importlib.import_module(module), name)
     except ImportError as error:
         raise FixConfigError(MISSING) from error
-
-
-def _read_body(text: str) -> tuple[int | None, str]:
-    """Return (code, message) of an error body, which may also be HTML or empty."""
-    try:
-        body = json.loads(text)
-    except json.JSONDecodeError:
-        return None, text or "empty answer"
-    if not isinstance(body, dict):
-        return None, text
-    code = body.get("code")
-    return code if isinstance(code, int) else None, str(body.get("message") or text)
-
-
-def _kind(status: int | None, code: int | None, message: str) -> FailureKind:
-    if status == 401 or code == 40110000:
-        return FailureKind.CREDENTIALS
-    if status == 403:
-        # The data host and older gateways answer wrong keys with 403 {"message": "forbidden."}.
-        words = message.lower().strip(". ")
-        refused = words in ("forbidden", "request is not authorized") or "access key verification failed" in words
-        return FailureKind.CREDENTIALS if refused else FailureKind.FORBIDDEN
-    if status == 404:
-        return FailureKind.NOT_FOUND
-    if status == 429:
-        return FailureKind.RATE_LIMITED
-    if status is not None and 400 <= status < 500 and status != 408:
-        return FailureKind.REFUSED
-    return FailureKind.SERVER
-
-
-def _cause(error: Exception) -> str:
-    """Return what a person needs of a network error: urllib3 wraps it in its pool, retries and URLs."""
-    text = str(error)
-    host = re.search(r"host='([^']+)', port=(\d+)", text)
-    cause = re.search(r"Failed to resolve|Connection refused|Network is unreachable|timed out", text)
-    if host is None or cause is None:
-        return text
-    if cause.group() == "Failed to resolve":
-        return f"the name {host.group(1)} cannot be resolved"
-    return f"{host.group(1)}:{host.group(2)}: {cause.group().lower()}"

@@ -18,7 +18,8 @@ from trading_platform.brokers.alpaca_answers import (
     parse_equity,
     parse_positions,
 )
-from trading_platform.brokers.alpaca_http import AlpacaHttp, AlpacaRefusalError, FailureKind
+from trading_platform.brokers.alpaca_failures import AlpacaRefusalError, FailureKind
+from trading_platform.brokers.alpaca_http import AlpacaHttp
 from trading_platform.brokers.alpaca_orders import parse_order
 from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.ports import BrokerAccount, BrokerOrder, BrokerPosition

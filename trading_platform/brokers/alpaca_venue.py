@@ -16,8 +16,8 @@ from typing import Protocol
 
 from trading_platform.brokers.account_book import PROTECTIVE, AccountBook, session_of
 from trading_platform.brokers.alpaca import PREFIX, AlpacaBroker, Checkpoint
+from trading_platform.brokers.alpaca_failures import AlpacaRefusalError
 from trading_platform.brokers.alpaca_history import SHARES
-from trading_platform.brokers.alpaca_http import AlpacaRefusalError
 from trading_platform.brokers.books import (
     Action,
     AdoptCash,
@@ -36,8 +36,9 @@ from trading_platform.brokers.books import (
 )
 from trading_platform.brokers.carve_out import CarvedBook, carve_out
 from trading_platform.brokers.difference_words import cash_words, difference_rows, reasons_of
+from trading_platform.brokers.differences import DifferenceKind
 from trading_platform.brokers.paper import PendingOrder
-from trading_platform.brokers.reconcile import DifferenceKind, Reconciliation, reconcile
+from trading_platform.brokers.reconcile import Reconciliation, reconcile
 from trading_platform.brokers.saved_account import Memory, load, save
 from trading_platform.brokers.stop_keeper import Prices, StopKeeper
 from trading_platform.brokers.venue import RiskGate

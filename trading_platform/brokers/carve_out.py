@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from trading_platform.brokers.books import SHARE_TOLERANCE, ForeignFill, ShareChange, TheirBook
-from trading_platform.brokers.reconcile import Difference, DifferenceKind
+from trading_platform.brokers.differences import Difference, DifferenceKind
 from trading_platform.core.fills import round_cents
 from trading_platform.core.ports import BrokerPosition
 from trading_platform.core.types import Side

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from trading_platform.brokers.reconcile import Difference, DifferenceKind
+from trading_platform.brokers.differences import CASH_KINDS, Difference, DifferenceKind
 from trading_platform.storage.differences import DifferenceRow
 
-CASH_KINDS = (DifferenceKind.CASH_UNEXPLAINED, DifferenceKind.CASH_UNKNOWN)
 # What happens every day needs no line of its own.
 ROUTINE = frozenset(
     {

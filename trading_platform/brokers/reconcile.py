@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import TypeAlias
 
 from trading_platform.brokers.books import (
@@ -34,66 +33,13 @@ from trading_platform.brokers.books import (
     UpdateOrder,
     apply_actions,
 )
+from trading_platform.brokers.differences import CASH_KINDS, NEEDS_CONFIRMATION, QUARANTINES, Difference, DifferenceKind
 from trading_platform.core.fills import round_cents
 from trading_platform.core.ports import BrokerOrder, JournalOrder
 from trading_platform.core.types import Fill, OrderReason, OrderStatus, Side
 
 CENT_PER_ENTRY = 0.005  # dollars that rounding one history entry to the cent may cost
 GRACE = timedelta(seconds=60)  # a request that has not arrived by then never will
-
-
-class DifferenceKind(StrEnum):
-    """What did not match."""
-
-    FILL = "fill"
-    PARTIAL_FILL = "partial_fill"
-    ORDER_ENDED = "order_ended"
-    ORDER_NEWS = "order_news"
-    HELD_LEG = "held_leg"
-    NEVER_SENT = "never_sent"
-    NOT_SENT = "not_sent"
-    UNCERTAIN_ORDER = "uncertain_order"
-    VANISHED_ORDER = "vanished_order"
-    UNKNOWN_OWN_ORDER = "unknown_own_order"
-    FOREIGN_ORDER = "foreign_order"
-    MANUAL_TRADE = "manual_trade"
-    MANUAL_POSITION = "manual_position"
-    CASH_FLOW = "cash_flow"
-    CASH_ROUNDING = "cash_rounding"
-    SHARE_CHANGE = "share_change"
-    UNPROTECTED = "unprotected"
-    OVERPROTECTED = "overprotected"
-    POSITION_UNEXPLAINED = "position_unexplained"
-    CASH_UNEXPLAINED = "cash_unexplained"
-    CASH_UNKNOWN = "cash_unknown"
-
-
-# New risk in a ticker waits while one of these stands.
-QUARANTINES = frozenset(
-    {
-        DifferenceKind.UNCERTAIN_ORDER,
-        DifferenceKind.VANISHED_ORDER,
-        DifferenceKind.UNKNOWN_OWN_ORDER,
-        DifferenceKind.FOREIGN_ORDER,
-        DifferenceKind.MANUAL_TRADE,
-        DifferenceKind.MANUAL_POSITION,
-        DifferenceKind.POSITION_UNEXPLAINED,
-    }
-)
-# Adopted only when two readings in a row show the same.
-NEEDS_CONFIRMATION = frozenset(
-    {DifferenceKind.VANISHED_ORDER, DifferenceKind.POSITION_UNEXPLAINED, DifferenceKind.CASH_UNEXPLAINED}
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One thing that did not match, in words. Equal differences of two readings confirm each other."""
-
-    kind: DifferenceKind
-    ticker: str | None
-    ours: str
-    theirs: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +88,11 @@ def reconcile(
     ]
     found += _protection(ours, apply_actions(ours, _actions(found)), theirs, prefix)
     differences = tuple(difference for difference, _ in found)
-    cash_kinds = (DifferenceKind.CASH_UNEXPLAINED, DifferenceKind.CASH_UNKNOWN)
     return Reconciliation(
         differences=differences,
         actions=tuple(_actions(found)),
         quarantine=frozenset(d.ticker for d in differences if d.kind in QUARANTINES and d.ticker is not None),
-        cash_ties=not any(d.kind in cash_kinds for d in differences),
+        cash_ties=not any(d.kind in CASH_KINDS for d in differences),
     )
 
 

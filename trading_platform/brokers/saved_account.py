@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from trading_platform.brokers.account_book import AccountBook, Booked, News
-from trading_platform.brokers.reconcile import Difference, DifferenceKind
+from trading_platform.brokers.differences import Difference, DifferenceKind
 from trading_platform.core.errors import OperatorNeededError, RepairDatabaseError
 from trading_platform.core.ledger import ACCOUNT, SLOT
 from trading_platform.core.risk_memory import checksum

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trading_platform.brokers.alpaca_http import AlpacaHttp, AlpacaRefusalError, FailureKind, access_from
+from trading_platform.brokers.alpaca_failures import AlpacaRefusalError, FailureKind
+from trading_platform.brokers.alpaca_http import AlpacaHttp, access_from
 from trading_platform.brokers.alpaca_orders import parse_instant
 from trading_platform.core.errors import MarketDataError
 from trading_platform.core.types import MarketPanel
