@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from alpaca_world import KEY, SECRET, MemoryJournal, World, flat, make_server, make_world, market, utc
 
-from trading_platform.brokers.alpaca_reader import AlpacaClock
 from trading_platform.brokers.alpaca_server.faults import Fault, FaultKind
 from trading_platform.brokers.alpaca_server.records import Whim
 from trading_platform.brokers.alpaca_server.server import AlpacaServer
@@ -217,7 +216,6 @@ def test_account_clock_calendar_and_equity_are_read(world: World) -> None:
     assert (account.equity, account.cash, account.is_blocked) == (100_000.0, 99_000.0, False)
     clock = world.broker.reader.exchange_clock()
     assert (clock.timestamp, clock.is_open, clock.next_open) == (world.server.now, False, world.server.market.opens[2])
-    assert AlpacaClock(world.broker.reader).now() == world.server.now
     assert world.broker.reader.sessions(date(2024, 1, 1), date(2024, 1, 3)) == [
         (date(2024, 1, 2), "09:30", "16:00"), (date(2024, 1, 3), "09:30", "16:00"),
     ]  # fmt: skip

@@ -8,13 +8,13 @@ again: Alpaca takes an id once and for all), or nobody answers (`uncertain`; :me
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from trading_platform.brokers.alpaca_answers import AssetFlags
 from trading_platform.brokers.alpaca_book import AlpacaBook
+from trading_platform.brokers.alpaca_canceller import SHORTEST_WAIT, AlpacaCanceller
 from trading_platform.brokers.alpaca_failures import AlpacaRefusalError, Failure, FailureKind, SendError
 from trading_platform.brokers.alpaca_http import AlpacaHttp
 from trading_platform.brokers.alpaca_orders import (
@@ -27,7 +27,7 @@ from trading_platform.brokers.alpaca_orders import (
     to_request,
 )
 from trading_platform.brokers.alpaca_reader import AlpacaReader
-from trading_platform.brokers.books import AccountHistory, TheirBook
+from trading_platform.brokers.books import SHARE_TOLERANCE, AccountHistory, TheirBook
 from trading_platform.core.errors import ApprovalError, BrokerUnreachableError, FixCredentialsError
 from trading_platform.core.ports import (
     ApprovalRegister,
@@ -43,8 +43,6 @@ log = logging.getLogger("trading_platform.alpaca")
 
 PREFIX = "tp-"
 SENDS = 3  # of one order under one id
-RELEASE_CHECKS = 20  # looks at a cancelled order before it counts as still holding its shares
-RELEASE_WAIT = 0.25  # seconds between them
 
 Checkpoint = Callable[[str], None]
 
@@ -84,6 +82,7 @@ class AlpacaBroker:
         self._http = http
         self.reader = AlpacaReader(http)
         self._book = AlpacaBook(http, self.reader, journal, prefix)
+        self._canceller = AlpacaCanceller(http, self.reader, journal, wait)
         self._approvals = approvals
         self._journal = journal
         self._clock = clock
@@ -178,10 +177,10 @@ class AlpacaBroker:
             form = order_form(intent, fractionable=intent.ticker not in self._unfractionable)
             to_request(form, order.client_order_id)
         except OrderFormError as error:
-            return self._record(_outcome(order, OrderStatus.REJECTED, f"not sent: {error}"))
-        if intent.side is Side.SELL and not self._release(intent.ticker):
+            return self._record(own_answer(order, OrderStatus.REJECTED, f"not sent: {error}"))
+        if intent.side is Side.SELL and not self._canceller.release(intent.ticker):
             return self._record(
-                _outcome(order, OrderStatus.REJECTED, "not sent: a resting order still holds the shares")
+                own_answer(order, OrderStatus.REJECTED, "not sent: a resting order still holds the shares")
             )
         return self._record(self._send(order, form))
 
@@ -199,7 +198,7 @@ class AlpacaBroker:
         order = self.find_order(client_order_id)
         if order is None or not order.status.is_open:
             return
-        self._cancel(order)
+        self._canceller.cancel(order)
         news = self.reader.order(root_id(client_order_id))
         if news is not None and self._journal.find_order(news.client_order_id) is not None:
             self._journal.record_order(news)
@@ -221,7 +220,7 @@ class AlpacaBroker:
         failure: Failure | None = None
         for attempt in range(SENDS):
             if attempt > 0:
-                self._wait(max(RELEASE_WAIT, (failure.retry_after or 0.0) if failure is not None else 0.0))
+                self._wait(max(SHORTEST_WAIT, (failure.retry_after or 0.0) if failure is not None else 0.0))
             if not self._clock.now() <= order.expires_at:
                 break
             try:
@@ -237,7 +236,7 @@ class AlpacaBroker:
                 return settled
         why = "its approval expired" if failure is None else str(failure)
         status = OrderStatus.REJECTED if failure is None else OrderStatus.UNCERTAIN
-        return _outcome(order, status, f"not accepted so far: {why}")
+        return own_answer(order, status, f"not accepted so far: {why}")
 
     def _post(self, order: ApprovedOrder, form: OrderForm) -> BrokerOrder:
         request = to_request(form, order.client_order_id)
@@ -250,13 +249,13 @@ class AlpacaBroker:
     def _settle(self, order: ApprovedOrder, failure: Failure) -> BrokerOrder | None:
         """Find out what became of a failed request; None if it may be sent again under the same id."""
         if failure.kind is FailureKind.CREDENTIALS:
-            self._journal.record_order(_outcome(order, OrderStatus.REJECTED, f"keys refused: {failure}"))
+            self._journal.record_order(own_answer(order, OrderStatus.REJECTED, f"keys refused: {failure}"))
             raise FixCredentialsError(
                 f"order {order.client_order_id}: Alpaca refused the keys ({failure}); replace ALPACA_API_KEY and "
                 "ALPACA_SECRET_KEY"
             )
         if failure.is_definitive and not _is_duplicate(failure):
-            return _outcome(order, OrderStatus.REJECTED, str(failure))
+            return own_answer(order, OrderStatus.REJECTED, str(failure))
         log.warning("order %s: no usable answer (%s); looking it up", order.client_order_id, failure)
         try:
             found = self.reader.order(order.client_order_id)
@@ -264,65 +263,21 @@ class AlpacaBroker:
             log.warning(
                 "order %s: nobody can say whether it arrived; asked again at the next scan", order.client_order_id
             )
-            return _outcome(order, OrderStatus.UNCERTAIN, f"{failure}; {error}")
+            return own_answer(order, OrderStatus.UNCERTAIN, f"{failure}; {error}")
         if found is None:
             log.warning("order %s: it has not arrived; it may be sent again under the same id", order.client_order_id)
             return None
         log.warning("order %s: it has arrived, %s; not sent again", order.client_order_id, found.status)
         if not _is_same(found, order.intent):
             taken = f"{found.side} {found.quantity:g} {found.ticker}"
-            return _outcome(
+            return own_answer(
                 order, OrderStatus.REJECTED, f"the id is taken by another order ({taken}); nothing was sent"
             )
         return found
 
-    def _release(self, ticker: str) -> bool:
-        """Cancel our resting sells of `ticker`, since Alpaca sells shares only once; return True when none is left."""
-        for root in dict.fromkeys(
-            root_id(row.client_order_id)
-            for row in self._journal.open_orders()
-            if row.ticker == ticker and row.side is Side.SELL and row.broker_order_id is not None
-        ):
-            if not self._release_root(root):
-                return False
-        return True
 
-    def _release_root(self, root: str) -> bool:
-        for _ in range(RELEASE_CHECKS):
-            order = self.reader.order(root)
-            working = (
-                [] if order is None else [o for o in (order, *order.legs) if o.side is Side.SELL and o.status.is_open]
-            )
-            if not working:
-                if order is not None:
-                    self._journal.record_order(order)
-                return True
-            with contextlib.suppress(BrokerUnreachableError):  # the next look tells
-                self._cancel(working[0])
-            self._wait(RELEASE_WAIT)
-        return False
-
-    def _cancel(self, order: BrokerOrder) -> None:
-        """Send a cancellation, which may safely be repeated; what is closed or unknown needs none."""
-        trading = self._http.trading
-        for _ in range(SENDS):
-            try:
-                self._http.send(lambda: trading.cancel_order_by_id(order.broker_order_id), lambda raw: None)
-            except SendError as error:
-                if error.failure.kind in (FailureKind.REFUSED, FailureKind.NOT_FOUND):
-                    return
-                if error.failure.kind is FailureKind.CREDENTIALS:
-                    raise FixCredentialsError(f"cancel {order.client_order_id}: {error.failure}") from error
-                failure = error.failure
-                self._wait(max(RELEASE_WAIT, failure.retry_after or 0.0))
-            else:
-                return
-        raise BrokerUnreachableError(
-            f"cancel {order.client_order_id}: no usable answer ({failure}); it may still be open"
-        )
-
-
-def _outcome(order: ApprovedOrder, status: OrderStatus, message: str) -> BrokerOrder:
+def own_answer(order: ApprovedOrder, status: OrderStatus, message: str) -> BrokerOrder:
+    """Return what is said of an order in the broker's place: it was not sent, or nobody knows what became of it."""
     intent = order.intent
     return BrokerOrder(
         client_order_id=order.client_order_id,
@@ -346,5 +301,5 @@ def _is_duplicate(failure: Failure) -> bool:
 
 
 def _is_same(found: BrokerOrder, intent: OrderIntent) -> bool:
-    same_size = abs(found.quantity - intent.quantity) <= 1e-6
+    same_size = abs(found.quantity - intent.quantity) <= SHARE_TOLERANCE
     return (found.ticker, found.side) == (intent.ticker, intent.side) and same_size

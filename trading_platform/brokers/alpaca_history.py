@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from trading_platform.brokers.alpaca_answers import as_list
 from trading_platform.brokers.alpaca_http import AlpacaHttp
 from trading_platform.brokers.alpaca_orders import parse_instant
 from trading_platform.brokers.books import AccountHistory, CashFlow, CashKind, ForeignFill, ShareChange
@@ -52,7 +53,7 @@ def read_activities(http: AlpacaHttp, since: datetime) -> list[Mapping[str, Any]
         query: dict[str, Any] = {"after": since.astimezone(UTC).isoformat(), "direction": "asc", "page_size": PAGE}
         if token is not None:
             query["page_token"] = token
-        page = http.read("account activities", partial(http.trading.get, "/account/activities", query), _list)
+        page = http.read("account activities", partial(http.trading.get, "/account/activities", query), as_list)
         entries |= {str(entry["id"]): entry for entry in page}
         last = str(page[-1]["id"]) if page else token
         if len(page) < PAGE:
@@ -174,9 +175,3 @@ def _ticker(entry: Mapping[str, Any]) -> str | None:
 
 def _dollars(entry: Mapping[str, Any]) -> float:
     return round_cents(float(entry.get("net_amount") or 0.0))
-
-
-def _list(raw: object) -> list[Mapping[str, Any]]:
-    if not isinstance(raw, list):
-        raise ValueError(f"expected a list, got {type(raw).__name__}")
-    return raw

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime
+from typing import TypeVar
 
 from trading_platform.brokers.alpaca_answers import (
     AssetFlags,
@@ -23,6 +24,8 @@ from trading_platform.brokers.alpaca_http import AlpacaHttp
 from trading_platform.brokers.alpaca_orders import parse_order
 from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.ports import BrokerAccount, BrokerOrder, BrokerPosition
+
+T = TypeVar("T")
 
 MAX_ORDERS = 500  # Alpaca's largest page
 
@@ -80,17 +83,14 @@ class AlpacaReader:
 
     def order(self, client_order_id: str, broker_order_id: str | None = None) -> BrokerOrder | None:
         """Return an order with its legs (which Alpaca shows by its own id only), None if there is no such order."""
-        trading = self._http.trading
-        try:
-            if broker_order_id is not None:
-                return self._nested(broker_order_id)
-            raw = self._http.read(
-                f"order {client_order_id}", lambda: trading.get_order_by_client_id(client_order_id), as_object
-            )
-        except AlpacaRefusalError as error:
-            if error.failure.kind is FailureKind.NOT_FOUND:
-                return None
-            raise
+        trading, what = self._http.trading, f"order {client_order_id}"
+        if broker_order_id is not None:
+            return _unless_unknown(lambda: self._nested(broker_order_id))
+        raw = _unless_unknown(
+            lambda: self._http.read(what, lambda: trading.get_order_by_client_id(client_order_id), as_object)
+        )
+        if raw is None:
+            return None
         if str(raw.get("order_class") or "simple") in ("simple", ""):
             return parse_order(raw)
         return self._nested(str(raw["id"]))
@@ -117,24 +117,18 @@ class AlpacaReader:
 
     def client_id_of(self, broker_order_id: str) -> str | None:
         """Return the client order id of an order by Alpaca's id, None if there is no such order."""
-        trading = self._http.trading
-        try:
-            raw = self._http.read(
-                f"order {broker_order_id}", lambda: trading.get_order_by_id(broker_order_id), as_object
-            )
-        except AlpacaRefusalError as error:
-            if error.failure.kind is FailureKind.NOT_FOUND:
-                return None
-            raise
-        return str(raw["client_order_id"])
+        trading, what = self._http.trading, f"order {broker_order_id}"
+        raw = _unless_unknown(
+            lambda: self._http.read(what, lambda: trading.get_order_by_id(broker_order_id), as_object)
+        )
+        return None if raw is None else str(raw["client_order_id"])
 
 
-class AlpacaClock:
-    """Alpaca's time as `core.ports.Clock`: for dry runs, since the time of the local server is simulated."""
-
-    def __init__(self, reader: AlpacaReader) -> None:
-        self._reader = reader
-
-    def now(self) -> datetime:
-        """Ask for the time."""
-        return self._reader.exchange_clock().timestamp
+def _unless_unknown(read: Callable[[], T]) -> T | None:
+    """Return what `read` returns, None where Alpaca does not know what was asked for."""
+    try:
+        return read()
+    except AlpacaRefusalError as error:
+        if error.failure.kind is FailureKind.NOT_FOUND:
+            return None
+        raise

@@ -10,42 +10,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Protocol
 
 from trading_platform.brokers.account_book import PROTECTIVE, AccountBook, session_of
-from trading_platform.brokers.alpaca import PREFIX, AlpacaBroker, Checkpoint
+from trading_platform.brokers.alpaca import PREFIX, AlpacaBroker, Checkpoint, own_answer
 from trading_platform.brokers.alpaca_failures import AlpacaRefusalError
-from trading_platform.brokers.alpaca_history import SHARES
-from trading_platform.brokers.books import (
-    Action,
-    AdoptCash,
-    AdoptPosition,
-    BookCash,
-    BookFill,
-    BookForeignFill,
-    BookShares,
-    CancelOrder,
-    CashFlow,
-    CloseOrder,
-    OurBook,
-    Protect,
-    ShareChange,
-    UpdateOrder,
-)
-from trading_platform.brokers.carve_out import CarvedBook, carve_out
+from trading_platform.brokers.bookkeeper import Bookkeeper, Journal, Reading
+from trading_platform.brokers.books import Action, CancelOrder, OurBook, Protect
+from trading_platform.brokers.carve_out import carve_out
 from trading_platform.brokers.difference_words import cash_words, difference_rows, reasons_of
-from trading_platform.brokers.differences import DifferenceKind
 from trading_platform.brokers.paper import PendingOrder
-from trading_platform.brokers.reconcile import Reconciliation, reconcile
+from trading_platform.brokers.reconcile import reconcile
 from trading_platform.brokers.saved_account import Memory, load, save
 from trading_platform.brokers.stop_keeper import Prices, StopKeeper
 from trading_platform.brokers.venue import RiskGate
 from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.market import CLOSE, Market
-from trading_platform.core.ports import BrokerOrder, Clock, JournalOrder, OrderJournal, TradingCalendar
+from trading_platform.core.ports import BrokerOrder, Clock, JournalOrder, TradingCalendar
 from trading_platform.core.types import (
     ORDER_REASONS,
     ApprovedOrder,
@@ -59,18 +42,6 @@ from trading_platform.storage.repository import SavedBook
 
 log = logging.getLogger("trading_platform.venue")
 
-# History is read again from so long before the last settlement: activities may be entered late.
-HISTORY_OVERLAP = timedelta(days=7)
-DATE_SLACK = timedelta(days=3)  # some entries carry a date only
-
-
-class Journal(OrderJournal, Protocol):
-    """The order journal, which can also end an order without the broker's word."""
-
-    def close(self, client_order_id: str, status: OrderStatus, message: str) -> None:
-        """Write down that an order came to its end, and why."""
-        ...
-
 
 class Differences(Protocol):
     """Where differences are shown from."""
@@ -78,14 +49,6 @@ class Differences(Protocol):
     def note(self, found: Iterable[DifferenceRow], session: date, now: datetime) -> None:
         """Write down what a reading found."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """One look at the account: the comparison, and the owner's part."""
-
-    result: Reconciliation
-    carved: CarvedBook
 
 
 class AlpacaVenue:
@@ -130,11 +93,11 @@ class AlpacaVenue:
         self._differences = differences
         self._gate = gate
         self._book = book
-        self._memory = memory
         self._calendar = calendar
         self._clock = clock
         self._prefix = prefix
         self._checkpoint = checkpoint
+        self._keeper = Bookkeeper(book, journal, memory, clock, checkpoint)
         self._stops = StopKeeper(book, gate, journal, self.place_order, prices)
         self._session: date | None = None
         self._told: list[DifferenceRow] = []
@@ -160,11 +123,11 @@ class AlpacaVenue:
     def snapshot(self, session: date) -> SavedBook:
         """Return the book as it stands, `session` being the last one settled."""
         self._checkpoint("before_book")
-        return save(self._book, self._memory, session)
+        return save(self._book, self._keeper.memory, session)
 
     def restore(self, saved: SavedBook, open_orders: Sequence[PendingOrder] = ()) -> None:
         """Continue from a saved book; the next look tells what became of orders since, whatever was known then."""
-        self._memory = load(self._book, saved)
+        self._keeper.memory = load(self._book, saved)
         self._session = saved.session
 
     # ------------------------------------------------------------ orders
@@ -176,7 +139,7 @@ class AlpacaVenue:
         if known is not None and not _is_same(known, intent):
             words = f"decided again as {intent.side} {intent.quantity:g}; the first decision stands"
             log.warning("order %s: %s", order.client_order_id, words)
-            return _unsent(order, OrderStatus.REJECTED, words)
+            return own_answer(order, OrderStatus.REJECTED, words)
         if intent.side is Side.BUY:
             limit = intent.limit_price
             if limit is None:
@@ -189,7 +152,7 @@ class AlpacaVenue:
         try:
             answer = self._broker.place_order(order)
         except BrokerUnreachableError as error:
-            answer = _unsent(order, OrderStatus.UNCERTAIN, str(error))
+            answer = own_answer(order, OrderStatus.UNCERTAIN, str(error))
         is_fine = answer.status in (OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED)
         log.log(
             logging.INFO if is_fine else logging.WARNING, "order %s: %s %g %s: %s %s",
@@ -211,11 +174,11 @@ class AlpacaVenue:
         """
         reading = self._read()
         self._book.start_session()
-        self._apply(reading, closed, is_watch=False)
+        self._take_in(reading, closed, is_watch=False)
         equity = self._book.close_session(market.bars[:, t, CLOSE])
         news = self._book.take_news()
         self._session = session
-        self._forget(closed)
+        self._keeper.forget(closed)
         return Settlement(equity, news.fills, {}, {}, news.dividends, news.cash_flow, news.fees)
 
     def watch(self, now: datetime) -> bool:
@@ -232,100 +195,37 @@ class AlpacaVenue:
             self._gate.quarantine({}, f"the account cannot be read: {error}")
             return False
         horizon = self._calendar.close_at(self._calendar.next_session(self._session))
-        changed = self._apply(reading, horizon)
+        changed = self._take_in(reading, horizon, is_watch=True)
         self._carry_out(reading.result.actions, self._session)
         self._gate.mirror(self._book.record, self._book.slots)
         return changed
 
     # ------------------------------------------------------------ one reading
 
-    def _read(self) -> _Reading:
+    def _read(self) -> Reading:
         """Read the broker's side and compare. Changes nothing."""
+        memory = self._keeper.memory
         try:
-            theirs = self._broker.book_since(self._memory.since)
+            theirs = self._broker.book_since(memory.since)
         except AlpacaRefusalError as error:
             raise BrokerUnreachableError(f"Alpaca refuses to show the account: {error}") from error
         ours = self._book.positions()
         held = {ticker: position.quantity for ticker, position in ours.items()}
-        carved = carve_out(theirs, self._book.manual, held, self._memory.booked)
+        carved = carve_out(theirs, self._book.manual, held, memory.booked)
         cash = float(self._book.record["cash"]) + carved.cash
         orders = {row.client_order_id: row for row in self._journal.open_orders()}
-        mine = OurBook(cash, ours, orders, frozenset(self._memory.booked))
+        mine = OurBook(cash, ours, orders, frozenset(memory.booked))
         now = self._clock.now()
-        result = reconcile(mine, carved.theirs, now, self._prefix, self._memory.previous)
+        result = reconcile(mine, carved.theirs, now, self._prefix, memory.previous)
         self.reconciled_at = now
-        return _Reading(result, carved)
+        return Reading(result, carved)
 
-    def _apply(self, reading: _Reading, horizon: datetime, *, is_watch: bool = True) -> bool:
-        """Book history up to `horizon`, bring orders up to date, tell the risk manager; return True if it changed us.
-
-        Entries after `horizon` belong to a later session and wait. What is unexplained is adopted only when nothing
-        waits, since the comparison was made with everything booked, and only between settlements: two looks within a
-        moment confirm nothing.
-        """
-        result, booked = reading.result, dict[str, datetime]()
-        orders = {row.client_order_id: row for row in self._journal.open_orders()}
-        waits = self._book_moves(reading.carved, horizon, booked) or not is_watch
-        for action in _with_cash_outs(result.actions):
-            waits |= not self._book_entry(action, orders, horizon, booked)
-        if booked:
-            self._checkpoint("after_fill")
-        rounding = any(d.kind is DifferenceKind.CASH_ROUNDING for d in result.differences)
-        adopted = False
-        for action in result.actions:
-            match action:
-                case UpdateOrder(order):
-                    self._journal.record_order(order)
-                    _tell_end(order)
-                case CloseOrder(client_order_id, status, message):
-                    self._journal.close(client_order_id, status, message)
-                case AdoptCash(amount) if not waits:
-                    self._book.adopt_cash(amount, is_rounding=rounding)
-                    adopted = True
-                case AdoptPosition(ticker, quantity) if not waits:
-                    at = self._clock.now()
-                    self._book.adopt_position(ticker, quantity, f"{ticker}-{at:%Y%m%d%H%M%S}", at)
-                    adopted = True
-        previous = result.differences if is_watch else self._memory.previous
-        self._memory = Memory(self._memory.since, {**self._memory.booked, **booked}, previous)
+    def _take_in(self, reading: Reading, horizon: datetime, *, is_watch: bool) -> bool:
+        """Book a reading up to `horizon`, tell the risk manager, and return True if the book has changed."""
+        changed = self._keeper.take_in(reading, horizon, is_watch=is_watch)
         self._match_orders()
         self._tell(reading)
-        return bool(booked) or adopted
-
-    def _book_moves(self, carved: CarvedBook, horizon: datetime, booked: dict[str, datetime]) -> bool:
-        """Book what the owner did; return True if something waits."""
-        for move in carved.moves:
-            if move.at <= horizon:
-                self._book.move_manual(move.ticker, move.quantity, move.cash)
-                booked[move.entry_id] = move.at
-        return any(move.at > horizon for move in carved.moves)
-
-    def _book_entry(
-        self, action: Action | CashOut, orders: dict[str, JournalOrder], horizon: datetime, booked: dict[str, datetime]
-    ) -> bool:
-        """Book one entry of history unless it is later than `horizon`; return False if it waits."""
-        match action:
-            case BookFill(fill) if fill.filled_at <= horizon:
-                order = orders.get(fill.client_order_id) or self._journal.find_order(fill.client_order_id)
-                self._book.book_fill(fill, order)
-                booked[fill.fill_id] = fill.filled_at
-                words = fill.client_order_id, fill.side, fill.quantity, fill.ticker, fill.price, fill.reason
-                log.info("order %s: %s %g %s at %g, %s", *words)
-            case BookForeignFill(foreign) if foreign.at <= horizon:
-                self._book.book_foreign(foreign)
-                booked[foreign.fill_id] = foreign.at
-            case BookCash(flow) if flow.at <= horizon:
-                self._book.book_cash(flow)
-                booked[flow.flow_id] = flow.at
-            case CashOut(change, flow) if change.at <= horizon:
-                self._book.book_cash_out(change, flow)
-                booked |= {change.change_id: change.at, flow.flow_id: flow.at}
-            case BookShares(change) if change.at <= horizon:
-                self._book.book_shares(change)
-                booked[change.change_id] = change.at
-            case BookFill() | BookForeignFill() | BookCash() | BookShares() | CashOut():
-                return False
-        return True
+        return changed
 
     def _match_orders(self) -> None:
         """Let pending entries and waiting exits be those that the journal has open.
@@ -344,7 +244,7 @@ class AlpacaVenue:
         self._book.match_entries(entries)
         self._gate.show_selling(selling)
 
-    def _tell(self, reading: _Reading) -> None:
+    def _tell(self, reading: Reading) -> None:
         """Tell risk manager and operators what is unexplained."""
         found = [*reading.result.differences, *reading.carved.differences()]
         quarantine = {*reading.result.quarantine, *reading.carved.manual}
@@ -379,50 +279,6 @@ class AlpacaVenue:
         is_session = self._calendar.is_session(day)
         return is_session and self._calendar.open_at(day) <= now < self._calendar.close_at(day)
 
-    def _forget(self, closed: datetime) -> None:
-        """Let history begin later, and drop the ids of what is not read any more."""
-        since = max(self._memory.since, closed - HISTORY_OVERLAP)
-        booked = {key: at for key, at in self._memory.booked.items() if at > since - DATE_SLACK}
-        self._memory = Memory(since, booked, self._memory.previous)
-
-
-@dataclass(frozen=True, slots=True)
-class CashOut:
-    """Shares that were taken for money without a trade."""
-
-    change: ShareChange
-    flow: CashFlow
-
-
-def _with_cash_outs(actions: Sequence[Action]) -> list[Action | CashOut]:
-    """Return the actions with money and shares of one entry of history put together."""
-    flows = {f"{action.flow.flow_id}{SHARES}": action.flow for action in actions if isinstance(action, BookCash)}
-    outs = {
-        action.change.change_id: CashOut(action.change, flows[action.change.change_id])
-        for action in actions
-        if isinstance(action, BookShares) and action.change.change_id in flows and action.change.quantity < 0.0
-    }
-    paid = {out.flow.flow_id for out in outs.values()}
-    kept = [action for action in actions if not (isinstance(action, BookCash) and action.flow.flow_id in paid)]
-    return [outs.get(a.change.change_id, a) if isinstance(a, BookShares) else a for a in kept]
-
-
-def _tell_end(order: BrokerOrder) -> None:
-    """Log an order of our own that ended without all of its shares; the legs of a group end every day."""
-    if order.status.is_open or order.status is OrderStatus.FILLED or order.parent_id is not None:
-        return
-    level = logging.WARNING if order.status is OrderStatus.REJECTED else logging.INFO
-    words = order.status, order.filled_quantity, order.quantity, order.message
-    log.log(level, "order %s: %s, %g of %g filled, %s", order.client_order_id, *words)
-
 
 def _is_same(known: JournalOrder, intent: OrderIntent) -> bool:
     return (known.ticker, known.side, known.quantity) == (intent.ticker, intent.side, intent.quantity)
-
-
-def _unsent(order: ApprovedOrder, status: OrderStatus, message: str) -> BrokerOrder:
-    intent = order.intent
-    return BrokerOrder(
-        order.client_order_id, "", intent.ticker, intent.side, intent.quantity, 0.0, None, status,
-        intent.limit_price, intent.stop_price, None, reason=intent.reason, message=message,
-    )  # fmt: skip

@@ -1,0 +1,93 @@
+"""Cancelling at Alpaca: one order, or every resting sell of a ticker whose shares an exit needs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+from trading_platform.brokers.alpaca_failures import FailureKind, SendError
+from trading_platform.brokers.alpaca_http import AlpacaHttp
+from trading_platform.brokers.alpaca_orders import root_id
+from trading_platform.brokers.alpaca_reader import AlpacaReader
+from trading_platform.core.errors import BrokerUnreachableError, FixCredentialsError
+from trading_platform.core.ports import BrokerOrder, OrderJournal
+from trading_platform.core.types import Side
+
+CANCELS = 3  # of one order
+RELEASE_CHECKS = 20  # looks at a cancelled order before it counts as still holding its shares
+SHORTEST_WAIT = 0.25  # seconds between looks, and before anything is sent again
+
+
+class AlpacaCanceller:
+    """Cancels orders.
+
+    Parameters
+    ----------
+    http, reader
+        The tamed clients, and the reader over them.
+    journal
+        The durable record of our orders: it says which sells of ours are resting.
+    wait
+        How to wait between looks, in seconds.
+    """
+
+    def __init__(
+        self, http: AlpacaHttp, reader: AlpacaReader, journal: OrderJournal, wait: Callable[[float], None]
+    ) -> None:
+        self._http = http
+        self._reader = reader
+        self._journal = journal
+        self._wait = wait
+
+    def cancel(self, order: BrokerOrder) -> None:
+        """Send a cancellation, which may safely be repeated; what is closed or unknown needs none.
+
+        Raises
+        ------
+        BrokerUnreachableError
+            Alpaca did not say what became of the request.
+        FixCredentialsError
+            Alpaca refused the keys.
+        """
+        trading = self._http.trading
+        for _ in range(CANCELS):
+            try:
+                self._http.send(lambda: trading.cancel_order_by_id(order.broker_order_id), lambda raw: None)
+            except SendError as error:
+                if error.failure.kind in (FailureKind.REFUSED, FailureKind.NOT_FOUND):
+                    return
+                if error.failure.kind is FailureKind.CREDENTIALS:
+                    raise FixCredentialsError(f"cancel {order.client_order_id}: {error.failure}") from error
+                failure = error.failure
+                self._wait(max(SHORTEST_WAIT, failure.retry_after or 0.0))
+            else:
+                return
+        raise BrokerUnreachableError(
+            f"cancel {order.client_order_id}: no usable answer ({failure}); it may still be open"
+        )
+
+    def release(self, ticker: str) -> bool:
+        """Cancel our resting sells of `ticker`, since Alpaca sells shares only once; return True when none is left."""
+        for root in dict.fromkeys(
+            root_id(row.client_order_id)
+            for row in self._journal.open_orders()
+            if row.ticker == ticker and row.side is Side.SELL and row.broker_order_id is not None
+        ):
+            if not self._release_root(root):
+                return False
+        return True
+
+    def _release_root(self, root: str) -> bool:
+        for _ in range(RELEASE_CHECKS):
+            order = self._reader.order(root)
+            working = (
+                [] if order is None else [o for o in (order, *order.legs) if o.side is Side.SELL and o.status.is_open]
+            )
+            if not working:
+                if order is not None:
+                    self._journal.record_order(order)
+                return True
+            with contextlib.suppress(BrokerUnreachableError):  # the next look tells
+                self.cancel(working[0])
+            self._wait(SHORTEST_WAIT)
+        return False
