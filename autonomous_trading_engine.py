@@ -29,6 +29,7 @@ from trading_platform.brokers.paper import PaperBroker
 from trading_platform.brokers.venue import Venue, VenueMaker
 from trading_platform.command_line import TradeOptions
 from trading_platform.config import TradingConfig
+from trading_platform.core.compiled import direct
 from trading_platform.core.decide import (
     Candidate,
     first_candidate,
@@ -115,6 +116,8 @@ class AutonomousTradingEngine:
         self._allocation: Mapping[str, float] = {}
         self._held_weights: Floats | None = None
         self._shadow = ShadowBook(risk_manager.books)
+        self._plan_exits, self._first_candidate = direct(plan_exits), direct(first_candidate)
+        self._next_candidate = direct(next_candidate)
         self._heads = np.zeros(len(world.strategies), dtype=np.int64)
         self._exit_reasons = np.zeros(rules.limits.max_positions, dtype=np.int64)
 
@@ -297,7 +300,7 @@ class AutonomousTradingEngine:
     def _close_positions(self, view: MarketView, orders: list[ApprovedOrder]) -> None:
         """Order the exits that strategies, holding time or unfinished exits ask for."""
         slots = self.broker.slots
-        plan_exits(slots, self.world.signals, view.t, self._rules.exits.max_holding, self._exit_reasons)
+        self._plan_exits(self.world.signals, slots, view.t, self._rules.exits.max_holding, self._exit_reasons)
         if self._flatten:
             self._exit_reasons[slots["quantity"] > 0.0] = FLATTEN
         for s in self._exit_reasons.nonzero()[0]:
@@ -312,7 +315,7 @@ class AutonomousTradingEngine:
         """Look at candidates, strongest first, until the book is full or none is left."""
         signals = self.world.signals
         for review in range(self._rules.limits.max_reviews):
-            take = next_candidate if review else first_candidate
+            take = self._next_candidate if review else self._first_candidate
             candidate = take(signals, view.t, weights, self.broker.slots, self._heads)
             if candidate.strategy < 0:
                 return

@@ -9,12 +9,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, bindparam, insert, select
 
 from trading_platform.core.errors import FixConfigError
 from trading_platform.storage import models as m
 
 KINDS = ("halt", "resume", "flatten")
+OPEN_WISHES = (  # built once: every scan of a live engine asks
+    select(m.Command.id, m.Command.kind, m.Command.actor, m.Command.reason)
+    .where(m.Command.run_id == bindparam("run"), m.Command.handled_at.is_(None))
+    .order_by(m.Command.id)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +72,7 @@ def leave_wish(engine: Engine, kind: str, reason: str, now: datetime) -> int:
 def open_wishes(engine: Engine, run_id: int) -> list[Wish]:
     """Return unhandled commands, oldest first."""
     with engine.connect() as connection:
-        rows = connection.execute(
-            select(m.Command.id, m.Command.kind, m.Command.actor, m.Command.reason)
-            .where(m.Command.run_id == run_id, m.Command.handled_at.is_(None))
-            .order_by(m.Command.id)
-        )
-        return [Wish(*row) for row in rows]
+        return [Wish(*row) for row in connection.execute(OPEN_WISHES, {"run": run_id})]
 
 
 def is_flattening(engine: Engine, run_id: int) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from trading_platform.core.types import ApprovedOrder, Denial, Floats, Regime
 
@@ -76,8 +76,7 @@ class Stopwatch:
         return now
 
 
-@dataclass(frozen=True, slots=True)
-class ScanResult:
+class ScanResult(NamedTuple):
     """What a scan did, for whoever watches. Equity in dollars, exposure as a fraction of it."""
 
     session: date

@@ -169,7 +169,7 @@ SMALL: list[Story] = [
 def sessions_old(age: float, config: RiskConfig | None = None) -> tuple[bool, str]:
     view = story_view(STOCKS)
     risk = desk(config=config)
-    risk.show_market(replace(view, clock=view.clock + age * SESSION_SECONDS))
+    risk.show_market(view._replace(clock=view.clock + age * SESSION_SECONDS))
     return ask(risk, "T00", 10.0)
 
 
@@ -178,7 +178,7 @@ def vix_old(age: int, bars_age: float = 0.0) -> tuple[bool, str]:
     path[61 - age :] = np.nan
     risk = desk(vix=path.tolist())
     view = story_view(STOCKS, path.tolist())
-    risk.show_market(replace(view, clock=view.clock + bars_age * SESSION_SECONDS))
+    risk.show_market(view._replace(clock=view.clock + bars_age * SESSION_SECONDS))
     return ask(risk, "T00", 10.0)
 
 

@@ -14,7 +14,7 @@ from datetime import date, datetime
 import numpy as np
 
 from trading_platform.brokers.round_trips import LoggedFill, round_trip
-from trading_platform.core.compiled import as_rows
+from trading_platform.core.compiled import as_rows, direct
 from trading_platform.core.decide import DELISTED, STOP_LOSS, TAKE_PROFIT
 from trading_platform.core.errors import OperatorNeededError, RepairDatabaseError
 from trading_platform.core.ledger import ACCOUNT, SLOT, Record, Records, clear_slot, reserve_slot
@@ -76,6 +76,7 @@ class PaperBroker:
         self._books = open_books(1, rules.limits.max_positions, capital)
         self.record: Record = self._books.accounts[0]
         self.slots: Records = self._books.slots[0]
+        self._settle_book = direct(settle_book)
         self._log = new_fill_log(4 * rules.limits.max_positions)
         self._pending: dict[int, BrokerOrder] = {}  # by slot
         self._entry_ids: dict[int, str] = {}
@@ -157,7 +158,7 @@ class PaperBroker:
 
     def settle(self, market: Market, t: int, session: date, opened: datetime, closed: datetime) -> Settlement:
         """Run session `t` up to its close and return what happened; orders that did not fill have expired."""
-        equity, paid = settle_book(self._books.accounts, self.slots, market, t, *self._rules, self._log)
+        equity, paid = self._settle_book(market, self._books.accounts, self.slots, t, *self._rules, self._log)
         self._fills = []
         if not self._pending and self._log.used[0] == 0:
             return Settlement(equity, [], {}, {}, paid, 0.0)

@@ -216,7 +216,7 @@ def review_entry(
 
 
 @lean
-def plan_exits(slots: Records, signals: Signals, t: int, max_holding: int, reasons: Ints) -> None:
+def plan_exits(signals: Signals, slots: Records, t: int, max_holding: int, reasons: Ints) -> None:
     """Write into `reasons` (S,) why each slot's position should be closed at the next open; 0 = keep."""
     for s in range(len(slots)):
         reasons[s] = NO_REASON

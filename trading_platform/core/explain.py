@@ -69,14 +69,15 @@ def explain_entry(
 def sensible_dollars(book: RiskBook, view: MarketView, ticker: str, strength: float, equity: float) -> float:
     """Return the notional that a new position should have in dollars; 0 where no size could pass the order rules."""
     rows, column = (book.books.accounts, book.slots), view.columns[ticker]
-    return float(passable_dollars(*rows, view.market, view.t, column, strength, equity, book.limit_rows))
+    passable = book.direct(passable_dollars)
+    return float(passable(view.market, *rows, view.t, column, float(strength), float(equity), book.limit_rows))
 
 
 @lean
 def passable_dollars(
+    market: Market,
     accounts: Records,
     slots: Records,
-    market: Market,
     t: int,
     ticker: int,
     strength: float,

@@ -50,7 +50,7 @@ def judge_entry(book: RiskBook, ticker: str, quantity: float, price: float, max_
         return Denial(code, ticker, math.nan, math.nan, words)
     rows, column = (book.books.accounts, book.slots), view.columns[ticker]
     quantity, price = float(quantity), float(price)  # compiled rules tell an int from a float
-    verdict = order_verdict(*rows, view.market, view.t, column, quantity, price, book.limit_rows)
+    verdict = book.direct(order_verdict)(view.market, *rows, view.t, column, quantity, price, book.limit_rows)
     return None if verdict.code == OK else denied(verdict, book.account, book.slots, view, ticker, price, limits)
 
 
@@ -64,7 +64,8 @@ def _account_gate(book: RiskBook, view: MarketView) -> tuple[float, Verdict]:
         return known[2]
     market, t, age = view.market, view.t, market_age(view)
     vix, vix_age = float(market.vix[t]), float(market.vix_age[t]) + age
-    answer = age, account_verdict(book.books.accounts, view.clock, vix, vix_age, book.limit_rows)
+    accounts, clock = book.books.accounts, float(view.clock)
+    answer = age, book.direct(account_verdict)(accounts, clock, vix, vix_age, book.limit_rows)
     book.gate_answer = account, view, answer
     return answer
 
@@ -77,9 +78,9 @@ def account_verdict(accounts: Records, clock: float, vix: float, vix_age: float,
 
 @lean
 def order_verdict(
+    market: Market,
     accounts: Records,
     slots: Records,
-    market: Market,
     t: int,
     ticker: int,
     quantity: float,

@@ -48,7 +48,7 @@ class Halts:
         begun = self.standing.session
         if session is not None and begun is not None and session.isoformat() <= begun:
             return
-        begin_session(self._book.books.accounts)
+        self._book.direct(begin_session)(self._book.books.accounts)
         self.standing.daily_since = None
         self.standing.session = None if session is None else session.isoformat()
 
@@ -92,7 +92,7 @@ class Halts:
         if not abs(pnl) < ABSURD or not (cost == 0.0 or 0.01 <= cost < ABSURD):
             raise ValueError(f"trade result of {result.ticker} has pnl {pnl}, cost {cost}: not amounts in dollars")
         clock = math.nan if self._book.view is None else float(self._book.view.clock)
-        if not count_result(self._book.books.accounts, pnl, cost, clock, self._book.limit_rows):
+        if not self._book.direct(count_result)(self._book.books.accounts, pnl, cost, clock, self._book.limit_rows):
             return None
         self.standing.pause_since = now.isoformat()
         streak = self._limits.loss_streak

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from trading_platform.core import risk_rules as rules
-from trading_platform.core.compiled import lean
+from trading_platform.core.compiled import direct, lean
 from trading_platform.core.ledger import Record, Records, post_cash_flow
 from trading_platform.core.risk_rules import Limits
 from trading_platform.core.types import DenialCode, RiskEvent, RiskEventKind
@@ -58,7 +58,7 @@ def take_reading(
     if not equity < 1e15:
         equity = math.nan
     shadow_equity = float(shadow_equity)
-    accepted, latched, change, drawdown = apply_reading(accounts, equity, shadow_equity, limit_rows, halt_counts)
+    accepted, latched, change, drawdown = _apply(accounts, equity, shadow_equity, limit_rows, halt_counts)
     if not accepted:
         words = f"equity reading {equity:,.2f} is not believed until a second one confirms it"
         expected = account["accepted_equity"]
@@ -108,6 +108,9 @@ def begin_session(accounts: Records) -> None:
 def count_result(accounts: Records, pnl: float, cost: float, clock: float, limit_rows: Records) -> bool:
     """Count a round trip of the account in `accounts` (1,): `core.risk_rules.record_trade`."""
     return rules.record_trade(accounts[0], pnl, cost, clock, limit_rows[0])
+
+
+_apply = direct(apply_reading)
 
 
 def _drawdown(kind: RiskEventKind, drawdown: float, limits: Limits, words: str) -> RiskEvent:

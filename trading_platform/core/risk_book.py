@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trading_platform.core.compiled import as_rows
+from trading_platform.core.compiled import as_rows, direct
 from trading_platform.core.ledger import SLOT, Record, Records
 from trading_platform.core.risk_rules import Limits, Verdict
 from trading_platform.core.shown_book import (
@@ -21,6 +22,8 @@ from trading_platform.core.shown_book import (
 from trading_platform.core.simulate import Books, open_books
 from trading_platform.core.types import ApprovedOrder, Portfolio, Side
 from trading_platform.core.view import MarketView
+
+Rule = TypeVar("Rule", bound=Callable[..., Any])
 
 SLOT_BYTES = np.dtype(f"V{SLOT.itemsize}")  # copied as a whole: ten times faster than field by field
 
@@ -50,6 +53,7 @@ class RiskBook:
         self.outside: dict[str, int] = {}
         self.problems: dict[str, str] = {}
         self.gate_answer: tuple[bytes, MarketView, tuple[float, Verdict]] | None = None
+        self._direct: dict[Any, Any] = {}
 
     def _open(self, books: Books) -> None:
         self.books = books
@@ -58,6 +62,13 @@ class RiskBook:
         self._cash = books.accounts["cash"]
         self._bytes = self.slots.view(SLOT_BYTES)
         self._mirrored: tuple[Records, NDArray[np.void]] | None = None  # a broker's slots, and their bytes
+
+    def direct(self, rule: Rule) -> Rule:
+        """Return a compiled `rule` as this book calls it (`core.compiled.direct`)."""
+        known: Rule | None = self._direct.get(rule)
+        if known is None:
+            known = self._direct[rule] = direct(rule)
+        return known
 
     def show_market(self, view: MarketView) -> None:
         """Take a market; slots are renumbered if its columns differ."""

@@ -256,9 +256,9 @@ def trade_session(account: Record, slots: Records, market: Market, t: int, rules
 
 @lean
 def settle_book(
+    market: Market,
     accounts: Records,
     slots: Records,
-    market: Market,
     t: int,
     limits: Records,
     exits: Records,

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -286,8 +287,7 @@ class Portfolio:
     cash_flow: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class TradeResult:
+class TradeResult(NamedTuple):
     """A closed round trip: net profit and cost in dollars (partial exits are one trade)."""
 
     ticker: str
@@ -388,8 +388,7 @@ class ClosedTrade:
     reason: OrderReason
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """Everything that happened to the account in one session.
 
     `fills` come with the profit realized by each (gross of fees) and the round trip they closed, if any. `orders` maps

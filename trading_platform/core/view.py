@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,8 +14,7 @@ from trading_platform.core.types import MarketPanel
 SESSION_SECONDS = 6.5 * 3600.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class MarketView:
+class MarketView(NamedTuple):
     """Market arrays and the row `t` that may be looked at; nothing after it is.
 
     `columns` maps ticker -> column, `sectors` names each column's sector, `clock` is the exchange clock in seconds at

@@ -74,16 +74,16 @@ class Closes:
         value = _cents(np.where(held, slots["value"], 0.0).sum(axis=1))
         cost = _cents(np.where(held, slots["cost"], 0.0).sum(axis=1))
         equity, peak = account["equity"], risk["peak_equity"]
-        day = Day._make(zip(*self._days, strict=True))
+        sessions, instants, previous, realized, fees, dividends, flows, *readings = zip(*self._days, strict=True)
         with np.errstate(divide="ignore", invalid="ignore"):
             drawdown = np.fmax(0.0, 1.0 - equity / peak)
             exposure = np.where(equity > 0.0, value / equity, 0.0)
         return [
-            [self._run_id] * len(self), day.session, day.at, account["cash"].tolist(), value.tolist(), equity.tolist(),
-            day.previous_equity, day.realized, (value - cost).tolist(), day.fees, day.dividends, day.cash_flow,
+            [self._run_id] * len(self), sessions, instants, account["cash"].tolist(), value.tolist(), equity.tolist(),
+            previous, realized, (value - cost).tolist(), fees, dividends, flows,
             peak.tolist(), drawdown.tolist(), risk["lifetime_drawdown"].tolist(), exposure.tolist(),
             held.sum(axis=1).tolist(), (risk["halted"] != 0).tolist(),
-            _known(day.vix), _known(day.benchmark), _known(day.universe_return),
+            *(_known(values) for values in readings),
         ]  # fmt: skip
 
     def position_columns(self) -> Columns:

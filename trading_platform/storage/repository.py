@@ -34,6 +34,7 @@ BUFFERED: tuple[type[m.Base], ...] = (
     m.DataWarning,
 )
 # A statement that is built once is also compiled once.
+KEEP_RISK, KEEP_BOOK = insert(m.RiskStateRow), insert(m.PaperBook)
 FORGET_RISK = delete(m.RiskStateRow).where(m.RiskStateRow.run_id == bindparam("run"))
 FORGET_BOOK = delete(m.PaperBook).where(m.PaperBook.run_id == bindparam("run"))
 CHANGE_RUN = update(m.Run.__table__).where(m.Run.id == bindparam("run"))  # type: ignore[arg-type] # likewise
@@ -148,11 +149,11 @@ class Repository:
                 envelope, at = self._envelope
                 connection.execute(FORGET_RISK, {"run": self.run_id})
                 row = {"run_id": self.run_id, "saved_at": at, **_envelope_columns(envelope)}
-                connection.execute(insert(m.RiskStateRow), row)
+                connection.execute(KEEP_RISK, row)
             if self._book is not None:
                 connection.execute(FORGET_BOOK, {"run": self.run_id})
                 row = {"run_id": self.run_id, "saved_at": self._book_at, **asdict(self._book)}
-                connection.execute(insert(m.PaperBook), row)
+                connection.execute(KEEP_BOOK, row)
             for handled in self._handled:
                 values = {"handled_at": handled["handled_at"], "result": handled["result"]}
                 connection.execute(update(m.Command).where(m.Command.id == handled["command"]).values(**values))
