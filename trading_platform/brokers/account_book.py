@@ -8,13 +8,13 @@ withdrawal, and comes back like a deposit.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date, datetime
-from zoneinfo import ZoneInfo
+from datetime import datetime
 
+from trading_platform.brokers.booked_news import News
 from trading_platform.brokers.books import SHARE_TOLERANCE, CashFlow, CashKind, ForeignFill, OurPosition, ShareChange
+from trading_platform.brokers.carve_out import add_shares
+from trading_platform.brokers.implied_fills import cashed_out, sold_by_hand, transferred
 from trading_platform.brokers.round_trips import EPOCH, LoggedFill, round_trip
 from trading_platform.core.compiled import plain
 from trading_platform.core.errors import OperatorNeededError
@@ -34,44 +34,13 @@ from trading_platform.core.ports import JournalOrder
 from trading_platform.core.risk_rules import start_session
 from trading_platform.core.session import Rules, new_fill_log, sell
 from trading_platform.core.simulate import open_books
-from trading_platform.core.types import ORDER_REASONS, ClosedTrade, Fill, Floats, OrderReason, Side
+from trading_platform.core.types import ORDER_REASONS, Fill, Floats, Side
 
 EMPTY = -1
-NEW_YORK = ZoneInfo("America/New_York")
 # A handful of postings a day: Python is quicker than having each function compiled by itself.
 _clear, _mark, _buy = plain(clear_slot), plain(mark_slot), plain(post_buy)
 _flow, _split, _reserve, _equity = plain(post_cash_flow), plain(post_split), plain(reserve), plain(total_equity)
 _sell, _start = plain(sell), plain(start_session)
-
-Booked = tuple[Fill, float, ClosedTrade | None]
-Place = tuple[int, int, int]
-PROTECTIVE = (OrderReason.STOP_LOSS, OrderReason.TAKE_PROFIT)
-LATE_PARTS = {**dict.fromkeys(PROTECTIVE, 2), OrderReason.DELISTED: 3}
-
-
-@dataclass(slots=True)
-class News:
-    """What has been booked since the last settlement; money in dollars, `fees` those of no fill.
-
-    Fills are in the order in which the simulation has them, whatever the order in which they were told: exits at the
-    open, entries, stops and targets, write-offs, each by slot. Trade statistics and losing streaks depend on it.
-    `places` are (session, which of the four, slot), sorted.
-    """
-
-    fills: list[Booked] = field(default_factory=list)
-    places: list[Place] = field(default_factory=list)
-    dividends: float = 0.0
-    fees: float = 0.0
-    cash_flow: float = 0.0
-
-    def add(self, booked: Booked, slot: int) -> None:
-        """Put a fill where it belongs."""
-        fill = booked[0]
-        part = 1 if fill.side is Side.BUY else LATE_PARTS.get(fill.reason, 0)
-        place = ((fill.session - EPOCH).days, part, slot)
-        n = bisect_right(self.places, place)
-        self.places.insert(n, place)
-        self.fills.insert(n, booked)
 
 
 class AccountBook:
@@ -116,6 +85,11 @@ class AccountBook:
         held: list[int] = self.slots["ticker"].tolist()
         return held.index(column) if column != EMPTY and column in held else -1
 
+    def strategy_of(self, slot: Record) -> str:
+        """Return the name of the strategy that owns a slot."""
+        name: str = self.strategies[slot["strategy"]]
+        return name
+
     def quantity(self, ticker: str) -> float:
         """Return the shares of `ticker` in the book, the owner's own not counted."""
         s = self.slot_of(ticker)
@@ -130,7 +104,7 @@ class AccountBook:
                 found[ticker] = OurPosition(
                     ticker,
                     float(slot["quantity"]),
-                    self.strategies[slot["strategy"]],
+                    self.strategy_of(slot),
                     float(slot["stop"]) or None,
                     float(slot["target"]) or None,
                 )
@@ -208,14 +182,8 @@ class AccountBook:
         ours = self._within(fill.ticker, fill.quantity)
         s = self.slot_of(fill.ticker)
         if ours > 0.0:
-            strategy = self.strategies[self.slots[s]["strategy"]]
             kept = int(self.slots[s]["exit_reason"])
-            seen = Fill(
-                f"manual-{fill.broker_order_id}", fill.ticker, fill.side, ours, fill.price,
-                round_cents(ours * fill.price), 0.0, fill.at, session_of(fill.at), strategy,
-                OrderReason.NONE, fill.fill_id,
-            )  # fmt: skip
-            self._book_sale(seen, ours)
+            self._book_sale(sold_by_hand(fill, ours, self.strategy_of(self.slots[s])), ours)
             if self.slots[s]["quantity"] > 0.0:
                 self.slots[s]["exit_reason"] = kept  # what is left is held on
         if fill.quantity - ours > SHARE_TOLERANCE:
@@ -256,14 +224,8 @@ class AccountBook:
 
     def book_cash_out(self, change: ShareChange, flow: CashFlow) -> None:
         """Post shares that were taken for money without a trade: a write-off, a merger for cash. It is a sale."""
-        quantity = -change.quantity
         s = self.slot_of(change.ticker)
-        strategy = "" if s < 0 else self.strategies[self.slots[s]["strategy"]]
-        sale = Fill(
-            f"cash-out-{flow.flow_id}", change.ticker, Side.SELL, quantity, flow.amount / quantity, flow.amount, 0.0,
-            change.at, session_of(change.at), strategy, OrderReason.DELISTED, flow.flow_id,
-        )  # fmt: skip
-        self.book_fill(sale, None)
+        self.book_fill(cashed_out(change, flow, "" if s < 0 else self.strategy_of(self.slots[s])), None)
 
     def adopt_position(self, ticker: str, quantity: float, name: str, at: datetime) -> None:
         """Hold `quantity` shares where the broker says so: new ones are the owner's, lost ones left at their mark."""
@@ -273,14 +235,10 @@ class AccountBook:
             return
         ours = self._within(ticker, -change)
         if ours > 0.0:
-            slot = self.slots[self.slot_of(ticker)]
-            price, strategy = float(slot["price"]), self.strategies[slot["strategy"]]
-            gone = Fill(
-                f"transfer-{name}", ticker, Side.SELL, ours, price, round_cents(ours * price), 0.0, at, session_of(at),
-                strategy, OrderReason.NONE, f"transfer-{name}",
-            )  # fmt: skip
+            s = self.slot_of(ticker)
+            gone = transferred(name, ticker, ours, float(self.slots[s]["price"]), self.strategy_of(self.slots[s]), at)
             self._book_sale(gone, ours)
-            self._book_flow(-round_cents(ours * price))
+            self._book_flow(-gone.amount)
         if -change - ours > SHARE_TOLERANCE:
             self.move_manual(ticker, change + ours, 0.0)
 
@@ -293,9 +251,7 @@ class AccountBook:
 
     def move_manual(self, ticker: str, quantity: float, cash: float) -> None:
         """Change the owner's own shares by `quantity`, and the book's cash by `cash` dollars, a flow."""
-        left = self.manual.pop(ticker, 0.0) + quantity
-        if abs(left) > SHARE_TOLERANCE:
-            self.manual[ticker] = left
+        add_shares(self.manual, ticker, quantity)
         if cash != 0.0:
             self._book_flow(cash)
 
@@ -368,8 +324,3 @@ class AccountBook:
         raise OperatorNeededError(
             f"{ticker} has filled, but all {len(self.slots)} positions of max_positions are taken: close one by hand"
         )
-
-
-def session_of(at: datetime) -> date:
-    """Return the New York date of an instant."""
-    return at.astimezone(NEW_YORK).date()

@@ -7,18 +7,17 @@ from dataclasses import replace
 from datetime import UTC, datetime, time
 from functools import partial
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from trading_platform.brokers.alpaca_answers import as_list
 from trading_platform.brokers.alpaca_http import AlpacaHttp
 from trading_platform.brokers.alpaca_orders import parse_instant
 from trading_platform.brokers.books import AccountHistory, CashFlow, CashKind, ForeignFill, ShareChange
+from trading_platform.brokers.new_york import NEW_YORK, session_of
 from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.fills import round_cents
 from trading_platform.core.ports import JournalOrder
 from trading_platform.core.types import Fill, Side
 
-NEW_YORK = ZoneInfo("America/New_York")
 SHARES = "/shares"  # ends the id of the shares that an entry moved
 PAGE = 100  # Alpaca's largest page of activities
 MAX_PAGES = 1000
@@ -105,7 +104,7 @@ def _fill(entry: Mapping[str, Any], order: JournalOrder) -> Fill:
         amount=round_cents(quantity * price),
         fees=0.0,
         filled_at=at,
-        session=at.astimezone(NEW_YORK).date(),
+        session=session_of(at),
         strategy=order.strategy,
         reason=order.reason,
         fill_id=str(entry["id"]),

@@ -13,13 +13,15 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Protocol
 
-from trading_platform.brokers.account_book import PROTECTIVE, AccountBook, session_of
+from trading_platform.brokers.account_book import AccountBook
 from trading_platform.brokers.alpaca import PREFIX, AlpacaBroker, Checkpoint, own_answer
 from trading_platform.brokers.alpaca_failures import AlpacaRefusalError
+from trading_platform.brokers.booked_news import PROTECTIVE
 from trading_platform.brokers.bookkeeper import Bookkeeper, Journal, Reading
 from trading_platform.brokers.books import Action, CancelOrder, OurBook, Protect
 from trading_platform.brokers.carve_out import carve_out
 from trading_platform.brokers.difference_words import cash_words, difference_rows, reasons_of
+from trading_platform.brokers.new_york import session_of
 from trading_platform.brokers.paper import PendingOrder
 from trading_platform.brokers.reconcile import reconcile
 from trading_platform.brokers.saved_account import Memory, load, save
@@ -117,8 +119,7 @@ class AlpacaVenue:
 
     def strategy_of(self, slot: Record) -> str:
         """Return the name of the strategy that owns a slot."""
-        name: str = self._book.strategies[slot["strategy"]]
-        return name
+        return self._book.strategy_of(slot)
 
     def snapshot(self, session: date) -> SavedBook:
         """Return the book as it stands, `session` being the last one settled."""

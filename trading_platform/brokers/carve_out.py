@@ -77,7 +77,7 @@ def carve_out(
             signed = own if fill.side is Side.BUY else -own
             amount = fill.amount if own == fill.quantity else round_cents(own * fill.price)
             moves.append(OwnersMove(fill.fill_id, fill.ticker, signed, -amount if signed > 0.0 else amount, fill.at))
-            _add(held, fill.ticker, signed)
+            add_shares(held, fill.ticker, signed)
         if fill.quantity - own > SHARE_TOLERANCE:
             rest = fill.quantity - max(own, 0.0)
             foreign.append(replace(fill, quantity=rest, amount=round_cents(rest * fill.price)))
@@ -88,7 +88,7 @@ def carve_out(
         if own > 0.0:
             part = change.quantity * own / (own + mine) if change.is_split else change.quantity
             moves.append(OwnersMove(change.change_id, change.ticker, part, 0.0, change.at))
-            _add(held, change.ticker, part)
+            add_shares(held, change.ticker, part)
             change = replace(change, quantity=change.quantity - part)
         if abs(change.quantity) > SHARE_TOLERANCE:
             changes.append(change)
@@ -101,7 +101,8 @@ def carve_out(
     return CarvedBook(replace(theirs, positions=positions, history=history), tuple(moves), held)
 
 
-def _add(held: dict[str, float], ticker: str, quantity: float) -> None:
+def add_shares(held: dict[str, float], ticker: str, quantity: float) -> None:
+    """Add shares to those `held` by ticker; what is left of float noise alone is nothing."""
     left = held.pop(ticker, 0.0) + quantity
     if abs(left) > SHARE_TOLERANCE:
         held[ticker] = left

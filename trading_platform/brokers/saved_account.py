@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from trading_platform.brokers.account_book import AccountBook, Booked, News
+from trading_platform.brokers.account_book import AccountBook
+from trading_platform.brokers.booked_news import Booked, News
 from trading_platform.brokers.differences import Difference, DifferenceKind
 from trading_platform.core.errors import OperatorNeededError, RepairDatabaseError
 from trading_platform.core.ledger import ACCOUNT, SLOT

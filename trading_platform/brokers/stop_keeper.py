@@ -88,7 +88,7 @@ class StopKeeper:
         if s < 0:
             return
         self._gate.mirror(self._book.record, self._book.slots)
-        strategy = self._book.strategies[self._book.slots[s]["strategy"]]
+        strategy = self._book.strategy_of(self._book.slots[s])
         intent = OrderIntent(ticker, Side.SELL, quantity, None, stop, target, strategy, reason, 0.0, session)
         # An approval promises its shares, so only the attempt that will be sent may ask for one.
         attempt = next(n for n in count() if self._is_free(order_id(intent, n), intent))
