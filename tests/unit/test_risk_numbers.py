@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -521,7 +520,7 @@ def test_a_manager_that_was_shown_nothing_holds_nothing() -> None:
 
 def test_an_exchange_clock_that_is_unknown_is_remembered_as_none() -> None:
     risk = desk()
-    risk.show_market(replace(story_view(STOCKS), clock=NAN))
+    risk.show_market(story_view(STOCKS)._replace(clock=NAN))
     assert risk.memory().clock == 0.0
     assert not risk.can_trade()[0]
 
