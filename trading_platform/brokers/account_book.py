@@ -8,16 +8,16 @@ withdrawal, and comes back like a deposit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from trading_platform.brokers.booked_news import News
 from trading_platform.brokers.books import SHARE_TOLERANCE, CashFlow, CashKind, ForeignFill, OurPosition, ShareChange
 from trading_platform.brokers.carve_out import add_shares
 from trading_platform.brokers.implied_fills import cashed_out, sold_by_hand, transferred
+from trading_platform.brokers.pending_entries import PendingEntries
 from trading_platform.brokers.round_trips import EPOCH, LoggedFill, round_trip
 from trading_platform.core.compiled import plain
-from trading_platform.core.errors import OperatorNeededError
 from trading_platform.core.fills import round_cents
 from trading_platform.core.ledger import (
     Record,
@@ -27,7 +27,6 @@ from trading_platform.core.ledger import (
     post_buy,
     post_cash_flow,
     post_split,
-    reserve,
     total_equity,
 )
 from trading_platform.core.ports import JournalOrder
@@ -36,10 +35,9 @@ from trading_platform.core.session import Rules, new_fill_log, sell
 from trading_platform.core.simulate import open_books
 from trading_platform.core.types import ORDER_REASONS, Fill, Floats, Side
 
-EMPTY = -1
 # A handful of postings a day: Python is quicker than having each function compiled by itself.
 _clear, _mark, _buy = plain(clear_slot), plain(mark_slot), plain(post_buy)
-_flow, _split, _reserve, _equity = plain(post_cash_flow), plain(post_split), plain(reserve), plain(total_equity)
+_flow, _split, _equity = plain(post_cash_flow), plain(post_split), plain(total_equity)
 _sell, _start = plain(sell), plain(start_session)
 
 
@@ -57,6 +55,8 @@ class AccountBook:
     ----------
     record, slots
         The book: one account record (`core.ledger.ACCOUNT`) and its slots (`core.ledger.SLOT`).
+    entries
+        The entries among the slots that may still fill.
     manual
         Ticker -> shares that are the owner's own.
     news
@@ -73,17 +73,14 @@ class AccountBook:
         self._accounts = books.accounts
         self.record: Record = books.accounts[0]
         self.slots: Records = books.slots[0]
-        self._columns = {ticker: i for i, ticker in enumerate(self.tickers)}
-        self._numbers = {name: i for i, name in enumerate(self.strategies)}
+        self.entries = PendingEntries(self.slots, self.tickers, self.strategies)
         self._log = new_fill_log(1)
 
     # ------------------------------------------------------------ reading
 
     def slot_of(self, ticker: str) -> int:
         """Return the slot that holds `ticker` or has it pending, -1 if there is none."""
-        column = self._columns.get(ticker, EMPTY)
-        held: list[int] = self.slots["ticker"].tolist()
-        return held.index(column) if column != EMPTY and column in held else -1
+        return self.entries.slot_of(ticker)
 
     def strategy_of(self, slot: Record) -> str:
         """Return the name of the strategy that owns a slot."""
@@ -116,45 +113,6 @@ class AccountBook:
         for slot in self.slots:
             _clear(slot)
         self.slots[: len(held)] = held
-
-    # ------------------------------------------------------------ entries
-
-    def reserve_entry(
-        self, ticker: str, strategy: str, quantity: float, limit: float, stop: float | None, target: float | None
-    ) -> int:
-        """Keep a slot for an entry that may fill; return it."""
-        s = self._free_slot(ticker)
-        number = self._numbers.get(strategy, 0)
-        _reserve(self.slots[s], self._columns[ticker], number, quantity, limit, stop or 0.0, target or 0.0, limit)
-        return s
-
-    def match_entries(self, orders: Mapping[str, JournalOrder]) -> None:
-        """Make pending entries those of the buy `orders` that may still fill (by ticker): no more, no less.
-
-        An entry keeps its slot, since the order of slots is the order of decisions, but takes what its order says: a
-        saved one may have ended, and another in its ticker be at work.
-        """
-        for s, slot in enumerate(self.slots):
-            if slot["ticker"] < 0:
-                continue
-            order = orders.get(self.tickers[slot["ticker"]])
-            if slot["quantity"] > 0.0:
-                slot["pending"] = 0.0 if order is None else max(0.0, order.quantity - order.filled_quantity)
-            elif order is None:
-                _clear(slot)
-            else:
-                self._take(order, s)
-        for ticker, order in orders.items():
-            if self.slot_of(ticker) < 0 and ticker in self._columns:
-                self._take(order, self._free_slot(ticker))
-
-    def _take(self, order: JournalOrder, s: int) -> None:
-        """Put an entry that may still fill into slot `s`."""
-        left, limit = max(0.0, order.quantity - order.filled_quantity), order.limit_price or 0.0
-        column, strategy = self._columns[order.ticker], self._numbers.get(order.strategy, 0)
-        _reserve(
-            self.slots[s], column, strategy, left, limit, order.stop_price or 0.0, order.target_price or 0.0, limit
-        )
 
     # ------------------------------------------------------------ posting
 
@@ -284,9 +242,9 @@ class AccountBook:
         s = self.slot_of(fill.ticker)
         if s < 0:
             stop, target = (None, None) if order is None else (order.stop_price, order.target_price)
-            s = self.reserve_entry(fill.ticker, fill.strategy, 0.0, fill.price, stop, target)
+            s = self.entries.reserve(fill.ticker, fill.strategy, 0.0, fill.price, stop, target)
         elif order is not None and not self.slots[s]["quantity"] > 0.0:
-            self._take(order, s)  # what is saved may be an order that has ended
+            self.entries.take(order, s)  # what is saved may be an order that has ended
         slot = self.slots[s]
         slot["pending"] = max(0.0, slot["pending"] - fill.quantity)
         _buy(self.record, slot, fill.quantity, fill.price, fill.fees, (fill.session - EPOCH).days)
@@ -312,15 +270,3 @@ class AccountBook:
         """Return how much of `quantity` the book itself holds; a remainder of float noise counts as all of it."""
         held = self.quantity(ticker)
         return held if abs(held - quantity) <= SHARE_TOLERANCE else min(held, quantity)
-
-    def _free_slot(self, ticker: str) -> int:
-        if ticker not in self._columns:
-            raise OperatorNeededError(
-                f"the account trades {ticker} for this engine, but the universe lacks it: add it to [universe]"
-            )
-        for s, held in enumerate(self.slots["ticker"].tolist()):
-            if held == EMPTY:
-                return s
-        raise OperatorNeededError(
-            f"{ticker} has filled, but all {len(self.slots)} positions of max_positions are taken: close one by hand"
-        )

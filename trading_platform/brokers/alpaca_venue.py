@@ -145,7 +145,7 @@ class AlpacaVenue:
             limit = intent.limit_price
             if limit is None:
                 raise ValueError(f"entry {order.client_order_id} has no limit price: its worst cost is unknown")
-            self._book.reserve_entry(
+            self._book.entries.reserve(
                 intent.ticker, intent.strategy, intent.quantity, limit, intent.stop_price, intent.target_price
             )
         elif intent.stop_price is None and intent.target_price is None:
@@ -242,7 +242,7 @@ class AlpacaVenue:
                 entries[row.ticker] = row
             elif row.reason not in PROTECTIVE:
                 selling[row.ticker] = selling.get(row.ticker, 0.0) + left
-        self._book.match_entries(entries)
+        self._book.entries.match(entries)
         self._gate.show_selling(selling)
 
     def _tell(self, reading: Reading) -> None:
