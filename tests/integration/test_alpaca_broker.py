@@ -154,7 +154,6 @@ def test_protection_goes_out_as_gtc_oco_and_is_seen_as_target_and_stop(world: Wo
 @pytest.mark.parametrize(("quantity", "rests"), [(10.0, True), (2.5, False)])
 def test_fractional_positions_are_watched_by_the_engine(world: World, quantity: float, rests: bool) -> None:
     order = world.place(quantity=quantity, **ENTRY)
-    assert world.broker.rests_stops(quantity) is rests
     assert bool(order.legs) is rests
     assert order.status is OrderStatus.SUBMITTED
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from trading_platform.brokers.alpaca_orders import (
     STATUSES,
     OrderFormError,
+    is_whole,
     order_form,
     parse_instant,
     parse_order,
-    rests_stops,
     root_id,
     tick,
     to_request,
@@ -121,8 +121,8 @@ def test_quantity_never_exceeds_the_approved(quantity: float) -> None:
     assert sent == sent.quantize(Decimal("1e-9"))
 
 
-def test_whole_shares_rest_and_fractions_do_not() -> None:
-    assert [rests_stops(q) for q in (1.0, 3.0000000001, 0.5, 1.5, 0.0, float("nan"))] == [True, True, *[False] * 4]
+def test_float_noise_of_a_whole_number_is_whole() -> None:
+    assert [is_whole(q) for q in (1.0, 3.0000000001, 0.5, 1.5, float("nan"))] == [True, True, *[False] * 3]
 
 
 def test_client_order_id_must_fit() -> None:

@@ -22,7 +22,6 @@ from trading_platform.brokers.alpaca_orders import (
     OrderFormError,
     order_form,
     parse_order,
-    rests_stops,
     root_id,
     to_request,
 )
@@ -140,10 +139,6 @@ class AlpacaBroker:
     def book_since(self, instant: datetime) -> TheirBook:
         """Return the broker's side for `reconcile` (`AlpacaBook.book_since`). Writes nothing."""
         return self._book.book_since(instant)
-
-    def rests_stops(self, quantity: float) -> bool:
-        """Return True if Alpaca can hold the stop of a position of so many shares; else the engine watches it."""
-        return rests_stops(quantity)
 
     # ------------------------------------------------------------ changing
 

@@ -10,7 +10,7 @@ from trading_platform.brokers.alpaca_history import parse_history, read_activiti
 from trading_platform.brokers.alpaca_http import AlpacaHttp
 from trading_platform.brokers.alpaca_orders import root_id
 from trading_platform.brokers.alpaca_reader import AlpacaReader
-from trading_platform.brokers.books import AccountHistory, TheirBook
+from trading_platform.brokers.books import AccountHistory, TheirBook, state_of
 from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.ports import BrokerAccount, BrokerOrder, BrokerPosition, JournalOrder, OrderJournal
 from trading_platform.core.types import OrderReason
@@ -130,11 +130,10 @@ class AlpacaBook:
 def _is_news(order: BrokerOrder, known: Mapping[str, JournalOrder]) -> bool:
     for seen in (order, *order.legs):
         row = known.get(seen.client_order_id)
-        state = (seen.status, seen.filled_quantity, seen.broker_order_id)
         if row is None:
             if seen.status.is_open:
                 return True
-        elif (row.status, row.filled_quantity, row.broker_order_id) != state:
+        elif state_of(row) != state_of(seen):
             return True
     return False
 

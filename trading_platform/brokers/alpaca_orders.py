@@ -91,11 +91,6 @@ def is_whole(quantity: float) -> bool:
     return math.isfinite(quantity) and abs(quantity - round(quantity)) <= WHOLE_TOLERANCE
 
 
-def rests_stops(quantity: float) -> bool:
-    """Return True if Alpaca can hold the stop of a position; fractional ones must be watched by the engine."""
-    return is_whole(quantity) and round(quantity) >= 1
-
-
 def tick(price: float, rounding: str = ROUND_HALF_UP) -> Decimal:
     """Return `price` in Alpaca's ticks: cents from $1 up, hundredths of a cent below."""
     if not (math.isfinite(price) and price > 0.0):

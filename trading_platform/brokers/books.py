@@ -202,6 +202,11 @@ Action: TypeAlias = (
 )
 
 
+def state_of(order: BrokerOrder | JournalOrder) -> tuple[OrderStatus, float, str | None]:
+    """Return what makes news of an order when it changes: status, shares filled, and the broker's name of it."""
+    return order.status, order.filled_quantity, order.broker_order_id
+
+
 def apply_actions(book: OurBook, actions: Iterable[Action]) -> OurBook:
     """Return `book` after the actions that change it; wishes to the broker (`CancelOrder`, `Protect`) do not."""
     for action in actions:

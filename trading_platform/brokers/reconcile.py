@@ -32,6 +32,7 @@ from trading_platform.brokers.books import (
     TheirBook,
     UpdateOrder,
     apply_actions,
+    state_of,
 )
 from trading_platform.brokers.differences import CASH_KINDS, NEEDS_CONFIRMATION, QUARANTINES, Difference, DifferenceKind
 from trading_platform.core.fills import round_cents
@@ -153,15 +154,11 @@ def _orders(ours: OurBook, theirs: TheirBook, now: datetime, prefix: str) -> Ite
         order = seen.get(known.client_order_id)
         if order is None:
             yield _absent(known, known.client_order_id in theirs.missing, now)
-        elif _state(order) != (known.status, known.filled_quantity, known.broker_order_id):
+        elif state_of(order) != state_of(known):
             yield _news(known, order)
     for order in seen.values():
         if order.client_order_id not in ours.orders and order.status.is_open:
             yield _stranger(order, prefix)
-
-
-def _state(order: BrokerOrder) -> tuple[OrderStatus, float, str | None]:
-    return order.status, order.filled_quantity, order.broker_order_id
 
 
 def _news(known: JournalOrder, order: BrokerOrder) -> Finding:
