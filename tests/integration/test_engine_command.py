@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from trading_platform.storage.database import open_database
+from trading_platform.storage.database import migrate, open_database
 from trading_platform.storage.runs import RunLock
 
 ROOT = Path(__file__).parents[2]
@@ -235,7 +235,7 @@ def test_flatten_closes_every_position_and_halts(home: Path, interrupted: Path) 
         (["--start", "yesterday"], 2, "yesterday"),
         (["--no-such-option"], 2, "no-such-option"),
         (["status", "--db", "none.db"], 4, "none.db"),
-        (["halt", "--reason", " ", "--db", "json.db"], 2, "--reason"),
+        (["halt", "--reason", " ", "--db", "empty.db"], 2, "--reason"),
         (["--db", "postgresql+nodriver://x/y"], 2, "DATABASE_URL"),
     ],
 )
@@ -244,6 +244,9 @@ def test_bad_input_gets_one_clear_line_and_its_exit_code(
 ) -> None:
     (home / "wrong.toml").write_text("[engine]\ncomit_sessions = 2\n")
     (home / "broken.db").write_bytes(b"SQLite format 3\x00" + b"nonsense" * 100)
+    empty = open_database(home / "empty.db")
+    migrate(empty)
+    empty.dispose()
     done = engine(home, *arguments)
     assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
     assert words in done.stderr
