@@ -15,7 +15,6 @@ if __name__ == "__main__":
 
     raise SystemExit(run_command_line("autonomous_trading_engine"))
 
-import time
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 
@@ -29,15 +28,9 @@ from trading_platform.brokers.paper import PaperBroker
 from trading_platform.brokers.venue import Venue, VenueMaker
 from trading_platform.command_line import TradeOptions
 from trading_platform.config import TradingConfig
+from trading_platform.core.candidate_queue import CandidateQueue
 from trading_platform.core.compiled import direct
-from trading_platform.core.decide import (
-    Candidate,
-    first_candidate,
-    free_slot,
-    next_candidate,
-    plan_exits,
-    weighted_strength,
-)
+from trading_platform.core.decide import Candidate, free_slot, plan_exits, weighted_strength
 from trading_platform.core.errors import OperatorNeededError
 from trading_platform.core.intents import entry_intent, exit_intent
 from trading_platform.core.observation import episode_of
@@ -63,8 +56,9 @@ from trading_platform.makers import Makers
 from trading_platform.market_data.cache import utc_now
 from trading_platform.operations import is_flattening, open_wishes
 from trading_platform.recovery import held_weights, rebuild_shadow, restore_broker, weights_row
-from trading_platform.replay import EngineClock, ScanResult, Stopwatch, stop_signals
+from trading_platform.replay import EngineClock, ScanResult, stop_signals
 from trading_platform.reporting.run_results import equity_curve
+from trading_platform.stopwatch import Stopwatch
 from trading_platform.storage.recorder import Recorder
 from trading_platform.storage.repository import Repository, RiskStore
 from trading_platform.storage.runs import RunLock
@@ -116,9 +110,8 @@ class AutonomousTradingEngine:
         self._allocation: Mapping[str, float] = {}
         self._held_weights: Floats | None = None
         self._shadow = ShadowBook(risk_manager.books)
-        self._plan_exits, self._first_candidate = direct(plan_exits), direct(first_candidate)
-        self._next_candidate = direct(next_candidate)
-        self._heads = np.zeros(len(world.strategies), dtype=np.int64)
+        self._queue = CandidateQueue(len(world.strategies))
+        self._plan_exits = direct(plan_exits)
         self._exit_reasons = np.zeros(rules.limits.max_positions, dtype=np.int64)
 
     # ------------------------------------------------------------ running
@@ -166,7 +159,7 @@ class AutonomousTradingEngine:
 
     def scan_cycle(self, t: int, *, decide: bool = True) -> ScanResult:
         """Settle session `t`, then decide at its close for the next open, unless that has passed."""
-        since = time.perf_counter()
+        since = self.stages.start()
         session, closed = self.world.sessions[t], self.world.closed[t]
         self._clock.set(closed)
         view = self.world.view(t)
@@ -313,13 +306,9 @@ class AutonomousTradingEngine:
         denials: list[Denial],
     ) -> None:  # fmt: skip
         """Look at candidates, strongest first, until the book is full or none is left."""
-        signals = self.world.signals
-        for review in range(self._rules.limits.max_reviews):
-            take = self._next_candidate if review else self._first_candidate
-            candidate = take(signals, view.t, weights, self.broker.slots, self._heads)
-            if candidate.strategy < 0:
-                return
-            if free_slot(self.broker.slots) < 0:  # the verdict is known, and a full book is the common case
+        slots, most = self.broker.slots, self._rules.limits.max_reviews
+        for candidate in self._queue.strongest(self.world.signals, view.t, weights, slots, most):
+            if free_slot(slots) < 0:  # the verdict is known, and a full book is the common case
                 self.recorder.blocked(view.session, DenialCode.MAX_POSITIONS)
                 return
             strategy = self.world.strategies[candidate.strategy]

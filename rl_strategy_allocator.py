@@ -126,8 +126,8 @@ class RLStrategyAllocator:
         self._pointer_path = str(self.registry.folder / POINTER_FILE)
         # what the pointer file looked like when it was read last (inode, size, mtime); () = never, None = no file
         self._stamp: tuple[int, ...] | None = ()
-        self._served: _Served | _Refusal = _Refusal(FallbackCode.NO_MODEL, "not loaded yet")
         self._refused = _Refusal(FallbackCode.NO_MODEL, "no allocation was asked for yet")
+        self._served: _Served | _Refusal = self._refused
         self.last_decision = self._fallback = self._equal_weight(self._refused)
 
     def get_allocation(self, current_state: Floats, session: date | None = None) -> dict[str, float]:
@@ -215,10 +215,8 @@ class RLStrategyAllocator:
     def _checked(self, manifest: ModelManifest, policy: Policy) -> _Served | _Refusal:
         """Compare what the model was made for with what it is asked to do here."""
         if manifest.strategies != self.strategies:
-            trained, traded = ", ".join(manifest.strategies), ", ".join(self.strategies)
-            return _Refusal(
-                FallbackCode.OTHER_STRATEGIES, f"trained for {trained}; traded are {traded}", manifest.model_id
-            )
+            words = f"trained for {', '.join(manifest.strategies)}; traded are {', '.join(self.strategies)}"
+            return _Refusal(FallbackCode.OTHER_STRATEGIES, words, manifest.model_id)
         names = self.schema.names
         known = all(
             i < len(names) and names[i] == n for i, n in zip(manifest.feature_index, manifest.features, strict=True)
@@ -269,10 +267,8 @@ class RLStrategyAllocator:
 
     def _decision(self, served: _Served, weights: Floats) -> AllocationDecision:
         by_name = dict(zip(self.strategies, weights.tolist(), strict=True))
-        model_id = served.model_id  # the manifest's own is a digest, made anew each time
-        return AllocationDecision(
-            by_name, AllocationSource.MODEL, f"{FallbackCode.OK}: decided by {model_id}", model_id
-        )
+        reason = f"{FallbackCode.OK}: decided by {served.model_id}"
+        return AllocationDecision(by_name, AllocationSource.MODEL, reason, served.model_id)
 
     def _equal_weight(self, refusal: _Refusal) -> AllocationDecision:
         share = 1.0 / len(self.strategies)

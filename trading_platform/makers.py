@@ -12,8 +12,9 @@ from trading_platform.config import TradingConfig
 from trading_platform.core.ports import Allocator
 from trading_platform.core.session import Rules
 from trading_platform.live import LiveEngine
-from trading_platform.replay import EngineClock, ScanResult, Stopwatch
+from trading_platform.replay import EngineClock, ScanResult
 from trading_platform.reporting.run_screen import TradeGate
+from trading_platform.stopwatch import Stopwatch
 from trading_platform.storage.repository import Repository
 from trading_platform.storage.runs import RunLock
 from trading_platform.world import World

@@ -1,12 +1,11 @@
-"""What a replay has instead of the real thing: a clock that follows the bars, a stop-watch, a line per scan."""
+"""What a replay has instead of the real thing: a clock that follows the bars, a line per scan."""
 
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import NamedTuple, Protocol
 
@@ -61,19 +60,6 @@ def stop_signals(stop: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-
-
-@dataclass(slots=True)
-class Stopwatch:
-    """Seconds spent by stage."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def add(self, stage: str, since: float) -> float:
-        """Book the time since `since` on `stage` and return the time now."""
-        now = time.perf_counter()
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - since
-        return now
 
 
 class ScanResult(NamedTuple):

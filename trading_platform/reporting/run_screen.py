@@ -11,10 +11,11 @@ from rich.console import Console
 
 from trading_platform.config import TradingConfig, mask_password
 from trading_platform.core.types import OrderReason
-from trading_platform.replay import ScanResult, Stopwatch
+from trading_platform.replay import ScanResult
 from trading_platform.reporting.console import ReplayScreen, summary
 from trading_platform.reporting.run_results import RunResults, equity_curve
 from trading_platform.stage import Stage
+from trading_platform.stopwatch import Stopwatch
 
 ENGINE_STAGES = ("signals", "fills", "allocation", "decisions", "database")
 

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, sele
 from trading_platform.core.types import ApprovedOrder, OrderStatus
 from trading_platform.storage import models as m
 from trading_platform.storage.closes import Closes
+from trading_platform.storage.order_rows import order_row
 from trading_platform.storage.rows import Row, RowBuffer
 
 BUFFERED: tuple[type[m.Base], ...] = (
@@ -90,30 +91,8 @@ class Repository:
 
     def add_order(self, order: ApprovedOrder, status: OrderStatus, at: datetime) -> None:
         """Collect an order's first row: the intent."""
-        intent = order.intent
-        self._orders[order.client_order_id] = {
-            "run_id": self.run_id,
-            "client_order_id": order.client_order_id,
-            "broker_order_id": None,
-            "approval_id": order.approval_id,
-            "config_fingerprint": order.config_fingerprint,
-            "ticker": intent.ticker,
-            "side": intent.side.value,
-            "quantity": intent.quantity,
-            "filled_quantity": 0.0,
-            "limit_price": intent.limit_price,
-            "stop_price": intent.stop_price,
-            "target_price": intent.target_price,
-            "strategy": intent.strategy,
-            "reason": intent.reason.value,
-            "strength": intent.strength,
-            "status": status.value,
-            "message": None,
-            "decided_session": intent.decided_session,
-            "decided_at": order.approved_at,
-            "submitted_at": at if status != OrderStatus.INTENT else None,
-            "closed_at": None,
-        }
+        submitted = at if status != OrderStatus.INTENT else None
+        self._orders[order.client_order_id] = order_row(self.run_id, order, status, submitted)
 
     def update_order(self, client_order_id: str, **changes: Any) -> None:
         """Collect changes of an order."""
