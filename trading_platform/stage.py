@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -29,8 +28,8 @@ from trading_platform.market_data.providers import open_market_data
 from trading_platform.market_data.universe import load_universe
 from trading_platform.operator_commands import config_path
 from trading_platform.regime.hmm import RegimeConfig, RegimePath
-from trading_platform.replay import Stopwatch
 from trading_platform.settings import Settings
+from trading_platform.stopwatch import Stopwatch
 from trading_platform.storage.database import migrate, open_database
 from trading_platform.storage.runs import OpenedRun, open_run
 from trading_platform.strategies.base import Strategy
@@ -106,7 +105,7 @@ def set_stage(
 ) -> Stage:
     """Load the market, prepare it, and open the run; `limits` are all risk limits, for the records."""
     stopwatch = Stopwatch()
-    since = time.perf_counter()
+    since = stopwatch.start()
     calendar = NyseCalendar()
     panel = load_panel(config, settings, calendar, None, end)
     since = stopwatch.add("data", since)
@@ -116,7 +115,7 @@ def set_stage(
     )
     stopwatch.add("regimes", since)
     world = build_world(panel, configured_strategies(config), rules, calendar, regimes, stopwatch)
-    since = time.perf_counter()
+    since = stopwatch.start()
     database = open_database(config.storage.database_url, synchronous="NORMAL")
     migrate(database)
     key = _key(config, panel, world, first, stop, allocation)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -22,7 +21,7 @@ from trading_platform.core.types import Floats, MarketPanel, Regime
 from trading_platform.core.view import MarketView, columns_of
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.regime.hmm import RegimeConfig, RegimePath, cache_key, causal_regimes, from_arrays, to_arrays
-from trading_platform.replay import Stopwatch
+from trading_platform.stopwatch import Stopwatch
 from trading_platform.strategies.base import Strategy, prepare_signals
 
 
@@ -115,7 +114,7 @@ def build_world(
     stopwatch: Stopwatch,
 ) -> World:
     """Prepare `panel` for trading: kernel arrays, signals, session times."""
-    since = time.perf_counter()
+    since = stopwatch.start()
     signals = build_signals(prepare_signals(panel, strategies))
     since = stopwatch.add("signals", since)
     clock = calendar.exchange_seconds(panel.sessions)
