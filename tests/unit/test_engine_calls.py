@@ -14,7 +14,7 @@ from risk_config import RiskConfig
 from risk_manager import RiskManager
 from tests.risk_world import Stock, story_view
 from trading_platform.core import risk_rules as rules
-from trading_platform.core.compiled import HAS_NUMBA, as_rows, plain
+from trading_platform.core.compiled import HAS_NUMBA, as_rows, direct, lean, plain
 from trading_platform.core.costs import CostConfig, ExitConfig
 from trading_platform.core.errors import MarketDataError
 from trading_platform.core.gate import account_verdict
@@ -50,6 +50,27 @@ def test_take_reading_any_equities_leaves_account_as_the_kernels_rules_do(readin
             slow = rules.entry_gate(theirs[0], 1.0, vix, age, LIMITS)
             np.testing.assert_array_equal(np.array(quick), np.array(slow))
             event(f"gate {quick.code}")
+
+
+@lean
+def first_of_second_row(table: Any, scale: float) -> float:
+    number: float = table[1, 0] * scale
+    return number
+
+
+@pytest.mark.skipif(not HAS_NUMBA, reason="without numba there is no type to look at")
+def test_direct_call_looks_at_types_again_for_another_first_argument() -> None:
+    rising = np.arange(6.0).reshape(2, 3)
+    fixed = rising.copy()
+    fixed.flags.writeable = False
+    tables = [rising, np.asfortranarray(rising), rising[:, ::2], rising.astype(np.int64), rising.astype("f4"), fixed]
+    call = direct(first_of_second_row)
+    assert [call(table, 2.0) for table in tables] == [6.0] * len(tables)
+    assert [call(table, 0.5) for table in reversed(tables)] == [1.5] * len(tables)
+
+
+def test_direct_call_of_plain_python_is_that_function() -> None:
+    assert direct(sorted) is sorted
 
 
 @pytest.mark.skipif(not HAS_NUMBA, reason="without numba every function is plain already")
