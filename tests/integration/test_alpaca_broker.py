@@ -73,7 +73,7 @@ def test_intent_is_written_before_anything_is_sent(world: World) -> None:
 def test_nothing_leaves_without_a_valid_approval(world: World) -> None:
     order = world.approve()
     with pytest.raises(ApprovalError):
-        world.broker.place_order(replace(order, intent=replace(order.intent, quantity=99.0)))
+        world.broker.place_order(order._replace(intent=order.intent._replace(quantity=99.0)))
     assert (world.journal.rows, world.server.requests) == ({}, [])
     good = world.approve()
     world.broker.place_order(good)
@@ -343,7 +343,7 @@ def test_expired_approval_is_not_sent_again(world: World) -> None:
     struck = fault(FaultKind.STATUS_BEFORE, status=503, times=None)
     world.server.faults.add(struck)
     order = world.approve(key="tp-x")
-    late = replace(order, expires_at=world.server.now - timedelta(seconds=1))
+    late = order._replace(expires_at=world.server.now - timedelta(seconds=1))
     world.register.issued[late.approval_id] = late
     assert world.broker.place_order(late).status is OrderStatus.REJECTED
     assert world.counts("POST", ORDERS) == 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ from typing import Any
 import pytest
 from alpaca_world import FIRST, MemoryJournal, Register, World, flat, make_server, make_world, market, utc
 from sqlalchemy import Engine, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.schema import DropTable
 
 from trading_platform.core.errors import ApprovalError, RepairDatabaseError
 from trading_platform.core.ports import BrokerOrder
@@ -64,7 +65,8 @@ def approved(key: str = "tp-x", **changes: Any) -> ApprovedOrder:
 
 def told(key: str = "tp-x", **changes: Any) -> BrokerOrder:
     order = BrokerOrder(key, "b-1", "AAA", Side.BUY, 10.0, 0.0, None, OrderStatus.SUBMITTED, 101.0, None, NOW)
-    return replace(order, **changes)
+    changed: BrokerOrder = order._replace(**changes)
+    return changed
 
 
 def leg(suffix: str, **changes: Any) -> BrokerOrder:
@@ -80,6 +82,33 @@ def test_an_intent_is_in_the_file_when_the_method_returns(journal: DatabaseJourn
         row = connection.execute(select(m.Order.__table__)).one()._mapping
     assert (row["status"], row["approval_id"], row["submitted_at"]) == ("intent", "approval-0", None)
     assert (row["limit_price"], row["strength"], row["decided_session"]) == (101.0, 0.7, FIRST)
+
+
+def signals_in(path: Path) -> list[tuple[object, ...]]:
+    columns = m.SignalRow.run_id, m.SignalRow.session, m.SignalRow.verdict, m.SignalRow.client_order_id
+    with open_database(path, read_only=True).connect() as connection:
+        return [tuple(row) for row in connection.execute(select(*columns))]
+
+
+def test_an_entry_is_written_with_the_signal_that_let_it_through_once(journal: DatabaseJournal, path: Path) -> None:
+    journal.record_intent(approved())
+    journal.record_intent(approved())
+    assert signals_in(path) == [(1, FIRST, "approved", "tp-x")]
+
+
+def test_an_exit_has_no_signal(journal: DatabaseJournal, path: Path) -> None:
+    journal.record_intent(approved(side=Side.SELL, reason=OrderReason.SIGNAL_EXIT))
+    assert signals_in(path) == []
+
+
+def test_a_signal_that_cannot_be_written_takes_its_intent_back(journal: DatabaseJournal, path: Path) -> None:
+    engine = open_database(path)
+    with engine.begin() as connection:
+        connection.execute(DropTable(m.SignalRow.__table__))  # type: ignore[arg-type] # a mapped class has a Table
+    engine.dispose()
+    with pytest.raises(SQLAlchemyError):
+        journal.record_intent(approved())
+    assert journal.find_order("tp-x") is None
 
 
 def test_news_is_in_the_file_when_the_method_returns(journal: DatabaseJournal, path: Path) -> None:

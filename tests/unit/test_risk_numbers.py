@@ -435,8 +435,7 @@ def test_explain_of_a_sell_has_no_checks() -> None:
 
 def test_approved_shorts_count_as_pending() -> None:
     risk = desk(config=RiskConfig(allow_short=True))
-    short = sell("T00", 30.0)
-    object.__setattr__(short, "limit_price", 100.0)
+    short = sell("T00", 30.0)._replace(limit_price=100.0)
     assert isinstance(risk.approve(short), ApprovedOrder)
     assert not risk.validate_order("T00", "sell", 21.0, 100.0)[0]
     assert risk.validate_order("T00", "sell", 20.0, 100.0)[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, time
 from functools import partial
 from typing import Any
@@ -85,7 +84,7 @@ def parse_history(entries: Sequence[Mapping[str, Any]], order_of: OrderOf) -> Ac
             continue
         group, amount = str(entry.get("group_id") or ""), _dollars(entry)
         if kind == "FEE" and group in fills:
-            fills[group] = replace(fills[group], fees=round_cents(fills[group].fees - amount))
+            fills[group] = fills[group]._replace(fees=round_cents(fills[group].fees - amount))
             continue
         cash += _cash(entry, kind, amount)
         shares += _shares(entry, kind)

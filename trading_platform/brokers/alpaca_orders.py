@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
@@ -241,7 +241,7 @@ def _parse_legs(legs: Sequence[Mapping[str, Any]], parent: str) -> tuple[BrokerO
     for leg in legs:
         is_stop = str(leg.get("type") or "").startswith("stop")
         name = parent + (STOP_SUFFIX if is_stop else TARGET_SUFFIX)
-        order = replace(parse_order(leg, name), parent_id=parent)
+        order = parse_order(leg, name)._replace(parent_id=parent)
         if name not in parsed or order.status.is_open:  # a leg that its owner has edited leaves its old self behind
             parsed[name] = order
     return tuple(parsed.values())

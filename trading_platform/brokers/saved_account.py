@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -98,7 +98,9 @@ def _memory(memory: Memory) -> dict[str, Any]:
 
 
 def _news(news: News) -> dict[str, Any]:
-    fills = [[asdict(fill), realized, None if trade is None else asdict(trade)] for fill, realized, trade in news.fills]
+    fills = [
+        [fill._asdict(), realized, None if trade is None else trade._asdict()] for fill, realized, trade in news.fills
+    ]
     plain = json.loads(json.dumps(fills, default=lambda value: value.isoformat()))
     return {
         "fills": plain,

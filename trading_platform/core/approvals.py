@@ -3,35 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
 from datetime import datetime
-from operator import attrgetter
 
 from trading_platform.core.errors import ApprovalError
-from trading_platform.core.types import ApprovedOrder, OrderIntent, Portfolio, Side
-
-Words = tuple[object, ...]
-_order_words = attrgetter(*(field.name for field in fields(ApprovedOrder)))
-_intent_words = attrgetter(*(field.name for field in fields(OrderIntent)))
-
-
-def words_of(order: ApprovedOrder) -> Words:
-    """Return everything that an order says. What it said when it was approved shows later whether it was altered."""
-    return (*_order_words(order), *_intent_words(order.intent))
+from trading_platform.core.types import ApprovedOrder, Portfolio, Side
 
 
 class Approvals:
     """Approvals of one `RiskManager`; each is spent once, by the very object that was handed out."""
 
     def __init__(self) -> None:
-        self._live: dict[str, tuple[ApprovedOrder, Words]] = {}
+        self._live: dict[str, ApprovedOrder] = {}
         self._reduce_only: set[str] = set()
         self._spent: set[str] = set()
         self._sent: dict[tuple[str, str], float] = {}
 
     def add(self, order: ApprovedOrder, *, reduce_only: bool) -> None:
         """Register an approval that was just given."""
-        self._live[order.client_order_id] = (order, words_of(order))
+        self._live[order.client_order_id] = order
         if reduce_only:
             self._reduce_only.add(order.client_order_id)
 
@@ -45,7 +34,7 @@ class Approvals:
 
     def void(self, client_order_id: str) -> ApprovedOrder | None:
         """Take back an approval that was not spent; return it, or None if there is none."""
-        order, _ = self._live.pop(client_order_id, (None, ()))
+        order = self._live.pop(client_order_id, None)
         self._reduce_only.discard(client_order_id)
         return order
 
@@ -55,10 +44,9 @@ class Approvals:
         Raises
         ------
         ApprovalError
-            Not given here, altered since (also in place), spent, or expired.
+            Not given here (an altered order is another object), spent, or expired.
         """
-        given, words = self._live.get(order.client_order_id, (None, ()))
-        if given is not order or words_of(order) != words:
+        if self._live.get(order.client_order_id) is not order:
             raise ApprovalError(
                 f"order {order.client_order_id}: approval {order.approval_id} is forged, altered or spent"
             )
@@ -81,7 +69,7 @@ class Approvals:
         """Return the shares of reduce-only orders approved or sent, that a further one may not reduce again."""
         waiting = sum(
             order.intent.quantity
-            for key, (order, _) in self._live.items()
+            for key, order in self._live.items()
             if key in self._reduce_only and order.intent.ticker == ticker and order.intent.side == side
         )
         return waiting + self._sent.get((ticker, side), 0.0)
@@ -90,9 +78,7 @@ class Approvals:
         """Return the entries approved, not sent and not expired at `now`: they count as pending orders."""
         if not self._live:  # as nearly always
             return ()
-        return [
-            order for key, (order, _) in self._live.items() if key not in self._reduce_only and now <= order.expires_at
-        ]
+        return [order for key, order in self._live.items() if key not in self._reduce_only and now <= order.expires_at]
 
     def book_shown(self, portfolio: Portfolio) -> None:
         """Take the broker's word for the sell orders that it still works on."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from trading_platform.core.types import ApprovedOrder, Fill, Floats, MarketPanel, OrderReason, OrderStatus, Side
 
@@ -90,8 +90,7 @@ class BrokerPosition:
     price: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerOrder:
+class BrokerOrder(NamedTuple):
     """An order as the broker sees it. `client_order_id` may be foreign: then it is not ours to touch.
 
     `legs` are the resting stop and target of a group, named ``<parent>-stop`` and ``<parent>-target``.

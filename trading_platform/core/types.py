@@ -1,7 +1,8 @@
 """Values that cross module borders: codes, market panel, orders, verdicts, fills.
 
-Everything here is immutable. Money is in dollars, rounded to the cent where it is posted; quantities are in
-shares; fractions are fractions (0.05 is five percent); instants are aware UTC; a session is a date.
+Everything here is immutable; what every order makes anew is a NamedTuple, which is made in half the time. Money is in
+dollars, rounded to the cent where it is posted; quantities are in shares; fractions are fractions (0.05 is five
+percent); instants are aware UTC; a session is a date.
 """
 
 from __future__ import annotations
@@ -317,8 +318,7 @@ class Explanation:
     checks: tuple[RuleCheck, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class OrderIntent:
+class OrderIntent(NamedTuple):
     """What the engine wants to do, before risk has spoken. Quantity in shares, prices in dollars a share."""
 
     ticker: str
@@ -333,8 +333,7 @@ class OrderIntent:
     decided_session: date
 
 
-@dataclass(frozen=True, slots=True)
-class ApprovedOrder:
+class ApprovedOrder(NamedTuple):
     """An order that RiskManager let through. Only `risk_manager` builds one, and a broker takes nothing else.
 
     `approval_id` is consumed once, through the manager that issued it; after `expires_at` it is void.
@@ -349,8 +348,7 @@ class ApprovedOrder:
     checked: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Fill:
+class Fill(NamedTuple):
     """An execution. `amount` is quantity x price rounded to the cent, `fees` is positive; both in dollars.
 
     `fill_id` is the broker's own name of the execution, where it has one: the same fill is never booked twice.
@@ -370,8 +368,7 @@ class Fill:
     fill_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ClosedTrade:
+class ClosedTrade(NamedTuple):
     """A finished round trip; money in dollars, `pnl` net of fees and with dividends."""
 
     ticker: str
