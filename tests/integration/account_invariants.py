@@ -90,6 +90,7 @@ def breaches(state: Mapping[str, Any], ledger: Ledger) -> list[Breach]:
     return [
         *_orders(state["orders"], ledger),
         *_approvals(state["orders"], ledger),
+        *_signals(ledger),
         *_fills(state, ledger),
         *_holdings(state, ledger),
         *_halts(ledger),
@@ -156,6 +157,22 @@ def _approvals(theirs: Sequence[Row], ledger: Ledger) -> Iterator[Breach]:
     for approval, count in spent.items():
         if approval and count > 1:
             yield Breach("approval_spent_twice", f"{approval} was spent {count} times")
+
+
+def _signals(ledger: Ledger) -> Iterator[Breach]:
+    """The verdict that let an entry through is stored with its intent: each has the other, once."""
+    verdicts = Counter(row["client_order_id"] for row in ledger.signals)
+    entries = {row["client_order_id"]: row for row in ledger.orders if row["side"] == "buy"}
+    for key in sorted(entries.keys() | verdicts.keys()):
+        if key not in entries:
+            yield Breach("signal_without_order", f"{key} was approved, and no order is written down")
+        elif verdicts[key] != 1:
+            yield Breach("order_without_signal", f"{key} has {verdicts[key]} approved signals")
+    for row in ledger.signals:
+        entry = entries.get(row["client_order_id"])
+        told = ("ticker", "strategy", "strength", "quantity")
+        if entry is not None and any(row[name] != entry[name] for name in told):
+            yield Breach("altered_signal", f"{row['client_order_id']}: the order is not what was approved")
 
 
 # ---------------------------------------------------------------- fills, shares, money
@@ -266,7 +283,7 @@ def story(ledger: Ledger) -> dict[str, list[tuple[object, ...]]]:
     """Return what two runs of the same market must have in common: everything but names that the broker gives.
 
     Executions (session, ticker, side, shares, price, amount, fees, profit, strategy, reason), closed trades, the
-    account at every close, risk events, and the entries that were decided.
+    account at every close, risk events, the entries that were decided, and the signals that were approved.
     """
     return {
         "fills": sorted(
@@ -289,5 +306,9 @@ def story(ledger: Ledger) -> dict[str, list[tuple[object, ...]]]:
             (row["decided_session"], row["ticker"], row["quantity"], row["limit_price"], row["strategy"])
             for row in ledger.orders
             if row["side"] == "buy"
+        ),
+        "signals": sorted(
+            (row["session"], row["ticker"], row["strategy"], row["strength"], row["quantity"], row["client_order_id"])
+            for row in ledger.signals
         ),
     }  # fmt: skip

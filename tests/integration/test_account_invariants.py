@@ -27,7 +27,14 @@ def row(number: int, ticker: str, side: str, quantity: float, status: str, fille
         "client_order_id": f"tp-{number}", "broker_order_id": f"b{number}", "approval_id": f"approval-{number}",
         "ticker": ticker, "side": side, "quantity": quantity, "status": status, "filled_quantity": filled,
         "decided_session": DAY, "strategy": "momentum", "limit_price": 100.051 if side == "buy" else None,
-        "config_fingerprint": "f",
+        "config_fingerprint": "f", "strength": 0.7,
+    }  # fmt: skip
+
+
+def signal(number: int, ticker: str, quantity: float) -> dict[str, Any]:
+    return {
+        "client_order_id": f"tp-{number}", "session": DAY, "ticker": ticker, "strategy": "momentum", "strength": 0.7,
+        "quantity": quantity,
     }  # fmt: skip
 
 
@@ -66,7 +73,7 @@ def sound() -> Book:
         ],
         positions={"AAA": 10.0},
         cash=99_249.98,
-        signals=[],
+        signals=[signal(1, "AAA", 10.0), signal(3, "CCC", 7.0)],
         events=[
             {"kind": "halt", "session": "2024-01-04", "code": "", "actor": "engine"},
             {"kind": "manual_halt", "session": "2024-01-08", "code": "", "actor": "me"},
@@ -149,6 +156,10 @@ def both_know_twice(state: dict[str, Any], ledger: Ledger) -> Ledger:
         (change("orders", 0, limit_price=100.0), "unapproved_order"),
         (theirs(lambda state: state["orders"][0].update(limit_price=None)), "unapproved_order"),
         (change("orders", 1, approval_id="approval-1"), "approval_spent_twice"),
+        (drop("signals", 0), "order_without_signal"),
+        (lambda state, ledger: replace(ledger, signals=[*ledger.signals, ledger.signals[0]]), "order_without_signal"),
+        (change("signals", 1, client_order_id="tp-8"), "signal_without_order"),
+        (change("signals", 0, quantity=9.0), "altered_signal"),
         (drop("fills", 0), "lost_fill"),
         (theirs(lambda state: state["fills"].pop()), "invented_fill"),
         (lambda state, ledger: replace(ledger, fills=[*ledger.fills, ledger.fills[0]]), "doubled_fill"),

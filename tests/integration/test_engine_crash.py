@@ -2,8 +2,8 @@
 
 Each scan is a process of its own (`crash_forge`), killed at a named step of an order's life or at any instant, and
 started again at the same moment of the simulated market. Afterwards the broker's books equal the engine's
-(`account_invariants`), and executions, trades, equity at every close, risk events and decided entries equal those of
-an engine that was never disturbed.
+(`account_invariants`), and executions, trades, equity at every close, risk events, decided entries and the signals that
+they came from equal those of an engine that was never disturbed.
 """
 
 from __future__ import annotations
@@ -188,6 +188,18 @@ def test_engine_that_stays_dead_over_the_open_finds_what_became_of_its_orders(
         world.scan()
         assert world.breaches() == []
         assert world.ledger().fills
+
+
+def test_order_that_is_on_its_way_at_a_death_has_its_signal(forge: Forge, tmp_path: Path) -> None:
+    """The engine never comes back: what it has sent must be told of all the same, down to the verdict."""
+    with campaign(forge, tmp_path / "cut", panel_of(3, 3), 3) as world:
+        for _ in moments(world.server, 1, afternoons=False):
+            assert world.life({"step": "after_post", "nth": 2}).killed
+        ledger = world.ledger()
+        sent = [row["client_order_id"] for row in ledger.orders if row["side"] == "buy"]
+        assert len(sent) == 2
+        assert [row["client_order_id"] for row in ledger.signals] == sent
+        assert not any("signal" in breach.name for breach in world.breaches())
 
 
 # ------------------------------------------------------------ the command itself

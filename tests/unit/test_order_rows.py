@@ -1,4 +1,4 @@
-"""An approved order as a row: every column, from the order alone."""
+"""An approved order and its signal as rows: every column, from the order alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from trading_platform.core.types import ApprovedOrder, OrderIntent, OrderReason, OrderStatus, Side
 from trading_platform.storage import models as m
-from trading_platform.storage.order_rows import order_row
+from trading_platform.storage.order_rows import approved_signal, order_row
 
 AT = datetime(2024, 1, 2, 21, 0, tzinfo=UTC)
 SESSION = date(2024, 1, 2)
@@ -34,3 +34,12 @@ def test_a_submitted_order_tells_when_it_was_handed_over() -> None:
 def test_the_columns_are_those_of_the_table() -> None:
     columns = [column.name for column in m.Order.__table__.columns]
     assert ["id", *order_row(3, ORDER)] == columns
+
+
+def test_the_signal_of_an_order_fills_every_column() -> None:
+    columns = [column.name for column in m.SignalRow.__table__.columns]
+    assert columns[:2] == ["id", "run_id"]
+    assert dict(zip(columns[2:], approved_signal(ORDER), strict=True)) == {
+        "session": SESSION, "ticker": "AAA", "strategy": "momentum", "strength": 0.7, "verdict": "approved",
+        "code": "OK", "observed": None, "limit": None, "quantity": 10.0, "client_order_id": "tp-x",
+    }  # fmt: skip

@@ -1,7 +1,7 @@
 """The durable record of orders for a real broker: every method has committed when it returns.
 
-It writes the same table as the repository, but on its own and at once: an order that may be on its way must not wait
-for the end of a scan. A repository of the same run must not add the same orders again.
+It writes the same tables as the repository, but on its own and at once: an order that may be on its way must not wait
+for the end of a scan, nor may the verdict that let it through. A repository of the same run must not add them again.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from trading_platform.core.errors import ApprovalError, RepairDatabaseError
 from trading_platform.core.ports import BrokerOrder, JournalOrder
 from trading_platform.core.types import ApprovedOrder, OrderReason, OrderStatus, Side
 from trading_platform.storage import models as m
-from trading_platform.storage.order_rows import order_row
+from trading_platform.storage.order_rows import approved_signal, order_row
 from trading_platform.storage.repository import OPEN_STATUSES
 
 TABLE = m.Order.__table__
+SIGNAL_COLUMNS = [column.name for column in m.SignalRow.__table__.columns if not column.primary_key]
 
 
 class DatabaseJournal:
@@ -41,9 +42,9 @@ class DatabaseJournal:
         self._now = now
 
     def record_intent(self, order: ApprovedOrder) -> None:
-        """Write an order down before anything is sent.
+        """Write an order down before anything is sent; an entry with its signal, in the same transaction.
 
-        The same order decided again after a crash keeps its row and what is known of it, under its new approval.
+        The same order decided again after a crash keeps its rows and what is known of it, under its new approval.
 
         Raises
         ------
@@ -55,6 +56,9 @@ class DatabaseJournal:
             known = self._row(connection, m.Order.client_order_id == order.client_order_id)
             if known is None:
                 connection.execute(insert(m.Order).values(**row))
+                if order.intent.reason is OrderReason.ENTRY:
+                    signal = (self._run_id, *approved_signal(order))
+                    connection.execute(insert(m.SignalRow), dict(zip(SIGNAL_COLUMNS, signal, strict=True)))
                 return
             if any(known[name] != row[name] for name in ("ticker", "side", "quantity")):
                 raise ApprovalError(

@@ -1,11 +1,11 @@
-"""An approved order as a row of the table `orders`: one spelling for all who write orders."""
+"""An approved order as a row of `orders`, and its verdict as one of `signals`: one spelling for all who write them."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from trading_platform.core.types import ApprovedOrder, OrderStatus
+from trading_platform.core.types import ApprovedOrder, DenialCode, OrderStatus
 
 
 def order_row(
@@ -39,3 +39,12 @@ def order_row(
         "submitted_at": submitted_at,
         "closed_at": None,
     }
+
+
+def approved_signal(order: ApprovedOrder) -> tuple[object, ...]:
+    """Return the verdict on the candidate that became `order`, in the columns of `signals` after `run_id`."""
+    intent = order.intent
+    return (
+        intent.decided_session, intent.ticker, intent.strategy, intent.strength, "approved",
+        DenialCode.OK.value, None, None, intent.quantity, order.client_order_id,
+    )  # fmt: skip

@@ -22,6 +22,7 @@ from trading_platform.core.types import (
 )
 from trading_platform.storage import models as m
 from trading_platform.storage.closes import Day
+from trading_platform.storage.order_rows import approved_signal
 from trading_platform.storage.repository import Repository
 
 
@@ -37,7 +38,7 @@ class Recorder:
     opened
         Instant at which each session opened.
     journaled
-        True where an order journal writes the orders (`storage.order_journal`), so that they are not written here.
+        True where an order journal (`storage.order_journal`) writes orders, and the verdicts that let them through.
 
     Notes
     -----
@@ -81,12 +82,8 @@ class Recorder:
 
     def approved(self, order: ApprovedOrder) -> None:
         """Record a candidate that was let through."""
-        intent = order.intent
-        row = (
-            intent.decided_session, intent.ticker, intent.strategy, intent.strength, "approved",
-            DenialCode.OK.value, None, None, intent.quantity, order.client_order_id,
-        )  # fmt: skip
-        self._repository.add(m.SignalRow, row)
+        if not self._journaled:
+            self._repository.add(m.SignalRow, approved_signal(order))
 
     def denied(self, session: date, strategy: str, strength: float, denial: Denial) -> None:
         """Record a candidate that was refused."""
