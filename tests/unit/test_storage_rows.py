@@ -91,7 +91,7 @@ def close_of(
 
 def test_closes_become_equity_and_position_rows(database: Engine) -> None:
     repository = Repository(database, create_run(database, RUN, []), ("A", "B", "C"), ("momentum", "breakout"))
-    close_of(repository.closes, 0, cash=100.0, held=((0, 10.0, 40.0, 350.0), (1, 4.0, 100.0, 500.0)))
+    close_of(repository.closes, 0, cash=100.0, held=((1, 4.0, 100.0, 500.0), (0, 10.0, 40.0, 350.0)))
     close_of(repository.closes, 1, cash=1_200.0, held=(), vix=math.nan)
     repository.commit()
     first, second = stored(database, m.EquityRow)

@@ -87,12 +87,17 @@ class Closes:
         ]  # fmt: skip
 
     def position_columns(self) -> Columns:
-        """Return the columns of table `positions`, a value a position and session; columns may be empty."""
+        """Return the columns of table `positions`, a value a position and session; columns may be empty.
+
+        They are in the order of the primary key, so that the database only appends.
+        """
         slots, held = self._positions()
-        rows = slots[held]
+        session = np.nonzero(held)[0]
+        order = np.lexsort((slots["ticker"][held], session))
+        rows, session = slots[held][order], session[order]
         return [
             [self._run_id] * len(rows),
-            [self._days[n].session for n in np.nonzero(held)[0].tolist()],
+            [self._days[n].session for n in session.tolist()],
             [self._tickers[i] for i in rows["ticker"].tolist()],
             [self._strategies[i] for i in rows["strategy"].tolist()],
             rows["quantity"].tolist(),

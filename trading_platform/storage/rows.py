@@ -19,7 +19,7 @@ from sqlalchemy.sql.schema import Column
 from trading_platform.storage.models import Base
 from trading_platform.storage.types import Cents, UtcDateTime
 
-BLOCK = 32  # rows a statement: the driver's work for each row was a third of an insert
+BLOCK = 64  # rows a statement: the driver's work for each row was a third of an insert
 REMEMBERED = 1024  # texts of days and instants: they repeat from row to row and from table to table
 
 Row = tuple[Any, ...]
