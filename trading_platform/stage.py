@@ -28,6 +28,7 @@ from trading_platform.market_data.providers import open_market_data
 from trading_platform.market_data.universe import load_universe
 from trading_platform.operator_commands import config_path
 from trading_platform.regime.hmm import RegimeConfig, RegimePath
+from trading_platform.regime_fits import continued_regimes
 from trading_platform.settings import Settings
 from trading_platform.stopwatch import Stopwatch
 from trading_platform.storage.database import migrate, open_database
@@ -149,7 +150,7 @@ def live_world(
         raise MarketDataError(f"{panel.source}: the newest bars are of {newest}, those of {session} are not out yet")
     regime = RegimeConfig.from_mapping(config.regime)
     first = max(0, panel.n_sessions - CATCH_UP_SESSIONS)
-    regimes = load_regimes(panel, regime, config.engine.seed, first, None)
+    regimes = continued_regimes(panel, regime, config.engine.seed, first, settings.cache_dir / "regimes")
     return build_world(panel, strategies, rules, calendar, regimes, Stopwatch())
 
 

@@ -141,9 +141,9 @@ def load_regimes(panel: MarketPanel, config: RegimeConfig, seed: int, first: int
     path = None if cache_dir is None else cache_dir / f"regimes-{cache_key(panel, config, seed, first)}.npz"
     if path is not None and path.is_file():
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return from_arrays(dict(arrays))
-        except (OSError, ValueError, KeyError, BadZipFile):
+        except (OSError, EOFError, ValueError, KeyError, BadZipFile):
             path.unlink(missing_ok=True)  # a torn cache file is worth nothing; it is computed again
     regimes = causal_regimes(panel, config, seed, first)
     if path is not None and regimes.notice is None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 
@@ -22,9 +22,11 @@ from trading_platform.core.types import Bools, Floats, MarketPanel, Regime
 from trading_platform.regime.config import RegimeConfig as RegimeConfig
 from trading_platform.regime.features import refit_rows
 from trading_platform.regime.features import regime_features as regime_features
-from trading_platform.regime.model import LABELS, N_STATES, RegimeModel, filter_regimes, fit_model
+from trading_platform.regime.model import LABELS, N_STATES, Fitted, RegimeModel, filter_regimes, fit_model
 
-REVISION = 3  # of the algorithm: cached paths of another are not used
+REVISION = 3  # of the algorithm: cached paths and fits of another are not used
+
+Fitter = Callable[[Floats, RegimeConfig, int], Fitted]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +57,19 @@ class RegimePath:
         return [LABELS[k] if ok else Regime.UNKNOWN for k, ok in zip(best, self.known, strict=True)]
 
 
-def causal_regimes(panel: MarketPanel, config: RegimeConfig, seed: int, first: int = 0) -> RegimePath:
-    """Return the regime of every session from row `first` on; fits that only earlier rows need are not made."""
+def causal_regimes(
+    panel: MarketPanel, config: RegimeConfig, seed: int, first: int = 0, fit: Fitter = fit_model
+) -> RegimePath:
+    """Return the regime of every session from row `first` on; fits that only earlier rows need are not made.
+
+    `fit` makes the fits; another than `fit_model` may remember them.
+    """
     probabilities = np.full((panel.n_sessions, N_STATES), 1.0 / N_STATES)
     known = np.zeros(panel.n_sessions, dtype=bool)
     notice = _missing_library()
     if notice is not None:
         return RegimePath(probabilities, known, (), notice)
-    refits = _Refits(panel, config, seed)
+    refits = _Refits(panel, config, seed, fit)
     stops = [*refits.rows, panel.n_sessions][1:]
     for n, (row, stop) in enumerate(zip(refits.rows, stops, strict=True)):
         model = refits.serving(n) if stop > first else None
@@ -80,12 +87,12 @@ def causal_regimes(panel: MarketPanel, config: RegimeConfig, seed: int, first: i
 class _Refits:
     """The fits of a panel, each made when first asked for, so that what serves a session is a matter of dates alone."""
 
-    def __init__(self, panel: MarketPanel, config: RegimeConfig, seed: int) -> None:
+    def __init__(self, panel: MarketPanel, config: RegimeConfig, seed: int, fit: Fitter) -> None:
         self.features = regime_features(panel, config.feature_window)
         self.rows = refit_rows(panel.sessions, config.refit_months)
         self.records: dict[int, FitRecord] = {}
         self._models: dict[int, RegimeModel | None] = {}
-        self._panel, self._config, self._seed = panel, config, seed
+        self._panel, self._config, self._seed, self._fit = panel, config, seed, fit
 
     def serving(self, n: int) -> RegimeModel | None:
         """Return the model of refit `n`, or the last good one of the few before it."""
@@ -101,7 +108,7 @@ class _Refits:
         if n not in self._models:
             session = self._panel.session(row)
             window = self.features[row - length : row]
-            self._models[n], refused = fit_model(window, self._config, fit_seed(self._seed, session))
+            self._models[n], refused = self._fit(window, self._config, fit_seed(self._seed, session))
             self.records[n] = FitRecord(session, length, refused)
         return self._models[n]
 

@@ -36,6 +36,9 @@ class RegimeModel:
     variances: Floats
 
 
+Fitted = tuple[RegimeModel | None, str | None]  # a model, or why there is none
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Fit:
     """One run of the EM algorithm."""
@@ -47,7 +50,7 @@ class _Fit:
     variances: Floats
 
 
-def fit_model(window: Floats, config: RegimeConfig, seed: int) -> tuple[RegimeModel | None, str | None]:
+def fit_model(window: Floats, config: RegimeConfig, seed: int) -> Fitted:
     """Fit a model on raw features (n, F); return it, or None with the reason why there is none.
 
     The features are z-scored by the window's own moments: hmmlearn's priors suit such numbers and distort raw returns.
