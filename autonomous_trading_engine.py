@@ -180,11 +180,10 @@ class AutonomousTradingEngine:
                 self.recorder.blocked(view.session, DenialCode(message.partition(":")[0]))
         if self.risk_manager.halted:
             self._shadow.decide(self.world.market, self.world.signals, t, weights, self._rules)
-        since = self.stages.add("decisions", since)
+        self.stages.add("decisions", since)
         self._uncommitted += 1
         if self._uncommitted >= self._commit_sessions:
             self.commit()
-        self.stages.add("database", since)
         equity = self._equities[-1]
         held = equity - float(self.broker.record["cash"])
         return ScanResult(
@@ -209,12 +208,14 @@ class AutonomousTradingEngine:
         """Write everything collected, with the book and the risk memory that belong to it, in one transaction."""
         if self._uncommitted == 0:
             return
+        since = self.stages.start()
         if self._last_session is not None:
             self.repository.save_book(self.broker.snapshot(self._last_session), self._clock.now())
             self.repository.update_run(last_session=self._last_session)
         self.risk_manager.save()
         self.repository.commit()
         self._uncommitted = 0
+        self.stages.add("database", since)
 
     def recover(self, first: int) -> int:
         """Continue from what the database holds; return the row to scan next (`first` when there is nothing).

@@ -65,7 +65,7 @@ class EngineConfig(_Checked):
         Sessions before the first traded one, for lookbacks and regime fits; 756 is three years.
     commit_sessions
         Sessions a replay books per database transaction. A killed replay continues at its last transaction and ends
-        with the same trades; what it repeats is at most so many sessions, a tenth of a second for 252. Fewer show a
+        with the same trades; what it repeats is at most so many sessions, a tenth of a second for 504. Fewer show a
         watcher more, and are slower.
     """
 
@@ -74,7 +74,7 @@ class EngineConfig(_Checked):
     seed: Annotated[int, Interval("[0, 4294967295]")] = 7
     replay_sessions: Count = 252
     history_sessions: Annotated[int, Interval("[0, 1000000]")] = 756
-    commit_sessions: Count = 252
+    commit_sessions: Count = 504
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -56,19 +55,27 @@ class RowBuffer:
             return
         if connection.dialect.name == "sqlite":
             stored = [convert(column) for convert, column in zip(self._sqlite_values, values, strict=True)]
-            self._write_sqlite(connection, list(zip(*stored, strict=True)))
+            self._write_sqlite(connection, stored)
         else:
             keys = [c.name for c in self.columns]
             rows = [dict(zip(keys, row, strict=True)) for row in zip(*values, strict=True)]
             connection.execute(insert(self.table), rows)
 
-    def _write_sqlite(self, connection: Connection, rows: list[Row]) -> None:
-        in_blocks = len(rows) - len(rows) % BLOCK
-        blocks = [tuple(chain.from_iterable(rows[n : n + BLOCK])) for n in range(0, in_blocks, BLOCK)]
-        if blocks:
-            connection.exec_driver_sql(self._insert_block, blocks)
-        if in_blocks < len(rows):
-            connection.exec_driver_sql(self._insert_row, rows[in_blocks:])
+    def _write_sqlite(self, connection: Connection, stored: Sequence[Values]) -> None:
+        """Write values of SQLite's, a column each: as many whole blocks as there are, then the rest row by row."""
+        width, count = len(stored), len(stored[0])
+        flat: list[Any] = [None] * (count * width)
+        for n, values in enumerate(stored):
+            flat[n::width] = values
+        in_blocks = count - count % BLOCK
+        for statement, first, stop, rows in (
+            (self._insert_block, 0, in_blocks, BLOCK),
+            (self._insert_row, in_blocks, count, 1),
+        ):
+            step = rows * width
+            pieces = [tuple(flat[n : n + step]) for n in range(first * width, stop * width, step)]
+            if pieces:
+                connection.exec_driver_sql(statement, pieces)
 
 
 def _counts_up(column: Column[Any]) -> bool:
