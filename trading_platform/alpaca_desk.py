@@ -16,7 +16,7 @@ from trading_platform.brokers.alpaca import AlpacaBroker, Checkpoint
 from trading_platform.brokers.alpaca_http import AlpacaHttp, access_from
 from trading_platform.brokers.alpaca_reader import AlpacaReader
 from trading_platform.brokers.alpaca_venue import AlpacaVenue
-from trading_platform.brokers.broker_clock import FollowedClock, check_skew
+from trading_platform.brokers.broker_clock import FollowedClock, SkewGuard, check_skew
 from trading_platform.brokers.saved_account import Memory, save
 from trading_platform.brokers.venue import RiskGate
 from trading_platform.command_line import TradeOptions
@@ -83,6 +83,7 @@ def trade_alpaca(
     database, run = live_run(config, limits, world, mode, account.account_id)
     _open_book(database, run.run_id, rules, world, reader, clock.now())
 
+    compare_clocks = (lambda: None) if is_local else SkewGuard(reader, clock.now).compare
     venues: list[AlpacaVenue] = []
     quotes = AlpacaMarketData(http, cache_dir=None, calendar=calendar)
 
@@ -97,7 +98,8 @@ def trade_alpaca(
         store = DifferenceStore(database, run.run_id)
         memory = Memory(clock.now(), {})
         venue = AlpacaVenue(
-            broker, journal, store, gate, book, memory, calendar, clock, latest, checkpoint=checkpoint
+            broker, journal, store, gate, book, memory, calendar, clock, latest, checkpoint=checkpoint,
+            compare_clocks=compare_clocks,
         )  # fmt: skip
         venues.append(venue)
         return venue

@@ -27,9 +27,10 @@ from trading_platform.brokers.alpaca_server.faults import Fault, FaultKind
 from trading_platform.brokers.alpaca_server.records import Whim
 from trading_platform.brokers.alpaca_server.server import AlpacaServer
 from trading_platform.brokers.alpaca_venue import AlpacaVenue
+from trading_platform.brokers.broker_clock import SkewGuard
 from trading_platform.brokers.saved_account import Memory
 from trading_platform.core.costs import CostConfig, ExitConfig
-from trading_platform.core.errors import FixCredentialsError
+from trading_platform.core.errors import BrokerUnreachableError, FixCredentialsError
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.limits import limits_of
 from trading_platform.core.market import Market, build_market
@@ -96,6 +97,7 @@ class Scene:
         self.server, self.panel = server, panel
         self.journal, self.gate, self.differences = MemoryJournal(), Gate(server), Differences()
         self.timer = FakeTimer()
+        self.ahead = timedelta()  # of this machine's clock
         clock = np.arange(panel.n_sessions, dtype=np.float64) * 23_400.0
         self.market: Market = build_market(panel, clock, RULES.limits.correlation_window)
         self.venue = self.build()
@@ -106,9 +108,11 @@ class Scene:
         broker = AlpacaBroker(http, self.gate, self.journal, clock, self.timer.sleep)
         self.book = AccountBook(RULES, CASH, self.panel.tickers, ["momentum", "breakout"])
         memory = Memory(self.server.now - timedelta(seconds=1), {})
+        guard = SkewGuard(broker.reader, lambda: self.server.now + self.ahead)
         return AlpacaVenue(
-            broker, self.journal, self.differences, self.gate, self.book, memory, CALENDAR, clock, self.prices
-        )
+            broker, self.journal, self.differences, self.gate, self.book, memory, CALENDAR, clock, self.prices,
+            compare_clocks=guard.compare,
+        )  # fmt: skip
 
     def prices(self, tickers: Iterable[str]) -> dict[str, float]:
         found = {ticker: self.server.market.price(ticker) for ticker in tickers}
@@ -270,6 +274,105 @@ def test_an_account_that_cannot_be_read_takes_no_new_risk(scene: Scene) -> None:
     scene.look()
     assert not scene.gate.stops_all()
     assert scene.venue.reconciled_at != read
+
+
+# ---------------------------------------------------------------- this machine's clock
+
+
+def clock_questions(scene: Scene) -> int:
+    return sum(request.path.startswith("/v2/clock") for request in scene.server.requests)
+
+
+@pytest.mark.parametrize("seconds", [-31, 31, 7200])
+def test_a_clock_that_goes_wrong_while_trading_stops_new_risk_at_the_settlement(scene: Scene, seconds: int) -> None:
+    scene.opened(1)
+    assert not scene.gate.stops_all()
+    scene.ahead = timedelta(seconds=seconds)
+    scene.settle(1)
+    words = f"this machine's clock is {abs(seconds)} s off Alpaca's (limit 30 s): synchronise it (NTP)"
+    assert scene.gate.unreconciled == words
+    scene.look()
+    assert scene.gate.unreconciled == words
+    scene.ahead = timedelta(seconds=5)
+    scene.look()
+    assert not scene.gate.stops_all()
+
+
+@pytest.mark.parametrize("seconds", [-30, 30])
+def test_a_clock_within_the_limit_stops_nothing(scene: Scene, seconds: int) -> None:
+    scene.ahead = timedelta(seconds=seconds)
+    scene.opened(1)
+    scene.settle(1)
+    scene.look()
+    assert not scene.gate.stops_all()
+
+
+def test_positions_are_settled_and_protected_whatever_the_clock_says(scene: Scene) -> None:
+    scene.enter("AAA", 10.0)
+    scene.ahead = timedelta(minutes=5)
+    scene.opened(1)
+    settled = scene.settle(1)
+    assert [(fill.ticker, fill.quantity) for fill, _, _ in settled.fills] == [("AAA", 10.0)]
+    scene.look()
+    assert scene.gate.stops_all()
+    assert sorted(scene.working("AAA"), key=str) == [("limit", 10.0, None), ("stop", 10.0, 45.0)]
+    equal(scene)
+
+
+def test_clocks_are_compared_once_a_day_and_at_settlements_and_at_each_look_while_apart(scene: Scene) -> None:
+    asked = [clock_questions(scene)]
+
+    def more() -> int:
+        asked.append(clock_questions(scene))
+        return asked[-1] - asked[-2]
+
+    scene.opened(1)
+    assert more() == 1
+    scene.look()
+    assert more() == 0
+    scene.settle(1)
+    assert more() == 1
+    scene.ahead = timedelta(minutes=1)
+    scene.look()
+    assert (more(), scene.gate.stops_all()) == (0, False)
+    scene.opened(2)
+    assert (more(), scene.gate.stops_all()) == (1, True)
+    scene.look()
+    assert more() == 1
+    scene.ahead = timedelta()
+    scene.look()
+    assert (more(), scene.gate.stops_all()) == (1, False)
+    scene.look()
+    assert more() == 0
+
+
+def test_a_clock_that_stands_still_at_alpaca_stops_new_risk_until_it_moves_again(scene: Scene) -> None:
+    scene.opened(1)
+    scene.server.freeze_clock()
+    scene.settle(1)
+    assert scene.gate.stops_all()
+    scene.server.lift_faults()
+    scene.look()
+    assert not scene.gate.stops_all()
+
+
+def test_a_session_is_not_settled_while_the_clocks_cannot_be_compared(scene: Scene) -> None:
+    scene.opened(1)
+    scene.server.faults.add(Fault(FaultKind.STATUS_BEFORE, path="clock", status=503, times=None))
+    with pytest.raises(BrokerUnreachableError, match="clock"):
+        scene.settle(1)
+    scene.server.faults.clear()
+    assert scene.settle(1).equity == CASH
+
+
+def test_money_that_nothing_explains_is_told_of_again_when_the_clock_is_right(scene: Scene) -> None:
+    scene.ahead = timedelta(minutes=1)
+    scene.server.move_cash(-50.0, explained=False)
+    scene.look()
+    assert "clock" in (scene.gate.unreconciled or "")
+    scene.ahead = timedelta()
+    scene.look()
+    assert "cash" in (scene.gate.unreconciled or "")
 
 
 def test_keys_that_are_revoked_while_trading_end_the_engine(scene: Scene) -> None:

@@ -14,7 +14,8 @@ from typing import Any, cast
 import pytest
 
 from trading_platform.brokers.alpaca_answers import BrokerClock
-from trading_platform.brokers.broker_clock import FollowedClock, check_skew
+from trading_platform.brokers.alpaca_failures import AlpacaRefusalError, Failure, FailureKind
+from trading_platform.brokers.broker_clock import FollowedClock, SkewGuard, check_skew, skew_of
 from trading_platform.core.errors import BrokerUnreachableError, MarketDataError, OperatorNeededError
 from trading_platform.heartbeat import Heartbeat
 from trading_platform.live import BARS_FINAL_AFTER, BLIND_AFTER, STALE_AFTER, LiveLoop, due_session
@@ -60,6 +61,38 @@ def test_a_clock_far_from_the_brokers_is_refused() -> None:
     check_skew(Teller(datetime.now(UTC) + timedelta(seconds=10)))
     with pytest.raises(OperatorNeededError, match="NTP"):
         check_skew(Teller(datetime.now(UTC) - timedelta(seconds=90)))
+
+
+def test_an_answer_that_was_long_on_its_way_is_no_skew() -> None:
+    """Asked at :00 and heard at :40, an answer of any instant in between may be right; one of :50 is 10 s off."""
+    for second, skew in ((0, 0.0), (25, 0.0), (40, 0.0), (50, 10.0), (-7, 7.0)):
+        ours = iter((CLOSE, CLOSE + timedelta(seconds=40)))
+        assert skew_of(Teller(CLOSE + timedelta(seconds=second)), ours.__next__) == timedelta(seconds=skew)
+
+
+@pytest.mark.parametrize(("seconds", "agrees"), [(0, True), (30, True), (-30, True), (31, False), (-31, False)])
+def test_the_guard_refuses_beyond_the_limit_and_releases(seconds: int, agrees: bool) -> None:
+    teller = Teller(CLOSE)
+    guard = SkewGuard(teller, lambda: CLOSE)
+    assert guard.compare() is None
+    teller.at = CLOSE + timedelta(seconds=seconds)
+    assert (guard.compare() is None) == agrees
+    teller.at = CLOSE
+    assert guard.compare() is None
+
+
+def test_a_guard_that_gets_no_answer_says_so() -> None:
+    with pytest.raises(BrokerUnreachableError, match="no answer"):
+        SkewGuard(Teller(None), lambda: CLOSE).compare()
+
+
+def test_a_clock_that_may_not_be_seen_is_not_known() -> None:
+    class Refusing:
+        def exchange_clock(self) -> BrokerClock:
+            raise AlpacaRefusalError("clock", Failure(FailureKind.NOT_FOUND, 404, None, "not found"))
+
+    with pytest.raises(BrokerUnreachableError, match="refuses to show its clock"):
+        SkewGuard(Refusing(), lambda: CLOSE).compare()
 
 
 class Hold:

@@ -9,7 +9,7 @@ nothing is lost, nothing counts twice.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from typing import Protocol
 
@@ -74,6 +74,9 @@ class AlpacaVenue:
         Our client order ids begin so.
     checkpoint
         Called with the name of each step: ``after_fill`` (history is booked), ``before_book`` (before the commit).
+    compare_clocks
+        Returns why this machine's time cannot be trusted, or None (`SkewGuard.compare`). Asked at each settlement, at
+        the first look of each day, and at every look while it cannot; meanwhile there is no new risk.
     """
 
     def __init__(
@@ -89,7 +92,11 @@ class AlpacaVenue:
         prices: Prices,
         prefix: str = PREFIX,
         checkpoint: Checkpoint = lambda step: None,
+        compare_clocks: Callable[[], str | None] = lambda: None,
     ) -> None:
+        self._compare_clocks = compare_clocks
+        self._compared: date | None = None
+        self._clock_trouble: str | None = None
         self._broker = broker
         self._journal = journal
         self._differences = differences
@@ -173,6 +180,7 @@ class AlpacaVenue:
         BrokerUnreachableError
             The account could not be read; nothing has changed.
         """
+        self._check_clocks()
         reading = self._read()
         self._book.start_session()
         self._take_in(reading, closed, is_watch=False)
@@ -190,6 +198,8 @@ class AlpacaVenue:
         if self._session is None:
             return False
         try:
+            if self._clock_trouble is not None or self._compared != session_of(now):
+                self._check_clocks()
             reading = self._read()
         except BrokerUnreachableError as error:
             log.warning("the account cannot be read, no new risk until it can: %s", error)
@@ -202,6 +212,10 @@ class AlpacaVenue:
         return changed
 
     # ------------------------------------------------------------ one reading
+
+    def _check_clocks(self) -> None:
+        self._clock_trouble = self._compare_clocks()
+        self._compared = session_of(self._clock.now())
 
     def _read(self) -> Reading:
         """Read the broker's side and compare. Changes nothing."""
@@ -249,7 +263,7 @@ class AlpacaVenue:
         """Tell risk manager and operators what is unexplained."""
         found = [*reading.result.differences, *reading.carved.differences()]
         quarantine = {*reading.result.quarantine, *reading.carved.manual}
-        self._gate.quarantine(reasons_of(found, quarantine), cash_words(found))
+        self._gate.quarantine(reasons_of(found, quarantine), self._clock_trouble or cash_words(found))
         told, now = difference_rows(found, quarantine), self._clock.now()
         self._differences.note(told, self._session or now.date(), now)
         for row in told:
