@@ -112,7 +112,8 @@ class RiskBook:
 
     def count(self, orders: Iterable[ApprovedOrder]) -> None:
         """Count approved entries as pending; one that a market shown since does not have keeps new risk out."""
-        for intent in (order.intent for order in orders):
+        for order in orders:
+            intent = order.intent
             column = None if self.view is None else self.view.columns.get(intent.ticker)
             if column is None:
                 self.problems[intent.ticker] = "was approved to be bought but is not in the market shown; add it"
