@@ -29,7 +29,7 @@ from trading_platform.storage.database import open_database
 
 ROOT = Path(__file__).parents[2]
 CALENDAR = NyseCalendar()
-PATIENCE = 60.0  # seconds, of a real process on a busy machine
+PATIENCE = 180.0  # seconds, of a real process with a cold compiler on a busy machine
 HISTORY = 372  # sessions before the first one that trades: what the engine asks for, so that its cache is complete
 LAST = date(2024, 6, 28)
 TICKERS = ("AAA", "BBB", "CCC", "DDD", "EEE", "FFF", "GGG", "HHH")
