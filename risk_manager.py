@@ -210,7 +210,7 @@ class RiskManager:
             code = DenialCode.OK if denial is None else denial.code
             return Explanation(denial is None, "OK" if denial is None else denial.message, code, closable, ())
         closed = self._gate()[0] != DenialCode.OK or ticker in self._quarantine
-        return explain_entry(self.account, self.slots, view, ticker, qty, price, self.limits, denial, closed=closed)
+        return explain_entry(self._book, view, ticker, qty, price, denial, closed=closed)
 
     # ------------------------------------------------------------ approvals
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from trading_platform.core.compiled import lean
 from trading_platform.core.decide import capped_dollars
@@ -12,7 +13,11 @@ from trading_platform.core.market import Market
 from trading_platform.core.risk_book import RiskBook
 from trading_platform.core.risk_messages import describe, market_age
 from trading_platform.core.risk_rules import (
+    CORRELATION_LIMIT,
+    CORRELATION_UNKNOWN,
     HALF_CENT,
+    INVALID_ORDER,
+    MAX_POSITIONS,
     NOISE,
     OK,
     Limits,
@@ -31,39 +36,36 @@ from trading_platform.core.view import MarketView
 SMALLEST_PRICE = 1e-6  # dollars a share; below it a number of shares is no number
 
 
-def denied(
-    verdict: Verdict, account: Record, slots: Records, view: MarketView, ticker: str, price: float, limits: Limits
-) -> Denial:
+class Largest(NamedTuple):
+    """The largest order that passes (shares, 0 = none), the code that binds it, the column that it moves most with."""
+
+    quantity: float
+    binding: int
+    correlated: int
+
+
+def denied(book: RiskBook, view: MarketView, verdict: Verdict, ticker: str, price: float) -> Denial:
     """Return the denial of a buy at the worst `price` that an order rule refused."""
-    column = view.columns[ticker]
+    largest = largest_entry(book, view, view.columns[ticker], price)
     code, other = DENIAL_CODES[verdict.code], ""
     if code in (DenialCode.CORRELATION_LIMIT, DenialCode.CORRELATION_UNKNOWN):
-        other = view.tickers[measure_entry(slots, view.market, view.t, column, limits).correlated]
-    largest, _ = largest_entry(account, slots, view, column, price, limits)
-    words = describe(verdict, limits, ticker, other)
-    return Denial(code, ticker, float(verdict.observed), float(verdict.limit), words, largest)
+        other = view.tickers[largest.correlated]
+    words = describe(verdict, book.limits, ticker, other)
+    return Denial(code, ticker, float(verdict.observed), float(verdict.limit), words, largest.quantity)
 
 
 def explain_entry(
-    account: Record,
-    slots: Records,
-    view: MarketView,
-    ticker: str,
-    quantity: float,
-    price: float,
-    limits: Limits,
-    denial: Denial | None,
-    *,
-    closed: bool,
+    book: RiskBook, view: MarketView, ticker: str, quantity: float, price: float, denial: Denial | None, *, closed: bool
 ) -> Explanation:
     """Return every rule's view of a buy judged as `denial`; `closed` = no size would pass whatever they say."""
     column, quantity, price = view.columns[ticker], float(quantity), float(price)
-    checks = account_checks(account, view, limits)
-    checks += order_checks(account, slots, view, column, quantity, price, limits)
-    largest, binding = largest_entry(account, slots, view, column, price, limits)
+    checks = account_checks(book.account, view, book.limits)
+    checks += order_checks(book.account, book.slots, view, column, quantity, price, book.limits)
+    largest = largest_entry(book, view, column, price)
+    binding = DENIAL_CODES[largest.binding]
     if denial is None:
-        return Explanation(True, "OK", binding, largest, tuple(checks))
-    return Explanation(False, denial.message, denial.code, 0.0 if closed else largest, tuple(checks))
+        return Explanation(True, "OK", binding, largest.quantity, tuple(checks))
+    return Explanation(False, denial.message, denial.code, 0.0 if closed else largest.quantity, tuple(checks))
 
 
 def sensible_dollars(book: RiskBook, view: MarketView, ticker: str, strength: float, equity: float) -> float:
@@ -133,29 +135,48 @@ def order_checks(
     return checks
 
 
-def largest_entry(
-    account: Record, slots: Records, view: MarketView, ticker: int, price: float, limits: Limits
-) -> tuple[float, DenialCode]:
-    """Return (largest quantity that would pass now, the code that binds it); 0 shares when no size would pass."""
-    vix_age = view.market.vix_age[view.t] + market_age(view)
-    gate = entry_gate(account, view.clock, view.market.vix[view.t], vix_age, limits)
-    data = market_verdict(view.market, view.t, ticker)
-    measures = measure_entry(slots, view.market, view.t, ticker, limits)
+def largest_entry(book: RiskBook, view: MarketView, column: int, price: float) -> Largest:
+    """Return the largest buy of `column` at the worst `price` that would pass now."""
+    market, t, accounts = view.market, view.t, book.books.accounts
+    age = float(market.vix_age[t]) + market_age(view)
+    largest = book.direct(largest_passable)
+    return Largest._make(
+        largest(market, accounts, book.slots, t, column, float(price), float(view.clock), age, book.limit_rows)
+    )
+
+
+@lean
+def largest_passable(
+    market: Market,
+    accounts: Records,
+    slots: Records,
+    t: int,
+    ticker: int,
+    price: float,
+    clock: float,
+    vix_age: float,
+    limit_rows: Records,
+) -> Largest:
+    """Return `largest_entry` of column `ticker` at row `t`, in one compiled call."""
+    account, limits, vix = accounts[0], limit_rows[0], market.vix[t]
+    measures = measure_entry(slots, market, t, ticker, limits)
+    gate = entry_gate(account, clock, vix, vix_age, limits)
+    data = market_verdict(market, t, ticker)
     if gate.code != OK:
-        return 0.0, DENIAL_CODES[gate.code]
+        return Largest(0.0, gate.code, measures.correlated)
     if data.code != OK:
-        return 0.0, DENIAL_CODES[data.code]
-    if not SMALLEST_PRICE <= price < math.inf:
-        return 0.0, DenialCode.INVALID_ORDER
+        return Largest(0.0, data.code, measures.correlated)
+    if not (SMALLEST_PRICE <= price < math.inf):
+        return Largest(0.0, INVALID_ORDER, measures.correlated)
     if measures.positions + (1 if measures.is_new else 0) > limits.max_positions:
-        return 0.0, DenialCode.MAX_POSITIONS
-    if not measures.correlation <= limits.max_correlation:
+        return Largest(0.0, MAX_POSITIONS, measures.correlated)
+    if not (measures.correlation <= limits.max_correlation):
         unknown = math.isnan(measures.correlation)
-        return 0.0, DenialCode.CORRELATION_UNKNOWN if unknown else DenialCode.CORRELATION_LIMIT
-    vix = float(view.market.vix[view.t])
+        return Largest(0.0, CORRELATION_UNKNOWN if unknown else CORRELATION_LIMIT, measures.correlated)
     room, binding = entry_headroom(account["equity"], account["cash"], vix, measures, limits)
-    quantity = float(round_shares((room + HALF_CENT) / price, limits.share_step))
-    return (quantity if quantity * price >= limits.min_order - HALF_CENT else 0.0), DENIAL_CODES[binding]
+    quantity = round_shares((room + HALF_CENT) / price, limits.share_step)
+    passes = quantity * price >= limits.min_order - HALF_CENT
+    return Largest(quantity if passes else 0.0, binding, measures.correlated)
 
 
 def _check(code: DenialCode, observed: float, limit: float, slack: float = NOISE) -> RuleCheck:

@@ -51,7 +51,7 @@ def judge_entry(book: RiskBook, ticker: str, quantity: float, price: float, max_
     rows, column = (book.books.accounts, book.slots), view.columns[ticker]
     quantity, price = float(quantity), float(price)  # compiled rules tell an int from a float
     verdict = book.direct(order_verdict)(view.market, *rows, view.t, column, quantity, price, book.limit_rows)
-    return None if verdict.code == OK else denied(verdict, book.account, book.slots, view, ticker, price, limits)
+    return None if verdict.code == OK else denied(book, view, verdict, ticker, price)
 
 
 def _account_gate(book: RiskBook, view: MarketView) -> tuple[float, Verdict]:
