@@ -385,9 +385,11 @@ def build_engine(
     return engine, lock
 
 
-def open_allocator(models_dir: str, strategies: tuple[str, ...], max_age_days: float) -> RLStrategyAllocator:
-    """Return the allocator of a registry; a model older than `max_age_days` does not serve."""
-    return RLStrategyAllocator(models_dir, strategies, max_age_days=max_age_days)
+def open_allocator(
+    models_dir: str, strategies: tuple[str, ...], max_age_days: float, follow: bool
+) -> RLStrategyAllocator:
+    """Return the allocator of a registry; a model older than `max_age_days` does not serve, a later one if `follow`."""
+    return RLStrategyAllocator(models_dir, strategies, max_age_days=max_age_days, follow=follow)
 
 
 def trade(options: TradeOptions) -> int:

@@ -11,7 +11,6 @@ equal weight, with the reason in `last_decision`. PyTorch is not needed.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -26,7 +25,7 @@ from trading_platform.core.observation import ObservationSchema, observation_sch
 from trading_platform.core.policy import OUT_OF_RANGE, OUT_OF_RANGE_SHARE, Policy, is_out_of_range, policy_actions
 from trading_platform.core.types import Floats, Ints
 from trading_platform.storage.model_manifest import ModelManifest
-from trading_platform.storage.model_registry import POINTER_FILE, ModelRegistry
+from trading_platform.storage.model_registry import ModelRegistry
 
 SUM_TOLERANCE = 1e-9  # more is a broken map, not rounding
 
@@ -107,6 +106,8 @@ class RLStrategyAllocator:
         Days behind the last session a model has seen after which it is too old; its manifest's limit when None.
     allow_in_sample
         Let a model decide sessions it was trained on. Only for looking at what it learned: results are worthless.
+    follow
+        Serve whoever is promoted later. A replay does not: all of it is decided by one model.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class RLStrategyAllocator:
         today: Callable[[], date] = system_today,
         max_age_days: float | None = None,
         allow_in_sample: bool = False,
+        follow: bool = True,
     ) -> None:
         self.registry = ModelRegistry(models_dir)
         self.strategies = tuple(strategies) if strategies is not None else _all_strategies()
@@ -123,9 +125,8 @@ class RLStrategyAllocator:
         self._today = today
         self._max_age_days = max_age_days
         self._allow_in_sample = allow_in_sample
-        self._pointer_path = str(self.registry.folder / POINTER_FILE)
-        # what the pointer file looked like when it was read last (inode, size, mtime); () = never, None = no file
-        self._stamp: tuple[int, ...] | None = ()
+        self._follow = follow
+        self._stamp: tuple[int, ...] | None = ()  # of the pointer that was read last; () = never, None = no file
         self._refused = _Refusal(FallbackCode.NO_MODEL, "no allocation was asked for yet")
         self._served: _Served | _Refusal = self._refused
         self.last_decision = self._fallback = self._equal_weight(self._refused)
@@ -189,14 +190,10 @@ class RLStrategyAllocator:
 
     def _current(self) -> _Served | _Refusal:
         """Return the champion, reloading it when the pointer file was replaced."""
-        try:
-            status = os.stat(self._pointer_path)  # noqa: PTH116 - half the time of Path.stat, at every scan
-            stamp: tuple[int, ...] | None = (status.st_ino, status.st_size, status.st_mtime_ns)
-        except OSError:
-            stamp = None
-        if stamp != self._stamp:
-            self._served = self._load()
-            self._stamp = stamp
+        if self._follow or self._stamp == ():
+            stamp = self.registry.stamp()
+            if stamp != self._stamp:
+                self._served, self._stamp = self._load(), stamp
         return self._served
 
     def _load(self) -> _Served | _Refusal:

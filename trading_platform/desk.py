@@ -57,7 +57,8 @@ def run_desk(options: TradeOptions, make: Makers) -> int:
     models = config.allocator
     allocator: Allocator
     if fixed is None:
-        allocator = make.allocator(models.models_dir, names, models.max_model_age_days)
+        is_live = config.data.source in REAL_MARKETS
+        allocator = make.allocator(models.models_dir, names, models.max_model_age_days, is_live)
     else:
         allocator = FixedAllocator(fixed)
     if config.data.source == ALPACA:
@@ -79,7 +80,8 @@ def _replay(
     fixed: Mapping[str, float] | None,
     make_engine: MakeEngine,
 ) -> int:
-    stage = set_stage(config, settings, rules, limits, as_date(options.start), as_date(options.end), fixed)
+    first, last = as_date(options.start), as_date(options.end)
+    stage = set_stage(config, settings, rules, limits, first, last, fixed, allocator.model_id)
     clock = ReplayClock(stage.world.closed[stage.first])
     run_id = stage.run.run_id
     engine, lock = make_engine(stage.world, stage.database, run_id, config, rules, allocator, clock, live=False)

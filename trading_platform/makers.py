@@ -74,6 +74,6 @@ class Makers(NamedTuple):
     """What the flat modules own. `checkpoint` is called with the name of each step of an order's and a book's life."""
 
     risk: Callable[[Mapping[str, object]], RiskSettings]
-    allocator: Callable[[str, tuple[str, ...], float], Allocator]
+    allocator: Callable[[str, tuple[str, ...], float, bool], Allocator]
     engine: MakeEngine
     checkpoint: Callable[[str], None] = lambda step: None

@@ -103,8 +103,12 @@ def set_stage(
     start: date | None,
     end: date | None,
     allocation: Mapping[str, float] | None,
+    model_id: str | None = None,
 ) -> Stage:
-    """Load the market, prepare it, and open the run; `limits` are all risk limits, for the records."""
+    """Load the market, prepare it, and open the run; `limits` are all risk limits, for the records.
+
+    `allocation` or the model of `model_id` decides all of the run; None of both is equal weight.
+    """
     stopwatch = Stopwatch()
     since = stopwatch.start()
     calendar = NyseCalendar()
@@ -119,7 +123,7 @@ def set_stage(
     since = stopwatch.start()
     database = open_database(config.storage.database_url, synchronous="NORMAL")
     migrate(database)
-    key = _key(config, panel, world, first, stop, allocation)
+    key = _key(config, panel, world, first, stop, allocation, model_id)
     run = open_run(database, key, _values(config, limits, world, first), panel.warnings)
     stopwatch.add("database", since)
     return Stage(world, first, stop, database, run, stopwatch, missing_packages(regimes))
@@ -189,8 +193,9 @@ def _key(
     first: int,
     stop: int,
     allocation: Mapping[str, float] | None,
+    model_id: str | None,
 ) -> str:
-    """Return what makes two commands the same run: settings, data, sessions, allocation, code."""
+    """Return what makes two commands the same run: settings, data, sessions, allocation or model, code."""
     parts = {
         "config": config.fingerprint,
         "data": panel.data_hash,
@@ -199,6 +204,7 @@ def _key(
         "stop": world.sessions[stop - 1].isoformat(),
         "allocation": dict(allocation) if allocation is not None else None,
         "code": CODE_VERSION,
+        **({} if model_id is None else {"model": model_id}),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
