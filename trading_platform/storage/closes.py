@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from functools import lru_cache
 from math import isfinite
 from typing import NamedTuple
 
@@ -14,6 +15,9 @@ import numpy as np
 
 from trading_platform.core.ledger import ACCOUNT, SLOT, Record, Records
 from trading_platform.core.types import Bools, Floats
+
+EPOCH = date(1970, 1, 1).toordinal()
+REMEMBERED = 1024  # dates
 
 Columns = list[Sequence[object]]
 
@@ -108,7 +112,7 @@ class Closes:
             [price or None for price in rows["stop"].tolist()],
             [price or None for price in rows["target"].tolist()],
             rows["dividends"].tolist(),
-            rows["entry_day"].astype("datetime64[D]").tolist(),
+            [_date(days) for days in rows["entry_day"].tolist()],
         ]
 
     def _positions(self) -> tuple[Records, Bools]:
@@ -124,6 +128,12 @@ def _records(texts: Sequence[bytes]) -> Records:
 def _cents(dollars: Floats) -> Floats:
     rounded: Floats = np.rint(dollars * 100.0) / 100.0
     return rounded
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _date(days: int) -> date:
+    """Return the date `days` after 1970-01-01, the same object each time: a position says it at every close."""
+    return date.fromordinal(EPOCH + days)
 
 
 def _known(values: Sequence[float]) -> list[float | None]:
