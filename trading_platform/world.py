@@ -19,6 +19,7 @@ from trading_platform.core.session import Rules
 from trading_platform.core.shadow_books import shadow_statistics
 from trading_platform.core.types import Floats, MarketPanel, Regime
 from trading_platform.core.view import MarketView, columns_of
+from trading_platform.heap import keep_freed_pages
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.regime.hmm import RegimeConfig, RegimePath, cache_key, causal_regimes, from_arrays, to_arrays
 from trading_platform.stopwatch import Stopwatch
@@ -115,6 +116,7 @@ def build_world(
 ) -> World:
     """Prepare `panel` for trading: kernel arrays, signals, session times."""
     since = stopwatch.start()
+    keep_freed_pages()
     signals = build_signals(prepare_signals(panel, strategies))
     since = stopwatch.add("signals", since)
     clock = calendar.exchange_seconds(panel.sessions)
