@@ -207,7 +207,9 @@ def test_halt_left_while_down_is_obeyed_at_the_next_start(home: Path, interrupte
 
 
 def test_flatten_closes_every_position_and_halts(home: Path, interrupted: Path) -> None:
-    process = start(home, "--config", "often.toml", "--db", interrupted.name, "--quiet")
+    # Long and with a commit a session, it takes many times as long as the command that must reach it on its way.
+    (home / "long.toml").write_text("[engine]\ncommit_sessions = 1\nreplay_sessions = 1500\n")
+    process = start(home, "--config", "long.toml", "--db", interrupted.name, "--quiet")
     wait_for_sessions(interrupted, process, 60)
     assert engine(home, "flatten", "--reason", "moving house", "--yes", "--db", interrupted.name).returncode == 0
     assert process.wait(timeout=PATIENCE) == 0

@@ -24,7 +24,7 @@ Death = Mapping[str, Any]
 Wishes = Mapping[int, tuple[str, str]]
 # Large positions, wide stops and a fall of the whole market end in a drawdown halt.
 DRAWDOWN = """
-max_drawdown_pct = 2.0
+max_drawdown_pct = 1.5
 recovery_drawdown_pct = 1.0
 max_daily_loss_pct = 50.0
 max_position_pct = 15.0
