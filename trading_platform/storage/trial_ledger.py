@@ -5,6 +5,7 @@ What a line says and what lines add up to is in :mod:`trading_platform.evaluatio
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,13 +24,17 @@ class TrialLedger:
         self.path = Path(folder) / LEDGER_FILE
 
     def append(self, trials: Sequence[TrialRecord]) -> None:
-        """Add one line each, durably, in one write, so that processes that train at once do not mix their lines."""
+        """Add one line each, durably; processes that train at once wait for each other.
+
+        Without the lock one could see another's write half done, and take it for that of a killed process.
+        """
         if not trials:
             return
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         text = "".join(trial.to_line() + "\n" for trial in trials)
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # until it is closed
             size = os.fstat(descriptor).st_size
             if size and os.pread(descriptor, 1, size - 1) != b"\n":
                 text = "\n" + text  # the last writer was killed in the middle of a line
@@ -43,10 +48,13 @@ class TrialLedger:
 
         A line torn by a crash is a fit whose figures are unknown.
         """
-        records = []
+        records: list[TrialRecord] = []
         unreadable = 0
         if self.path.exists():
-            for number, line in enumerate(self.path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+            with self.path.open(encoding="utf-8", errors="replace") as stream:
+                fcntl.flock(stream, fcntl.LOCK_SH)
+                text = stream.read()
+            for number, line in enumerate(text.splitlines(), 1):
                 try:
                     records.append(parse_line(line, f"{self.path}:{number}"))
                 except OperatorNeededError:
