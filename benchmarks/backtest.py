@@ -21,15 +21,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.environment import PEERS, load_panel, machine  # noqa: E402 - the path must be set before
+from benchmarks.environment import PEERS, load_panel, machine
 
 if TYPE_CHECKING:
     from trading_platform.core.session import Rules
     from trading_platform.core.types import MarketPanel, StrategySignals
 
+ROOT = Path(__file__).parents[1]
 DOCUMENT, PICTURE = ROOT / "docs" / "benchmarks-backtest.md", ROOT / "docs" / "benchmarks-backtest.png"
 SESSIONS_A_YEAR = 252
 BY_TICKERS = [(n, 10) for n in (50, 119, 500, 1000, 2000, 5000)]

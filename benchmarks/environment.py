@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from trading_platform.core.types import MarketPanel
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
 PEERS = ROOT / ".venv-peers" / "bin" / "python"
 DOCUMENT = ROOT / "docs" / "benchmarks-environment.md"
 N_TICKERS, N_SESSIONS = 119, 4528
@@ -102,7 +101,7 @@ def scalar_times(world: PreparedMarket) -> tuple[float, float]:
 def first_call(cache: str) -> float:
     """Return seconds from the prepared arrays to the first step in a new process, with `cache` as numba's."""
     code = (
-        "import time, sys; sys.path.insert(0, '.')\n"
+        "import time\n"
         "import numpy as np, numba\n"
         "from benchmarks.environment import load_panel, load_world\n"
         "from rl_environment import TradingAllocEnv\n"

@@ -13,8 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from risk_config import RiskConfig
 from trading_platform.core.costs import CostConfig, ExitConfig
 from trading_platform.core.limits import limits_of

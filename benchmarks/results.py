@@ -19,22 +19,20 @@ from typing import Any
 
 import numpy as np
 
+from risk_config import RiskConfig
+from trading_platform.core import metrics
+from trading_platform.core.costs import CostConfig, ExitConfig
+from trading_platform.core.limits import limits_of
+from trading_platform.core.market import build_market, build_signals
+from trading_platform.core.session import Rules
+from trading_platform.core.simulate import Backtest, backtest
+from trading_platform.core.types import Floats, MarketPanel
+from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.market_data.files import FilesMarketData
+from trading_platform.strategies.base import prepare_signals
+from trading_platform.strategies.registry import make_strategies
+
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from risk_config import RiskConfig  # noqa: E402 - the path must be set before
-from trading_platform.core import metrics  # noqa: E402
-from trading_platform.core.costs import CostConfig, ExitConfig  # noqa: E402
-from trading_platform.core.limits import limits_of  # noqa: E402
-from trading_platform.core.market import build_market, build_signals  # noqa: E402
-from trading_platform.core.session import Rules  # noqa: E402
-from trading_platform.core.simulate import Backtest, backtest  # noqa: E402
-from trading_platform.core.types import Floats, MarketPanel  # noqa: E402
-from trading_platform.market_data.calendar import NyseCalendar  # noqa: E402
-from trading_platform.market_data.files import FilesMarketData  # noqa: E402
-from trading_platform.strategies.base import prepare_signals  # noqa: E402
-from trading_platform.strategies.registry import make_strategies  # noqa: E402
-
 DOCUMENT = ROOT / "docs" / "results.md"
 RISK = ROOT / "docs" / "results-risk.md"
 COSTS = (5.0, 10.0, 20.0)

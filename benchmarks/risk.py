@@ -15,8 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from risk_config import RiskConfig
 from risk_manager import RiskManager
 from trading_platform.core import risk_rules

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -206,10 +206,10 @@ def _fills(state: Row, ledger: Ledger) -> Iterator[Breach]:
 
 
 def _fees(activities: Sequence[Row]) -> dict[str, float]:
-    fees: Counter[str] = Counter()
+    fees: defaultdict[str, float] = defaultdict(float)
     for entry in activities:
         if entry["activity_type"] == "FEE" and entry.get("group_id"):
-            fees[entry["group_id"]] += -float(entry["net_amount"])  # type: ignore[assignment] # dollars, not a count
+            fees[entry["group_id"]] += -float(entry["net_amount"])
     return dict(fees)
 
 

@@ -15,6 +15,7 @@ from trading_platform.brokers.alpaca_pace import Timer
 from trading_platform.brokers.alpaca_server.fill_models import ExactFills, FillModel
 from trading_platform.brokers.alpaca_server.server import AlpacaServer, ServerConfig
 from trading_platform.brokers.alpaca_server.validation import Asset
+from trading_platform.brokers.bookkeeper import Journal
 from trading_platform.core.errors import ApprovalError
 from trading_platform.core.ports import BrokerOrder, JournalOrder
 from trading_platform.core.types import (
@@ -172,14 +173,15 @@ class MemoryJournal:
 
 @dataclass(slots=True)
 class World:
-    """A running server, and a broker that talks to it."""
+    """A running server, and a broker that talks to it; `memory` is its journal until a test gives it another."""
 
     server: AlpacaServer
     http: AlpacaHttp
     broker: AlpacaBroker
-    journal: MemoryJournal
+    memory: MemoryJournal
     register: Register
     timer: FakeTimer
+    journal: Journal
 
     def intent(
         self, ticker: str = "AAA", side: Side = Side.BUY, quantity: float = 10.0, **fields: object
@@ -221,7 +223,7 @@ def make_http(server: AlpacaServer, timer: FakeTimer, **changes: object) -> Alpa
 def make_broker(
     http: AlpacaHttp,
     register: Register,
-    journal: MemoryJournal,
+    journal: Journal,
     server: AlpacaServer,
     timer: FakeTimer,
     checkpoint: Callable[[str], None] = lambda step: None,
@@ -237,9 +239,9 @@ def make_server(
 
 
 def make_world(server: AlpacaServer) -> World:
-    timer, register, journal = FakeTimer(), Register(), MemoryJournal()
+    timer, register, memory = FakeTimer(), Register(), MemoryJournal()
     http = make_http(server, timer)
-    return World(server, http, make_broker(http, register, journal, server, timer), journal, register, timer)
+    return World(server, http, make_broker(http, register, memory, server, timer), memory, register, timer, memory)
 
 
 def utc(text: str) -> datetime:

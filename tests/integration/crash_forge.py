@@ -1,8 +1,9 @@
 """A fork server for lives of the engine: everything is imported once, each life is a process of its own.
 
-Run as a program. It reads one JSON object a line from standard input and writes one a line: a *life* is forked, runs
-the engine's command (`desk.run_desk`) with its own files and database connection, and ends by itself or by SIGKILL,
-either at a named step of an order's life or after some seconds, wherever it is then.
+Run in the root of the project, as ``python -m tests.integration.crash_forge HOME``. It reads one JSON object a line
+from standard input and writes one a line: a *life* is forked, runs the engine's command (`desk.run_desk`) with its own
+files and database connection, and ends by itself or by SIGKILL, either at a named step of an order's life or after some
+seconds, wherever it is then.
 
 A life: ``{"home", "env", "options", "kill", "http"}`` with kill ``{"step", "nth"}``, ``{"after"}`` or null.
 The answer: ``{"pid", "code", "killed", "seconds", "steps"}``; `steps` are those that it passed, in order.
@@ -17,23 +18,21 @@ import select
 import signal
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-
-from autonomous_trading_engine import build_engine, open_allocator  # noqa: E402
-from risk_config import RiskConfig  # noqa: E402
-from trading_platform.brokers.alpaca_http import AlpacaAccess, AlpacaHttp  # noqa: E402
-from trading_platform.command_line import TradeOptions  # noqa: E402
-from trading_platform.core.errors import TradingPlatformError  # noqa: E402
-from trading_platform.desk import run_desk  # noqa: E402
-from trading_platform.makers import Makers  # noqa: E402
-from trading_platform.settings import Secret  # noqa: E402
+from autonomous_trading_engine import build_engine, open_allocator
+from risk_config import RiskConfig
+from trading_platform.brokers.alpaca_http import AlpacaAccess, AlpacaHttp
+from trading_platform.command_line import TradeOptions
+from trading_platform.core.errors import TradingPlatformError
+from trading_platform.desk import run_desk
+from trading_platform.makers import Makers
+from trading_platform.settings import Secret
 
 LONGEST_LIFE = 120.0  # seconds; a life that takes longer hangs
 BROKEN = 99  # exit code of a life that ended by an exception
@@ -85,7 +84,7 @@ def live(wish: Mapping[str, Any]) -> dict[str, Any]:
     pid = os.fork()
     if pid == 0:
         os.close(told)
-        os._exit(_run(wish, tell))
+        _be(wish, tell)
     os.close(tell)
     deadline = LONGEST_LIFE if not (wish["kill"] or {}).get("after") else float(wish["kill"]["after"])
     steps, in_time = _listen(told, since + deadline)
@@ -123,8 +122,21 @@ def _rest(told: int) -> list[str]:
     return text.decode().split()
 
 
+def _be(wish: Mapping[str, Any], tell: int) -> NoReturn:
+    """Be the engine, and end: whatever happens, a child must not go on as its parent."""
+    code = BROKEN
+    try:
+        code = _run(wish, tell)
+    finally:
+        if code == BROKEN:
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
 def _run(wish: Mapping[str, Any], tell: int) -> int:
-    """Be the engine: this is the child. Nothing of it survives a SIGKILL but what it has written."""
+    """Run the engine's command in this child. Nothing of it survives a SIGKILL but what it has written."""
     os.environ.update(wish["env"])
     os.chdir(wish["home"])
     hush()
@@ -135,14 +147,6 @@ def _run(wish: Mapping[str, Any], tell: int) -> int:
     except TradingPlatformError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
-    except BaseException:  # noqa: BLE001 - the end of a process: its parent hears of it by the exit code
-        import traceback
-
-        traceback.print_exc()
-        return BROKEN
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
 
 
 def seams(wish: Mapping[str, Any], step: Callable[[str], None]) -> dict[str, Any]:

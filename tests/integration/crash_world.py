@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -120,13 +121,26 @@ class Life:
         return self.steps[-1] if self.steps else "none"
 
 
+class HeardServer(AlpacaServer):
+    """A local Alpaca that sets an event at every request, so that a test waits for the engine and not for time."""
+
+    def __init__(self, panel: MarketPanel, start: date) -> None:
+        super().__init__(panel, CALENDAR, ServerConfig(), PaperFills(), start=start)
+        self.heard = threading.Event()
+
+    def note(self, method: str, path: str, status: int) -> None:
+        super().note(method, path, status)
+        self.heard.set()
+
+
 class Forge:
     """The fork server as a child process; closed at the end of a `with`."""
 
     def __init__(self, home: Path) -> None:
         single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
         self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("crash_forge.py")), str(home / "forge")],
+            [sys.executable, "-m", "tests.integration.crash_forge", str(home / "forge")],
+            cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**plain_environment(), **single, "COLUMNS": "200"},
@@ -166,12 +180,13 @@ class Forge:
 class Campaign:
     """One account: its server, the files of its engine, and the tally of its lives."""
 
-    server: AlpacaServer
+    server: HeardServer
     forge: Forge
     home: Path
     kills: Counter[str] = field(default_factory=Counter)
     lives: int = 0
     scan_seconds: float = 1.0
+    commands: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
     def database(self) -> Path:
@@ -251,8 +266,15 @@ def campaign(
     home.mkdir()
     (home / "trading.toml").write_text(SETTINGS.format(tickers=json.dumps(list(TICKERS)), risk=risk, stop=stop))
     start = panel.session(panel.n_sessions - sessions)
-    with AlpacaServer(panel, CALENDAR, ServerConfig(), PaperFills(), start=start) as server:
-        yield Campaign(server, forge, home)
+    server = HeardServer(panel, start)
+    with server:
+        world = Campaign(server, forge, home)
+        try:
+            yield world
+        finally:  # a test that fails leaves no engine behind
+            for process in world.commands:
+                process.kill()
+                process.wait()
 
 
 def moments(server: AlpacaServer, sessions: int, afternoons: bool, *, dry: bool = False) -> Iterator[str]:
@@ -292,6 +314,8 @@ class Command:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        world.commands.append(self.process)
+        threading.Thread(target=self._tell_the_end, daemon=True).start()
 
     def wait_for_requests(self, count: int) -> None:
         """Wait until the server has heard `count` requests, or the scan of this moment is over."""
@@ -316,10 +340,18 @@ class Command:
 
     def _wait(self, condition: Callable[[], bool], *, may_end: bool = False) -> None:
         deadline = time.monotonic() + PATIENCE
-        while not condition():
+        heard = self._world.server.heard
+        while True:
+            heard.clear()  # before the look, so that what happens after it is not missed
+            if condition():
+                return
             assert may_end or self.process.poll() is None, self.process.communicate()[0]
-            assert time.monotonic() < deadline, "the engine does not get there"
-            time.sleep(0.01)
+            # a local clock is asked for again soon after every scan, so a request follows all that is waited for
+            assert heard.wait(deadline - time.monotonic()), "the engine does not get there"
+
+    def _tell_the_end(self) -> None:
+        self.process.wait()
+        self._world.server.heard.set()
 
 
 def shell_environment(world: Campaign) -> dict[str, str]:

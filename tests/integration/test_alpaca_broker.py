@@ -44,10 +44,10 @@ def test_entry_goes_out_as_a_bracket_after_its_intent_is_written(world: World) -
     (sent, target, stop) = world.server.exchange.orders.values()
     assert (sent.order_class, sent.time_in_force, sent.limit_price) == ("bracket", "day", 101.0)
     assert (target.limit_price, stop.stop_price) == (111.0, 95.0)
-    rows = world.journal.rows
+    rows = world.memory.rows
     assert rows[order.client_order_id].broker_order_id == sent.id
     assert rows[order.client_order_id + "-stop"].broker_order_id == stop.id
-    assert world.journal.approvals[order.client_order_id + "-target"] == "approval-0"
+    assert world.memory.approvals[order.client_order_id + "-target"] == "approval-0"
     assert world.register.spent == ["approval-0"]
 
 
@@ -55,7 +55,7 @@ def test_intent_is_written_before_anything_is_sent(world: World) -> None:
     seen = []
 
     def look(step: str) -> None:
-        row = world.journal.rows.get("tp-x")
+        row = world.memory.rows.get("tp-x")
         seen.append((step, None if row is None else row.status.value, len(world.server.exchange.orders)))
 
     world.restart(look)
@@ -74,7 +74,7 @@ def test_nothing_leaves_without_a_valid_approval(world: World) -> None:
     order = world.approve()
     with pytest.raises(ApprovalError):
         world.broker.place_order(order._replace(intent=order.intent._replace(quantity=99.0)))
-    assert (world.journal.rows, world.server.requests) == ({}, [])
+    assert (world.memory.rows, world.server.requests) == ({}, [])
     good = world.approve()
     world.broker.place_order(good)
     with pytest.raises(ApprovalError):
@@ -85,7 +85,7 @@ def test_nothing_leaves_without_a_valid_approval(world: World) -> None:
 def test_order_with_a_foreign_id_is_refused_before_its_approval_is_spent(world: World) -> None:
     with pytest.raises(ApprovalError, match="not ours to touch"):
         world.place(key="someone-1")
-    assert (world.register.spent, world.journal.rows, world.server.requests) == ([], {}, [])
+    assert (world.register.spent, world.memory.rows, world.server.requests) == ([], {}, [])
 
 
 def test_fills_come_with_strategy_reason_and_identifier(world: World) -> None:
@@ -127,7 +127,7 @@ def test_exit_takes_the_resting_stop_off_first(world: World) -> None:
     order = world.place(side=Side.SELL)
     assert order.status is OrderStatus.FILLED
     assert world.server.account.positions == {}
-    statuses = {row.client_order_id.rpartition("-")[2]: row.status for row in world.journal.rows.values()}
+    statuses = {row.client_order_id.rpartition("-")[2]: row.status for row in world.memory.rows.values()}
     assert (statuses["stop"], statuses["target"]) == (OrderStatus.CANCELED, OrderStatus.CANCELED)
 
 
@@ -163,7 +163,7 @@ def test_what_alpaca_cannot_take_is_rejected_without_being_sent(world: World) ->
     order = world.place(ticker="BBB", quantity=1.5)
     assert (order.status, "not fractionable" in order.message) == (OrderStatus.REJECTED, True)
     assert world.counts("POST", ORDERS) == 0
-    assert world.journal.rows[order.client_order_id].status is OrderStatus.REJECTED
+    assert world.memory.rows[order.client_order_id].status is OrderStatus.REJECTED
 
 
 def test_assets_tell_what_may_be_traded(world: World) -> None:
@@ -182,14 +182,14 @@ def test_cancelling_is_ours_alone(world: World) -> None:
     world.broker.cancel_order(order.client_order_id)
     world.broker.cancel_order(order.client_order_id)  # a no-op by now
     world.broker.cancel_order("tp-never-heard-of")
-    assert (foreign.status, world.journal.rows[order.client_order_id].status) == ("accepted", OrderStatus.CANCELED)
+    assert (foreign.status, world.memory.rows[order.client_order_id].status) == ("accepted", OrderStatus.CANCELED)
 
 
 def test_cancellation_survives_a_passing_fault(world: World) -> None:
     order = world.place(limit_price=1.0)
     world.server.faults.add(fault(FaultKind.DROP_AFTER, method="DELETE", path=ORDERS))
     world.broker.cancel_order(order.client_order_id)
-    assert world.journal.rows[order.client_order_id].status is OrderStatus.CANCELED
+    assert world.memory.rows[order.client_order_id].status is OrderStatus.CANCELED
 
 
 def test_cancellation_that_nobody_answers_is_said_so(world: World) -> None:
@@ -262,7 +262,7 @@ def test_passing_fault_ends_in_one_order(world: World, struck: Fault, form: str)
     roots = [o for o in world.server.exchange.orders.values() if o.parent is None]
     assert [o.client_order_id for o in roots] == [order.client_order_id]
     assert len(order.legs) == (2 if form == "bracket" else 0)
-    assert world.journal.rows[order.client_order_id].broker_order_id == roots[0].id
+    assert world.memory.rows[order.client_order_id].broker_order_id == roots[0].id
     assert world.counts("POST", ORDERS) == (1 if struck in REACHED else 2)
 
 
@@ -272,7 +272,7 @@ def test_lasting_fault_ends_uncertain_and_is_settled_later(world: World, struck:
     world.server.faults.add(replace(struck, struck=0, times=None, method=None))
     order = world.place()
     assert order.status is OrderStatus.UNCERTAIN
-    assert world.journal.rows[order.client_order_id].status is OrderStatus.UNCERTAIN
+    assert world.memory.rows[order.client_order_id].status is OrderStatus.UNCERTAIN
     world.server.faults.clear()
     reached = len(world.server.exchange.orders)
     assert reached == (1 if struck in REACHED else 0)
@@ -280,7 +280,7 @@ def test_lasting_fault_ends_uncertain_and_is_settled_later(world: World, struck:
     assert [o.client_order_id for o in found] == [order.client_order_id] * reached
     assert missing == frozenset([order.client_order_id] * (1 - reached))
     expected = OrderStatus.SUBMITTED if reached else OrderStatus.UNCERTAIN  # `reconcile` closes what never arrived
-    assert world.journal.rows[order.client_order_id].status is expected
+    assert world.memory.rows[order.client_order_id].status is expected
 
 
 def test_order_that_is_refused_for_ever_is_sent_three_times_under_one_id(world: World) -> None:
@@ -303,7 +303,7 @@ def test_definitive_refusal_is_a_rejection_and_not_repeated(world: World, status
     world.server.faults.add(fault(FaultKind.STATUS_BEFORE, status=status, code=code, message=message))
     order = world.place()
     assert (order.status, message in order.message) == (OrderStatus.REJECTED, True)
-    assert message in world.journal.messages[order.client_order_id]
+    assert message in world.memory.messages[order.client_order_id]
     assert [(r.method, r.status) for r in world.server.requests] == [("POST", status)]
 
 
@@ -318,7 +318,7 @@ def test_revoked_keys_stop_everything_with_one_message(world: World) -> None:
     )
     with pytest.raises(FixCredentialsError, match="replace ALPACA_API_KEY") as refused:
         world.place(key="tp-x")
-    assert world.journal.rows["tp-x"].status is OrderStatus.REJECTED
+    assert world.memory.rows["tp-x"].status is OrderStatus.REJECTED
     assert KEY not in str(refused.value)
     assert SECRET not in str(refused.value)
 
@@ -326,7 +326,7 @@ def test_revoked_keys_stop_everything_with_one_message(world: World) -> None:
 def test_duplicate_id_of_the_same_order_is_already_there(world: World) -> None:
     """A restart decides the same again and sends it under the same id."""
     first = world.place(key="tp-x", limit_price=50.0)
-    world.journal.rows.clear()
+    world.memory.rows.clear()
     again = world.place(key="tp-x", limit_price=50.0)
     assert (again.status, again.broker_order_id) == (OrderStatus.SUBMITTED, first.broker_order_id)
     assert len(world.server.exchange.orders) == 1
@@ -334,7 +334,7 @@ def test_duplicate_id_of_the_same_order_is_already_there(world: World) -> None:
 
 def test_duplicate_id_of_another_order_is_a_rejection(world: World) -> None:
     world.place(key="tp-x", quantity=1.0)
-    world.journal.rows.clear()
+    world.memory.rows.clear()
     other = world.place(key="tp-x", quantity=2.0)
     assert (other.status, "taken by another order (buy 1 AAA)" in other.message) == (OrderStatus.REJECTED, True)
 
@@ -365,19 +365,19 @@ def test_what_the_venue_does_afterwards_is_found_by_sync(
     assert order.status is OrderStatus.SUBMITTED
     world.server.advance_to_open()
     world.broker.sync()
-    row = world.journal.rows[order.client_order_id]
+    row = world.memory.rows[order.client_order_id]
     assert (row.status, row.filled_quantity) == (expected, filled)
     assert sum(fill.quantity for fill in world.broker.fills_since(SINCE)) == filled
 
 
 def test_sync_writes_news_only(world: World) -> None:
     world.place(**ENTRY)
-    before = dict(world.journal.rows)
+    before = dict(world.memory.rows)
     world.broker.sync()
-    assert world.journal.rows == before
+    assert world.memory.rows == before
     world.server.advance_to_open()
     world.broker.sync()
-    changed = {key for key in before if world.journal.rows[key] != before[key]}
+    changed = {key for key in before if world.memory.rows[key] != before[key]}
     assert changed == {"tp-20240103-AAA-buy-entry-0"}
 
 
@@ -407,11 +407,11 @@ def test_killed_at_a_step_then_restarted_knows_its_orders(world: World, step: st
     world.restart()
     found, missing = world.broker.sync()
     roots = [o for o in world.server.exchange.orders.values() if o.parent is None]
-    known = {row.client_order_id: row for row in world.journal.rows.values()}
+    known = {row.client_order_id: row for row in world.memory.rows.values()}
     assert len(roots) <= 1
     for order in roots:  # every order at the broker has its approval here, and its fill is found
         assert known["tp-x"].broker_order_id == order.id
-        assert world.journal.approvals["tp-x"]
+        assert world.memory.approvals["tp-x"]
         assert known["tp-x"].status is OrderStatus.FILLED
         assert known["tp-x-stop"].broker_order_id == order.legs[1].id
         assert [fill.quantity for fill in world.broker.fills_since(SINCE)] == [10.0]
@@ -439,7 +439,7 @@ def test_fill_of_a_leg_is_found_even_if_its_group_was_never_written_down() -> No
         world.restart()
         theirs = world.broker.book_since(SINCE)  # reads only
         assert [fill.client_order_id for fill in theirs.history.fills] == ["tp-x", "tp-x-stop"]
-        assert (theirs.history.foreign, len(world.journal.rows)) == ((), 1)
+        assert (theirs.history.foreign, len(world.memory.rows)) == ((), 1)
         fills = world.broker.fills_since(SINCE)
         assert [(fill.client_order_id, fill.reason) for fill in fills] == [
             ("tp-x", OrderReason.ENTRY), ("tp-x-stop", OrderReason.STOP_LOSS),

@@ -114,7 +114,7 @@ def test_split_moves_cached_history(tmp_path: Path) -> None:
         assert after.data_hash == source(server).history(["AAA"], START).data_hash
 
 
-def test_running_session_is_not_history(server: AlpacaServer) -> None:
+def test_running_session_is_not_history() -> None:
     with make_server(panel_of()) as young:
         young.advance(young.market.opens[10] + timedelta(hours=2))
         assert source(young).history(None, START).n_sessions == 10
@@ -193,7 +193,7 @@ def test_page_that_is_always_missing_leaves_a_gap_that_is_told(server: AlpacaSer
     assert "no bars: T001" in panel.warnings
 
 
-def test_halted_ticker_keeps_its_gap(server: AlpacaServer) -> None:
+def test_halted_ticker_keeps_its_gap() -> None:
     bars = {"AAA": [*flat(100.0, 3), None, *flat(100.0, 4)], "SPY": flat(400.0)}
     with make_server(market(bars)) as halted:
         halted.advance(halted.market.closes[7] + timedelta(hours=1))

@@ -219,6 +219,5 @@ def test_no_message_shows_a_secret(server: AlpacaServer, timer: FakeTimer) -> No
         said.append(f"{failed.value!r} {failed.value}")
     http = make_http(server, timer)
     said += [repr(http.access), str(http.access), repr(vars(http))]
-    assert all(text for text in said)
     for secret in (KEY, SECRET):
         assert not any(secret in text for text in said)

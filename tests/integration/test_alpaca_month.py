@@ -160,7 +160,7 @@ def test_month_of_faults_ends_reconciled(seed: int) -> None:
             if desk.scan():
                 break
 
-        account, journal, orders = server.account, world.journal, server.exchange.orders.values()
+        account, journal, orders = server.account, world.memory, server.exchange.orders.values()
         assert struck > 50
         assert desk.book.cash == account.cash
         assert {t: p.quantity for t, p in desk.book.positions.items()} == {

@@ -36,7 +36,7 @@ def test_month_of_faults_ends_reconciled_over_the_database(tmp_path: Path, seed:
         def reopen(old: Engine) -> Engine:
             old.dispose()
             new = open_database(path)
-            world.journal = DatabaseJournal(new, 1, lambda: server.now)  # type: ignore[assignment] # the same port
+            world.journal = DatabaseJournal(new, 1, lambda: server.now)
             world.restart()
             return new
 

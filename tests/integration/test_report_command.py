@@ -321,7 +321,7 @@ def test_limits_are_the_stored_ones_over_those_of_their_profile(
     assert found["drawdown"] == limit
 
 
-def test_environment_and_settings_file_name_the_database(folder: Path, tmp_path: Path) -> None:
+def test_environment_and_settings_file_name_the_database(folder: Path) -> None:
     (folder / "trading.db").rename(folder / "other.db")
     done = run(folder, env={"DATABASE_URL": f"sqlite:///{folder}/other.db"})
     assert json.loads(done.stdout)["source"] == "paper_simulator"

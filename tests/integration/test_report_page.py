@@ -6,7 +6,7 @@ import json
 import math
 import re
 import struct
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -188,8 +188,3 @@ def test_stacked_areas_meet() -> None:
 @pytest.mark.parametrize(("used", "level"), [(None, "off"), (0.5, "good"), (0.8, "warn"), (1.0, "warn"), (1.2, "bad")])
 def test_meter_colours_by_use(used: float | None, level: str) -> None:
     assert f'<i class="{level}"' in meter("n", "1", "2", used)
-
-
-def test_golden_evening_is_aware() -> None:
-    assert isinstance(EVENING, datetime)
-    assert EVENING.tzinfo is not None

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,7 +75,7 @@ def world() -> PreparedMarket:
     return prepare_panel(panel, clock, strategies, unknown, rules_at_cost(rules, 10.0))
 
 
-def campaign(world: PreparedMarket, folder: Path, plan: Plan | None = None, **changes: object) -> Campaign:
+def campaign(world: PreparedMarket, folder: Path, plan: Plan | None = None, **changes: Any) -> Campaign:
     made = Campaign(
         arena=Arena(world, (world,), SETUP, BatchedAllocEnv),
         plan=plan or plan_windows(world, "single", None, 100),
@@ -86,7 +87,7 @@ def campaign(world: PreparedMarket, folder: Path, plan: Plan | None = None, **ch
         data_hash="h",
         risk_fingerprint="r",
     )
-    return replace(made, **changes)  # type: ignore[arg-type]
+    return replace(made, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -129,9 +130,7 @@ def test_the_verdict_document_has_the_books_beside_equal_weight(outcome: tuple[C
     assert len(report.sessions) == len(report.weights) == len(report.books["policy"]) == len(ran.plan.gate_rows)
 
 
-def test_the_same_run_again_has_the_same_weights_and_is_counted_once(
-    world: PreparedMarket, outcome: tuple[Campaign, Outcome]
-) -> None:
+def test_the_same_run_again_has_the_same_weights_and_is_counted_once(outcome: tuple[Campaign, Outcome]) -> None:
     ran, result = outcome
     again = run_campaign(replace(ran, checkpoints=False))
     assert again.manifest.weights_sha256 == result.manifest.weights_sha256
@@ -416,9 +415,9 @@ def test_interquartile_mean_is_not_moved_by_the_extremes() -> None:
         {"learning_rate": math.nan},
     ],
 )
-def test_a_setup_that_makes_no_sense_is_refused(changes: dict[str, object]) -> None:
+def test_a_setup_that_makes_no_sense_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(FixConfigError, match="training: "):
-        TrainingSetup(**changes)  # type: ignore[arg-type]
+        TrainingSetup(**changes)
 
 
 def test_every_option_changes_the_fingerprint() -> None:

@@ -111,7 +111,7 @@ def test_impossible_block_lengths_are_refused(block_length: float) -> None:
         bootstrap_sharpes(np.ones((10, 1)), block_length, 1, np.random.default_rng(0))
 
 
-def test_bootstrap_sharpes_are_sharpe_ratios_of_the_resampled_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bootstrap_sharpes_are_sharpe_ratios_of_the_resampled_rows() -> None:
     returns = np.random.default_rng(2).normal(0.0005, 0.01, (60, 3))
     expected_rows = stationary_indices(60, 5.0, 40, np.random.default_rng(3))
     sharpes = bootstrap_sharpes(returns, 5.0, 40, np.random.default_rng(3))
@@ -119,9 +119,15 @@ def test_bootstrap_sharpes_are_sharpe_ratios_of_the_resampled_rows(monkeypatch: 
         for book in range(3):
             direct = sharpe_ratio(np.ascontiguousarray(returns[expected_rows[resample], book]))
             assert sharpes[resample, book] == pytest.approx(direct, rel=1e-9)
-    # drawing in chunks changes nothing
-    monkeypatch.setattr(bootstrap, "CHUNK", 7 * 60)
-    assert np.array_equal(sharpes, bootstrap_sharpes(returns, 5.0, 40, np.random.default_rng(3)))
+
+
+def test_bootstrap_sharpes_of_a_long_series_are_drawn_in_chunks_that_do_not_show() -> None:
+    returns = np.random.default_rng(2).normal(0.0005, 0.01, (60_000, 1))
+    assert 40 * len(returns) > 2 * bootstrap.CHUNK
+    rows = stationary_indices(len(returns), 5.0, 40, np.random.default_rng(3))
+    direct = [sharpe_ratio(np.ascontiguousarray(returns[drawn, 0])) for drawn in rows]
+    sharpes = bootstrap_sharpes(returns, 5.0, 40, np.random.default_rng(3))
+    assert sharpes[:, 0].tolist() == pytest.approx(direct, rel=1e-9)
 
 
 def test_bootstrap_spread_of_a_difference_equals_that_of_arch() -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from trading_platform.core.errors import FixConfigError
-from trading_platform.evaluation import critique as critique_module
 from trading_platform.evaluation.critique import (
+    CHUNK,
     Backtest,
     CritiqueConfig,
     FindingCode,
@@ -169,12 +169,13 @@ def test_coin_flip_p_value_counts_ties_despite_rounding() -> None:
     assert coin_flip_p_value(profits, 20_000, np.random.default_rng(0)) > 0.55
 
 
-def test_coin_flip_p_value_does_not_depend_on_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    profits = np.random.default_rng(0).normal(10, 50, 40)
-    whole = coin_flip_p_value(profits, 1_000, np.random.default_rng(4))
-    monkeypatch.setattr(critique_module, "CHUNK", 40 * 300)
-    assert coin_flip_p_value(profits, 1_000, np.random.default_rng(4)) == pytest.approx(whole, abs=0.02)
-    assert coin_flip_p_value(np.ones(30), 1_000, np.random.default_rng(4)) == pytest.approx(1 / 1_001)
+def test_coin_flip_p_value_of_many_resamples_counts_each_chunk_once() -> None:
+    n = 3 * CHUNK // 40  # of 40 profits each: three chunks
+    profits = np.random.default_rng(0).normal(2.0, 50.0, 40)
+    signs = np.random.default_rng(4).choice([-1.0, 1.0], (n, 40))
+    whole = float(np.mean(signs @ profits >= profits.sum()))
+    assert coin_flip_p_value(profits, n, np.random.default_rng(5)) == pytest.approx(whole, abs=0.01)
+    assert coin_flip_p_value(np.ones(40), n, np.random.default_rng(4)) == pytest.approx(1 / (n + 1))
 
 
 def test_coin_flip_p_value_of_large_profits_still_counts_ties() -> None:

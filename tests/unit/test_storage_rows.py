@@ -112,7 +112,7 @@ def test_closes_become_equity_and_position_rows(database: Engine) -> None:
     assert len(stored(database, m.EquityRow)) == 2  # nothing is written twice
 
 
-def test_an_account_without_money_has_no_exposure_and_no_drawdown_of_nothing(database: Engine) -> None:
+def test_an_account_without_money_has_no_exposure_and_no_drawdown_of_nothing() -> None:
     closes = Closes(1, ("A",), ("momentum",))
     account, risk = np.zeros(1, dtype=ACCOUNT)[0], np.zeros(1, dtype=ACCOUNT)[0]
     closes.add(Day(SESSION, CLOSE, *[0.0] * 8), account, np.zeros(2, dtype=SLOT), risk)

@@ -325,10 +325,11 @@ def test_nothing_is_said_on_a_market_that_is_unknown_or_empty(strategy: Strategy
 @pytest.mark.parametrize("strategy", EVERY)
 def test_signals_leave_the_panel_alone(strategy: Strategy) -> None:
     panel = random_panel(8, 420, 12)
-    close, vix = panel.close.copy(), panel.vix.copy()
+    names = ("open", "high", "low", "close", "volume", "vix", "benchmark")
+    before = {name: getattr(panel, name).copy() for name in names}
     spoken(strategy, panel)
-    np.testing.assert_array_equal(panel.close, close)
-    np.testing.assert_array_equal(panel.vix, vix)
+    for name in names:
+        np.testing.assert_array_equal(getattr(panel, name), before[name], err_msg=name)
 
 
 @pytest.mark.parametrize("strategy", EVERY)
