@@ -10,6 +10,7 @@ from trading_platform.brokers.alpaca_answers import as_object
 from trading_platform.brokers.alpaca_failures import AlpacaRefusalError, FailureKind
 from trading_platform.brokers.alpaca_http import AlpacaHttp, access_from
 from trading_platform.brokers.alpaca_reader import AlpacaReader
+from trading_platform.brokers.broker_clock import SKEW_LIMIT, SKEW_WARNING
 from trading_platform.config import TradingConfig
 from trading_platform.core.errors import BrokerUnreachableError, OperatorNeededError, TradingPlatformError
 from trading_platform.doctor_findings import Finding, Verdict, examined
@@ -20,7 +21,6 @@ from trading_platform.market_data.yahoo import index_closes
 from trading_platform.settings import Settings
 
 NEW_YORK = ZoneInfo("America/New_York")
-SKEW_NOTED, SKEW_REFUSED = timedelta(seconds=2), timedelta(seconds=30)
 DAYS_COMPARED = 30
 SIP_DELAY = timedelta(minutes=16)
 VIX_DAYS = 10
@@ -84,15 +84,15 @@ def check_clock(reader: AlpacaReader, now: Callable[[], datetime], *, simulated:
     after = now()
     skew = abs(before + (after - before) / 2 - theirs)
     text = f"{skew.total_seconds():.1f} s from Alpaca's"
-    if simulated and skew > SKEW_NOTED:
+    if simulated and skew > SKEW_WARNING:
         return Finding(
             "clock", Verdict.WARNING, f"{theirs:%Y-%m-%d %H:%M} UTC there", "a local server has its own time"
         )
     cure = "let the machine keep time (NTP): sessions are scheduled by its clock"
-    if skew > SKEW_REFUSED:
+    if skew > SKEW_LIMIT:
         return Finding("clock", Verdict.FAILED, text, cure, OperatorNeededError.exit_code)
     return Finding(
-        "clock", Verdict.WARNING if skew > SKEW_NOTED else Verdict.OK, text, cure if skew > SKEW_NOTED else ""
+        "clock", Verdict.WARNING if skew > SKEW_WARNING else Verdict.OK, text, cure if skew > SKEW_WARNING else ""
     )
 
 
