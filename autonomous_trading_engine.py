@@ -11,23 +11,17 @@ from __future__ import annotations
 
 if __name__ == "__main__":
     # Options are read before the compiler and the data libraries are imported: --help and mistakes answer at once.
-    from trading_platform.command_line import run as run_command_line
+    from trading_platform.runtime.command_line import run as run_command_line
 
-    raise SystemExit(run_command_line("autonomous_trading_engine"))
+    raise SystemExit(run_command_line())
 
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 
 import numpy as np
-from sqlalchemy import Engine
 
-from risk_config import RiskConfig
 from risk_manager import RiskManager
-from rl_strategy_allocator import RLStrategyAllocator
-from trading_platform.brokers.paper import PaperBroker
-from trading_platform.brokers.venue import Venue, VenueMaker
-from trading_platform.command_line import TradeOptions
-from trading_platform.config import TradingConfig
+from trading_platform.brokers.venue import Venue
 from trading_platform.core.candidate_queue import CandidateQueue
 from trading_platform.core.compiled import direct
 from trading_platform.core.decide import Candidate, free_slot, plan_exits, weighted_strength
@@ -51,18 +45,16 @@ from trading_platform.core.types import (
     TradeResult,
 )
 from trading_platform.core.view import MarketView
-from trading_platform.desk import run_desk
-from trading_platform.makers import Makers
-from trading_platform.market_data.cache import utc_now
-from trading_platform.operations import is_flattening, open_wishes
-from trading_platform.recovery import held_weights, rebuild_shadow, restore_broker, weights_row
-from trading_platform.replay import EngineClock, ScanResult, stop_signals
+from trading_platform.engine.engine_market import World
+from trading_platform.engine.recovery import held_weights, rebuild_shadow, restore_broker, weights_row
+from trading_platform.engine.scan_result import ScanResult
+from trading_platform.machine.clocks import EngineClock
+from trading_platform.machine.stop_signals import stop_signals
+from trading_platform.machine.stopwatch import Stopwatch
 from trading_platform.reporting.run_results import equity_curve
-from trading_platform.stopwatch import Stopwatch
+from trading_platform.storage.operator_requests import is_flattening, open_wishes
 from trading_platform.storage.recorder import Recorder
-from trading_platform.storage.repository import Repository, RiskStore
-from trading_platform.storage.runs import RunLock
-from trading_platform.world import World
+from trading_platform.storage.repository import Repository
 
 NOT_OBSERVED: Floats = np.empty(0)
 FLATTEN = ORDER_REASONS.index(OrderReason.FLATTEN)
@@ -351,47 +343,3 @@ class AutonomousTradingEngine:
         self.recorder.order(order, OrderStatus.SUBMITTED, self._clock.now())
         self.broker.place_order(order)
         self.risk_manager.mirror(self.broker.record, self.broker.slots)
-
-
-def build_engine(
-    world: World,
-    database: Engine,
-    run_id: int,
-    config: TradingConfig,
-    rules: Rules,
-    allocator: Allocator,
-    clock: EngineClock,
-    *,
-    live: bool,
-    open_venue: VenueMaker | None = None,
-) -> tuple[AutonomousTradingEngine, RunLock]:
-    """Put the parts together, holding the run so that no second engine trades it; live commits after every scan."""
-    risk_config = RiskConfig.from_mapping(config.risk)
-    capital = config.engine.initial_capital
-    lock = RunLock(database, run_id)
-    lock.acquire(utc_now())
-    repository = Repository(database, run_id, world.panel.tickers, world.strategies)
-    if (saved := repository.load_book()) is not None:
-        clock.set(world.closed[world.sessions.index(saved.session)])
-    store = RiskStore(repository, clock.now, durable=live)
-    risk_manager = RiskManager(risk_config, store=store, clock=clock, capital=capital)
-    names = world.panel.tickers, world.strategies
-    broker = open_venue(risk_manager) if open_venue else PaperBroker(rules, capital, *names, risk_manager)
-    recorder = Recorder(repository, *names, world.opens, journaled=open_venue is not None)
-    commit_sessions = 1 if live else config.engine.commit_sessions
-    engine = AutonomousTradingEngine(
-        world, broker, risk_manager, allocator, rules, repository, recorder, clock, commit_sessions
-    )
-    return engine, lock
-
-
-def open_allocator(
-    models_dir: str, strategies: tuple[str, ...], max_age_days: float, follow: bool
-) -> RLStrategyAllocator:
-    """Return the allocator of a registry; a model older than `max_age_days` does not serve, a later one if `follow`."""
-    return RLStrategyAllocator(models_dir, strategies, max_age_days=max_age_days, follow=follow)
-
-
-def trade(options: TradeOptions) -> int:
-    """Trade as options and settings say, replay or live; return the exit code."""
-    return run_desk(options, Makers(RiskConfig.from_mapping, open_allocator, build_engine))

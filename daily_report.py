@@ -19,13 +19,13 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from trading_platform.configuration.environment import Settings, load_settings
 from trading_platform.core.errors import FixConfigError, TradingPlatformError
 from trading_platform.reporting.account_source import AccountSource
 from trading_platform.reporting.document import build_document
 from trading_platform.reporting.evidence import Evidence
 from trading_platform.reporting.gather import Request, World, gather, nyse
 from trading_platform.reporting.text import LIMIT, summary_text
-from trading_platform.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from trading_platform.core.ports import TradingCalendar
@@ -140,7 +140,7 @@ def read_machine(settings: Settings | None = None, config_file: Path | None = No
     settings = load_settings() if settings is None else settings
     database, models, deadline, characters = DATABASE, MODELS_DIR, DEADLINE_SECONDS, LIMIT
     if config_file is not None or CONFIG_FILE.is_file():
-        from trading_platform.config import load_config
+        from trading_platform.configuration.trading_config import load_config
 
         config = load_config(config_file or CONFIG_FILE)
         database, models = config.storage.database_url, config.allocator.models_dir

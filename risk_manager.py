@@ -19,17 +19,17 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from risk_config import RiskConfig
-from trading_platform.core.approvals import Approvals
 from trading_platform.core.errors import ApprovalError
-from trading_platform.core.explain import explain_entry, sensible_dollars
-from trading_platform.core.gate import judge_entry, market_gate
-from trading_platform.core.halts import Halts
 from trading_platform.core.intents import order_id
 from trading_platform.core.ledger import Record, Records
-from trading_platform.core.limits import limits_of
 from trading_platform.core.ports import Clock, RiskStateStore
-from trading_platform.core.risk_book import RiskBook
-from trading_platform.core.risk_memory import (
+from trading_platform.core.risk.approvals import Approvals
+from trading_platform.core.risk.book import RiskBook
+from trading_platform.core.risk.entry_check import judge_entry, market_gate
+from trading_platform.core.risk.explain import explain_entry, sensible_dollars
+from trading_platform.core.risk.halts import Halts
+from trading_platform.core.risk.limits import limits_of
+from trading_platform.core.risk.memory import (
     RiskMemory,
     book_from_json,
     encode,
@@ -37,10 +37,10 @@ from trading_platform.core.risk_memory import (
     record_to_dict,
     remember,
 )
-from trading_platform.core.risk_messages import deny
-from trading_platform.core.risk_report import risk_report
-from trading_platform.core.risk_rules import Limits
-from trading_platform.core.shown_book import SHARE_NOISE
+from trading_platform.core.risk.messages import deny
+from trading_platform.core.risk.portfolio_slots import SHARE_NOISE
+from trading_platform.core.risk.report import risk_report
+from trading_platform.core.risk.rules import Limits
 from trading_platform.core.simulate import Books
 from trading_platform.core.types import (
     DENIAL_CODES,

@@ -25,7 +25,7 @@ from trading_platform.core.errors import FixConfigError
 from trading_platform.core.observation import ObservationSchema
 from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.types import Floats
-from trading_platform.crew import Crew
+from trading_platform.machine.thread_crew import Crew
 
 if TYPE_CHECKING:
     from gymnasium import Env, spaces

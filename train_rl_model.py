@@ -28,9 +28,9 @@ import typer
 from trading_platform.core.errors import FixConfigError, RetrainModelError, TradingPlatformError
 
 if TYPE_CHECKING:
-    from trading_platform.config import TradingConfig
+    from trading_platform.configuration.environment import Settings
+    from trading_platform.configuration.trading_config import TradingConfig
     from trading_platform.core.session import Rules
-    from trading_platform.settings import Settings
     from trading_platform.training.campaign import Campaign, Outcome
     from trading_platform.training.fits import FitTask
     from trading_platform.training.ppo import Look
@@ -118,7 +118,7 @@ def train(
 
 def make_setup(episodes: int, eval_freq: int, reward: str | None, options: list[str]) -> TrainingSetup:
     """Return the training setup; `options` are name=value pairs over its defaults."""
-    from trading_platform.strict import did_you_mean
+    from trading_platform.core.validation import did_you_mean
     from trading_platform.training.setup import TrainingSetup
 
     known = {item.name: item.default for item in fields(TrainingSetup)}
@@ -147,18 +147,15 @@ def _parsed(name: str, value: str, default: object) -> object:
 def read_rules(path: Path | None, overrides: dict[str, Any]) -> tuple[Settings, Rules, TradingConfig]:
     """Return settings, trading rules and configuration; Alpaca's history is taken when there are keys for it."""
     from risk_config import RiskConfig
-    from trading_platform.config import load_config
-    from trading_platform.core.limits import limits_of
+    from trading_platform.configuration.environment import load_settings
+    from trading_platform.configuration.trading_config import config_path, load_config
+    from trading_platform.core.risk.limits import limits_of
     from trading_platform.core.session import Rules
-    from trading_platform.operator_commands import config_path
-    from trading_platform.regime.hmm import RegimeConfig
-    from trading_platform.settings import load_settings
 
     settings = load_settings()
     if overrides["data.source"] is None and settings.has_alpaca_keys and config_path(path) is None:
         overrides["data.source"] = "alpaca"
-    validators = {"risk": RiskConfig.from_mapping, "regime": RegimeConfig.from_mapping}
-    config = load_config(config_path(path), overrides, validators)
+    config = load_config(config_path(path), overrides)
     limits = limits_of(RiskConfig.from_mapping(config.risk).to_dict())
     return settings, Rules(limits, config.exits.rates(), config.costs.rates()), config
 

@@ -42,7 +42,7 @@ def make_rules() -> Rules:
     """Return the default rules."""
     from risk_config import RiskConfig
     from trading_platform.core.costs import CostConfig, ExitConfig
-    from trading_platform.core.limits import limits_of
+    from trading_platform.core.risk.limits import limits_of
     from trading_platform.core.session import Rules
 
     return Rules(limits_of(RiskConfig().to_dict()), ExitConfig().rates(), CostConfig().rates())

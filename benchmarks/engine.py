@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib
 import io
 import json
 import os
@@ -69,11 +68,11 @@ def _write_sides(panel: MarketPanel, sessions: Any, folder: Path) -> None:
 
 def replay(folder: Path) -> list[dict[str, Any]]:
     """Replay the files twice with the engine's command, each into a new database; return what ``--json`` printed."""
-    from trading_platform.command_line import TradeOptions
+    from trading_platform.runtime.trade import trade
+    from trading_platform.runtime.trade_settings import TradeOptions
 
     with np.load(folder / "market.npz") as arrays:
         start = datetime.fromisoformat(str(arrays["sessions"][WARM_UP]))
-    trade = importlib.import_module("autonomous_trading_engine").trade
     answers = []
     for n in range(2):
         options = TradeOptions(

@@ -46,8 +46,8 @@ def load_world(panel: MarketPanel) -> PreparedMarket:
     """Return the prepared market."""
     from risk_config import RiskConfig
     from trading_platform.core.costs import CostConfig, ExitConfig
-    from trading_platform.core.limits import limits_of
     from trading_platform.core.prepare import prepare_panel
+    from trading_platform.core.risk.limits import limits_of
     from trading_platform.core.session import Rules
     from trading_platform.market_data.calendar import NyseCalendar
     from trading_platform.strategies.registry import make_strategies

@@ -15,10 +15,10 @@ import numpy as np
 
 from risk_config import RiskConfig
 from trading_platform.core.costs import CostConfig, ExitConfig
-from trading_platform.core.limits import limits_of
 from trading_platform.core.market import Market, Signals, build_market, build_signals
 from trading_platform.core.metrics import annual_return, sharpe_ratio, volatility, worst_drawdown
-from trading_platform.core.risk_rules import HALTED, RELEASED, Limits
+from trading_platform.core.risk.limits import limits_of
+from trading_platform.core.risk.rules import HALTED, RELEASED, Limits
 from trading_platform.core.session import Rules, new_fill_log
 from trading_platform.core.simulate import (
     N_CODES,

@@ -22,8 +22,8 @@ import numpy as np
 from risk_config import RiskConfig
 from trading_platform.core import metrics
 from trading_platform.core.costs import CostConfig, ExitConfig
-from trading_platform.core.limits import limits_of
 from trading_platform.core.market import build_market, build_signals
+from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
 from trading_platform.core.simulate import Backtest, backtest
 from trading_platform.core.types import Floats, MarketPanel

@@ -17,9 +17,9 @@ import numpy as np
 
 from risk_config import RiskConfig
 from risk_manager import RiskManager
-from trading_platform.core import risk_rules
 from trading_platform.core.compiled import HAS_NUMBA, compiled
 from trading_platform.core.decide import check_order, size_entry
+from trading_platform.core.risk import rules as risk_rules
 from trading_platform.core.types import Holding, MarketPanel, Portfolio
 from trading_platform.core.view import MarketView
 

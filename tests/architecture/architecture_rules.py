@@ -9,6 +9,33 @@ from pathlib import PurePosixPath
 
 PACKAGE = "trading_platform"
 PURE = ("core", "strategies", "regime", "evaluation")
+ABOVE_FLAT = "runtime"  # the only room that may import the flat modules
+
+# Room -> rooms that it may import. Read downwards: nothing below imports anything above it, so there is no circle, and
+# the adapters (market_data, storage, brokers) do not know each other. `docs/architecture.md` has a line for each.
+ROOMS: dict[str, frozenset[str]] = {
+    "core": frozenset(),
+    "strategies": frozenset({"core"}),
+    "regime": frozenset({"core"}),
+    "evaluation": frozenset({"core", "strategies", "regime"}),
+    "configuration": frozenset({"core", "regime"}),
+    "machine": frozenset({"core", "configuration"}),
+    "alpaca": frozenset({"core", "configuration", "machine"}),
+    "market_data": frozenset({"core", "configuration", "machine", "alpaca"}),
+    "storage": frozenset({"core", "configuration", "machine", "evaluation"}),
+    "brokers": frozenset({"core", "configuration", "machine", "alpaca"}),
+    "alpaca_server": frozenset({"core", "configuration", "machine", "market_data"}),
+    "engine": frozenset(
+        {"core", "strategies", "regime", "configuration", "machine", "market_data", "storage", "brokers"}
+    ),
+    "reporting": frozenset({"core", "evaluation", "configuration", "machine", "market_data", "storage"}),
+    "training": frozenset(PURE) | {"configuration", "machine", "market_data", "storage", "engine", "reporting"},
+    "operations": frozenset({"core", "configuration", "machine", "alpaca", "market_data", "storage", "reporting"}),
+    "runtime": frozenset(PURE)
+    | {"configuration", "machine", "alpaca", "market_data", "storage", "brokers", "engine", "reporting", "operations"},
+}
+ALIASES = {"trading_platform/brokers/alpaca_server/__main__.py": "trading_platform.alpaca_server"}  # for one version
+MOST_LOOSE_MODULES = 3  # beside __init__, in the package's root
 IMPURE_IMPORTS = frozenset(
     {"os", "time", "logging", "sqlalchemy", "alpaca", "torch", "random", "secrets", "socket", "requests", "subprocess"}
 )
@@ -30,7 +57,7 @@ CATCH_ALL_SHELLS = {
     "autonomous_trading_engine.py": "main and the scan loop end or go on with a message, whatever happened",
     "train_rl_model.py": "main ends with a message",
     "daily_report.py": "the report goes out whatever happened",
-    "trading_platform/crew.py": "a thread hands whatever happened to its caller, who raises it",
+    "trading_platform/machine/thread_crew.py": "a thread hands whatever happened to its caller, who raises it",
     "trading_platform/reporting/account_source.py": "a thread hands whatever happened to its caller, who raises it",
 }
 
@@ -54,6 +81,8 @@ CODE_LOADING = re.compile(
     r"|\b(read_pickle|to_pickle|load_from_zip_file|load_from_pkl))$"
 )
 VAGUE_NAMES = frozenset({"util", "utils", "helper", "helpers", "common", "misc"})
+TYPE_CHECKING_TESTS = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+MAIN_TESTS = ("__name__ == '__main__'",)
 MACHINE_PATH = re.compile(r"(?<![\w.~$}*-])/(?:work|root|home/\w+|Users/\w+)/[\w.-]+")
 
 
@@ -74,6 +103,12 @@ class Source:
     @property
     def package(self) -> str:
         return self.module if self.path.endswith("__init__.py") else self.module.rpartition(".")[0]
+
+    @property
+    def room(self) -> str:
+        """The folder of the package that the module is in; empty for flat and loose modules."""
+        parts = self.path.split("/")
+        return parts[1] if len(parts) > 2 and parts[0] == PACKAGE else ""
 
     @property
     def is_pure(self) -> bool:
@@ -109,9 +144,12 @@ class Source:
 
 def imports(source: Source, *, with_type_checking: bool = True) -> Iterator[tuple[ast.stmt, str, tuple[str, ...]]]:
     """Yield (statement, absolute module, names taken from it) of every import, also inside functions."""
-    hidden = set() if with_type_checking else _type_checking_nodes(source.tree)
+    hidden = set() if with_type_checking else _nodes_under(source.tree, TYPE_CHECKING_TESTS)
+    starts = _nodes_under(
+        source.tree, MAIN_TESTS
+    )  # a command's start is no import: the module is finished, or not used
     for node in ast.walk(source.tree):
-        if node in hidden:
+        if node in hidden or node in starts:
             continue
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -121,10 +159,32 @@ def imports(source: Source, *, with_type_checking: bool = True) -> Iterator[tupl
 
 
 def package_imports_no_flat_module(source: Source, flat: frozenset[str]) -> list[str]:
-    if not source.path.startswith(f"{PACKAGE}/"):
+    if not source.path.startswith(f"{PACKAGE}/") or source.room == ABOVE_FLAT:
         return []
     found = [(node, module.partition(".")[0]) for node, module, _ in imports(source)]
     return [source.at(node, f"the package imports the flat module {name}") for node, name in found if name in flat]
+
+
+def rooms_import_downwards(source: Source) -> list[str]:
+    """Hold a module to the rooms that its own may import."""
+    if not source.room or source.path in ALIASES:
+        return []
+    if source.room not in ROOMS:
+        return [f"{source.path}:1: {source.room} is no room of the map: {', '.join(ROOMS)}"]
+    allowed = ROOMS[source.room] | {source.room}
+    found = [(node, module.split(".")) for node, module, _ in imports(source) if module.startswith(f"{PACKAGE}.")]
+    return [source.at(node, f"{source.room} imports {parts[1]}") for node, parts in found if parts[1] not in allowed]
+
+
+def room_order(rooms: Mapping[str, frozenset[str]]) -> list[str]:
+    """Return the arrows of `rooms` that point upwards, i.e. to a room that stands later in the table."""
+    order = list(rooms)
+    return [
+        f"{room} -> {below}"
+        for room, lower in rooms.items()
+        for below in sorted(lower)
+        if order.index(below) >= order.index(room)
+    ]
 
 
 def pure_packages_import_nothing_impure(source: Source) -> list[str]:
@@ -132,11 +192,7 @@ def pure_packages_import_nothing_impure(source: Source) -> list[str]:
         return []
     found = [(node, module) for node, module, _ in imports(source)]
     impure_imports = IMPURE_IMPORTS if source.path in COMMAND_LINES else IMPURE_IMPORTS | COMMAND_LINE_IMPORTS
-    lines = [source.at(node, f"a pure package imports {m}") for node, m in found if m.split(".")[0] in impure_imports]
-    impure = tuple(f"{PACKAGE}.{part}" for part in ("storage", "brokers", "market_data", "reporting", "settings"))
-    return lines + [
-        source.at(node, f"a pure package imports the shell {m}") for node, m in found if m.startswith(impure)
-    ]
+    return [source.at(node, f"a pure package imports {m}") for node, m in found if m.split(".")[0] in impure_imports]
 
 
 def pure_packages_read_no_clock(source: Source) -> list[str]:
@@ -178,7 +234,7 @@ def only_risk_manager_builds_approvals(source: Source) -> list[str]:
 
 
 def only_settings_read_the_environment(source: Source) -> list[str]:
-    if not source.is_product or source.path == f"{PACKAGE}/settings.py":
+    if not source.is_product or source.path == f"{PACKAGE}/configuration/environment.py":
         return []
     written = {
         node.value
@@ -187,7 +243,7 @@ def only_settings_read_the_environment(source: Source) -> list[str]:
     }
     readers = ("os.environ", "os.environb", "os.getenv", "os.getenvb")
     return [
-        source.at(node, f"reads {name}: only settings.py may")
+        source.at(node, f"reads {name}: only configuration/environment.py may")
         for node, name in source.references()
         if name in readers and node not in written
     ]
@@ -300,12 +356,13 @@ def _absolute(source: Source, node: ast.ImportFrom) -> str:
     return ".".join([*base, node.module] if node.module else base)
 
 
-def _type_checking_nodes(tree: ast.Module) -> set[ast.AST]:
-    hidden: set[ast.AST] = set()
+def _nodes_under(tree: ast.Module, tests: tuple[str, ...]) -> set[ast.AST]:
+    """Return every node below an ``if`` whose condition reads as one of `tests`."""
+    found: set[ast.AST] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
-            hidden |= {inner for statement in node.body for inner in ast.walk(statement)}
-    return hidden
+        if isinstance(node, ast.If) and ast.unparse(node.test) in tests:
+            found |= {inner for statement in node.body for inner in ast.walk(statement)}
+    return found
 
 
 def _catches_everything(handler: ast.ExceptHandler) -> bool:

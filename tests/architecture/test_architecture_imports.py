@@ -59,6 +59,7 @@ def no_flat_import(source: Source) -> list[str]:
 
 CHECKS: list[Check] = [
     no_flat_import,
+    rules.rooms_import_downwards,
     rules.pure_packages_import_nothing_impure,
     rules.pure_packages_read_no_clock,
     rules.pure_packages_use_no_global_random_state,
@@ -70,6 +71,15 @@ CHECKS: list[Check] = [
 ]
 CORE = "trading_platform/core/seeded.py"
 FAULTS: list[tuple[Check, str, str]] = [
+    (rules.rooms_import_downwards, "trading_platform/brokers/x.py", "from trading_platform.storage import models"),
+    (
+        rules.rooms_import_downwards,
+        "trading_platform/alpaca/x.py",
+        "def f():\n    import trading_platform.brokers.paper",
+    ),
+    (rules.rooms_import_downwards, CORE, "from ..storage import models"),
+    (rules.rooms_import_downwards, CORE, "from trading_platform.configuration import environment"),
+    (rules.rooms_import_downwards, "trading_platform/attic/x.py", "x = 1"),
     (no_flat_import, "trading_platform/brokers/x.py", "import risk_manager"),
     (no_flat_import, "trading_platform/brokers/x.py", "def f():\n    from risk_config import RiskConfig"),
     (rules.pure_packages_import_nothing_impure, CORE, "import os"),
@@ -86,8 +96,6 @@ FAULTS: list[tuple[Check, str, str]] = [
     (rules.pure_packages_import_nothing_impure, CORE, "from random import random"),
     (rules.pure_packages_import_nothing_impure, CORE, "import sys"),
     (rules.pure_packages_import_nothing_impure, "trading_platform/evaluation/lookahead.py", "import os"),
-    (rules.pure_packages_import_nothing_impure, CORE, "from ..storage import models"),
-    (rules.pure_packages_import_nothing_impure, CORE, "from trading_platform.settings import load_settings"),
     (rules.pure_packages_read_no_clock, CORE, "from datetime import datetime\nnow = datetime.now()"),
     (rules.pure_packages_read_no_clock, CORE, "import datetime as dt\nx = dt.datetime.utcnow()"),
     (rules.pure_packages_read_no_clock, CORE, "from datetime import date as d\nx = d.today()"),
@@ -107,10 +115,14 @@ FAULTS: list[tuple[Check, str, str]] = [
     (rules.only_risk_manager_builds_approvals, CORE, "from . import types\nx = types.ApprovedOrder(1)"),
     (rules.only_settings_read_the_environment, "daily_report.py", "import os\nx = os.environ['HOME']"),
     (rules.only_settings_read_the_environment, "daily_report.py", "import os\nx = os.environ.get('HOME')"),
-    (rules.only_settings_read_the_environment, "trading_platform/config.py", "from os import getenv as g\nx = g('A')"),
     (
         rules.only_settings_read_the_environment,
-        "trading_platform/config.py",
+        "trading_platform/configuration/trading_config.py",
+        "from os import getenv as g\nx = g('A')",
+    ),
+    (
+        rules.only_settings_read_the_environment,
+        "trading_platform/configuration/trading_config.py",
         "from os import environ\nx = dict(environ)",
     ),
     (rules.nothing_loads_code_from_files, "rl_strategy_allocator.py", "import pickle"),
@@ -141,6 +153,8 @@ FAULTS: list[tuple[Check, str, str]] = [
     (rules.flat_modules_keep_their_budget, "engine_manager.py", "x = 1"),
 ]
 INNOCENT: list[tuple[Check, str, str]] = [
+    (rules.rooms_import_downwards, "trading_platform/runtime/x.py", "from trading_platform.storage import models"),
+    (no_flat_import, "trading_platform/runtime/x.py", "import risk_manager"),
     (no_flat_import, "risk_manager.py", "from risk_config import RiskConfig"),
     (no_flat_import, "trading_platform/brokers/x.py", "from trading_platform.core import risk_config"),
     (rules.pure_packages_import_nothing_impure, CORE, "import numpy as np\nfrom . import osprey, timely"),
@@ -152,7 +166,11 @@ INNOCENT: list[tuple[Check, str, str]] = [
     (rules.pure_packages_use_no_global_random_state, CORE, "import numpy as np\ndef f(g: np.random.Generator): ..."),
     (rules.only_risk_manager_builds_approvals, "risk_manager.py", "x = ApprovedOrder(1)"),
     (rules.only_risk_manager_builds_approvals, CORE, "def f(order: ApprovedOrder) -> None: ..."),
-    (rules.only_settings_read_the_environment, "trading_platform/settings.py", "import os\nx = os.environ"),
+    (
+        rules.only_settings_read_the_environment,
+        "trading_platform/configuration/environment.py",
+        "import os\nx = os.environ",
+    ),
     (rules.only_settings_read_the_environment, "train_rl_model.py", "import os\nos.environ['OMP_NUM_THREADS'] = '1'"),
     (rules.nothing_loads_code_from_files, "tests/unit/x.py", "import pickle"),
     (rules.nothing_loads_code_from_files, CORE, "import numpy as np\nx = np.load('f', allow_pickle=False)"),
@@ -183,12 +201,35 @@ def test_every_check_has_a_seeded_fault_and_an_innocent() -> None:
 
 
 def test_checks_look_at_the_real_sources() -> None:
-    assert {"risk_config.py", "trading_platform/core/types.py", "trading_platform/settings.py"} <= SOURCES.keys()
+    assert {
+        "risk_config.py",
+        "trading_platform/core/types.py",
+        "trading_platform/configuration/environment.py",
+    } <= SOURCES.keys()
     assert sum(source.is_pure for source in SOURCES.values()) > 5
 
 
 def test_modules_have_no_import_cycle() -> None:
     assert rules.import_cycles(PRODUCT) == []
+
+
+def test_arrows_between_rooms_point_downwards() -> None:
+    assert rules.room_order(rules.ROOMS) == []
+    assert rules.room_order({"a": frozenset({"b"}), "b": frozenset({"a"})}) == ["a -> b"]
+
+
+def test_every_room_of_the_table_is_there_and_used() -> None:
+    assert set(rules.ROOMS) == {source.room for source in PRODUCT.values() if source.room}
+
+
+def test_the_package_has_no_loose_modules_to_speak_of() -> None:
+    loose = [s.path for s in PRODUCT.values() if s.path.count("/") == 1 and not s.path.endswith("__init__.py")]
+    assert len(loose) <= rules.MOST_LOOSE_MODULES, loose
+
+
+def test_a_commands_start_is_no_import() -> None:
+    start = "if __name__ == '__main__':\n    import trading_platform.runtime.command_line"
+    assert list(rules.imports(Source("autonomous_trading_engine.py", start))) == []
 
 
 def cycle(**texts: str) -> list[str]:

@@ -12,8 +12,8 @@ import pytest
 import requests
 from alpaca_spec import Spec, needs_spec
 
-from trading_platform.brokers.alpaca_server.fill_models import ExactFills
-from trading_platform.brokers.alpaca_server.server import AlpacaServer, ServerConfig
+from trading_platform.alpaca_server.fill_models import ExactFills
+from trading_platform.alpaca_server.server import AlpacaServer, ServerConfig
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.synthetic import SyntheticMarketData
 

@@ -8,14 +8,15 @@ from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 
-from trading_platform.brokers.alpaca import AlpacaBroker
-from trading_platform.brokers.alpaca_http import AlpacaAccess, AlpacaHttp
-from trading_platform.brokers.alpaca_orders import root_id
-from trading_platform.brokers.alpaca_pace import Timer
-from trading_platform.brokers.alpaca_server.fill_models import ExactFills, FillModel
-from trading_platform.brokers.alpaca_server.server import AlpacaServer, ServerConfig
-from trading_platform.brokers.alpaca_server.validation import Asset
-from trading_platform.brokers.bookkeeper import Journal
+from trading_platform.alpaca.http import AlpacaAccess, AlpacaHttp
+from trading_platform.alpaca.orders import root_id
+from trading_platform.alpaca.rate_limit import Timer
+from trading_platform.alpaca_server.fill_models import ExactFills, FillModel
+from trading_platform.alpaca_server.server import AlpacaServer, ServerConfig
+from trading_platform.alpaca_server.validation import Asset
+from trading_platform.brokers.alpaca_broker import AlpacaBroker
+from trading_platform.brokers.reconciliation.bookkeeper import Journal
+from trading_platform.configuration.environment import Secret
 from trading_platform.core.errors import ApprovalError
 from trading_platform.core.ports import BrokerOrder, JournalOrder
 from trading_platform.core.types import (
@@ -28,7 +29,6 @@ from trading_platform.core.types import (
     Side,
 )
 from trading_platform.market_data.calendar import NyseCalendar
-from trading_platform.settings import Secret
 
 CALENDAR = NyseCalendar()
 FIRST = date(2024, 1, 2)  # a Tuesday; 15 January is a holiday

@@ -1,9 +1,9 @@
 """A fork server for lives of the engine: everything is imported once, each life is a process of its own.
 
 Run in the root of the project, as ``python -m tests.integration.crash_forge HOME``. It reads one JSON object a line
-from standard input and writes one a line: a *life* is forked, runs the engine's command (`desk.run_desk`) with its own
-files and database connection, and ends by itself or by SIGKILL, either at a named step of an order's life or after some
-seconds, wherever it is then.
+from standard input and writes one a line: a *life* is forked, runs the engine's command (`runtime.trade.trade`) with
+its own files and database connection, and ends by itself or by SIGKILL, either at a named step of an order's life or
+after some seconds, wherever it is then.
 
 A life: ``{"home", "env", "options", "kill", "http"}`` with kill ``{"step", "nth"}``, ``{"after"}`` or null.
 The answer: ``{"pid", "code", "killed", "seconds", "steps"}``; `steps` are those that it passed, in order.
@@ -25,14 +25,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from autonomous_trading_engine import build_engine, open_allocator
-from risk_config import RiskConfig
-from trading_platform.brokers.alpaca_http import AlpacaAccess, AlpacaHttp
-from trading_platform.command_line import TradeOptions
+from trading_platform.alpaca.http import AlpacaAccess, AlpacaHttp
+from trading_platform.configuration.environment import Secret
 from trading_platform.core.errors import TradingPlatformError
-from trading_platform.desk import run_desk
-from trading_platform.makers import Makers
-from trading_platform.settings import Secret
+from trading_platform.runtime.trade import trade
+from trading_platform.runtime.trade_settings import TradeOptions
 
 LONGEST_LIFE = 120.0  # seconds; a life that takes longer hangs
 BROKEN = 99  # exit code of a life that ended by an exception
@@ -53,9 +50,8 @@ def warm_up(home: Path) -> None:
     os.chdir(home)
     (home / "warm.toml").write_text("[engine]\nreplay_sessions = 5\n[regime]\nfit_window = 2000\n")
     hush()
-    make = Makers(RiskConfig.from_mapping, open_allocator, build_engine)
-    run_desk(options_of({"config": Path("warm.toml"), "database": "warm.db", "source": "synthetic"}), make)
-    assert importlib.import_module("trading_platform.alpaca_desk")  # the command imports it only when it is needed
+    trade(options_of({"config": Path("warm.toml"), "database": "warm.db", "source": "synthetic"}))
+    assert importlib.import_module("trading_platform.runtime.trade_alpaca")  # imported when it is needed
     access = AlpacaAccess(Secret("PKWARM"), Secret("warm"))
     client = AlpacaHttp(access)
     assert client.trading is not None
@@ -141,9 +137,8 @@ def _run(wish: Mapping[str, Any], tell: int) -> int:
     os.chdir(wish["home"])
     hush()
     options = {**wish["options"], "config": Path(wish["options"]["config"])}
-    make = Makers(RiskConfig.from_mapping, open_allocator, build_engine, **seams(wish, checkpoint(wish["kill"], tell)))
     try:
-        return run_desk(options_of(options), make)
+        return trade(options_of(options), **seams(wish, checkpoint(wish["kill"], tell)))
     except TradingPlatformError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code

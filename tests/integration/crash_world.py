@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 from account_invariants import Breach, Ledger, breaches, read_ledger
 
-from trading_platform.brokers.alpaca_server.admin import state
-from trading_platform.brokers.alpaca_server.fill_models import PaperFills
-from trading_platform.brokers.alpaca_server.server import AlpacaServer, ServerConfig
+from trading_platform.alpaca_server.admin import state
+from trading_platform.alpaca_server.fill_models import PaperFills
+from trading_platform.alpaca_server.server import AlpacaServer, ServerConfig
 from trading_platform.core.types import MarketPanel
 from trading_platform.market_data.calendar import NyseCalendar
-from trading_platform.operations import leave_wish
 from trading_platform.storage.database import open_database
+from trading_platform.storage.operator_requests import leave_wish
 
 ROOT = Path(__file__).parents[2]
 CALENDAR = NyseCalendar()

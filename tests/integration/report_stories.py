@@ -10,8 +10,8 @@ from typing import Any
 from report_world import Plan, build
 
 from daily_report import generate_daily_report
+from trading_platform.configuration.environment import load_settings
 from trading_platform.core.types import RiskEventKind
-from trading_platform.settings import load_settings
 
 TEXTS = Path(__file__).resolve().parents[1] / "golden" / "report_texts"
 BARE = load_settings({}, env_file=None)

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from alpaca_world import KEY, SECRET, MemoryJournal, World, flat, make_server, make_world, market, utc
 
-from trading_platform.brokers.alpaca_server.faults import Fault, FaultKind
-from trading_platform.brokers.alpaca_server.records import Whim
-from trading_platform.brokers.alpaca_server.server import AlpacaServer
-from trading_platform.brokers.alpaca_server.validation import Asset
+from trading_platform.alpaca_server.faults import Fault, FaultKind
+from trading_platform.alpaca_server.records import Whim
+from trading_platform.alpaca_server.server import AlpacaServer
+from trading_platform.alpaca_server.validation import Asset
+from trading_platform.configuration.environment import Secret
 from trading_platform.core.errors import ApprovalError, BrokerUnreachableError, FixCredentialsError
 from trading_platform.core.ports import JournalOrder
 from trading_platform.core.types import OrderReason, OrderStatus, Side
-from trading_platform.settings import Secret
 
 ORDERS = "/v2/orders"
 ENTRY: dict[str, Any] = {"limit_price": 101.0, "stop_price": 95.0, "target_price": 111.0}

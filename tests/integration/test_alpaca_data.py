@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from alpaca_world import CALENDAR, KEY, SECRET, FakeTimer, flat, make_http, make_server, market
 
-from trading_platform.brokers.alpaca_http import AlpacaHttp
-from trading_platform.brokers.alpaca_server.data_api import Entitlement
-from trading_platform.brokers.alpaca_server.faults import Fault, FaultKind
-from trading_platform.brokers.alpaca_server.server import AlpacaServer
-from trading_platform.config import TradingConfig
+from trading_platform.alpaca.http import AlpacaHttp
+from trading_platform.alpaca_server.data_api import Entitlement
+from trading_platform.alpaca_server.faults import Fault, FaultKind
+from trading_platform.alpaca_server.server import AlpacaServer
+from trading_platform.configuration.environment import Secret, load_settings
+from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.errors import BrokerUnreachableError, FixConfigError, FixCredentialsError, MarketDataError
 from trading_platform.core.types import MarketPanel
 from trading_platform.market_data.alpaca_data import IEX_WARNING, AlpacaMarketData, asker, open_alpaca_data
 from trading_platform.market_data.synthetic import SyntheticMarketData
 from trading_platform.market_data.vix import AlpacaVix, VixService
-from trading_platform.settings import Secret, load_settings
 
 N = 40
 START = date(2024, 1, 2)

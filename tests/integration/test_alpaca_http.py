@@ -12,17 +12,17 @@ import pytest
 import requests
 from alpaca_world import KEY, SECRET, FakeTimer, flat, make_http, make_server, market
 
-from trading_platform.brokers.alpaca_failures import AlpacaRefusalError, FailureKind, SendError
-from trading_platform.brokers.alpaca_http import AlpacaHttp, access_from
-from trading_platform.brokers.alpaca_server.faults import Fault, FaultKind
-from trading_platform.brokers.alpaca_server.server import AlpacaServer
+from trading_platform.alpaca.failures import AlpacaRefusalError, FailureKind, SendError
+from trading_platform.alpaca.http import AlpacaHttp, access_from
+from trading_platform.alpaca_server.faults import Fault, FaultKind
+from trading_platform.alpaca_server.server import AlpacaServer
+from trading_platform.configuration.environment import Secret, load_settings
 from trading_platform.core.errors import (
     BrokerUnreachableError,
     FixConfigError,
     FixCredentialsError,
     TradingPlatformError,
 )
-from trading_platform.settings import Secret, load_settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -179,10 +179,10 @@ def test_settings_lead_to_an_account(server: AlpacaServer) -> None:
 def test_missing_package_is_one_clear_message() -> None:
     program = (
         "import sys; sys.modules['alpaca'] = None\n"
-        "from trading_platform.brokers.alpaca_http import AlpacaAccess, AlpacaHttp\n"
+        "from trading_platform.alpaca.http import AlpacaAccess, AlpacaHttp\n"
         "from trading_platform.brokers import alpaca, alpaca_server, reconcile\n"
         "from trading_platform.market_data import alpaca_data, yahoo, vix\n"
-        "from trading_platform.settings import Secret\n"
+        "from trading_platform.configuration.environment import Secret\n"
         "http = AlpacaHttp(AlpacaAccess(Secret('PK'), Secret('s')))\n"
         "try:\n    http.read('account', http.trading.get_account, dict)\n"
         "except Exception as error:\n    print(type(error).__name__, error)\n"

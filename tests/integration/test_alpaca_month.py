@@ -14,12 +14,19 @@ import numpy as np
 import pytest
 from alpaca_world import Bar, World, make_server, make_world, market, utc
 
-from trading_platform.brokers.alpaca_server.faults import Fault, FaultKind
-from trading_platform.brokers.alpaca_server.fill_models import PaperFills
-from trading_platform.brokers.alpaca_server.records import Whim
-from trading_platform.brokers.books import CancelOrder, CloseOrder, OurBook, Protect, UpdateOrder, apply_actions
-from trading_platform.brokers.differences import Difference, DifferenceKind
-from trading_platform.brokers.reconcile import reconcile
+from trading_platform.alpaca_server.faults import Fault, FaultKind
+from trading_platform.alpaca_server.fill_models import PaperFills
+from trading_platform.alpaca_server.records import Whim
+from trading_platform.brokers.reconciliation.differences import Difference, DifferenceKind
+from trading_platform.brokers.reconciliation.reconcile import reconcile
+from trading_platform.brokers.reconciliation.two_books import (
+    CancelOrder,
+    CloseOrder,
+    OurBook,
+    Protect,
+    UpdateOrder,
+    apply_actions,
+)
 from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.types import OrderReason, OrderStatus, Side
 

@@ -13,14 +13,14 @@ import pytest
 from alpaca_world import Bar, Register, make_server, make_world, market, utc
 
 from risk_config import RiskConfig
-from trading_platform.brokers.alpaca_server.fill_models import PaperFills
-from trading_platform.brokers.books import OurBook, Protect, UpdateOrder, apply_actions
-from trading_platform.brokers.differences import Difference
+from trading_platform.alpaca_server.fill_models import PaperFills
 from trading_platform.brokers.paper import PaperBroker
-from trading_platform.brokers.reconcile import reconcile
+from trading_platform.brokers.reconciliation.differences import Difference
+from trading_platform.brokers.reconciliation.reconcile import reconcile
+from trading_platform.brokers.reconciliation.two_books import OurBook, Protect, UpdateOrder, apply_actions
 from trading_platform.core.costs import CostConfig, ExitConfig
-from trading_platform.core.limits import limits_of
 from trading_platform.core.market import build_market
+from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
 from trading_platform.core.types import Fill, OrderIntent, OrderReason, Side
 

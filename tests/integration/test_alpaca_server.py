@@ -13,10 +13,10 @@ import pytest
 import requests
 from alpaca_world import CALENDAR, KEY, SECRET, Bar, flat, make_server, market
 
-from trading_platform.brokers.alpaca_server.data_api import Entitlement
-from trading_platform.brokers.alpaca_server.fill_models import PaperFills
-from trading_platform.brokers.alpaca_server.server import AlpacaServer
-from trading_platform.brokers.alpaca_server.validation import Asset
+from trading_platform.alpaca_server.data_api import Entitlement
+from trading_platform.alpaca_server.fill_models import PaperFills
+from trading_platform.alpaca_server.server import AlpacaServer
+from trading_platform.alpaca_server.validation import Asset
 from trading_platform.core.costs import CostConfig
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.fills import buy_price, sell_fees, sell_price
@@ -507,13 +507,13 @@ def test_port_in_use_is_one_clear_error() -> None:
     ],
 )
 def test_command_fails_with_one_message(arguments: list[str], code: int, words: str) -> None:
-    module = [sys.executable, "-m", "trading_platform.brokers.alpaca_server", *arguments]
+    module = [sys.executable, "-m", "trading_platform.alpaca_server", *arguments]
     done = subprocess.run(module, capture_output=True, text=True, timeout=60, cwd=ROOT, check=False)
     assert (done.returncode, words in done.stderr, done.stdout) == (code, True, "")
 
 
 def test_command_serves_until_it_is_stopped() -> None:
-    module = [sys.executable, "-m", "trading_platform.brokers.alpaca_server", "--data", "synthetic"]
+    module = [sys.executable, "-m", "trading_platform.alpaca_server", "--data", "synthetic"]
     with subprocess.Popen(module, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
         url = process.stdout.readline().split(" on ")[1].split()[0]

@@ -15,12 +15,12 @@ import requests
 from alpaca_world import KEY, SECRET, Bar, Register, flat, make_server, make_world, market, utc
 
 from risk_config import RiskConfig
-from trading_platform.brokers.alpaca_server.fill_models import PaperFills
-from trading_platform.brokers.alpaca_server.server import AlpacaServer
+from trading_platform.alpaca_server.fill_models import PaperFills
+from trading_platform.alpaca_server.server import AlpacaServer
 from trading_platform.brokers.paper import PaperBroker
 from trading_platform.core.costs import CostConfig, ExitConfig
-from trading_platform.core.limits import limits_of
 from trading_platform.core.market import build_market
+from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
 from trading_platform.core.types import OrderIntent, OrderReason, Side
 
@@ -184,7 +184,7 @@ def test_delisted_position_is_written_off_as_at_the_paper_broker() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_command_ends_quietly_when_it_is_asked_to(number: signal.Signals) -> None:
-    module = [sys.executable, "-m", "trading_platform.brokers.alpaca_server", "--tickers", "ZUZILI"]
+    module = [sys.executable, "-m", "trading_platform.alpaca_server", "--tickers", "ZUZILI"]
     with subprocess.Popen(module, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
         url = process.stdout.readline().split(" on ")[1].split()[0]

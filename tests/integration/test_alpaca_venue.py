@@ -21,19 +21,20 @@ from alpaca_world import (
 )
 
 from risk_config import RiskConfig
-from trading_platform.brokers.account_book import AccountBook
-from trading_platform.brokers.alpaca import AlpacaBroker
-from trading_platform.brokers.alpaca_server.faults import Fault, FaultKind
-from trading_platform.brokers.alpaca_server.records import Whim
-from trading_platform.brokers.alpaca_server.server import AlpacaServer
+from trading_platform.alpaca.clock import SkewGuard
+from trading_platform.alpaca_server.faults import Fault, FaultKind
+from trading_platform.alpaca_server.records import Whim
+from trading_platform.alpaca_server.server import AlpacaServer
+from trading_platform.brokers.alpaca_broker import AlpacaBroker
 from trading_platform.brokers.alpaca_venue import AlpacaVenue
-from trading_platform.brokers.broker_clock import SkewGuard
-from trading_platform.brokers.saved_account import Memory
+from trading_platform.brokers.reconciliation.account_book import AccountBook
+from trading_platform.brokers.reconciliation.saved_account import Memory
 from trading_platform.core.costs import CostConfig, ExitConfig
 from trading_platform.core.errors import BrokerUnreachableError, FixCredentialsError
 from trading_platform.core.ledger import Record, Records
-from trading_platform.core.limits import limits_of
 from trading_platform.core.market import Market, build_market
+from trading_platform.core.ports import DifferenceRow
+from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
 from trading_platform.core.types import (
     ApprovedOrder,
@@ -44,7 +45,6 @@ from trading_platform.core.types import (
     Settlement,
     Side,
 )
-from trading_platform.storage.differences import DifferenceRow
 
 RULES = Rules(limits_of(RiskConfig().to_dict()), ExitConfig().rates(), CostConfig().rates())
 CASH = 100_000.0

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from crash_world import PATIENCE, Campaign, Command, Forge, campaign, moments, panel_of
 
-from trading_platform.brokers.alpaca_http import READ_ATTEMPTS
-from trading_platform.brokers.alpaca_server.faults import Fault, FaultKind
-from trading_platform.brokers.alpaca_server.records import Whim
+from trading_platform.alpaca.http import READ_ATTEMPTS
+from trading_platform.alpaca_server.faults import Fault, FaultKind
+from trading_platform.alpaca_server.records import Whim
 from trading_platform.core.errors import BrokerUnreachableError, MarketDataError
 
 ORDERS = "^/v2/orders$"

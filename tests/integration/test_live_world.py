@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 
 from risk_config import RiskConfig
-from trading_platform.config import TradingConfig
+from trading_platform.configuration.environment import load_settings
+from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.costs import CostConfig, ExitConfig
 from trading_platform.core.errors import MarketDataError
-from trading_platform.core.limits import limits_of
+from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
+from trading_platform.engine.engine_market import World
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.regime.config import RegimeConfig
 from trading_platform.regime.hmm import causal_regimes
-from trading_platform.settings import load_settings
-from trading_platform.stage import CATCH_UP_SESSIONS, live_world
-from trading_platform.world import World
+from trading_platform.runtime.open_run import CATCH_UP_SESSIONS, live_world
 
 CALENDAR = NyseCalendar()
 RULES = Rules(limits_of(RiskConfig().to_dict()), ExitConfig().rates(), CostConfig().rates())

@@ -12,8 +12,8 @@ from sqlalchemy import Engine, select
 from test_alpaca_month import SESSIONS, Desk, everything_breaks, random_market
 from test_order_journal_database import new_run
 
-from trading_platform.brokers.alpaca_server.fill_models import PaperFills
-from trading_platform.brokers.differences import DifferenceKind
+from trading_platform.alpaca_server.fill_models import PaperFills
+from trading_platform.brokers.reconciliation.differences import DifferenceKind
 from trading_platform.core.types import OrderStatus
 from trading_platform.storage import models as m
 from trading_platform.storage.database import migrate, open_database

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from risk_config import RiskConfig
-from trading_platform.config import StorageConfig, TradingConfig
+from trading_platform.configuration.environment import load_settings
+from trading_platform.configuration.trading_config import StorageConfig, TradingConfig
 from trading_platform.core.costs import CostConfig, ExitConfig
-from trading_platform.core.limits import limits_of
+from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
-from trading_platform.settings import load_settings
-from trading_platform.stage import Stage, set_stage
+from trading_platform.runtime.open_run import Stage, set_stage
 
 LIMITS = RiskConfig().to_dict()
 RULES = Rules(limits_of(LIMITS), ExitConfig().rates(), CostConfig().rates())

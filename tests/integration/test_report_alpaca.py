@@ -17,9 +17,9 @@ from report_stories import BARE, Weekdays
 from report_world import Plan, build
 
 from daily_report import generate_daily_report
+from trading_platform.configuration.environment import load_settings
 from trading_platform.core.errors import BrokerUnreachableError, FixCredentialsError
 from trading_platform.reporting.account_source import AlpacaAccount, ask
-from trading_platform.settings import load_settings
 
 SCHEMA = json.loads(
     (Path(__file__).resolve().parents[2] / "trading_platform" / "reporting" / "report.schema.json").read_text()

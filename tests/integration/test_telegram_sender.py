@@ -15,6 +15,7 @@ from telegram_stub import CHAT, TOKEN
 from telegram_stub import Telegram as Server
 from telegram_stub import telegram as run_server
 
+from trading_platform.configuration.environment import Secret
 from trading_platform.core.errors import (
     BrokerUnreachableError,
     FixConfigError,
@@ -23,7 +24,6 @@ from trading_platform.core.errors import (
 )
 from trading_platform.reporting.telegram import Telegram
 from trading_platform.reporting.telegram_text import units
-from trading_platform.settings import Secret
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 100
 

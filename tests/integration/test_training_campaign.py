@@ -18,13 +18,13 @@ from rl_environment import BatchedAllocEnv
 from rl_strategy_allocator import FallbackCode, RLStrategyAllocator
 from trading_platform.core.costs import CostConfig, ExitConfig
 from trading_platform.core.errors import FixConfigError, MarketDataError
-from trading_platform.core.limits import limits_of
 from trading_platform.core.metrics import sharpe_ratio
 from trading_platform.core.policy import Network, Policy, Scaling
 from trading_platform.core.prepare import PreparedMarket, prepare_panel
+from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
 from trading_platform.evaluation.bootstrap import sharpe_difference
-from trading_platform.evaluation.gate import GateConfig
+from trading_platform.evaluation.promotion import GateConfig
 from trading_platform.evaluation.splits import SplitConfig
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.synthetic import SyntheticMarketData

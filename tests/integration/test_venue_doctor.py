@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from alpaca_world import CALENDAR, KEY, SECRET, FakeTimer, flat, make_http, make_server, market
 
-from trading_platform.brokers.alpaca_http import AlpacaHttp
-from trading_platform.brokers.alpaca_reader import AlpacaReader
-from trading_platform.brokers.alpaca_server.faults import Fault, FaultKind
-from trading_platform.brokers.alpaca_server.server import AlpacaServer
-from trading_platform.doctor_findings import Verdict, examined
-from trading_platform.doctor_services import check_account, check_bars, check_calendar, check_clock
+from trading_platform.alpaca.http import AlpacaHttp
+from trading_platform.alpaca.reader import AlpacaReader
+from trading_platform.alpaca_server.faults import Fault, FaultKind
+from trading_platform.alpaca_server.server import AlpacaServer
 from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.operations.doctor_findings import Verdict, examined
+from trading_platform.operations.doctor_services import check_account, check_bars, check_calendar, check_clock
 
 ENGINE = Path(__file__).parents[2] / "autonomous_trading_engine.py"
 OTHER_SECRET = "another-secret-altogether"

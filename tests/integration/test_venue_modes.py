@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from alpaca_world import CALENDAR, flat, market
 
-from trading_platform.brokers.alpaca_server.server import AlpacaServer, ServerConfig
+from trading_platform.alpaca_server.server import AlpacaServer, ServerConfig
 
 ENGINE = Path(__file__).parents[2] / "autonomous_trading_engine.py"
 SECRET = "s3cr3t/of+the=modes"

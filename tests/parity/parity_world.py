@@ -15,11 +15,11 @@ from autonomous_trading_engine import AutonomousTradingEngine
 from risk_config import RiskConfig
 from risk_manager import RiskManager
 from trading_platform.brokers.paper import PaperBroker
-from trading_platform.brokers.round_trips import EPOCH
 from trading_platform.core.costs import CostConfig, ExitConfig
-from trading_platform.core.limits import limits_of
 from trading_platform.core.market import build_market, build_signals
-from trading_platform.core.risk_rules import HALTED, RELEASED
+from trading_platform.core.risk.limits import limits_of
+from trading_platform.core.risk.rules import HALTED, RELEASED
+from trading_platform.core.round_trips import EPOCH
 from trading_platform.core.session import Rules
 from trading_platform.core.simulate import Backtest, backtest
 from trading_platform.core.types import (
@@ -33,13 +33,13 @@ from trading_platform.core.types import (
     Side,
     StrategySignals,
 )
+from trading_platform.engine.engine_market import World
+from trading_platform.machine.clocks import ReplayClock
 from trading_platform.market_data.calendar import NyseCalendar
-from trading_platform.replay import ReplayClock
 from trading_platform.storage import models as m
 from trading_platform.storage.database import migrate, open_database
 from trading_platform.storage.recorder import Recorder
 from trading_platform.storage.repository import Repository, RiskStore, create_run
-from trading_platform.world import World
 
 CAPITAL = 100_000.0
 CALENDAR = NyseCalendar()

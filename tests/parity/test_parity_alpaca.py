@@ -21,20 +21,20 @@ from sqlalchemy import Engine, func, select
 from autonomous_trading_engine import AutonomousTradingEngine
 from risk_config import RiskConfig
 from risk_manager import RiskManager
-from trading_platform.brokers.account_book import AccountBook
-from trading_platform.brokers.alpaca import AlpacaBroker
-from trading_platform.brokers.alpaca_http import AlpacaAccess, AlpacaHttp
-from trading_platform.brokers.alpaca_reader import AlpacaReader
-from trading_platform.brokers.alpaca_server.fill_models import PaperFills
-from trading_platform.brokers.alpaca_server.server import AlpacaServer, ServerConfig
+from trading_platform.alpaca.clock import FollowedClock
+from trading_platform.alpaca.http import AlpacaAccess, AlpacaHttp
+from trading_platform.alpaca.reader import AlpacaReader
+from trading_platform.alpaca_server.fill_models import PaperFills
+from trading_platform.alpaca_server.server import AlpacaServer, ServerConfig
+from trading_platform.brokers.alpaca_broker import AlpacaBroker
 from trading_platform.brokers.alpaca_venue import AlpacaVenue
-from trading_platform.brokers.broker_clock import FollowedClock
-from trading_platform.brokers.saved_account import Memory
+from trading_platform.brokers.reconciliation.account_book import AccountBook
+from trading_platform.brokers.reconciliation.saved_account import Memory
+from trading_platform.configuration.environment import Secret
 from trading_platform.core.costs import CostConfig, ExitConfig
-from trading_platform.settings import Secret
 from trading_platform.storage import models as m
 from trading_platform.storage.database import migrate, open_database
-from trading_platform.storage.differences import DifferenceStore
+from trading_platform.storage.difference_store import DifferenceStore
 from trading_platform.storage.order_journal import DatabaseJournal
 from trading_platform.storage.recorder import Recorder
 from trading_platform.storage.repository import Repository, RiskStore, create_run

@@ -21,7 +21,7 @@ from trading_platform.core.prepare import PreparedMarket, prepare_panel
 from trading_platform.core.types import MarketPanel
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.synthetic import SyntheticMarketData
-from trading_platform.operations import leave_wish
+from trading_platform.storage.operator_requests import leave_wish
 from trading_platform.strategies.base import Strategy, prepare_signals
 from trading_platform.strategies.breakout import Breakout
 from trading_platform.strategies.mean_reversion import MeanReversion

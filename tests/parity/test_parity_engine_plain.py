@@ -20,7 +20,7 @@ from pathlib import Path
 sys.path[:0] = [".", sys.argv[1]]
 from test_parity_engine_generated import trouble_case
 from parity_world import assert_same, engine, kernel
-from trading_platform.core.risk_rules import drawdown_of
+from trading_platform.core.risk.rules import drawdown_of
 
 case = trouble_case(3, thin=False)
 trail, result = kernel(case, 21, 160)

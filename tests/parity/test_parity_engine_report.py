@@ -13,8 +13,8 @@ from parity_world import Case, Desk
 
 from daily_report import generate_daily_report
 from risk_config import RiskConfig
+from trading_platform.configuration.environment import Settings, load_settings
 from trading_platform.market_data.synthetic import SyntheticMarketData
-from trading_platform.settings import Settings, load_settings
 from trading_platform.strategies.base import prepare_signals
 from trading_platform.strategies.breakout import Breakout
 from trading_platform.strategies.mean_reversion import MeanReversion

@@ -9,8 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from risk_config import RiskConfig
-from trading_platform.brokers.account_book import AccountBook
-from trading_platform.brokers.books import (
+from trading_platform.brokers.reconciliation.account_book import AccountBook
+from trading_platform.brokers.reconciliation.owner_shares import carve_out
+from trading_platform.brokers.reconciliation.reconcile import reconcile
+from trading_platform.brokers.reconciliation.saved_account import Memory, load, save
+from trading_platform.brokers.reconciliation.two_books import (
     AccountHistory,
     BookFill,
     CashFlow,
@@ -20,13 +23,10 @@ from trading_platform.brokers.books import (
     TheirBook,
     apply_actions,
 )
-from trading_platform.brokers.carve_out import carve_out
-from trading_platform.brokers.reconcile import reconcile
-from trading_platform.brokers.saved_account import Memory, load, save
 from trading_platform.core.costs import CostConfig, ExitConfig
 from trading_platform.core.fills import round_cents
-from trading_platform.core.limits import limits_of
 from trading_platform.core.ports import BrokerPosition
+from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
 from trading_platform.core.types import Fill, OrderReason, Side
 

@@ -8,7 +8,9 @@ from datetime import UTC, date, datetime, timedelta
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from trading_platform.brokers.books import (
+from trading_platform.brokers.reconciliation.differences import QUARANTINES
+from trading_platform.brokers.reconciliation.reconcile import reconcile
+from trading_platform.brokers.reconciliation.two_books import (
     MANUAL,
     SHARE_TOLERANCE,
     AccountHistory,
@@ -21,8 +23,6 @@ from trading_platform.brokers.books import (
     TheirBook,
     apply_actions,
 )
-from trading_platform.brokers.differences import QUARANTINES
-from trading_platform.brokers.reconcile import reconcile
 from trading_platform.core.fills import round_cents
 from trading_platform.core.ports import BrokerPosition
 from trading_platform.core.types import Fill, OrderReason, Side

@@ -28,7 +28,7 @@ from risk_config import RiskConfig
 from risk_manager import RiskManager
 from tests.risk_world import Stock, StoryClock, StoryStore, buy, sell, story_panel
 from trading_platform.core.errors import ApprovalError
-from trading_platform.core.risk_memory import VERSION
+from trading_platform.core.risk.memory import VERSION
 from trading_platform.core.types import (
     ApprovedOrder,
     Denial,

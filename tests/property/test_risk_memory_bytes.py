@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.risk_world import desk, holding
 from trading_platform.core.ledger import ACCOUNT
-from trading_platform.core.risk_memory import (
+from trading_platform.core.risk.memory import (
     RiskMemory,
     RiskMemoryError,
     clock_fault,

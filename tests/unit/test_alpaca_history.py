@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from trading_platform.brokers.alpaca_history import parse_history
-from trading_platform.brokers.books import CashKind
+from trading_platform.brokers.reconciliation.alpaca_history import parse_history
+from trading_platform.brokers.reconciliation.two_books import CashKind
 from trading_platform.core.ports import JournalOrder
 from trading_platform.core.types import OrderReason, OrderStatus, Side
 

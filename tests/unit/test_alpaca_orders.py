@@ -10,7 +10,7 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from trading_platform.brokers.alpaca_orders import (
+from trading_platform.alpaca.orders import (
     STATUSES,
     OrderFormError,
     is_whole,

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading_platform.brokers.alpaca_failures import FailureKind, failure_kind, read_body
-from trading_platform.brokers.alpaca_http import AlpacaAccess
-from trading_platform.brokers.alpaca_pace import LONGEST_WAIT, RateLimiter, Timer
+from trading_platform.alpaca.failures import FailureKind, failure_kind, read_body
+from trading_platform.alpaca.http import AlpacaAccess
+from trading_platform.alpaca.rate_limit import LONGEST_WAIT, RateLimiter, Timer
+from trading_platform.configuration.environment import Secret
 from trading_platform.core.errors import FixConfigError
-from trading_platform.settings import Secret
 
 
 class Time:

@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 
 from risk_config import RiskConfig
-from trading_platform import strict
-from trading_platform.config import TradingConfig, load_config, machine_overrides, mask_password
+from trading_platform.configuration.environment import load_settings
+from trading_platform.configuration.toml_tables import line_numbers, read_toml
+from trading_platform.configuration.trading_config import TradingConfig, load_config, machine_overrides, mask_password
 from trading_platform.core.errors import FixConfigError
-from trading_platform.settings import load_settings
-from trading_platform.strict import InvalidSettingsError
-from trading_platform.toml_tables import line_numbers
+from trading_platform.core.validation import InvalidSettingsError
 
 EXAMPLE = Path(__file__).parents[2] / "trading.example.toml"
 
@@ -28,7 +27,7 @@ def write(folder: Path, text: str) -> Path:
 
 def problems(folder: Path, text: str, **overrides: object) -> list[str]:
     with pytest.raises(InvalidSettingsError) as caught:
-        load_config(write(folder, text), overrides, {"risk": RiskConfig.from_mapping})
+        load_config(write(folder, text), overrides)
     return [line.replace(f"{folder}/", "") for line in caught.value.problems]
 
 
@@ -57,21 +56,21 @@ def test_defaults_are_as_designed() -> None:
 
 
 def test_example_as_shipped_changes_nothing() -> None:
-    assert load_config(EXAMPLE, validators={"risk": RiskConfig.from_mapping}) == TradingConfig()
+    assert load_config(EXAMPLE) == TradingConfig()
 
 
 def test_example_uncommented_holds_every_setting_with_its_default(tmp_path: Path) -> None:
     path = write(tmp_path, uncommented(EXAMPLE.read_text()))
-    written = strict.read_toml(path)
+    written = read_toml(path)
     defaults: dict[str, object] = {**TradingConfig().to_dict(), "strategies": {"enabled": []}}
     defaults["risk"] = {"profile": "conservative", **RiskConfig().to_dict()}
     assert written == defaults
-    loaded = load_config(path, validators={"risk": RiskConfig.from_mapping})
+    loaded = load_config(path)
     assert RiskConfig.from_mapping(loaded.risk) == RiskConfig()
 
 
 def test_example_names_tables_in_the_order_of_the_class() -> None:
-    assert list(strict.read_toml(EXAMPLE)) == [item.name for item in fields(TradingConfig)]
+    assert list(read_toml(EXAMPLE)) == [item.name for item in fields(TradingConfig)]
 
 
 def test_example_explains_every_setting() -> None:

@@ -18,7 +18,7 @@ from tests.kernel_world import prepared_market
 from trading_platform.core.episode_batch import EpisodeOptions
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.prepare import PreparedMarket
-from trading_platform.crew import Crew
+from trading_platform.machine.thread_crew import Crew
 
 K = 3
 

@@ -8,12 +8,13 @@ from typing import Any
 
 from sqlalchemy import select
 
-from trading_platform.brokers.difference_words import cash_words, difference_rows, reasons_of
-from trading_platform.brokers.differences import Difference, DifferenceKind
-from trading_platform.operations import run_status
+from trading_platform.brokers.reconciliation.difference_words import cash_words, difference_rows, reasons_of
+from trading_platform.brokers.reconciliation.differences import Difference, DifferenceKind
+from trading_platform.core.ports import DifferenceRow
 from trading_platform.storage import models as m
 from trading_platform.storage.database import migrate, open_database
-from trading_platform.storage.differences import DifferenceRow, DifferenceStore
+from trading_platform.storage.difference_store import DifferenceStore
+from trading_platform.storage.operator_requests import run_status
 from trading_platform.storage.repository import create_run
 from trading_platform.storage.runs import RunLock
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from trading_platform.config import TradingConfig
+from trading_platform.configuration.environment import load_settings
+from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.errors import BrokerUnreachableError, FixConfigError, MarketDataError
-from trading_platform.doctor import check_database, check_disk, check_model, check_settings
-from trading_platform.doctor_findings import Finding, Verdict, examined, exit_code_of
-from trading_platform.doctor_services import check_vix_sources, service_findings
 from trading_platform.market_data.vix import VixSourceError
-from trading_platform.settings import load_settings
+from trading_platform.operations.doctor import check_database, check_disk, check_model, check_settings
+from trading_platform.operations.doctor_findings import Finding, Verdict, examined, exit_code_of
+from trading_platform.operations.doctor_services import check_vix_sources, service_findings
 from trading_platform.storage.database import migrate, open_database
 
 NOW = datetime(2024, 3, 8, 15, tzinfo=UTC)

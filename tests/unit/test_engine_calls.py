@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from risk_config import RiskConfig
 from risk_manager import RiskManager
 from tests.risk_world import Stock, story_view
-from trading_platform.core import risk_rules as rules
 from trading_platform.core.compiled import HAS_NUMBA, as_rows, direct, lean, plain
 from trading_platform.core.costs import CostConfig, ExitConfig
 from trading_platform.core.errors import MarketDataError
-from trading_platform.core.gate import account_verdict
 from trading_platform.core.ledger import ACCOUNT, new_books
-from trading_platform.core.limits import limits_of
-from trading_platform.core.readings import take_reading
+from trading_platform.core.risk import rules
+from trading_platform.core.risk.entry_check import account_verdict
+from trading_platform.core.risk.equity_readings import take_reading
+from trading_platform.core.risk.limits import limits_of
 from trading_platform.market_data.calendar import NyseCalendar
 
 LIMITS = limits_of(RiskConfig().to_dict())

@@ -14,7 +14,14 @@ from trading_platform.core.errors import FixConfigError
 from trading_platform.core.metrics import sharpe_ratio
 from trading_platform.core.types import Floats
 from trading_platform.evaluation.bootstrap import sharpe_difference
-from trading_platform.evaluation.gate import GateCode, GateConfig, GateDecision, GateEvidence, decide, deflated_gain
+from trading_platform.evaluation.promotion import (
+    GateCode,
+    GateConfig,
+    GateDecision,
+    GateEvidence,
+    decide,
+    deflated_gain,
+)
 
 FAST = GateConfig(n_resamples=500)
 

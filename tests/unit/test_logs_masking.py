@@ -13,10 +13,10 @@ from urllib.parse import quote
 
 import pytest
 
-from trading_platform.config import LoggingConfig
+from trading_platform.configuration.environment import Settings, load_settings
+from trading_platform.configuration.trading_config import LoggingConfig
 from trading_platform.core.errors import FixConfigError
-from trading_platform.logs import start_logs
-from trading_platform.settings import Settings, load_settings
+from trading_platform.machine.logs import start_logs
 
 KEY, SECRET, TOKEN, PASSWORD = "PKLOGS0123456789", 'se/cr"et+of=logs', "12345:telegram-token", "pass%2Fword"
 SECRETS = (KEY, SECRET, TOKEN, PASSWORD)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from trading_platform.brokers.pending_entries import PendingEntries
+from trading_platform.brokers.reconciliation.pending_entries import PendingEntries
 from trading_platform.core.errors import OperatorNeededError
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.ports import JournalOrder

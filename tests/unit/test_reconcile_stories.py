@@ -7,7 +7,9 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from trading_platform.brokers.books import (
+from trading_platform.brokers.reconciliation.differences import DifferenceKind
+from trading_platform.brokers.reconciliation.reconcile import GRACE, Reconciliation, reconcile
+from trading_platform.brokers.reconciliation.two_books import (
     AccountHistory,
     AdoptCash,
     AdoptPosition,
@@ -28,8 +30,6 @@ from trading_platform.brokers.books import (
     UpdateOrder,
     apply_actions,
 )
-from trading_platform.brokers.differences import DifferenceKind
-from trading_platform.brokers.reconcile import GRACE, Reconciliation, reconcile
 from trading_platform.core.ports import BrokerOrder, BrokerPosition, JournalOrder
 from trading_platform.core.types import Fill, OrderReason, OrderStatus, Side
 

@@ -16,11 +16,10 @@ from hypothesis import strategies as st
 
 from tests.regime_markets import QUICK, switching_market
 from trading_platform.core.types import Floats, MarketPanel
+from trading_platform.engine.regime_cache import continued_regimes, file_name, load_regimes
 from trading_platform.regime.config import RegimeConfig
 from trading_platform.regime.hmm import RegimePath, causal_regimes
 from trading_platform.regime.model import Fitted, fit_model
-from trading_platform.regime_fits import continued_regimes, file_name
-from trading_platform.world import load_regimes
 
 SEED = 7
 SHOWN = 30  # rows at the end whose regimes are asked for

@@ -13,6 +13,7 @@ import pytest
 
 from tests.regime_markets import BEAR, QUICK, switching_market
 from trading_platform.core.types import MarketPanel, Regime
+from trading_platform.core.validation import InvalidSettingsError
 from trading_platform.regime.features import RETURN, VIX, VOLATILITY, refit_rows, regime_features
 from trading_platform.regime.hmm import (
     RegimeConfig,
@@ -24,7 +25,6 @@ from trading_platform.regime.hmm import (
     to_arrays,
 )
 from trading_platform.regime.model import LABELS, filter_regimes, fit_model, label_order
-from trading_platform.strict import InvalidSettingsError
 
 NAN = np.nan
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import fields
 
 from tests.risk_docs import PAGE, table, written
-from trading_platform.core.risk_memory import RiskMemory
+from trading_platform.core.risk.memory import RiskMemory
 from trading_platform.core.types import DenialCode
 
 

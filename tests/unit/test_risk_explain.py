@@ -11,8 +11,8 @@ import pytest
 from risk_config import RiskConfig
 from risk_manager import RiskManager
 from tests.risk_world import NOW, STOCKS, Stock, StoryClock, StoryStore, buy, desk, holding, story_view
-from trading_platform.core.risk_messages import describe
-from trading_platform.core.risk_rules import Verdict
+from trading_platform.core.risk.messages import describe
+from trading_platform.core.risk.rules import Verdict
 from trading_platform.core.types import DENIAL_CODES, ApprovedOrder, DenialCode, Holding, Portfolio, TradeResult
 
 NAN = math.nan

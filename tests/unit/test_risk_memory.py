@@ -12,7 +12,7 @@ from risk_config import RiskConfig
 from risk_manager import RiskManager
 from tests.risk_world import DAY_ONE, NOW, StoryClock, StoryStore, buy, code_of, desk, holding, sell
 from trading_platform.core.ledger import ACCOUNT
-from trading_platform.core.risk_memory import (
+from trading_platform.core.risk.memory import (
     VERSION,
     RiskMemoryError,
     book_from_json,

@@ -10,14 +10,14 @@ import pytest
 from risk_config import RiskConfig
 from risk_manager import RiskManager
 from tests.risk_world import Stock, StoryStore, buy, desk, holding, sell, story_view
-from trading_platform.core import risk_rules as rules
 from trading_platform.core.intents import order_id
 from trading_platform.core.ledger import Record
-from trading_platform.core.limits import limits_of
 from trading_platform.core.market import CLOSE, VOLATILITY
-from trading_platform.core.risk_rules import Limits, Measures, Verdict
+from trading_platform.core.risk import rules
+from trading_platform.core.risk.limits import limits_of
+from trading_platform.core.risk.rules import Limits, Measures, Verdict
+from trading_platform.core.risk.sizing import entry_dollars, kelly_fraction
 from trading_platform.core.simulate import open_books
-from trading_platform.core.sizing import entry_dollars, kelly_fraction
 from trading_platform.core.types import DENIAL_CODES, ApprovedOrder, Denial, DenialCode, Holding, Portfolio
 
 NAN, INF = math.nan, math.inf

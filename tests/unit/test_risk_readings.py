@@ -10,7 +10,7 @@ import pytest
 from risk_config import RiskConfig
 from risk_manager import RiskManager
 from tests.risk_world import STOCKS, code_of, desk, holding, story_view
-from trading_platform.core.risk_rules import accept_equity, update_drawdown
+from trading_platform.core.risk.rules import accept_equity, update_drawdown
 from trading_platform.core.types import Holding, Portfolio, RiskEventKind, TradeResult
 from trading_platform.core.view import MarketView
 

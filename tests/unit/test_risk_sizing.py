@@ -10,10 +10,10 @@ import pytest
 from risk_config import RiskConfig
 from tests.risk_world import Stock, code_of, desk, holding, story_view
 from trading_platform.core.ledger import Record
-from trading_platform.core.limits import limits_of
-from trading_platform.core.risk_rules import Limits, Measures, entry_headroom, record_trade, vix_scale
+from trading_platform.core.risk.limits import limits_of
+from trading_platform.core.risk.rules import Limits, Measures, entry_headroom, record_trade, vix_scale
+from trading_platform.core.risk.sizing import entry_dollars, kelly_fraction
 from trading_platform.core.simulate import open_books
-from trading_platform.core.sizing import entry_dollars, kelly_fraction
 from trading_platform.core.types import DENIAL_CODES, Holding
 
 NAN = math.nan

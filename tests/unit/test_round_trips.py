@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import date
 
-from trading_platform.brokers.round_trips import LoggedFill, round_trip
 from trading_platform.core.ledger import FILL
+from trading_platform.core.round_trips import LoggedFill, round_trip
 from trading_platform.core.types import ORDER_REASONS, OrderReason
 
 EXIT = ORDER_REASONS.index(OrderReason.STOP_LOSS)

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trading_platform.configuration.environment import VARIABLES, Secret, load_settings, parse_env
 from trading_platform.core.errors import FixConfigError
-from trading_platform.settings import VARIABLES, Secret, load_settings, parse_env
 
 ROOT = Path(__file__).parents[2]
 KEYS = {"ALPACA_API_KEY": "PKTEST", "ALPACA_SECRET_KEY": "hush"}
@@ -213,7 +213,7 @@ def test_example_names_every_variable_and_changes_nothing(tmp_path: Path) -> Non
 
 
 def test_import_stays_light() -> None:
-    code = "import sys, trading_platform.settings; print(*sys.modules)"
+    code = "import sys, trading_platform.configuration.environment; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     heavy = {"numpy", "pandas", "sqlalchemy", "dataclasses", "inspect", "json", "logging", "difflib"}
     assert heavy & set(run.stdout.split()) == set()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from trading_platform.core.compiled import HAS_NUMBA
-from trading_platform.stopwatch import COMPILE, Stopwatch, compile_seconds
+from trading_platform.machine.stopwatch import COMPILE, Stopwatch, compile_seconds
 
 
 def compile_something() -> None:

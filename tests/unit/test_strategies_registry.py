@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from trading_platform import strict
+from trading_platform.core import validation
 from trading_platform.core.errors import FixConfigError
 from trading_platform.strategies.base import StrategyParameterError
 from trading_platform.strategies.breakout import Breakout
@@ -73,7 +73,7 @@ def test_all_mistakes_are_named_at_once() -> None:
 
 @pytest.mark.parametrize("cls", STRATEGIES.values(), ids=STRATEGIES)
 def test_every_parameter_refuses_what_it_cannot_use(cls: Any) -> None:
-    numbers = [name for name in strict.type_hints(cls) if name != "name"]
+    numbers = [name for name in validation.type_hints(cls) if name != "name"]
     assert numbers
     for name in numbers:
         for value in (math.nan, math.inf, -1, 10**9, True, "5", None):

@@ -7,9 +7,9 @@ import pytest
 
 from risk_config import RiskConfig
 from trading_platform.core.costs import CostConfig, ExitConfig
-from trading_platform.core.limits import limits_of
 from trading_platform.core.metrics import sharpe_ratio
 from trading_platform.core.prepare import prepare_panel
+from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.synthetic import SyntheticMarketData

@@ -13,18 +13,25 @@ from typing import Any, cast
 
 import pytest
 
-from trading_platform.brokers.alpaca_answers import BrokerClock
-from trading_platform.brokers.alpaca_failures import AlpacaRefusalError, Failure, FailureKind
-from trading_platform.brokers.broker_clock import FollowedClock, SkewGuard, check_skew, skew_of
+from autonomous_trading_engine import AutonomousTradingEngine
+from trading_platform.alpaca.answers import BrokerClock
+from trading_platform.alpaca.clock import FollowedClock, SkewGuard, check_skew, skew_of
+from trading_platform.alpaca.failures import AlpacaRefusalError, Failure, FailureKind
 from trading_platform.core.errors import BrokerUnreachableError, MarketDataError, OperatorNeededError
-from trading_platform.heartbeat import Heartbeat
-from trading_platform.live import BARS_FINAL_AFTER, BLIND_AFTER, STALE_AFTER, LiveLoop, due_session
-from trading_platform.live_desk import run_live
-from trading_platform.makers import INTERRUPTED, DeskEngine
+from trading_platform.engine.engine_market import World
+from trading_platform.machine.heartbeat import Heartbeat
+from trading_platform.machine.watchdog import Watchdog
 from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.runtime.live_loop import (
+    BARS_FINAL_AFTER,
+    BLIND_AFTER,
+    INTERRUPTED,
+    STALE_AFTER,
+    LiveLoop,
+    due_session,
+    run_live,
+)
 from trading_platform.storage.runs import RunLock
-from trading_platform.watchdog import Watchdog
-from trading_platform.world import World
 
 CALENDAR = NyseCalendar()
 SESSION = date(2024, 7, 3)  # a half day: it closes at 13:00 in New York
@@ -244,7 +251,7 @@ def test_a_settlement_that_cannot_read_the_account_is_tried_again() -> None:
 def run(engine: Engine, hold: Hold, *, once: bool) -> int:
     loop = loop_at(CLOSE + BARS_FINAL_AFTER, engine, world, CLOSE)
     market = days(date(2024, 7, 1), date(2024, 7, 2))
-    return run_live(cast(DeskEngine, engine), cast(RunLock, hold), market, loop, "welcome", once=once)
+    return run_live(cast(AutonomousTradingEngine, engine), cast(RunLock, hold), market, loop, "welcome", once=once)
 
 
 def test_a_session_is_due_once_its_bars_are_final() -> None:

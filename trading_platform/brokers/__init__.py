@@ -1,1 +1,1 @@
-"""Brokers behind one port: paper simulator, Alpaca."""
+"""Where orders go and fills come from: the paper simulator, an account at Alpaca."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
-from trading_platform.brokers.alpaca_failures import FailureKind, SendError
-from trading_platform.brokers.alpaca_http import AlpacaHttp
-from trading_platform.brokers.alpaca_orders import root_id
-from trading_platform.brokers.alpaca_reader import AlpacaReader
+from trading_platform.alpaca.failures import FailureKind, SendError
+from trading_platform.alpaca.http import AlpacaHttp
+from trading_platform.alpaca.orders import root_id
+from trading_platform.alpaca.reader import AlpacaReader
 from trading_platform.core.errors import BrokerUnreachableError, FixCredentialsError
 from trading_platform.core.ports import BrokerOrder, OrderJournal
 from trading_platform.core.types import Side

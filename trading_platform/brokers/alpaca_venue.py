@@ -13,24 +13,32 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from typing import Protocol
 
-from trading_platform.brokers.account_book import AccountBook
-from trading_platform.brokers.alpaca import PREFIX, AlpacaBroker, Checkpoint, own_answer
-from trading_platform.brokers.alpaca_failures import AlpacaRefusalError
-from trading_platform.brokers.booked_news import PROTECTIVE
-from trading_platform.brokers.bookkeeper import Bookkeeper, Journal, Reading
-from trading_platform.brokers.books import Action, CancelOrder, OurBook, Protect
-from trading_platform.brokers.carve_out import carve_out
-from trading_platform.brokers.difference_words import cash_words, difference_rows, reasons_of
-from trading_platform.brokers.new_york import session_of
+from trading_platform.alpaca.failures import AlpacaRefusalError
+from trading_platform.brokers.alpaca_broker import PREFIX, AlpacaBroker, own_answer
 from trading_platform.brokers.paper import PendingOrder
-from trading_platform.brokers.reconcile import reconcile
-from trading_platform.brokers.saved_account import Memory, load, save
+from trading_platform.brokers.reconciliation.account_book import AccountBook
+from trading_platform.brokers.reconciliation.bookkeeper import Bookkeeper, Journal, Reading
+from trading_platform.brokers.reconciliation.difference_words import cash_words, difference_rows, reasons_of
+from trading_platform.brokers.reconciliation.owner_shares import carve_out
+from trading_platform.brokers.reconciliation.reconcile import reconcile
+from trading_platform.brokers.reconciliation.saved_account import Memory, load, save
+from trading_platform.brokers.reconciliation.settlement_news import PROTECTIVE
+from trading_platform.brokers.reconciliation.two_books import Action, CancelOrder, OurBook, Protect
 from trading_platform.brokers.stop_keeper import Prices, StopKeeper
 from trading_platform.brokers.venue import RiskGate
 from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.market import CLOSE, Market
-from trading_platform.core.ports import BrokerOrder, Clock, JournalOrder, TradingCalendar
+from trading_platform.core.ports import (
+    BrokerOrder,
+    Checkpoint,
+    Clock,
+    DifferenceRow,
+    JournalOrder,
+    SavedBook,
+    TradingCalendar,
+    no_checkpoint,
+)
 from trading_platform.core.types import (
     ORDER_REASONS,
     ApprovedOrder,
@@ -39,8 +47,7 @@ from trading_platform.core.types import (
     Settlement,
     Side,
 )
-from trading_platform.storage.differences import DifferenceRow
-from trading_platform.storage.repository import SavedBook
+from trading_platform.machine.clocks import session_of
 
 log = logging.getLogger("trading_platform.venue")
 
@@ -91,7 +98,7 @@ class AlpacaVenue:
         clock: Clock,
         prices: Prices,
         prefix: str = PREFIX,
-        checkpoint: Checkpoint = lambda step: None,
+        checkpoint: Checkpoint = no_checkpoint,
         compare_clocks: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._compare_clocks = compare_clocks

@@ -13,18 +13,17 @@ from datetime import date, datetime
 
 import numpy as np
 
-from trading_platform.brokers.round_trips import LoggedFill, round_trip
 from trading_platform.core.compiled import as_rows, direct
 from trading_platform.core.decide import DELISTED, STOP_LOSS, TAKE_PROFIT
 from trading_platform.core.errors import OperatorNeededError, RepairDatabaseError
 from trading_platform.core.ledger import ACCOUNT, SLOT, Record, Records, clear_slot, reserve_slot
 from trading_platform.core.market import Market
-from trading_platform.core.ports import ApprovalRegister, BrokerAccount, BrokerOrder, BrokerPosition
-from trading_platform.core.risk_memory import checksum
+from trading_platform.core.ports import ApprovalRegister, BrokerAccount, BrokerOrder, BrokerPosition, SavedBook
+from trading_platform.core.risk.memory import checksum
+from trading_platform.core.round_trips import LoggedFill, round_trip
 from trading_platform.core.session import Rules, new_fill_log, settle_book
 from trading_platform.core.simulate import open_books
 from trading_platform.core.types import ORDER_REASONS, ApprovedOrder, ClosedTrade, Fill, OrderStatus, Settlement, Side
-from trading_platform.storage.repository import SavedBook
 
 LEGS = {STOP_LOSS: "stop", TAKE_PROFIT: "target", DELISTED: "delisted"}
 SHARE_NOISE = 1e-9

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import date
 from itertools import count
 
-from trading_platform.brokers.account_book import AccountBook
+from trading_platform.brokers.reconciliation.account_book import AccountBook
 from trading_platform.brokers.venue import RiskGate
 from trading_platform.core.errors import TradingPlatformError
 from trading_platform.core.intents import order_id

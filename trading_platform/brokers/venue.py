@@ -9,9 +9,8 @@ from typing import Protocol
 from trading_platform.brokers.paper import PendingOrder
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.market import Market
-from trading_platform.core.ports import ApprovalRegister, BrokerOrder
+from trading_platform.core.ports import ApprovalRegister, BrokerOrder, SavedBook
 from trading_platform.core.types import ApprovedOrder, Denial, OrderIntent, Settlement
-from trading_platform.storage.repository import SavedBook
 
 
 class Venue(Protocol):

@@ -1,1 +1,1 @@
-"""The decision core: pure functions over scalars and arrays. No I/O, no clock, no global randomness."""
+"""The decision core, pure and compiled: market arrays, session step, candidates, fills, ledger, observation."""

@@ -156,8 +156,8 @@ def _stamped(dispatcher: Any) -> Any:
 
 @cache
 def _sources(folder: Path) -> str:
-    """Return a digest of the Python files in `folder`."""
+    """Return a digest of the Python files in and below `folder`."""
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()

@@ -134,3 +134,32 @@ class Exits(NamedTuple):
     min_stop: float
     max_stop: float
     max_holding: int
+
+
+class Protection(NamedTuple):
+    """How one strategy protects its own positions; 0 = it does not. The engine's disaster stop stays for all.
+
+    Attributes
+    ----------
+    stop_volatilities, min_stop, max_stop
+        Distance of the stop from the decision price in daily volatilities (20 sessions), kept inside the two fractions.
+    target_volatilities
+        Distance of the profit target, in daily volatilities.
+    trailing
+        Fraction below the highest close since entry at which the stop follows.
+    max_holding
+        Sessions after which a position is left at the next open.
+    cooling
+        Sessions after a stop-out in which the strategy does not buy the ticker back.
+    """
+
+    stop_volatilities: float = 0.0
+    min_stop: float = 0.0
+    max_stop: float = 1.0
+    target_volatilities: float = 0.0
+    trailing: float = 0.0
+    max_holding: int = 0
+    cooling: int = 5
+
+
+NO_PROTECTION = Protection()

@@ -13,7 +13,7 @@ from trading_platform.core.costs import Exits
 from trading_platform.core.fills import down_to_tick, protective_prices, round_shares
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.market import CLOSE, VOLATILITY, Market, Signals
-from trading_platform.core.risk_rules import (
+from trading_platform.core.risk.rules import (
     MAX_POSITIONS,
     OK,
     Limits,
@@ -24,7 +24,7 @@ from trading_platform.core.risk_rules import (
     market_verdict,
     measure_entry,
 )
-from trading_platform.core.sizing import entry_dollars
+from trading_platform.core.risk.sizing import entry_dollars
 from trading_platform.core.types import ORDER_REASONS, Floats, Ints, OrderReason
 
 NO_REASON = ORDER_REASONS.index(OrderReason.NONE)

@@ -8,7 +8,7 @@ from trading_platform.core.decide import entry_price
 from trading_platform.core.fills import protective_prices, round_shares
 from trading_platform.core.ledger import Record
 from trading_platform.core.market import CLOSE, VOLATILITY
-from trading_platform.core.risk_rules import Limits
+from trading_platform.core.risk.rules import Limits
 from trading_platform.core.types import ORDER_REASONS, OrderIntent, OrderReason, Side
 from trading_platform.core.view import MarketView
 

@@ -7,6 +7,7 @@ lies beside the one read last; with the tickers of a session side by side an env
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -73,20 +74,15 @@ def forward_adjusted(panel: MarketPanel) -> MarketPanel:
         return panel
     ratio = np.where(np.isfinite(panel.split_ratio), panel.split_ratio, 1.0)
     factor = np.cumprod(ratio, axis=0)
-    return MarketPanel(
-        sessions=panel.sessions,
-        tickers=panel.tickers,
+    return replace(
+        panel,
         open=panel.open * factor,
         high=panel.high * factor,
         low=panel.low * factor,
         close=panel.close * factor,
         volume=panel.volume / factor,
-        vix=panel.vix,
-        benchmark=panel.benchmark,
-        sectors=panel.sectors,
-        source=panel.source,
-        data_hash=panel.data_hash,
-        warnings=panel.warnings,
+        split_ratio=None,
+        dividend=None,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import NamedTuple, Protocol
@@ -267,3 +267,32 @@ class Allocator(Protocol):
     def get_allocation(self, current_state: Floats, session: date | None = None) -> Mapping[str, float]:
         """Return weights by strategy name, summing to 1, for the observation at the close of `session`."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class SavedBook:
+    """The paper broker's book after `session`."""
+
+    session: date
+    account: str
+    slots: str
+    checksum: str
+
+
+@dataclass(frozen=True, slots=True)
+class DifferenceRow:
+    """One difference in words. One that `stands` is unexplained until a later reading no longer finds it."""
+
+    kind: str
+    ticker: str | None
+    ours: str
+    theirs: str
+    action: str
+    stands: bool
+
+
+Checkpoint = Callable[[str], None]  # called with the name of each step of an order's and a book's life
+
+
+def no_checkpoint(step: str) -> None:
+    """Take no notice: nobody watches the steps."""

@@ -38,7 +38,7 @@ from trading_platform.core.ledger import (
     trade_profit,
 )
 from trading_platform.core.market import CLOSE, HIGH, LOW, OPEN, VOLUME, Market
-from trading_platform.core.risk_rules import Limits, record_trade, start_session
+from trading_platform.core.risk.rules import Limits, record_trade, start_session
 from trading_platform.core.types import Ints
 
 BUY, SELL = 1, -1

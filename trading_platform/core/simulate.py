@@ -27,7 +27,7 @@ from trading_platform.core.decide import (
 )
 from trading_platform.core.ledger import Record, Records, new_books, reserve
 from trading_platform.core.market import CLOSE, Market, Signals
-from trading_platform.core.risk_rules import (
+from trading_platform.core.risk.rules import (
     HALTED,
     MAX_POSITIONS,
     NO_EVENT,

@@ -21,6 +21,7 @@ Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
 UNKNOWN_SECTOR = "Unknown"
+STOCK = "stock"  # the asset class of everything that is no fund
 
 
 class Side(StrEnum):
@@ -145,6 +146,37 @@ class RiskEventKind(StrEnum):
     CASH_FLOW = "cash_flow"
 
 
+class EventKind(StrEnum):
+    """Corporate events, as ``events.csv`` names them. The position of each member is its number in the kernel."""
+
+    SPLIT = "split"
+    CASH_MERGER = "cash_merger"
+    STOCK_MERGER = "stock_merger"
+    RENAME = "rename"
+    SPIN_OFF = "spin_off"
+    SPECIAL_DIVIDEND = "special_dividend"
+    DELISTING = "delisting"
+
+
+EVENT_KINDS: tuple[EventKind, ...] = tuple(EventKind)
+
+
+class CorporateEvent(NamedTuple):
+    """One event; it holds from the open of `session` on.
+
+    `ratio` is new shares per old one (split, stock_merger, spin_off); `cash` is dollars per old share (mergers,
+    special_dividend, delisting; NaN = the last price). `other` is the ticker that shares become (rename, stock_merger)
+    or that is added (spin_off), else "".
+    """
+
+    session: date
+    ticker: str
+    kind: EventKind
+    other: str = ""
+    ratio: float = 1.0
+    cash: float = 0.0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class MarketPanel:
     """Daily bars of a universe on a common grid of sessions.
@@ -153,6 +185,11 @@ class MarketPanel:
     five fields. Tickers are sorted, so that "ties by ticker" is "ties by column". `vix` and `benchmark` are (T,),
     NaN where unknown. `split_ratio` multiplies the share count at the session's open (1 = none); `dividend` is
     dollars a share on the ex-date. Both are trivial for adjusted prices.
+
+    `asset_classes` (N,) says "stock" or the class of a fund (empty: all are stocks); the class of a fund is its sector
+    as well. `cash_rate` (T,) is the yield of cash in percent a year, NaN where unknown; None: cash earns nothing.
+    `member` (T, N) is True while a ticker belongs to the universe; None: always. `benchmark_ticker` names the column of
+    the benchmark where it is one of the tickers: only strategies that name it trade it.
     """
 
     sessions: NDArray[np.datetime64]
@@ -170,6 +207,11 @@ class MarketPanel:
     split_ratio: Floats | None = None
     dividend: Floats | None = None
     warnings: tuple[str, ...] = field(default=())
+    asset_classes: tuple[str, ...] = ()
+    cash_rate: Floats | None = None
+    member: Bools | None = None
+    events: tuple[CorporateEvent, ...] = ()
+    benchmark_ticker: str = ""
 
     @property
     def n_sessions(self) -> int:
@@ -180,6 +222,12 @@ class MarketPanel:
     def n_tickers(self) -> int:
         """Number of columns, N."""
         return len(self.tickers)
+
+    @property
+    def is_stock(self) -> Bools:
+        """(N,) True for stocks, False for funds."""
+        classes = self.asset_classes or (STOCK,) * self.n_tickers
+        return np.array([kind == STOCK for kind in classes], dtype=np.bool_)
 
     def session(self, t: int) -> date:
         """Return the date of row `t`."""
@@ -205,6 +253,8 @@ class MarketPanel:
         def cut(values: Floats) -> Floats:
             return np.ascontiguousarray(values[rows][:, columns])
 
+        picked = np.arange(self.n_tickers)[columns]
+
         return MarketPanel(
             sessions=self.sessions[rows].copy(),
             tickers=tickers,
@@ -221,6 +271,11 @@ class MarketPanel:
             split_ratio=None if self.split_ratio is None else cut(self.split_ratio),
             dividend=None if self.dividend is None else cut(self.dividend),
             warnings=self.warnings,
+            asset_classes=tuple(self.asset_classes[i] for i in picked) if self.asset_classes else (),
+            cash_rate=None if self.cash_rate is None else self.cash_rate[rows].copy(),
+            member=None if self.member is None else np.ascontiguousarray(self.member[rows][:, columns]),
+            events=tuple(event for event in self.events if event.ticker in tickers),
+            benchmark_ticker=self.benchmark_ticker if self.benchmark_ticker in tickers else "",
         )
 
 

@@ -1,1 +1,1 @@
-"""Honest evaluation: splits, bootstrap, deflated Sharpe, PBO, baselines."""
+"""Honest statistics: splits, bootstrap, deflated Sharpe ratio, baselines, proof against look-ahead."""

@@ -13,10 +13,10 @@ from trading_platform.core import market_features, metrics
 from trading_platform.core.costs import CostConfig, ExitConfig
 from trading_platform.core.decide import ENTRY, MAX_HOLDING, SIGNAL_EXIT
 from trading_platform.core.ledger import Records
-from trading_platform.core.limits import limits_of
 from trading_platform.core.market import Market, Signals, build_market, build_signals, forward_adjusted
 from trading_platform.core.observation import Observer, episode_of, exogenous_matrix, observation_schema
 from trading_platform.core.prepare import record_books
+from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
 from trading_platform.core.shadow_books import lookback_sessions, shadow_statistics
 from trading_platform.core.simulate import N_CODES, Books, backtest, decide_books, new_scratch

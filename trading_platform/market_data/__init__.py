@@ -1,1 +1,1 @@
-"""Market data behind one port: files, synthetic, Alpaca; calendar and quality checks."""
+"""Bars and VIX from files, Alpaca, Yahoo or the embedded market; calendar, checks, cache."""

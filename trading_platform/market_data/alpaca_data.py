@@ -16,22 +16,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trading_platform.brokers.alpaca_failures import AlpacaRefusalError, FailureKind
-from trading_platform.brokers.alpaca_http import AlpacaHttp, access_from
-from trading_platform.brokers.alpaca_orders import parse_instant
+from trading_platform.alpaca.failures import AlpacaRefusalError, FailureKind
+from trading_platform.alpaca.http import AlpacaHttp, access_from
+from trading_platform.alpaca.orders import parse_instant
+from trading_platform.configuration.environment import is_loopback
 from trading_platform.core.errors import MarketDataError
 from trading_platform.core.types import MarketPanel
-from trading_platform.market_data.cache import BarCache, CachedHistory, TickerBars, joined, last_finished, utc_now
+from trading_platform.machine.clocks import utc_now
+from trading_platform.market_data.cache import BarCache, CachedHistory, TickerBars, joined, last_finished
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.panel import build_panel
 from trading_platform.market_data.universe import load_universe
 from trading_platform.market_data.vix import AlpacaVix, LocalVix, VixService, VixSource, YahooVix, cboe, fred
 from trading_platform.market_data.yahoo import index_closes
-from trading_platform.settings import is_loopback
 
 if TYPE_CHECKING:
-    from trading_platform.config import TradingConfig
-    from trading_platform.settings import Settings
+    from trading_platform.configuration.environment import Settings
+    from trading_platform.configuration.trading_config import TradingConfig
 
 BENCHMARK = "SPY"
 FIRST_DAY = date(2016, 1, 4)  # Alpaca's consolidated history begins in 2016

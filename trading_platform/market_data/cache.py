@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -30,11 +30,6 @@ PRICES = slice(0, 4)
 OVERLAP_SESSIONS = 5
 SAME_PRICE = 1e-9  # relative: the same adjustment gives the same digits
 FIRST_KEY, LAST_KEY = b"known_from", b"known_to"
-
-
-def utc_now() -> datetime:
-    """Return the present time; the default clock of the data providers."""
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from trading_platform.config import TradingConfig
+from trading_platform.configuration.environment import Settings
+from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.ports import MarketData
-from trading_platform.market_data.cache import utc_now
+from trading_platform.machine.clocks import utc_now
 from trading_platform.market_data.calendar import NyseCalendar
-from trading_platform.settings import Settings
 
 
 def open_market_data(

@@ -21,7 +21,7 @@ import numpy as np
 import requests
 
 from trading_platform.core.errors import MarketDataError, TradingPlatformError
-from trading_platform.market_data.cache import utc_now
+from trading_platform.machine.clocks import utc_now
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.panel import VixHistory
 from trading_platform.market_data.quality import VIX_RANGE, check_vix

@@ -19,7 +19,8 @@ import numpy as np
 
 from trading_platform.core.errors import FixConfigError, MarketDataError
 from trading_platform.core.types import MarketPanel
-from trading_platform.market_data.cache import BarCache, CachedHistory, TickerBars, joined, last_finished, utc_now
+from trading_platform.machine.clocks import utc_now
+from trading_platform.market_data.cache import BarCache, CachedHistory, TickerBars, joined, last_finished
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.panel import build_panel
 from trading_platform.market_data.universe import Universe, load_universe

@@ -1,1 +1,1 @@
-"""Causal market regime."""
+"""The market regime (bull, bear, consolidation), fitted and filtered on the past only."""

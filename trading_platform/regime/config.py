@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from trading_platform import strict
-from trading_platform.strict import Interval, InvalidSettingsError
+from trading_platform.core import validation
+from trading_platform.core.validation import Interval, InvalidSettingsError
 
 MONTH_SESSIONS = 23  # no calendar month has more
 
@@ -48,14 +48,14 @@ class RegimeConfig:
     min_occupancy: Annotated[float, Interval("[0, 0.3]")] = 0.05
 
     def __post_init__(self) -> None:
-        problems = strict.problems(self)
+        problems = validation.problems(self)
         if problems:
             raise InvalidSettingsError(problems.values())
 
     @classmethod
     def from_mapping(cls, table: Mapping[str, object]) -> RegimeConfig:
         """Return the settings in `table` over the defaults; refuse unknown keys."""
-        return strict.build(cls, dict(table), InvalidSettingsError)
+        return validation.build(cls, dict(table), InvalidSettingsError)
 
     @property
     def lookback(self) -> int:

@@ -1,1 +1,1 @@
-"""The daily report: facts from the database and the broker, what follows from them, and how they are shown."""
+"""The daily report, screens, pages, charts, Telegram: what happened, shown to people."""

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from trading_platform.configuration.environment import Settings
 from trading_platform.core.errors import BrokerUnreachableError, TradingPlatformError
 from trading_platform.reporting.account_source import LIVE_URL, PAPER_URL, AccountSource, AlpacaAccount, ask
 from trading_platform.reporting.day_view import view_day
@@ -23,7 +24,6 @@ from trading_platform.reporting.evidence import (
 from trading_platform.reporting.facts import BrokerSnapshot, History, Ledger, Run
 from trading_platform.reporting.ledger_view import MODES, find_run, read_history, read_ledger
 from trading_platform.reporting.risk_view import active_halts, headroom, sector_shares
-from trading_platform.settings import Settings
 from trading_platform.storage.reader import Reader, read_database
 
 if TYPE_CHECKING:

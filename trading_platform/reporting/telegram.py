@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from trading_platform.configuration.environment import Secret
 from trading_platform.core.errors import BrokerUnreachableError, FixConfigError, FixCredentialsError
 from trading_platform.reporting.telegram_text import split_messages
-from trading_platform.settings import Secret
 
 API = "https://api.telegram.org"
 TIMEOUT = (3.05, 15.0)

@@ -1,1 +1,1 @@
-"""Durable state: typed models, repository, migrations."""
+"""The database: models, migrations, repository, order journal; and the model registry."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import date, datetime
 from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
 
+from trading_platform.core.ports import SavedBook
 from trading_platform.core.types import ApprovedOrder, OrderStatus
 from trading_platform.storage import models as m
 from trading_platform.storage.closes import Closes
@@ -43,16 +44,6 @@ CHANGE_ORDER = update(m.Order.__table__).where(  # type: ignore[arg-type] # a ma
     m.Order.run_id == bindparam("run"), m.Order.client_order_id == bindparam("key")
 )
 OPEN_STATUSES = tuple(status.value for status in OrderStatus if status.is_open)
-
-
-@dataclass(frozen=True, slots=True)
-class SavedBook:
-    """The paper broker's book after `session`."""
-
-    session: date
-    account: str
-    slots: str
-    checksum: str
 
 
 class Repository:

@@ -1,1 +1,1 @@
-"""Strategies: pure, vectorised, one file each, one literal registry."""
+"""What to buy and sell: one pure strategy a file."""

@@ -7,10 +7,11 @@ from typing import Annotated, Protocol, runtime_checkable
 
 import numpy as np
 
-from trading_platform import strict
+from trading_platform.core import validation
+from trading_platform.core.costs import Protection
 from trading_platform.core.market import forward_adjusted
 from trading_platform.core.types import Bools, Floats, MarketPanel, StrategySignals
-from trading_platform.strict import Interval
+from trading_platform.core.validation import Interval
 
 Sessions = Annotated[int, Interval("[1, 2520]")]
 Window = Annotated[int, Interval("[2, 2520]")]  # of something that needs two rows to exist
@@ -45,7 +46,39 @@ class Strategy(Protocol):
         ...
 
 
-class StrategyParameterError(strict.InvalidSettingsError, ValueError):
+@runtime_checkable
+class TargetStrategy(Protocol):
+    """A long-only strategy that says what it wants to hold. Implementations are frozen dataclasses of parameters."""
+
+    @property
+    def name(self) -> str:
+        """Name in the registry, the database and reports."""
+        ...
+
+    @property
+    def lookback(self) -> int:
+        """Sessions that a row of targets depends on, the present one included."""
+        ...
+
+    @property
+    def protection(self) -> Protection:
+        """Its own stop, target, longest holding, cooling time; `NO_PROTECTION` is an answer."""
+        ...
+
+    def stands_aside(self, panel: MarketPanel) -> str:
+        """Return in words what the panel lacks for this strategy, e.g. "needs three asset classes"; "" = nothing."""
+        ...
+
+    def targets(self, panel: MarketPanel) -> Floats:
+        """Return the weight of each ticker in the strategy's own book, (T, N), >= 0, a row sums to at most 1.
+
+        Row t uses rows <= t only, prices are split-adjusted. What depends on an unknown number is 0. Weights are for
+        whole slots: few names (the risk rules cap a position at 5 % of the account by default).
+        """
+        ...
+
+
+class StrategyParameterError(validation.InvalidSettingsError, ValueError):
     """Parameters of a strategy are wrong; `problems` holds one line for each."""
 
 
@@ -57,7 +90,7 @@ def check_parameters(strategy: Strategy, *orders: str) -> None:
     StrategyParameterError
         Naming every parameter that is out of range, of a wrong type, or at odds with another.
     """
-    problems = strict.problems(strategy, *orders)
+    problems = validation.problems(strategy, *orders)
     if problems:
         raise StrategyParameterError(f"strategies.{strategy.name}.{line}" for line in problems.values())
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from trading_platform.core.indicators import lag, returns, rolling_max, rolling_min, rolling_volatility
 from trading_platform.core.types import MarketPanel, StrategySignals
+from trading_platform.core.validation import Interval
 from trading_platform.strategies.base import Strength, Window, check_parameters, graded
-from trading_platform.strict import Interval
 
 
 @dataclass(frozen=True, slots=True)

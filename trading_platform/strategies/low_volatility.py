@@ -7,8 +7,8 @@ from typing import Annotated
 
 from trading_platform.core.indicators import fine_rank, returns, rolling_mean, rolling_volatility
 from trading_platform.core.types import MarketPanel, StrategySignals
+from trading_platform.core.validation import Interval
 from trading_platform.strategies.base import Rank, Strength, Window, check_parameters, graded, rising
-from trading_platform.strict import Interval
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ import numpy as np
 from trading_platform.core.indicators import fine_rank, rate_of_change, rolling_mean
 from trading_platform.core.market_features import MAX_VIX_AGE, known_vix
 from trading_platform.core.types import MarketPanel, StrategySignals
+from trading_platform.core.validation import Interval
 from trading_platform.strategies.base import Rank, Sessions, Strength, Window, check_parameters, graded, rising
-from trading_platform.strict import Interval
 
 VixRatio = Annotated[float, Interval("(0, 10]")]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from trading_platform import strict
+from trading_platform.core import validation
 from trading_platform.strategies.base import Strategy, StrategyParameterError
 from trading_platform.strategies.breakout import Breakout
 from trading_platform.strategies.low_volatility import LowVolatility
@@ -39,7 +39,8 @@ def make_strategies(
     unknown = [name for name in dict.fromkeys((*chosen, *given)) if name not in STRATEGIES]
     others = f"; choose from {', '.join(STRATEGIES)}"
     problems = [
-        f"strategies: {name!r} is not registered{strict.did_you_mean(name, STRATEGIES) or others}" for name in unknown
+        f"strategies: {name!r} is not registered{validation.did_you_mean(name, STRATEGIES) or others}"
+        for name in unknown
     ]
     problems += [f"strategies: {name!r} is named twice" for name in _twice(chosen)]
     made: dict[str, Strategy] = {}
@@ -56,9 +57,9 @@ def make_strategies(
 
 def _make(name: str, parameters: Mapping[str, object]) -> Strategy:
     """Return one strategy. A parameter is a field other than `name`, by which the database knows the strategy."""
-    known = [field for field in strict.type_hints(STRATEGIES[name]) if field != "name"]
+    known = [field for field in validation.type_hints(STRATEGIES[name]) if field != "name"]
     problems = [
-        f"strategies.{name}.{key} is no parameter{strict.did_you_mean(key, known)}"
+        f"strategies.{name}.{key} is no parameter{validation.did_you_mean(key, known)}"
         for key in parameters
         if key not in known
     ]

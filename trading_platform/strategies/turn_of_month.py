@@ -9,8 +9,8 @@ import numpy as np
 
 from trading_platform.core.indicators import fine_rank, rate_of_change
 from trading_platform.core.types import Ints, MarketPanel, StrategySignals
+from trading_platform.core.validation import Interval
 from trading_platform.strategies.base import Sessions, Strength, check_parameters, graded, rising
-from trading_platform.strict import Interval
 
 Weekdays = Annotated[int, Interval("[1, 10]")]
 

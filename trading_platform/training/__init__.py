@@ -1,1 +1,1 @@
-"""Training of the strategy allocator: PPO over the simulation kernel, folds, seeds, controls."""
+"""Training of the allocator: folds, seeds, PPO, controls, verdict."""

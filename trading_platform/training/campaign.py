@@ -19,8 +19,8 @@ from trading_platform.core.policy import Policy
 from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.types import Floats
 from trading_platform.evaluation.comparison import REFERENCE
-from trading_platform.evaluation.gate import GateConfig
 from trading_platform.evaluation.overfitting import Overfitting
+from trading_platform.evaluation.promotion import GateConfig
 from trading_platform.evaluation.splits import Fold, SplitConfig, WalkForwardScheme, split_window, walk_forward
 from trading_platform.evaluation.trials import TrialSummary
 from trading_platform.storage.model_manifest import ModelManifest, Scalar, finite_or_none

@@ -22,6 +22,7 @@ from trading_platform.core.metrics import sharpe_ratio
 from trading_platform.core.prepare import PreparedMarket, prepare_panel
 from trading_platform.core.session import Rules
 from trading_platform.core.types import Floats, Ints
+from trading_platform.engine.regime_cache import load_regimes
 from trading_platform.evaluation.comparison import REFERENCE
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.market_model import NO_STRUCTURE, REGIME_EDGES
@@ -36,7 +37,6 @@ from trading_platform.training.judging import POLICY
 from trading_platform.training.paths import equal_weights, run_path
 from trading_platform.training.setup import TrainingSetup
 from trading_platform.training.worlds import rules_at_cost
-from trading_platform.world import load_regimes
 
 N_REGIMES = 3
 # The world of the positive control, chosen on worlds 1 to 12 and then left alone; results are of worlds 101 onwards.

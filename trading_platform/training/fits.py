@@ -22,7 +22,7 @@ from trading_platform.core.observation import ObservationSchema
 from trading_platform.core.policy import Network, Policy, Scaling, fit_scaling
 from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.types import Floats, Ints
-from trading_platform.strict import did_you_mean
+from trading_platform.core.validation import did_you_mean
 from trading_platform.training.paths import equal_weights, observations, policy_weights, run_path
 from trading_platform.training.ppo import FitResult, Look, fit
 from trading_platform.training.setup import TrainingSetup

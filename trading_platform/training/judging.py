@@ -15,9 +15,9 @@ from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.types import Floats
 from trading_platform.evaluation.bootstrap import sharpe_difference
 from trading_platform.evaluation.comparison import REFERENCE, ComparisonRow, Contender, compare
-from trading_platform.evaluation.gate import GateConfig, GateDecision, GateEvidence, decide
 from trading_platform.evaluation.learning_baselines import default_baselines
 from trading_platform.evaluation.overfitting import MOST_BLOCKS, Overfitting, backtest_overfitting
+from trading_platform.evaluation.promotion import GateConfig, GateDecision, GateEvidence, decide
 from trading_platform.evaluation.sharpe_tests import matched_difference
 from trading_platform.evaluation.trials import TrialRecord, TrialSummary
 from trading_platform.training.fits import Fitted, weights_of

@@ -9,21 +9,22 @@ from pathlib import Path
 
 import numpy as np
 
-from trading_platform.config import TradingConfig
+from trading_platform.configuration.environment import Settings
+from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.prepare import PreparedMarket, prepare_panel
 from trading_platform.core.resample import ResampleOptions
 from trading_platform.core.session import Rules
 from trading_platform.core.types import MarketPanel
+from trading_platform.engine.engine_market import configured_strategies
+from trading_platform.engine.regime_cache import load_regimes
 from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.market_data.load_panel import load_panel
 from trading_platform.regime.hmm import RegimeConfig
-from trading_platform.settings import Settings
-from trading_platform.stage import configured_strategies, load_panel
 from trading_platform.storage.model_registry import ModelRegistry
 from trading_platform.training.campaign import Campaign, check_features, plan_windows
 from trading_platform.training.fits import Arena, MakeEnv
 from trading_platform.training.setup import TrainingSetup
 from trading_platform.training.worlds import drawn_markets, rules_at_cost
-from trading_platform.world import load_regimes
 
 RETRAIN_YEARS = 2
 WALK_FORWARD_TEST = 126

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from trading_platform.core.errors import FixConfigError
-from trading_platform.strict import fingerprint
+from trading_platform.core.validation import fingerprint
 
 EPISODE_SESSIONS = 20
 # Each round moves the policy by one trust region, so a budget spent in fewer rounds goes nowhere: in a synthetic market

@@ -1,0 +1,1 @@
+"""Alpaca's API as it is spoken: requests, pace, answers, failures, its clock."""

@@ -1,0 +1,121 @@
+"""What Alpaca's answers mean: account, positions, clock, calendar, assets, portfolio history.
+
+Only the fields that matter are read, so that one which Alpaca adds or drops elsewhere breaks nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+from trading_platform.alpaca.orders import parse_instant
+from trading_platform.core.ports import BrokerAccount, BrokerPosition
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerClock:
+    """The exchange clock as Alpaca has it, all instants UTC."""
+
+    timestamp: datetime
+    is_open: bool
+    next_open: datetime
+    next_close: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AssetFlags:
+    """What may be done with a ticker. A halted or delisted one is not tradable."""
+
+    ticker: str
+    tradable: bool
+    fractionable: bool
+    attributes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EquityPoint:
+    """Equity at the close of a session, dollars; deposits and withdrawals of that day (signed)."""
+
+    session_open: datetime
+    equity: float
+    cash_flow: float
+
+
+def as_object(raw: object) -> Mapping[str, Any]:
+    """Return `raw` if it is a JSON object."""
+    if not isinstance(raw, Mapping):
+        raise ValueError(f"expected an object, got {type(raw).__name__}")
+    return raw
+
+
+def as_list(raw: object) -> Sequence[Mapping[str, Any]]:
+    """Return `raw` if it is a JSON list."""
+    if not isinstance(raw, list):
+        raise ValueError(f"expected a list, got {type(raw).__name__}")
+    return raw
+
+
+def parse_account(raw: Any) -> BrokerAccount:
+    """Read the account; None where Alpaca did not tell a number."""
+    blocked = any(raw.get(flag) for flag in ("trading_blocked", "account_blocked", "trade_suspended_by_user"))
+    return BrokerAccount(
+        account_id=str(raw.get("account_number") or raw["id"]),
+        equity=_dollars(raw.get("equity")),
+        cash=_dollars(raw.get("cash")),
+        buying_power=_dollars(raw.get("buying_power")),
+        is_blocked=blocked or str(raw["status"]) != "ACTIVE",
+    )
+
+
+def parse_positions(raw: Any) -> list[BrokerPosition]:
+    """Read positions; short ones have negative quantities."""
+    return [
+        BrokerPosition(
+            ticker=str(entry["symbol"]),
+            quantity=-abs(float(entry["qty"])) if entry.get("side") == "short" else float(entry["qty"]),
+            entry_price=float(entry["avg_entry_price"]),
+            price=_dollars(entry.get("current_price")),
+        )
+        for entry in as_list(raw)
+    ]
+
+
+def parse_clock(raw: Any) -> BrokerClock:
+    """Read the clock, in UTC."""
+    instants = [parse_instant(raw[key]) for key in ("timestamp", "next_open", "next_close")]
+    now, opens, closes = (instant.astimezone(UTC) for instant in instants if instant is not None)
+    return BrokerClock(now, bool(raw["is_open"]), opens, closes)
+
+
+def parse_calendar(raw: Any) -> list[tuple[date, str, str]]:
+    """Read (session, open, close) in New York wall time."""
+    return [(date.fromisoformat(str(e["date"])), str(e["open"]), str(e["close"])) for e in as_list(raw)]
+
+
+def parse_assets(raw: Any) -> dict[str, AssetFlags]:
+    """Read the flags of assets by ticker."""
+    return {
+        str(entry["symbol"]): AssetFlags(
+            ticker=str(entry["symbol"]),
+            tradable=bool(entry["tradable"]) and entry.get("status") == "active",
+            fractionable=bool(entry["fractionable"]),
+            attributes=tuple(str(name) for name in entry.get("attributes") or ()),
+        )
+        for entry in as_list(raw)
+    }
+
+
+def parse_equity(raw: Any) -> list[EquityPoint]:
+    """Read the portfolio history; its cash flows are signed."""
+    flows: Mapping[str, Sequence[float]] = raw.get("cashflow") or {}
+    points = []
+    for place, (stamp, equity) in enumerate(zip(raw["timestamp"], raw["equity"], strict=True)):
+        moved = sum(float(series[place] or 0.0) for series in flows.values())
+        points.append(EquityPoint(datetime.fromtimestamp(stamp, tz=UTC), float(equity), moved))
+    return points
+
+
+def _dollars(value: object) -> float | None:
+    return None if value is None or value == "" else float(str(value))

@@ -1,0 +1,134 @@
+"""Everything that can be asked of an Alpaca account without changing it. Reports and checks need no more than this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import date, datetime
+from typing import TypeVar
+
+from trading_platform.alpaca.answers import (
+    AssetFlags,
+    BrokerClock,
+    EquityPoint,
+    as_list,
+    as_object,
+    parse_account,
+    parse_assets,
+    parse_calendar,
+    parse_clock,
+    parse_equity,
+    parse_positions,
+)
+from trading_platform.alpaca.failures import AlpacaRefusalError, FailureKind
+from trading_platform.alpaca.http import AlpacaHttp
+from trading_platform.alpaca.orders import parse_order
+from trading_platform.core.errors import BrokerUnreachableError
+from trading_platform.core.ports import BrokerAccount, BrokerOrder, BrokerPosition
+
+T = TypeVar("T")
+
+MAX_ORDERS = 500  # Alpaca's largest page
+
+
+class AlpacaReader:
+    """Reads an account.
+
+    Every method raises `FixCredentialsError` when the keys are refused, and `BrokerUnreachableError` when no usable
+    answer comes.
+    """
+
+    def __init__(self, http: AlpacaHttp) -> None:
+        self._http = http
+
+    def account(self) -> BrokerAccount:
+        """Return the account; None where Alpaca did not tell a number."""
+        return self._http.read("account", self._http.trading.get_account, parse_account)
+
+    def positions(self) -> list[BrokerPosition]:
+        """Return all open positions, manual ones included."""
+        return self._http.read("positions", self._http.trading.get_all_positions, parse_positions)
+
+    def exchange_clock(self) -> BrokerClock:
+        """Return Alpaca's clock."""
+        return self._http.read("clock", self._http.trading.get_clock, parse_clock)
+
+    def sessions(self, start: date, end: date) -> list[tuple[date, str, str]]:
+        """Return (session, open, close) in New York wall time for sessions in [start, end]."""
+        from alpaca.trading.requests import GetCalendarRequest
+
+        request = GetCalendarRequest(start=start, end=end)
+        return self._http.read("calendar", lambda: self._http.trading.get_calendar(request), parse_calendar)
+
+    def assets(self, tickers: Iterable[str]) -> dict[str, AssetFlags]:
+        """Return the flags of `tickers` in one request; a ticker that Alpaca does not list is not tradable."""
+        listed = self.listed()
+        return {ticker: listed.get(ticker) or AssetFlags(ticker, False, False) for ticker in tickers}
+
+    def listed(self) -> dict[str, AssetFlags]:
+        """Return the flags of every active US equity by ticker: some ten thousand at Alpaca."""
+        from alpaca.trading.enums import AssetClass, AssetStatus
+        from alpaca.trading.requests import GetAssetsRequest
+
+        request = GetAssetsRequest(status=AssetStatus.ACTIVE, asset_class=AssetClass.US_EQUITY)
+        return self._http.read("assets", lambda: self._http.trading.get_all_assets(request), parse_assets)
+
+    def equity_history(self, start: datetime) -> list[EquityPoint]:
+        """Return daily equity from `start` on. Alpaca's own profit figures count from a base value and are not used."""
+        from alpaca.trading.requests import GetPortfolioHistoryRequest
+
+        request = GetPortfolioHistoryRequest(start=start, timeframe="1D", cashflow_types="CSD,CSW")
+        return self._http.read(
+            "portfolio history", lambda: self._http.trading.get_portfolio_history(request), parse_equity
+        )
+
+    def order(self, client_order_id: str, broker_order_id: str | None = None) -> BrokerOrder | None:
+        """Return an order with its legs (which Alpaca shows by its own id only), None if there is no such order."""
+        trading, what = self._http.trading, f"order {client_order_id}"
+        if broker_order_id is not None:
+            return _unless_unknown(lambda: self._nested(broker_order_id))
+        raw = _unless_unknown(
+            lambda: self._http.read(what, lambda: trading.get_order_by_client_id(client_order_id), as_object)
+        )
+        if raw is None:
+            return None
+        if str(raw.get("order_class") or "simple") in ("simple", ""):
+            return parse_order(raw)
+        return self._nested(str(raw["id"]))
+
+    def _nested(self, broker_order_id: str) -> BrokerOrder:
+        from alpaca.trading.requests import GetOrderByIdRequest
+
+        request = GetOrderByIdRequest(nested=True)
+        trading = self._http.trading
+        return self._http.read(
+            f"order {broker_order_id}", lambda: trading.get_order_by_id(broker_order_id, request), parse_order
+        )
+
+    def open_orders(self) -> list[BrokerOrder]:
+        """Return open orders, foreign ones included, flat. Alpaca does not list held stops."""
+        from alpaca.trading.enums import QueryOrderStatus
+        from alpaca.trading.requests import GetOrdersRequest
+
+        request = GetOrdersRequest(status=QueryOrderStatus.OPEN, limit=MAX_ORDERS, nested=False)
+        raw = self._http.read("open orders", lambda: self._http.trading.get_orders(request), as_list)
+        if len(raw) >= MAX_ORDERS:
+            raise BrokerUnreachableError(f"the account has {MAX_ORDERS} or more open orders; cancel some of them")
+        return [parse_order(entry) for entry in raw]
+
+    def client_id_of(self, broker_order_id: str) -> str | None:
+        """Return the client order id of an order by Alpaca's id, None if there is no such order."""
+        trading, what = self._http.trading, f"order {broker_order_id}"
+        raw = _unless_unknown(
+            lambda: self._http.read(what, lambda: trading.get_order_by_id(broker_order_id), as_object)
+        )
+        return None if raw is None else str(raw["client_order_id"])
+
+
+def _unless_unknown(read: Callable[[], T]) -> T | None:
+    """Return what `read` returns, None where Alpaca does not know what was asked for."""
+    try:
+        return read()
+    except AlpacaRefusalError as error:
+        if error.failure.kind is FailureKind.NOT_FOUND:
+            return None
+        raise

@@ -1,0 +1,150 @@
+"""The simulated account: cash to the cent, positions, activities and the history of equity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime
+
+from trading_platform.alpaca_server.market import NEW_YORK
+from trading_platform.alpaca_server.records import (
+    Activity,
+    Identifiers,
+    Json,
+    SimOrder,
+    SimPosition,
+    number,
+    stamp,
+)
+from trading_platform.core.fills import round_cents
+from trading_platform.core.types import Side
+
+FEE, DIVIDEND, DEPOSIT, WITHDRAWAL, SPLIT, REMOVAL = "FEE", "DIV", "CSD", "CSW", "SPLIT", "REORG"
+
+
+class SimAccount:
+    """Money and shares. Every change leaves an activity, except a fault that is meant to be unexplained."""
+
+    def __init__(self, cash: float, identifiers: Identifiers, multiplier: int = 1) -> None:
+        self.cash = round_cents(cash)
+        self.starting_cash = self.cash
+        self.multiplier = multiplier
+        self.positions: dict[str, SimPosition] = {}
+        self.activities: list[Activity] = []
+        self.equity_history: list[tuple[date, datetime, float]] = []
+        self.cash_flows: dict[date, float] = {}
+        self.blocked = False
+        self._identifiers = identifiers
+
+    def book_fill(self, order: SimOrder, quantity: float, price: float, fees: float, at: datetime) -> None:
+        """Book an execution of `order`, whose own counts are already updated."""
+        amount = round_cents(quantity * price)
+        if order.side is Side.BUY:
+            self._add_shares(order.symbol, quantity, amount)
+            self.cash = round_cents(self.cash - amount)
+        else:
+            self._remove_shares(order.symbol, quantity)
+            self.cash = round_cents(self.cash + amount)
+        fill = self._record(
+            "FILL",
+            at,
+            {
+                "transaction_time": stamp(at),
+                "type": "fill" if order.status == "filled" else "partial_fill",
+                "price": number(price),
+                "qty": number(quantity),
+                "side": order.side.value,
+                "symbol": order.symbol,
+                "leaves_qty": number(order.remaining),
+                "cum_qty": number(order.filled_quantity),
+                "order_id": order.id,
+                "order_status": order.status,
+            },
+        )
+        if fees > 0.0:
+            # The service books fees apart from fills; `group_id` names the fill so that nothing is guessed.
+            self.book_cash(FEE, -fees, at, symbol=order.symbol, group_id=fill.id)
+
+    def book_cash(self, kind: str, amount: float, at: datetime, symbol: str | None = None, **details: object) -> None:
+        """Book money that is not a trade: fee, dividend, deposit, withdrawal."""
+        self.cash = round_cents(self.cash + amount)
+        body: Json = {
+            "date": at.astimezone(NEW_YORK).date().isoformat(),
+            "created_at": stamp(at),
+            "net_amount": number(round_cents(amount)),
+            "description": kind,
+            "status": "executed",
+            **({} if symbol is None else {"symbol": symbol}),
+            **details,
+        }
+        self._record(kind, at, body)
+        if kind in (DEPOSIT, WITHDRAWAL):
+            day = at.astimezone(NEW_YORK).date()
+            self.cash_flows[day] = round_cents(self.cash_flows.get(day, 0.0) + amount)
+
+    def book_split(self, symbol: str, ratio: float, at: datetime) -> None:
+        """Multiply the shares held by `ratio`; money does not move."""
+        position = self.positions[symbol]
+        added = position.quantity * (ratio - 1.0)
+        position.quantity *= ratio
+        self._record(
+            SPLIT,
+            at,
+            {
+                "date": at.astimezone(NEW_YORK).date().isoformat(),
+                "created_at": stamp(at),
+                "net_amount": "0",
+                "description": f"{ratio:g} for 1",
+                "status": "executed",
+                "symbol": symbol,
+                "qty": number(added),
+            },
+        )
+
+    def book_removal(self, symbol: str, price: float, at: datetime) -> None:
+        """Take the shares of a delisted ticker out of the account at `price`, dollars a share."""
+        quantity = self.positions[symbol].quantity
+        amount = round_cents(quantity * price)
+        del self.positions[symbol]
+        self.book_cash(
+            REMOVAL, amount, at, symbol=symbol, qty=number(-quantity), price=number(price), description="delisted"
+        )
+
+    def _add_shares(self, symbol: str, quantity: float, amount: float) -> None:
+        position = self.positions.get(symbol)
+        if position is None:
+            self.positions[symbol] = SimPosition(symbol, quantity, amount)
+        else:
+            position.quantity += quantity
+            position.cost = round_cents(position.cost + amount)
+
+    def _remove_shares(self, symbol: str, quantity: float) -> None:
+        position = self.positions[symbol]
+        left = position.quantity - quantity
+        if left < 1e-9:  # float noise of fractional shares is not a position
+            del self.positions[symbol]
+        else:
+            position.cost = round_cents(position.cost * left / position.quantity)
+            position.quantity = left
+
+    def _record(self, kind: str, at: datetime, body: Json) -> Activity:
+        identifier = f"{at.astimezone(NEW_YORK):%Y%m%d%H%M%S%f}"[:17] + "::" + self._identifiers.next()
+        activity = Activity(identifier, at, kind, body)
+        self.activities.append(activity)
+        return activity
+
+    def held(self, symbol: str) -> float:
+        """Return the shares held."""
+        position = self.positions.get(symbol)
+        return 0.0 if position is None else position.quantity
+
+    def market_value(self, price: Callable[[str], float | None]) -> float:
+        """Return the value of all positions, dollars; one without a price counts at cost."""
+        total = 0.0
+        for position in self.positions.values():
+            last = price(position.symbol)
+            total += position.cost if last is None else round_cents(position.quantity * last)
+        return round_cents(total)
+
+    def equity(self, price: Callable[[str], float | None]) -> float:
+        """Return cash plus the value of all positions, dollars."""
+        return round_cents(self.cash + self.market_value(price))

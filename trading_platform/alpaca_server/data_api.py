@@ -1,0 +1,266 @@
+"""The market data endpoints of the local server: bars, latest prices, index values, with the free plan's rules."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+import numpy as np
+
+from trading_platform.alpaca_server.market import NEW_YORK, Bar, SimulatedMarket
+from trading_platform.alpaca_server.queries import Answer, Query, read_instant, read_whole
+from trading_platform.alpaca_server.records import ApiError, Json, stamp
+from trading_platform.core.types import Floats
+
+SIP_DELAY = timedelta(minutes=15)
+IEX_SHARE = 0.02  # Alpaca's FAQ: AAPL 0.92 of 51.9 million shares on IEX
+MAX_POINTS = 10_000
+HALF_SPREAD = 0.0001
+
+
+@dataclass(frozen=True, slots=True)
+class Entitlement:
+    """What the data plan allows: the free plan has neither recent SIP data nor, it is assumed, index values."""
+
+    recent_sip: bool = False
+    indices: bool = True
+
+
+FREE_PLAN = Entitlement()
+
+
+class DataApi:
+    """Answers `/v2/stocks/...` and `/v1beta1/indices/...` of the data host."""
+
+    def __init__(self, market: SimulatedMarket, entitlement: Entitlement) -> None:
+        self._market = market
+        self._entitlement = entitlement
+
+    def handle(self, path: str, query: Query, skip_page: bool = False) -> Answer | None:
+        """Answer a GET, or None if the path is not ours. `skip_page` leaves the page out (a fault)."""
+        match path.strip("/").split("/"):
+            case ["v2", "stocks", "bars"]:
+                return 200, self.bars(query, skip_page)
+            case ["v2", "stocks", "bars", "latest"]:
+                return 200, {"bars": {s: self._latest_bar(s) for s in self._priced(query)}}
+            case ["v2", "stocks", "quotes", "latest"]:
+                return 200, {"quotes": {s: self._quote(s) for s in self._priced(query)}}
+            case ["v2", "stocks", "trades", "latest"]:
+                return 200, {"trades": {s: self._trade(s) for s in self._priced(query)}}
+            case ["v2", "stocks", "snapshots"]:
+                return 200, {s: self._snapshot(s) for s in self._priced(query)}
+            case ["v1beta1", "indices", "values"]:
+                return 200, self.index_values(query)
+            case ["v1beta1", "indices", "latest", "values"]:
+                return 200, self.latest_index_values(query)
+        return None
+
+    # ------------------------------------------------------------ history
+
+    def bars(self, query: Query, skip_page: bool) -> Json:
+        """Return a page of daily bars, symbol by symbol, oldest first, today's half-built bar included."""
+        if query.get("timeframe") != "1Day":
+            raise ApiError(400, 40010001, f"this local server has 1Day bars only, not {query.get('timeframe')!r}")
+        feed = query.get("feed", "sip")
+        now = self._market.now
+        end = read_instant(query.get("end"))
+        if end is None:
+            end = now if feed != "sip" or self._entitlement.recent_sip else now - SIP_DELAY
+        if feed == "sip" and not self._entitlement.recent_sip and end > now - SIP_DELAY:
+            raise ApiError(403, 40310000, "subscription does not permit querying recent SIP data")
+        start = read_instant(query.get("start")) or datetime.combine(now.date(), time(), tzinfo=now.tzinfo)
+        points = [
+            (symbol, row)
+            for symbol in self._symbols(query)
+            for row in self._rows(start, min(end, now))
+            if self._market.bar(row, symbol).traded
+        ]
+        chosen, token = _page(len(points), query, skip_page)
+        bars: dict[str, list[Json]] = {}
+        factors: dict[str, tuple[Floats, Floats]] = {}
+        for symbol, row in (points[place] for place in chosen):
+            if symbol not in factors:
+                factors[symbol] = self._factors(symbol, query.get("adjustment", "raw"))
+            bars.setdefault(symbol, []).append(self._bar_json(symbol, row, feed, factors[symbol]))
+        return {"bars": bars, "next_page_token": token, "currency": "USD"}
+
+    def _rows(self, start: datetime, end: datetime) -> Iterator[int]:
+        for row in range(self._market.opened_row + 1):
+            if start <= _midnight(self._market.session_at(row)) <= end:
+                yield row
+
+    def _bar_json(self, symbol: str, row: int, feed: str, factors: tuple[Floats, Floats]) -> Json:
+        bar = self._market.bar(row, symbol)
+        if row == self._market.opened_row and self._market.is_open:
+            bar = self._market.running_bar(symbol) or bar
+        price, shares = float(factors[0][row]), float(factors[1][row])
+        share = IEX_SHARE if feed == "iex" else 1.0
+        return _bar_json(
+            Bar(bar.open * price, bar.high * price, bar.low * price, bar.close * price, bar.volume * shares * share),
+            _midnight(self._market.session_at(row)),
+        )
+
+    def _factors(self, symbol: str, adjustment: str) -> tuple[Floats, Floats]:
+        """Return (price factor, share factor) by session as known today: splits move history, dividends lower it."""
+        kinds = set(adjustment.split(","))
+        unknown = kinds - {"raw", "split", "dividend", "spin-off", "all"}
+        if unknown:
+            raise ApiError(400, 40010001, f"invalid adjustment {adjustment}")
+        rows = len(self._market.sessions)
+        price, shares = np.ones(rows), np.ones(rows)
+        for row in range(1, self._market.opened_row + 1):
+            ratio = self._market.split_ratio(row, symbol) if kinds & {"split", "all"} else 1.0
+            dividend = self._market.dividend(row, symbol) if kinds & {"dividend", "all"} else 0.0
+            close = self._market.close_before(symbol, row - 1) if dividend > 0.0 else None
+            price[:row] *= (1.0 if close is None else 1.0 - dividend / close) / ratio
+            shares[:row] *= ratio
+        return price, shares
+
+    # ------------------------------------------------------------ latest
+
+    def _priced(self, query: Query) -> list[str]:
+        if query.get("feed") == "sip" and not self._entitlement.recent_sip:
+            raise ApiError(403, 40310000, "subscription does not permit querying recent SIP data")
+        return [symbol for symbol in self._symbols(query) if self._market.price(symbol) is not None]
+
+    def _symbols(self, query: Query) -> list[str]:
+        asked = [symbol.upper() for symbol in query.get("symbols", "").split(",") if symbol]
+        if not asked:
+            raise ApiError(400, 40010001, "symbols is required")
+        return sorted(symbol for symbol in set(asked) if self._market.knows(symbol))
+
+    def _price(self, symbol: str) -> float:
+        return self._market.price(symbol) or 0.0
+
+    def _traded_at(self) -> datetime:
+        market = self._market
+        return market.now if market.is_open else market.closes[max(market.closed_row, 0)]
+
+    def _latest_bar(self, symbol: str) -> Json:
+        price = self._price(symbol)
+        minute = self._traded_at().replace(second=0, microsecond=0)
+        return _bar_json(Bar(price, price, price, price, 100.0), minute)
+
+    def _trade(self, symbol: str) -> Json:
+        return {
+            "t": stamp(self._traded_at()),
+            "i": 1,
+            "x": "V",
+            "p": self._price(symbol),
+            "s": 100,
+            "c": ["@"],
+            "z": "C",
+        }
+
+    def _quote(self, symbol: str) -> Json:
+        price = self._price(symbol)
+        return {
+            "t": stamp(self._traded_at()),
+            "ap": round(price * (1 + HALF_SPREAD), 4),
+            "as": 100,
+            "ax": "V",
+            "bp": round(price * (1 - HALF_SPREAD), 4),
+            "bs": 100,
+            "bx": "V",
+            "c": ["R"],
+            "z": "C",
+        }
+
+    def _snapshot(self, symbol: str) -> Json:
+        last = self._market.opened_row
+        unit = (np.ones(last + 1), np.ones(last + 1))
+        rows = [row for row in range(last, max(last - 10, -1), -1) if self._market.bar(row, symbol).traded][:2]
+        names = ("dailyBar", "prevDailyBar")
+        daily = {name: self._bar_json(symbol, row, "iex", unit) for name, row in zip(names, rows, strict=False)}
+        return {
+            "latestTrade": self._trade(symbol),
+            "latestQuote": self._quote(symbol),
+            "minuteBar": self._latest_bar(symbol),
+            **daily,
+        }
+
+    # ------------------------------------------------------------ indices
+
+    def index_values(self, query: Query) -> Json:
+        """Return a page of closing values of the asked indices; only VIX is known."""
+        self._check_indices()
+        start, end = read_instant(query.get("start")), read_instant(query.get("end")) or self._market.now
+        rows = [
+            row
+            for row in range(self._market.closed_row + 1)
+            if (start is None or start <= self._market.closes[row]) and self._market.closes[row] <= end
+        ]
+        rows = [
+            row for row in rows if "VIX" in query.get("symbols", "").split(",") and self._market.panel.vix[row] > 0.0
+        ]
+        if query.get("sort") == "desc":
+            rows.reverse()
+        chosen, token = _page(len(rows), query, skip_page=False)
+        values = [self._index_json(rows[place]) for place in chosen]
+        return {"values": {"VIX": values} if values else {}, "next_page_token": token}
+
+    def latest_index_values(self, query: Query) -> Json:
+        """Return the last closing value of the asked indices."""
+        self._check_indices()
+        row = self._market.closed_row
+        known = "VIX" in query.get("symbols", "").split(",") and row >= 0 and self._market.panel.vix[row] > 0.0
+        return {"values": {"VIX": self._index_json(row)} if known else {}}
+
+    def _check_indices(self) -> None:
+        if not self._entitlement.indices:
+            raise ApiError(403, 40310000, "subscription does not permit querying index data")
+
+    def _index_json(self, row: int) -> Json:
+        return {"t": stamp(self._market.closes[row]), "v": float(self._market.panel.vix[row])}
+
+
+def repeat_page(body: Json) -> Json:
+    """Return the page with every point twice: the fault `duplicate_page`."""
+    twice = dict(body)
+    for key in ("bars", "values"):
+        series = body.get(key)
+        if isinstance(series, Mapping):
+            twice[key] = {name: [*points, *points] for name, points in series.items()}
+    return twice
+
+
+def _page(total: int, query: Query, skip_page: bool) -> tuple[Sequence[int], str | None]:
+    start = _token_place(query.get("page_token"))
+    limit = read_whole(query, "limit", 1000, MAX_POINTS)
+    if skip_page:
+        start += limit
+    stop = min(start + limit, total)
+    token = None if stop >= total else base64.b64encode(f"at:{stop}".encode()).decode()
+    return range(start, stop), token
+
+
+def _token_place(token: str | None) -> int:
+    if not token:
+        return 0
+    try:
+        return int(base64.b64decode(token).decode().removeprefix("at:"))
+    except ValueError as error:
+        raise ApiError(400, 40010001, "invalid page token") from error
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), tzinfo=NEW_YORK)
+
+
+def _bar_json(bar: Bar, at: datetime) -> Json:
+    volume = math.floor(bar.volume) if bar.volume > 0.0 else 0
+    middle = (bar.open + bar.high + bar.low + bar.close) / 4
+    trades = volume // 100 + 1 if volume else 0
+    return {
+        "t": stamp(at.astimezone(UTC)),
+        "o": bar.open,
+        "h": bar.high,
+        "l": bar.low,
+        "c": bar.close,
+        "v": volume,
+        "n": trades,
+        "vw": middle,
+    }

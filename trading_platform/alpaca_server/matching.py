@@ -1,0 +1,242 @@
+"""Where orders meet prices: openings, stops, targets, closings, corporate actions."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+
+from trading_platform.alpaca_server.account import DIVIDEND
+from trading_platform.alpaca_server.exchange import SimExchange
+from trading_platform.alpaca_server.fill_models import Touched
+from trading_platform.alpaca_server.market import Bar, Event, Moment
+from trading_platform.alpaca_server.records import Json, SimOrder
+from trading_platform.core.fills import DELISTED_AFTER_SESSIONS, DELISTING_HAIRCUT, round_cents
+from trading_platform.core.types import Side
+
+
+class MatchingEngine:
+    """Moves the clock and fills orders on the way."""
+
+    def __init__(self, exchange: SimExchange) -> None:
+        self._exchange = exchange
+        self._market = exchange.market
+        self._account = exchange.account
+
+    def submit(self, body: Json) -> SimOrder:
+        """Accept an order and, while the exchange is open, match it against the current price."""
+        order = self._exchange.submit(body)
+        if self._market.is_open:
+            self._venue_whim(order)
+            self._match_now(order)
+        return order
+
+    def advance(self, until: datetime) -> None:
+        """Move the clock to `until`, letting every moment on the way happen."""
+        for event in self._market.events(until):
+            self._market.now = event.at
+            match event.moment:
+                case Moment.DAWN:
+                    self._corporate_actions(event)
+                case Moment.OPEN:
+                    self._release(event.row)
+                    self._match_open(event.row)
+                case Moment.LOW | Moment.HIGH:
+                    self._match_extreme(event)
+                case Moment.CLOSE:
+                    self._close_session(event)
+        self._market.now = max(self._market.now, until)
+
+    # ------------------------------------------------------------ moments
+
+    def _corporate_actions(self, event: Event) -> None:
+        for symbol in list(self._account.positions):
+            ratio = self._market.split_ratio(event.row, symbol)
+            if ratio != 1.0:
+                self._account.book_split(symbol, ratio, event.at)
+            dividend = self._market.dividend(event.row, symbol)
+            if dividend > 0.0:
+                amount = round_cents(self._account.held(symbol) * dividend)
+                self._account.book_cash(DIVIDEND, amount, event.at, symbol=symbol, per_share_amount=repr(dividend))
+        for order in self._exchange.working():
+            ratio = self._market.split_ratio(event.row, order.symbol)
+            # Groups carry "do not reduce": neither their prices nor their quantities follow a split.
+            if ratio != 1.0 and order.order_class == "simple" and order.quantity is not None:
+                order.quantity *= ratio
+                order.limit_price = None if order.limit_price is None else order.limit_price / ratio
+                order.stop_price = None if order.stop_price is None else order.stop_price / ratio
+
+    def _release(self, row: int) -> None:
+        for order in self._exchange.working():
+            if order.queued:
+                order.queued = False
+                order.status = "new"
+                order.updated_at = self._market.opens[row]
+                self._venue_whim(order)
+
+    def _venue_whim(self, order: SimOrder) -> None:
+        if order.whim is not None and order.whim.kind in ("reject", "cancel"):
+            status = "rejected" if order.whim.kind == "reject" else "canceled"
+            self._exchange.close_group(order, status, self._market.now)
+
+    def _match_open(self, row: int) -> None:
+        for side in (Side.SELL, Side.BUY):
+            for order in self._exchange.working():
+                bar = self._market.bar(row, order.symbol)
+                if order.side is side and not _rests(order) and self._takes(order, bar.open):
+                    self._fill(order, bar.open, bar)
+        for order in self._exchange.working():
+            bar = self._market.bar(row, order.symbol)
+            if _rests(order) and self._takes(order, bar.open):
+                self._trigger(order, bar.open, bar)
+        for order in self._exchange.working():
+            if order.time_in_force == "opg":
+                self._exchange.close_group(order, "canceled", self._market.now)
+
+    def _match_extreme(self, event: Event) -> None:
+        falling = event.moment is Moment.LOW
+        for order in self._exchange.working():
+            bar = self._market.bar(event.row, order.symbol)
+            if order.side is Side.BUY and not self._exchange.fill_model.fills_after_open:
+                continue
+            reached = bar.low if falling else bar.high
+            price = order.stop_price if _is_stop(order) else order.limit_price
+            if price is not None and self._takes(order, reached) and falling == _waits_for_fall(order):
+                self._trigger(order, price, bar)
+
+    def _close_session(self, event: Event) -> None:
+        for order in self._exchange.working():
+            bar = self._market.bar(event.row, order.symbol)
+            if order.time_in_force == "cls" and self._takes(order, bar.close):
+                self._fill(order, bar.close, bar)
+        for order in self._exchange.working():
+            lapses = order.time_in_force != "gtc" or order.expires_at <= event.at
+            if lapses and not order.queued:
+                self._exchange.close_group(order, "expired", event.at)
+        self._remove_delisted(event)
+        day = self._market.session_at(event.row)
+        self._account.equity_history.append(
+            (day, self._market.opens[event.row], self._account.equity(self._market.price))
+        )
+
+    def _remove_delisted(self, event: Event) -> None:
+        """Take positions that have gone without a price for too long out of the account, as the paper broker does."""
+        for symbol, position in list(self._account.positions.items()):
+            position.missing = 0 if self._market.bar(event.row, symbol).close > 0.0 else position.missing + 1
+            if position.missing < DELISTED_AFTER_SESSIONS:
+                continue
+            for order in self._exchange.working(symbol):
+                self._exchange.close_group(order, "canceled", event.at)
+            last = self._market.close_before(symbol, event.row)
+            price = position.entry_price if last is None else last
+            self._account.book_removal(symbol, price * (1.0 - DELISTING_HAIRCUT), event.at)
+
+    # ------------------------------------------------------------ one order
+
+    def _match_now(self, order: SimOrder) -> None:
+        bar = self._market.bar(self._market.opened_row, order.symbol)
+        price = self._market.price(order.symbol)
+        if order.is_open and bar.traded and price is not None and order.time_in_force not in ("opg", "cls"):
+            if self._takes(order, price):
+                self._trigger(order, price, bar)
+            if order.time_in_force in ("ioc", "fok") and order.is_open:
+                self._exchange.close_group(order, "canceled", self._market.now)
+
+    def _takes(self, order: SimOrder, price: float) -> bool:
+        """Return True if `order` trades at `price`."""
+        if not (price > 0.0) or order.exhausted or not self._exchange.is_live(order):
+            return False
+        if order.rested_at is not None and order.rested_at == self._market.opens[self._market.opened_row]:
+            return False
+        if order.time_in_force == "cls" and self._market.is_open:
+            return False
+        if _is_stop(order):
+            stop = order.stop_price or 0.0
+            return price <= stop if order.side is Side.SELL else price >= stop
+        if order.limit_price is None:
+            return True
+        return price >= order.limit_price if order.side is Side.SELL else price <= order.limit_price
+
+    def _trigger(self, order: SimOrder, quote: float, bar: Bar) -> None:
+        """Fill a touched order; a stop turns into a market order first and takes its sibling off the book."""
+        if _is_stop(order):
+            order.triggered = True
+            for sibling in order.group():
+                if sibling is not order and sibling.is_working:
+                    self._exchange.close(sibling, "canceled", self._market.now)
+            if order.type == "stop_limit" and order.limit_price is not None and quote < order.limit_price:
+                order.status = "new"
+                return
+            if order.status == "held":
+                order.status = "new"
+        self._fill(order, quote, bar)
+
+    def _fill(self, order: SimOrder, quote: float, bar: Bar) -> None:
+        quantity = order.remaining
+        if order.notional is not None:
+            quantity = math.floor(order.notional / quote * 1e9) / 1e9
+        if order.side is Side.SELL:
+            quantity = min(quantity, self._account.held(order.symbol))
+            if not (quantity > 0.0):
+                self._exchange.close_group(order, "canceled", self._market.now)
+                return
+        limit = None if order.triggered or order.is_exit_leg else order.limit_price
+        model = self._exchange.fill_model
+        execution = model.execute(Touched(order.side, quantity, quote, limit, bar.volume, self._account.cash))
+        if execution is None:
+            order.exhausted = order.side is Side.BUY and not model.fills_after_open
+            return
+        filled = execution.quantity
+        if order.whim is not None and order.whim.kind == "partial":
+            filled = min(filled, max(1.0, math.floor(quantity * order.whim.fraction)))
+            order.exhausted = True
+        self._book(order, filled, execution.price, execution.fees)
+        if order.is_open and not model.fills_after_open:
+            self._rest(order)
+
+    def _rest(self, order: SimOrder) -> None:
+        """Leave what the volume cap has left of an order: of an entry for good, of a sale for this session."""
+        if order.side is Side.BUY:
+            order.exhausted = True
+            return
+        for member in order.group():
+            member.rested_at = self._market.opens[self._market.opened_row]
+
+    def _book(self, order: SimOrder, quantity: float, price: float, fees: float) -> None:
+        order.filled_quantity += quantity
+        order.filled_amount += quantity * price
+        done = order.notional is not None or order.remaining < 1e-9
+        order.status = "filled" if done else "partially_filled"
+        order.filled_at = order.updated_at = self._market.now
+        self._account.book_fill(order, quantity, price, fees, self._market.now)
+        if order.is_exit_leg:
+            self._settle_group(order)
+        elif done:
+            self._activate_legs(order)
+
+    def _activate_legs(self, entry: SimOrder) -> None:
+        for place, leg in enumerate(entry.legs):
+            if leg.status == "held" and place == 0:
+                leg.status = "new"  # of two legs the target works and the stop stays held, as at the service
+                leg.updated_at = self._market.now
+
+    def _settle_group(self, leg: SimOrder) -> None:
+        for sibling in leg.group():
+            if sibling is leg or not sibling.is_working:
+                continue
+            if leg.status == "filled":
+                self._exchange.close(sibling, "canceled", self._market.now)
+            elif sibling.quantity is not None:
+                sibling.quantity = leg.remaining
+
+
+def _is_stop(order: SimOrder) -> bool:
+    return order.type in ("stop", "stop_limit") and not order.triggered
+
+
+def _rests(order: SimOrder) -> bool:
+    """True for sells that wait for a price: stops and the halves of a group. They come after the opening orders."""
+    return _is_stop(order) or order.is_exit_leg
+
+
+def _waits_for_fall(order: SimOrder) -> bool:
+    return (order.side is Side.SELL) == _is_stop(order)

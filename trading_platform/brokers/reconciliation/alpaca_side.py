@@ -1,0 +1,153 @@
+"""The broker's side of reconciliation: our orders as Alpaca has them, the account's history, and both in one book."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from trading_platform.alpaca.http import AlpacaHttp
+from trading_platform.alpaca.orders import root_id
+from trading_platform.alpaca.reader import AlpacaReader
+from trading_platform.brokers.reconciliation.alpaca_history import parse_history, read_activities
+from trading_platform.brokers.reconciliation.two_books import AccountHistory, TheirBook, state_of
+from trading_platform.core.errors import BrokerUnreachableError
+from trading_platform.core.ports import BrokerAccount, BrokerOrder, BrokerPosition, JournalOrder, OrderJournal
+from trading_platform.core.types import OrderReason
+
+STEADY_READINGS = 3
+
+
+class AlpacaBook:
+    """Reads what Alpaca has of us.
+
+    Parameters
+    ----------
+    http, reader
+        The tamed clients, and the reader over them.
+    journal
+        Our own record of orders: it says which to ask for.
+    prefix
+        Our client order ids begin so.
+    """
+
+    def __init__(self, http: AlpacaHttp, reader: AlpacaReader, journal: OrderJournal, prefix: str) -> None:
+        self._http = http
+        self._reader = reader
+        self._journal = journal
+        self._prefix = prefix
+
+    def history_since(self, instant: datetime) -> AccountHistory:
+        """Return all that happened to the account after `instant`: fills, manual trades, money, splits."""
+        orders, _ = self.look()
+        return self.history_of(instant, orders)
+
+    def sync(self) -> tuple[list[BrokerOrder], frozenset[str]]:
+        """Ask for every order that is open to us, by id, and write the news down.
+
+        Returns
+        -------
+        tuple
+            Their present state with legs, and the ids that Alpaca has never seen (for `reconcile` to judge).
+        """
+        known = {row.client_order_id: row for row in self._journal.open_orders()}
+        found, missing = self.look()
+        for order in found:
+            if _is_news(order, known):
+                self._journal.record_order(order)
+        return found, missing
+
+    def look(self) -> tuple[list[BrokerOrder], frozenset[str]]:
+        """Ask for every order that is open to us; write nothing."""
+        found: list[BrokerOrder] = []
+        missing: set[str] = set()
+        known = {row.client_order_id: row for row in self._journal.open_orders()}
+        for root in dict.fromkeys(root_id(key) for key in known):
+            order = self._reader.order(root, known[root].broker_order_id if root in known else None)
+            if order is None:
+                missing |= {key for key in known if root_id(key) == root}
+            else:
+                found.append(order)
+        return found, frozenset(missing)
+
+    def history_of(self, instant: datetime, orders: Sequence[BrokerOrder]) -> AccountHistory:
+        """Return the history, `orders` being the latest looks at ours: they name legs the journal may not know yet."""
+        names: dict[str, JournalOrder] = {}
+        for order in orders:
+            row = self._journal.find_order(order.client_order_id)
+            if row is not None:
+                reason = row.reason if order.reason is OrderReason.NONE else order.reason
+                names[order.broker_order_id] = replace(row, reason=reason)
+                names |= {leg.broker_order_id: _leg_row(row, leg) for leg in order.legs}
+
+        def order_of(broker_order_id: str) -> JournalOrder | None:
+            return names.get(broker_order_id) or self._order_named(broker_order_id)
+
+        return parse_history(read_activities(self._http, instant), order_of)
+
+    def book_since(self, instant: datetime) -> TheirBook:
+        """Return the broker's side for `reconcile`, read until two looks at the account agree. Writes nothing.
+
+        Raises
+        ------
+        BrokerUnreachableError
+            No answer, or an account that never stands still.
+        """
+        before = self._holdings()
+        for _ in range(STEADY_READINGS):
+            ours, missing = self.look()
+            listed = self._reader.open_orders()
+            history = self.history_of(instant, ours)
+            after = self._holdings()
+            if before == after:
+                account, positions = after
+                legs = {leg.broker_order_id for order in ours for leg in order.legs}
+                known = {order.broker_order_id for order in ours} | legs
+                others = tuple(order for order in listed if order.broker_order_id not in known)
+                held = {position.ticker: position for position in positions}
+                return TheirBook(account.cash, held, (*ours, *others), missing, history)
+            before = after
+        raise BrokerUnreachableError(
+            "the account changes with every look at it; try again when fewer orders are filling"
+        )
+
+    def _holdings(self) -> tuple[BrokerAccount, list[BrokerPosition]]:
+        account, positions = self._reader.account(), self._reader.positions()
+        # Prices move all the time; cash and shares are what must agree.
+        return replace(account, equity=None, buying_power=None), [replace(p, price=None) for p in positions]
+
+    def _order_named(self, broker_order_id: str) -> JournalOrder | None:
+        """Return our order or leg with Alpaca's id; one that the journal does not know yet is asked for."""
+        known = self._journal.find_broker_order(broker_order_id)
+        if known is not None:
+            return known
+        client_order_id = self._reader.client_id_of(broker_order_id)
+        if client_order_id is None or not client_order_id.startswith(self._prefix):
+            return None
+        return self._journal.find_order(client_order_id)
+
+
+def _is_news(order: BrokerOrder, known: Mapping[str, JournalOrder]) -> bool:
+    for seen in (order, *order.legs):
+        row = known.get(seen.client_order_id)
+        if row is None:
+            if seen.status.is_open:
+                return True
+        elif state_of(row) != state_of(seen):
+            return True
+    return False
+
+
+def _leg_row(parent: JournalOrder, leg: BrokerOrder) -> JournalOrder:
+    return replace(
+        parent,
+        client_order_id=leg.client_order_id,
+        broker_order_id=leg.broker_order_id,
+        side=leg.side,
+        quantity=leg.quantity,
+        filled_quantity=leg.filled_quantity,
+        status=leg.status,
+        reason=leg.reason,
+        stop_price=None,
+        target_price=None,
+    )

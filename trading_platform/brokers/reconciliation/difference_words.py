@@ -1,0 +1,55 @@
+"""What a reading of the account found, in the words of `status`, the report and the log."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from trading_platform.brokers.reconciliation.differences import CASH_KINDS, Difference, DifferenceKind
+from trading_platform.core.ports import DifferenceRow
+
+# What happens every day needs no line of its own.
+ROUTINE = frozenset(
+    {
+        DifferenceKind.FILL,
+        DifferenceKind.PARTIAL_FILL,
+        DifferenceKind.ORDER_ENDED,
+        DifferenceKind.ORDER_NEWS,
+        DifferenceKind.HELD_LEG,
+        DifferenceKind.UNPROTECTED,
+        DifferenceKind.CASH_ROUNDING,
+    }
+)
+ACTIONS = {
+    DifferenceKind.OVERPROTECTED: "stops placed anew",
+    DifferenceKind.NOT_SENT: "decided again, it goes out under the same id",
+}
+
+
+def reasons_of(found: Sequence[Difference], tickers: Collection[str]) -> dict[str, str]:
+    """Return why no new risk may be taken in each of `tickers`."""
+    return {
+        d.ticker: f"{d.kind}: ours {d.ours}, the broker's {d.theirs}"
+        for d in found
+        if d.ticker is not None and d.ticker in tickers
+    }
+
+
+def cash_words(found: Sequence[Difference]) -> str | None:
+    """Return why no new risk may be taken at all, None if cash ties."""
+    for d in found:
+        if d.kind in CASH_KINDS:
+            return f"cash: ours {d.ours}, the broker's {d.theirs}"
+    return None
+
+
+def difference_rows(found: Sequence[Difference], quarantine: Collection[str]) -> list[DifferenceRow]:
+    """Return the lines to show; those that keep new risk out stand until a reading no longer finds them."""
+    return [_row(d, quarantine) for d in found if d.kind not in ROUTINE]
+
+
+def _row(d: Difference, quarantine: Collection[str]) -> DifferenceRow:
+    stands = d.kind in CASH_KINDS or (d.ticker in quarantine and d.kind is not DifferenceKind.MANUAL_TRADE)
+    action = ACTIONS.get(d.kind, "booked")
+    if stands:
+        action = "no new risk" if d.kind in CASH_KINDS else f"no new risk in {d.ticker}"
+    return DifferenceRow(d.kind.value, d.ticker, d.ours, d.theirs, action, stands)

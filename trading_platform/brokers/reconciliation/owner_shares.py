@@ -1,0 +1,108 @@
+"""What the account's owner does by hand, taken out of the broker's side before the books are compared. Pure functions.
+
+The engine manages the account less the shares that its owner bought himself. A buy by hand is a withdrawal from the
+managed part, a sale of those shares a deposit; a sale beyond them is one of the engine's own position, and is left for
+`reconcile` to explain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from trading_platform.brokers.reconciliation.differences import Difference, DifferenceKind
+from trading_platform.brokers.reconciliation.two_books import SHARE_TOLERANCE, ForeignFill, ShareChange, TheirBook
+from trading_platform.core.fills import round_cents
+from trading_platform.core.ports import BrokerPosition
+from trading_platform.core.types import Side
+
+
+@dataclass(frozen=True, slots=True)
+class OwnersMove:
+    """Shares of the owner that came or went, and the dollars that this brought to the managed part."""
+
+    entry_id: str
+    ticker: str
+    quantity: float
+    cash: float
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CarvedBook:
+    """The broker's side without the owner's shares, and what moved them."""
+
+    theirs: TheirBook
+    moves: tuple[OwnersMove, ...]
+    manual: Mapping[str, float]
+
+    @property
+    def cash(self) -> float:
+        """Dollars that the moves bring to the managed part."""
+        return round_cents(sum(move.cash for move in self.moves))
+
+    def differences(self) -> Iterator[Difference]:
+        """Yield a line for every move, and for every ticker of which the owner holds shares."""
+        for move in self.moves:
+            words = f"{move.quantity:+g} shares by hand, {move.cash:+.2f} dollars"
+            yield Difference(DifferenceKind.MANUAL_TRADE, move.ticker, "not ours", words)
+        for ticker, quantity in sorted(self.manual.items()):
+            words = f"{quantity:g} shares of the account's owner"
+            yield Difference(DifferenceKind.MANUAL_POSITION, ticker, words, "held")
+
+
+def carve_out(
+    theirs: TheirBook, manual: Mapping[str, float], ours: Mapping[str, float], booked: Collection[str]
+) -> CarvedBook:
+    """Take the owner's shares out of `theirs`.
+
+    Parameters
+    ----------
+    theirs
+        The broker's side.
+    manual, ours
+        Ticker -> shares of the owner's own, and of the book.
+    booked
+        Ids of history entries that are in the book already.
+    """
+    held, moves = dict(manual), list[OwnersMove]()
+    foreign: list[ForeignFill] = []
+    changes: list[ShareChange] = []
+    for fill in theirs.history.foreign:
+        if fill.fill_id in booked:
+            continue
+        own = fill.quantity if fill.side is Side.BUY else min(fill.quantity, held.get(fill.ticker, 0.0))
+        if own > SHARE_TOLERANCE:
+            signed = own if fill.side is Side.BUY else -own
+            amount = fill.amount if own == fill.quantity else round_cents(own * fill.price)
+            moves.append(OwnersMove(fill.fill_id, fill.ticker, signed, -amount if signed > 0.0 else amount, fill.at))
+            add_shares(held, fill.ticker, signed)
+        if fill.quantity - own > SHARE_TOLERANCE:
+            rest = fill.quantity - max(own, 0.0)
+            foreign.append(replace(fill, quantity=rest, amount=round_cents(rest * fill.price)))
+    for change in theirs.history.shares:
+        mine, own = ours.get(change.ticker, 0.0), held.get(change.ticker, 0.0)
+        if change.change_id in booked:
+            continue
+        if own > 0.0:
+            part = change.quantity * own / (own + mine) if change.is_split else change.quantity
+            moves.append(OwnersMove(change.change_id, change.ticker, part, 0.0, change.at))
+            add_shares(held, change.ticker, part)
+            change = replace(change, quantity=change.quantity - part)
+        if abs(change.quantity) > SHARE_TOLERANCE:
+            changes.append(change)
+    positions = dict(theirs.positions)
+    for ticker, quantity in held.items():
+        seen = positions.pop(ticker, None) or BrokerPosition(ticker, 0.0, 0.0, None)
+        if abs(seen.quantity - quantity) > SHARE_TOLERANCE:  # negative: shares of the owner that nothing explains
+            positions[ticker] = replace(seen, quantity=seen.quantity - quantity)
+    history = replace(theirs.history, foreign=tuple(foreign), shares=tuple(changes))
+    return CarvedBook(replace(theirs, positions=positions, history=history), tuple(moves), held)
+
+
+def add_shares(held: dict[str, float], ticker: str, quantity: float) -> None:
+    """Add shares to those `held` by ticker; what is left of float noise alone is nothing."""
+    left = held.pop(ticker, 0.0) + quantity
+    if abs(left) > SHARE_TOLERANCE:
+        held[ticker] = left

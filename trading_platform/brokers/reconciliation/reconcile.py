@@ -1,0 +1,280 @@
+"""Reconciliation: (our book, the broker's book) -> differences -> actions. Pure functions.
+
+Start-up, crash recovery and every scan run this one path. What the broker's history explains (fills while we were
+away, fees, dividends, deposits, splits, manual trades) becomes an action that books it. What remains is *unexplained*:
+the ticker is quarantined (no new risk), or, if cash does not tie, everything is. An unexplained difference is adopted
+from the broker only when the next reading shows it again unchanged, since the history may lag behind the positions.
+Applying the actions (`books.apply_actions`) gives the broker's book; nothing is dropped in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from trading_platform.brokers.reconciliation.differences import (
+    CASH_KINDS,
+    NEEDS_CONFIRMATION,
+    QUARANTINES,
+    Difference,
+    DifferenceKind,
+)
+from trading_platform.brokers.reconciliation.two_books import (
+    MANUAL,
+    SHARE_TOLERANCE,
+    AccountHistory,
+    Action,
+    AdoptCash,
+    AdoptPosition,
+    BookCash,
+    BookFill,
+    BookForeignFill,
+    BookShares,
+    CancelOrder,
+    CloseOrder,
+    OurBook,
+    Protect,
+    TheirBook,
+    UpdateOrder,
+    apply_actions,
+    state_of,
+)
+from trading_platform.core.fills import round_cents
+from trading_platform.core.ports import BrokerOrder, JournalOrder
+from trading_platform.core.types import Fill, OrderReason, OrderStatus, Side
+
+CENT_PER_ENTRY = 0.005  # dollars that rounding one history entry to the cent may cost
+GRACE = timedelta(seconds=60)  # a request that has not arrived by then never will
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """The outcome: what differed, what to do, and where no new risk is allowed meanwhile."""
+
+    differences: tuple[Difference, ...]
+    actions: tuple[Action, ...]
+    quarantine: frozenset[str]
+    cash_ties: bool
+
+    @property
+    def is_clean(self) -> bool:
+        """True if both books already agreed."""
+        return not self.differences
+
+
+Finding: TypeAlias = tuple[Difference, tuple[Action, ...]]
+
+
+def reconcile(
+    ours: OurBook, theirs: TheirBook, now: datetime, prefix: str, previous: Collection[Difference] = ()
+) -> Reconciliation:
+    """Compare both books.
+
+    Parameters
+    ----------
+    ours, theirs
+        The books.
+    now
+        Time of the reading, for the age of orders that did not arrive.
+    prefix
+        Client order ids that begin so are ours; all others are foreign and never touched.
+    previous
+        Differences of the reading before: what needs confirmation is adopted only if it stands in there.
+    """
+    explained = [*_history(ours, theirs.history)]
+    book = apply_actions(ours, _actions(explained))
+    entries = len(explained) + 1
+    found = [*explained, *_orders(ours, theirs, now, prefix), *_manual_positions(book)]
+    found += _positions(book, theirs)
+    found += _cash(book, theirs, entries * CENT_PER_ENTRY)
+    found = [
+        (difference, () if difference.kind in NEEDS_CONFIRMATION and difference not in previous else actions)
+        for difference, actions in found
+    ]
+    found += _protection(ours, apply_actions(ours, _actions(found)), theirs, prefix)
+    differences = tuple(difference for difference, _ in found)
+    return Reconciliation(
+        differences=differences,
+        actions=tuple(_actions(found)),
+        quarantine=frozenset(d.ticker for d in differences if d.kind in QUARANTINES and d.ticker is not None),
+        cash_ties=not any(d.kind in CASH_KINDS for d in differences),
+    )
+
+
+def _actions(found: Iterable[Finding]) -> Iterator[Action]:
+    for _, actions in found:
+        yield from actions
+
+
+# ---------------------------------------------------------------- what history explains
+
+
+def _history(ours: OurBook, history: AccountHistory) -> Iterator[Finding]:
+    """Yield history that we have not booked, in the order in which it happened."""
+    entries: list[tuple[datetime, Finding]] = []
+    for fill in history.fills:
+        if fill.fill_id not in ours.booked:
+            order = ours.orders.get(fill.client_order_id)
+            done = order is None or order.filled_quantity + fill.quantity >= order.quantity - SHARE_TOLERANCE
+            kind = DifferenceKind.FILL if done else DifferenceKind.PARTIAL_FILL
+            entries.append((fill.filled_at, (_fill_words(kind, fill), (BookFill(fill),))))
+    for foreign in history.foreign:
+        if foreign.fill_id not in ours.booked:
+            text = f"{foreign.side} {foreign.quantity:g} at {foreign.price:g}, order {foreign.broker_order_id}"
+            words = Difference(DifferenceKind.MANUAL_TRADE, foreign.ticker, "not ours", text)
+            entries.append((foreign.at, (words, (BookForeignFill(foreign),))))
+    for flow in history.cash:
+        if flow.flow_id not in ours.booked:
+            text = f"{flow.kind} {flow.amount:+.2f} {flow.note}".strip()
+            words = Difference(DifferenceKind.CASH_FLOW, flow.ticker, "not booked", text)
+            entries.append((flow.at, (words, (BookCash(flow),))))
+    for change in history.shares:
+        if change.change_id not in ours.booked:
+            text = f"{'split' if change.is_split else 'transfer'} {change.quantity:+g} shares {change.note}".strip()
+            words = Difference(DifferenceKind.SHARE_CHANGE, change.ticker, "not booked", text)
+            entries.append((change.at, (words, (BookShares(change),))))
+    for _, finding in sorted(entries, key=lambda entry: entry[0]):
+        yield finding
+
+
+def _fill_words(kind: DifferenceKind, fill: Fill) -> Difference:
+    text = f"{fill.side} {fill.quantity:g} at {fill.price:g}, {fill.client_order_id}"
+    return Difference(kind, fill.ticker, "not booked", text)
+
+
+# ---------------------------------------------------------------- orders
+
+
+def flatten(orders: Iterable[BrokerOrder]) -> Iterator[BrokerOrder]:
+    """Yield orders and, after each, its legs."""
+    for order in orders:
+        yield order
+        yield from order.legs
+
+
+def _orders(ours: OurBook, theirs: TheirBook, now: datetime, prefix: str) -> Iterator[Finding]:
+    seen = {order.client_order_id: order for order in flatten(theirs.orders)}
+    for known in ours.orders.values():
+        order = seen.get(known.client_order_id)
+        if order is None:
+            yield _absent(known, known.client_order_id in theirs.missing, now)
+        elif state_of(order) != state_of(known):
+            yield _news(known, order)
+    for order in seen.values():
+        if order.client_order_id not in ours.orders and order.status.is_open:
+            yield _stranger(order, prefix)
+
+
+def _news(known: JournalOrder, order: BrokerOrder) -> Finding:
+    ours = f"{known.client_order_id} {known.status}, {known.filled_quantity:g} filled"
+    theirs = f"{order.status}, {order.filled_quantity:g} filled"
+    kind = DifferenceKind.ORDER_NEWS if order.status.is_open else DifferenceKind.ORDER_ENDED
+    return Difference(kind, order.ticker, ours, theirs), (UpdateOrder(order),)
+
+
+def _absent(known: JournalOrder, is_missing: bool, now: datetime) -> Finding:
+    ours = f"{known.client_order_id} {known.status}"
+    key = known.client_order_id
+    if not is_missing:
+        return Difference(DifferenceKind.UNCERTAIN_ORDER, known.ticker, ours, "could not be asked"), ()
+    if known.broker_order_id is not None:
+        close = CloseOrder(key, OrderStatus.CANCELED, "vanished at the broker")
+        return Difference(DifferenceKind.VANISHED_ORDER, known.ticker, ours, "unknown to the broker"), (close,)
+    if not (now - known.decided_at >= GRACE):
+        # An intent cut off by a crash may go out again under its own id, which Alpaca takes once: it keeps nothing out.
+        is_intent = known.status is OrderStatus.INTENT
+        kind = DifferenceKind.NOT_SENT if is_intent else DifferenceKind.UNCERTAIN_ORDER
+        return Difference(kind, known.ticker, ours, "not there yet"), ()
+    close = CloseOrder(key, OrderStatus.CANCELED, "never reached the broker")
+    return Difference(DifferenceKind.NEVER_SENT, known.ticker, ours, "never reached the broker"), (close,)
+
+
+def _stranger(order: BrokerOrder, prefix: str) -> Finding:
+    text = f"{order.client_order_id} {order.side} {order.quantity:g} {order.status}"
+    if not order.client_order_id.startswith(prefix):
+        return Difference(DifferenceKind.FOREIGN_ORDER, order.ticker, "not ours", text), ()
+    if order.parent_id is not None:
+        return Difference(DifferenceKind.HELD_LEG, order.ticker, "not known", text), (UpdateOrder(order),)
+    cancel = (CancelOrder(order.client_order_id),) if order.side is Side.BUY else ()
+    return Difference(DifferenceKind.UNKNOWN_OWN_ORDER, order.ticker, "not open to us", text), cancel
+
+
+# ---------------------------------------------------------------- positions and cash
+
+
+def _manual_positions(book: OurBook) -> Iterator[Finding]:
+    for position in book.positions.values():
+        if position.strategy == MANUAL:
+            text = f"{position.quantity:g} shares without a strategy"
+            yield Difference(DifferenceKind.MANUAL_POSITION, position.ticker, text, "held"), ()
+
+
+def _positions(book: OurBook, theirs: TheirBook) -> Iterator[Finding]:
+    for ticker in sorted(book.positions.keys() | theirs.positions.keys()):
+        mine = book.positions[ticker].quantity if ticker in book.positions else 0.0
+        held = theirs.positions[ticker].quantity if ticker in theirs.positions else 0.0
+        if not (abs(mine - held) <= SHARE_TOLERANCE):
+            words = Difference(DifferenceKind.POSITION_UNEXPLAINED, ticker, f"{mine:g} shares", f"{held:g} shares")
+            yield words, (AdoptPosition(ticker, held),)
+
+
+def _cash(book: OurBook, theirs: TheirBook, tolerance: float) -> Iterator[Finding]:
+    ours = f"{book.cash:.2f}"
+    if theirs.cash is None:
+        yield Difference(DifferenceKind.CASH_UNKNOWN, None, ours, "not told"), ()
+        return
+    gap = round_cents(theirs.cash - book.cash)
+    if gap == 0.0:
+        return
+    kind = DifferenceKind.CASH_ROUNDING if abs(gap) <= tolerance else DifferenceKind.CASH_UNEXPLAINED
+    yield Difference(kind, None, ours, f"{theirs.cash:.2f}"), (AdoptCash(gap),)
+
+
+# ---------------------------------------------------------------- protection
+
+
+def _protection(ours: OurBook, book: OurBook, theirs: TheirBook, prefix: str) -> Iterator[Finding]:
+    """Compare resting stops with the positions that should have one, `book` being ours after the actions so far.
+
+    Stops that no longer fit (a manual sale, a split, a partial fill) are cancelled first and placed anew after the
+    next reading. Positions with a fraction of a share have none: the engine watches them.
+    """
+    covers = _covers(theirs.orders, prefix)
+    new_splits = {c.ticker for c in theirs.history.shares if c.is_split and c.change_id not in ours.booked}
+    busy = {o.ticker for o in theirs.orders if o.status.is_open and o.client_order_id not in covers.get(o.ticker, {})}
+    for ticker in sorted(covers.keys() | book.positions.keys()):
+        position, roots = book.positions.get(ticker), covers.get(ticker, {})
+        stop = None if position is None else position.stop_price
+        held = 0.0 if position is None else position.quantity
+        covered = sum(roots.values())
+        words = f"{held:g} shares to protect", f"stops for {covered:g}"
+        lacking = Difference(DifferenceKind.UNPROTECTED, ticker, *words)
+        if roots and (abs(covered - held) > SHARE_TOLERANCE or ticker in new_splits):
+            excess = Difference(DifferenceKind.OVERPROTECTED, ticker, *words)
+            yield excess if covered > held else lacking, tuple(CancelOrder(root) for root in sorted(roots))
+        elif not roots and stop is not None and position is not None and _is_whole(held):
+            # An entry or exit still at work keeps its shares to itself; a stop beside it would be refused.
+            protect = Protect(ticker, float(round(held)), stop, position.target_price)
+            yield lacking, () if ticker in busy else (protect,)
+
+
+def _is_whole(quantity: float) -> bool:
+    return round(quantity) >= 1 and abs(quantity - round(quantity)) <= SHARE_TOLERANCE
+
+
+def _covers(orders: Sequence[BrokerOrder], prefix: str) -> dict[str, dict[str, float]]:
+    """Return ticker -> root order -> shares that its working stop would sell."""
+    covers: dict[str, dict[str, float]] = {}
+    for root in orders:
+        if not root.client_order_id.startswith(prefix):
+            continue
+        waits = root.side is Side.BUY and root.status.is_open  # legs sleep until the whole entry is filled
+        stops = [leg for leg in root.legs if leg.reason is OrderReason.STOP_LOSS]
+        stops += [root] if root.side is Side.SELL and root.stop_price is not None else []
+        for stop in stops:
+            if stop.status.is_open and not waits:
+                left = stop.quantity - stop.filled_quantity
+                covers.setdefault(root.ticker, {})[root.client_order_id] = left
+    return covers

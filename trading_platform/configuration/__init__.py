@@ -1,0 +1,1 @@
+"""Settings: the environment and .env, trading.toml, risk limits; strict and fingerprinted."""

@@ -1,0 +1,110 @@
+"""TOML tables to settings classes, with the file and line of every mistake."""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trading_platform.core import validation
+from trading_platform.core.errors import FixConfigError
+from trading_platform.core.validation import InvalidSettingsError
+
+
+def line_numbers(text: str) -> dict[str, int]:
+    """Return the line on which each table and key of a TOML text stands, by dotted name."""
+    found: dict[str, int] = {}
+    table = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := re.match(r"\s*\[\s*([\w.\-]+)\s*\]", line):
+            table = header[1] + "."
+            found.setdefault(header[1], number)
+        elif key := re.match(r"\s*([\w.\-]+)\s*=", line):
+            found.setdefault(table + key[1], number)
+    return found
+
+
+def apply_overrides(document: dict[str, object], overrides: Mapping[str, object]) -> list[str]:
+    """Write dotted `overrides` into `document`; return problems of names that lead nowhere."""
+    problems = []
+    for dotted, value in overrides.items():
+        *parents, key = dotted.split(".")
+        table = document
+        for parent in parents:
+            below = table.setdefault(parent, {})
+            table = below if isinstance(below, dict) else {}
+        if not parents:
+            problems.append(f"{dotted} is no setting: name its table, as in engine.seed")
+        else:
+            table[key] = list(value) if isinstance(value, tuple) else value
+    return problems
+
+
+def read_fields(cls: type[Any], table: Mapping[str, object]) -> tuple[object, list[str]]:
+    """Return (`cls` made of `table`, or None; problems, each beginning with the key's name)."""
+    hints = validation.type_hints(cls)
+    values: dict[str, object] = {}
+    problems = []
+    for key, value in table.items():
+        if key not in hints:
+            problems.append(f"{key} is no setting{validation.did_you_mean(key, hints)}")
+            continue
+        try:
+            values[key] = validation.checked(value, hints[key])
+        except ValueError as problem:
+            problems.append(f"{key} {problem}")
+    try:
+        return cls(**values), problems
+    except FixConfigError as error:
+        return None, [*problems, *problem_lines(error)]
+
+
+def problem_lines(error: FixConfigError) -> list[str]:
+    """Return one line for each problem in `error`, beginning with the key's name and not the table's."""
+    lines = error.problems if isinstance(error, InvalidSettingsError) else str(error).split("; ")
+    return [re.sub(r"^(costs|exits)\.", "", line) for line in lines]
+
+
+def json_problem(value: object) -> str:
+    """Return what is wrong with a value that could not be stored as JSON, or nothing."""
+    if isinstance(value, dict):
+        return next((f"holds {key}, which {text}" for key, item in value.items() if (text := json_problem(item))), "")
+    if isinstance(value, list):
+        return next((text for item in value if (text := json_problem(item))), "")
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"must be a finite number, was {value!r}"
+    return (
+        ""
+        if isinstance(value, str | bool | int | float)
+        else f"must be a text, number, true, false or list, was {value}"
+    )
+
+
+def located(line: str, path: str | Path | None, lines: Mapping[str, int], overrides: Mapping[str, object]) -> str:
+    """Return `line` with the place where the setting that it begins with was written."""
+    name = line.partition(" ")[0]
+    from_command_line = any(given == name or given.startswith(f"{name}.") for given in overrides)
+    if path is None or (from_command_line and (name in overrides or name not in lines)):
+        return line
+    while name and name not in lines:
+        name = name.rpartition(".")[0]
+    return f"{path}:{lines[name]}: {line}" if name else f"{path}: {line}"
+
+
+def read_toml(path: Path) -> dict[str, object]:
+    """Return the tables of a TOML file.
+
+    Raises:
+        FixConfigError: the file is missing, unreadable, or not TOML; the message names file and line.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FixConfigError(f"{path}: cannot be read ({error.strerror}): check path and permissions") from error
+    except UnicodeDecodeError as error:
+        raise FixConfigError(f"{path}: is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise FixConfigError(f"{path}: is not TOML: {error}") from error

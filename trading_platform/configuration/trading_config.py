@@ -1,0 +1,340 @@
+"""The whole trading configuration: one frozen value, from `trading.toml` and command-line overrides.
+
+Every table is a dataclass whose defaults are the documented ones, so an empty file is a complete configuration. Keys
+are strict, and all mistakes come in one message with file, line, value and cure. [risk] and [regime] are checked here
+and stay raw, for `RiskConfig` and `RegimeConfig` to read; so do the parameters of strategies.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from trading_platform.configuration.environment import Settings
+from trading_platform.configuration.risk_config import RiskConfig
+from trading_platform.configuration.toml_tables import (
+    apply_overrides,
+    json_problem,
+    line_numbers,
+    located,
+    problem_lines,
+    read_fields,
+    read_toml,
+)
+from trading_platform.core import validation
+from trading_platform.core.costs import CostConfig, ExitConfig
+from trading_platform.core.errors import FixConfigError
+from trading_platform.core.validation import Interval, InvalidSettingsError
+from trading_platform.regime.config import RegimeConfig
+
+Table = Mapping[str, object]
+Validator = Callable[[Table], object]
+
+# what these hold does not change a decision, so it does not change the fingerprint
+NOT_DECIDING = ("storage", "report", "logging")
+
+_TICKER = re.compile(r"[A-Z0-9][A-Z0-9.\-]{0,15}")
+Count = Annotated[int, Interval("[1, 1000000]")]
+
+
+class _Checked:
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        if problems := validation.problems(self):
+            raise InvalidSettingsError(problems.values())
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig(_Checked):
+    """Pace and scale of the engine.
+
+    Attributes
+    ----------
+    initial_capital
+        Dollars that a replay or paper account starts with. A broker's account has its own.
+    scan_interval_seconds
+        Time between scans while the exchange is open.
+    seed
+        Seed of everything random; of the embedded market above all.
+    replay_sessions
+        Sessions that a replay trades when no dates are given.
+    history_sessions
+        Sessions before the first traded one, for lookbacks and regime fits; 756 is three years.
+    commit_sessions
+        Sessions a replay books per database transaction. A killed replay continues at its last transaction and ends
+        with the same trades; what it repeats is at most so many sessions, a tenth of a second for 504. Fewer show a
+        watcher more, and are slower.
+    """
+
+    initial_capital: Annotated[float, Interval("[100, 1000000000000]")] = 100_000.0
+    scan_interval_seconds: Annotated[float, Interval("[1, 86400]")] = 900.0
+    seed: Annotated[int, Interval("[0, 4294967295]")] = 7
+    replay_sessions: Count = 252
+    history_sessions: Annotated[int, Interval("[0, 1000000]")] = 756
+    commit_sessions: Count = 504
+
+
+@dataclass(frozen=True, slots=True)
+class UniverseConfig(_Checked):
+    """What may be traded: `tickers`, else those of `file`, else all of the data source or the shipped list."""
+
+    file: str = ""
+    tickers: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        problems = validation.problems(self)
+        if "tickers" not in problems:
+            wrong = [ticker for ticker in self.tickers if not _TICKER.fullmatch(ticker)]
+            if wrong:
+                problems["tickers"] = f"tickers must be upper-case symbols such as AAPL or BRK.B, was {wrong[0]!r}"
+            elif twice := _twice(self.tickers):
+                problems["tickers"] = f"tickers must name each ticker once, was {twice!r} twice"
+        if problems:
+            raise InvalidSettingsError(problems.values())
+
+
+@dataclass(frozen=True, slots=True)
+class DataConfig(_Checked):
+    """Where bars come from.
+
+    Attributes
+    ----------
+    source
+        "synthetic" is the embedded market, "files" a `folder` of CSV or Parquet, "alpaca" needs keys, "yahoo" none.
+    folder
+        Folder of the "files" source.
+    vix
+        "required" refuses new positions while VIX is unknown; "realized" puts the benchmark's realized volatility in
+        its place where the source has no VIX at all.
+    """
+
+    source: Literal["synthetic", "files", "alpaca", "yahoo"] = "synthetic"
+    folder: str = ""
+    vix: Literal["required", "realized"] = "required"
+
+    def __post_init__(self) -> None:
+        problems = validation.problems(self)
+        if "source" not in problems and "folder" not in problems and self.source == "files" and not self.folder:
+            problems["folder"] = 'folder must name the data folder when source is "files", was empty'
+        if problems:
+            raise InvalidSettingsError(problems.values())
+
+
+@dataclass(frozen=True, slots=True)
+class StrategiesConfig:
+    """Which strategies trade, in this order (empty: every registered one), and their parameters by name."""
+
+    enabled: tuple[str, ...] = ()
+    parameters: Mapping[str, Table] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if twice := _twice(self.enabled):
+            raise InvalidSettingsError([f"enabled must name each strategy once, was {twice!r} twice"])
+
+
+@dataclass(frozen=True, slots=True)
+class AllocatorConfig(_Checked):
+    """The RL allocator: folder of the model registry, and the age in days beyond which equal weight is served."""
+
+    models_dir: str = "rl_models"
+    max_model_age_days: Annotated[float, Interval("(0, 3650]")] = 45.0
+
+
+@dataclass(frozen=True, slots=True)
+class StorageConfig(_Checked):
+    """The database, as a SQLAlchemy URL. The environment variable DATABASE_URL wins over it."""
+
+    database_url: str = "sqlite:///trading.db"
+
+
+@dataclass(frozen=True, slots=True)
+class ReportConfig(_Checked):
+    """The daily report.
+
+    Attributes
+    ----------
+    deadline_seconds
+        Time after which the report goes out with what it has; shorter than the scheduler's limit.
+    summary_characters
+        Longest text; OpenClaw and Telegram cut a message at 4000 to 4096.
+    """
+
+    deadline_seconds: Annotated[float, Interval("[1, 600]")] = 60.0
+    summary_characters: Annotated[int, Interval("[500, 4000]")] = 3500
+
+
+@dataclass(frozen=True, slots=True)
+class LoggingConfig(_Checked):
+    """Log lines: `file` is inside TRADING_LOG_DIR (empty: standard error), rotated at `max_bytes`, `backups` kept."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    format: Literal["text", "json"] = "text"
+    file: str = ""
+    max_bytes: Annotated[int, Interval("[1024, 10000000000]")] = 10_000_000
+    backups: Annotated[int, Interval("[0, 1000]")] = 5
+
+
+@dataclass(frozen=True, slots=True)
+class TradingConfig:
+    """Every setting of a run. `risk` is raw: `RiskConfig.from_mapping(config.risk)`; it may hold "profile"."""
+
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    universe: UniverseConfig = field(default_factory=UniverseConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    strategies: StrategiesConfig = field(default_factory=StrategiesConfig)
+    risk: Table = field(default_factory=dict)
+    costs: CostConfig = field(default_factory=CostConfig)
+    exits: ExitConfig = field(default_factory=ExitConfig)
+    regime: Table = field(default_factory=dict)
+    allocator: AllocatorConfig = field(default_factory=AllocatorConfig)
+    storage: StorageConfig = field(default_factory=StorageConfig)
+    report: ReportConfig = field(default_factory=ReportConfig)
+    logging: LoggingConfig = field(default_factory=LoggingConfig)
+
+    @property
+    def risk_profile(self) -> str:
+        """Name of the risk profile that [risk] starts from."""
+        return str(self.risk.get("profile", "conservative"))
+
+    def to_dict(self) -> dict[str, object]:
+        """Return every setting as JSON values; a password in the database URL is masked."""
+        plain: dict[str, object] = json.loads(json.dumps(asdict(self), allow_nan=False))
+        storage = plain["storage"]
+        if isinstance(storage, dict):
+            storage["database_url"] = mask_password(str(storage["database_url"]))
+        return plain
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits of the settings that decide trades: every table but [storage], [report] and [logging]."""
+        return validation.fingerprint(
+            {name: table for name, table in self.to_dict().items() if name not in NOT_DECIDING}
+        )
+
+
+def load_config(
+    path: str | Path | None = None,
+    overrides: Table | None = None,
+) -> TradingConfig:
+    """Return the configuration of a TOML file (None: the defaults), with `overrides` winning.
+
+    Parameters
+    ----------
+    path
+        The file. It must exist.
+    overrides
+        Values by dotted name, e.g. ``{"engine.seed": 3}``; None means "not given" and is passed over.
+
+    Raises
+    ------
+    InvalidSettingsError
+        Unknown tables and keys, wrong types and values, contradictions, all at once, each with file and line.
+    FixConfigError
+        The file cannot be read or is not TOML.
+    """
+    document = {} if path is None else read_toml(Path(path))
+    lines = {} if path is None else line_numbers(Path(path).read_text(encoding="utf-8"))
+    given = {name: value for name, value in (overrides or {}).items() if value is not None}
+    problems = apply_overrides(document, given)
+    tables: dict[str, object] = {}
+    for name, table in document.items():
+        found = _unknown_table(name) if name not in TradingConfig.__dataclass_fields__ else []
+        if not found and not isinstance(table, dict):
+            found = [f"{name} must be a table: write [{name}] on a line of its own, was {table!r}"]
+        elif isinstance(table, dict) and not found:
+            tables[name], found = _read_table(name, table, _VALIDATORS.get(name))
+            found = [f"{name}.{line}" for line in found]
+        problems += found
+    if problems:
+        raise InvalidSettingsError(located(line, path, lines, given) for line in problems)
+    return TradingConfig(**tables)  # type: ignore[arg-type]  # each table was built by its own class
+
+
+def config_path(given: Path | None) -> Path | None:
+    """Return the settings file: the one given, else trading.toml if it is there."""
+    default = Path("trading.toml")
+    return given if given is not None else (default if default.is_file() else None)
+
+
+def machine_overrides(settings: Settings) -> dict[str, object]:
+    """Return what this machine's environment says about configuration, as `overrides` of `load_config`."""
+    url, models = settings.database_url, settings.models_dir
+    return {
+        "storage.database_url": None if url is None else url.reveal(),
+        "allocator.models_dir": None if models is None else str(models),
+    }
+
+
+def mask_password(url: str) -> str:
+    """Return a database URL with its password, if any, replaced by ``***``."""
+    scheme, sign, rest = url.partition("://")
+    login, at, server = rest.rpartition("@")
+    user, colon, _ = login.partition(":")
+    if sign and at and colon and not login.startswith("/"):
+        url = f"{scheme}://{user}:***@{server}"
+    return re.sub(r"(?i)([?&](?:password|sslpassword)=)[^&]*", r"\1***", url)
+
+
+def _unknown_table(name: str) -> list[str]:
+    homes = [f"[{table}]" for table, cls in _CLASSES.items() if name in validation.type_hints(cls)]
+    hint = f": it belongs in {homes[0]}" if homes else validation.did_you_mean(name, TradingConfig.__dataclass_fields__)
+    return [f"{name} is no table of the configuration{hint}"]
+
+
+def _read_table(name: str, table: dict[str, object], validator: Validator | None) -> tuple[object, list[str]]:
+    """Return (what `TradingConfig` holds for the table, problems that begin with the key's name)."""
+    made: object = table
+    if name in _CLASSES:
+        made, problems = read_fields(_CLASSES[name], table)
+    else:
+        problems = [f"{key} {problem}" for key, value in table.items() if (problem := json_problem(value))]
+    if name == "strategies":
+        made, found = _read_strategies(table)
+        problems += found
+    if validator is not None and not problems:
+        try:
+            validator(table)
+        except FixConfigError as error:
+            problems += problem_lines(error)
+    return made, list(dict.fromkeys(problems))
+
+
+def _read_strategies(table: dict[str, object]) -> tuple[object, list[str]]:
+    parameters = {key: value for key, value in table.items() if isinstance(value, dict)}
+    plain = {key: value for key, value in table.items() if key not in parameters}
+    problems = [
+        f"{key} is no setting: parameters of a strategy stand in a table [strategies.<name>]"
+        f"{validation.did_you_mean(key, ['enabled'])}"
+        for key in plain
+        if key != "enabled"
+    ]
+    try:
+        enabled = validation.checked(plain.get("enabled", ()), tuple[str, ...])
+        return StrategiesConfig(enabled, parameters), problems  # type: ignore[arg-type]  # just checked
+    except ValueError as problem:
+        return None, [*problems, f"enabled {problem}"]
+    except InvalidSettingsError as error:
+        return None, [*problems, *error.problems]
+
+
+def _twice(names: Sequence[str]) -> str:
+    return next((name for position, name in enumerate(names) if name in names[:position]), "")
+
+
+_CLASSES: dict[str, type[object]] = {
+    "engine": EngineConfig,
+    "universe": UniverseConfig,
+    "data": DataConfig,
+    "costs": CostConfig,
+    "exits": ExitConfig,
+    "allocator": AllocatorConfig,
+    "storage": StorageConfig,
+    "report": ReportConfig,
+    "logging": LoggingConfig,
+}
+_VALIDATORS: dict[str, Validator] = {"risk": RiskConfig.from_mapping, "regime": RegimeConfig.from_mapping}

@@ -1,0 +1,1 @@
+"""The risk rules: limits, checks, halts, sizes, approvals, explanations; pure and compiled."""

@@ -1,0 +1,137 @@
+"""The book that risk is measured on: RiskManager's own copy of cash, positions and pending entries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trading_platform.core.compiled import as_rows, direct
+from trading_platform.core.ledger import SLOT, Record, Records
+from trading_platform.core.risk.portfolio_slots import (
+    add_pending,
+    drop_pending,
+    merged,
+    move_columns,
+    place_holdings,
+    slot_of,
+)
+from trading_platform.core.risk.rules import Limits, Verdict
+from trading_platform.core.simulate import Books, open_books
+from trading_platform.core.types import ApprovedOrder, Portfolio, Side
+from trading_platform.core.view import MarketView
+
+Rule = TypeVar("Rule", bound=Callable[..., Any])
+
+SLOT_BYTES = np.dtype(f"V{SLOT.itemsize}")  # copied as a whole: ten times faster than field by field
+
+
+class RiskBook:
+    """Slots numbered as the columns of the market shown last.
+
+    Parameters
+    ----------
+    limits, capital
+        What governs the account, and dollars before anything has been shown.
+
+    Attributes
+    ----------
+    limits, limit_rows : the limits, and the same for compiled code (`core.compiled.as_rows`).
+    books : one portfolio in the kernel's form. view : the market, None before one was shown.
+    account, slots : views of it, `core.ledger.ACCOUNT` and (S,) of `core.ledger.SLOT`, pending entries included.
+    outside : ticker -> slot of what is held but not in that market. problems : ticker -> why it cannot be measured.
+    gate_answer : what `core.gate` found last, after all that it depends on; None before it was asked.
+    """
+
+    def __init__(self, limits: Limits, capital: float) -> None:
+        self.limits = limits
+        self.limit_rows: Records = as_rows(limits)
+        self._open(open_books(1, limits.max_positions, capital))
+        self.view: MarketView | None = None
+        self.outside: dict[str, int] = {}
+        self.problems: dict[str, str] = {}
+        self.gate_answer: tuple[bytes, MarketView, tuple[float, Verdict]] | None = None
+        self._direct: dict[Any, Any] = {}
+
+    def _open(self, books: Books) -> None:
+        self.books = books
+        self.account: Record = books.accounts[0]
+        self.slots: Records = books.slots[0]
+        self._cash = books.accounts["cash"]
+        self._bytes = self.slots.view(SLOT_BYTES)
+        self._mirrored: tuple[Records, NDArray[np.void]] | None = None  # a broker's slots, and their bytes
+
+    def direct(self, rule: Rule) -> Rule:
+        """Return a compiled `rule` as this book calls it (`core.compiled.direct`)."""
+        known: Rule | None = self._direct.get(rule)
+        if known is None:
+            known = self._direct[rule] = direct(rule)
+        return known
+
+    def show_market(self, view: MarketView) -> None:
+        """Take a market; slots are renumbered if its columns differ."""
+        old, self.view = self.view, view
+        if old is None or (view.tickers is not old.tickers and tuple(view.tickers) != tuple(old.tickers)):
+            names = {} if old is None else dict(enumerate(old.tickers))
+            move_columns(self.slots, self.outside, names, view.columns)
+
+    def mirror(self, account: Record, slots: Records) -> None:
+        """Copy cash and positions of a broker's book, numbered as the market shown."""
+        if self.view is None:
+            raise ValueError("show_market() before mirror(): the columns of a book mean nothing without their market")
+        if self._mirrored is None or self._mirrored[0] is not slots:
+            self._resize(len(slots))
+            self._mirrored = slots, slots.view(SLOT_BYTES)
+        self._cash[0] = account["cash"]
+        self._bytes[:] = self._mirrored[1]
+        self.outside, self.problems = {}, {}
+
+    def place(self, portfolio: Portfolio) -> float:
+        """Take cash and holdings as shown; return the equity in dollars, NaN if it cannot be told."""
+        holdings = merged(portfolio)
+        self._resize(max(len(holdings), self.limits.max_positions))
+        self.slots[:] = open_books(1, len(self.slots), 0.0).slots[0]
+        columns = {} if self.view is None else self.view.columns
+        equity, self.outside, self.problems = place_holdings(holdings, portfolio.cash, columns, self.slots)
+        self.account["cash"] = portfolio.cash
+        return equity
+
+    def closable(self, ticker: str, side: str) -> float:
+        """Return the shares that an order of `side` would close: those held for a sell, those short for a buy."""
+        s = self._slot_of(ticker)
+        held = 0.0 if s is None else float(self.slots["quantity"][s])
+        return max(0.0, held if side == Side.SELL else -held)
+
+    def _slot_of(self, ticker: str) -> int | None:
+        if ticker in self.outside:
+            return self.outside[ticker]
+        column = None if self.view is None else self.view.columns.get(ticker)
+        return None if column is None else slot_of(self.slots, column)
+
+    def count(self, orders: Iterable[ApprovedOrder]) -> None:
+        """Count approved entries as pending; one that a market shown since does not have keeps new risk out."""
+        for order in orders:
+            intent = order.intent
+            column = None if self.view is None else self.view.columns.get(intent.ticker)
+            if column is None:
+                self.problems[intent.ticker] = "was approved to be bought but is not in the market shown; add it"
+            elif intent.limit_price is not None:
+                add_pending(self.slots, column, intent.quantity, intent.limit_price)
+
+    def discount(self, order: ApprovedOrder) -> None:
+        """Stop counting an entry that will not be sent."""
+        column = None if self.view is None else self.view.columns.get(order.intent.ticker)
+        if column is not None:
+            drop_pending(self.slots, column, order.intent.quantity)
+
+    def _resize(self, n_slots: int) -> None:
+        """Make room for more positions than are allowed: an account may hold them before we see it."""
+        old = self.books
+        if n_slots == len(self.slots):
+            return
+        self._open(open_books(1, n_slots, 0.0))
+        self.books.accounts[:], self.books.shadows[:] = old.accounts, old.shadows
+        kept = min(n_slots, old.shadow_slots.shape[1])
+        self.books.shadow_slots[:, :kept] = old.shadow_slots[:, :kept]

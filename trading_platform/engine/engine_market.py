@@ -1,0 +1,144 @@
+"""Everything a run knows about its market before the first decision: bars, signals, regimes, times."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cached_property
+
+import numpy as np
+
+from trading_platform.configuration.trading_config import TradingConfig
+from trading_platform.core.market import Market, Signals, build_market, build_signals, forward_adjusted
+from trading_platform.core.market_features import market_features
+from trading_platform.core.observation import Observer, exogenous_matrix, observation_schema
+from trading_platform.core.session import Rules
+from trading_platform.core.shadow_books import shadow_statistics
+from trading_platform.core.types import Floats, MarketPanel, Regime
+from trading_platform.core.view import MarketView, columns_of
+from trading_platform.machine.memory import keep_freed_pages
+from trading_platform.machine.stopwatch import Stopwatch
+from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.regime.hmm import RegimePath
+from trading_platform.strategies.base import Strategy, prepare_signals
+from trading_platform.strategies.registry import STRATEGIES, make_strategies
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """A market prepared for trading.
+
+    Attributes
+    ----------
+    panel, market, signals
+        Bars as loaded, and the kernel's arrays of them; T rows.
+    strategies
+        Names, in kernel order.
+    regimes
+        (T,) labels; `regime_probabilities` (T, 3) bull, bear, consolidation, NaN while unknown.
+    opened, closed
+        (T,) aware UTC instants of each session's open and close.
+    rules, lookback
+        What governs the strategies' shadow books, and the sessions that the slowest strategy needs.
+    """
+
+    panel: MarketPanel
+    market: Market
+    signals: Signals
+    strategies: tuple[str, ...]
+    regimes: Sequence[Regime]
+    regime_probabilities: Floats
+    opened: Sequence[datetime]
+    closed: Sequence[datetime]
+    rules: Rules
+    lookback: int
+
+    @cached_property
+    def observer(self) -> Observer:
+        """What builds observations. Shadow books and market features are computed when a model first asks for them."""
+        schema = observation_schema(self.strategies)
+        shadows = shadow_statistics(self.market, self.signals, self.rules, self.lookback)
+        features = market_features(forward_adjusted(self.panel))
+        exogenous = exogenous_matrix(schema, self.regime_probabilities, shadows.statistics, features)
+        return Observer(schema, exogenous, self.market)
+
+    @cached_property
+    def sessions(self) -> list[date]:
+        """Dates of the rows."""
+        dates: list[date] = self.panel.sessions.astype("datetime64[D]").tolist()
+        return dates
+
+    @cached_property
+    def opens(self) -> dict[date, datetime]:
+        """Session -> instant of its open."""
+        return dict(zip(self.sessions, self.opened, strict=True))
+
+    @cached_property
+    def columns(self) -> dict[str, int]:
+        """Ticker -> column."""
+        return columns_of(self.panel.tickers)
+
+    @cached_property
+    def universe_returns(self) -> Floats:
+        """(T,) equal-weight mean of the universe's close-to-close returns; NaN on the first row."""
+        returns = self.market.returns
+        known = np.isfinite(returns)
+        count = known.sum(axis=0)
+        total = np.where(known, returns, 0.0).sum(axis=0)
+        return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+    def view(self, t: int) -> MarketView:
+        """Return what a decision at the close of row `t` may look at."""
+        clock = float(self.market.clock[t])
+        return MarketView(self.market, t, self.columns, self.panel.tickers, self.panel.sectors, self.sessions[t], clock)
+
+    def rows(self, start: date | None, end: date | None) -> tuple[int, int]:
+        """Return [first, stop) rows of the sessions from `start` to `end`, both included."""
+        sessions = self.panel.sessions
+        first = 0 if start is None else int(np.searchsorted(sessions, np.datetime64(start, "D"), side="left"))
+        stop = len(sessions) if end is None else int(np.searchsorted(sessions, np.datetime64(end, "D"), side="right"))
+        return first, stop
+
+    def sectors_json(self) -> str:
+        """Return ticker -> sector as JSON."""
+        return json.dumps(dict(zip(self.panel.tickers, self.panel.sectors, strict=True)))
+
+
+def build_world(
+    panel: MarketPanel,
+    strategies: Sequence[Strategy],
+    rules: Rules,
+    calendar: NyseCalendar,
+    regimes: RegimePath,
+    stopwatch: Stopwatch,
+) -> World:
+    """Prepare `panel` for trading: kernel arrays, signals, session times."""
+    since = stopwatch.start()
+    keep_freed_pages()
+    signals = build_signals(prepare_signals(panel, strategies))
+    since = stopwatch.add("signals", since)
+    clock = calendar.exchange_seconds(panel.sessions)
+    opened, closed = calendar.session_times(panel.sessions)
+    market = build_market(panel, clock, rules.limits.correlation_window)
+    world = World(
+        panel=panel,
+        market=market,
+        signals=signals,
+        strategies=tuple(strategy.name for strategy in strategies),
+        regimes=regimes.labels,
+        regime_probabilities=np.where(regimes.known[:, None], regimes.probabilities, np.nan),
+        opened=opened,
+        closed=closed,
+        rules=rules,
+        lookback=max(strategy.lookback for strategy in strategies),
+    )
+    stopwatch.add("market", since)
+    return world
+
+
+def configured_strategies(config: TradingConfig) -> tuple[Strategy, ...]:
+    """Return the enabled strategies with their parameters."""
+    names = config.strategies.enabled or tuple(STRATEGIES)
+    return make_strategies(names, config.strategies.parameters)

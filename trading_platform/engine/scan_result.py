@@ -1,0 +1,22 @@
+"""What a scan did, for whoever watches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import NamedTuple
+
+from trading_platform.core.types import ApprovedOrder, Denial, Regime
+
+
+class ScanResult(NamedTuple):
+    """What a scan did, for whoever watches. Equity in dollars, exposure as a fraction of it."""
+
+    session: date
+    equity: float
+    exposure: float
+    orders: tuple[ApprovedOrder, ...]
+    denials: tuple[Denial, ...]
+    allocation: Mapping[str, float]
+    regime: Regime
+    halted: bool

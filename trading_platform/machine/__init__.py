@@ -1,0 +1,1 @@
+"""What this machine gives: clocks, stop signals, threads, memory, logs, proof of life."""

@@ -1,0 +1,84 @@
+"""Ends an engine that has stopped moving: orders rest at the broker, the book is in the database, a restart is safe.
+
+Every request has a timeout and every wait an end, so this should never happen. If it does (a database that locks for
+ever, a disk that hangs), a process that looks alive and trades nothing is worse than one that is gone.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+log = logging.getLogger("trading_platform.machine.watchdog")
+
+STALLED = 9  # exit code
+STALL_AFTER = 900.0  # seconds; the longest honest scan, a first history with every retry, takes a few minutes
+LOOK_EVERY = 15.0
+
+
+def end_process() -> None:
+    """End this process at once, with exit code 9."""
+    logging.shutdown()
+    os._exit(STALLED)
+
+
+class Watchdog:
+    """A thread that acts when nobody has called `pet` for too long.
+
+    Parameters
+    ----------
+    limit
+        Seconds without a sign of life.
+    act
+        What to do then; by default the process ends with exit code 9.
+    monotonic
+        Seconds from any start.
+    """
+
+    def __init__(
+        self,
+        limit: float = STALL_AFTER,
+        act: Callable[[], None] = end_process,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._limit = limit
+        self._act = act
+        self._monotonic = monotonic
+        self._seen = monotonic()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+
+    def __enter__(self) -> Watchdog:
+        self.pet()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+
+    def pet(self) -> None:
+        """Say that the engine moves."""
+        self._seen = self._monotonic()
+
+    def check(self) -> bool:
+        """Act if the engine has stalled; return True if it has."""
+        still = self._monotonic() - self._seen
+        if not still > self._limit:
+            return False
+        log.critical(
+            "the engine has not moved for %.0f s: it ends with exit code %d; orders rest at the broker, start it again",
+            still, STALLED,
+        )  # fmt: skip
+        self._act()
+        return True
+
+    def _watch(self) -> None:
+        while not self._ended.wait(min(LOOK_EVERY, self._limit / 4.0)):
+            if self.check():
+                return

@@ -1,0 +1,56 @@
+"""The bars that settings ask for, with VIX or what stands in for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, datetime
+from pathlib import Path
+
+import numpy as np
+
+from trading_platform.configuration.environment import Settings
+from trading_platform.configuration.trading_config import TradingConfig
+from trading_platform.core.errors import MarketDataError
+from trading_platform.core.market import forward_adjusted
+from trading_platform.core.market_features import MARKET_FEATURES, market_features
+from trading_platform.core.types import MarketPanel
+from trading_platform.machine.clocks import utc_now
+from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.market_data.providers import open_market_data
+from trading_platform.market_data.universe import load_universe
+
+REAL_MARKETS = ("alpaca", "yahoo")
+VOLATILITY_FEATURE = [feature.name for feature in MARKET_FEATURES].index("volatility")
+
+
+def load_panel(
+    config: TradingConfig,
+    settings: Settings,
+    calendar: NyseCalendar,
+    start: date | None,
+    end: date | None,
+    now: Callable[[], datetime] = utc_now,
+) -> MarketPanel:
+    """Return the bars of the configured source and universe from `start` (None: the first) to `end`."""
+    source = open_market_data(config, settings, calendar, now)
+    panel = source.history(wanted_tickers(config), start, end)
+    if bool(np.isfinite(panel.vix).any()):
+        return panel
+    if config.data.vix == "required":
+        raise MarketDataError(
+            f"{source.name}: no VIX in the data, and without it no position may be opened; "
+            'add vix.csv (date,close), or set vix = "realized" in [data] to use realised volatility in its place'
+        )
+    realized = market_features(forward_adjusted(panel))[:, VOLATILITY_FEATURE] * 100.0
+    notice = "no VIX in the data: the universe's realised volatility stands in for it, as [data] vix asks"
+    return replace(panel, vix=realized, warnings=(*panel.warnings, notice))
+
+
+def wanted_tickers(config: TradingConfig) -> tuple[str, ...] | None:
+    """Return the tickers to trade; None = all that the source has. Real markets need a list: the shipped one."""
+    if config.universe.tickers:
+        return config.universe.tickers
+    if config.universe.file:
+        return load_universe(Path(config.universe.file)).tickers
+    return load_universe().tickers if config.data.source in REAL_MARKETS else None

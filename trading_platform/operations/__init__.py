@@ -1,0 +1,1 @@
+"""Commands beside a running engine: status, halt, resume, flatten, doctor."""

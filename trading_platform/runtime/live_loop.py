@@ -1,0 +1,220 @@
+"""The live loop: the engine's scans on the clock of the exchange.
+
+A new completed session is settled and decided once; between sessions the loop watches: it obeys operators, lets the
+broker report, and says that it lives. After a sleep or a restart the sessions missed are settled in order, and only
+the newest is decided, and only while its next open still lies ahead: nothing is traded on stale signals.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Protocol
+
+from autonomous_trading_engine import AutonomousTradingEngine
+from trading_platform.core.errors import BrokerUnreachableError, MarketDataError
+from trading_platform.core.ports import Clock
+from trading_platform.engine.engine_market import World
+from trading_platform.engine.scan_result import ScanResult
+from trading_platform.machine.heartbeat import Heartbeat
+from trading_platform.machine.stop_signals import stop_signals
+from trading_platform.machine.watchdog import Watchdog
+from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.reporting.status_screen import say
+from trading_platform.storage.runs import RunLock
+
+log = logging.getLogger("trading_platform.runtime.live_loop")
+
+# Daily bars are final some minutes after the close; free feeds hold the consolidated tape back for fifteen.
+BARS_FINAL_AFTER = timedelta(minutes=20)
+LONGEST_WAIT_SECONDS = 60.0
+INTERRUPTED = 130  # as a shell has it: 128 + SIGINT
+BLIND_AFTER = timedelta(minutes=15)  # without a usable answer of the account
+STALE_AFTER = timedelta(hours=2)  # without bars of a session that should be there
+
+
+def due_session(calendar: NyseCalendar, now: datetime) -> date:
+    """Return the newest session whose bars are final at `now`: the one that should be settled."""
+    return calendar.last_completed_session(now - BARS_FINAL_AFTER)
+
+
+class LiveEngine(Protocol):
+    """The part of the engine that the loop drives."""
+
+    @property
+    def stopped(self) -> bool:
+        """True once somebody asked it to stop."""
+        ...
+
+    @property
+    def last_session(self) -> date | None:
+        """The newest session that has been settled, None before the first."""
+        ...
+
+    def ask_to_stop(self) -> None:
+        """Finish what is in hand and stop."""
+        ...
+
+    def adopt(self, world: World) -> None:
+        """Continue on a market that has grown by some sessions."""
+        ...
+
+    def scan_cycle(self, t: int, *, decide: bool = True) -> ScanResult:
+        """Settle row `t`; decide too, if asked."""
+        ...
+
+    def watch(self, now: datetime) -> None:
+        """Obey operators and let the broker report, between sessions."""
+        ...
+
+    def commit(self) -> None:
+        """Write everything collected."""
+        ...
+
+
+@dataclass(slots=True)
+class LiveLoop:
+    """Runs an engine until it is asked to stop.
+
+    Attributes
+    ----------
+    engine, calendar, clock, heart
+        Who trades, when the exchange is open, what time it is, and the proof of life.
+    load_world
+        Returns the market with bars up to the session given, prepared; raises when it cannot.
+    scan_interval
+        Seconds between scans.
+    poll
+        Seconds of real time between looks at a simulated clock, which is scanned whenever it has moved; None: the
+        clock is real.
+    reading
+        Returns when the account was last read, None where there is nothing to read.
+    watchdog
+        Ends the process when the loop stops moving.
+    checkpoint
+        Called with ``after_book`` when a scan's work is committed.
+    wake
+        Ends a wait at once when set.
+    """
+
+    engine: LiveEngine
+    calendar: NyseCalendar
+    clock: Clock
+    heart: Heartbeat
+    load_world: Callable[[date], World]
+    scan_interval: float
+    poll: float | None = None
+    on_scan: Callable[[ScanResult], None] | None = None
+    reading: Callable[[], datetime | None] = lambda: None
+    watchdog: Watchdog = field(default_factory=Watchdog)
+    checkpoint: Callable[[str], None] = lambda step: None
+    wake: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        """Scan until the engine is stopped."""
+        with self.watchdog:
+            while not self.engine.stopped:
+                self.scan()
+                self._sleep()
+            self.engine.commit()
+
+    def stop(self) -> None:
+        """Finish the scan in hand and return from `run`; safe in a signal handler."""
+        self.engine.ask_to_stop()
+        self.wake.set()
+
+    def scan(self) -> list[ScanResult]:
+        """Do what is due now; return the scans of sessions that had completed."""
+        now = self.clock.now()
+        results: list[ScanResult] = []
+        due = due_session(self.calendar, now)
+        if self.engine.last_session is None or due > self.engine.last_session:
+            try:
+                results = self._catch_up(self.load_world(due), now)
+            except (MarketDataError, BrokerUnreachableError) as error:
+                # without new bars there is no new decision; stops rest at the broker, and the next scan tries again
+                log.warning("session %s is not settled yet: %s", due, error)
+        self.engine.watch(now)
+        self.engine.commit()
+        self.checkpoint("after_book")
+        heart = self.heart
+        heart.scanned, heart.last_session, heart.reconciled = now, self.engine.last_session, self.reading()
+        self._beat(now, "; ".join([f"watching; settled to {heart.last_session}", *self._troubles(now, due)]))
+        return results
+
+    def _troubles(self, now: datetime, due: date) -> Iterator[str]:
+        """Yield what has been missing for too long; new risk is refused meanwhile by what misses it."""
+        seen, settled = self.heart.reconciled, self.heart.last_session
+        if seen is not None and now - seen > BLIND_AFTER:
+            log.error("the account has not been readable since %s: no new risk", seen)
+            yield f"ACCOUNT UNREADABLE since {seen:%Y-%m-%d %H:%M} UTC"
+        expected = self.calendar.close_at(due) + BARS_FINAL_AFTER
+        if (settled is None or due > settled) and now - expected > STALE_AFTER:
+            log.error("session %s should have been settled at %s: no new risk", due, expected)
+            yield f"NOT SETTLED: {due}, expected since {expected:%Y-%m-%d %H:%M} UTC"
+
+    def _beat(self, now: datetime, note: str) -> None:
+        self.watchdog.pet()
+        self.heart.beat(now, note)
+
+    def _catch_up(self, world: World, now: datetime) -> list[ScanResult]:
+        """Settle the sessions since the last one, oldest first; decide the newest while its next open is ahead."""
+        first = len(world.sessions) - 1
+        if self.engine.last_session is not None:
+            first = world.sessions.index(self.engine.last_session) + 1
+        self.engine.adopt(world)
+        results = []
+        for row in range(first, len(world.sessions)):
+            newest = row == len(world.sessions) - 1
+            in_time = now < self.calendar.open_at(self.calendar.next_session(world.sessions[row]))
+            if newest and not in_time:
+                log.warning("session %s is settled but not decided: its next open has passed", world.sessions[row])
+            result = self.engine.scan_cycle(row, decide=newest and in_time)
+            results.append(result)
+            if self.on_scan is not None:
+                self.on_scan(result)
+        return results
+
+    def _sleep(self) -> None:
+        """Wait for the next scan, beating the heart at least once a minute."""
+        begun = now = self.heart.scanned or self.clock.now()
+        until = begun + timedelta(seconds=self.scan_interval if self.poll is None else 0.0)
+        while not self.engine.stopped and not self.wake.is_set():
+            left = (until - now).total_seconds()
+            if left < 0.0 or (self.poll is None and left == 0.0):
+                return
+            self.wake.wait(min(left, LONGEST_WAIT_SECONDS) if self.poll is None else self.poll)
+            now = self.clock.now()
+            self._beat(now, self.heart.note)
+
+
+def run_live(
+    engine: AutonomousTradingEngine, lock: RunLock, world: World, loop: LiveLoop, welcome: str, *, once: bool
+) -> int:
+    """Trade until stopped, or for one scan; return the exit code.
+
+    Parameters
+    ----------
+    engine, lock
+        Who trades, and its hold on the run; released whatever happens.
+    world
+        The market that the engine was made with: it recovers to its newest session.
+    loop
+        The engine's scans.
+    welcome
+        Said to the operator once the engine has recovered.
+    """
+    try:
+        engine.recover(len(world.sessions) - 1)
+        say(welcome)
+        with stop_signals(loop.stop):
+            if once:
+                loop.scan()
+            else:
+                loop.run()
+    finally:
+        lock.release()
+    return INTERRUPTED if engine.stopped else 0

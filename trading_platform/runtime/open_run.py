@@ -1,0 +1,182 @@
+"""Set the stage for a run: market, rules, database, and the run that this command begins or continues."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import numpy as np
+from sqlalchemy import Engine
+
+from trading_platform.configuration.environment import Settings
+from trading_platform.configuration.trading_config import (
+    TradingConfig,
+)
+from trading_platform.core.compiled import HAS_NUMBA
+from trading_platform.core.errors import FixConfigError, MarketDataError
+from trading_platform.core.session import Rules
+from trading_platform.core.shadow_books import lookback_sessions
+from trading_platform.core.types import MarketPanel
+from trading_platform.engine.engine_market import World, build_world, configured_strategies
+from trading_platform.engine.regime_cache import continued_regimes, load_regimes
+from trading_platform.machine.clocks import utc_now
+from trading_platform.machine.stopwatch import Stopwatch
+from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.market_data.load_panel import load_panel
+from trading_platform.regime.hmm import RegimeConfig, RegimePath
+from trading_platform.storage.database import migrate, open_database
+from trading_platform.storage.runs import OpenedRun, open_run
+
+CODE_VERSION = "0.1.0"
+FIRST_LIVE_DAY = date(2000, 1, 1)
+CATCH_UP_SESSIONS = 30  # rows at the end of a live market that get regimes: a longer sleep is a new start
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a run needs apart from the people on it: [first, stop) are the rows to trade."""
+
+    world: World
+    first: int
+    stop: int
+    database: Engine
+    run: OpenedRun
+    stopwatch: Stopwatch
+    notices: tuple[str, ...]
+
+
+def set_stage(
+    config: TradingConfig,
+    settings: Settings,
+    rules: Rules,
+    limits: Mapping[str, object],
+    start: date | None,
+    end: date | None,
+    allocation: Mapping[str, float] | None,
+    model_id: str | None = None,
+) -> Stage:
+    """Load the market, prepare it, and open the run; `limits` are all risk limits, for the records.
+
+    `allocation` or the model of `model_id` decides all of the run; None of both is equal weight.
+    """
+    stopwatch = Stopwatch()
+    since = stopwatch.start()
+    calendar = NyseCalendar()
+    panel = load_panel(config, settings, calendar, None, end)
+    since = stopwatch.add("data", since)
+    first, stop = _rows(panel, start, config.engine.replay_sessions)
+    regimes = load_regimes(
+        panel, RegimeConfig.from_mapping(config.regime), config.engine.seed, first, settings.cache_dir / "regimes"
+    )
+    stopwatch.add("regimes", since)
+    world = build_world(panel, configured_strategies(config), rules, calendar, regimes, stopwatch)
+    since = stopwatch.start()
+    database = open_database(config.storage.database_url, synchronous="NORMAL")
+    migrate(database)
+    key = _key(config, panel, world, first, stop, allocation, model_id)
+    run = open_run(database, key, _values(config, limits, world, first), panel.warnings)
+    stopwatch.add("database", since)
+    return Stage(world, first, stop, database, run, stopwatch, missing_packages(regimes))
+
+
+def live_world(
+    config: TradingConfig,
+    settings: Settings,
+    rules: Rules,
+    calendar: NyseCalendar,
+    session: date,
+    now: Callable[[], datetime] = utc_now,
+) -> World:
+    """Return the market up to `session`, with as much history as the settings ask for, prepared.
+
+    Raises
+    ------
+    MarketDataError
+        The source has no bars for `session` yet, or bars that cannot be used.
+    """
+    days = calendar.sessions_between(FIRST_LIVE_DAY, session)
+    strategies = configured_strategies(config)
+    needed = max(config.engine.history_sessions, lookback_sessions(max(s.lookback for s in strategies)))
+    start = days[max(0, len(days) - needed - CATCH_UP_SESSIONS)].item()
+    panel = load_panel(config, settings, calendar, start, session, now)
+    if panel.session(panel.n_sessions - 1) != session:
+        newest = panel.session(panel.n_sessions - 1)
+        raise MarketDataError(f"{panel.source}: the newest bars are of {newest}, those of {session} are not out yet")
+    regime = RegimeConfig.from_mapping(config.regime)
+    first = max(0, panel.n_sessions - CATCH_UP_SESSIONS)
+    regimes = continued_regimes(panel, regime, config.engine.seed, first, settings.cache_dir / "regimes")
+    return build_world(panel, strategies, rules, calendar, regimes, Stopwatch())
+
+
+def live_run(
+    config: TradingConfig, limits: Mapping[str, object], world: World, mode: str, account: str | None
+) -> tuple[Engine, OpenedRun]:
+    """Open the database and the run of a live account: one run for the life of the account, whatever the settings."""
+    database = open_database(config.storage.database_url)
+    migrate(database)
+    key = hashlib.sha256(json.dumps([mode, config.data.source, account]).encode()).hexdigest()[:32]
+    values = {**_values(config, limits, world, len(world.sessions) - 1), "mode": mode, "account": account}
+    return database, open_run(database, key, values, world.panel.warnings)
+
+
+def missing_packages(regimes: RegimePath) -> tuple[str, ...]:
+    """Return a line for each optional package whose absence a person would notice."""
+    plain = "numba is not installed: the same numbers, some hundred times slower; pip install numba"
+    return tuple(line for line in (None if HAS_NUMBA else plain, regimes.notice) if line is not None)
+
+
+def _rows(panel: MarketPanel, start: date | None, sessions: int) -> tuple[int, int]:
+    stop = panel.n_sessions
+    first = (
+        max(0, stop - sessions) if start is None else int(np.searchsorted(panel.sessions, np.datetime64(start, "D")))
+    )
+    if first >= stop:
+        known = f"{panel.session(0)} to {panel.session(stop - 1)}"
+        raise FixConfigError(f"--start {start}: no session to trade from there; the data covers {known}")
+    return first, stop
+
+
+def _key(
+    config: TradingConfig,
+    panel: MarketPanel,
+    world: World,
+    first: int,
+    stop: int,
+    allocation: Mapping[str, float] | None,
+    model_id: str | None,
+) -> str:
+    """Return what makes two commands the same run: settings, data, sessions, allocation or model, code."""
+    parts = {
+        "config": config.fingerprint,
+        "data": panel.data_hash,
+        "tickers": panel.tickers,
+        "first": world.sessions[first].isoformat(),
+        "stop": world.sessions[stop - 1].isoformat(),
+        "allocation": dict(allocation) if allocation is not None else None,
+        "code": CODE_VERSION,
+        **({} if model_id is None else {"model": model_id}),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _values(config: TradingConfig, limits: Mapping[str, object], world: World, first: int) -> dict[str, object]:
+    return {
+        "mode": "replay",
+        "source": world.panel.source,
+        "account": None,
+        "started_at": world.opened[first],
+        "finished_at": None,
+        "capital": config.engine.initial_capital,
+        "first_session": world.sessions[first],
+        "last_session": None,
+        "config_fingerprint": config.fingerprint,
+        "config": json.dumps({**config.to_dict(), "risk": dict(limits)}, sort_keys=True),
+        "data_hash": world.panel.data_hash,
+        "seed": config.engine.seed,
+        "code_version": CODE_VERSION,
+        "strategies": json.dumps(world.strategies),
+        "sectors": world.sectors_json(),
+    }

@@ -1,0 +1,169 @@
+"""Trade an Alpaca account: from settings to a running engine over a real broker, or over the local server."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import Engine, select
+
+from trading_platform.alpaca.clock import FollowedClock, SkewGuard, check_skew
+from trading_platform.alpaca.http import AlpacaHttp, access_from
+from trading_platform.alpaca.reader import AlpacaReader
+from trading_platform.brokers.alpaca_broker import AlpacaBroker
+from trading_platform.brokers.alpaca_venue import AlpacaVenue
+from trading_platform.brokers.reconciliation.account_book import AccountBook
+from trading_platform.brokers.reconciliation.saved_account import Memory, save
+from trading_platform.brokers.venue import RiskGate
+from trading_platform.configuration.environment import Settings, is_loopback
+from trading_platform.configuration.trading_config import TradingConfig
+from trading_platform.core.errors import FixConfigError, MarketDataError, OperatorNeededError
+from trading_platform.core.ports import Allocator, BrokerAccount, Checkpoint, Clock
+from trading_platform.core.session import Rules
+from trading_platform.engine.engine_market import World
+from trading_platform.machine.clocks import EngineClock, WallClock
+from trading_platform.machine.heartbeat import HEARTBEAT_FILE, Heartbeat
+from trading_platform.market_data.alpaca_data import AlpacaMarketData
+from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.runtime.account_choice import open_account
+from trading_platform.runtime.build import build_engine
+from trading_platform.runtime.live_loop import LiveLoop, due_session, run_live
+from trading_platform.runtime.open_run import live_run, live_world
+from trading_platform.runtime.trade_settings import TradeOptions
+from trading_platform.storage import models as m
+from trading_platform.storage.difference_store import DifferenceStore
+from trading_platform.storage.order_journal import DatabaseJournal
+from trading_platform.storage.repository import Repository
+
+log = logging.getLogger("trading_platform.runtime.trade_alpaca")
+
+SHORTEST_APPROVAL = 60.0  # seconds: an order's retries and look-ups take that long
+POLL_SECONDS = 0.2  # between looks at a simulated clock
+
+
+def trade_alpaca(
+    options: TradeOptions,
+    settings: Settings,
+    config: TradingConfig,
+    limits: Mapping[str, object],
+    rules: Rules,
+    allocator: Allocator,
+    checkpoint: Checkpoint,
+) -> int:
+    """Trade the account that the keys open until stopped (or for one scan); return the exit code.
+
+    With a local server the engine lives on the server's clock, and scans whenever that has moved.
+    """
+    _check_approvals(limits)
+    http = AlpacaHttp(access_from(settings, live=options.live))
+    reader = AlpacaReader(http)
+    account = open_account(reader, settings, live=options.live)
+    is_local = is_loopback(settings.alpaca_base_url)
+    clock: EngineClock
+    asking: Clock
+    if is_local:
+        clock = FollowedClock(reader)
+        asking = clock.asking
+        config = _local_universe(config, reader)
+    else:
+        check_skew(reader)
+        clock = asking = WallClock()
+    calendar = NyseCalendar()
+    load = functools.partial(live_world, config, settings, rules, calendar, now=clock.now)
+    world = load(due_session(calendar, clock.now()))
+    mode = "alpaca_live" if options.live else "alpaca_paper"
+    capital = _managed_cash(account)
+    config = replace(config, engine=replace(config.engine, initial_capital=capital))
+    database, run = live_run(config, limits, world, mode, account.account_id)
+    _open_book(database, run.run_id, rules, world, reader, clock.now())
+
+    compare_clocks = (lambda: None) if is_local else SkewGuard(reader, clock.now).compare
+    venues: list[AlpacaVenue] = []
+    quotes = AlpacaMarketData(http, cache_dir=None, calendar=calendar)
+
+    def latest(tickers: Collection[str]) -> dict[str, float]:
+        return {ticker: last.price for ticker, last in quotes.latest_prices(tickers).items()}
+
+    def open_venue(gate: RiskGate) -> AlpacaVenue:
+        journal = DatabaseJournal(database, run.run_id, clock.now)
+        broker = AlpacaBroker(http, gate, journal, clock, time.sleep, checkpoint=checkpoint)
+        broker.assets(world.panel.tickers)
+        book = AccountBook(rules, capital, world.panel.tickers, world.strategies)
+        store = DifferenceStore(database, run.run_id)
+        memory = Memory(clock.now(), {})
+        venue = AlpacaVenue(
+            broker, journal, store, gate, book, memory, calendar, clock, latest, checkpoint=checkpoint,
+            compare_clocks=compare_clocks,
+        )  # fmt: skip
+        venues.append(venue)
+        return venue
+
+    engine, lock = build_engine(
+        world, database, run.run_id, config, rules, allocator, clock, live=True, open_venue=open_venue
+    )
+    heart = Heartbeat(lock, settings.log_dir / HEARTBEAT_FILE, run.run_id)
+    loop = LiveLoop(
+        engine, calendar, asking, heart, load, config.engine.scan_interval_seconds,
+        poll=POLL_SECONDS if is_local else None, reading=lambda: venues[0].reconciled_at, checkpoint=checkpoint,
+    )  # fmt: skip
+    welcome = f"trading Alpaca account {account.account_id}, run {run.run_id}; Ctrl-C stops, orders stay at Alpaca"
+    return run_live(engine, lock, world, loop, welcome, once=options.once)
+
+
+def _local_universe(config: TradingConfig, reader: AlpacaReader) -> TradingConfig:
+    """Return `config` with all that a local server has as its universe, unless it names one."""
+    if config.universe.tickers or config.universe.file:
+        return config
+    return replace(config, universe=replace(config.universe, tickers=tuple(sorted(reader.listed()))))
+
+
+def _check_approvals(limits: Mapping[str, object]) -> None:
+    seconds = float(str(limits["approval_seconds"]))
+    if not seconds >= SHORTEST_APPROVAL:
+        raise FixConfigError(
+            f"approval_seconds in [risk] is {seconds:g}: an order's retries at Alpaca may take "
+            f"{SHORTEST_APPROVAL:g} s; raise it (default 86400)"
+        )
+
+
+def _managed_cash(account: BrokerAccount) -> float:
+    """Return the dollars that the engine begins with: the owner's own shares stay his."""
+    if account.cash is None or not account.cash > 0.0:
+        cash = "not told" if account.cash is None else f"${account.cash:,.2f}"
+        raise OperatorNeededError(
+            f"Alpaca account {account.account_id}: cash is {cash}, so there is nothing to trade with; deposit some"
+        )
+    return account.cash
+
+
+def _open_book(
+    database: Engine,
+    run_id: int,
+    rules: Rules,
+    world: World,
+    reader: AlpacaReader,
+    now: datetime,
+) -> None:
+    """Save the book of an account that this run has not traded before: its cash; shares in it are the owner's.
+
+    It is saved before the first order, so that whatever happens to that order is found by reading on from here.
+    """
+    repository = Repository(database, run_id)
+    if repository.load_book() is not None:
+        return
+    if len(world.sessions) < 2:
+        raise MarketDataError(f"{world.panel.source} has bars of one session only: begin later, with some history")
+    with database.connect() as connection:
+        known = connection.execute(select(m.Order.id).where(m.Order.run_id == run_id).limit(1)).first()
+    if known is not None:
+        raise OperatorNeededError(f"run {run_id} has orders and no book: restore a backup of the database")
+    book = AccountBook(rules, _managed_cash(reader.account()), world.panel.tickers, world.strategies)
+    book.manual = {position.ticker: position.quantity for position in reader.positions()}
+    for ticker, quantity in book.manual.items():
+        log.warning("%g shares of %s are in the account already: they are yours, and stay untouched", quantity, ticker)
+    repository.save_book(save(book, Memory(now, {}), world.sessions[-2]), now)
+    repository.commit()
