@@ -180,7 +180,8 @@ def test_missing_package_is_one_clear_message() -> None:
     program = (
         "import sys; sys.modules['alpaca'] = None\n"
         "from trading_platform.alpaca.http import AlpacaAccess, AlpacaHttp\n"
-        "from trading_platform.brokers import alpaca, alpaca_server, reconcile\n"
+        "from trading_platform import alpaca_server\n"
+        "from trading_platform.brokers import alpaca_broker, reconciliation\n"
         "from trading_platform.market_data import alpaca_data, yahoo, vix\n"
         "from trading_platform.configuration.environment import Secret\n"
         "http = AlpacaHttp(AlpacaAccess(Secret('PK'), Secret('s')))\n"

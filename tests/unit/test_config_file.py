@@ -231,7 +231,7 @@ def test_fingerprint_follows_decisions_only() -> None:
         assert load_config(None, same).fingerprint == base
     decisive: list[dict[str, object]] = [
         {"engine.seed": 8}, {"universe.tickers": ["SPY"]}, {"data.vix": "realized"}, {"strategies.enabled": ["a"]},
-        {"strategies.a.lookback": 3}, {"risk.max_positions": 3}, {"costs.impact_bps": 5}, {"regime.x": 1},
+        {"strategies.a.lookback": 3}, {"risk.max_positions": 3}, {"costs.impact_bps": 5}, {"regime.fit_window": 300},
         {"exits.max_stop_pct": 15}, {"allocator.max_model_age_days": 3},
     ]  # fmt: skip
     assert len({load_config(None, change).fingerprint for change in decisive} | {base}) == len(decisive) + 1

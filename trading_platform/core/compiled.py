@@ -156,6 +156,10 @@ def _stamped(dispatcher: Any) -> Any:
 
 @cache
 def _sources(folder: Path) -> str:
+    return sources_digest(folder)
+
+
+def sources_digest(folder: Path) -> str:
     """Return a digest of the Python files in and below `folder`."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
