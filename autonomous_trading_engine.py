@@ -15,18 +15,19 @@ if __name__ == "__main__":
 
     raise SystemExit(run_command_line())
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 
 import numpy as np
 
 from risk_manager import RiskManager
 from trading_platform.brokers.venue import Venue
-from trading_platform.core.candidate_queue import CandidateQueue
-from trading_platform.core.compiled import direct
-from trading_platform.core.decide import Candidate, free_slot, plan_exits, weighted_strength
+from trading_platform.core.compiled import plain
+from trading_platform.core.decide import Candidate
+from trading_platform.core.decide import weighted_strength as compiled_strength
 from trading_platform.core.errors import OperatorNeededError
-from trading_platform.core.intents import entry_intent, exit_intent
+from trading_platform.core.fills import round_shares as compiled_round
+from trading_platform.core.intents import entry_intent, exit_intent, lot_orders, unsized_intent
 from trading_platform.core.observation import episode_of
 from trading_platform.core.ports import Allocator
 from trading_platform.core.session import Rules
@@ -37,7 +38,6 @@ from trading_platform.core.types import (
     Denial,
     DenialCode,
     Floats,
-    OrderIntent,
     OrderReason,
     OrderStatus,
     RiskEvent,
@@ -48,6 +48,7 @@ from trading_platform.core.view import MarketView
 from trading_platform.engine.engine_market import World
 from trading_platform.engine.recovery import held_weights, rebuild_shadow, restore_broker, weights_row
 from trading_platform.engine.scan_result import ScanResult
+from trading_platform.engine.session_plan import SessionPlan
 from trading_platform.machine.clocks import EngineClock
 from trading_platform.machine.stop_signals import stop_signals
 from trading_platform.machine.stopwatch import Stopwatch
@@ -58,6 +59,8 @@ from trading_platform.storage.repository import Repository
 
 NOT_OBSERVED: Floats = np.empty(0)
 FLATTEN = ORDER_REASONS.index(OrderReason.FLATTEN)
+# A few multiplications: handing them to compiled code would take longer than they do.
+round_shares, weighted_strength = plain(compiled_round), plain(compiled_strength)
 
 
 class AutonomousTradingEngine:
@@ -102,9 +105,7 @@ class AutonomousTradingEngine:
         self._allocation: Mapping[str, float] = {}
         self._held_weights: Floats | None = None
         self._shadow = ShadowBook(risk_manager.books)
-        self._queue = CandidateQueue(len(world.strategies))
-        self._plan_exits = direct(plan_exits)
-        self._exit_reasons = np.zeros(rules.limits.max_positions, dtype=np.int64)
+        self._plan = SessionPlan(broker.book, rules, len(world.strategies))
 
     # ------------------------------------------------------------ running
 
@@ -165,10 +166,10 @@ class AutonomousTradingEngine:
         orders: list[ApprovedOrder] = []
         denials: list[Denial] = []
         if decide:
-            self._close_positions(view, orders)
-            if can_trade:
-                self._open_positions(view, allocation, weights, orders, denials)
-            else:
+            self._plan.begin(self.world.market, self.world.signals, t, weights)
+            self._decide(view, allocation, orders, denials, opens=can_trade)
+            self.recorder.not_invested(self._plan.unused(is_open=can_trade))
+            if not can_trade:
                 self.recorder.blocked(view.session, DenialCode(message.partition(":")[0]))
         if self.risk_manager.halted:
             self._shadow.decide(self.world.market, self.world.signals, t, weights, self._rules)
@@ -226,7 +227,7 @@ class AutonomousTradingEngine:
         self._held_weights = held_weights(self.world, self.repository, session)
         self._flatten = is_flattening(self.repository.engine, self.repository.run_id)
         rebuild_shadow(self.risk_manager, self._shadow, self.world, self.repository, self._rules)
-        self.risk_manager.mirror(self.broker.record, self.broker.slots)
+        self._mirror()
         return row + 1
 
     # ------------------------------------------------------------ settling
@@ -239,7 +240,7 @@ class AutonomousTradingEngine:
         settlement = self.broker.settle(self.world.market, t, view.session, self.world.opened[t], closed)
         recorder.settlement(settlement, closed)
         risk.show_market(view)
-        risk.mirror(self.broker.record, self.broker.slots)
+        self._mirror()
         events: list[RiskEvent] = []
         for _, _, trade in settlement.fills:
             pause = None if trade is None else risk.update_state(TradeResult(trade.ticker, trade.pnl, trade.cost))
@@ -249,7 +250,7 @@ class AutonomousTradingEngine:
         if risk.halted:
             self._shadow.trade(self.world.market, t, self._rules)
             shadow_equity = float(self._shadow.account["accepted_equity"])
-        events += risk.read_equity(settlement.equity, shadow_equity, view.session, settlement.cash_flow)
+        events += risk.read_equity(settlement.equity, shadow_equity, view.session, settlement.flows.cash_flow)
         for event in events:
             recorder.event(event, view.session, closed)
             if event.kind is RiskEventKind.HALT:
@@ -258,9 +259,9 @@ class AutonomousTradingEngine:
         self._last_session = view.session
         panel = self.world.panel
         recorder.close(
-            view.session, closed, self.broker.record, self.broker.slots, settlement,
+            view.session, closed, self.broker.book, settlement,
             previous_equity=previous_equity, risk=risk.account, vix=panel.vix[t], benchmark=panel.benchmark[t],
-            universe_return=self.world.universe_returns[t],
+            universe_return=self.world.universe_returns[t], cash_rate=float(self.world.market.rate[t]),
         )  # fmt: skip
 
     def _allocate(self, view: MarketView, at: datetime) -> tuple[Mapping[str, float], Floats]:
@@ -283,63 +284,128 @@ class AutonomousTradingEngine:
 
     # ------------------------------------------------------------ deciding
 
-    def _close_positions(self, view: MarketView, orders: list[ApprovedOrder]) -> None:
-        """Order the exits that strategies, holding time or unfinished exits ask for."""
-        slots = self.broker.slots
-        self._plan_exits(self.world.signals, slots, view.t, self._rules.exits.max_holding, self._exit_reasons)
+    def _decide(
+        self, view: MarketView, allocation: Mapping[str, float], orders: list[ApprovedOrder], denials: list[Denial],
+        *, opens: bool,
+    ) -> None:  # fmt: skip
+        """Order exits and trims; if new risk may be taken (`opens`), growth of positions and new ones, strongest first."""
+        plan = self._plan
+        plan.review_lots()
         if self._flatten:
-            self._exit_reasons[slots["quantity"] > 0.0] = FLATTEN
-        for s in self._exit_reasons.nonzero()[0]:
-            strategy = self.broker.strategy_of(slots[s])
-            intent = exit_intent(view, slots[s], strategy, int(self._exit_reasons[s]))
-            orders += self._place(intent)
+            plan.flatten(FLATTEN)
+        grown = set(self._grow_positions(view, allocation, orders, denials)) if opens and not self._flatten else set()
+        slots = self.broker.slots
+        for s in (slots["selling"] > 0.0).nonzero()[0].tolist():
+            if s not in grown:
+                self._sell(view, s, orders)
+        if opens and not self._flatten:
+            self._open_positions(view, allocation, orders, denials)
+
+    def _grow_positions(
+        self, view: MarketView, allocation: Mapping[str, float], orders: list[ApprovedOrder], denials: list[Denial]
+    ) -> Iterator[int]:
+        """Let positions grow to what is wanted of them by now; yield the slots that buy."""
+        plan = self._plan
+        for s in plan.growing():
+            ticker = int(self.broker.slots[s]["ticker"])
+            limit_price = plan.limit_price(ticker)
+            dollars, strength = self._size(view, s, ticker, allocation)
+            quantity = plan.growth_shares(s, dollars, limit_price)
+            if quantity > 0.0:
+                plan.enter(s, ticker, quantity, limit_price)
+                if self.broker.slots[s]["pending"] > 0.0 and self._buy(view, s, strength, limit_price, orders, denials):
+                    yield s
 
     def _open_positions(
-        self, view: MarketView, allocation: Mapping[str, float], weights: Floats, orders: list[ApprovedOrder],
-        denials: list[Denial],
-    ) -> None:  # fmt: skip
+        self, view: MarketView, allocation: Mapping[str, float], orders: list[ApprovedOrder], denials: list[Denial]
+    ) -> None:
         """Look at candidates, strongest first, until the book is full or none is left."""
-        slots, most = self.broker.slots, self._rules.limits.max_reviews
-        for candidate in self._queue.strongest(self.world.signals, view.t, weights, slots, most):
-            if free_slot(slots) < 0:  # the verdict is known, and a full book is the common case
+        for candidate in self._plan.candidates(self._rules.limits.max_reviews):
+            s = self._plan.slot_for_entry()
+            if s < 0:  # the verdict is known, and a full book is the common case
                 self.recorder.blocked(view.session, DenialCode.MAX_POSITIONS)
+                if (weakest := self._plan.make_room(candidate.ticker)) >= 0:
+                    self._sell(view, weakest, orders)
                 return
-            strategy = self.world.strategies[candidate.strategy]
-            strength = self._evaluate_signal(strategy, candidate.strength, allocation)
-            verdict = self._enter(view, candidate, strategy, strength)
-            if isinstance(verdict, Denial):
-                denials.append(verdict)
-                self.recorder.denied(view.session, strategy, strength, verdict)
-            else:
-                orders.append(verdict)
+            self._enter(view, s, candidate, allocation, orders, denials)
 
     def _evaluate_signal(self, strategy: str, strength: float, allocation: Mapping[str, float]) -> float:
         """Weigh a signal by its strategy's allocation relative to equal weight; 0 skips it, equal weight leaves it."""
         return float(weighted_strength(strength, allocation[strategy], len(allocation)))
 
-    def _enter(self, view: MarketView, candidate: Candidate, strategy: str, strength: float) -> ApprovedOrder | Denial:
-        """Size a candidate, have it checked, and place the order if it is approved."""
-        risk, column = self.risk_manager, candidate.ticker
-        equity = float(risk.account["equity"])
-        dollars = risk.calculate_position_size(view.tickers[column], strength, equity)
-        intent = entry_intent(view, column, strategy, strength, dollars, self._rules.exits, self._rules.limits)
-        verdict = risk.approve(intent)
-        if isinstance(verdict, Denial):
-            return verdict
-        self.recorder.approved(verdict)
-        self._send(verdict)
-        return verdict
+    def _size(self, view: MarketView, s: int, ticker: int, allocation: Mapping[str, float]) -> tuple[float, float]:
+        """Return the dollars that column `ticker` should get (more), and the wishes of all strategies for it in slots."""
+        strengths, fixed = self._plan.wishes(s, ticker)
+        slot_share, wish = self._rules.limits.max_position, 0.0
+        for k, name in enumerate(self.world.strategies):
+            if fixed[k] > 0.0:
+                wish += fixed[k]
+            elif self._plan.is_target(k):
+                wish += strengths[k] * allocation[name]
+            elif strengths[k] > 0.0:
+                wish += self._evaluate_signal(name, strengths[k], allocation) * slot_share
+        strength = wish / slot_share
+        equity = float(self.risk_manager.account["equity"])
+        return self.risk_manager.calculate_position_size(view.tickers[ticker], strength, equity), strength
 
-    def _place(self, intent: OrderIntent) -> list[ApprovedOrder]:
-        """Have a reduce-only order approved and placed."""
+    def _enter(
+        self, view: MarketView, s: int, candidate: Candidate, allocation: Mapping[str, float],
+        orders: list[ApprovedOrder], denials: list[Denial],
+    ) -> None:  # fmt: skip
+        """Size a candidate, have it checked, and place the order if it is approved."""
+        column = candidate.ticker
+        limit_price = self._plan.limit_price(column)
+        dollars, strength = self._size(view, s, column, allocation)
+        quantity = round_shares(dollars / limit_price, self._rules.limits.share_step) if dollars > 0.0 else 0.0
+        if quantity > 0.0:
+            self._plan.enter(s, column, quantity, limit_price)
+            self._buy(view, s, strength, limit_price, orders, denials)
+            return
+        verdict = self.risk_manager.approve(
+            unsized_intent(view, column, self.world.strategies[candidate.strategy], limit_price)
+        )
+        if isinstance(verdict, Denial):  # no size at all never passes; the rules say why
+            denials.append(verdict)
+            self.recorder.denied(view.session, self.world.strategies[candidate.strategy], min(1.0, strength), verdict)
+
+    def _buy(
+        self, view: MarketView, s: int, strength: float, limit_price: float, orders: list[ApprovedOrder],
+        denials: list[Denial],
+    ) -> bool:  # fmt: skip
+        """Have the buy that stands in slot `s` approved and placed; refused, it is taken back."""
+        slot, lots = self.broker.slots[s], self.broker.lots[s]
+        column = int(slot["ticker"])
+        intent = entry_intent(
+            view, column, lot_orders(slot, lots, self.world.strategies), min(1.0, strength), limit_price, slot
+        )
         verdict = self.risk_manager.approve(intent)
         if isinstance(verdict, Denial):
-            self.recorder.denied(intent.decided_session, intent.strategy, intent.strength, verdict)
-            return []
+            self._plan.withdraw_entry(s)
+            denials.append(verdict)
+            self.recorder.denied(view.session, intent.strategy, intent.strength, verdict)
+            return False
+        self.recorder.approved(verdict)
         self._send(verdict)
-        return [verdict]
+        orders.append(verdict)
+        return True
+
+    def _sell(self, view: MarketView, s: int, orders: list[ApprovedOrder]) -> None:
+        """Have the sale that stands in slot `s` approved, which only reduces, and placed."""
+        slot = self.broker.slots[s]
+        intent = exit_intent(view, slot, lot_orders(slot, self.broker.lots[s], self.world.strategies))
+        verdict = self.risk_manager.approve(intent)
+        if isinstance(verdict, Denial):
+            self._plan.withdraw_exit(s)
+            self.recorder.denied(intent.decided_session, intent.strategy, intent.strength, verdict)
+            return
+        self._send(verdict)
+        orders.append(verdict)
 
     def _send(self, order: ApprovedOrder) -> None:
         self.recorder.order(order, OrderStatus.SUBMITTED, self._clock.now())
         self.broker.place_order(order)
-        self.risk_manager.mirror(self.broker.record, self.broker.slots)
+        self._mirror()
+
+    def _mirror(self) -> None:
+        broker = self.broker
+        self.risk_manager.mirror(broker.record, broker.slots, broker.lots, broker.stopped)

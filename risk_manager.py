@@ -21,14 +21,14 @@ from typing import Any
 from risk_config import RiskConfig
 from trading_platform.core.errors import ApprovalError
 from trading_platform.core.intents import order_id
-from trading_platform.core.ledger import Record, Records
+from trading_platform.core.ledger import SHARE_NOISE, Record, Records
 from trading_platform.core.ports import Clock, RiskStateStore
 from trading_platform.core.risk.approvals import Approvals
 from trading_platform.core.risk.book import RiskBook
 from trading_platform.core.risk.entry_check import judge_entry, market_gate
 from trading_platform.core.risk.explain import explain_entry, sensible_dollars
 from trading_platform.core.risk.halts import Halts
-from trading_platform.core.risk.limits import limits_of
+from trading_platform.core.risk.limits import Limits, limits_of
 from trading_platform.core.risk.memory import (
     RiskMemory,
     book_from_json,
@@ -38,9 +38,7 @@ from trading_platform.core.risk.memory import (
     remember,
 )
 from trading_platform.core.risk.messages import deny
-from trading_platform.core.risk.portfolio_slots import SHARE_NOISE
 from trading_platform.core.risk.report import risk_report
-from trading_platform.core.risk.rules import Limits
 from trading_platform.core.simulate import Books
 from trading_platform.core.types import (
     DENIAL_CODES,
@@ -48,6 +46,7 @@ from trading_platform.core.types import (
     Denial,
     DenialCode,
     Explanation,
+    Ints,
     OrderIntent,
     Portfolio,
     RiskEvent,
@@ -134,9 +133,9 @@ class RiskManager:
         if not math.isfinite(self.account["pause_until"]):
             self.account["pause_until"] = view.clock + self.limits.pause_seconds
 
-    def mirror(self, account: Record, slots: Records) -> None:
-        """Copy cash and positions of a broker's book, numbered as the market shown; risk memory stays."""
-        self._book.mirror(account, slots)
+    def mirror(self, account: Record, slots: Records, lots: Records, stopped: Ints) -> None:
+        """Copy cash, positions, lots and stop-outs of a broker's book, numbered as the market shown; memory stays."""
+        self._book.mirror(account, slots, lots, stopped)
         self._book.count(self._approvals.entries(self._clock.now()))
 
     def show_portfolio(self, portfolio: Portfolio) -> list[RiskEvent]:
@@ -182,9 +181,9 @@ class RiskManager:
     def calculate_position_size(self, ticker: str, signal_strength: float, account_value: float) -> float:
         """Return the notional in dollars that a new position should have; 0 when none could pass or data are unknown.
 
-        Fractional Kelly from shrunken trade statistics or the volatility budget, whichever is smaller, times
-        `signal_strength` in [0, 1], the VIX scale and the correlation discount, within every cap of the smaller of
-        `account_value` and the equity read.
+        `signal_strength` of a whole slot (the position cap), at most what Kelly, volatility and correlation allow, within
+        every cap of the smaller of `account_value` and the equity read; for a ticker that is held, what it may grow by.
+        A new position that is not worth its slot gets nothing.
         """
         view = self._book.view
         if view is None or ticker not in view.columns or ticker in self._quarantine:
@@ -341,7 +340,7 @@ class RiskManager:
     def restore_halt_book(self) -> None:
         """Put the book as it was at the halt into `books`, from which the shadow is recomputed."""
         if self.halt_book is not None:
-            book_from_json(self.halt_book, self.books.accounts, self.books.slots)
+            book_from_json(self.halt_book, self.books)
 
     # ------------------------------------------------------------ report
 

@@ -157,7 +157,7 @@ def read_rules(path: Path | None, overrides: dict[str, Any]) -> tuple[Settings, 
         overrides["data.source"] = "alpaca"
     config = load_config(config_path(path), overrides)
     limits = limits_of(RiskConfig.from_mapping(config.risk).to_dict())
-    return settings, Rules(limits, config.exits.rates(), config.costs.rates()), config
+    return settings, Rules(limits, config.exits.rates(), config.costs.rates(), config.sizing.rates()), config
 
 
 def make_campaign(

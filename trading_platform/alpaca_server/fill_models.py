@@ -10,8 +10,9 @@ from trading_platform.core.fills import (
     buy_price,
     commission,
     fill_quantity,
+    regulatory_fees,
+    round_cents,
     round_shares,
-    sell_fees,
     sell_price,
 )
 from trading_platform.core.types import Side
@@ -89,4 +90,5 @@ class PaperFills:
                 return None
             return Execution(quantity, price, commission(quantity, self._costs))
         price = sell_price(order.quote, quantity, order.volume, self._costs)
-        return Execution(quantity, price, sell_fees(quantity, quantity * price, self._costs))
+        fees = commission(quantity, self._costs) + regulatory_fees(quantity, quantity * price, self._costs)
+        return Execution(quantity, price, round_cents(fees))

@@ -10,7 +10,7 @@ from trading_platform.alpaca_server.exchange import SimExchange
 from trading_platform.alpaca_server.fill_models import Touched
 from trading_platform.alpaca_server.market import Bar, Event, Moment
 from trading_platform.alpaca_server.records import Json, SimOrder
-from trading_platform.core.fills import DELISTED_AFTER_SESSIONS, DELISTING_HAIRCUT, round_cents
+from trading_platform.core.fills import DELISTED_AFTER_SESSIONS, round_cents
 from trading_platform.core.types import Side
 
 
@@ -128,7 +128,7 @@ class MatchingEngine:
                 self._exchange.close_group(order, "canceled", event.at)
             last = self._market.close_before(symbol, event.row)
             price = position.entry_price if last is None else last
-            self._account.book_removal(symbol, price * (1.0 - DELISTING_HAIRCUT), event.at)
+            self._account.book_removal(symbol, price, event.at)
 
     # ------------------------------------------------------------ one order
 

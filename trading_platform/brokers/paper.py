@@ -6,28 +6,26 @@ costs, volume caps, stops and targets, splits and dividends. Nothing here decide
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-import numpy as np
-
 from trading_platform.core.compiled import as_rows, direct
-from trading_platform.core.decide import DELISTED, STOP_LOSS, TAKE_PROFIT
 from trading_platform.core.errors import OperatorNeededError, RepairDatabaseError
-from trading_platform.core.ledger import ACCOUNT, SLOT, Record, Records, clear_slot, reserve_slot
+from trading_platform.core.fill_log import CROSSED, OF_ORDER, new_fill_log
+from trading_platform.core.ledger import SHARE_NOISE, Record
 from trading_platform.core.market import Market
+from trading_platform.core.plan import Book, withdraw_entry, withdraw_exit
 from trading_platform.core.ports import ApprovalRegister, BrokerAccount, BrokerOrder, BrokerPosition, SavedBook
+from trading_platform.core.reasons import DELISTED, STOP_LOSS, TAKE_PROFIT
 from trading_platform.core.risk.memory import checksum
-from trading_platform.core.round_trips import LoggedFill, round_trip
-from trading_platform.core.session import Rules, new_fill_log, settle_book
+from trading_platform.core.round_trips import LoggedFill, account_flows, round_trip
+from trading_platform.core.saved_books import BadBookError, account_text, read_account, read_slots, slots_text
+from trading_platform.core.session import Rules, settle_book
 from trading_platform.core.simulate import open_books
 from trading_platform.core.types import ORDER_REASONS, ApprovedOrder, ClosedTrade, Fill, OrderStatus, Settlement, Side
 
 LEGS = {STOP_LOSS: "stop", TAKE_PROFIT: "target", DELISTED: "delisted"}
-SHARE_NOISE = 1e-9
-EMPTY = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +52,8 @@ class PaperBroker:
 
     Attributes
     ----------
-    record, slots
-        The book: views of one account record (`core.ledger.ACCOUNT`) and its slots (`core.ledger.SLOT`).
+    book, record, slots, lots, stopped
+        The book in the kernel's form, and views of its parts (`core.ledger`).
     """
 
     def __init__(
@@ -72,21 +70,15 @@ class PaperBroker:
         self._columns = {ticker: i for i, ticker in enumerate(tickers)}
         self._numbers = {name: i for i, name in enumerate(strategies)}
         self._approvals = approvals
-        self._books = open_books(1, rules.limits.max_positions, capital)
-        self.record: Record = self._books.accounts[0]
-        self.slots: Records = self._books.slots[0]
+        books = open_books(1, rules.limits.max_positions, len(strategies), len(tickers), capital)
+        self.book = Book(books.accounts, books.slots[0], books.lots[0], books.stopped[0])
+        self.record: Record = books.accounts[0]
+        self.slots, self.lots, self.stopped = self.book.slots, self.book.lots, self.book.stopped
         self._settle_book = direct(settle_book)
-        self._log = new_fill_log(4 * rules.limits.max_positions)
+        self._log = new_fill_log(4 * len(self.slots) * (len(strategies) + 1))
         self._pending: dict[int, BrokerOrder] = {}  # by slot
         self._entry_ids: dict[int, str] = {}
         self._fills: list[Fill] = []
-
-    # ------------------------------------------------------------ the book
-
-    def strategy_of(self, slot: Record) -> str:
-        """Return the name of the strategy that owns a slot."""
-        name: str = self._strategies[slot["strategy"]]
-        return name
 
     # ------------------------------------------------------------ orders
 
@@ -100,16 +92,8 @@ class PaperBroker:
         """
         self._approvals.consume(order)
         intent = order.intent
-        column = self._columns[intent.ticker]
-        if intent.side == Side.SELL:
-            s = self._slot_of(column)
-            self.slots["exit_reason"][s] = ORDER_REASONS.index(intent.reason)
-        else:
-            s = self._slot_of(EMPTY)
-            limit = _dollars(intent.limit_price)
-            stop, target = _dollars(intent.stop_price), _dollars(intent.target_price)
-            strategy = self._numbers[intent.strategy]
-            reserve_slot(self.slots, s, column, strategy, intent.quantity, limit, stop, target, limit)
+        s = self._slot_of(self._columns[intent.ticker])
+        if intent.side == Side.BUY:
             self._entry_ids[s] = order.client_order_id
         self._pending[s] = _waiting(order.client_order_id, intent.ticker, intent.side, intent.quantity, self.slots[s])
         return self._pending[s]
@@ -118,9 +102,7 @@ class PaperBroker:
         """Withdraw an order that waits for the next open; a no-op when there is none with this id."""
         for s, order in list(self._pending.items()):
             if order.client_order_id == client_order_id:
-                if order.side == Side.BUY:
-                    clear_slot(self.slots[s])
-                self.slots[s]["exit_reason"] = 0
+                (withdraw_entry if order.side == Side.BUY else withdraw_exit)(self.book, s)
                 del self._pending[s]
 
     def open_orders(self) -> list[BrokerOrder]:
@@ -157,25 +139,28 @@ class PaperBroker:
 
     def settle(self, market: Market, t: int, session: date, opened: datetime, closed: datetime) -> Settlement:
         """Run session `t` up to its close and return what happened; orders that did not fill have expired."""
-        equity, paid = self._settle_book(market, self._books.accounts, self.slots, t, *self._rules, self._log)
+        before, accounts = self.record.copy(), self.book.accounts
+        equity = self._settle_book(market, accounts, self.slots, self.lots, self.stopped, t, *self._rules, self._log)
+        flows = account_flows(before, self.record)
         self._fills = []
         if not self._pending and self._log.used[0] == 0:
-            return Settlement(equity, [], {}, {}, paid, 0.0)
+            return Settlement(equity, [], {}, {}, flows)
         fills: list[tuple[Fill, float, ClosedTrade | None]] = []
         legs: dict[str, str] = {}
-        waiting = dict(self._pending)
         filled: dict[str, float] = {}
         for row in self._log.rows[: self._log.used[0]].tolist():
             made = LoggedFill._make(row)
-            order = waiting.pop(made.slot, None)  # the first fill of a slot is that of its waiting order
-            if order is None:
-                entry_id = self._entry_ids[made.slot]
-                client_order_id = f"{entry_id}-{LEGS[made.reason]}"
-                legs[client_order_id] = entry_id
-            else:
+            order = self._pending.get(made.slot)
+            if made.kind == OF_ORDER and order is not None:
                 client_order_id = order.client_order_id
-                filled[client_order_id] = made.quantity
-            fill = self._fill(made, client_order_id, session, opened if order is not None else closed)
+                filled[client_order_id] = filled.get(client_order_id, 0.0) + made.quantity
+            elif made.kind == CROSSED:
+                client_order_id = netting_id(session, self._tickers[made.ticker])
+            else:
+                entry_id = self._entry_ids.get(made.slot, self._tickers[made.ticker])
+                client_order_id = f"{entry_id}-{LEGS.get(made.reason, ORDER_REASONS[made.reason].value)}"
+                legs[client_order_id] = entry_id
+            fill = self._fill(made, client_order_id, session, opened if made.kind in (OF_ORDER, CROSSED) else closed)
             fills.append((fill, made.realized, round_trip(made, self._tickers, self._strategies, session)))
             self._fills.append(fill)
         ended: dict[str, tuple[OrderStatus, float]] = {}
@@ -186,7 +171,7 @@ class PaperBroker:
         for s, column in enumerate(self.slots["ticker"].tolist()):
             if column < 0:
                 self._entry_ids.pop(s, None)
-        return Settlement(equity, fills, ended, legs, paid, 0.0)
+        return Settlement(equity, fills, ended, legs, flows)
 
     def watch(self, now: datetime) -> bool:
         """Return False: between sessions nothing happens to a simulated account."""
@@ -196,10 +181,9 @@ class PaperBroker:
 
     def snapshot(self, session: date) -> SavedBook:
         """Return the book after `session` as text, exact to the last bit."""
-        account = json.dumps(self.record.tolist())
-        slots = json.dumps(
-            {"slots": self.slots.tolist(), "entries": {str(s): key for s, key in self._entry_ids.items()}}
-        )
+        account = account_text(self.book.accounts)
+        entries = {str(s): key for s, key in self._entry_ids.items()}
+        slots = slots_text(self.slots, self.lots, self.stopped, entries=entries)
         return SavedBook(session, account, slots, checksum(account + slots))
 
     def restore(self, saved: SavedBook, open_orders: Sequence[PendingOrder]) -> None:
@@ -214,16 +198,12 @@ class PaperBroker:
             raise RepairDatabaseError(
                 "table paper_books: the book does not match its checksum; restore a backup of the database"
             )
-        outer = json.loads(saved.slots)
-        rows = np.array([tuple(row) for row in outer["slots"]], dtype=SLOT)
-        if rows.shape != self.slots.shape:
-            raise RepairDatabaseError(
-                f"table paper_books: {len(rows)} position slots, max_positions is {len(self.slots)}; "
-                "use the risk limits of the run"
-            )
-        self._books.accounts[0] = np.array([tuple(json.loads(saved.account))], dtype=ACCOUNT)[0]
-        self.slots[:] = rows
-        self._entry_ids = {int(s): key for s, key in outer["entries"].items()}
+        try:
+            self.book.accounts[:] = read_account(saved.account)
+            beside = read_slots(saved.slots, self.slots, self.lots, self.stopped)
+        except BadBookError as error:
+            raise RepairDatabaseError(f"table paper_books: {error}; use the risk limits of the run") from error
+        self._entry_ids = {int(s): key for s, key in beside["entries"].items()}
         slot_of = {key: s for s, key in self._entry_ids.items()}
         for order in open_orders:
             s = slot_of[order.client_order_id] if order.side == Side.BUY else self._slot_of(self._columns[order.ticker])
@@ -234,9 +214,7 @@ class PaperBroker:
     def _slot_of(self, column: int) -> int:
         tickers: list[int] = self.slots["ticker"].tolist()
         if column not in tickers:
-            raise OperatorNeededError(
-                f"paper account: no {'free slot' if column == EMPTY else 'position'} for the order"
-            )
+            raise OperatorNeededError(f"paper account: no position or entry in {self._tickers[column]} for the order")
         return tickers.index(column)
 
     def _fill(self, made: LoggedFill, client_order_id: str, session: date, at: datetime) -> Fill:
@@ -252,7 +230,15 @@ class PaperBroker:
             session=session,
             strategy=self._strategies[made.strategy],
             reason=ORDER_REASONS[made.reason],
+            spread=made.spread,
+            slippage=made.slippage,
+            impact=made.impact,
         )
+
+
+def netting_id(session: date, ticker: str) -> str:
+    """Return the name under which strategies' trades with each other in `ticker` are booked."""
+    return f"tp-{session.isoformat().replace('-', '')}-{ticker}-netted"
 
 
 def _waiting(client_order_id: str, ticker: str, side: Side, quantity: float, slot: Record) -> BrokerOrder:
@@ -270,12 +256,6 @@ def _waiting(client_order_id: str, ticker: str, side: Side, quantity: float, slo
         stop_price=float(slot["stop"]),
         submitted_at=None,
     )
-
-
-def _dollars(price: float | None) -> float:
-    if price is None:
-        raise ValueError("the paper broker needs limit, stop and target prices on every entry")
-    return price
 
 
 def _final_status(quantity: float, filled: float) -> OrderStatus:

@@ -9,8 +9,9 @@ from typing import Protocol
 from trading_platform.brokers.paper import PendingOrder
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.market import Market
+from trading_platform.core.plan import Book
 from trading_platform.core.ports import ApprovalRegister, BrokerOrder, SavedBook
-from trading_platform.core.types import ApprovedOrder, Denial, OrderIntent, Settlement
+from trading_platform.core.types import ApprovedOrder, Denial, Ints, OrderIntent, Settlement
 
 
 class Venue(Protocol):
@@ -26,12 +27,23 @@ class Venue(Protocol):
         """Positions and pending entries, (S,) of `core.ledger.SLOT`."""
         ...
 
-    def strategy_of(self, slot: Record) -> str:
-        """Return the name of the strategy that owns a slot."""
+    @property
+    def lots(self) -> Records:
+        """The strategies' parts of them, (S, K) of `core.ledger.LOT`."""
+        ...
+
+    @property
+    def stopped(self) -> Ints:
+        """(N,) days on which tickers were last stopped out."""
+        ...
+
+    @property
+    def book(self) -> Book:
+        """All of it in the kernel's form. Decisions are staged in it; orders say what of them leaves."""
         ...
 
     def place_order(self, order: ApprovedOrder) -> BrokerOrder:
-        """Take an approved order for the next open."""
+        """Take an approved order for the next open; what it means for lots stands in the book already."""
         ...
 
     def settle(self, market: Market, t: int, session: date, opened: datetime, closed: datetime) -> Settlement:
@@ -66,8 +78,8 @@ class RiskGate(ApprovalRegister, Protocol):
         """Take the broker's word for shares that exits still at work will sell."""
         ...
 
-    def mirror(self, account: Record, slots: Records) -> None:
-        """Copy cash and positions of the broker's book."""
+    def mirror(self, account: Record, slots: Records, lots: Records, stopped: Ints) -> None:
+        """Copy cash, positions, lots and stop-outs of the broker's book."""
         ...
 
 

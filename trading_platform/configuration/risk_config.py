@@ -19,11 +19,11 @@ PROFILES: dict[str, dict[str, object]] = {
     "conservative": {},
     "balanced": {
         "max_drawdown_pct": 15.0, "recovery_drawdown_pct": 7.5, "max_daily_loss_pct": 3.0, "max_position_pct": 7.5,
-        "max_exposure_pct": 90.0, "max_positions": 12, "position_volatility_pct": 1.75,
+        "max_exposure_pct": 90.0, "max_positions": 12, "position_volatility_pct": 3.0,
     },
     "aggressive": {
         "max_drawdown_pct": 20.0, "recovery_drawdown_pct": 10.0, "max_daily_loss_pct": 4.0, "max_position_pct": 10.0,
-        "max_exposure_pct": 95.0, "max_positions": 15, "position_volatility_pct": 2.5, "max_sector_pct": 40.0,
+        "max_exposure_pct": 95.0, "max_positions": 15, "position_volatility_pct": 4.0, "max_sector_pct": 40.0,
         "vix_threshold": 30.0, "consecutive_loss_limit": 4,
     },
 }  # fmt: skip
@@ -59,8 +59,9 @@ class RiskConfig:
                                  trades, share of wins, mean win / mean loss
         kelly_memory_trades      trades after which a result counts 1/e
         min_kelly_scale          smallest scale after bad results, fraction; above 0 lets a strategy earn its way back
-        position_volatility_pct  annual volatility of a position; 1.25 gives a 25 % stock the full 5 % of equity
-        correlation_discount     largest fraction that correlation takes off a size
+        position_volatility_pct  annual volatility of a position; 2 gives a 40 % stock the full 5 % of equity
+        correlation_discount     part of the position cap that a correlation of 1 would take off it
+        min_slot_pct             percent of the position cap below which a new position is not worth its slot
     Orders
         entry_collar_pct         limit price above the decision close, percent of price; caps are checked at that price
         min_order_dollars        smaller entries are not worth their costs
@@ -93,9 +94,10 @@ class RiskConfig:
     kelly_prior_win_rate: Annotated[float, Interval("(0, 1)")] = 0.53
     kelly_prior_payoff: Annotated[float, Interval("(0, 100]")] = 1.2
     kelly_memory_trades: Count = 250
-    min_kelly_scale: Fraction = 0.25
-    position_volatility_pct: Percent = 1.25
-    correlation_discount: Fraction = 0.5
+    min_kelly_scale: Fraction = 0.5
+    position_volatility_pct: Percent = 2.0
+    correlation_discount: Fraction = 0.25
+    min_slot_pct: Annotated[float, Interval("[0, 100]")] = 40.0
     entry_collar_pct: Annotated[float, Interval("[0, 20]")] = 2.0
     min_order_dollars: Annotated[float, Interval("[1, 1000000]")] = 100.0
     share_step: Annotated[float, Interval("[0.000000001, 1]")] = 1.0

@@ -26,7 +26,7 @@ from trading_platform.configuration.toml_tables import (
     read_toml,
 )
 from trading_platform.core import validation
-from trading_platform.core.costs import CostConfig, ExitConfig
+from trading_platform.core.costs import CostConfig, ExitConfig, SizingConfig
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.validation import Interval, InvalidSettingsError
 from trading_platform.regime.config import RegimeConfig
@@ -190,6 +190,7 @@ class TradingConfig:
     risk: Table = field(default_factory=dict)
     costs: CostConfig = field(default_factory=CostConfig)
     exits: ExitConfig = field(default_factory=ExitConfig)
+    sizing: SizingConfig = field(default_factory=SizingConfig)
     regime: Table = field(default_factory=dict)
     allocator: AllocatorConfig = field(default_factory=AllocatorConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
@@ -332,6 +333,7 @@ _CLASSES: dict[str, type[object]] = {
     "data": DataConfig,
     "costs": CostConfig,
     "exits": ExitConfig,
+    "sizing": SizingConfig,
     "allocator": AllocatorConfig,
     "storage": StorageConfig,
     "report": ReportConfig,

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from trading_platform.core.compiled import direct
+from trading_platform.core.compiled import direct, lean
 from trading_platform.core.decide import Candidate, first_candidate, next_candidate
 from trading_platform.core.ledger import Records
 from trading_platform.core.market import Signals
-from trading_platform.core.types import Floats
+from trading_platform.core.types import Floats, Ints
 
 
 class CandidateQueue:
@@ -18,14 +18,45 @@ class CandidateQueue:
 
     def __init__(self, n_strategies: int) -> None:
         self._heads = np.zeros(n_strategies, dtype=np.int64)
-        self._first, self._next = direct(first_candidate), direct(next_candidate)
+        self._first, self._next = direct(first_of_list), direct(next_of_list)
 
-    def strongest(self, signals: Signals, t: int, weights: Floats, slots: Records, most: int) -> Iterator[Candidate]:
-        """Yield up to `most` candidates of row `t`; what `slots` holds by the time it is reached is passed over."""
-        take = self._first
-        for _ in range(most):
-            candidate = take(signals, t, weights, slots, self._heads)
+    def strongest(
+        self,
+        signals: Signals,
+        t: int,
+        weights: Floats,
+        slots: Records,
+        stopped: Ints,
+        day: Ints,
+        limit_rows: Records,
+        most: int,
+    ) -> Iterator[Candidate]:
+        """Yield up to `most` candidates of row `t`, each ticker once; what `slots` holds by then is passed over.
+
+        `limit_rows` are the limits as `core.compiled.as_rows` gives them.
+        """
+        take, seen = self._first, set[int]()
+        while len(seen) < most:
+            candidate = take(signals, t, weights, slots, stopped, day, self._heads, limit_rows)
             if candidate.strategy < 0:
                 return
-            yield candidate
+            if candidate.ticker not in seen:
+                seen.add(candidate.ticker)
+                yield candidate
             take = self._next
+
+
+@lean
+def first_of_list(
+    signals: Signals, t: int, weights: Floats, slots: Records, stopped: Ints, day: Ints, heads: Ints, limits: Records
+) -> Candidate:
+    """Return `first_candidate` under `limits` (1,)."""
+    return first_candidate(signals, t, weights, slots, stopped, day, heads, limits[0])
+
+
+@lean
+def next_of_list(
+    signals: Signals, t: int, weights: Floats, slots: Records, stopped: Ints, day: Ints, heads: Ints, limits: Records
+) -> Candidate:
+    """Return `next_candidate` under `limits` (1,)."""
+    return next_candidate(signals, t, weights, slots, stopped, day, heads, limits[0])

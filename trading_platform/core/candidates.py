@@ -21,10 +21,11 @@ def list_candidates(
     ticker: NDArray[np.int32],
     strengths: Floats,
     exits: NDArray[np.uint32],
+    wants: NDArray[np.uint32],
     spare_ticker: NDArray[np.int32],
     spare_strength: Floats,
 ) -> None:
-    """Write strategy `k`'s candidates of each session into `ticker` and `strengths`, and its bit into `exits` (T, N).
+    """Write strategy `k`'s candidates of each session into `ticker` and `strengths`, its bit into `exits`, `wants` (T, N).
 
     `start` (T + 1,) says where; `spare_ticker` and `spare_strength` (N,) are working space.
     """
@@ -37,6 +38,7 @@ def list_candidates(
             if strength[t, i] > 0.0:
                 ticker[n] = i
                 strengths[n] = min(strength[t, i], 1.0)
+                wants[t, i] |= np.uint32(1 << k)
                 n += 1
         first = start[t]
         sort_candidates(ticker[first:n], strengths[first:n], spare_ticker, spare_strength)

@@ -1,39 +1,37 @@
-"""The decision at a session's close: who leaves, who is looked at, who comes in and how large.
+"""The decision at a session's close: who leaves, who is trimmed, who is looked at, who comes in and how large.
 
-Pure steps over one book. The kernel calls them in a compiled loop; the engine calls `next_candidate` and
-`exit_reason` from Python and hands each candidate to `RiskManager`, which calls `review_entry`.
+Pure steps over one book. The kernel calls them in a compiled loop; the engine calls the same steps from Python and hands
+each size and order to `RiskManager`, which calls the rules of `core.risk`.
+
+A strategy's *wish* for a ticker is a share of the account's equity. All wishes for a ticker are added before it is sized
+(`docs/decisions/0001-lots-targets-and-netting.md`).
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+from trading_platform.core.booking import ask_all_out, net_order
 from trading_platform.core.compiled import inlined, lean
-from trading_platform.core.costs import Exits
-from trading_platform.core.fills import down_to_tick, protective_prices, round_shares
-from trading_platform.core.ledger import Record, Records
+from trading_platform.core.costs import Exits, Protection, Sizing
+from trading_platform.core.fills import down_to_tick, protective_prices, round_shares, to_tick
+from trading_platform.core.ledger import SHARE_NOISE, Record, Records, owns, settle_levels, want
 from trading_platform.core.market import CLOSE, VOLATILITY, Market, Signals
-from trading_platform.core.risk.rules import (
-    MAX_POSITIONS,
-    OK,
-    Limits,
-    Measures,
-    Verdict,
-    check_entry,
-    entry_headroom,
-    market_verdict,
-    measure_entry,
+from trading_platform.core.reasons import (
+    MAX_HOLDING,
+    NO_REASON,
+    REBALANCE,
+    REPLACED,
+    SIGNAL_EXIT,
+    STOP_LOSS,
+    TAKE_PROFIT,
+    UNFUNDED,
 )
-from trading_platform.core.risk.sizing import entry_dollars
-from trading_platform.core.types import ORDER_REASONS, Floats, Ints, OrderReason
-
-NO_REASON = ORDER_REASONS.index(OrderReason.NONE)
-ENTRY = ORDER_REASONS.index(OrderReason.ENTRY)
-SIGNAL_EXIT = ORDER_REASONS.index(OrderReason.SIGNAL_EXIT)
-STOP_LOSS = ORDER_REASONS.index(OrderReason.STOP_LOSS)
-TAKE_PROFIT = ORDER_REASONS.index(OrderReason.TAKE_PROFIT)
-MAX_HOLDING = ORDER_REASONS.index(OrderReason.MAX_HOLDING)
-DELISTED = ORDER_REASONS.index(OrderReason.DELISTED)
+from trading_platform.core.risk.caps import OK, Measures, Verdict, cap_room
+from trading_platform.core.risk.limits import Limits
+from trading_platform.core.risk.rules import check_entry, market_verdict, measure_entry
+from trading_platform.core.risk.sizing import entry_dollars, worth_a_slot
+from trading_platform.core.types import Floats, Ints
 
 
 class Candidate(NamedTuple):
@@ -41,17 +39,18 @@ class Candidate(NamedTuple):
 
     strategy: int
     ticker: int
-    strength: float  # of the signal, in (0, 1], before the allocation weighs it
+    strength: float  # of the signal, or the target weight, before the allocation weighs it
 
 
 class Entry(NamedTuple):
-    """A reviewed entry: the verdict and, if it is OK, the order."""
+    """A reviewed entry: the verdict and, if it is OK, the shares to buy and the worst price."""
 
     verdict: Verdict
     quantity: float
     limit_price: float
-    stop: float
-    target: float
+
+
+# ---------------------------------------------------------------- wishes
 
 
 @lean
@@ -61,21 +60,295 @@ def weighted_strength(strength: float, weight: float, n_strategies: int) -> floa
 
 
 @lean
-def exit_reason(slot: Record, exits_at: int, max_holding: int) -> int:
-    """Return why the position in `slot` should be closed at the next open; 0 = keep it. A pending exit stays pending.
+def wish_for(is_target: int, strength: float, weight: float, n_strategies: int, limits: Limits) -> float:
+    """Return the share of equity that a strategy with capital `weight` wants in a ticker: of a target, or of a signal."""
+    if is_target != 0:
+        return strength * weight
+    return weighted_strength(strength, weight, n_strategies) * limits.max_position
 
-    `exits_at` holds the exit flags of the slot's ticker at this session, bit k for strategy k.
+
+@lean
+def strength_of(signals: Signals, k: int, t: int, ticker: int) -> float:
+    """Return the strength that strategy `k` has for `ticker` at row `t`, 0 if it is not in its list."""
+    for n in range(signals.start[k, t], signals.start[k, t + 1]):
+        if signals.ticker[n] == ticker:
+            strength: float = signals.strength[n]
+            return strength
+    return 0.0
+
+
+@lean
+def wants_it(signals: Signals, k: int, t: int, ticker: int) -> bool:
+    """Return True if strategy `k` has `ticker` in its list of row `t`."""
+    return bool((signals.wants[ticker, t] >> k) & 1)
+
+
+@lean
+def cools(signals: Signals, k: int, stopped: Ints, day: Ints, ticker: int, t: int) -> bool:
+    """Return True while strategy `k` does not buy back a ticker that was stopped out on day stopped[ticker].
+
+    `day` (T,) are the days of the sessions: rows are not remembered, since a live market is loaded anew each session.
     """
-    if not (slot["quantity"] > 0.0):
-        return NO_REASON
-    if slot["exit_reason"] != NO_REASON:
-        reason: int = slot["exit_reason"]
+    first = t - int(signals.protection[k, COOLING])
+    return first < t and (first < 0 or stopped[ticker] > day[first])
+
+
+STOP_VOLATILITIES, MIN_STOP, MAX_STOP, TARGET_VOLATILITIES, TRAILING, HOLDING, COOLING = range(7)
+
+
+@lean
+def protection_of(signals: Signals, k: int) -> Protection:
+    """Return how strategy `k` protects its positions."""
+    row = signals.protection[k]
+    return Protection(
+        row[STOP_VOLATILITIES], row[MIN_STOP], row[MAX_STOP], row[TARGET_VOLATILITIES], row[TRAILING],
+        int(row[HOLDING]), int(row[COOLING]),
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------- lots that are there
+
+
+@lean
+def exit_reason(
+    slot: Record, lot: Record, k: int, exits_at: int, close: float, max_holding: float, weight: float, sizing: Sizing
+) -> int:
+    """Return why the lot of strategy `k` should be closed at the next open; 0 = keep it. A pending exit stays pending.
+
+    `exits_at` holds the exit flags of the slot's ticker at this session, bit k for strategy k. A stop that is tighter
+    than the one at the broker, which stands for other lots too, is looked at here, at the close.
+    """
+    if lot["exit_reason"] != NO_REASON and lot["exit_reason"] != REBALANCE:
+        reason: int = lot["exit_reason"]
         return reason
-    if (exits_at >> slot["strategy"]) & 1:
+    if (exits_at >> k) & 1:
         return SIGNAL_EXIT
-    if slot["held"] >= max_holding:
+    if max_holding > 0.0 and lot["held"] >= max_holding:
         return MAX_HOLDING
+    if lot["stop"] > slot["stop"] and close <= lot["stop"]:
+        return STOP_LOSS
+    if lot["target"] > 0.0 and lot["target"] != slot["target"] and close >= lot["target"]:
+        return TAKE_PROFIT
+    if not (weight > 0.0) and lot["unfunded"] >= sizing.unfunded:
+        return UNFUNDED
     return NO_REASON
+
+
+@inlined
+def review_lots(
+    account: Record, slots: Records, lots: Records, market: Market, signals: Signals, t: int, weights: Floats,
+    limits: Limits, sizing: Sizing,
+) -> None:  # fmt: skip
+    """Decide for every lot whether it leaves or is trimmed, and let trailing stops follow.
+
+    Reductions of an earlier close that were not filled are decided anew; exits stand.
+    """
+    equity = account["equity"]
+    for s in range(len(slots)):
+        slot = slots[s]
+        if not (slot["quantity"] > 0.0):
+            continue
+        ticker = slot["ticker"]
+        close = market.bars[ticker, t, CLOSE]
+        for k in range(lots.shape[1]):
+            if not owns(slot, k):
+                continue
+            lot = lots[s, k]
+            if not (lot["quantity"] > 0.0):
+                continue
+            lot["unfunded"] = 0 if weights[k] > 0.0 else lot["unfunded"] + 1
+            trailing = signals.protection[k, TRAILING]
+            if trailing > 0.0:
+                lot["stop"] = max(lot["stop"], to_tick(lot["peak"] * (1.0 - trailing)))
+            reason = exit_reason(
+                slot, lot, k, signals.exits[ticker, t], close, signals.protection[k, HOLDING], weights[k], sizing
+            )
+            lot["exit_reason"] = reason
+            lot["delta"] = -lot["quantity"] if reason != NO_REASON else 0.0
+            if reason == NO_REASON and signals.is_target[k] != 0 and weights[k] > 0.0 and close > 0.0:
+                lot["wish"] = strength_of(signals, k, t, ticker) * weights[k]
+                over = lot["quantity"] * close - lot["wish"] * equity
+                if over > sizing.band * lot["quantity"] * close and over >= limits.min_order and lot["wish"] > 0.0:
+                    shares = round_shares(over / close, limits.share_step)
+                    if shares > 0.0:
+                        lot["delta"] = -min(shares, lot["quantity"])
+                        lot["exit_reason"] = REBALANCE
+        net_order(slots, lots, s)
+        settle_levels(slot, lots[s])
+
+
+@inlined
+def grow_positions(
+    account: Record, slots: Records, lots: Records, stopped: Ints, market: Market, signals: Signals, t: int,
+    weights: Floats, exits: Exits, limits: Limits, sizing: Sizing,
+) -> None:  # fmt: skip
+    """Let every position grow to what is wanted of it by now, within every cap."""
+    for s in range(len(slots)):
+        if not (slots[s]["quantity"] > 0.0):
+            continue
+        if may_grow(account, slots[s], lots[s], stopped, market.day, signals, t, weights, limits, sizing):
+            entry = review_growth(account, slots, lots, stopped, s, market, signals, t, weights, limits, sizing)
+            if entry.verdict.code == OK and entry.quantity > 0.0:
+                share_out(
+                    account, slots, lots, stopped, s, entry.quantity, entry.limit_price, market, signals, t, weights,
+                    exits, limits,
+                )  # fmt: skip
+
+
+@lean
+def may_grow(
+    account: Record, slot: Record, lots: Records, stopped: Ints, day: Ints, signals: Signals, t: int, weights: Floats,
+    limits: Limits, sizing: Sizing,
+) -> bool:  # fmt: skip
+    """Return True if a strategy wants more of the position in `slot` than it has, and the position cap leaves room.
+
+    It is quick and may be wrong in favour of a look; `review_growth` knows.
+    """
+    ticker, equity = slot["ticker"], account["equity"]
+    if signals.wants[ticker, t] == 0 or slot["value"] > (1.0 - sizing.band) * limits.max_position * equity:
+        return False
+    for k in range(len(lots)):
+        if not (weights[k] > 0.0) or not wants_it(signals, k, t, ticker):
+            continue
+        held = lots[k]["quantity"] > 0.0 and owns(slot, k)
+        if held and lots[k]["exit_reason"] != NO_REASON:
+            continue
+        if signals.is_target[k] != 0:
+            if (
+                lots[k]["quantity"] * slot["price"]
+                < (1.0 - sizing.band) * strength_of(signals, k, t, ticker) * weights[k] * equity
+            ):
+                return True
+        elif not held and not cools(signals, k, stopped, day, ticker, t):
+            return True
+    return False
+
+
+@lean
+def wish_of_lot(
+    account: Record, slot: Record, lots: Records, stopped: Ints, day: Ints, k: int, signals: Signals, t: int, ticker: int,
+    weights: Floats, limits: Limits,
+) -> float:  # fmt: skip
+    """Return the share of equity that strategy `k` wants in `ticker`: a lot of a signal wants what it has."""
+    held = owns(slot, k) and lots[k]["quantity"] > 0.0 and slot["ticker"] == ticker
+    if held and lots[k]["exit_reason"] != NO_REASON and lots[k]["exit_reason"] != REBALANCE:
+        return 0.0
+    if held and signals.is_target[k] == 0:
+        share: float = lots[k]["quantity"] * slot["price"] / account["equity"]
+        return share
+    if not (weights[k] > 0.0) or not wants_it(signals, k, t, ticker):
+        return 0.0
+    if not held and cools(signals, k, stopped, day, ticker, t):
+        return 0.0
+    strength = strength_of(signals, k, t, ticker)
+    return wish_for(signals.is_target[k], strength, weights[k], len(weights), limits)
+
+
+@lean
+def total_wish(
+    account: Record, slot: Record, lots: Records, stopped: Ints, day: Ints, signals: Signals, t: int, ticker: int, weights: Floats,
+    limits: Limits,
+) -> float:  # fmt: skip
+    """Return the share of equity that all strategies together want in `ticker`, the part that is held included."""
+    total = 0.0
+    for k in range(len(weights)):
+        total += wish_of_lot(account, slot, lots, stopped, day, k, signals, t, ticker, weights, limits)
+    return total
+
+
+@lean
+def review_growth(
+    account: Record, slots: Records, lots: Records, stopped: Ints, s: int, market: Market, signals: Signals, t: int,
+    weights: Floats, limits: Limits, sizing: Sizing,
+) -> Entry:  # fmt: skip
+    """Size what the position in slot `s` lacks to what is wanted of it, and check the order that is left after netting."""
+    slot = slots[s]
+    ticker = slot["ticker"]
+    wish = total_wish(account, slot, lots[s], stopped, market.day, signals, t, ticker, weights, limits)
+    dollars = size_entry(account, slots, market, t, ticker, wish / limits.max_position, account["equity"], limits)
+    limit_price = entry_price(market.bars[ticker, t, CLOSE], limits)
+    quantity = growth_shares(slot, lots[s], dollars, limit_price, limits, sizing)
+    net = quantity - sold_shares(slot, lots[s])
+    if not (net > SHARE_NOISE):
+        return Entry(Verdict(OK, 0.0, 0.0), quantity, limit_price)
+    return Entry(check_order(account, slots, market, t, ticker, net, limit_price, limits), quantity, limit_price)
+
+
+@lean
+def growth_shares(
+    slot: Record, lots: Records, dollars: float, limit_price: float, limits: Limits, sizing: Sizing
+) -> float:
+    """Return the shares by which a position grows for `dollars` more; 0 inside the band.
+
+    What is left after netting is an order worth sending, or nothing: then strategies trade with each other only.
+    """
+    if not (dollars > 0.0) or dollars < sizing.band * (slot["value"] + dollars):
+        return 0.0
+    quantity = round_shares(dollars / limit_price, limits.share_step)
+    sold = sold_shares(slot, lots)
+    net = quantity - sold
+    if net > SHARE_NOISE and net * limit_price < limits.min_order:
+        return sold
+    if net <= SHARE_NOISE and quantity * limit_price < limits.min_order:
+        return 0.0
+    return quantity
+
+
+@lean
+def sold_shares(slot: Record, lots: Records) -> float:
+    """Return the shares that lots of `slot` sell at the next open."""
+    sold = 0.0
+    for k in range(len(lots)):
+        if owns(slot, k):
+            sold += max(0.0, -lots[k]["delta"])
+    return sold
+
+
+@lean
+def share_out(
+    account: Record, slots: Records, lots: Records, stopped: Ints, s: int, quantity: float, limit_price: float,
+    market: Market, signals: Signals, t: int, weights: Floats, exits: Exits, limits: Limits,
+) -> None:  # fmt: skip
+    """Divide a buy of `quantity` shares of slot `s` among the strategies that lack something, by what each lacks."""
+    slot = slots[s]
+    ticker = slot["ticker"]
+    lacking = 0.0
+    for k in range(len(weights)):
+        lacking += lack(account, slot, lots[s], stopped, market.day, k, signals, t, ticker, weights, limits)
+    close, volatility = market.bars[ticker, t, CLOSE], market.bars[ticker, t, VOLATILITY]
+    done, given = 0.0, 0.0
+    for k in range(len(weights)):
+        missing = lack(account, slot, lots[s], stopped, market.day, k, signals, t, ticker, weights, limits)
+        if not (missing > 0.0):
+            continue
+        done += missing
+        upto = quantity if not (done < lacking) else round_shares(quantity * done / lacking, limits.share_step)
+        if upto - given > SHARE_NOISE:
+            stop, target = protective_prices(close, volatility, protection_of(signals, k), exits.disaster_stop)
+            want(slot, lots[s, k], k, upto - given, stop, target)
+            lots[s, k]["exit_reason"] = NO_REASON
+            lots[s, k]["wish"] = wish_of_lot(
+                account, slot, lots[s], stopped, market.day, k, signals, t, ticker, weights, limits
+            )
+            given = upto
+    slot["limit_price"] = limit_price
+    net_order(slots, lots, s)
+    settle_levels(slot, lots[s])
+
+
+@lean
+def lack(
+    account: Record, slot: Record, lots: Records, stopped: Ints, day: Ints, k: int, signals: Signals, t: int, ticker: int,
+    weights: Floats, limits: Limits,
+) -> float:  # fmt: skip
+    """Return the share of equity by which strategy `k` has less of `ticker` than it wants, >= 0."""
+    wish = wish_of_lot(account, slot, lots, stopped, day, k, signals, t, ticker, weights, limits)
+    if owns(slot, k) and lots[k]["quantity"] > 0.0 and slot["ticker"] == ticker:
+        wish -= lots[k]["quantity"] * slot["price"] / account["equity"]
+    return max(0.0, wish)
+
+
+# ---------------------------------------------------------------- new positions
 
 
 @inlined
@@ -86,15 +359,17 @@ def start_candidates(signals: Signals, t: int, heads: Ints) -> None:
 
 
 @inlined
-def next_candidate(signals: Signals, t: int, weights: Floats, slots: Records, heads: Ints) -> Candidate:
+def next_candidate(
+    signals: Signals, t: int, weights: Floats, slots: Records, stopped: Ints, day: Ints, heads: Ints, limits: Limits
+) -> Candidate:
     """Take the strongest remaining candidate off the strategies' lists; ties go to the first ticker, then strategy.
 
-    Strategies with weight 0 are skipped, and so are tickers that the book already holds or has pending.
+    Strategies with weight 0 are skipped, and so are tickers that the book already holds or has pending, or that cool.
     """
     n_strategies = len(weights)
     while True:
         best = -1
-        best_weighted = 0.0
+        best_wish = 0.0
         best_strength = 0.0
         best_ticker = 0
         for k in range(n_strategies):
@@ -102,35 +377,25 @@ def next_candidate(signals: Signals, t: int, weights: Floats, slots: Records, he
                 continue
             ticker = signals.ticker[heads[k]]
             strength = signals.strength[heads[k]]
-            weighted = strength * weights[k]
-            if best < 0 or weighted > best_weighted or (weighted == best_weighted and ticker < best_ticker):
-                best, best_weighted, best_strength, best_ticker = k, weighted, strength, ticker
+            wish = strength * weights[k]
+            if signals.is_target[k] == 0:
+                wish *= n_strategies * limits.max_position
+            if best < 0 or wish > best_wish or (wish == best_wish and ticker < best_ticker):
+                best, best_wish, best_strength, best_ticker = k, wish, strength, ticker
         if best < 0:
             return Candidate(-1, -1, 0.0)
         heads[best] += 1
-        if not is_held(slots, best_ticker):
+        if not is_held(slots, best_ticker) and not cools(signals, best, stopped, day, best_ticker, t):
             return Candidate(best, best_ticker, best_strength)
 
 
 @inlined
-def first_candidate(signals: Signals, t: int, weights: Floats, slots: Records, heads: Ints) -> Candidate:
+def first_candidate(
+    signals: Signals, t: int, weights: Floats, slots: Records, stopped: Ints, day: Ints, heads: Ints, limits: Limits
+) -> Candidate:
     """Point `heads` (K,) at the beginning of the lists, and take the strongest candidate: both in one call."""
     start_candidates(signals, t, heads)
-    return next_candidate(signals, t, weights, slots, heads)
-
-
-@lean
-def any_candidate(signals: Signals, t: int, weights: Floats, slots: Records, heads: Ints) -> bool:
-    """Return True if `next_candidate` would find one; nothing is taken off the lists."""
-    for k in range(len(weights)):
-        if not (weights[k] > 0.0):
-            continue
-        if signals.start[k, t + 1] - heads[k] > len(slots):  # a list names a ticker once: the book cannot hold them all
-            return True
-        for n in range(heads[k], signals.start[k, t + 1]):
-            if not is_held(slots, signals.ticker[n]):
-                return True
-    return False
+    return next_candidate(signals, t, weights, slots, stopped, day, heads, limits)
 
 
 @lean
@@ -143,12 +408,15 @@ def is_held(slots: Records, ticker: int) -> bool:
 
 
 @lean
-def free_slot(slots: Records) -> int:
-    """Return the first empty slot, or -1."""
+def free_slot(slots: Records, limits: Limits) -> int:
+    """Return the first empty slot, or -1 if the book holds as many positions as are allowed."""
+    free, used = -1, 0
     for s in range(len(slots)):
-        if slots[s]["ticker"] < 0:
-            return s
-    return -1
+        if slots[s]["ticker"] >= 0:
+            used += 1
+        elif free < 0:
+            free = s
+    return free if used < limits.max_positions else -1
 
 
 @lean
@@ -168,20 +436,26 @@ def capped_dollars(
     measures: Measures,
     limits: Limits,
 ) -> float:
-    """Return the notional of a new position in dollars: the wish of the sizing rules, within every cap."""
-    vix = market.vix[t]
-    room, _ = entry_headroom(equity, account["cash"], vix, measures, limits)
+    """Return the dollars by which a position should grow, from nothing or from what it is, within bounds and caps."""
+    room, _ = cap_room(equity, account["cash"], market.vix[t], measures, limits)
     volatility = market.bars[ticker, t, VOLATILITY]
-    return min(room, entry_dollars(account, equity, strength, volatility, vix, measures, limits))
+    wanted = entry_dollars(account, equity, strength, volatility, measures, limits) - measures.position
+    return max(0.0, min(room, wanted))
 
 
 @lean
 def size_entry(
     account: Record, slots: Records, market: Market, t: int, ticker: int, strength: float, equity: float, limits: Limits
 ) -> float:
-    """Return the notional in dollars that a candidate should get at row `t`; 0 when nothing sensible can be said."""
+    """Return the dollars that a candidate should get at row `t`; 0 when nothing sensible can be said.
+
+    `strength` is the share of a whole slot that is wanted. A new position that is not worth its slot gets nothing.
+    """
     measures = measure_entry(slots, market, t, ticker, limits)
-    return capped_dollars(account, equity, strength, market, t, ticker, measures, limits)
+    dollars = capped_dollars(account, equity, strength, market, t, ticker, measures, limits)
+    if measures.is_new and not (dollars >= worth_a_slot(equity, market.vix[t], limits)):
+        return 0.0
+    return dollars
 
 
 @lean
@@ -196,29 +470,55 @@ def check_order(
 
 @inlined
 def review_entry(
-    account: Record, slots: Records, market: Market, t: int, ticker: int, strength: float, exits: Exits, limits: Limits
+    account: Record, slots: Records, market: Market, t: int, ticker: int, wish: float, limits: Limits
 ) -> Entry:
-    """Size a candidate and check the order: `size_entry`, then `check_order`, measuring the book once."""
-    if free_slot(slots) < 0:
-        return Entry(Verdict(MAX_POSITIONS, len(slots) + 1.0, float(limits.max_positions)), 0.0, 0.0, 0.0, 0.0)
+    """Size a candidate of which strategies want the share `wish` of equity, and check the order.
+
+    The same as `size_entry`, then `check_order`, measuring the book once.
+    """
     measures = measure_entry(slots, market, t, ticker, limits)
     equity = account["equity"]
-    price = market.bars[ticker, t, CLOSE]
-    limit_price = entry_price(price, limits)
+    limit_price = entry_price(market.bars[ticker, t, CLOSE], limits)
     data = market_verdict(market, t, ticker)
     quantity = 0.0
     if data.code == OK:
+        strength = wish / limits.max_position
         dollars = capped_dollars(account, equity, strength, market, t, ticker, measures, limits)
-        quantity = round_shares(dollars / limit_price, limits.share_step)
+        if dollars >= worth_a_slot(equity, market.vix[t], limits):
+            quantity = round_shares(dollars / limit_price, limits.share_step)
     verdict = check_entry(quantity, limit_price, equity, account["cash"], market.vix[t], measures, data, limits)
-    stop, target = protective_prices(price, market.bars[ticker, t, VOLATILITY], exits)
-    return Entry(verdict, quantity, limit_price, stop, target)
+    return Entry(verdict, quantity, limit_price)
 
 
 @lean
-def plan_exits(signals: Signals, slots: Records, t: int, max_holding: int, reasons: Ints) -> None:
-    """Write into `reasons` (S,) why each slot's position should be closed at the next open; 0 = keep."""
+def weakest_slot(
+    account: Record, slots: Records, lots: Records, stopped: Ints, day: Ints, signals: Signals, t: int, weights: Floats,
+    rival: int, limits: Limits, sizing: Sizing,
+) -> int:  # fmt: skip
+    """Return the slot that should make room for ticker `rival`, of which much more is wanted; -1 if none should.
+
+    While anything is leaving anyway, nothing is sent away.
+    """
+    weakest, least = -1, 0.0
     for s in range(len(slots)):
-        reasons[s] = NO_REASON
-        if slots[s]["quantity"] > 0.0:
-            reasons[s] = exit_reason(slots[s], signals.exits[slots[s]["ticker"], t], max_holding)
+        if slots[s]["ticker"] < 0 or slots[s]["pending"] > 0.0 or slots[s]["selling"] > 0.0:
+            if slots[s]["selling"] > 0.0 and not (slots[s]["selling"] < slots[s]["quantity"] - SHARE_NOISE):
+                return -1
+            continue
+        wish = 0.0
+        for k in range(lots.shape[1]):
+            if owns(slots[s], k):
+                wish += lots[s, k]["wish"]
+        if weakest < 0 or wish < least:
+            weakest, least = s, wish
+    if weakest < 0:
+        return -1
+    offered = total_wish(account, slots[weakest], lots[weakest], stopped, day, signals, t, rival, weights, limits)
+    return weakest if offered > least * (1.0 + sizing.replace_margin) else -1
+
+
+@lean
+def send_away(slots: Records, lots: Records, s: int) -> None:
+    """Let the position in slot `s` leave at the next open to make room."""
+    ask_all_out(slots, lots, s, REPLACED)
+    net_order(slots, lots, s)

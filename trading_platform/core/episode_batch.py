@@ -20,15 +20,16 @@ from trading_platform.core.episodes import (
     EPISODE,
     REWARD_KINDS,
     Reward,
+    market_costs,
     observe_episodes,
     score_episodes,
     start_episodes,
 )
 from trading_platform.core.errors import FixConfigError, MarketDataError
+from trading_platform.core.fill_log import new_fill_log
 from trading_platform.core.metrics import episode_sharpe
 from trading_platform.core.observation import EPISODE_SESSIONS
 from trading_platform.core.prepare import PreparedMarket
-from trading_platform.core.session import new_fill_log
 from trading_platform.core.simulate import N_CODES, new_scratch, open_books, step_books
 from trading_platform.core.types import DENIAL_CODES, Bools, Ints
 
@@ -126,7 +127,8 @@ class EpisodeBatch:
         self.schema = world.schema
         self.n_strategies = world.n_strategies
         self.parts = _split(worlds, n_episodes, options, n_parts)
-        self.books = open_books(n_episodes, world.rules.limits.max_positions, world.capital)
+        limits, n_tickers = world.rules.limits, max(len(one.market.bars) for one in worlds)
+        self.books = open_books(n_episodes, limits.max_positions, self.n_strategies, n_tickers, world.capital)
         self.episodes = np.zeros(n_episodes, dtype=EPISODE)
         self.weights = np.zeros((n_episodes, self.n_strategies))
         self.observations: NDArray[np.float32] = np.zeros((n_episodes, len(self.schema)), dtype=np.float32)
@@ -216,14 +218,14 @@ class EpisodeBatch:
     def info(self, e: int) -> dict[str, Any]:
         """Return what there is to know about episode `e`; money in dollars, the rest fractions.
 
-        Plain Sharpe ratios are None below two sessions; `costs` are fees, half-spread and slippage, without market
-        impact; `turnover` is dollars bought and sold over the equity at the start.
+        Plain Sharpe ratios are None below two sessions; `costs` are fees, spread,
+        slippage and impact; `turnover` is dollars bought and sold over the equity at the start.
         """
         episode, account, world = self.episodes[e], self.books.accounts[e], self.part_of(e).world
         count = float(episode["sessions"])
         traded = float(account["traded"] - episode["start_traded"])
         fees = float(account["fees"] - episode["start_fees"])
-        spread = world.rules.costs.spread_and_slippage * float(self.cost_scale[e])
+        lost = float(market_costs(account) - episode["start_costs"])
         refused = {
             code.value: int(n) for code, n in zip(DENIAL_CODES, self.denials[e], strict=True) if n and code != "OK"
         }
@@ -237,7 +239,7 @@ class EpisodeBatch:
             ),
             "turnover": traded / float(episode["start_equity"]),
             "fees": fees,
-            "costs": fees + spread * traded,
+            "costs": fees + lost,
             "denials": refused,
         }
 
@@ -259,7 +261,7 @@ def _split(
             raise FixConfigError("the base allocation never moved; give prior_volatility")
         reward = Reward(REWARD_KINDS.index(options.reward), prior)
         for piece in np.array_split(of_world, min(pieces, len(of_world))):
-            scratch = new_scratch(world.n_strategies)
+            scratch = new_scratch(world.n_strategies, world.rules.limits.max_reviews)
             parts.append(Part(world, int(piece[0]), int(piece[-1]) + 1, lowest, stop, reward, piece, scratch))
     return tuple(parts)
 

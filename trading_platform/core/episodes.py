@@ -12,6 +12,7 @@ from trading_platform.core.ledger import Records
 from trading_platform.core.market import Market
 from trading_platform.core.metrics import shrunken_sharpe
 from trading_platform.core.observation import Episode, write_observation
+from trading_platform.core.recorded_books import RecordedBooks, as_words
 from trading_platform.core.simulate import Books
 from trading_platform.core.types import Floats, Ints
 
@@ -37,6 +38,7 @@ EPISODE = np.dtype(
         ("score", np.float64),  # the value whose increments are the reward
         ("start_traded", np.float64),
         ("start_fees", np.float64),
+        ("start_costs", np.float64),  # spread, slippage and impact so far
     ]
 )
 
@@ -49,27 +51,31 @@ class Reward(NamedTuple):
 
 
 def start_episodes(
-    books: Books, which: Ints, rows: Ints, warm: Books, base: Floats, episodes: Records, weights: Floats, denials: Ints
+    books: Books,
+    which: Ints,
+    rows: Ints,
+    warm: RecordedBooks,
+    base: Floats,
+    episodes: Records,
+    weights: Floats,
+    denials: Ints,
 ) -> None:
     """Start episodes `which` (n,) at rows `rows` (n,) with the portfolios and weights of the base allocation there."""
-    halted = warm.accounts["halted"][rows] != 0  # else nobody looks at the shadow
-    for book, there in zip(books[:2], warm[:2], strict=True):
-        _as_words(book)[which] = _as_words(there)[rows]
-    for book, there in zip(books[2:], warm[2:], strict=True):
-        _as_words(book)[which[halted]] = _as_words(there)[rows[halted]]
+    warm.begin(books, which, rows)
     started = np.zeros(len(which), dtype=EPISODE)
     started["row"] = started["start_row"] = rows
     started["equity"] = started["start_equity"] = warm.accounts["equity"][rows]
     started["start_traded"], started["start_fees"] = warm.accounts["traded"][rows], warm.accounts["fees"][rows]
-    _as_words(episodes)[which] = _as_words(started)
+    started["start_costs"] = market_costs(warm.accounts[rows])
+    as_words(episodes)[which] = as_words(started)
     weights[which] = base
     denials[which] = 0
 
 
-def _as_words(records: Records) -> Ints:
-    """Return a view of contiguous `records` (n, ...) as words (n, m), which numpy copies at once and not by field."""
-    words: Ints = records.view(np.int64).reshape(len(records), -1)
-    return words
+def market_costs(accounts: Records) -> Floats:
+    """Return what accounts (n,) have lost to spread, slippage and impact, dollars."""
+    total: Floats = accounts["spread"] + accounts["slippage"] + accounts["impact"]
+    return total
 
 
 @lean

@@ -10,11 +10,9 @@ from __future__ import annotations
 import math
 
 from trading_platform.core.compiled import lean
-from trading_platform.core.costs import Costs, Exits
+from trading_platform.core.costs import Costs, Protection
 
-# Shumway (1997), "The Delisting Bias in CRSP Data": delisted stocks lose about 30 % beyond the last price.
-DELISTING_HAIRCUT = 0.30
-DELISTED_AFTER_SESSIONS = 10
+DELISTED_AFTER_SESSIONS = 10  # without a bar; then a position settles at its last price less `Costs.delisting_haircut`
 ABSURD_PRICE = 1e9  # dollars a share
 
 
@@ -35,7 +33,7 @@ def round_shares(quantity: float, share_step: float) -> float:
 @lean
 def cost_fraction(quantity: float, volume: float, costs: Costs) -> float:
     """Return how much worse than the quoted price a fill is, as a fraction of price."""
-    return costs.spread_and_slippage + costs.impact * math.sqrt(quantity / volume * 100.0)
+    return costs.half_spread + costs.slippage + costs.impact * math.sqrt(quantity / volume * 100.0)
 
 
 @lean
@@ -65,11 +63,32 @@ def commission(quantity: float, costs: Costs) -> float:
 
 
 @lean
-def sell_fees(quantity: float, amount: float, costs: Costs) -> float:
-    """Return commission and regulatory fees of a sale of `amount` dollars, each rounded up to the cent."""
+def regulatory_fees(quantity: float, amount: float, costs: Costs) -> float:
+    """Return the regulatory fees of a sale of `amount` dollars, each rounded up to the cent."""
     sec = round_up_cents(amount * costs.sec_fee)
     taf = min(round_up_cents(quantity * costs.taf_per_share), costs.taf_max)
-    return round_cents(commission(quantity, costs) + sec + taf)
+    return round_cents(sec + taf)
+
+
+@lean
+def lost_to_market(quote_amount: float, lost: float, costs: Costs) -> tuple[float, float, float]:
+    """Split the dollars `lost` against the quoted price into (spread, slippage, impact), in cents that add up to them.
+
+    `quote_amount` is what the shares were worth at the quote, dollars.
+    """
+    spread = round_cents(quote_amount * costs.half_spread)
+    slippage = round_cents(quote_amount * costs.slippage)
+    if costs.impact > 0.0:
+        return spread, slippage, round_cents(lost - spread - slippage)
+    if costs.slippage > 0.0:
+        return spread, round_cents(lost - spread), 0.0
+    return lost, 0.0, 0.0
+
+
+@lean
+def part_of(total: float, before: float, after: float, whole: float) -> float:
+    """Return the part of `total` dollars that shares `before` to `after` of `whole` have; the parts add up to it."""
+    return round_cents(round_cents(total * after / whole) - round_cents(total * before / whole))
 
 
 @lean
@@ -103,13 +122,24 @@ def down_to_tick(price: float) -> float:
 
 
 @lean
-def protective_prices(price: float, volatility: float, exits: Exits) -> tuple[float, float]:
-    """Return (stop, target) in dollars a share for a long entry decided at `price`, in ticks.
+def protective_prices(
+    price: float, volatility: float, protection: Protection, disaster_stop: float
+) -> tuple[float, float]:
+    """Return (stop, target) in dollars a share for a long entry decided at `price`, in ticks; target 0 = none.
 
-    `volatility` is the ticker's daily volatility as a fraction; it must be known (the caller has checked).
+    `volatility` is the ticker's daily volatility as a fraction; it must be known (the caller has checked). A strategy
+    without a stop of its own has the engine's disaster stop, `disaster_stop` below the price.
     """
-    distance = min(max(exits.stop_volatilities * volatility, exits.min_stop), exits.max_stop)
-    return to_tick(price * (1.0 - distance)), to_tick(price * (1.0 + exits.target_volatilities * volatility))
+    distance = disaster_stop
+    if protection.stop_volatilities > 0.0:
+        wished = max(protection.stop_volatilities * volatility, protection.min_stop)
+        distance = min(wished, protection.max_stop)
+    elif protection.trailing > 0.0:
+        distance = protection.trailing
+    target = 0.0
+    if protection.target_volatilities > 0.0:
+        target = to_tick(price * (1.0 + protection.target_volatilities * volatility))
+    return to_tick(price * (1.0 - distance)), target
 
 
 @lean

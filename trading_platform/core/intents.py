@@ -2,57 +2,86 @@
 
 from __future__ import annotations
 
-from trading_platform.core.compiled import plain
-from trading_platform.core.costs import Exits
-from trading_platform.core.decide import entry_price
-from trading_platform.core.fills import protective_prices, round_shares
-from trading_platform.core.ledger import Record
-from trading_platform.core.market import CLOSE, VOLATILITY
-from trading_platform.core.risk.rules import Limits
-from trading_platform.core.types import ORDER_REASONS, OrderIntent, OrderReason, Side
-from trading_platform.core.view import MarketView
+from collections.abc import Sequence
 
-# A few multiplications: handing them to compiled code would take longer than they do.
-_entry_price, _round_shares, _protective_prices = plain(entry_price), plain(round_shares), plain(protective_prices)
+from trading_platform.core.ledger import Record, Records
+from trading_platform.core.types import ORDER_REASONS, LotOrder, OrderIntent, OrderReason, Side
+from trading_platform.core.view import MarketView
 
 
 def entry_intent(
-    view: MarketView, column: int, strategy: str, strength: float, dollars: float, exits: Exits, limits: Limits
+    view: MarketView, column: int, parts: Sequence[LotOrder], strength: float, limit_price: float, slot: Record
 ) -> OrderIntent:
-    """Return a buy of `dollars` worth at the limit price, with its stop and target; 0 shares if that buys none."""
-    bar = view.market.bars[column, view.t].tolist()
-    price = bar[CLOSE]
-    limit_price = _entry_price(price, limits)
-    quantity = float(_round_shares(dollars / limit_price, limits.share_step)) if dollars > 0.0 else 0.0
-    stop, target = _protective_prices(price, bar[VOLATILITY], exits)
+    """Return a buy for the strategies in `parts`, protected by the levels of `slot`, which has them decided.
+
+    The quantity is what the slot is to buy after strategies have sold to each other.
+    """
     return OrderIntent(
         ticker=view.tickers[column],
         side=Side.BUY,
-        quantity=quantity,
+        quantity=float(slot["pending"]),
         limit_price=limit_price,
-        stop_price=float(stop),
-        target_price=float(target),
-        strategy=strategy,
+        stop_price=float(slot["stop"]),
+        target_price=float(slot["target"]) or None,
+        strategy=largest_part(parts),
         reason=OrderReason.ENTRY,
         strength=strength,
         decided_session=view.session,
+        parts=tuple(parts),
     )
 
 
-def exit_intent(view: MarketView, slot: Record, strategy: str, reason: int) -> OrderIntent:
-    """Return a sale of the whole position in `slot` at the next open; `reason` is an `OrderReason` number."""
+def unsized_intent(view: MarketView, column: int, strategy: str, limit_price: float) -> OrderIntent:
+    """Return a buy of nothing: a candidate for which sizing had no answer, for the rules to say why."""
     return OrderIntent(
-        ticker=view.tickers[slot["ticker"]],
-        side=Side.SELL,
-        quantity=float(slot["quantity"]),
-        limit_price=None,
+        ticker=view.tickers[column],
+        side=Side.BUY,
+        quantity=0.0,
+        limit_price=limit_price,
         stop_price=None,
         target_price=None,
         strategy=strategy,
-        reason=ORDER_REASONS[reason],
+        reason=OrderReason.ENTRY,
         strength=0.0,
         decided_session=view.session,
     )
+
+
+def exit_intent(view: MarketView, slot: Record, parts: Sequence[LotOrder]) -> OrderIntent:
+    """Return a sale at the next open of what the position in `slot` is to sell, for the strategies in `parts`."""
+    return OrderIntent(
+        ticker=view.tickers[slot["ticker"]],
+        side=Side.SELL,
+        quantity=float(slot["selling"]),
+        limit_price=None,
+        stop_price=None,
+        target_price=None,
+        strategy=largest_part(parts),
+        reason=ORDER_REASONS[slot["exit_reason"]],
+        strength=0.0,
+        decided_session=view.session,
+        parts=tuple(parts),
+    )
+
+
+def lot_orders(slot: Record, lots: Records, strategies: Sequence[str]) -> list[LotOrder]:
+    """Return what each strategy's lot of `slot` is to trade at the next open: bought above 0, sold below; (K,) `lots`."""
+    return [
+        LotOrder(
+            strategies[k],
+            float(lots[k]["delta"]),
+            float(lots[k]["stop"]),
+            float(lots[k]["target"]),
+            ORDER_REASONS[lots[k]["exit_reason"]],
+        )  # fmt: skip
+        for k in range(len(lots))
+        if int(slot["owners"]) >> k & 1 and lots[k]["delta"] != 0.0
+    ]
+
+
+def largest_part(parts: Sequence[LotOrder]) -> str:
+    """Return the strategy that trades most."""
+    return max(parts, key=lambda part: abs(part.quantity)).strategy if parts else ""
 
 
 def order_id(intent: OrderIntent, attempt: int = 0) -> str:

@@ -1,24 +1,29 @@
-"""The book: one account record and its position slots, and the few functions that change them.
+"""The book: one account record, its position slots, the lots in them, and the few functions that change them.
 
-A book is an `ACCOUNT` record and `S` `SLOT` records (S = the allowed number of positions). A slot is empty
-(`ticker` < 0), a pending entry (`pending` > 0, `quantity` 0), or a position. The kernel holds (E,) accounts and
-(E, S) slots for E portfolios; the paper broker holds one of each. Both call the same functions.
+A book is an `ACCOUNT` record, `S` `SLOT` records (S = the allowed number of positions) and (S, K) `LOT` records. A slot
+is the netted position in one ticker: empty (`ticker` < 0), a pending entry (`pending` > 0, `quantity` 0), or a position.
+A lot is the part of it that belongs to strategy k; bit k of the slot's `owners` is set while the lot is there. What the
+slot says of shares and money is the sum over its lots. The kernel holds (E,) accounts, (E, S) slots and (E, S, K) lots for
+E portfolios; the paper broker holds one of each. Both call the same functions.
 
-Money is posted in whole cents, so equity = cash + sum of slot values holds exactly.
+Money is posted in whole cents, so equity = cash + sum of slot values holds exactly, and so do the sums over lots.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trading_platform.core.compiled import lean
-from trading_platform.core.fills import round_cents
+from trading_platform.core.fills import round_cents, to_tick
 
 Records = NDArray[np.void]
 Record = Any  # np.void in plain Python, a numba record when compiled
+
+SHARE_NOISE = 1e-9  # shares; float noise of fractional quantities
+SMALLEST_TICK = 0.0001  # dollars
 
 ACCOUNT = np.dtype(
     [
@@ -42,38 +47,64 @@ ACCOUNT = np.dtype(
         ("kelly_gain", np.float64),
         ("kelly_loss", np.float64),
         ("realized_pnl", np.float64),
-        ("fees", np.float64),
+        ("fees", np.float64),  # commission and regulatory fees
+        ("commission", np.float64),  # the commission among them
+        ("spread", np.float64),  # what fills cost beside fees, by cause
+        ("slippage", np.float64),
+        ("impact", np.float64),
         ("dividends", np.float64),
+        ("interest", np.float64),
         ("cash_flow", np.float64),
         ("traded", np.float64),  # dollars bought and sold
         ("trades", np.int64),
         ("wins", np.int64),
         ("halts", np.int64),
         ("halted_sessions", np.int64),
+        ("day", np.int64),  # of the last close, days since 1970-01-01; 0 before the first: no night to pay interest for
     ]
 )
 
 SLOT = np.dtype(
     [
         ("ticker", np.int64),
-        ("strategy", np.int64),
+        ("strategy", np.int64),  # the largest owner
+        ("owners", np.int64),  # bit k: strategy k has a lot
         ("quantity", np.float64),
-        ("pending", np.float64),  # shares of the entry order not yet filled
+        ("pending", np.float64),  # shares to be bought at the next open, at most at `limit_price`
+        ("selling", np.float64),  # shares to be sold at the next open, and until they are sold
         ("limit_price", np.float64),
-        ("stop", np.float64),
+        ("stop", np.float64),  # that rest at the broker, for all shares: the widest of the lots'
         ("target", np.float64),
         ("price", np.float64),  # last mark
         ("value", np.float64),  # quantity x price in whole cents
+        ("cost", np.float64),  # cost basis of the shares held, fees excluded
+        ("dividends", np.float64),  # received by the lots that are there
+        ("exit_reason", np.int64),  # OrderReason number of what is being sold; 0 = nothing
+        ("entry_day", np.int64),  # session of the first fill, days since 1970-01-01
+        ("held", np.int64),  # session closes the position has lived through
+        ("missing", np.int64),  # sessions in a row without a bar
+    ]
+)
+
+LOT = np.dtype(
+    [
+        ("quantity", np.float64),
+        ("delta", np.float64),  # shares to trade at the next open: bought above 0, sold below
+        ("wish", np.float64),  # share of equity that the strategy wants, as last decided
+        ("stop", np.float64),  # 0 = none of its own
+        ("target", np.float64),
+        ("peak", np.float64),  # highest close since entry
         ("cost", np.float64),  # cost basis of the shares held, fees excluded
         ("bought", np.float64),  # shares bought over the round trip
         ("bought_amount", np.float64),
         ("sold_amount", np.float64),
         ("fees", np.float64),
+        ("market_costs", np.float64),  # spread, slippage and impact, dollars
         ("dividends", np.float64),
-        ("exit_reason", np.int64),  # OrderReason number of a pending exit; 0 = none
-        ("entry_day", np.int64),  # session of the first fill, days since 1970-01-01
-        ("held", np.int64),  # session closes the position has lived through
-        ("missing", np.int64),  # sessions in a row without a bar
+        ("exit_reason", np.int64),  # OrderReason number of a pending sale; 0 = none
+        ("entry_day", np.int64),
+        ("held", np.int64),
+        ("unfunded", np.int64),  # closes in a row at which the strategy had no capital
     ]
 )
 
@@ -90,11 +121,17 @@ FILL = np.dtype(
         ("price", np.float64),
         ("amount", np.float64),
         ("fees", np.float64),
+        ("commission", np.float64),  # part of the fees
+        ("spread", np.float64),  # dollars lost to it, likewise below; all in `price` already
+        ("slippage", np.float64),
+        ("impact", np.float64),
         ("realized", np.float64),
-        ("closed", np.int64),  # 1 if this fill ended the round trip
+        ("kind", np.int64),  # `core.fill_log`: of an order, crossed, protective, settled
+        ("closed", np.int64),  # 1 if this fill ended the lot's round trip
         ("trade_cost", np.float64),  # the round trip's totals, when closed
         ("trade_proceeds", np.float64),
         ("trade_fees", np.float64),
+        ("trade_market_costs", np.float64),
         ("trade_dividends", np.float64),
         ("trade_quantity", np.float64),
         ("entry_day", np.int64),
@@ -102,33 +139,41 @@ FILL = np.dtype(
 )
 
 
-def new_books(n_books: int, n_slots: int, capital: float) -> tuple[Records, Records]:
-    """Return (accounts (n_books,), slots (n_books, n_slots)) holding `capital` dollars in cash each."""
+class Charge(NamedTuple):
+    """What a fill costs, dollars: fees are paid beside the amount, the rest is in the price."""
+
+    commission: float
+    regulatory: float
+    spread: float
+    slippage: float
+    impact: float
+
+
+def new_books(n_books: int, n_slots: int, n_strategies: int, capital: float) -> tuple[Records, Records, Records]:
+    """Return (accounts (n_books,), slots (n_books, n_slots), lots (n_books, n_slots, n_strategies)), all in cash."""
     accounts = np.zeros(n_books, dtype=ACCOUNT)
     for name in ("cash", "equity", "accepted_equity", "previous_equity", "peak_equity", "lifetime_peak"):
         accounts[name] = round_cents(capital)
     slots = np.zeros((n_books, n_slots), dtype=SLOT)
     slots["ticker"] = -1
-    return accounts, slots
+    return accounts, slots, np.zeros((n_books, n_slots, n_strategies), dtype=LOT)
 
 
 @lean
 def clear_slot(slot: Record) -> None:
-    """Make `slot` empty."""
+    """Make `slot` empty; its lots must be empty already."""
     slot["ticker"] = -1
     slot["strategy"] = 0
+    slot["owners"] = 0
     slot["quantity"] = 0.0
     slot["pending"] = 0.0
+    slot["selling"] = 0.0
     slot["limit_price"] = 0.0
     slot["stop"] = 0.0
     slot["target"] = 0.0
     slot["price"] = 0.0
     slot["value"] = 0.0
     slot["cost"] = 0.0
-    slot["bought"] = 0.0
-    slot["bought_amount"] = 0.0
-    slot["sold_amount"] = 0.0
-    slot["fees"] = 0.0
     slot["dividends"] = 0.0
     slot["exit_reason"] = 0
     slot["entry_day"] = 0
@@ -137,80 +182,115 @@ def clear_slot(slot: Record) -> None:
 
 
 @lean
-def reserve(
-    slot: Record,
-    ticker: int,
-    strategy: int,
-    quantity: float,
-    limit_price: float,
-    stop: float,
-    target: float,
-    price: float,
-) -> None:
-    """Put a pending entry into an empty `slot`."""
+def clear_lot(slot: Record, lot: Record, k: int) -> None:
+    """Make the lot of strategy `k` in `slot` empty."""
+    slot["owners"] &= ~(1 << k)
+    slot["dividends"] = round_cents(slot["dividends"] - lot["dividends"])
+    lot["quantity"] = 0.0
+    lot["delta"] = 0.0
+    lot["wish"] = 0.0
+    lot["stop"] = 0.0
+    lot["target"] = 0.0
+    lot["peak"] = 0.0
+    lot["cost"] = 0.0
+    lot["bought"] = 0.0
+    lot["bought_amount"] = 0.0
+    lot["sold_amount"] = 0.0
+    lot["fees"] = 0.0
+    lot["market_costs"] = 0.0
+    lot["dividends"] = 0.0
+    lot["exit_reason"] = 0
+    lot["entry_day"] = 0
+    lot["held"] = 0
+    lot["unfunded"] = 0
+
+
+@lean
+def owns(slot: Record, k: int) -> bool:
+    """Return True if strategy `k` has a lot in `slot`, or is buying one."""
+    return bool((slot["owners"] >> k) & 1)
+
+
+@lean
+def reserve(slot: Record, ticker: int, quantity: float, limit_price: float, price: float) -> None:
+    """Put an entry of `quantity` shares into an empty `slot`; its lots say for whom."""
     clear_slot(slot)
     slot["ticker"] = ticker
-    slot["strategy"] = strategy
     slot["pending"] = quantity
     slot["limit_price"] = limit_price
-    slot["stop"] = stop
-    slot["target"] = target
     slot["price"] = price
 
 
 @lean
-def reserve_slot(
-    slots: Records,
-    s: int,
-    ticker: int,
-    strategy: int,
-    quantity: float,
-    limit_price: float,
-    stop: float,
-    target: float,
-    price: float,
+def want(slot: Record, lot: Record, k: int, quantity: float, stop: float, target: float) -> None:
+    """Let strategy `k` buy `quantity` shares of `slot` at the next open; a lot that is there keeps stop and target."""
+    lot["delta"] = quantity
+    if not owns(slot, k):
+        slot["owners"] |= 1 << k
+        lot["stop"] = stop
+        lot["target"] = target
+
+
+@lean
+def post_buy(
+    account: Record, slot: Record, lot: Record, quantity: float, price: float, amount: float, charge: Charge, day: int
 ) -> None:
-    """Put a pending entry into the empty slot `s`: `reserve` for callers outside compiled code."""
-    reserve(slots[s], ticker, strategy, quantity, limit_price, stop, target, price)
-
-
-@lean
-def post_buy(account: Record, slot: Record, quantity: float, price: float, fees: float, day: int) -> float:
-    """Book a buy of `quantity` shares at `price`; return the amount paid before fees, dollars."""
-    amount = round_cents(quantity * price)
-    if slot["bought"] == 0.0:
+    """Book a buy of `quantity` shares for `amount` dollars before fees (whole cents) into a lot and its slot."""
+    fees = round_cents(charge.commission + charge.regulatory)
+    if lot["bought"] == 0.0:
+        lot["entry_day"] = day
+        lot["peak"] = price
+    if slot["quantity"] == 0.0:
         slot["entry_day"] = day
+    lot["quantity"] += quantity
+    lot["bought"] += quantity
+    lot["cost"] = round_cents(lot["cost"] + amount)
+    lot["bought_amount"] = round_cents(lot["bought_amount"] + amount)
     slot["quantity"] += quantity
-    slot["bought"] += quantity
     slot["cost"] = round_cents(slot["cost"] + amount)
-    slot["bought_amount"] = round_cents(slot["bought_amount"] + amount)
-    slot["fees"] = round_cents(slot["fees"] + fees)
     account["cash"] = round_cents(account["cash"] - amount - fees)
-    account["fees"] = round_cents(account["fees"] + fees)
     account["traded"] += amount
+    post_charge(account, lot, charge)
     mark_slot(slot, price)
-    return amount
 
 
 @lean
-def post_sell(account: Record, slot: Record, quantity: float, price: float, fees: float) -> tuple[float, float]:
-    """Book a sell of `quantity` <= held shares; return (amount before fees, realized profit gross of fees), dollars."""
-    amount = round_cents(quantity * price)
-    remaining = slot["quantity"] - quantity
-    if remaining < 1e-9:  # float noise of fractional shares is not a position
+def post_sell(
+    account: Record, slot: Record, lot: Record, quantity: float, price: float, amount: float, charge: Charge
+) -> float:
+    """Book a sale of `quantity` <= the lot's shares for `amount` dollars; return the profit gross of fees, dollars."""
+    fees = round_cents(charge.commission + charge.regulatory)
+    remaining = lot["quantity"] - quantity
+    if remaining < SHARE_NOISE:  # float noise of fractional shares is not a position
         remaining = 0.0
-    cost_sold = slot["cost"] if remaining == 0.0 else round_cents(slot["cost"] * quantity / slot["quantity"])
+    cost_sold = lot["cost"] if remaining == 0.0 else round_cents(lot["cost"] * quantity / lot["quantity"])
     realized = round_cents(amount - cost_sold)
-    slot["quantity"] = remaining
+    left = slot["quantity"] - quantity
+    slot["quantity"] = left if left >= SHARE_NOISE else 0.0
     slot["cost"] = round_cents(slot["cost"] - cost_sold)
-    slot["sold_amount"] = round_cents(slot["sold_amount"] + amount)
-    slot["fees"] = round_cents(slot["fees"] + fees)
+    lot["quantity"] = remaining
+    lot["cost"] = round_cents(lot["cost"] - cost_sold)
+    lot["sold_amount"] = round_cents(lot["sold_amount"] + amount)
     account["cash"] = round_cents(account["cash"] + amount - fees)
     account["realized_pnl"] = round_cents(account["realized_pnl"] + realized)
-    account["fees"] = round_cents(account["fees"] + fees)
     account["traded"] += amount
+    post_charge(account, lot, charge)
     mark_slot(slot, price)
-    return amount, realized
+    return realized
+
+
+@lean
+def post_charge(account: Record, lot: Record, charge: Charge) -> None:
+    """Add what a fill cost to the sums of account and lot."""
+    fees = round_cents(charge.commission + charge.regulatory)
+    market = round_cents(charge.spread + charge.slippage + charge.impact)
+    lot["fees"] = round_cents(lot["fees"] + fees)
+    lot["market_costs"] = round_cents(lot["market_costs"] + market)
+    account["fees"] = round_cents(account["fees"] + fees)
+    account["commission"] = round_cents(account["commission"] + charge.commission)
+    account["spread"] = round_cents(account["spread"] + charge.spread)
+    account["slippage"] = round_cents(account["slippage"] + charge.slippage)
+    account["impact"] = round_cents(account["impact"] + charge.impact)
 
 
 @lean
@@ -231,9 +311,20 @@ def total_equity(account: Record, slots: Records) -> float:
 
 
 @lean
-def trade_profit(slot: Record) -> float:
-    """Return the net profit of the slot's finished round trip: proceeds - cost - fees + dividends, dollars."""
-    return round_cents(slot["sold_amount"] - slot["bought_amount"] - slot["fees"] + slot["dividends"])
+def trade_profit(lot: Record) -> float:
+    """Return the net profit of the lot's finished round trip: proceeds - cost - fees + dividends, dollars."""
+    return round_cents(lot["sold_amount"] - lot["bought_amount"] - lot["fees"] + lot["dividends"])
+
+
+@lean
+def post_interest(account: Record, rate: float, days: int) -> float:
+    """Credit a night's interest on cash: `rate` percent a year over calendar `days`; return the amount, dollars."""
+    if not (account["cash"] > 0.0) or not (rate > 0.0):
+        return 0.0
+    amount = round_cents(account["cash"] * rate / 100.0 * days / 365.0)
+    account["cash"] = round_cents(account["cash"] + amount)
+    account["interest"] = round_cents(account["interest"] + amount)
+    return amount
 
 
 @lean
@@ -255,22 +346,87 @@ def post_cash_flow(account: Record, amount: float) -> None:
 
 
 @lean
-def post_split(slot: Record, ratio: float) -> None:
-    """Multiply the shares of `slot` by `ratio` and divide its prices by it; money does not move."""
+def post_split(slot: Record, lots: Records, ratio: float) -> None:
+    """Multiply the shares of `slot` and its `lots` (K,) by `ratio`, divide its prices by it; money does not move."""
     slot["quantity"] *= ratio
     slot["pending"] *= ratio
-    slot["bought"] *= ratio
+    slot["selling"] *= ratio
     slot["limit_price"] /= ratio
     slot["stop"] /= ratio
     slot["target"] /= ratio
     slot["price"] /= ratio
+    for k in range(len(lots)):
+        if owns(slot, k):
+            lots[k]["quantity"] *= ratio
+            lots[k]["delta"] *= ratio
+            lots[k]["bought"] *= ratio
+            lots[k]["stop"] /= ratio
+            lots[k]["target"] /= ratio
+            lots[k]["peak"] /= ratio
 
 
 @lean
-def post_dividend(account: Record, slot: Record, dollars_a_share: float) -> float:
-    """Book a cash dividend on the shares held; return the amount, dollars."""
+def post_dividend(account: Record, slot: Record, lots: Records, dollars_a_share: float) -> float:
+    """Book a cash dividend on the shares held, each lot its part; return the amount, dollars."""
     amount = round_cents(slot["quantity"] * dollars_a_share)
+    left, shares = amount, slot["quantity"]
+    for k in range(len(lots)):
+        if lots[k]["quantity"] > 0.0 and owns(slot, k):
+            shares -= lots[k]["quantity"]
+            part = left if shares < SHARE_NOISE else round_cents(lots[k]["quantity"] * dollars_a_share)
+            left = round_cents(left - part)
+            lots[k]["dividends"] = round_cents(lots[k]["dividends"] + part)
     slot["dividends"] = round_cents(slot["dividends"] + amount)
     account["cash"] = round_cents(account["cash"] + amount)
     account["dividends"] = round_cents(account["dividends"] + amount)
     return amount
+
+
+@lean
+def lower_prices(slot: Record, lots: Records, dollars: float, factor: float) -> None:
+    """Bring stops, targets and limits to a price that has fallen by `dollars` and then to `factor` of what was left.
+
+    An ex-date of a special dividend or a spin-off takes value out of the price; who is protected against losses must
+    not be sold for it.
+    """
+    slot["limit_price"] = lowered(slot["limit_price"], dollars, factor)
+    slot["stop"] = lowered(slot["stop"], dollars, factor)
+    slot["target"] = lowered(slot["target"], dollars, factor)
+    for k in range(len(lots)):
+        if owns(slot, k):
+            lots[k]["stop"] = lowered(lots[k]["stop"], dollars, factor)
+            lots[k]["target"] = lowered(lots[k]["target"], dollars, factor)
+            lots[k]["peak"] = lowered(lots[k]["peak"], dollars, factor)
+
+
+@lean
+def lowered(price: float, dollars: float, factor: float) -> float:
+    """Return a price less `dollars`, times `factor`, in ticks; 0 (no price) stays 0."""
+    if not (price > 0.0):
+        return price
+    return max(SMALLEST_TICK, to_tick((price - dollars) * factor))
+
+
+@lean
+def settle_levels(slot: Record, lots: Records) -> None:
+    """Derive the slot's stop, target and largest owner from its lots: the widest of each, no target if a lot has none.
+
+    So a lot alone is protected exactly as it asks, and nobody's stop sells another's shares.
+    """
+    stop, target, largest, most = 0.0, 0.0, slot["strategy"], -1.0
+    bounded = True
+    for k in range(len(lots)):
+        if not owns(slot, k):
+            continue
+        size = max(lots[k]["quantity"], lots[k]["quantity"] + lots[k]["delta"])
+        if size > most:
+            largest, most = k, size
+        if lots[k]["stop"] > 0.0 and (stop == 0.0 or lots[k]["stop"] < stop):
+            stop = lots[k]["stop"]
+        if lots[k]["target"] > 0.0:
+            target = max(target, lots[k]["target"])
+        else:
+            bounded = False
+    slot["stop"] = stop
+    slot["target"] = target if bounded else 0.0
+    slot["strategy"] = largest

@@ -7,6 +7,7 @@ lies beside the one read last; with the tickers of a session side by side an env
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -15,12 +16,22 @@ from numpy.typing import NDArray
 
 from trading_platform.core.candidates import list_candidates
 from trading_platform.core.compiled import lean
-from trading_platform.core.types import Floats, Ints, MarketPanel, StrategySignals
+from trading_platform.core.costs import NO_PROTECTION, Protection
+from trading_platform.core.types import (
+    EVENT_KINDS,
+    CorporateEvent,
+    EventKind,
+    Floats,
+    Ints,
+    MarketPanel,
+    StrategySignals,
+)
 from trading_platform.core.windows import TILE, fill_universe, fill_windows
 
 OPEN, HIGH, LOW, CLOSE, VOLUME, VOLATILITY, MARKET_CORRELATION, RETURN = range(8)
 VOLATILITY_WINDOW = 20
 PIECE = 64  # sessions that are transposed together
+MOST_STRATEGIES = 32  # bits of a flag
 
 
 class Market(NamedTuple):
@@ -37,6 +48,9 @@ class Market(NamedTuple):
     vix, vix_age : (T,) last known VIX and its age in sessions (NaN / inf when there never was one).
     clock : (T,) exchange seconds at the close. day : (T,) days since 1970-01-01.
     split, dividend : (T, N), or (0, 0) when there are no corporate actions.
+    rate : (T,) yield of cash in percent a year as last known at each close; 0 where it never was.
+    event_start : (T + 1,) corporate events of row t are events[event_start[t] : event_start[t + 1]].
+    events : (M, 5) kind (`core.types.EVENT_KINDS`), column, other column (-1 = none), ratio, cash.
     """
 
     bars: Floats
@@ -50,40 +64,130 @@ class Market(NamedTuple):
     day: Ints
     split: Floats
     dividend: Floats
+    rate: Floats
+    event_start: Ints
+    events: Floats
 
 
 class Signals(NamedTuple):
-    """Entry candidates per strategy and session, strongest first, ties by ticker; and exit flags.
+    """What strategies want per session, strongest first, ties by ticker; and exit flags.
 
     Attributes
     ----------
     start : (K, T + 1) candidates of strategy k at session t are [start[k, t], start[k, t + 1]).
-    ticker : (M,) column of each candidate. strength : (M,) in (0, 1].
-    exits : (N, T) bit k set = strategy k wants out.
+    ticker : (M,) column of each candidate. strength : (M,) in (0, 1]: of a signal, or the weight of a target.
+    exits : (N, T) bit k set = strategy k wants out. wants : (N, T) bit k set = strategy k has the ticker in its list.
+    is_target : (K,) 1 where strengths are target weights, 0 where they are signals.
+    protection : (K, 7) the fields of `core.costs.Protection`.
     """
 
     start: Ints
     ticker: NDArray[np.int32]
     strength: Floats
     exits: NDArray[np.uint32]
+    wants: NDArray[np.uint32]
+    is_target: Ints
+    protection: Floats
 
 
 def forward_adjusted(panel: MarketPanel) -> MarketPanel:
-    """Return the panel with splits folded in from the first session on: no later split moves an earlier price."""
-    if panel.split_ratio is None:
+    """Return the panel with splits, dividends and spin-offs folded in from the first session on.
+
+    Only later prices are scaled, so nothing that happens later moves an earlier price. A price that fell because value
+    was handed out has not fallen.
+    """
+    ratio = _split_ratios(panel)
+    value = _handed_out(panel)
+    if ratio is None and value is None:
         return panel
-    ratio = np.where(np.isfinite(panel.split_ratio), panel.split_ratio, 1.0)
-    factor = np.cumprod(ratio, axis=0)
+    shares = np.ones_like(panel.close) if ratio is None else np.cumprod(ratio, axis=0)
+    factor = shares
+    if value is not None:
+        before = np.full_like(panel.close, np.nan)
+        before[1:] = panel.close[:-1] if ratio is None else panel.close[:-1] / ratio[1:]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            kept = 1.0 - np.where(value > 0.0, value / before, 0.0)
+            growth = np.where((kept > 0.0) & np.isfinite(kept), 1.0 / kept, 1.0)
+        factor = shares * np.cumprod(growth, axis=0)
     return replace(
         panel,
         open=panel.open * factor,
         high=panel.high * factor,
         low=panel.low * factor,
         close=panel.close * factor,
-        volume=panel.volume / factor,
+        volume=panel.volume / shares,
         split_ratio=None,
         dividend=None,
+        events=(),
     )
+
+
+def _split_ratios(panel: MarketPanel) -> Floats | None:
+    """Return shares per share at each open, (T, N), 1 = no split; None if there is none."""
+    events = [event for event in panel.events if event.kind is EventKind.SPLIT]
+    if panel.split_ratio is None and not events:
+        return None
+    given = np.ones_like(panel.close) if panel.split_ratio is None else panel.split_ratio
+    ratio = np.where(np.isfinite(given), given, 1.0)
+    for event, t, column in _placed(panel, events):
+        if ratio[t, column] == 1.0:  # told in both places it is one event
+            ratio[t, column] = event.ratio
+    return ratio
+
+
+def _dividends(panel: MarketPanel) -> Floats | None:
+    """Return cash dividends, dollars a share on the ex-date, (T, N); None if there are none."""
+    events = [event for event in panel.events if event.kind is EventKind.SPECIAL_DIVIDEND]
+    if panel.dividend is None and not events:
+        return None
+    given = np.zeros_like(panel.close) if panel.dividend is None else panel.dividend
+    paid = np.where(np.isfinite(given), given, 0.0)
+    for event, t, column in _placed(panel, events):
+        if paid[t, column] == 0.0:
+            paid[t, column] = event.cash
+    return paid
+
+
+def _handed_out(panel: MarketPanel) -> Floats | None:
+    """Return what a share was paid at each open in cash and new shares, dollars, (T, N); None if nothing ever."""
+    paid = _dividends(panel)
+    events = [event for event in panel.events if event.kind is EventKind.SPIN_OFF]
+    if not events:
+        return paid
+    value = np.zeros_like(panel.close) if paid is None else paid
+    columns = {ticker: i for i, ticker in enumerate(panel.tickers)}
+    for event, t, column in _placed(panel, events):
+        worth = event.ratio * panel.open[t, columns[event.other]] if event.other in columns else np.nan
+        value[t, column] += worth if np.isfinite(worth) else 0.0
+    return value
+
+
+def _placed(panel: MarketPanel, events: Sequence[CorporateEvent]) -> Iterator[tuple[CorporateEvent, int, int]]:
+    """Yield events with the row at which they hold (the first session on or after their date) and their column."""
+    columns = {ticker: i for i, ticker in enumerate(panel.tickers)}
+    for event in events:
+        t = int(np.searchsorted(panel.sessions, np.datetime64(event.session, "D")))
+        if event.ticker in columns and t < panel.n_sessions:
+            yield event, t, columns[event.ticker]
+
+
+IN_THE_BOOK = (EventKind.CASH_MERGER, EventKind.STOCK_MERGER, EventKind.SPIN_OFF, EventKind.DELISTING)
+
+
+def _event_rows(panel: MarketPanel) -> tuple[Ints, Floats]:
+    """Return (event_start, events) of `Market`: what books have to follow beside splits and dividends."""
+    columns = {ticker: i for i, ticker in enumerate(panel.tickers)}
+    wanted = [event for event in panel.events if event.kind in IN_THE_BOOK]
+    rows = sorted(
+        (
+            (t, float(EVENT_KINDS.index(event.kind)), column, columns.get(event.other, -1), event.ratio, event.cash)
+            for event, t, column in _placed(panel, wanted)
+        ),
+        key=lambda row: row[:3],
+    )
+    counts = np.bincount([row[0] for row in rows], minlength=panel.n_sessions) if rows else np.zeros(panel.n_sessions)
+    start = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+    return start, np.array([row[1:] for row in rows], dtype=np.float64).reshape(len(rows), 5)
 
 
 def build_market(panel: MarketPanel, clock: Floats, correlation_window: int) -> Market:
@@ -109,7 +213,9 @@ def build_market(panel: MarketPanel, clock: Floats, correlation_window: int) -> 
         bars[:, :, VOLATILITY], bars[:, :, MARKET_CORRELATION], work,
     )  # fmt: skip
     vix, vix_age = _last_known(panel.vix)
-    no_actions = np.empty((0, 0))
+    rate = np.zeros(n_sessions) if panel.cash_rate is None else _last_known(panel.cash_rate)[0]
+    splits, dividends, no_actions = _split_ratios(panel), _dividends(panel), np.empty((0, 0))
+    event_start, events = _event_rows(panel)
     return Market(
         bars=bars,
         returns=np.ascontiguousarray(returns.T),
@@ -120,8 +226,11 @@ def build_market(panel: MarketPanel, clock: Floats, correlation_window: int) -> 
         vix_age=vix_age,
         clock=np.ascontiguousarray(clock, dtype=np.float64),
         day=panel.sessions.astype("datetime64[D]").astype(np.int64),
-        split=no_actions if panel.split_ratio is None else panel.split_ratio,
-        dividend=no_actions if panel.dividend is None else panel.dividend,
+        split=no_actions if splits is None else splits,
+        dividend=no_actions if dividends is None else dividends,
+        rate=np.where(np.isfinite(rate), rate, 0.0),
+        event_start=event_start,
+        events=events,
     )
 
 
@@ -157,10 +266,10 @@ def _last_known(values: Floats) -> tuple[Floats, Floats]:
     return np.where(last >= 0, values[np.maximum(last, 0)], np.nan), age.astype(np.float64)
 
 
-def build_signals(signals: list[StrategySignals] | tuple[StrategySignals, ...]) -> Signals:
-    """Sort the entry candidates of K strategies into the kernel's lists."""
-    if not 0 < len(signals) <= 32:
-        raise ValueError(f"between 1 and 32 strategies can be traded together, got {len(signals)}")
+def build_signals(signals: Sequence[StrategySignals], default: Protection = NO_PROTECTION) -> Signals:
+    """Sort what K strategies want into the kernel's lists; `default` protects those that say nothing of their own."""
+    if not 0 < len(signals) <= MOST_STRATEGIES:
+        raise ValueError(f"between 1 and {MOST_STRATEGIES} strategies can be traded together, got {len(signals)}")
     n_sessions, n_tickers = signals[0].strength.shape
     strengths = [_plain(item.strength) for item in signals]
     counts = np.array([np.count_nonzero(strength > 0.0, axis=1) for strength in strengths])  # NaN is not positive
@@ -171,8 +280,23 @@ def build_signals(signals: list[StrategySignals] | tuple[StrategySignals, ...]) 
     total = int(counts.sum())
     tickers, sorted_strengths = np.empty(total, dtype=np.int32), np.empty(total)
     exits = np.zeros((n_sessions, n_tickers), dtype=np.uint32)
+    wants = np.zeros((n_sessions, n_tickers), dtype=np.uint32)
     spare = np.empty(n_tickers, dtype=np.int32), np.empty(n_tickers)
     for k, item in enumerate(signals):
         leaves = np.ascontiguousarray(item.exit, dtype=np.bool_)
-        list_candidates(strengths[k], leaves, k, start[k], tickers, sorted_strengths, exits, *spare)
-    return Signals(start, tickers, sorted_strengths, np.ascontiguousarray(exits.T))
+        list_candidates(strengths[k], leaves, k, start[k], tickers, sorted_strengths, exits, wants, *spare)
+    return Signals(
+        start,
+        tickers,
+        sorted_strengths,
+        np.ascontiguousarray(exits.T),
+        np.ascontiguousarray(wants.T),
+        np.array([int(item.is_target) for item in signals], dtype=np.int64),
+        np.array([_protection(item, default) for item in signals], dtype=np.float64),
+    )
+
+
+def _protection(item: StrategySignals, default: Protection) -> Protection:
+    if item.protection is not None:
+        return item.protection
+    return NO_PROTECTION if item.is_target else default

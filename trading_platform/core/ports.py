@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import NamedTuple, Protocol
 
-from trading_platform.core.types import ApprovedOrder, Fill, Floats, MarketPanel, OrderReason, OrderStatus, Side
+from trading_platform.core.types import (
+    ApprovedOrder,
+    Fill,
+    Floats,
+    LotOrder,
+    MarketPanel,
+    OrderReason,
+    OrderStatus,
+    Side,
+)
 
 
 class Clock(Protocol):
@@ -130,6 +139,7 @@ class JournalOrder:
     stop_price: float | None = None
     target_price: float | None = None
     limit_price: float | None = None
+    parts: tuple[LotOrder, ...] = ()
 
 
 class OrderJournal(Protocol):

@@ -9,13 +9,16 @@ from typing import Protocol
 
 import numpy as np
 
+from trading_platform.core.costs import default_protection
 from trading_platform.core.errors import MarketDataError
+from trading_platform.core.fill_log import new_fill_log
 from trading_platform.core.market import Market, Signals, build_market, build_signals, forward_adjusted
 from trading_platform.core.market_features import LOOKBACK, market_features
 from trading_platform.core.observation import EPISODE_SESSIONS, ObservationSchema, exogenous_matrix, observation_schema
-from trading_platform.core.session import Rules, new_fill_log
+from trading_platform.core.recorded_books import BookRecorder, RecordedBooks
+from trading_platform.core.session import Rules
 from trading_platform.core.shadow_books import ShadowBooks, shadow_statistics
-from trading_platform.core.simulate import N_CODES, Books, new_scratch, open_books, step_books
+from trading_platform.core.simulate import N_CODES, new_scratch, open_books, step_books
 from trading_platform.core.types import Floats, MarketPanel, StrategySignals
 
 
@@ -36,7 +39,7 @@ class PreparedMarket:
     strategy_returns
         (T, K) daily returns of each strategy's shadow book; NaN before the first.
     warm
-        (T,) portfolios that the base allocation holds at each close, before it decides; row t is a book.
+        Portfolios that the base allocation holds at each of T closes, before it decides.
     base
         (K,) weights of the base allocation, and `base_returns` (T,) its daily returns (0 on the first row).
     first
@@ -53,7 +56,7 @@ class PreparedMarket:
     exogenous: Floats
     regimes: Floats
     strategy_returns: Floats
-    warm: Books
+    warm: RecordedBooks
     base: Floats
     base_returns: Floats
     first: int
@@ -109,7 +112,9 @@ def prepare_panel(
     """Prepare a market from its bars: signals and market features are computed here. See `prepare_market`."""
     adjusted = forward_adjusted(panel)
     with np.errstate(invalid="ignore", divide="ignore"):  # NaN bars stay NaN, which is no signal
-        signals = build_signals(tuple(strategy.signals(adjusted) for strategy in strategies))
+        signals = build_signals(
+            tuple(strategy.signals(adjusted) for strategy in strategies), default_protection(rules.exits)
+        )
     return prepare_market(
         panel=panel,
         market=build_market(panel, clock, rules.limits.correlation_window),
@@ -187,17 +192,17 @@ def _first_known(panel: MarketPanel, shadows: ShadowBooks, lookback: int) -> int
     return int(np.argmax(known))
 
 
-def record_books(market: Market, signals: Signals, weights: Floats, rules: Rules, capital: float) -> Books:
+def record_books(market: Market, signals: Signals, weights: Floats, rules: Rules, capital: float) -> RecordedBooks:
     """Run one book under `weights` (K,) over the whole market; return its state at each close, before it decides."""
-    n_sessions = len(market.day)
-    books = open_books(1, rules.limits.max_positions, capital)
-    warm = open_books(n_sessions, rules.limits.max_positions, capital)
-    scratch, no_log = new_scratch(len(weights)), new_fill_log(0)
+    n_strategies = len(weights)
+    books = open_books(1, rules.limits.max_positions, n_strategies, len(market.bars), capital)
+    scratch, no_log = new_scratch(n_strategies, rules.limits.max_reviews), new_fill_log(0)
     denials, costs = np.zeros((1, N_CODES), dtype=np.int64), np.ones(1)
     rows, row_weights = np.zeros(1, dtype=np.int64), weights[None].copy()
-    for t in range(1, n_sessions):
+    recorder = BookRecorder()
+    recorder.note(books)
+    for t in range(1, len(market.day)):
         rows[0] = t - 1
         step_books(books, 0, 1, market, signals, rows, row_weights, rules, costs, denials, scratch, no_log)
-        for saved, now in zip(warm, books, strict=True):
-            saved[t] = now[0]
-    return warm
+        recorder.note(books)
+    return recorder.finish(books)

@@ -7,7 +7,8 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 from trading_platform.core.fills import round_cents
-from trading_platform.core.types import ORDER_REASONS, ClosedTrade
+from trading_platform.core.ledger import Record
+from trading_platform.core.types import ORDER_REASONS, ClosedTrade, Flows
 
 EPOCH = date(1970, 1, 1)
 
@@ -26,14 +27,32 @@ class LoggedFill(NamedTuple):
     price: float
     amount: float
     fees: float
+    commission: float
+    spread: float
+    slippage: float
+    impact: float
     realized: float
+    kind: int
     closed: int
     trade_cost: float
     trade_proceeds: float
     trade_fees: float
+    trade_market_costs: float
     trade_dividends: float
     trade_quantity: float
     entry_day: int
+
+
+def account_flows(before: Record, after: Record) -> Flows:
+    """Return what moved an account's money between two states of its record, dollars."""
+    return Flows(
+        realized=_moved("realized_pnl", before, after),
+        **{name: _moved(name, before, after) for name in Flows._fields if name != "realized"},
+    )
+
+
+def _moved(name: str, before: Record, after: Record) -> float:
+    return float(round_cents(float(after[name]) - float(before[name])))
 
 
 def round_trip(
@@ -49,11 +68,12 @@ def round_trip(
         entry_session=EPOCH + timedelta(days=made.entry_day),
         exit_session=session,
         quantity=made.trade_quantity,
-        exit_price=made.trade_proceeds / made.trade_quantity,
+        exit_price=made.trade_proceeds / made.trade_quantity if made.trade_quantity > 0.0 else 0.0,
         cost=made.trade_cost,
         proceeds=made.trade_proceeds,
         fees=made.trade_fees,
         dividends=made.trade_dividends,
         pnl=round_cents(pnl),
         reason=ORDER_REASONS[made.reason],
+        market_costs=made.trade_market_costs,
     )

@@ -1,4 +1,4 @@
-"""What happens to one book in one session, up to its close: corporate actions, fills, stops, marks.
+"""What happens to one book in one session, up to its close: interest, corporate events, fills, stops, marks.
 
 The paper broker runs these very functions on its book; the kernel runs them on thousands.
 """
@@ -7,41 +7,45 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-
+from trading_platform.core.booking import (
+    BUY,
+    SELL,
+    ask_all_out,
+    book_order,
+    drop_buys,
+    executed,
+    free_of_cost,
+    settle_slot,
+    tidy_slot,
+)
 from trading_platform.core.compiled import inlined, lean
-from trading_platform.core.costs import Costs, Exits
-from trading_platform.core.decide import DELISTED, ENTRY, STOP_LOSS, TAKE_PROFIT
+from trading_platform.core.corporate_events import follow_events
+from trading_platform.core.costs import Costs, Exits, Sizing
+from trading_platform.core.fill_log import CROSSED, OF_ORDER, PROTECTIVE, FillLog
 from trading_platform.core.fills import (
     DELISTED_AFTER_SESSIONS,
-    DELISTING_HAIRCUT,
     buy_price,
-    commission,
     fill_quantity,
-    round_cents,
     round_shares,
-    sell_fees,
     sell_price,
     triggered_exit,
 )
 from trading_platform.core.ledger import (
-    FILL,
     Record,
     Records,
-    clear_slot,
+    lower_prices,
     mark_slot,
-    post_buy,
+    owns,
     post_dividend,
-    post_sell,
+    post_interest,
     post_split,
     total_equity,
-    trade_profit,
 )
 from trading_platform.core.market import CLOSE, HIGH, LOW, OPEN, VOLUME, Market
-from trading_platform.core.risk.rules import Limits, record_trade, start_session
+from trading_platform.core.reasons import DELISTED, STOP_LOSS, TAKE_PROFIT
+from trading_platform.core.risk.limits import Limits
+from trading_platform.core.risk.rules import start_session
 from trading_platform.core.types import Ints
-
-BUY, SELL = 1, -1
 
 
 class Rules(NamedTuple):
@@ -50,142 +54,60 @@ class Rules(NamedTuple):
     limits: Limits
     exits: Exits
     costs: Costs
-
-
-class FillLog(NamedTuple):
-    """Where fills are written: `rows` (capacity,) of dtype FILL and `used` (1,). A capacity of 0 records nothing."""
-
-    rows: Records
-    used: Ints
-
-
-def new_fill_log(capacity: int) -> FillLog:
-    """Return an empty log."""
-    return FillLog(np.zeros(capacity, dtype=FILL), np.zeros(1, dtype=np.int64))
-
-
-@lean
-def buy(
-    account: Record,
-    slots: Records,
-    s: int,
-    quantity: float,
-    quote: float,
-    volume: float,
-    day: int,
-    costs: Costs,
-    log: FillLog,
-) -> bool:
-    """Fill up to `quantity` shares of a pending entry at `quote` plus costs, if its limit allows; drop the rest."""
-    slot = slots[s]
-    price = buy_price(quote, quantity, volume, costs)
-    if not (price <= slot["limit_price"]):
-        return False
-    slot["pending"] = 0.0
-    fees = commission(quantity, costs)
-    amount = post_buy(account, slot, quantity, price, fees, day)
-    log_fill(log, day, s, slot, BUY, ENTRY, quantity, price, amount, fees, 0.0)
-    return True
-
-
-@lean
-def sell(
-    account: Record,
-    slots: Records,
-    s: int,
-    quantity: float,
-    price: float,
-    fees: float,
-    reason: int,
-    day: int,
-    clock: float,
-    limits: Limits,
-    log: FillLog,
-) -> bool:
-    """Book a sale; when it ends the round trip, count the trade and empty the slot. Return True if a pause starts."""
-    slot = slots[s]
-    amount, realized = post_sell(account, slot, quantity, price, fees)
-    log_fill(log, day, s, slot, SELL, reason, quantity, price, amount, fees, realized)
-    if slot["quantity"] > 0.0:
-        slot["exit_reason"] = reason
-        return False
-    paused = record_trade(account, trade_profit(slot), slot["bought_amount"], clock, limits)
-    clear_slot(slot)
-    return paused
-
-
-@lean
-def log_fill(
-    log: FillLog,
-    day: int,
-    s: int,
-    slot: Record,
-    side: int,
-    reason: int,
-    quantity: float,
-    price: float,
-    amount: float,
-    fees: float,
-    realized: float,
-) -> None:
-    """Append a fill to the log, with the round trip's totals in case it is the last."""
-    n = log.used[0]
-    if n < len(log.rows):
-        row = log.rows[n]
-        row["day"] = day
-        row["slot"] = s
-        row["ticker"] = slot["ticker"]
-        row["strategy"] = slot["strategy"]
-        row["side"] = side
-        row["reason"] = reason
-        row["quantity"] = quantity
-        row["price"] = price
-        row["amount"] = amount
-        row["fees"] = fees
-        row["realized"] = realized
-        row["closed"] = 1 if side == SELL and slot["quantity"] == 0.0 else 0
-        row["trade_cost"] = slot["bought_amount"]
-        row["trade_proceeds"] = slot["sold_amount"]
-        row["trade_fees"] = slot["fees"]
-        row["trade_dividends"] = slot["dividends"]
-        row["trade_quantity"] = slot["bought"]
-        row["entry_day"] = slot["entry_day"]
-    log.used[0] = n + 1
+    sizing: Sizing = Sizing()
 
 
 @inlined
-def apply_corporate_actions(account: Record, slots: Records, market: Market, t: int) -> None:
+def apply_corporate_actions(
+    account: Record, slots: Records, lots: Records, market: Market, t: int, costs: Costs
+) -> None:
     """Book splits and dividends of the session's open on every slot."""
     if len(market.split) > 0:
         for s in range(len(slots)):
             if slots[s]["ticker"] >= 0:
                 ratio = market.split[t, slots[s]["ticker"]]
                 if ratio > 0.0 and ratio != 1.0:
-                    post_split(slots[s], ratio)
+                    post_split(slots[s], lots[s], ratio)
     if len(market.dividend) > 0:
         for s in range(len(slots)):
-            if slots[s]["quantity"] > 0.0:
+            if slots[s]["ticker"] >= 0:
                 dividend = market.dividend[t, slots[s]["ticker"]]
-                if dividend > 0.0:
-                    post_dividend(account, slots[s], dividend)
+                if not (dividend > 0.0):
+                    continue
+                if dividend > costs.special_dividend * slots[s]["price"]:
+                    lower_prices(slots[s], lots[s], dividend, 1.0)
+                if slots[s]["quantity"] > 0.0:
+                    post_dividend(account, slots[s], lots[s], dividend)
 
 
 @inlined
-def fill_at_open(account: Record, slots: Records, market: Market, t: int, rules: Rules, log: FillLog) -> None:
-    """Fill pending exits, then pending entries, at the open of session `t`. Entries left unfilled expire."""
+def fill_at_open(
+    account: Record, slots: Records, lots: Records, stopped: Ints, market: Market, t: int, rules: Rules, log: FillLog
+) -> None:
+    """Cross what strategies sell to each other, then fill sales, then buys, at the open of session `t`.
+
+    Buys left unfilled expire; sales stand.
+    """
     costs, limits = rules.costs, rules.limits
     for s in range(len(slots)):
         slot = slots[s]
-        if slot["exit_reason"] == 0 or not (slot["quantity"] > 0.0):
+        if not (slot["quantity"] > 0.0) or slot["ticker"] < 0:
             continue
+        crossed = crossed_shares(slot, lots[s])
         quote = market.bars[slot["ticker"], t, OPEN]
-        volume = market.bars[slot["ticker"], t, VOLUME]
-        quantity = fill_quantity(slot["quantity"], volume, limits.share_step, costs)
-        if quote > 0.0 and quantity > 0.0:
-            price = sell_price(quote, quantity, volume, costs)
-            fees = sell_fees(quantity, quantity * price, costs)
-            reason = slot["exit_reason"]
-            sell(account, slots, s, quantity, price, fees, reason, market.day[t], market.clock[t], limits, log)
+        if crossed > 0.0 and quote > 0.0:
+            for side in (SELL, BUY):
+                order = free_of_cost(side, crossed, quote, CROSSED)
+                book_order(account, slots, lots, stopped, s, order, market.day[t], market.clock[t], limits, log)
+        if slot["selling"] > 0.0:
+            volume = market.bars[slot["ticker"], t, VOLUME]
+            quantity = fill_quantity(slot["selling"], volume, limits.share_step, costs)
+            if quote > 0.0 and quantity > 0.0:
+                order = executed(SELL, quantity, quote, sell_price(quote, quantity, volume, costs), costs, OF_ORDER)
+                book_order(account, slots, lots, stopped, s, order, market.day[t], market.clock[t], limits, log)
+            tidy_slot(slots, lots, s)
+        elif crossed > 0.0:
+            tidy_slot(slots, lots, s)
     for s in range(len(slots)):
         slot = slots[s]
         if not (slot["pending"] > 0.0):
@@ -195,15 +117,30 @@ def fill_at_open(account: Record, slots: Records, market: Market, t: int, rules:
         quantity = fill_quantity(slot["pending"], volume, limits.share_step, costs)
         affordable = round_shares(account["cash"] / slot["limit_price"], limits.share_step)
         quantity = min(quantity, affordable)
-        filled = False
         if quote > 0.0 and quantity > 0.0:
-            filled = buy(account, slots, s, quantity, quote, volume, market.day[t], costs, log)
-        if not filled:
-            clear_slot(slot)
+            price = buy_price(quote, quantity, volume, costs)
+            if price <= slot["limit_price"]:
+                order = executed(BUY, quantity, quote, price, costs, OF_ORDER)
+                book_order(account, slots, lots, stopped, s, order, market.day[t], market.clock[t], limits, log)
+        drop_buys(slots, lots, s)
+        tidy_slot(slots, lots, s)
+
+
+@lean
+def crossed_shares(slot: Record, lots: Records) -> float:
+    """Return the shares that some lots of `slot` sell to others, (K,) `lots`."""
+    bought, sold = 0.0, 0.0
+    for k in range(len(lots)):
+        if owns(slot, k):
+            bought += max(0.0, lots[k]["delta"])
+            sold += max(0.0, -lots[k]["delta"])
+    return min(bought, sold)
 
 
 @inlined
-def fill_protective(account: Record, slots: Records, market: Market, t: int, rules: Rules, log: FillLog) -> None:
+def fill_protective(
+    account: Record, slots: Records, lots: Records, stopped: Ints, market: Market, t: int, rules: Rules, log: FillLog
+) -> None:
     """Fill stops and targets that session `t` touched."""
     costs, limits = rules.costs, rules.limits
     for s in range(len(slots)):
@@ -216,17 +153,18 @@ def fill_protective(account: Record, slots: Records, market: Market, t: int, rul
             continue
         reason = STOP_LOSS if hit == 1 else TAKE_PROFIT
         quantity = fill_quantity(slot["quantity"], bar[VOLUME], limits.share_step, costs)
-        if not (quantity > 0.0):
-            slot["exit_reason"] = reason
-            continue
-        price = sell_price(quote, quantity, bar[VOLUME], costs)
-        fees = sell_fees(quantity, quantity * price, costs)
-        sell(account, slots, s, quantity, price, fees, reason, market.day[t], market.clock[t], limits, log)
+        ask_all_out(slots, lots, s, reason)
+        if quantity > 0.0:
+            order = executed(SELL, quantity, quote, sell_price(quote, quantity, bar[VOLUME], costs), costs, PROTECTIVE)
+            book_order(account, slots, lots, stopped, s, order, market.day[t], market.clock[t], limits, log)
+        tidy_slot(slots, lots, s)
 
 
 @inlined
-def mark_to_close(account: Record, slots: Records, market: Market, t: int, rules: Rules, log: FillLog) -> float:
-    """Mark every position at the close of session `t`, write off delisted ones, and return the equity, dollars."""
+def mark_to_close(
+    account: Record, slots: Records, lots: Records, stopped: Ints, market: Market, t: int, rules: Rules, log: FillLog
+) -> float:
+    """Mark every position at the close of session `t`, settle ended tickers, and return the equity, dollars."""
     for s in range(len(slots)):
         slot = slots[s]
         if not (slot["quantity"] > 0.0):
@@ -235,23 +173,32 @@ def mark_to_close(account: Record, slots: Records, market: Market, t: int, rules
         slot["held"] += 1
         slot["missing"] = 0 if price > 0.0 else slot["missing"] + 1
         mark_slot(slot, price)
+        for k in range(lots.shape[1]):
+            if owns(slot, k):
+                lots[s, k]["held"] += 1
+                if price > lots[s, k]["peak"]:
+                    lots[s, k]["peak"] = price
         if slot["missing"] >= DELISTED_AFTER_SESSIONS:
-            last = slot["price"] * (1.0 - DELISTING_HAIRCUT)
-            quantity = slot["quantity"]
-            slot["exit_reason"] = DELISTED
-            reason = slot["exit_reason"]  # a number like any other: for a constant `sell` would be compiled once more
-            sell(account, slots, s, quantity, last, 0.0, reason, market.day[t], market.clock[t], rules.limits, log)
+            last = slot["price"] * (1.0 - rules.costs.delisting_haircut)
+            settle_slot(account, slots, lots, stopped, s, last, DELISTED, market, t, rules.limits, log)
     return total_equity(account, slots)
 
 
 @inlined
-def trade_session(account: Record, slots: Records, market: Market, t: int, rules: Rules, log: FillLog) -> float:
+def trade_session(
+    account: Record, slots: Records, lots: Records, stopped: Ints, market: Market, t: int, rules: Rules, log: FillLog
+) -> float:
     """Run session `t` up to its close; return the equity there, dollars."""
     start_session(account)
-    apply_corporate_actions(account, slots, market, t)
-    fill_at_open(account, slots, market, t, rules, log)
-    fill_protective(account, slots, market, t, rules, log)
-    return mark_to_close(account, slots, market, t, rules, log)
+    if t > 0 and account["day"] > 0:
+        post_interest(account, market.rate[t - 1], market.day[t] - account["day"])
+    account["day"] = market.day[t]
+    apply_corporate_actions(account, slots, lots, market, t, rules.costs)
+    if market.event_start[t + 1] > market.event_start[t]:
+        follow_events(account, slots, lots, stopped, market, t, rules.limits, rules.exits, log)
+    fill_at_open(account, slots, lots, stopped, market, t, rules, log)
+    fill_protective(account, slots, lots, stopped, market, t, rules, log)
+    return mark_to_close(account, slots, lots, stopped, market, t, rules, log)
 
 
 @lean
@@ -259,20 +206,21 @@ def settle_book(
     market: Market,
     accounts: Records,
     slots: Records,
+    lots: Records,
+    stopped: Ints,
     t: int,
     limits: Records,
     exits: Records,
     costs: Records,
     log: FillLog,
-) -> tuple[float, float]:
-    """Run session `t` for one book, accounts (1,) and slots (S,); return its equity and its dividends, dollars.
+) -> float:
+    """Run session `t` for one book, accounts (1,), slots (S,), lots (S, K), stopped (N,); return its equity, dollars.
 
     `limits`, `exits` and `costs` are the rules as `core.compiled.as_rows` gives them. The log is begun anew.
     """
     account, rules = accounts[0], Rules(limits[0], exits[0], costs[0])
     log.used[0] = 0
-    before = account["dividends"]
-    equity = trade_session(account, slots, market, t, rules, log)
+    equity = trade_session(account, slots, lots, stopped, market, t, rules, log)
     account["equity"] = equity
     account["accepted_equity"] = equity
-    return equity, round_cents(account["dividends"] - before)
+    return equity

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from trading_platform.core.fill_log import new_fill_log
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.market import Market, Signals
-from trading_platform.core.session import Rules, new_fill_log
-from trading_platform.core.simulate import N_CODES, Books, decide_session, start_shadow, trade_shadow
+from trading_platform.core.session import Rules
+from trading_platform.core.simulate import N_CODES, Books, decide_session, new_scratch, start_shadow, trade_shadow
 from trading_platform.core.types import Floats
 
 
@@ -47,12 +48,16 @@ class ShadowBook:
 
     def decide(self, market: Market, signals: Signals, t: int, weights: Floats, rules: Rules) -> None:
         """Decide at the close of row `t` under `weights` (K,), as the halted book would have."""
-        heads = np.zeros(len(weights), dtype=np.int64)
-        decide_session(self.account, self.slots, market, signals, t, weights, rules, heads, self._denials)
+        scratch = new_scratch(len(weights), rules.limits.max_reviews)
+        lots, stopped = self._books.shadow_lots[0], self._books.shadow_stopped[0]
+        decide_session(
+            self.account, self.slots, lots, stopped, market, signals, t, weights, rules, scratch, self._denials
+        )
 
     def trade(self, market: Market, t: int, rules: Rules) -> None:
         """Run session `t` on paper."""
-        trade_shadow(self.account, self.slots, market, t, rules, self._log)
+        lots, stopped = self._books.shadow_lots[0], self._books.shadow_stopped[0]
+        trade_shadow(self.account, self.slots, lots, stopped, market, t, rules, self._log)
 
     def rebuild(self, market: Market, signals: Signals, first: int, weights: Sequence[Floats], rules: Rules) -> None:
         """Recompute the shadow from a halt at row `first` with the allocations decided at rows first, first + 1, ...

@@ -14,9 +14,10 @@ from typing import NamedTuple
 import numpy as np
 
 from trading_platform.core.compiled import lean
+from trading_platform.core.fill_log import new_fill_log
 from trading_platform.core.market import Market, Signals
 from trading_platform.core.metrics import ANNUAL_SESSIONS
-from trading_platform.core.session import Rules, new_fill_log
+from trading_platform.core.session import Rules
 from trading_platform.core.simulate import N_CODES, new_scratch, open_books, step_books
 from trading_platform.core.types import Bools, Floats, Ints
 
@@ -96,8 +97,9 @@ def _run(
 ) -> tuple[Floats, Ints, Ints]:
     """Return (equity, closed trades, won trades) of each book at ages 0, 1, ...: (B, longest life)."""
     n_books, longest = len(starts), int((stops - starts).max())
-    books = open_books(n_books, rules.limits.max_positions, capital)
-    scratch, no_log = new_scratch(weights.shape[1]), new_fill_log(0)
+    n_strategies = weights.shape[1]
+    books = open_books(n_books, rules.limits.max_positions, n_strategies, len(market.bars), capital)
+    scratch, no_log = new_scratch(n_strategies, rules.limits.max_reviews), new_fill_log(0)
     denials = np.zeros((n_books, N_CODES), dtype=np.int64)
     costs = np.ones(n_books)
     equity = np.full((n_books, longest), np.nan)

@@ -14,48 +14,65 @@ from typing import NamedTuple
 
 import numpy as np
 
+from trading_platform.core.booking import LONG_AGO
 from trading_platform.core.compiled import inlined, lean
 from trading_platform.core.costs import Costs
 from trading_platform.core.decide import (
-    any_candidate,
-    exit_reason,
+    Candidate,
     free_slot,
+    grow_positions,
     next_candidate,
     review_entry,
+    review_lots,
+    send_away,
+    share_out,
     start_candidates,
-    weighted_strength,
+    total_wish,
+    weakest_slot,
 )
+from trading_platform.core.fill_log import FillLog, new_fill_log
 from trading_platform.core.ledger import Record, Records, new_books, reserve
 from trading_platform.core.market import CLOSE, Market, Signals
+from trading_platform.core.risk.caps import OK
+from trading_platform.core.risk.limits import Limits
 from trading_platform.core.risk.rules import (
     HALTED,
     MAX_POSITIONS,
     NO_EVENT,
-    OK,
     accept_equity,
     entry_gate,
+    market_verdict,
     update_daily_loss,
     update_drawdown,
 )
-from trading_platform.core.session import FillLog, Rules, new_fill_log, trade_session
+from trading_platform.core.session import Rules, trade_session
 from trading_platform.core.types import DENIAL_CODES, Floats, Ints
 
 N_CODES = len(DENIAL_CODES)
+SPARE_SLOTS = 2  # beyond the allowed positions: what a spin-off adds is nobody's decision
 
 
 class Books(NamedTuple):
-    """E portfolios: accounts (E,), slots (E, S), and the shadows that decide when a drawdown halt ends."""
+    """E portfolios, and the shadows that decide when a drawdown halt ends.
+
+    accounts (E,), slots (E, S), lots (E, S, K), and stopped (E, N): the day on which a ticker was last stopped out.
+    """
 
     accounts: Records
     slots: Records
+    lots: Records
+    stopped: Ints
     shadows: Records
     shadow_slots: Records
+    shadow_lots: Records
+    shadow_stopped: Ints
 
 
-def open_books(n_books: int, n_slots: int, capital: float) -> Books:
+def open_books(n_books: int, max_positions: int, n_strategies: int, n_tickers: int, capital: float) -> Books:
     """Return `n_books` empty portfolios holding `capital` dollars each."""
-    accounts, slots = new_books(n_books, n_slots, capital)
-    return Books(accounts, slots, accounts.copy(), slots.copy())
+    accounts, slots, lots = new_books(n_books, max_positions + SPARE_SLOTS, n_strategies, capital)
+    stopped = np.full((n_books, n_tickers), LONG_AGO, dtype=np.int64)
+    return Books(accounts, slots, lots, stopped, accounts.copy(), slots.copy(), lots.copy(), stopped.copy())
 
 
 @inlined
@@ -64,10 +81,11 @@ def process_session(
 ) -> int:
     """Run session `t` for book `e` and, while it is halted, for its shadow; return the drawdown event."""
     account, shadow = books.accounts[e], books.shadows[e]
-    equity = trade_session(account, books.slots[e], market, t, rules, log)
+    equity = trade_session(account, books.slots[e], books.lots[e], books.stopped[e], market, t, rules, log)
     accepted = accept_equity(account, equity, rules.limits)
     if account["halted"] != 0:
-        trade_shadow(shadow, books.shadow_slots[e], market, t, rules, shadow_log)
+        shadow_slots, shadow_lots = books.shadow_slots[e], books.shadow_lots[e]
+        trade_shadow(shadow, shadow_slots, shadow_lots, books.shadow_stopped[e], market, t, rules, shadow_log)
     if not accepted:
         return NO_EVENT
     update_daily_loss(account, rules.limits)
@@ -78,9 +96,11 @@ def process_session(
 
 
 @lean
-def trade_shadow(shadow: Record, slots: Records, market: Market, t: int, rules: Rules, log: FillLog) -> None:
+def trade_shadow(
+    shadow: Record, slots: Records, lots: Records, stopped: Ints, market: Market, t: int, rules: Rules, log: FillLog
+) -> None:
     """Run session `t` for a shadow: every rule but the drawdown halt, which it is there to end."""
-    equity = trade_session(shadow, slots, market, t, rules, log)
+    equity = trade_session(shadow, slots, lots, stopped, market, t, rules, log)
     if accept_equity(shadow, equity, rules.limits):
         shadow["peak_equity"] = equity
         update_daily_loss(shadow, rules.limits)
@@ -92,6 +112,10 @@ def start_shadow(books: Books, e: int) -> None:
     books.shadows[e] = books.accounts[e]
     for s in range(books.slots.shape[1]):
         books.shadow_slots[e, s] = books.slots[e, s]
+        for k in range(books.lots.shape[2]):
+            books.shadow_lots[e, s, k] = books.lots[e, s, k]
+    for i in range(books.stopped.shape[1]):
+        books.shadow_stopped[e, i] = books.stopped[e, i]
     shadow = books.shadows[e]
     shadow["halted"] = 0
     shadow["peak_equity"] = shadow["accepted_equity"]
@@ -104,56 +128,91 @@ def start_shadow(books: Books, e: int) -> None:
 def decide_session(
     account: Record,
     slots: Records,
+    lots: Records,
+    stopped: Ints,
     market: Market,
     signals: Signals,
     t: int,
     weights: Floats,
     rules: Rules,
-    heads: Ints,
+    scratch: Ints,
     denials: Ints,
 ) -> None:
-    """Decide at the close of session `t` for the next open: exits, then entries strongest first.
+    """Decide at the close of session `t` for the next open: exits and trims, growth, then entries strongest first.
 
-    `denials` (N_CODES,) counts refusals by code; a closed gate counts once a session.
+    `denials` (N_CODES,) counts refusals by code; a closed gate counts once a session. `scratch` is `new_scratch`.
     """
-    for s in range(len(slots)):
-        if slots[s]["quantity"] > 0.0:
-            slots[s]["exit_reason"] = exit_reason(
-                slots[s], signals.exits[slots[s]["ticker"], t], rules.exits.max_holding
-            )
-    gate = entry_gate(account, market.clock[t], market.vix[t], market.vix_age[t], rules.limits)
+    limits, n_strategies = rules.limits, len(weights)
+    heads, seen = scratch[:n_strategies], scratch[n_strategies + N_CODES :]
+    review_lots(account, slots, lots, market, signals, t, weights, limits, rules.sizing)
+    gate = entry_gate(account, market.clock[t], market.vix[t], market.vix_age[t], limits)
     if gate.code != OK:
         denials[gate.code] += 1
         return
+    grow_positions(account, slots, lots, stopped, market, signals, t, weights, rules.exits, limits, rules.sizing)
     start_candidates(signals, t, heads)
-    for _ in range(rules.limits.max_reviews):
-        if free_slot(slots) < 0:  # the verdict on any candidate is known, and a full book is the common case
-            denials[MAX_POSITIONS] += 1 if any_candidate(signals, t, weights, slots, heads) else 0
-            return
-        candidate = next_candidate(signals, t, weights, slots, heads)
+    for n_seen in range(limits.max_reviews):
+        candidate = next_unseen(signals, t, weights, slots, stopped, market.day, heads, limits, seen, n_seen)
         if candidate.strategy < 0:
             return
-        strength = weighted_strength(candidate.strength, weights[candidate.strategy], len(weights))
-        entry = review_entry(account, slots, market, t, candidate.ticker, strength, rules.exits, rules.limits)
-        denials[entry.verdict.code] += 1
-        if entry.verdict.code == MAX_POSITIONS:
+        s, ticker = free_slot(slots, limits), candidate.ticker
+        if s < 0:  # the verdict is known, and a full book is the common case
+            denials[MAX_POSITIONS] += 1
+            make_room(account, slots, lots, stopped, market, signals, t, weights, rules, ticker)
             return
+        seen[n_seen] = ticker
+        wish = total_wish(account, slots[s], lots[s], stopped, market.day, signals, t, ticker, weights, limits)
+        entry = review_entry(account, slots, market, t, ticker, wish, limits)
+        denials[entry.verdict.code] += 1
         if entry.verdict.code == OK:
-            reserve(
-                slots[free_slot(slots)],
-                candidate.ticker,
-                candidate.strategy,
-                entry.quantity,
-                entry.limit_price,
-                entry.stop,
-                entry.target,
-                market.bars[candidate.ticker, t, CLOSE],
-            )
+            reserve(slots[s], ticker, entry.quantity, entry.limit_price, market.bars[ticker, t, CLOSE])
+            share_out(
+                account, slots, lots, stopped, s, entry.quantity, entry.limit_price, market, signals, t, weights,
+                rules.exits, limits,
+            )  # fmt: skip
 
 
-def new_scratch(n_strategies: int) -> Ints:
-    """Return the working space of `decide_books`, (n_strategies + N_CODES,)."""
-    return np.zeros(n_strategies + N_CODES, dtype=np.int64)
+@lean
+def next_unseen(
+    signals: Signals, t: int, weights: Floats, slots: Records, stopped: Ints, day: Ints, heads: Ints, limits: Limits, seen: Ints,
+    n_seen: int,
+) -> Candidate:  # fmt: skip
+    """Take the strongest remaining candidate whose ticker is not among the first `n_seen` of `seen`."""
+    while True:
+        candidate = next_candidate(signals, t, weights, slots, stopped, day, heads, limits)
+        known = False
+        for n in range(n_seen):
+            if seen[n] == candidate.ticker:
+                known = True
+        if not known:
+            return candidate
+
+
+@lean
+def make_room(
+    account: Record,
+    slots: Records,
+    lots: Records,
+    stopped: Ints,
+    market: Market,
+    signals: Signals,
+    t: int,
+    weights: Floats,
+    rules: Rules,
+    rival: int,
+) -> None:
+    """Send the weakest position away if much more is wanted of ticker `rival`, whose data must be known."""
+    if market_verdict(market, t, rival).code != OK:
+        return
+    limits, sizing = rules.limits, rules.sizing
+    weakest = weakest_slot(account, slots, lots, stopped, market.day, signals, t, weights, rival, limits, sizing)
+    if weakest >= 0:
+        send_away(slots, lots, weakest)
+
+
+def new_scratch(n_strategies: int, max_reviews: int) -> Ints:
+    """Return the working space of `decide_session`: heads of lists, refusals that nobody counts, tickers looked at."""
+    return np.zeros(n_strategies + N_CODES + max_reviews, dtype=np.int64)
 
 
 @inlined
@@ -168,15 +227,14 @@ def decide_books(
     scratch: Ints,
     denials: Ints,
 ) -> None:
-    """Decide at the close of session `t` for book `e` and, while it is halted, for its shadow.
-
-    `scratch` is `new_scratch` of the strategies, for the lists' heads and for refusals that nobody counts.
-    """
-    heads = scratch[: len(weights)]
-    account, slots, refused = books.accounts[e], books.slots[e], denials
+    """Decide at the close of session `t` for book `e` and, while it is halted, for its shadow."""
+    account, slots, lots, stopped = books.accounts[e], books.slots[e], books.lots[e], books.stopped[e]
+    refused = denials
     for _ in range(2 if account["halted"] != 0 else 1):  # one body for both: it is compiled into whoever calls
-        decide_session(account, slots, market, signals, t, weights, rules, heads, refused)
-        account, slots, refused = books.shadows[e], books.shadow_slots[e], scratch[len(weights) :]
+        decide_session(account, slots, lots, stopped, market, signals, t, weights, rules, scratch, refused)
+        account, slots = books.shadows[e], books.shadow_slots[e]
+        lots, stopped = books.shadow_lots[e], books.shadow_stopped[e]
+        refused = scratch[len(weights) : len(weights) + N_CODES]
 
 
 # ---------------------------------------------------------------- many sessions, many books
@@ -210,7 +268,7 @@ def run_books(
 
     `days` (E, T) receives one DAY row a session at its own row, `denials` (E, N_CODES) the refusals.
     """
-    scratch = new_scratch(weights.shape[2])
+    scratch = new_scratch(weights.shape[2], rules.limits.max_reviews)
     _run_books(books, market, signals, start, stop, weights, rules, log, new_fill_log(0), days, denials, scratch)
 
 
@@ -264,7 +322,8 @@ def note_day(day: Record, account: Record, slots: Records, event: int) -> None:
 def scaled_costs(costs: Costs, scale: float) -> Costs:
     """Return `costs` with spread, slippage and impact multiplied by `scale`; fees are what they are."""
     return Costs(
-        costs.spread_and_slippage * scale,
+        costs.half_spread * scale,
+        costs.slippage * scale,
         costs.impact * scale,
         costs.commission_per_share,
         costs.min_commission,
@@ -272,6 +331,8 @@ def scaled_costs(costs: Costs, scale: float) -> Costs:
         costs.taf_per_share,
         costs.taf_max,
         costs.max_participation,
+        costs.delisting_haircut,
+        costs.special_dividend,
     )
 
 
@@ -296,9 +357,14 @@ def step_books(
     `scratch` is `new_scratch` of the strategies and `no_log` a log of capacity 0.
     """
     for e in range(first, last):
-        scaled = Rules(rules.limits, rules.exits, scaled_costs(rules.costs, cost_scale[e]))
+        scaled = Rules(rules.limits, rules.exits, scaled_costs(rules.costs, cost_scale[e]), rules.sizing)
         decide_books(books, e, market, signals, rows[e], weights[e], scaled, scratch, denials[e])
         process_session(books, e, market, rows[e] + 1, scaled, no_log, no_log)
+
+
+def fills_at_most(n_slots: int, n_strategies: int, n_sessions: int) -> int:
+    """Return rows of a fill log that so many sessions of one book cannot fill, but for days on which everything trades."""
+    return n_sessions * n_slots * 4 + 4 * n_slots * n_strategies + 1
 
 
 class Backtest(NamedTuple):
@@ -317,9 +383,9 @@ def backtest(
 
     `weights` is (K,) for a constant allocation or (T, K) for one row a session, decided at that session's close.
     """
-    n_slots = rules.limits.max_positions
-    books = open_books(1, n_slots, capital)
-    log = new_fill_log((stop - start) * n_slots * 4 + 1)
+    n_strategies = weights.shape[-1]
+    books = open_books(1, rules.limits.max_positions, n_strategies, len(market.bars), capital)
+    log = new_fill_log(fills_at_most(books.slots.shape[1], n_strategies, stop - start))
     days = np.zeros((1, len(market.day)), dtype=DAY)
     denials = np.zeros((1, N_CODES), dtype=np.int64)
     rows = np.ascontiguousarray(np.atleast_2d(weights)[None], dtype=np.float64)

@@ -16,6 +16,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from trading_platform.core.costs import Protection
+from trading_platform.core.risk.caps import DENIAL_CODES as DENIAL_CODES  # a code stands beside its rule
+from trading_platform.core.risk.caps import DenialCode as DenialCode
+
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -69,65 +73,13 @@ class OrderReason(StrEnum):
     MAX_HOLDING = "max_holding"
     DELISTED = "delisted"
     FLATTEN = "flatten"
+    REBALANCE = "rebalance"
+    REPLACED = "replaced"
+    UNFUNDED = "unfunded"
+    MERGER = "merger"
 
 
 ORDER_REASONS: tuple[OrderReason, ...] = tuple(OrderReason)
-
-
-class DenialCode(StrEnum):
-    """Stable codes of refused risk. The position of each member is its number in the kernel."""
-
-    def __new__(cls, value: str, meaning: str = "") -> DenialCode:
-        """Attach the meaning to the code."""
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.meaning = meaning
-        return member
-
-    meaning: str
-
-    OK = "OK", "no rule objects"
-    RISK_STATE_INVALID = (
-        "RISK_STATE_INVALID",
-        "risk memory is missing, corrupt, newer or from the future; an operator must resume",
-    )
-    MANUAL_HALT = "MANUAL_HALT", "an operator halted trading; an operator must resume"
-    EQUITY_UNKNOWN = "EQUITY_UNKNOWN", "no usable equity reading, or a jump that a second reading has not confirmed"
-    RECONCILIATION = "RECONCILIATION", "the broker's account differs from ours and the difference is unexplained"
-    DRAWDOWN_HALT = "DRAWDOWN_HALT", "drawdown from peak equity exceeded its limit; halted until recovery"
-    DRAWDOWN_BREACH = (
-        "DRAWDOWN_BREACH",
-        "drawdown exceeds its limit on a first reading; the halt waits for confirmation",
-    )
-    DAILY_LOSS_LIMIT = (
-        "DAILY_LOSS_LIMIT",
-        "loss since the previous close exceeded its limit; ends with the next session",
-    )
-    LOSS_STREAK_PAUSE = "LOSS_STREAK_PAUSE", "consecutive losing trades; new entries pause for some exchange hours"
-    VIX_UNKNOWN = "VIX_UNKNOWN", "VIX is missing or older than its limit"
-    INVALID_ORDER = "INVALID_ORDER", "quantity or price is not a positive finite number, or the side is unknown"
-    PRICE_UNKNOWN = "PRICE_UNKNOWN", "no current price for the ticker"
-    VOLATILITY_UNKNOWN = "VOLATILITY_UNKNOWN", "too little history to measure the ticker's volatility"
-    SHORT_NOT_ALLOWED = "SHORT_NOT_ALLOWED", "the sell exceeds the quantity held"
-    MAX_POSITIONS = "MAX_POSITIONS", "positions and pending entries already fill the allowed number"
-    POSITION_LIMIT = "POSITION_LIMIT", "the whole position would exceed its share of equity"
-    VIX_LIMIT = "VIX_LIMIT", "the position would exceed the cap that VIX scales down"
-    EXPOSURE_LIMIT = (
-        "EXPOSURE_LIMIT",
-        "positions and pending orders would exceed the share of equity that may be invested",
-    )
-    INSUFFICIENT_CASH = "INSUFFICIENT_CASH", "cash not reserved by pending orders does not cover the order"
-    SECTOR_LIMIT = "SECTOR_LIMIT", "the sector's positions and pending orders would exceed their share of equity"
-    CORRELATION_LIMIT = "CORRELATION_LIMIT", "returns move too closely with a position already held"
-    CORRELATION_UNKNOWN = "CORRELATION_UNKNOWN", "too little or constant return data to measure correlation"
-    BELOW_MINIMUM = "BELOW_MINIMUM", "what the sizing rules leave is smaller than the smallest sensible order"
-    TICKER_QUARANTINED = (
-        "TICKER_QUARANTINED",
-        "the ticker's position or orders are unexplained, or the asset is not tradable",
-    )
-
-
-DENIAL_CODES: tuple[DenialCode, ...] = tuple(DenialCode)
 
 
 class RiskEventKind(StrEnum):
@@ -284,11 +236,14 @@ class StrategySignals:
     """What one strategy says about every session and ticker: (T, N) arrays.
 
     `strength` is the wish to enter at the next open, in [0, 1], 0 = none; `exit` asks to close a position that this
-    strategy opened. Row t uses bars up to and including session t only.
+    strategy opened. Row t uses bars up to and including session t only. With `is_target` strengths are weights in the
+    strategy's own book, followed up and down. `protection` None: the default of the settings.
     """
 
     strength: Floats
     exit: Bools
+    is_target: bool = False
+    protection: Protection | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,8 +328,22 @@ class Explanation:
     checks: tuple[RuleCheck, ...]
 
 
+class LotOrder(NamedTuple):
+    """One strategy's part of an order: shares bought above 0 and sold below, its own stop and target (0 = none)."""
+
+    strategy: str
+    quantity: float
+    stop: float
+    target: float
+    reason: OrderReason
+
+
 class OrderIntent(NamedTuple):
-    """What the engine wants to do, before risk has spoken. Quantity in shares, prices in dollars a share."""
+    """What the engine wants to do, before risk has spoken. Quantity in shares, prices in dollars a share.
+
+    `strategy` is the one with the largest part; `parts` are those of all strategies, and may contain what they sell to
+    each other: `quantity` is what is left for the market.
+    """
 
     ticker: str
     side: Side
@@ -386,6 +355,7 @@ class OrderIntent(NamedTuple):
     reason: OrderReason
     strength: float
     decided_session: date
+    parts: tuple[LotOrder, ...] = ()
 
 
 class ApprovedOrder(NamedTuple):
@@ -406,6 +376,8 @@ class ApprovedOrder(NamedTuple):
 class Fill(NamedTuple):
     """An execution. `amount` is quantity x price rounded to the cent, `fees` is positive; both in dollars.
 
+    `spread`, `slippage` and `impact` are dollars lost in the price, where they are known.
+
     `fill_id` is the broker's own name of the execution, where it has one: the same fill is never booked twice.
     """
 
@@ -421,6 +393,9 @@ class Fill(NamedTuple):
     strategy: str
     reason: OrderReason
     fill_id: str = ""
+    spread: float = 0.0
+    slippage: float = 0.0
+    impact: float = 0.0
 
 
 class ClosedTrade(NamedTuple):
@@ -438,6 +413,21 @@ class ClosedTrade(NamedTuple):
     dividends: float
     pnl: float
     reason: OrderReason
+    market_costs: float = 0.0
+
+
+class Flows(NamedTuple):
+    """What moved an account's money in one session, dollars; costs are positive, in `fees` or in the prices paid."""
+
+    realized: float = 0.0
+    fees: float = 0.0  # commission and regulatory fees
+    commission: float = 0.0  # the commission among them
+    spread: float = 0.0
+    slippage: float = 0.0
+    impact: float = 0.0
+    dividends: float = 0.0
+    interest: float = 0.0
+    cash_flow: float = 0.0
 
 
 class Settlement(NamedTuple):
@@ -445,14 +435,11 @@ class Settlement(NamedTuple):
 
     `fills` come with the profit realized by each (gross of fees) and the round trip they closed, if any. `orders` maps
     client order ids that ended to (status, filled quantity). `legs` are the stops, targets and write-offs that happened
-    without an order of their own: their id, and the id of the entry that they belong to. `fees` are the account's that
-    belong to no fill (negative: a credit). Money in dollars.
+    without an order of their own: their id, and the id of the entry that they belong to. Money in dollars.
     """
 
     equity: float
     fills: Sequence[tuple[Fill, float, ClosedTrade | None]]
     orders: Mapping[str, tuple[OrderStatus, float]]
     legs: Mapping[str, str]
-    dividends: float
-    cash_flow: float
-    fees: float = 0.0
+    flows: Flows

@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from trading_platform.configuration.trading_config import TradingConfig
+from trading_platform.core.costs import default_protection
 from trading_platform.core.market import Market, Signals, build_market, build_signals, forward_adjusted
 from trading_platform.core.market_features import market_features
 from trading_platform.core.observation import Observer, exogenous_matrix, observation_schema
@@ -117,7 +118,7 @@ def build_world(
     """Prepare `panel` for trading: kernel arrays, signals, session times."""
     since = stopwatch.start()
     keep_freed_pages()
-    signals = build_signals(prepare_signals(panel, strategies))
+    signals = build_signals(prepare_signals(panel, strategies), default_protection(rules.exits))
     since = stopwatch.add("signals", since)
     clock = calendar.exchange_seconds(panel.sessions)
     opened, closed = calendar.session_times(panel.sessions)

@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 
 from trading_platform.core import market_features, metrics
-from trading_platform.core.costs import CostConfig, ExitConfig
-from trading_platform.core.decide import ENTRY, MAX_HOLDING, SIGNAL_EXIT
+from trading_platform.core.costs import CostConfig, ExitConfig, default_protection
+from trading_platform.core.fill_log import CROSSED, OF_ORDER
 from trading_platform.core.ledger import Records
 from trading_platform.core.market import Market, Signals, build_market, build_signals, forward_adjusted
 from trading_platform.core.observation import Observer, episode_of, exogenous_matrix, observation_schema
 from trading_platform.core.prepare import record_books
+from trading_platform.core.recorded_books import RecordedBooks
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
 from trading_platform.core.shadow_books import lookback_sessions, shadow_statistics
-from trading_platform.core.simulate import N_CODES, Books, backtest, decide_books, new_scratch
+from trading_platform.core.simulate import N_CODES, backtest, decide_books, new_scratch, open_books
 from trading_platform.core.types import Floats, MarketPanel
 from trading_platform.evaluation.lookahead_proof import Decisions, FillAt, FillSubject, Subject, table_decisions
 from trading_platform.regime.hmm import RegimeConfig, causal_regimes
@@ -98,9 +99,9 @@ class Trader:
         """Return the kernel's arrays of a panel."""
         clock = np.searchsorted(self.sessions, panel.sessions, side="right").astype(np.float64) * SESSION_SECONDS
         market = build_market(panel, clock, self.rules.limits.correlation_window)
-        return market, build_signals(prepare_signals(panel, self.strategies))
+        return market, build_signals(prepare_signals(panel, self.strategies), default_protection(self.rules.exits))
 
-    def books(self, panel: MarketPanel) -> tuple[Market, Signals, Books]:
+    def books(self, panel: MarketPanel) -> tuple[Market, Signals, RecordedBooks]:
         """Return the kernel's arrays, and the book at each close before it decides."""
         market, signals = self.arrays(panel)
         return market, signals, record_books(market, signals, self.weights, self.rules, CAPITAL)
@@ -115,13 +116,15 @@ class Trader:
     def orders(self, panel: MarketPanel, since: int) -> Decisions:
         """Return the book after each decision: positions, stops, entries and exits that wait for the next open."""
         market, signals, books = self.books(panel)
-        scratch, denials = new_scratch(len(self.strategies)), np.zeros((1, N_CODES), dtype=np.int64)
+        limits, n_strategies = self.rules.limits, len(self.strategies)
+        scratch, denials = new_scratch(n_strategies, limits.max_reviews), np.zeros((1, N_CODES), dtype=np.int64)
+        one = open_books(1, limits.max_positions, n_strategies, panel.n_tickers, CAPITAL)
         rows, told = [b""] * since, np.zeros(panel.n_sessions, dtype=np.bool_)
         for t in range(since, panel.n_sessions):
-            one = Books(*(array[t : t + 1].copy() for array in books))
+            books.begin(one, np.zeros(1, dtype=np.int64), np.array([t]))
             decide_books(one, 0, market, signals, t, self.weights, self.rules, scratch, denials[0])
             told[t] = bool((one.slots["pending"] > 0.0).any() or (one.slots["exit_reason"] > 0).any())
-            rows.append(_bytes(one.accounts) + _bytes(one.slots))
+            rows.append(_bytes(one.accounts) + _bytes(one.slots) + _bytes(one.lots))
         return Decisions(rows, told)
 
     def observations(self, panel: MarketPanel, since: int, config: RegimeConfig, seed: int = 7) -> Decisions:
@@ -135,7 +138,7 @@ class Trader:
         values = np.full((panel.n_sessions, len(schema)), np.nan)
         for t in range(since, panel.n_sessions):
             episode = episode_of(books.accounts["equity"][: t + 1])
-            values[t] = observer.observe(t, books.accounts[t], books.slots[t], episode)
+            values[t] = observer.observe(t, books.accounts[t], books.own.slots[t], episode)
         return table_decisions(values, np.arange(panel.n_sessions) >= since)
 
     def figures(self, panel: MarketPanel, since: int) -> Decisions:
@@ -160,7 +163,7 @@ class Trader:
         market, signals = self.arrays(panel)
         log = backtest(market, signals, self.weights, self.rules, CAPITAL, self.first, panel.n_sessions).fills
         rows = np.searchsorted(market.day, log["day"])
-        at_open = np.isin(log["reason"], (ENTRY, SIGNAL_EXIT, MAX_HOLDING))
+        at_open = np.isin(log["kind"], (OF_ORDER, CROSSED))
         columns = rows.tolist(), log["ticker"].tolist(), (log["quantity"] * log["side"]).tolist(), log["price"].tolist()
         return [FillAt(*values) for values in zip(*columns, at_open.tolist(), strict=True)]
 
@@ -174,9 +177,9 @@ def default_rules() -> Rules:
         "correlation_window": RISK_LOOKBACK - 1, "consecutive_loss_limit": 3, "pause_hours": 4.0, "max_positions": 10,
         "vix_threshold": 25.0, "max_vix_age_sessions": 3, "confirmation_readings": 2, "max_equity_jump_pct": 15.0,
         "kelly_fraction": 0.5, "kelly_prior_trades": 100, "kelly_prior_win_rate": 0.53, "kelly_prior_payoff": 1.2,
-        "kelly_memory_trades": 250, "min_kelly_scale": 0.25, "position_volatility_pct": 1.25,
-        "correlation_discount": 0.5, "entry_collar_pct": 2.0, "min_order_dollars": 100.0, "share_step": 1.0,
-        "max_reviews": 25,
+        "kelly_memory_trades": 250, "min_kelly_scale": 0.5, "position_volatility_pct": 2.0,
+        "correlation_discount": 0.25, "entry_collar_pct": 2.0, "min_order_dollars": 100.0, "share_step": 1.0,
+        "max_reviews": 25, "min_slot_pct": 40.0,
     }  # fmt: skip
     return Rules(limits_of(limits), ExitConfig().rates(), CostConfig().rates())
 

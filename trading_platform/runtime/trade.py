@@ -46,7 +46,7 @@ def trade(options: TradeOptions, checkpoint: Checkpoint = no_checkpoint) -> int:
     for line in settings.warnings:
         log.warning("%s", line)
     limits = RiskConfig.from_mapping(config.risk).to_dict()
-    rules = Rules(limits_of(limits), config.exits.rates(), config.costs.rates())
+    rules = Rules(limits_of(limits), config.exits.rates(), config.costs.rates(), config.sizing.rates())
     names = tuple(strategy.name for strategy in configured_strategies(config))
     fixed = parse_allocation(options.allocation, names)
     models = config.allocator

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, datetime
 from functools import lru_cache
-from math import isfinite
+from math import isfinite, nan
 from typing import NamedTuple
 
 import numpy as np
 
-from trading_platform.core.ledger import ACCOUNT, SLOT, Record, Records
-from trading_platform.core.types import Bools, Floats
+from trading_platform.core.ledger import ACCOUNT, LOT, SLOT, Record, Records
+from trading_platform.core.types import Bools, Floats, Flows
 
 EPOCH = date(1970, 1, 1).toordinal()
 REMEMBERED = 1024  # dates
@@ -28,13 +28,14 @@ class Day(NamedTuple):
     session: date
     at: datetime
     previous_equity: float
-    realized: float
-    fees: float
-    dividends: float
-    cash_flow: float
+    flows: Flows
     vix: float
     benchmark: float
     universe_return: float
+    cash_rate: float
+
+
+UNKNOWN_USE = (nan,) * 5  # nothing was decided
 
 
 class Closes:
@@ -63,13 +64,21 @@ class Closes:
         self._accounts: list[bytes] = []
         self._risks: list[bytes] = []
         self._slots: list[bytes] = []
+        self._lots: list[Records] = []
+        self._unused: list[tuple[float, ...]] = []
 
-    def add(self, day: Day, account: Record, slots: Records, risk: Record) -> None:
-        """Collect a close: the broker's `account` and `slots` (S,), and the account record that RiskManager keeps."""
+    def add(self, day: Day, account: Record, slots: Records, lots: Records, risk: Record) -> None:
+        """Collect a close: the broker's `account`, `slots` (S,) and `lots` (S, K), and RiskManager's account record."""
         self._days.append(day)
+        self._unused.append(UNKNOWN_USE)
+        self._lots.append(shared_lots(slots, lots))
         self._accounts.append(account.tobytes())
         self._risks.append(risk.tobytes())
         self._slots.append(slots.tobytes())
+
+    def not_invested(self, because: tuple[float, ...]) -> None:
+        """Say of the newest close what the decision left in cash: no signal, slots, caps, size, halts; dollars."""
+        self._unused[-1] = because
 
     def equity_columns(self) -> Columns:
         """Return the columns of table `equity`, a value a session."""
@@ -78,17 +87,42 @@ class Closes:
         value = _cents(np.where(held, slots["value"], 0.0).sum(axis=1))
         cost = _cents(np.where(held, slots["cost"], 0.0).sum(axis=1))
         equity, peak = account["equity"], risk["peak_equity"]
-        sessions, instants, previous, realized, fees, dividends, flows, *readings = zip(*self._days, strict=True)
+        sessions, instants, previous, moved, *readings, rates = zip(*self._days, strict=True)
+        flows = Flows(*zip(*moved, strict=True))
         with np.errstate(divide="ignore", invalid="ignore"):
             drawdown = np.fmax(0.0, 1.0 - equity / peak)
             exposure = np.where(equity > 0.0, value / equity, 0.0)
         return [
             [self._run_id] * len(self), sessions, instants, account["cash"].tolist(), value.tolist(), equity.tolist(),
-            previous, realized, (value - cost).tolist(), fees, dividends, flows,
+            previous, flows.realized, (value - cost).tolist(), flows.fees, flows.dividends, flows.cash_flow,
             peak.tolist(), drawdown.tolist(), risk["lifetime_drawdown"].tolist(), exposure.tolist(),
             held.sum(axis=1).tolist(), (risk["halted"] != 0).tolist(),
             *(_known(values) for values in readings),
+            flows.interest, flows.commission, flows.spread, flows.slippage, flows.impact, _known(rates),
+            *(_known(values) for values in zip(*self._unused, strict=True)),
         ]  # fmt: skip
+
+    def lot_columns(self) -> Columns:
+        """Return the columns of table `lots`, a value a lot of a shared position and session; columns may be empty."""
+        counts = [len(lots) for lots in self._lots]
+        rows = np.concatenate(self._lots) if sum(counts) else self._lots[0]
+        days = np.repeat(np.arange(len(self)), counts)
+        order = np.lexsort((rows["k"], rows["ticker"], days))
+        rows, days = rows[order], days[order]
+        lots = rows["lot"]
+        return [
+            [self._run_id] * len(rows),
+            [self._days[n].session for n in days.tolist()],
+            [self._tickers[i] for i in rows["ticker"].tolist()],
+            [self._strategies[k] for k in rows["k"].tolist()],
+            lots["quantity"].tolist(),
+            lots["cost"].tolist(),
+            rows["value"].tolist(),
+            [price or None for price in lots["stop"].tolist()],
+            [price or None for price in lots["target"].tolist()],
+            lots["dividends"].tolist(),
+            [_date(day) for day in lots["entry_day"].tolist()],
+        ]
 
     def position_columns(self) -> Columns:
         """Return the columns of table `positions`, a value a position and session; columns may be empty.
@@ -119,6 +153,26 @@ class Closes:
         """Return all slots, (sessions, S), and which of them hold a position."""
         slots = np.frombuffer(b"".join(self._slots), dtype=SLOT).reshape(len(self), -1)
         return slots, slots["quantity"] > 0.0
+
+
+SHARED = np.dtype([("ticker", np.int64), ("k", np.int64), ("value", np.float64), ("lot", LOT)])
+
+
+def shared_lots(slots: Records, lots: Records) -> Records:
+    """Return the lots of positions that several strategies share, of SHARED; their values add up to the position's."""
+    owners = slots["owners"]
+    found = []
+    for s in np.flatnonzero((owners & (owners - 1)) != 0).tolist():
+        held = [k for k in range(lots.shape[1]) if owners[s] >> k & 1 and lots[s, k]["quantity"] > 0.0]
+        if len(held) < 2:
+            continue
+        left = float(slots[s]["value"])
+        for k in held:
+            share = lots[s, k]["quantity"] * slots[s]["price"]
+            value = left if k == held[-1] else float(np.rint(share * 100.0) / 100.0)
+            left = float(np.rint((left - value) * 100.0) / 100.0)
+            found.append((slots[s]["ticker"], k, value, lots[s, k]))
+    return np.array(found, dtype=SHARED)
 
 
 def _records(texts: Sequence[bytes]) -> Records:

@@ -6,7 +6,8 @@ Money columns are whole cents in the database and dollars in Python; instants ar
 The tie-out that the report relies on, exact in integer cents for every session s of a run::
 
     equity.equity        = equity.cash + sum(positions.value)                        over positions of session s
-    change of equity     = realized_pnl + change of unrealized - fees + dividends + cash_flow
+    change of equity     = realized_pnl + change of unrealized - fees + dividends + interest + cash_flow
+    a position           = sum(lots) where lots has rows of it, else all of it is its strategy's
     fills: a buy takes amount + fees out of cash, a sell brings amount - fees
     realized_pnl of a sell = amount - (cost basis of the shares sold); cost basis excludes fees
 """
@@ -93,10 +94,11 @@ class Order(Base):
     decided_at: Mapped[datetime]
     submitted_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
+    parts: Mapped[str | None] = mapped_column(Text)  # JSON list of the strategies' parts (core.types.LotOrder)
 
 
 class FillRow(Base):
-    """One execution."""
+    """One strategy's part of an execution. Spread, slippage and impact are in the price already."""
 
     __tablename__ = "fills"
     __table_args__ = (UniqueConstraint("run_id", "broker_fill_id"), Index(None, "run_id", "session"))
@@ -116,6 +118,9 @@ class FillRow(Base):
     realized_pnl: Mapped[float] = mapped_column(Cents)  # sells: amount minus cost basis sold; buys: 0
     strategy: Mapped[str]
     reason: Mapped[str]
+    spread: Mapped[float] = mapped_column(Cents, default=0.0)
+    slippage: Mapped[float] = mapped_column(Cents, default=0.0)
+    impact: Mapped[float] = mapped_column(Cents, default=0.0)
 
 
 class Trade(Base):
@@ -142,6 +147,7 @@ class Trade(Base):
     pnl: Mapped[float] = mapped_column(Cents)
     return_fraction: Mapped[float] = mapped_column(Float)  # pnl / cost
     exit_reason: Mapped[str]
+    market_costs: Mapped[float] = mapped_column(Cents, default=0.0)  # spread, slippage and impact, in the prices
 
 
 class EquityRow(Base):
@@ -171,6 +177,18 @@ class EquityRow(Base):
     vix: Mapped[float | None] = mapped_column(Float)
     benchmark_close: Mapped[float | None] = mapped_column(Float)  # SPY
     universe_return: Mapped[float | None] = mapped_column(Float)  # the day's equal-weight return of the universe
+    interest: Mapped[float] = mapped_column(Cents, default=0.0)  # of cash
+    commission: Mapped[float] = mapped_column(Cents, default=0.0)  # part of the fees; the rest is regulatory
+    spread: Mapped[float] = mapped_column(Cents, default=0.0)  # the day's costs in prices
+    slippage: Mapped[float] = mapped_column(Cents, default=0.0)
+    impact: Mapped[float] = mapped_column(Cents, default=0.0)
+    cash_rate: Mapped[float | None] = mapped_column(Float)  # percent a year, as known at the close
+    # what is not invested after the decision at this close, by cause; None where nothing was decided
+    unused_no_signal: Mapped[float | None] = mapped_column(Cents)
+    unused_slots: Mapped[float | None] = mapped_column(Cents)
+    unused_caps: Mapped[float | None] = mapped_column(Cents)
+    unused_size: Mapped[float | None] = mapped_column(Cents)
+    unused_halts: Mapped[float | None] = mapped_column(Cents)
 
 
 class PositionRow(Base):
@@ -191,6 +209,25 @@ class PositionRow(Base):
     stop_price: Mapped[float | None] = mapped_column(Float)
     target_price: Mapped[float | None] = mapped_column(Float)
     dividends: Mapped[float] = mapped_column(Cents, default=0.0)  # received since entry; the report attributes them
+    entry_session: Mapped[date]
+
+
+class LotRow(Base):
+    """A strategy's part of a position that several strategies share, at a session's close."""
+
+    __tablename__ = "lots"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    session: Mapped[date] = mapped_column(primary_key=True)
+    ticker: Mapped[str] = mapped_column(primary_key=True)
+    strategy: Mapped[str] = mapped_column(primary_key=True)
+    quantity: Mapped[float] = mapped_column(Float)
+    cost: Mapped[float] = mapped_column(Cents)
+    value: Mapped[float] = mapped_column(Cents)
+    stop_price: Mapped[float | None] = mapped_column(Float)
+    target_price: Mapped[float | None] = mapped_column(Float)
+    dividends: Mapped[float] = mapped_column(Cents)
     entry_session: Mapped[date]
 
 

@@ -16,7 +16,7 @@ from trading_platform.core.errors import ApprovalError, RepairDatabaseError
 from trading_platform.core.ports import BrokerOrder, JournalOrder
 from trading_platform.core.types import ApprovedOrder, OrderReason, OrderStatus, Side
 from trading_platform.storage import models as m
-from trading_platform.storage.order_rows import approved_signal, order_row
+from trading_platform.storage.order_rows import approved_signal, order_row, read_parts
 from trading_platform.storage.repository import OPEN_STATUSES
 
 TABLE = m.Order.__table__
@@ -178,4 +178,5 @@ def _journal_order(row: Mapping[Any, Any]) -> JournalOrder:
         stop_price=row["stop_price"],
         target_price=row["target_price"],
         limit_price=row["limit_price"],
+        parts=read_parts(row["parts"]),
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from trading_platform.core.types import ApprovedOrder, DenialCode, OrderStatus
+from trading_platform.core.types import ApprovedOrder, DenialCode, LotOrder, OrderReason, OrderStatus
 
 
 def order_row(
@@ -38,7 +40,22 @@ def order_row(
         "decided_at": order.approved_at,
         "submitted_at": submitted_at,
         "closed_at": None,
+        "parts": parts_text(intent.parts),
     }
+
+
+def parts_text(parts: Sequence[LotOrder]) -> str | None:
+    """Return the strategies' parts of an order as JSON, None where there are none."""
+    rows = [[part.strategy, part.quantity, part.stop, part.target, part.reason.value] for part in parts]
+    return json.dumps(rows) if rows else None
+
+
+def read_parts(text: str | None) -> tuple[LotOrder, ...]:
+    """Return the parts in `text`; an order of an earlier version has none."""
+    rows = [] if text is None else json.loads(text)
+    return tuple(
+        LotOrder(name, shares, stop, target, OrderReason(reason)) for name, shares, stop, target, reason in rows
+    )
 
 
 def approved_signal(order: ApprovedOrder) -> tuple[object, ...]:

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 
-from trading_platform.core.ledger import Record, Records
+from trading_platform.core.ledger import Record
+from trading_platform.core.plan import Book
 from trading_platform.core.ports import AllocationReason
 from trading_platform.core.types import (
     ApprovedOrder,
@@ -129,8 +130,7 @@ class Recorder:
         self,
         session: date,
         at: datetime,
-        account: Record,
-        slots: Records,
+        book: Book,
         settlement: Settlement,
         *,
         previous_equity: float,
@@ -138,25 +138,25 @@ class Recorder:
         vix: float,
         benchmark: float,
         universe_return: float,
+        cash_rate: float,
     ) -> None:
         """Record the account and its positions at a session's close.
 
-        `account` and `slots` are the broker's book, `risk` the account record that RiskManager keeps.
+        `book` is the broker's, `risk` the account record that RiskManager keeps; `cash_rate` is in percent a year.
         """
-        fills = settlement.fills
-        day = Day(
-            session, at, previous_equity, sum([realized for _, realized, _ in fills]),
-            sum([fill.fees for fill, _, _ in fills]) + settlement.fees, settlement.dividends, settlement.cash_flow,
-            vix, benchmark, universe_return,
-        )  # fmt: skip
-        self._repository.closes.add(day, account, slots, risk)
+        day = Day(session, at, previous_equity, settlement.flows, vix, benchmark, universe_return, cash_rate)
+        self._repository.closes.add(day, book.accounts[0], book.slots, book.lots, risk)
+
+    def not_invested(self, because: tuple[float, ...]) -> None:
+        """Record what the decision at the newest close left in cash, by cause: dollars."""
+        self._repository.closes.not_invested(because)
 
     def _fill_row(self, fill: Fill, realized: float, n: int) -> tuple[object, ...]:
         fill_id = fill.fill_id or f"{fill.client_order_id}#{fill.session.isoformat().replace('-', '')}.{n}"
         return (
             fill.client_order_id, fill_id, fill.session, fill.filled_at,
             fill.ticker, fill.side.value, fill.quantity, fill.price, fill.amount, fill.fees, realized,
-            fill.strategy, fill.reason.value,
+            fill.strategy, fill.reason.value, fill.spread, fill.slippage, fill.impact,
         )  # fmt: skip
 
     def _trade_row(self, trade: ClosedTrade, at: datetime) -> tuple[object, ...]:
@@ -165,6 +165,7 @@ class Recorder:
             self._opened[trade.entry_session], at,
             trade.quantity, trade.cost / trade.quantity, trade.exit_price, trade.cost, trade.proceeds, trade.fees,
             trade.dividends, trade.pnl, trade.pnl / trade.cost if trade.cost > 0.0 else 0.0, trade.reason.value,
+            trade.market_costs,
         )  # fmt: skip
 
 

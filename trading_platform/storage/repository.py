@@ -29,6 +29,7 @@ BUFFERED: tuple[type[m.Base], ...] = (
     m.Trade,
     m.EquityRow,
     m.PositionRow,
+    m.LotRow,
     m.SignalRow,
     m.RiskEvent,
     m.Allocation,
@@ -155,6 +156,7 @@ class Repository:
             return
         self._buffers[m.EquityRow].write(connection, self.closes.equity_columns())
         self._buffers[m.PositionRow].write(connection, self.closes.position_columns())
+        self._buffers[m.LotRow].write(connection, self.closes.lot_columns())
 
     def _forget_closed(self) -> None:
         """Keep only the ids of orders that may still change."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Protocol, runtime_checkable
 
 import numpy as np
 
 from trading_platform.core import validation
 from trading_platform.core.costs import Protection
+from trading_platform.core.errors import FixConfigError
 from trading_platform.core.market import forward_adjusted
 from trading_platform.core.types import Bools, Floats, MarketPanel, StrategySignals
 from trading_platform.core.validation import Interval
@@ -82,6 +84,10 @@ class StrategyParameterError(validation.InvalidSettingsError, ValueError):
     """Parameters of a strategy are wrong; `problems` holds one line for each."""
 
 
+class StrategyOutputError(FixConfigError):
+    """A strategy said what cannot be traded; nothing is sent."""
+
+
 def check_parameters(strategy: Strategy, *orders: str) -> None:
     """Check the annotated fields of `strategy`, and `orders` such as ``"exit_rank <= entry_rank"``.
 
@@ -116,8 +122,44 @@ def rising(rank: Floats, fine: Floats, entry_rank: float, weakest: float) -> Flo
     return strength
 
 
-def prepare_signals(panel: MarketPanel, strategies: Sequence[Strategy]) -> tuple[StrategySignals, ...]:
-    """Return the signals of each strategy on split-adjusted bars, in order."""
+def prepare_signals(panel: MarketPanel, strategies: Sequence[Strategy | TargetStrategy]) -> tuple[StrategySignals, ...]:
+    """Return what each strategy wants on split-adjusted bars, in order.
+
+    Nothing is wanted of a ticker that is no member of the universe in the next session; what is held of it leaves.
+
+    Raises
+    ------
+    StrategyOutputError
+        Weights that are NaN, negative or sum above 1.
+    """
     adjusted = forward_adjusted(panel)
     with np.errstate(invalid="ignore", divide="ignore"):  # NaN bars stay NaN, which is no signal
-        return tuple(strategy.signals(adjusted) for strategy in strategies)
+        said = [_said(strategy, adjusted) for strategy in strategies]
+    if panel.member is None:
+        return tuple(said)
+    stays = np.concatenate([panel.member[1:], panel.member[-1:]])
+    return tuple(replace(item, strength=np.where(stays, item.strength, 0.0), exit=item.exit | ~stays) for item in said)
+
+
+def _said(strategy: Strategy | TargetStrategy, panel: MarketPanel) -> StrategySignals:
+    """Return signals as they are, and targets with exits where nothing is wanted of a ticker that has a bar."""
+    if not isinstance(strategy, TargetStrategy):
+        return strategy.signals(panel)
+    weights = strategy.targets(panel)
+    _check_targets(strategy.name, weights, panel)
+    gone = ~(weights > 0.0) & np.isfinite(panel.close)
+    return StrategySignals(weights, gone, is_target=True, protection=strategy.protection)
+
+
+def _check_targets(name: str, weights: Floats, panel: MarketPanel) -> None:
+    if weights.shape != panel.close.shape:
+        raise StrategyOutputError(f"strategy {name}: targets have the shape {weights.shape}, bars {panel.close.shape}")
+    with np.errstate(invalid="ignore"):
+        wrong = ~(weights >= 0.0).all(axis=1) | ~(weights.sum(axis=1) <= 1.0 + 1e-9)
+    if wrong.any():
+        t = int(np.argmax(wrong))
+        row = weights[t]
+        what = "NaN" if np.isnan(row).any() else "negative" if (row < 0.0).any() else f"summing to {row.sum():.4f}"
+        raise StrategyOutputError(
+            f"strategy {name}: weights of {panel.session(t)} are {what}; they must be >= 0 and sum to at most 1"
+        )

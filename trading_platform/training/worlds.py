@@ -18,7 +18,8 @@ from trading_platform.strategies.base import Strategy
 
 def rules_at_cost(rules: Rules, cost_bps: float) -> Rules:
     """Return `rules` with half-spread and slippage of `cost_bps` basis points together; impact and fees stay."""
-    return rules._replace(costs=rules.costs._replace(spread_and_slippage=cost_bps * BASIS_POINT))
+    half = cost_bps * BASIS_POINT / 2.0
+    return rules._replace(costs=rules.costs._replace(half_spread=half, slippage=half))
 
 
 def drawn_markets(

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from trading_platform.core.compiled import as_rows, direct
 from trading_platform.core.ledger import SLOT, Record, Records
+from trading_platform.core.recorded_books import as_words
+from trading_platform.core.risk.caps import Verdict
+from trading_platform.core.risk.limits import Limits
 from trading_platform.core.risk.portfolio_slots import (
     add_pending,
     drop_pending,
@@ -18,13 +21,13 @@ from trading_platform.core.risk.portfolio_slots import (
     place_holdings,
     slot_of,
 )
-from trading_platform.core.risk.rules import Limits, Verdict
-from trading_platform.core.simulate import Books, open_books
-from trading_platform.core.types import ApprovedOrder, Portfolio, Side
+from trading_platform.core.simulate import SPARE_SLOTS, Books, open_books
+from trading_platform.core.types import ApprovedOrder, Ints, Portfolio, Side
 from trading_platform.core.view import MarketView
 
 Rule = TypeVar("Rule", bound=Callable[..., Any])
 
+EMPTY_SLOT = open_books(1, 1, 0, 0, 0.0).slots[0, 0]
 SLOT_BYTES = np.dtype(f"V{SLOT.itemsize}")  # copied as a whole: ten times faster than field by field
 
 
@@ -48,7 +51,7 @@ class RiskBook:
     def __init__(self, limits: Limits, capital: float) -> None:
         self.limits = limits
         self.limit_rows: Records = as_rows(limits)
-        self._open(open_books(1, limits.max_positions, capital))
+        self._open(open_books(1, limits.max_positions, 0, 0, capital))
         self.view: MarketView | None = None
         self.outside: dict[str, int] = {}
         self.problems: dict[str, str] = {}
@@ -77,22 +80,25 @@ class RiskBook:
             names = {} if old is None else dict(enumerate(old.tickers))
             move_columns(self.slots, self.outside, names, view.columns)
 
-    def mirror(self, account: Record, slots: Records) -> None:
-        """Copy cash and positions of a broker's book, numbered as the market shown."""
+    def mirror(self, account: Record, slots: Records, lots: Records, stopped: Ints) -> None:
+        """Copy cash, positions (S,), lots (S, K) and stop-outs (N,) of a broker's book, numbered as the market shown."""
         if self.view is None:
             raise ValueError("show_market() before mirror(): the columns of a book mean nothing without their market")
         if self._mirrored is None or self._mirrored[0] is not slots:
-            self._resize(len(slots))
+            self._resize(len(slots), lots.shape[1], len(stopped))
             self._mirrored = slots, slots.view(SLOT_BYTES)
         self._cash[0] = account["cash"]
         self._bytes[:] = self._mirrored[1]
+        as_words(self.books.lots[0])[:] = as_words(lots)
+        self.books.stopped[0] = stopped
         self.outside, self.problems = {}, {}
 
     def place(self, portfolio: Portfolio) -> float:
         """Take cash and holdings as shown; return the equity in dollars, NaN if it cannot be told."""
         holdings = merged(portfolio)
-        self._resize(max(len(holdings), self.limits.max_positions))
-        self.slots[:] = open_books(1, len(self.slots), 0.0).slots[0]
+        n_slots = max(len(holdings), self.limits.max_positions + SPARE_SLOTS)
+        self._resize(n_slots, self.books.lots.shape[2], self.books.stopped.shape[1])
+        self.slots[:] = EMPTY_SLOT
         columns = {} if self.view is None else self.view.columns
         equity, self.outside, self.problems = place_holdings(holdings, portfolio.cash, columns, self.slots)
         self.account["cash"] = portfolio.cash
@@ -126,12 +132,15 @@ class RiskBook:
         if column is not None:
             drop_pending(self.slots, column, order.intent.quantity)
 
-    def _resize(self, n_slots: int) -> None:
-        """Make room for more positions than are allowed: an account may hold them before we see it."""
+    def _resize(self, n_slots: int, n_strategies: int, n_tickers: int) -> None:
+        """Make room for more positions than are allowed (an account may hold them before we see it), and for lots."""
         old = self.books
-        if n_slots == len(self.slots):
+        if (n_slots, n_strategies, n_tickers) == (len(self.slots), old.lots.shape[2], old.stopped.shape[1]):
             return
-        self._open(open_books(1, n_slots, 0.0))
+        self._open(open_books(1, n_slots - SPARE_SLOTS, n_strategies, n_tickers, 0.0))
         self.books.accounts[:], self.books.shadows[:] = old.accounts, old.shadows
-        kept = min(n_slots, old.shadow_slots.shape[1])
-        self.books.shadow_slots[:, :kept] = old.shadow_slots[:, :kept]
+        if (n_strategies, n_tickers) == (old.lots.shape[2], old.stopped.shape[1]):
+            kept = min(n_slots, old.shadow_slots.shape[1])
+            self.books.shadow_slots[:, :kept] = old.shadow_slots[:, :kept]
+            self.books.shadow_lots[:, :kept] = old.shadow_lots[:, :kept]
+            self.books.shadow_stopped[:] = old.shadow_stopped

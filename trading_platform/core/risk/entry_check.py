@@ -9,9 +9,10 @@ from trading_platform.core.decide import check_order
 from trading_platform.core.ledger import Records
 from trading_platform.core.market import Market
 from trading_platform.core.risk.book import RiskBook
+from trading_platform.core.risk.caps import OK, Verdict
 from trading_platform.core.risk.explain import denied
 from trading_platform.core.risk.messages import describe, market_age
-from trading_platform.core.risk.rules import OK, Verdict, entry_gate
+from trading_platform.core.risk.rules import entry_gate
 from trading_platform.core.types import DENIAL_CODES, Denial, DenialCode
 from trading_platform.core.view import MarketView
 

@@ -6,34 +6,32 @@ import math
 from typing import NamedTuple
 
 from trading_platform.core.compiled import lean
-from trading_platform.core.decide import capped_dollars
+from trading_platform.core.decide import size_entry
 from trading_platform.core.fills import round_shares
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.market import Market
 from trading_platform.core.risk.book import RiskBook
-from trading_platform.core.risk.messages import describe, market_age
-from trading_platform.core.risk.rules import (
-    CORRELATION_LIMIT,
-    CORRELATION_UNKNOWN,
+from trading_platform.core.risk.caps import (
+    CAP_IS_SHARE,
+    CAPS,
+    DENIAL_CODES,
     HALF_CENT,
     INVALID_ORDER,
-    MAX_POSITIONS,
+    N_CAPS,
     NOISE,
     OK,
-    Limits,
+    SMALLEST_PRICE,
+    DenialCode,
     Verdict,
-    daily_loss_of,
-    drawdown_of,
-    entry_gate,
-    entry_headroom,
-    market_verdict,
-    measure_entry,
-    vix_scale,
+    cap_numbers,
+    cap_room,
+    cap_slack,
 )
-from trading_platform.core.types import DENIAL_CODES, Denial, DenialCode, Explanation, RuleCheck
+from trading_platform.core.risk.limits import Limits
+from trading_platform.core.risk.messages import describe, market_age
+from trading_platform.core.risk.rules import daily_loss_of, drawdown_of, entry_gate, market_verdict, measure_entry
+from trading_platform.core.types import Denial, Explanation, RuleCheck
 from trading_platform.core.view import MarketView
-
-SMALLEST_PRICE = 1e-6  # dollars a share; below it a number of shares is no number
 
 
 class Largest(NamedTuple):
@@ -87,14 +85,9 @@ def passable_dollars(
     limit_rows: Records,
 ) -> float:
     """Return `sensible_dollars` of column `ticker` at row `t`, in one compiled call."""
-    limits = limit_rows[0]
-    measures = measure_entry(slots, market, t, ticker, limits)
-    full = not (measures.positions + (1 if measures.is_new else 0) <= limits.max_positions)
-    unknown = market_verdict(market, t, ticker).code != OK or not (equity > 0.0)
-    if full or unknown or not (measures.correlation <= limits.max_correlation):
+    if market_verdict(market, t, ticker).code != OK or not (equity > 0.0):
         return 0.0
-    dollars = capped_dollars(accounts[0], equity, strength, market, t, ticker, measures, limits)
-    return dollars if dollars > 0.0 else 0.0
+    return size_entry(accounts[0], slots, market, t, ticker, strength, equity, limit_rows[0])
 
 
 def account_checks(account: Record, view: MarketView, limits: Limits) -> list[RuleCheck]:
@@ -117,19 +110,14 @@ def order_checks(
 ) -> list[RuleCheck]:
     """Return the rules that look at a buy of `quantity` shares at the worst `price` dollars."""
     measures = measure_entry(slots, view.market, view.t, ticker, limits)
-    equity, notional = float(account["equity"]), quantity * price
-    cap = limits.max_position * vix_scale(float(view.market.vix[view.t]), limits)
+    equity, cash, vix = float(account["equity"]), float(account["cash"]), float(view.market.vix[view.t])
+    checks = []
+    for cap in range(N_CAPS):
+        room = cap_numbers(cap, equity, cash, vix, measures, limits)
+        used, slack = room.used + room.per_dollar * quantity * price, cap_slack(cap)
+        scale = equity if CAP_IS_SHARE[cap] else 1.0
+        checks.append(_check(CAPS[cap].code, _part(used, scale), _part(room.limit, scale), _part(slack, scale)))
     data = market_verdict(view.market, view.t, ticker)
-    slack = HALF_CENT / equity if equity > 0.0 else 0.0
-    checks = [
-        _check(DenialCode.MAX_POSITIONS, measures.positions + (1 if measures.is_new else 0), limits.max_positions),
-        _check(DenialCode.CORRELATION_LIMIT, measures.correlation, limits.max_correlation, 0.0),
-        _check(DenialCode.POSITION_LIMIT, _share(measures.position + notional, equity), limits.max_position, slack),
-        _check(DenialCode.VIX_LIMIT, _share(measures.position + notional, equity), cap, slack),
-        _check(DenialCode.SECTOR_LIMIT, _share(measures.sector + notional, equity), limits.max_sector, slack),
-        _check(DenialCode.EXPOSURE_LIMIT, _share(measures.gross + notional, equity), limits.max_exposure, slack),
-        _check(DenialCode.INSUFFICIENT_CASH, measures.reserved + notional, float(account["cash"]), HALF_CENT),
-    ]
     if data.code != OK:
         checks.insert(0, RuleCheck(DENIAL_CODES[data.code], data.observed, data.limit, math.nan, passed=False))
     return checks
@@ -168,12 +156,7 @@ def largest_passable(
         return Largest(0.0, data.code, measures.correlated)
     if not (SMALLEST_PRICE <= price < math.inf):
         return Largest(0.0, INVALID_ORDER, measures.correlated)
-    if measures.positions + (1 if measures.is_new else 0) > limits.max_positions:
-        return Largest(0.0, MAX_POSITIONS, measures.correlated)
-    if not (measures.correlation <= limits.max_correlation):
-        unknown = math.isnan(measures.correlation)
-        return Largest(0.0, CORRELATION_UNKNOWN if unknown else CORRELATION_LIMIT, measures.correlated)
-    room, binding = entry_headroom(account["equity"], account["cash"], vix, measures, limits)
+    room, binding = cap_room(account["equity"], account["cash"], vix, measures, limits)
     quantity = round_shares((room + HALF_CENT) / price, limits.share_step)
     passes = quantity * price >= limits.min_order - HALF_CENT
     return Largest(quantity if passes else 0.0, binding, measures.correlated)
@@ -184,5 +167,5 @@ def _check(code: DenialCode, observed: float, limit: float, slack: float = NOISE
     return RuleCheck(code, observed, limit, limit - observed, passed=observed <= limit + slack)
 
 
-def _share(dollars: float, equity: float) -> float:
-    return dollars / equity if equity > 0.0 else math.nan
+def _part(value: float, scale: float) -> float:
+    return value / scale if scale > 0.0 else math.nan

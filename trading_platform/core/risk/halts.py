@@ -9,6 +9,7 @@ from datetime import date, datetime
 from trading_platform.core.ledger import Record
 from trading_platform.core.risk import rules
 from trading_platform.core.risk.book import RiskBook
+from trading_platform.core.risk.caps import NOISE
 from trading_platform.core.risk.equity_readings import READING_FIELDS, begin_session, count_result, event, take_reading
 from trading_platform.core.risk.memory import Standing
 from trading_platform.core.risk.portfolio_slots import ABSURD
@@ -117,7 +118,7 @@ class Halts:
         account["pause_until"] = 0.0
         account["loss_streak"] = 0
         drawdown = rules.drawdown_of(account["accepted_equity"], account["peak_equity"])
-        if account["halted"] != 0 or not drawdown <= self._limits.max_drawdown + rules.NOISE:
+        if account["halted"] != 0 or not drawdown <= self._limits.max_drawdown + NOISE:
             rules.release(account, self._limits)
         standing.forget_halt()
         return event(RiskEventKind.RESUME, DenialCode.OK, math.nan, math.nan, reason, actor)

@@ -1,46 +1,77 @@
-"""Turn percent, hours and words of a risk configuration into the numbers that the rules compute with."""
+"""Risk limits as the rules compute with them, and how they come from the percent and hours of a configuration."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
-
-from trading_platform.core.risk.rules import HALT_RELEASES, Limits
+from typing import Any, NamedTuple, get_type_hints
 
 ANNUAL_SESSIONS = 252
 SECONDS_PER_HOUR = 3600.0
 
+RELEASE_SHADOW, RELEASE_EQUITY, RELEASE_MANUAL = 0, 1, 2
+HALT_RELEASES = ("shadow", "equity", "manual")
+
+
+class Limits(NamedTuple):
+    """`RiskConfig` as the kernel uses it: fractions, seconds, sessions, dollars.
+
+    A field is named as in the configuration, without its unit; `limits_of` turns percent into fractions by itself, so
+    a new limit is a field here and one there.
+    """
+
+    max_drawdown: float
+    recovery_drawdown: float
+    halt_release: int
+    max_daily_loss: float
+    max_position: float
+    max_exposure: float
+    max_sector: float
+    max_correlation: float
+    correlation_window: int
+    loss_streak: int
+    pause_seconds: float
+    max_positions: int
+    vix_threshold: float
+    max_vix_age: float
+    confirmation_readings: int
+    max_equity_jump: float
+    kelly_fraction: float
+    kelly_prior_trades: float
+    kelly_prior_win_rate: float
+    kelly_prior_payoff: float
+    kelly_memory: float
+    min_kelly_scale: float
+    position_volatility: float  # daily
+    correlation_discount: float
+    entry_collar: float
+    min_order: float
+    share_step: float
+    max_reviews: int
+    min_slot: float
+
+
+# Fields whose name or unit is not that of the configuration.
+_OTHERWISE: dict[str, tuple[str, float]] = {
+    "loss_streak": ("consecutive_loss_limit", 1.0),
+    "pause_seconds": ("pause_hours", SECONDS_PER_HOUR),
+    "max_vix_age": ("max_vix_age_sessions", 1.0),
+    "kelly_memory": ("kelly_memory_trades", 1.0),
+    "min_order": ("min_order_dollars", 1.0),
+}
+
 
 def limits_of(config: Mapping[str, Any]) -> Limits:
     """Return the kernel's form of a risk configuration given by field name (``RiskConfig.to_dict()``)."""
-    return Limits(
-        max_drawdown=config["max_drawdown_pct"] / 100.0,
-        recovery_drawdown=config["recovery_drawdown_pct"] / 100.0,
-        halt_release=HALT_RELEASES.index(config["halt_release"]),
-        max_daily_loss=config["max_daily_loss_pct"] / 100.0,
-        max_position=config["max_position_pct"] / 100.0,
-        max_exposure=config["max_exposure_pct"] / 100.0,
-        max_sector=config["max_sector_pct"] / 100.0,
-        max_correlation=float(config["max_correlation"]),
-        correlation_window=int(config["correlation_window"]),
-        loss_streak=int(config["consecutive_loss_limit"]),
-        pause_seconds=config["pause_hours"] * SECONDS_PER_HOUR,
-        max_positions=int(config["max_positions"]),
-        vix_threshold=float(config["vix_threshold"]),
-        max_vix_age=float(config["max_vix_age_sessions"]),
-        confirmation_readings=int(config["confirmation_readings"]),
-        max_equity_jump=config["max_equity_jump_pct"] / 100.0,
-        kelly_fraction=float(config["kelly_fraction"]),
-        kelly_prior_trades=float(config["kelly_prior_trades"]),
-        kelly_prior_win_rate=float(config["kelly_prior_win_rate"]),
-        kelly_prior_payoff=float(config["kelly_prior_payoff"]),
-        kelly_memory=float(config["kelly_memory_trades"]),
-        min_kelly_scale=float(config["min_kelly_scale"]),
-        position_volatility=config["position_volatility_pct"] / 100.0 / math.sqrt(ANNUAL_SESSIONS),
-        correlation_discount=float(config["correlation_discount"]),
-        entry_collar=config["entry_collar_pct"] / 100.0,
-        min_order=float(config["min_order_dollars"]),
-        share_step=float(config["share_step"]),
-        max_reviews=int(config["max_reviews"]),
-    )
+    values = {name: _number(name, kind, config) for name, kind in get_type_hints(Limits).items()}
+    return Limits(**values)  # type: ignore[arg-type]  # each number is of its field's kind
+
+
+def _number(name: str, kind: type, config: Mapping[str, Any]) -> float | int:
+    if name == "halt_release":
+        return HALT_RELEASES.index(config[name])
+    if name == "position_volatility":
+        return float(config["position_volatility_pct"] / 100.0 / math.sqrt(ANNUAL_SESSIONS))
+    key, scale = _OTHERWISE.get(name, (name, 1.0))
+    value = config[f"{name}_pct"] / 100.0 if f"{name}_pct" in config else config[key] * scale
+    return int(value) if kind is int else float(value)

@@ -10,16 +10,17 @@ from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime
 from typing import Any
 
-import numpy as np
-
 from trading_platform.core.errors import OperatorNeededError
-from trading_platform.core.ledger import ACCOUNT, SLOT, Records
+from trading_platform.core.ledger import ACCOUNT
 from trading_platform.core.ports import RiskStateStore
+from trading_platform.core.saved_books import FIRST_ACCOUNT, account_text, read_account, read_slots, slots_text
 from trading_platform.core.simulate import Books
 from trading_platform.core.types import RiskEvent, RiskEventKind
 
-VERSION = 2
+VERSION = 3
 MOST_EVIDENCE = 16_384  # characters of a damaged envelope that are kept
+# Fields that a memory of version 2 or older has not: they start at 0.
+SINCE_SECOND = frozenset(ACCOUNT.names or ()) - frozenset(FIRST_ACCOUNT)
 NULLABLE = frozenset({"equity", "pause_until"})  # of the account: unknown, and waiting for the exchange clock
 
 
@@ -69,7 +70,7 @@ class Standing:
             match event.kind:
                 case RiskEventKind.HALT:
                     self.halted_since = self.halt_session = self.release_session = day
-                    self.halt_book = book_to_json(books.accounts, books.slots)
+                    self.halt_book = book_to_json(books)
                 case RiskEventKind.RELEASE:
                     self.forget_halt()
                 case RiskEventKind.DAILY_LOSS:
@@ -187,7 +188,7 @@ def _wrong_numbers(account: dict[str, float | None]) -> list[str]:
     """Return the fields of the ACCOUNT record without a number; only those of `NULLABLE` may be null."""
     wrong = []
     for name in ACCOUNT.names or ():
-        value = account.get(name, "missing")
+        value = account.get(name, 0.0 if name in SINCE_SECOND else "missing")
         if value is None and name in NULLABLE:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -209,17 +210,18 @@ def record_to_dict(record: Any) -> dict[str, float | None]:
 def fill_record(record: Any, values: dict[str, float | None]) -> None:
     """Write `values` into an ACCOUNT record."""
     for name in ACCOUNT.names or ():
-        value = values[name]
+        value = values.get(name, 0.0)
         record[name] = math.nan if value is None else value
 
 
-def book_to_json(accounts: Records, slots: Records) -> str:
-    """Return one book, accounts (1,) and slots (1, S), as JSON; floats survive exactly."""
-    return json.dumps({"account": accounts[0].tolist(), "slots": slots[0].tolist()})
+def book_to_json(books: Books) -> str:
+    """Return the one book of `books` as JSON; floats survive exactly."""
+    slots = slots_text(books.slots[0], books.lots[0], books.stopped[0])
+    return json.dumps({"account": account_text(books.accounts), "slots": slots})
 
 
-def book_from_json(text: str, accounts: Records, slots: Records) -> None:
-    """Write the book in `text` into accounts (1,) and slots (1, S).
+def book_from_json(text: str, books: Books) -> None:
+    """Write the book in `text` into the one book of `books`.
 
     Raises
     ------
@@ -228,11 +230,10 @@ def book_from_json(text: str, accounts: Records, slots: Records) -> None:
     """
     try:
         outer = json.loads(text)
-        account = np.array([tuple(outer["account"])], dtype=ACCOUNT)
-        rows = np.array([tuple(row) for row in outer["slots"]], dtype=SLOT)
+        account, slots = outer["account"], outer["slots"]
+        if not isinstance(account, str):  # the first version: records as they are
+            account, slots = json.dumps(account), json.dumps({"slots": slots})
+        books.accounts[0] = read_account(account)[0]
+        read_slots(slots, books.slots[0], books.lots[0], books.stopped[0])
     except (ValueError, KeyError, TypeError) as error:
         raise RiskMemoryError(f"a stored book is unreadable ({error}); look, then resume") from error
-    if rows.shape != slots[0].shape:
-        raise RiskMemoryError(f"a stored book has {len(rows)} slots, the configuration allows {slots.shape[1]}")
-    accounts[0] = account[0]
-    slots[0] = rows

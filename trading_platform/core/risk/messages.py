@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 
-from trading_platform.core.risk.rules import Limits, Verdict
-from trading_platform.core.types import DENIAL_CODES, Denial, DenialCode
+from trading_platform.core.risk.caps import CAPS, DENIAL_CODES, DenialCode, Verdict
+from trading_platform.core.risk.limits import Limits
+from trading_platform.core.types import Denial
 from trading_platform.core.view import SESSION_SECONDS, MarketView
 
 _SHARES = {
     DenialCode.DRAWDOWN_BREACH: "drawdown",
     DenialCode.DAILY_LOSS_LIMIT: "loss since previous close",
-    DenialCode.POSITION_LIMIT: "position",
-    DenialCode.VIX_LIMIT: "position",
-    DenialCode.EXPOSURE_LIMIT: "exposure",
-    DenialCode.SECTOR_LIMIT: "sector",
+    **{cap.code: cap.subject for cap in CAPS if cap.is_share},
 }
+_COUNTS = {cap.code: cap.subject for cap in CAPS if not cap.is_share}
 
 
 def describe(verdict: Verdict, limits: Limits, ticker: str = "", other: str = "") -> str:
@@ -38,12 +37,12 @@ def describe(verdict: Verdict, limits: Limits, ticker: str = "", other: str = ""
             return f"{prefix} {limits.loss_streak} losing trades in a row, {observed:.1f} exchange hours left"
         case DenialCode.VIX_UNKNOWN:
             return f"{prefix} VIX is unknown or {observed:g} sessions old > {limit:g}"
-        case DenialCode.MAX_POSITIONS:
-            return f"{prefix} {observed:g} positions > {limit:g}"
         case DenialCode.INSUFFICIENT_CASH:
             return f"{prefix} needs ${observed:,.2f} > ${limit:,.2f} in cash"
         case DenialCode.BELOW_MINIMUM:
             return f"{prefix} ${observed:,.2f} < ${limit:,.2f}"
+        case _ if code in _COUNTS:
+            return f"{prefix} {observed:g} {_COUNTS[code]} > {limit:g}"
         case _:
             return f"{prefix} {code.meaning} (was {observed:g})"
 

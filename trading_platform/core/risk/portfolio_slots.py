@@ -10,13 +10,14 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from trading_platform.core.compiled import plain
 from trading_platform.core.fills import round_cents
-from trading_platform.core.ledger import Records, clear_slot, reserve_slot
+from trading_platform.core.ledger import SHARE_NOISE, Records, clear_slot, reserve
 from trading_platform.core.types import Holding, Portfolio
 
 ABSURD = 1e15  # dollars or shares; more than all the money there is
 EMPTY = -1  # the column of an empty slot
-SHARE_NOISE = 1e-9  # shares; float noise of fractional quantities
+_clear, _reserve = plain(clear_slot), plain(reserve)  # a few assignments: not worth a compiled call
 
 
 class ShownBook(NamedTuple):
@@ -97,7 +98,7 @@ def add_pending(slots: Records, column: int, quantity: float, worst: float) -> N
         slot["limit_price"] = (slot["pending"] * slot["limit_price"] + quantity * worst) / pending
         slot["pending"] = pending
     elif (s := slot_of(slots, EMPTY)) is not None:
-        reserve_slot(slots, s, column, 0, quantity, worst, 0.0, 0.0, worst)
+        _reserve(slots[s], column, quantity, worst, worst)
 
 
 def drop_pending(slots: Records, column: int, quantity: float) -> None:
@@ -106,4 +107,4 @@ def drop_pending(slots: Records, column: int, quantity: float) -> None:
         if slot["ticker"] == column:
             slot["pending"] = max(0.0, slot["pending"] - quantity)
             if slot["pending"] <= SHARE_NOISE and slot["quantity"] == 0.0:
-                clear_slot(slot)
+                _clear(slot)

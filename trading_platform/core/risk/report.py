@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from trading_platform.core.risk.book import RiskBook
-from trading_platform.core.risk.limits import SECONDS_PER_HOUR
+from trading_platform.core.risk.caps import CAPS, N_CAPS, NOISE, DenialCode, Measures, cap_numbers
+from trading_platform.core.risk.caps import vix_scale as vix_scale_of
+from trading_platform.core.risk.limits import HALT_RELEASES, SECONDS_PER_HOUR, Limits
 from trading_platform.core.risk.memory import RiskMemory
 from trading_platform.core.risk.messages import market_age
-from trading_platform.core.risk.rules import HALT_RELEASES, NOISE, Limits, daily_loss_of, drawdown_of, pair_correlation
+from trading_platform.core.risk.rules import daily_loss_of, drawdown_of, pair_correlation
 from trading_platform.core.risk.rules import slot_value as slot_value_of
-from trading_platform.core.risk.rules import vix_scale as vix_scale_of
 from trading_platform.core.risk.sizing import kelly_fraction
-from trading_platform.core.types import UNKNOWN_SECTOR, DenialCode
+from trading_platform.core.types import UNKNOWN_SECTOR
 
 Row = dict[str, Any]
 
@@ -229,22 +230,13 @@ def _headroom(
 ) -> list[Row]:
     """Return every rule's observed value, limit and what is left before it refuses new risk, in the rule's unit."""
     account = book.account
-    equity = float(account["equity"])
-    weights = [100.0 * _share(float(slot_value_of(slot)), equity) for slot, _ in _named(book)]
-    vix, vix_age, _ = _market_facts(book)
-    scale = float(vix_scale_of(vix, limits)) if vix > 0.0 else math.nan
+    vix_age = _market_facts(book)[1]
     recovering = limits.recovery_drawdown if account["halted"] != 0 else limits.max_drawdown
-    known = [pair["correlation"] for pair in pairs]
     rows: list[tuple[str, DenialCode, str, float, float]] = [
         ("drawdown", DenialCode.DRAWDOWN_HALT, "%", 100.0 * drawdown, 100.0 * recovering),
         ("daily_loss", DenialCode.DAILY_LOSS_LIMIT, "%", 100.0 * float(daily_loss_of(account)),
          100.0 * limits.max_daily_loss),
-        ("exposure", DenialCode.EXPOSURE_LIMIT, "%", 100.0 * exposure, 100.0 * limits.max_exposure),
-        ("positions", DenialCode.MAX_POSITIONS, "count", float(len(_named(book))), float(limits.max_positions)),
-        ("position", DenialCode.POSITION_LIMIT, "%", _largest(weights), 100.0 * limits.max_position),
-        ("position_at_vix", DenialCode.VIX_LIMIT, "%", _largest(weights), 100.0 * limits.max_position * scale),
-        ("sector", DenialCode.SECTOR_LIMIT, "%", _largest([row["pct"] for row in sectors]), 100.0 * limits.max_sector),
-        ("correlation", DenialCode.CORRELATION_LIMIT, "", known[0] if known else math.nan, limits.max_correlation),
+        *_cap_rows(book, limits, exposure, sectors, pairs),
         ("loss_streak", DenialCode.LOSS_STREAK_PAUSE, "trades", float(account["loss_streak"]),
          float(limits.loss_streak)),
         ("vix_age", DenialCode.VIX_UNKNOWN, "sessions", vix_age, limits.max_vix_age),
@@ -253,6 +245,38 @@ def _headroom(
         {"rule": rule, "code": code.value, "unit": unit, "observed": seen, "limit": limit, "headroom": limit - seen}
         for rule, code, unit, seen, limit in rows
     ]
+
+
+def _cap_rows(
+    book: RiskBook, limits: Limits, exposure: float, sectors: list[Row], pairs: list[Row]
+) -> list[tuple[str, DenialCode, str, float, float]]:
+    """Return each cap at the book as it stands: the largest position, the largest sector, the closest pair."""
+    equity, cash = float(book.account["equity"]), float(book.account["cash"])
+    named = _named(book)
+    largest = _largest([float(slot_value_of(slot)) for slot, _ in named])
+    reserved = sum(float(slot["pending"] * slot["limit_price"]) for slot, _ in named)
+    correlation = pairs[0]["correlation"] if pairs else math.nan
+    sector, vix = _largest([row["value"] for row in sectors]), _market_facts(book)[0]
+    seen = Measures(
+        exposure * equity,
+        sector,
+        largest,
+        reserved,
+        len(named) - 1,
+        is_new=True,
+        correlation=correlation,
+        correlated=-1,
+    )
+    rows = []
+    for cap in range(N_CAPS):
+        room = cap_numbers(cap, equity, cash, vix, seen, limits)
+        if CAPS[cap].is_share:
+            share = 100.0 * _share(float(room.used), equity), 100.0 * _share(float(room.limit), equity)
+            rows.append((CAPS[cap].name, CAPS[cap].code, "%", *share))
+        else:
+            unit = "$" if CAPS[cap].unit == "dollars" else CAPS[cap].unit
+            rows.append((CAPS[cap].name, CAPS[cap].code, unit, float(room.used), float(room.limit)))
+    return rows
 
 
 def _largest(values: list[float]) -> float:

@@ -9,97 +9,36 @@ Codes are the positions of `DenialCode` members, so that compiled code can carry
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from trading_platform.core.compiled import lean
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.market import CLOSE, VOLATILITY, Market
-from trading_platform.core.types import DENIAL_CODES, DenialCode
+from trading_platform.core.risk.caps import (
+    BELOW_MINIMUM,
+    DENIAL_CODES,
+    HALF_CENT,
+    INVALID_ORDER,
+    NOISE,
+    OK,
+    DenialCode,
+    Measures,
+    Verdict,
+    broken_cap,
+)
+from trading_platform.core.risk.limits import RELEASE_MANUAL, RELEASE_SHADOW, Limits
 
-OK = DENIAL_CODES.index(DenialCode.OK)
 EQUITY_UNKNOWN = DENIAL_CODES.index(DenialCode.EQUITY_UNKNOWN)
 DRAWDOWN_HALT = DENIAL_CODES.index(DenialCode.DRAWDOWN_HALT)
 DRAWDOWN_BREACH = DENIAL_CODES.index(DenialCode.DRAWDOWN_BREACH)
 DAILY_LOSS_LIMIT = DENIAL_CODES.index(DenialCode.DAILY_LOSS_LIMIT)
 LOSS_STREAK_PAUSE = DENIAL_CODES.index(DenialCode.LOSS_STREAK_PAUSE)
 VIX_UNKNOWN = DENIAL_CODES.index(DenialCode.VIX_UNKNOWN)
-INVALID_ORDER = DENIAL_CODES.index(DenialCode.INVALID_ORDER)
 PRICE_UNKNOWN = DENIAL_CODES.index(DenialCode.PRICE_UNKNOWN)
 VOLATILITY_UNKNOWN = DENIAL_CODES.index(DenialCode.VOLATILITY_UNKNOWN)
 MAX_POSITIONS = DENIAL_CODES.index(DenialCode.MAX_POSITIONS)
-POSITION_LIMIT = DENIAL_CODES.index(DenialCode.POSITION_LIMIT)
-VIX_LIMIT = DENIAL_CODES.index(DenialCode.VIX_LIMIT)
-EXPOSURE_LIMIT = DENIAL_CODES.index(DenialCode.EXPOSURE_LIMIT)
-INSUFFICIENT_CASH = DENIAL_CODES.index(DenialCode.INSUFFICIENT_CASH)
-SECTOR_LIMIT = DENIAL_CODES.index(DenialCode.SECTOR_LIMIT)
-CORRELATION_LIMIT = DENIAL_CODES.index(DenialCode.CORRELATION_LIMIT)
-CORRELATION_UNKNOWN = DENIAL_CODES.index(DenialCode.CORRELATION_UNKNOWN)
-BELOW_MINIMUM = DENIAL_CODES.index(DenialCode.BELOW_MINIMUM)
 
-# Dollar caps are compared with half a cent of slack: float noise must not refuse an order that is exactly at its limit,
-# and one cent above must be refused.
-HALF_CENT = 0.005
-# Losses are fractions, and 1 - 95 / 100 is a bit over 0.05 in floats. A cent of a hundred million is 100 times this.
-NOISE = 1e-12
-
-RELEASE_SHADOW, RELEASE_EQUITY, RELEASE_MANUAL = 0, 1, 2
-HALT_RELEASES = ("shadow", "equity", "manual")
-
+# Of two US large caps of different sectors, in calm years.
+USUAL_CORRELATION = 0.3
 NO_EVENT, FIRST_BREACH, HALTED, RELEASED = 0, 1, 2, 3
-
-
-class Limits(NamedTuple):
-    """`RiskConfig` as the kernel uses it: fractions, seconds, sessions, dollars."""
-
-    max_drawdown: float
-    recovery_drawdown: float
-    halt_release: int
-    max_daily_loss: float
-    max_position: float
-    max_exposure: float
-    max_sector: float
-    max_correlation: float
-    correlation_window: int
-    loss_streak: int
-    pause_seconds: float
-    max_positions: int
-    vix_threshold: float
-    max_vix_age: float
-    confirmation_readings: int
-    max_equity_jump: float
-    kelly_fraction: float
-    kelly_prior_trades: float
-    kelly_prior_win_rate: float
-    kelly_prior_payoff: float
-    kelly_memory: float
-    min_kelly_scale: float
-    position_volatility: float  # daily
-    correlation_discount: float
-    entry_collar: float
-    min_order: float
-    share_step: float
-    max_reviews: int
-
-
-class Measures(NamedTuple):
-    """What the book already holds, as seen by one candidate ticker: dollars, counts, correlation."""
-
-    gross: float  # all positions and pending entries
-    sector: float  # those of the candidate's sector
-    position: float  # those of the candidate itself
-    reserved: float  # cash promised to pending entries
-    positions: int  # tickers held or pending, the candidate's own included
-    is_new: bool  # the candidate is neither held nor pending
-    correlation: float  # the largest with any other held or pending ticker; -1 = none held; NaN = not measurable
-    correlated: int  # that ticker's column, or -1
-
-
-class Verdict(NamedTuple):
-    """Code with the observed value and the limit that decided, in the rule's unit."""
-
-    code: int
-    observed: float
-    limit: float
 
 
 # ---------------------------------------------------------------- account rules
@@ -117,14 +56,6 @@ def drawdown_of(equity: float, peak: float) -> float:
 def daily_loss_of(account: Record) -> float:
     """Return the fraction lost since the previous close, >= 0, net of cash flows; NaN if unusable."""
     return drawdown_of(account["equity"], account["previous_equity"])
-
-
-@lean
-def vix_scale(vix: float, limits: Limits) -> float:
-    """Return threshold / VIX above the threshold, else 1: how far the position cap and sizes shrink."""
-    if not (vix > limits.vix_threshold):
-        return 1.0
-    return limits.vix_threshold / vix
 
 
 @lean
@@ -291,6 +222,18 @@ def pair_correlation(market: Market, t: int, i: int, j: int, limits: Limits) -> 
 
 
 @lean
+def unknown_correlation(market: Market, t: int, held: int, ticker: int) -> float:
+    """Return what stands for an unmeasurable correlation: NaN, which refuses, where the candidate is at fault.
+
+    A holding without a measure counts as moving like its own sector, and elsewhere as usual (`USUAL_CORRELATION`): one
+    unknown number of one holding must not refuse everything else.
+    """
+    if not (market.return_norm[ticker, t] > 0.0):
+        return float("nan")
+    return 1.0 if market.sector[held] == market.sector[ticker] else USUAL_CORRELATION
+
+
+@lean
 def slot_value(slot: Record) -> float:
     """Return what a slot counts for in every cap: shares held or short at the mark, pending at the worst price."""
     value: float = abs(slot["value"]) + slot["pending"] * slot["limit_price"]
@@ -323,6 +266,8 @@ def measure_entry(slots: Records, market: Market, t: int, ticker: int, limits: L
             is_new = False
             continue
         pair = pair_correlation(market, t, held, ticker, limits)
+        if not (pair <= 2.0):
+            pair = unknown_correlation(market, t, held, ticker)
         if pair > correlation or not (pair <= 2.0):  # NaN enters, and once in, stays
             correlation = pair
             correlated = held
@@ -347,52 +292,15 @@ def check_entry(
     """
     if not (quantity >= 0.0) or not (quantity < 1e300) or not (price > 0.0) or not (price < 1e300):
         return Verdict(INVALID_ORDER, quantity, 0.0)
-    count = measures.positions + (1 if measures.is_new else 0)
-    if not (count <= limits.max_positions):
-        return Verdict(MAX_POSITIONS, float(count), float(limits.max_positions))
     if data.code != OK:
         return data
-    if not (measures.correlation <= 1.0 + 1e-9):
-        return Verdict(CORRELATION_UNKNOWN, measures.correlation, limits.max_correlation)
-    if not (measures.correlation <= limits.max_correlation):
-        return Verdict(CORRELATION_LIMIT, measures.correlation, limits.max_correlation)
-    notional = max(quantity * price, limits.min_order)
-    position_cap = limits.max_position * equity
-    if not (measures.position + notional <= position_cap + HALF_CENT):
-        return Verdict(POSITION_LIMIT, (measures.position + notional) / equity, limits.max_position)
-    scale = vix_scale(vix, limits)
-    if not (measures.position + notional <= position_cap * scale + HALF_CENT):
-        return Verdict(VIX_LIMIT, (measures.position + notional) / equity, limits.max_position * scale)
-    if not (measures.sector + notional <= limits.max_sector * equity + HALF_CENT):
-        return Verdict(SECTOR_LIMIT, (measures.sector + notional) / equity, limits.max_sector)
-    if not (measures.gross + notional <= limits.max_exposure * equity + HALF_CENT):
-        return Verdict(EXPOSURE_LIMIT, (measures.gross + notional) / equity, limits.max_exposure)
-    if not (measures.reserved + notional <= cash + HALF_CENT):
-        return Verdict(INSUFFICIENT_CASH, measures.reserved + notional, cash)
-    if not (quantity * price >= limits.min_order - HALF_CENT):
-        return Verdict(BELOW_MINIMUM, quantity * price, limits.min_order)
+    notional = quantity * price
+    broken = broken_cap(max(notional, limits.min_order), equity, cash, vix, measures, limits)
+    if broken.code != OK:
+        return broken
+    if not (notional >= limits.min_order - HALF_CENT):
+        return Verdict(BELOW_MINIMUM, notional, limits.min_order)
     return Verdict(OK, notional / equity, limits.max_position)
-
-
-@lean
-def entry_headroom(equity: float, cash: float, vix: float, measures: Measures, limits: Limits) -> tuple[float, int]:
-    """Return the dollars that the caps still allow for the candidate (>= 0) and the code of the binding cap."""
-    room = limits.max_position * equity - measures.position
-    binding = POSITION_LIMIT
-    scale = vix_scale(vix, limits)
-    if scale < 1.0:
-        room = limits.max_position * equity * scale - measures.position
-        binding = VIX_LIMIT
-    sector = limits.max_sector * equity - measures.sector
-    if not (room <= sector):
-        room, binding = sector, SECTOR_LIMIT
-    exposure = limits.max_exposure * equity - measures.gross
-    if not (room <= exposure):
-        room, binding = exposure, EXPOSURE_LIMIT
-    free_cash = cash - measures.reserved
-    if not (room <= free_cash):
-        room, binding = free_cash, INSUFFICIENT_CASH
-    return max(0.0, room), binding
 
 
 @lean

@@ -1,0 +1,176 @@
+"""The steps of a decision as the engine calls them from Python: one compiled call each, rules handed over as rows.
+
+They are the very steps of `core.simulate.decide_session`; between them the engine asks `RiskManager`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from trading_platform.core.booking import ask_all_out, drop_buys, net_order, tidy_slot
+from trading_platform.core.compiled import lean
+from trading_platform.core.decide import (
+    cools,
+    free_slot,
+    growth_shares,
+    may_grow,
+    review_lots,
+    share_out,
+    strength_of,
+    wants_it,
+    weakest_slot,
+)
+from trading_platform.core.ledger import Records, owns, reserve, settle_levels
+from trading_platform.core.market import CLOSE, Market, Signals
+from trading_platform.core.reasons import NO_REASON, REBALANCE
+from trading_platform.core.risk.caps import OK
+from trading_platform.core.risk.rules import market_verdict
+from trading_platform.core.types import Floats, Ints
+
+
+class Book(NamedTuple):
+    """One portfolio as arrays: accounts (1,), slots (S,), lots (S, K), stopped (N,)."""
+
+    accounts: Records
+    slots: Records
+    lots: Records
+    stopped: Ints
+
+
+class RuleRows(NamedTuple):
+    """Limits, exits and sizing, each as `core.compiled.as_rows` gives it."""
+
+    limits: Records
+    exits: Records
+    sizing: Records
+
+
+@lean
+def plan_lots(market: Market, book: Book, signals: Signals, t: int, weights: Floats, rules: RuleRows) -> None:
+    """Decide who leaves and who is trimmed (`core.decide.review_lots`); the orders are in the slots."""
+    limits, sizing = rules.limits[0], rules.sizing[0]
+    review_lots(book.accounts[0], book.slots, book.lots, market, signals, t, weights, limits, sizing)
+
+
+@lean
+def plan_flatten(book: Book, reason: int) -> None:
+    """Let every position leave at the next open, for `reason`."""
+    for s in range(len(book.slots)):
+        if book.slots[s]["quantity"] > 0.0:
+            ask_all_out(book.slots, book.lots, s, reason)
+            net_order(book.slots, book.lots, s)
+
+
+@lean
+def growing_slot(
+    market: Market, book: Book, signals: Signals, t: int, weights: Floats, rules: RuleRows, first: int
+) -> int:
+    """Return the first slot from `first` on of whose position more may be wanted, -1 if there is none."""
+    for s in range(first, len(book.slots)):
+        slot = book.slots[s]
+        if slot["quantity"] > 0.0 and may_grow(
+            book.accounts[0], slot, book.lots[s], book.stopped, market.day, signals, t, weights, rules.limits[0],
+            rules.sizing[0],
+        ):  # fmt: skip
+            return s
+    return -1
+
+
+@lean
+def raw_wishes(
+    market: Market,
+    book: Book,
+    signals: Signals,
+    t: int,
+    weights: Floats,
+    s: int,
+    ticker: int,
+    strengths: Floats,
+    fixed: Floats,
+) -> None:
+    """Write what each strategy says of `ticker`, which is or will be in slot `s`, into `strengths` and `fixed` (K,).
+
+    `strengths` are signals or target weights before the allocation weighs them; `fixed` is the share of equity that a
+    lot of a signal keeps. The same cases as `core.decide.wish_of_lot`.
+    """
+    slot, equity = book.slots[s], book.accounts[0]["equity"]
+    for k in range(len(weights)):
+        strengths[k] = 0.0
+        fixed[k] = 0.0
+        lot = book.lots[s, k]
+        held = owns(slot, k) and lot["quantity"] > 0.0 and slot["ticker"] == ticker
+        if held and lot["exit_reason"] != NO_REASON and lot["exit_reason"] != REBALANCE:
+            continue
+        if held and signals.is_target[k] == 0:
+            fixed[k] = lot["quantity"] * slot["price"] / equity
+            continue
+        if not (weights[k] > 0.0) or not wants_it(signals, k, t, ticker):
+            continue
+        if not held and cools(signals, k, book.stopped, market.day, ticker, t):
+            continue
+        strengths[k] = strength_of(signals, k, t, ticker)
+
+
+@lean
+def growth(book: Book, s: int, dollars: float, limit_price: float, rules: RuleRows) -> float:
+    """Return the shares by which the position in slot `s` grows for `dollars` more; 0 inside the band."""
+    return growth_shares(book.slots[s], book.lots[s], dollars, limit_price, rules.limits[0], rules.sizing[0])
+
+
+@lean
+def place_entry(
+    market: Market,
+    book: Book,
+    signals: Signals,
+    t: int,
+    weights: Floats,
+    rules: RuleRows,
+    s: int,
+    ticker: int,
+    quantity: float,
+    limit_price: float,
+) -> None:
+    """Put a buy of `quantity` shares into slot `s`, empty or holding `ticker`, divided among those who want it."""
+    if book.slots[s]["ticker"] < 0:
+        reserve(book.slots[s], ticker, quantity, limit_price, market.bars[ticker, t, CLOSE])
+    share_out(
+        book.accounts[0], book.slots, book.lots, book.stopped, s, quantity, limit_price, market, signals, t, weights,
+        rules.exits[0], rules.limits[0],
+    )  # fmt: skip
+
+
+@lean
+def withdraw_entry(book: Book, s: int) -> None:
+    """Take back what slot `s` was to buy: it was refused."""
+    drop_buys(book.slots, book.lots, s)
+    tidy_slot(book.slots, book.lots, s)
+
+
+@lean
+def withdraw_exit(book: Book, s: int) -> None:
+    """Take back what slot `s` was to sell."""
+    for k in range(book.lots.shape[1]):
+        if owns(book.slots[s], k) and book.lots[s, k]["delta"] < 0.0:
+            book.lots[s, k]["delta"] = 0.0
+            book.lots[s, k]["exit_reason"] = NO_REASON
+    net_order(book.slots, book.lots, s)
+    settle_levels(book.slots[s], book.lots[s])
+
+
+@lean
+def slot_for_entry(book: Book, rules: RuleRows) -> int:
+    """Return the slot that a new position would take, -1 if the book is full."""
+    return free_slot(book.slots, rules.limits[0])
+
+
+@lean
+def slot_to_leave(
+    market: Market, book: Book, signals: Signals, t: int, weights: Floats, rules: RuleRows, rival: int
+) -> int:
+    """Return the slot whose position should make room for ticker `rival`, -1 if none should."""
+    if market_verdict(market, t, rival).code != OK:
+        return -1
+    return weakest_slot(
+        book.accounts[0], book.slots, book.lots, book.stopped, market.day, signals, t, weights, rival,
+        rules.limits[0], rules.sizing[0],
+    )  # fmt: skip

@@ -1,0 +1,209 @@
+"""Every code of refused risk, and the caps of a position: each cap told once, and everything else derived from it.
+
+A cap compares what is used after an order with a limit: ``used + per_dollar x notional <= limit``. From the table below
+come the check of an order, the room that is left, the largest order that passes, explanations, the risk report and the
+table in docs/risk.md, in the compiled kernel as well as in Python. A new cap is: a code (`DenialCode`), a row of `CAPS`,
+a branch of `cap_numbers`; its limit is a field of `core.risk.limits.Limits` and of `RiskConfig`.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from typing import NamedTuple
+
+from trading_platform.core.compiled import lean
+from trading_platform.core.risk.limits import Limits
+
+
+class DenialCode(StrEnum):
+    """Stable codes of refused risk. The position of each member is its number in the kernel."""
+
+    def __new__(cls, value: str, meaning: str = "") -> DenialCode:
+        """Attach the meaning to the code."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    meaning: str
+
+    OK = "OK", "no rule objects"
+    RISK_STATE_INVALID = (
+        "RISK_STATE_INVALID",
+        "risk memory is missing, corrupt, newer or from the future; an operator must resume",
+    )
+    MANUAL_HALT = "MANUAL_HALT", "an operator halted trading; an operator must resume"
+    EQUITY_UNKNOWN = "EQUITY_UNKNOWN", "no usable equity reading, or a jump that a second reading has not confirmed"
+    RECONCILIATION = "RECONCILIATION", "the broker's account differs from ours and the difference is unexplained"
+    DRAWDOWN_HALT = "DRAWDOWN_HALT", "drawdown from peak equity exceeded its limit; halted until recovery"
+    DRAWDOWN_BREACH = (
+        "DRAWDOWN_BREACH",
+        "drawdown exceeds its limit on a first reading; the halt waits for confirmation",
+    )
+    DAILY_LOSS_LIMIT = (
+        "DAILY_LOSS_LIMIT",
+        "loss since the previous close exceeded its limit; ends with the next session",
+    )
+    LOSS_STREAK_PAUSE = "LOSS_STREAK_PAUSE", "consecutive losing trades; new entries pause for some exchange hours"
+    VIX_UNKNOWN = "VIX_UNKNOWN", "VIX is missing or older than its limit"
+    INVALID_ORDER = "INVALID_ORDER", "quantity or price is not a positive finite number, or the side is unknown"
+    PRICE_UNKNOWN = "PRICE_UNKNOWN", "no current price for the ticker"
+    VOLATILITY_UNKNOWN = "VOLATILITY_UNKNOWN", "too little history to measure the ticker's volatility"
+    SHORT_NOT_ALLOWED = "SHORT_NOT_ALLOWED", "the sell exceeds the quantity held"
+    MAX_POSITIONS = "MAX_POSITIONS", "positions and pending entries already fill the allowed number"
+    POSITION_LIMIT = "POSITION_LIMIT", "the whole position would exceed its share of equity"
+    VIX_LIMIT = "VIX_LIMIT", "the position would exceed the cap that VIX scales down"
+    EXPOSURE_LIMIT = (
+        "EXPOSURE_LIMIT",
+        "positions and pending orders would exceed the share of equity that may be invested",
+    )
+    INSUFFICIENT_CASH = "INSUFFICIENT_CASH", "cash not reserved by pending orders does not cover the order"
+    SECTOR_LIMIT = "SECTOR_LIMIT", "the sector's positions and pending orders would exceed their share of equity"
+    CORRELATION_LIMIT = "CORRELATION_LIMIT", "returns move too closely with a position already held"
+    CORRELATION_UNKNOWN = "CORRELATION_UNKNOWN", "too little or constant return data to measure correlation"
+    BELOW_MINIMUM = "BELOW_MINIMUM", "what the sizing rules leave is smaller than the smallest sensible order"
+    TICKER_QUARANTINED = (
+        "TICKER_QUARANTINED",
+        "the ticker's position or orders are unexplained, or the asset is not tradable",
+    )
+
+
+DENIAL_CODES: tuple[DenialCode, ...] = tuple(DenialCode)
+
+
+class Measures(NamedTuple):
+    """What the book already holds, as seen by one candidate ticker: dollars, counts, correlation."""
+
+    gross: float  # all positions and pending entries
+    sector: float  # those of the candidate's sector
+    position: float  # those of the candidate itself
+    reserved: float  # cash promised to pending entries
+    positions: int  # tickers held or pending, the candidate's own included
+    is_new: bool  # the candidate is neither held nor pending
+    correlation: float  # the largest with any other held or pending ticker; -1 = none held; NaN = not measurable
+    correlated: int  # that ticker's column, or -1
+
+
+class Verdict(NamedTuple):
+    """Code with the observed value and the limit that decided, in the rule's unit."""
+
+    code: int
+    observed: float
+    limit: float
+
+
+class Room(NamedTuple):
+    """What one cap says: `used` before an order, what a dollar of it adds, the `limit`; all in the cap's own unit."""
+
+    used: float
+    per_dollar: float
+    limit: float
+
+
+class Cap(NamedTuple):
+    """A row of the table: code, name in reports, `unit` ("dollars" or what is counted), and what is compared, in words.
+
+    A cap in dollars is told as a share of equity where `is_share`.
+    """
+
+    code: DenialCode
+    name: str
+    unit: str
+    subject: str
+    is_share: bool = True
+
+
+CAPS: tuple[Cap, ...] = (
+    Cap(DenialCode.MAX_POSITIONS, "positions", "count", "positions", is_share=False),
+    Cap(DenialCode.CORRELATION_LIMIT, "correlation", "", "correlation", is_share=False),
+    Cap(DenialCode.POSITION_LIMIT, "position", "dollars", "position"),
+    Cap(DenialCode.VIX_LIMIT, "position_at_vix", "dollars", "position"),
+    Cap(DenialCode.SECTOR_LIMIT, "sector", "dollars", "sector"),
+    Cap(DenialCode.EXPOSURE_LIMIT, "exposure", "dollars", "exposure"),
+    Cap(DenialCode.INSUFFICIENT_CASH, "cash", "dollars", "cash", is_share=False),
+)
+N_CAPS = len(CAPS)
+# Numbers for compiled code: the position of a row in the table, and of each row's code in the list of codes.
+COUNT, CORRELATION, POSITION, VIX, SECTOR, EXPOSURE, CASH = range(N_CAPS)
+CAP_CODES: tuple[int, ...] = tuple(DENIAL_CODES.index(cap.code) for cap in CAPS)
+CAP_IN_DOLLARS: tuple[bool, ...] = tuple(cap.unit == "dollars" for cap in CAPS)
+CAP_IS_SHARE: tuple[bool, ...] = tuple(cap.is_share for cap in CAPS)
+
+OK = DENIAL_CODES.index(DenialCode.OK)
+INVALID_ORDER = DENIAL_CODES.index(DenialCode.INVALID_ORDER)
+BELOW_MINIMUM = DENIAL_CODES.index(DenialCode.BELOW_MINIMUM)
+CORRELATION_UNKNOWN = DENIAL_CODES.index(DenialCode.CORRELATION_UNKNOWN)
+CORRELATION_LIMIT = DENIAL_CODES.index(DenialCode.CORRELATION_LIMIT)
+SMALLEST_PRICE = 1e-6  # dollars a share; below it a number of shares is no number
+
+# Dollar caps are compared with half a cent of slack: float noise must not refuse an order that is exactly at its limit,
+# and one cent above must be refused.
+HALF_CENT = 0.005
+# Losses are fractions, and 1 - 95 / 100 is a bit over 0.05 in floats. A cent of a hundred million is 100 times this.
+NOISE = 1e-12
+
+
+@lean
+def vix_scale(vix: float, limits: Limits) -> float:
+    """Return threshold / VIX above the threshold, else 1: how far the position cap and sizes shrink."""
+    if not (vix > limits.vix_threshold):
+        return 1.0
+    return limits.vix_threshold / vix
+
+
+@lean
+def cap_numbers(cap: int, equity: float, cash: float, vix: float, measures: Measures, limits: Limits) -> Room:
+    """Return what cap number `cap` compares for the candidate that `measures` describes."""
+    if cap == COUNT:
+        return Room(measures.positions + (1.0 if measures.is_new else 0.0), 0.0, float(limits.max_positions))
+    if cap == CORRELATION:  # more of what is held is no new position
+        return Room(measures.correlation if measures.is_new else -1.0, 0.0, limits.max_correlation)
+    if cap == POSITION:
+        return Room(measures.position, 1.0, limits.max_position * equity)
+    if cap == VIX:
+        return Room(measures.position, 1.0, limits.max_position * equity * vix_scale(vix, limits))
+    if cap == SECTOR:
+        return Room(measures.sector, 1.0, limits.max_sector * equity)
+    if cap == EXPOSURE:
+        return Room(measures.gross, 1.0, limits.max_exposure * equity)
+    return Room(measures.reserved, 1.0, cash)
+
+
+@lean
+def cap_slack(cap: int) -> float:
+    """Return by how much `used` may exceed the limit: rounding, never money."""
+    return HALF_CENT if CAP_IN_DOLLARS[cap] else NOISE
+
+
+@lean
+def broken_cap(notional: float, equity: float, cash: float, vix: float, measures: Measures, limits: Limits) -> Verdict:
+    """Return the first cap that an order of `notional` dollars breaks, as a verdict; OK if none. NaN breaks a cap."""
+    for cap in range(N_CAPS):
+        room = cap_numbers(cap, equity, cash, vix, measures, limits)
+        used = room.used + room.per_dollar * notional
+        if not (used <= room.limit + cap_slack(cap)):
+            code = CAP_CODES[cap]
+            if cap == CORRELATION and not (used <= 1.0 + 1e-9):
+                code = CORRELATION_UNKNOWN
+            scale = equity if CAP_IS_SHARE[cap] else 1.0
+            return Verdict(code, used / scale, room.limit / scale)
+    return Verdict(OK, 0.0, 0.0)
+
+
+@lean
+def cap_room(equity: float, cash: float, vix: float, measures: Measures, limits: Limits) -> tuple[float, int]:
+    """Return the dollars that all caps still allow for the candidate (>= 0), and the code of the one that binds."""
+    room, binding = math.inf, OK
+    for cap in range(N_CAPS):
+        numbers = cap_numbers(cap, equity, cash, vix, measures, limits)
+        if numbers.per_dollar > 0.0:
+            left = (numbers.limit - numbers.used) / numbers.per_dollar
+            if not (left > 0.0):
+                return 0.0, CAP_CODES[cap]
+            if left < room:
+                room, binding = left, CAP_CODES[cap]
+        elif not (numbers.used <= numbers.limit + cap_slack(cap)):
+            unknown = cap == CORRELATION and not (numbers.used <= 1.0 + 1e-9)
+            return 0.0, CORRELATION_UNKNOWN if unknown else CAP_CODES[cap]
+    return room, binding
