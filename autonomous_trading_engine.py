@@ -104,7 +104,7 @@ class AutonomousTradingEngine:
         self._equities = [float(broker.record["equity"])]
         self._allocation: Mapping[str, float] = {}
         self._held_weights: Floats | None = None
-        self._shadow = ShadowBook(risk_manager.books)
+        self._shadow = ShadowBook(lambda: risk_manager.books)
         self._plan = SessionPlan(broker.book, rules, len(world.strategies))
 
     # ------------------------------------------------------------ running
@@ -226,6 +226,7 @@ class AutonomousTradingEngine:
         self._equities = [self._equities[0], *equity_curve(self.repository.engine, self.repository.run_id).tolist()]
         self._held_weights = held_weights(self.world, self.repository, session)
         self._flatten = is_flattening(self.repository.engine, self.repository.run_id)
+        self._mirror()  # the risk book takes the shape of the broker's
         rebuild_shadow(self.risk_manager, self._shadow, self.world, self.repository, self._rules)
         self._mirror()
         return row + 1

@@ -15,7 +15,7 @@ from autonomous_trading_engine import AutonomousTradingEngine
 from risk_config import RiskConfig
 from risk_manager import RiskManager
 from trading_platform.brokers.paper import PaperBroker
-from trading_platform.core.costs import CostConfig, ExitConfig
+from trading_platform.core.costs import CostConfig, ExitConfig, default_protection
 from trading_platform.core.market import build_market, build_signals
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.risk.rules import HALTED, RELEASED
@@ -94,7 +94,7 @@ class Case:
         return World(
             panel=self.panel,
             market=build_market(self.panel, clock, self.rules.limits.correlation_window),
-            signals=build_signals(self.signals),
+            signals=build_signals(self.signals, default_protection(self.rules.exits)),
             strategies=self.strategies,
             regimes=[Regime.UNKNOWN] * len(sessions),
             regime_probabilities=np.full((len(sessions), 3), np.nan),

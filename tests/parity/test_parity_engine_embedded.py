@@ -234,7 +234,7 @@ def test_environment_under_changing_actions_is_the_scripted_backtest_and_the_eng
         # the kernel has decided at this close already, the environment does so at its next step
         held, reached = books.books.slots[0], now.slots[0]
         keep, mine = held["quantity"] > 0.0, reached["quantity"] > 0.0
-        for name in ("ticker", "strategy", "quantity", "cost", "stop", "target", "price", "held"):
+        for name in ("ticker", "quantity", "cost", "price", "held"):
             np.testing.assert_array_equal(held[keep][name], reached[mine][name], err_msg=name)
         assert cents([now.accounts[0]["equity"]]) == [reference.cents[start + step]]
         env.batch.step(action[None])

@@ -90,7 +90,7 @@ def test_fixed_markets_reach_every_kind_of_trade_denial_and_halt(tmp_path: Path)
         reasons |= {trade[6] for trade in reference.trades}
         codes |= reference.denials.keys()
         halts |= {kind for _, kind in reference.halts}
-    assert reasons == {"entry", "signal_exit", "stop_loss", "take_profit", "max_holding", "delisted"}
+    assert reasons == {"entry", "signal_exit", "stop_loss", "take_profit", "max_holding", "delisted", "replaced"}
     assert halts == {"halt", "release"}
     assert codes >= {
         "INVALID_ORDER", "VOLATILITY_UNKNOWN", "MAX_POSITIONS", "POSITION_LIMIT", "VIX_LIMIT", "EXPOSURE_LIMIT",

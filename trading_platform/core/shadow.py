@@ -6,7 +6,7 @@ since, it is recomputed by the very steps of the simulation kernel.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -23,13 +23,17 @@ class ShadowBook:
 
     Parameters
     ----------
-    books : one portfolio; its shadow rows are overwritten by `start`.
+    books : returns one portfolio, whose shadow is moved; it is another object once a market of another size is shown.
     """
 
-    def __init__(self, books: Books) -> None:
-        self._books = books
+    def __init__(self, books: Callable[[], Books]) -> None:
+        self._get = books
         self._log = new_fill_log(0)
         self._denials = np.zeros(N_CODES, dtype=np.int64)
+
+    @property
+    def _books(self) -> Books:
+        return self._get()
 
     @property
     def account(self) -> Record:
