@@ -9,6 +9,7 @@ import numpy as np
 
 from trading_platform.core import validation
 from trading_platform.core.costs import Protection
+from trading_platform.core.errors import FixConfigError
 from trading_platform.core.market import forward_adjusted
 from trading_platform.core.types import Bools, Floats, MarketPanel, StrategySignals
 from trading_platform.core.validation import Interval
@@ -17,6 +18,10 @@ Sessions = Annotated[int, Interval("[1, 2520]")]
 Window = Annotated[int, Interval("[2, 2520]")]  # of something that needs two rows to exist
 Rank = Annotated[float, Interval("(0, 1)")]
 Strength = Annotated[float, Interval("[0, 1]")]
+Share = Annotated[float, Interval("(0, 1]")]
+Slot = Annotated[float, Interval("(0, 1]")]  # weight of one name in a strategy's own book
+Names = Annotated[int, Interval("[1, 10]")]
+SUM_TOLERANCE = 1e-9  # rounding of a few added weights
 
 
 @runtime_checkable
@@ -78,11 +83,18 @@ class TargetStrategy(Protocol):
         ...
 
 
+AnyStrategy = Strategy | TargetStrategy
+
+
+class StrategyTargetError(FixConfigError):
+    """A strategy's weights cannot be held: NaN, negative, or a row that sums to more than 1."""
+
+
 class StrategyParameterError(validation.InvalidSettingsError, ValueError):
     """Parameters of a strategy are wrong; `problems` holds one line for each."""
 
 
-def check_parameters(strategy: Strategy, *orders: str) -> None:
+def check_parameters(strategy: AnyStrategy, *orders: str) -> None:
     """Check the annotated fields of `strategy`, and `orders` such as ``"exit_rank <= entry_rank"``.
 
     Raises
@@ -121,3 +133,45 @@ def prepare_signals(panel: MarketPanel, strategies: Sequence[Strategy]) -> tuple
     adjusted = forward_adjusted(panel)
     with np.errstate(invalid="ignore", divide="ignore"):  # NaN bars stay NaN, which is no signal
         return tuple(strategy.signals(adjusted) for strategy in strategies)
+
+
+def prepare_targets(panel: MarketPanel, strategies: Sequence[TargetStrategy]) -> tuple[Floats, ...]:
+    """Return the target weights of each strategy, (T, N), on split-adjusted bars, in order.
+
+    A strategy that stands aside wants nothing.
+
+    Raises
+    ------
+    StrategyTargetError
+        Weights that cannot be held, naming strategy, session and ticker.
+    """
+    adjusted = forward_adjusted(panel)
+    nothing = np.zeros(panel.close.shape)
+    with np.errstate(invalid="ignore", divide="ignore"):  # NaN bars stay NaN, which is no target
+        targets = tuple(nothing if item.stands_aside(panel) else item.targets(adjusted) for item in strategies)
+    for strategy, weights in zip(strategies, targets, strict=True):
+        check_targets(strategy.name, weights, panel)
+    return targets
+
+
+def check_targets(name: str, weights: Floats, panel: MarketPanel) -> None:
+    """Check the weights (T, N) of the strategy `name`.
+
+    Raises
+    ------
+    StrategyTargetError
+        A wrong shape; or the first session at which a weight is no number >= 0, or their sum exceeds 1.
+    """
+    if weights.shape != panel.close.shape:
+        raise StrategyTargetError(f"strategies.{name}: targets must be {panel.close.shape}, were {weights.shape}")
+    wrong = ~(weights >= 0.0) | ~np.isfinite(weights)
+    if wrong.any():
+        t, i = (int(place[0]) for place in np.nonzero(wrong))
+        where = f"{panel.session(t)}, {panel.tickers[i]}"
+        raise StrategyTargetError(f"strategies.{name}: a weight must be a number >= 0, was {weights[t, i]} ({where})")
+    total = weights.sum(axis=1)
+    if (total > 1.0 + SUM_TOLERANCE).any():
+        t = int(np.flatnonzero(total > 1.0 + SUM_TOLERANCE)[0])
+        raise StrategyTargetError(
+            f"strategies.{name}: weights of a session must sum to at most 1, were {total[t]:.6g} ({panel.session(t)})"
+        )
