@@ -121,7 +121,7 @@ class Endless:
 
     def targets(self, panel: MarketPanel) -> Floats:
         """Hold, from its first week on, the ticker that was best then."""
-        first = int(np.flatnonzero(first_of_week(panel.sessions))[0])
+        first = int(first_of_week(panel.sessions)[0])
         weights = np.zeros(panel.close.shape)
         weights[first:, int(np.nanargmax(panel.close[first] / panel.close[0]))] = 0.5
         return weights

@@ -58,7 +58,7 @@ def paper_form(
 ) -> PaperForm:
     """Return the paper form of K strategies' `targets`, each (T, N), at `allocation`, (K,) or (T, K); see `paper_book`.
 
-    Each strategy's own book holds its targets with all of its capital, so its returns are those of an account of its own.
+    Each strategy's own book holds its targets with all of its capital, as an account of its own would.
     """
     books = tuple(paper_book(panel, weights, cost_bps, start, band) for weights in targets)
     return PaperForm(paper_book(panel, combined_targets(targets, allocation), cost_bps, start, band), books)

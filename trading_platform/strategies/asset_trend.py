@@ -11,10 +11,10 @@ import numpy as np
 from trading_platform.core.costs import Protection
 from trading_platform.core.indicators import rate_of_change, returns, rolling_mean, rolling_volatility
 from trading_platform.core.market_features import ANNUAL_SESSIONS
-from trading_platform.core.types import STOCK, Bools, Floats, Ints, MarketPanel
+from trading_platform.core.types import STOCK, Floats, Ints, MarketPanel
 from trading_platform.core.validation import Interval
 from trading_platform.strategies.base import Names, Window, check_parameters
-from trading_platform.strategies.holding import MEMORY, first_of_month, held_names, known_close, slots, tradable
+from trading_platform.strategies.holding import MEMORY, first_of_month, held_names, known_close, tradable
 from trading_platform.strategies.measures import benchmark_column
 
 # Asset classes that move as one: two of a group are one position. Cash and currencies are no risk that is paid.
@@ -79,12 +79,12 @@ class AssetTrend:
         held = tradable(panel, groups != NO_GROUP)
         volatility = rolling_volatility(returns(close), self.window) * sqrt(ANNUAL_SESSIONS)
         excess = rate_of_change(close, self.window) - self._bills(panel)[:, None]
-        score = np.where(held, excess / volatility, np.nan)
-        rises: Bools = score > 0.0
-        enter = rises & (volatility >= self.least_volatility)
-        decides = first_of_month(panel.sessions)
-        conviction = held_names(score, enter, rises, groups, self.n_names, decides, panel.sessions, one_per_group=True)
-        return np.where(held, slots(conviction, self.n_names), 0.0)
+        days = first_of_month(panel.sessions)
+        score = np.where(held, excess / volatility, np.nan)[days]
+        rises = score > 0.0
+        enter = rises & (volatility[days] >= self.least_volatility)
+        weights = held_names(score, enter, rises, groups, self.n_names, days, panel.sessions, one_per_group=True)
+        return np.where(held, weights, 0.0)
 
     def _bills(self, panel: MarketPanel) -> Floats:
         """Return what bills earned over the window, (T,), 0 where their rate is unknown."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trading_platform.core.indicators import fine_rank, last_known
+from trading_platform.core.indicators import cross_rank, fine_rank, last_known
 from trading_platform.core.types import UNKNOWN_SECTOR, Bools, Floats, Ints, MarketPanel
 
 # A half-year has at most 132 weekdays, and its first decision day comes up to a week after its beginning.
@@ -18,18 +18,21 @@ HALF_YEAR = 140
 MAX_GAP = 5
 # Sessions that any slow book needs beside those of its scores: its half-year, and the day before each of its days.
 MEMORY = HALF_YEAR + MAX_GAP + 1
-# Rank at entry moves a weight by up to this part: enough that no two strategies tie for the last slot.
-CONVICTION = 0.1
+# The first place of a book is this much more than the mean place, the last as much less: an account whose slots are
+# fewer than the wishes of its strategies fills them with first places, and one with slots to spare with the others.
+SLOPE = 0.2
+# Rank at entry moves a weight by up to this part, so that no two strategies tie for the last slot.
+CONVICTION = 0.05
 
 
-def first_of_week(sessions: np.ndarray) -> Bools:
-    """Return which sessions are the first of their calendar week, (T,). The first row is none: what was before?"""
+def first_of_week(sessions: np.ndarray) -> Ints:
+    """Return the rows that are the first of their calendar week. Row 0 is none: what was before?"""
     days = sessions.astype("datetime64[D]").astype(np.int64)
     return _changes((days + 3) // 7)  # 1970-01-01 was a Thursday
 
 
-def first_of_month(sessions: np.ndarray) -> Bools:
-    """Return which sessions are the first of their month, (T,). The first row is none: what was before?"""
+def first_of_month(sessions: np.ndarray) -> Ints:
+    """Return the rows that are the first of their month. Row 0 is none: what was before?"""
     return _changes(sessions.astype("datetime64[M]").astype(np.int64))
 
 
@@ -44,11 +47,10 @@ def tradable(panel: MarketPanel, columns: Bools) -> Bools:
     return allowed if panel.member is None else allowed & panel.member
 
 
-def best(score: Floats, share: float, least: int) -> Bools:
-    """Return which scores are among the best `share` of their row, but at least the `least` best, (T, N)."""
-    count = np.isfinite(score).sum(axis=1, keepdims=True)
-    rank = fine_rank(score)[0]
-    inside: Bools = rank > 1.0 - np.maximum(share, least / np.maximum(count, 1)) + 1e-9  # rounding of a place
+def best(score: Floats, count: Floats | Ints) -> Bools:
+    """Return which scores (D, N) are among the `count` (D, 1) best of their row."""
+    known = np.maximum(np.isfinite(score).sum(axis=1, keepdims=True), 1)
+    inside: Bools = cross_rank(score) > 1.0 - count / known + 1e-9  # less than a place, more than rounding
     return inside
 
 
@@ -58,48 +60,45 @@ def held_names(
     stay: Bools,
     groups: Ints,
     n_names: int,
-    decides: Bools,
+    days: Ints,
     sessions: np.ndarray,
     one_per_group: bool,
 ) -> Floats:
-    """Return what a book of at most `n_names` holds: conviction at entry in (0, 1], 0 = not held; (T, N).
+    """Return the weights, (T, N), of a book with `n_names` places; rows sum to at most 1.
+
+    A name keeps its place and its weight until it leaves; a new one takes the largest free place. Nothing changes
+    between two decision days; the first one of a half-year begins from nothing.
 
     Parameters
     ----------
     score
-        (T, N), the higher the better; NaN = unknown.
+        (D, N) on the decision days, the higher the better; NaN = unknown.
     enter, stay
-        (T, N), which may be bought, and which of those held may be kept.
+        (D, N), which may be bought, and which of those held may be kept.
     groups
         (N,) group of each column, -1 = none. A name of a group that is held already is bought only when no other is
         left, and with `one_per_group` never.
-    decides
-        (T,) decision days; nothing changes between them. The first one of a half-year begins from nothing.
+    days, sessions
+        (D,) rows of the decision days, and (T,) all sessions.
     """
-    with np.errstate(invalid="ignore"):
-        fine = fine_rank(score)[1]
-    days = np.flatnonzero(decides)
-    half_years = sessions.astype("datetime64[M]").astype(np.int64) // 6
-    held = np.zeros((len(days), score.shape[1]))
-    book = np.zeros(score.shape[1])
-    for place, t in enumerate(days):
-        fresh = place == 0 or half_years[t] != half_years[days[place - 1]]
-        book = np.zeros_like(book) if fresh else np.where(stay[t], book, 0.0)
-        if np.count_nonzero(book) < n_names:
-            _fill(book, score[t], enter[t], fine[t], groups, n_names, one_per_group)
-        held[place] = book
-    return _until_next(held, days, len(sessions))
+    conviction = 1.0 - CONVICTION + CONVICTION * fine_rank(score)[1]
+    half_years = sessions[days].astype("datetime64[M]").astype(np.int64) // 6
+    weights = np.zeros(score.shape)
+    places: dict[int, tuple[int, float]] = {}  # column -> its place and weight
+    for day in range(len(days)):
+        fresh = day == 0 or half_years[day] != half_years[day - 1]
+        places = {} if fresh else {column: held for column, held in places.items() if stay[day, column]}
+        wanted = _order(score[day], enter[day]) if len(places) < n_names else []
+        for column in _admitted(wanted, list(places), groups, n_names - len(places), one_per_group):
+            place = min(set(range(n_names)) - {taken for taken, _ in places.values()})
+            places[column] = place, _size(place, n_names) * float(conviction[day, column])
+        for column, (_, weight) in places.items():
+            weights[day, column] = weight
+    return _until_next(weights, days, len(sessions))
 
 
-def slots(conviction: Floats, n_names: int) -> Floats:
-    """Return weights of 1 / `n_names` less up to a tenth by conviction, (T, N); rows sum to less than 1."""
-    weights: Floats = np.where(conviction > 0.0, (1.0 - CONVICTION + CONVICTION * conviction) / n_names, 0.0)
-    return weights
-
-
-def between_decisions(values: Floats, decides: Bools) -> Floats:
+def between_decisions(values: Floats, days: Ints) -> Floats:
     """Return `values` (T, ...) of the last decision day on every session; 0 before the first."""
-    days = np.flatnonzero(decides)
     return _until_next(values[days], days, len(values))
 
 
@@ -109,27 +108,36 @@ def sector_groups(panel: MarketPanel) -> Ints:
     return np.array([-1 if name in ("", UNKNOWN_SECTOR) else numbers[name] for name in panel.sectors], dtype=np.int64)
 
 
-def _fill(
-    book: Floats, score: Floats, enter: Bools, fine: Floats, groups: Ints, n_names: int, one_per_group: bool
-) -> None:
-    """Add the best names that may enter to `book`, first of groups that it does not hold."""
-    free = np.flatnonzero(enter & np.isfinite(score) & (book == 0.0))
-    order = free[np.argsort(-score[free], kind="stable")]  # ties by ticker
-    taken = set(groups[book > 0.0].tolist()) - {-1}
-    left = n_names - np.count_nonzero(book)
-    for again in (False,) if one_per_group else (False, True):
-        for column in order:
-            group = int(groups[column])
-            if left > 0 and book[column] == 0.0 and (again or group not in taken):
-                book[column] = max(float(fine[column]), 1e-6)  # held, however low
-                taken |= {group} - {-1}
-                left -= 1
+def _order(score: Floats, enter: Bools) -> list[int]:
+    """Return the columns that may enter, the best first; ties by ticker."""
+    free = np.flatnonzero(enter & np.isfinite(score))
+    order: list[int] = free[np.argsort(-score[free], kind="stable")].tolist()
+    return order
 
 
-def _changes(numbers: Ints) -> Bools:
-    changed = np.zeros(len(numbers), dtype=np.bool_)
-    changed[1:] = numbers[1:] != numbers[:-1]
-    return changed
+def _admitted(wanted: list[int], held: list[int], groups: Ints, free: int, one_per_group: bool) -> list[int]:
+    """Return up to `free` of the `wanted`, in order: first those of groups that are not held yet."""
+    taken = {int(groups[column]) for column in held} - {-1}
+    first: list[int] = []
+    others: list[int] = []
+    for column in wanted:
+        group = int(groups[column])
+        if column in held:
+            continue
+        (others if group in taken else first).append(column)
+        taken |= {group} - {-1}
+    return (first if one_per_group else first + others)[:free]
+
+
+def _size(place: int, n_names: int) -> float:
+    """Return the weight of a place; all of a book sum to 1."""
+    slope = SLOPE * (1.0 - 2.0 * place / (n_names - 1)) if n_names > 1 else 0.0
+    return (1.0 + slope) / n_names
+
+
+def _changes(numbers: Ints) -> Ints:
+    rows: Ints = np.flatnonzero(numbers[1:] != numbers[:-1]) + 1
+    return rows
 
 
 def _until_next(values: Floats, days: Ints, n_sessions: int) -> Floats:

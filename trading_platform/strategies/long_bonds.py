@@ -55,10 +55,9 @@ class LongBonds:
     def targets(self, panel: MarketPanel) -> Floats:
         """Return weights, see `TargetStrategy.targets`."""
         held = tradable(panel, class_columns(panel, ASSET_CLASS))
-        volatility = np.where(held, rolling_volatility(returns(known_close(panel)), self.window), np.nan)
+        days = first_of_month(panel.sessions)
+        volatility = np.where(held, rolling_volatility(returns(known_close(panel)), self.window), np.nan)[days]
         known = np.isfinite(volatility)
         groups = np.zeros(panel.n_tickers, dtype=np.int64)
-        chosen = held_names(
-            volatility, known, known, groups, 1, first_of_month(panel.sessions), panel.sessions, one_per_group=True
-        )
+        chosen = held_names(volatility, known, known, groups, 1, days, panel.sessions, one_per_group=True)
         return np.where(held & (chosen > 0.0), self.weight, 0.0)

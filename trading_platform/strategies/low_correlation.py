@@ -10,7 +10,7 @@ from trading_platform.core.types import Floats, MarketPanel
 from trading_platform.strategies.base import Names, Share, Window, check_parameters
 from trading_platform.strategies.holding import MEMORY, known_close
 from trading_platform.strategies.measures import market_fit, market_returns, too_few_stocks
-from trading_platform.strategies.stock_book import calmer, rankable_stocks, weekly_stock_book
+from trading_platform.strategies.stock_book import monthly_stock_book
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class LowCorrelation:
 
     window: Window = 252
     calm_share: Share = 0.8
-    n_names: Names = 2
+    n_names: Names = 3
     stay_share: Share = 0.2
     name: str = "low_correlation"
 
@@ -56,5 +56,5 @@ class LowCorrelation:
         """Return weights, see `TargetStrategy.targets`."""
         daily = returns(known_close(panel))
         correlation = market_fit(daily, market_returns(panel), max(self.window, 3)).correlation
-        allowed = calmer(rolling_volatility(daily, self.window), rankable_stocks(panel), self.calm_share)
-        return weekly_stock_book(panel, -correlation, allowed, self.n_names, self.stay_share)
+        volatility = rolling_volatility(daily, self.window)
+        return monthly_stock_book(panel, -correlation, self.n_names, self.stay_share, volatility, self.calm_share)

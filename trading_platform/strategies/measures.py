@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trading_platform.core.indicators import last_known, returns, rolling_sum
+from trading_platform.core.indicators import last_known, returns, rolling_product, rolling_sum
 from trading_platform.core.market_features import row_mean
 from trading_platform.core.types import STOCK, Bools, Floats, MarketPanel
 from trading_platform.strategies.holding import MAX_GAP, known_close
@@ -69,6 +69,16 @@ def market_returns(panel: MarketPanel) -> Floats:
     daily = returns(known_close(panel))
     stand_in = row_mean(np.where(stock_columns(panel), daily, np.nan))
     return np.where(np.isfinite(own), own, stand_in)
+
+
+def market_rose(panel: MarketPanel, window: int) -> Bools:
+    """Return where the market has risen over the last `window` sessions, (T,); not where that is unknown.
+
+    The benchmark, or an index of the equal-weight stocks where it is unknown (`market_returns`).
+    """
+    with np.errstate(invalid="ignore"):
+        rose: Bools = rolling_product(1.0 + market_returns(panel), window) > 1.0
+    return rose
 
 
 def market_fit(daily: Floats, market: Floats, window: int) -> MarketFit:

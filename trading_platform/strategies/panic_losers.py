@@ -20,7 +20,6 @@ from trading_platform.strategies.holding import (
     held_names,
     known_close,
     sector_groups,
-    slots,
 )
 from trading_platform.strategies.measures import too_few_stocks
 from trading_platform.strategies.stock_book import rankable_stocks
@@ -75,15 +74,11 @@ class PanicLosers:
         rankable = rankable_stocks(panel)
         change = np.where(rankable, rate_of_change(close, self.window), np.nan)
         excess = change - row_mean(change)[:, None]
-        loss = -excess / rolling_volatility(returns(close), self.volatility_window)
-        conviction = held_names(
-            loss,
-            best(loss, self.stay_share, 2 * self.n_names) & (vix > self.panic),
-            best(loss, self.stay_share, 2 * self.n_names) & (vix > self.calm),
-            sector_groups(panel),
-            self.n_names,
-            first_of_week(panel.sessions),
-            panel.sessions,
-            one_per_group=False,
-        )
-        return np.where(rankable, slots(conviction, self.n_names), 0.0)
+        days = first_of_week(panel.sessions)
+        loss = -(excess / rolling_volatility(returns(close), self.volatility_window))[days]
+        places = np.ceil(self.stay_share * np.isfinite(loss).sum(axis=1, keepdims=True))
+        fallen = best(loss, np.maximum(places, 2 * self.n_names))
+        enter, stay = (fallen & (vix[days] > level) for level in (self.panic, self.calm))
+        groups = sector_groups(panel)
+        weights = held_names(loss, enter, stay, groups, self.n_names, days, panel.sessions, one_per_group=False)
+        return np.where(rankable, weights, 0.0)

@@ -10,7 +10,7 @@ from trading_platform.core.types import Floats, MarketPanel
 from trading_platform.strategies.base import Names, Share, Window, check_parameters
 from trading_platform.strategies.holding import MEMORY, known_close
 from trading_platform.strategies.measures import too_few_stocks
-from trading_platform.strategies.stock_book import rankable_stocks, weekly_stock_book
+from trading_platform.strategies.stock_book import monthly_stock_book
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class QuietStocks:
     """
 
     window: Window = 252
-    n_names: Names = 2
+    n_names: Names = 3
     stay_share: Share = 0.2
     name: str = "quiet_stocks"
 
@@ -53,4 +53,4 @@ class QuietStocks:
     def targets(self, panel: MarketPanel) -> Floats:
         """Return weights, see `TargetStrategy.targets`."""
         volatility = rolling_volatility(returns(known_close(panel)), self.window)
-        return weekly_stock_book(panel, -volatility, rankable_stocks(panel), self.n_names, self.stay_share)
+        return monthly_stock_book(panel, -volatility, self.n_names, self.stay_share, volatility)

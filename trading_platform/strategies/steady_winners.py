@@ -5,20 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import sqrt
 
+import numpy as np
+
 from trading_platform.core.costs import Protection
 from trading_platform.core.indicators import lag, returns, rolling_sum, rolling_volatility
 from trading_platform.core.types import Floats, MarketPanel
 from trading_platform.strategies.base import Names, Share, Window, check_parameters
 from trading_platform.strategies.holding import MEMORY, known_close
-from trading_platform.strategies.measures import market_fit, market_returns, too_few_stocks
-from trading_platform.strategies.stock_book import calmer, rankable_stocks, weekly_stock_book
+from trading_platform.strategies.measures import market_fit, market_returns, market_rose, too_few_stocks
+from trading_platform.strategies.stock_book import monthly_stock_book
 
 
 @dataclass(frozen=True, slots=True)
 class SteadyWinners:
     """Hold the stocks that beat what the market explains by the most of their own risk, the last month left out.
 
-    Blitz, Huij & Martens (2011), "Residual Momentum".
+    Blitz, Huij & Martens (2011), "Residual Momentum"; Cooper, Gutierrez & Hameed (2004), "Market States and Momentum":
+    nothing after a year in which the market fell.
 
     Attributes
     ----------
@@ -33,7 +36,7 @@ class SteadyWinners:
     formation: Window = 252
     skip: Window = 21
     calm_share: Share = 0.8
-    n_names: Names = 2
+    n_names: Names = 3
     stay_share: Share = 0.2
     name: str = "steady_winners"
 
@@ -62,5 +65,5 @@ class SteadyWinners:
         own, other = (rolling_sum(lag(values, self.skip), ranking) for values in (daily, market[:, None]))
         score = (own - fit.beta * other) / (fit.residual_volatility * sqrt(ranking))
         volatility = rolling_volatility(daily, self.formation)
-        allowed = calmer(volatility, rankable_stocks(panel), self.calm_share) & (score > 0.0)
-        return weekly_stock_book(panel, score, allowed, self.n_names, self.stay_share)
+        ahead = np.where((score > 0.0) & market_rose(panel, self.formation)[:, None], score, np.nan)
+        return monthly_stock_book(panel, ahead, self.n_names, self.stay_share, volatility, self.calm_share)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from trading_platform.core.types import Bools, Floats, MarketPanel
-from trading_platform.strategies.holding import best, first_of_week, held_names, sector_groups, slots, tradable
+from trading_platform.strategies.holding import best, first_of_month, held_names, sector_groups, tradable
 from trading_platform.strategies.measures import stock_columns
+
+# A name that was calm enough to be bought may become this much less so, in parts of the universe, before it leaves.
+CALM_BAND = 0.2
 
 
 def rankable_stocks(panel: MarketPanel) -> Bools:
@@ -14,20 +17,22 @@ def rankable_stocks(panel: MarketPanel) -> Bools:
     return tradable(panel, stock_columns(panel))
 
 
-def calmer(volatility: Floats, rankable: Bools, share: float) -> Bools:
-    """Return which rankable stocks are among the calmest `share` by `volatility`, (T, N)."""
-    return best(np.where(rankable, -volatility, np.nan), share, 1)
+def monthly_stock_book(
+    panel: MarketPanel, score: Floats, n_names: int, stay_share: float, volatility: Floats, calm_share: float = 1.0
+) -> Floats:
+    """Return weights of the `n_names` best stocks, chosen monthly and kept while near the top, (T, N).
 
-
-def weekly_stock_book(panel: MarketPanel, score: Floats, allowed: Bools, n_names: int, stay_share: float) -> Floats:
-    """Return weights of the `n_names` best stocks, chosen weekly and kept while among the best `stay_share`, (T, N).
-
-    `score` (T, N) counts where `allowed`. The band is never narrower than twice the names held.
+    Bought are the best of the calmest `calm_share` of all stocks by `volatility` (T, N); kept is what is among the
+    best by `score` (T, N; NaN = not wanted) of a somewhat wider part. As many places keep a name as `stay_share` of
+    all stocks are, and never fewer than twice the names held.
     """
+    days = first_of_month(panel.sessions)
     rankable = rankable_stocks(panel)
-    ranked = np.where(allowed & rankable, score, np.nan)
-    stay = best(ranked, stay_share, 2 * n_names)
-    conviction = held_names(
-        ranked, stay, stay, sector_groups(panel), n_names, first_of_week(panel.sessions), panel.sessions, False
-    )
-    return np.where(rankable, slots(conviction, n_names), 0.0)
+    measured = np.where(rankable[days], -volatility[days], np.nan)
+    count = np.isfinite(measured).sum(axis=1, keepdims=True)
+    calm, nearly_calm = (best(measured, np.ceil(share * count)) for share in (calm_share, calm_share + CALM_BAND))
+    ranked = np.where(nearly_calm, score[days], np.nan)
+    stay = best(ranked, np.maximum(np.ceil(stay_share * count), 2 * n_names))
+    groups = sector_groups(panel)
+    weights = held_names(ranked, calm & stay, stay, groups, n_names, days, panel.sessions, one_per_group=False)
+    return np.where(rankable, weights, 0.0)
