@@ -177,7 +177,7 @@ def _hold(
             held[i] *= 1.0 + overnight[t, i]
             missing[i] = 0.0 if traded[t, i] else missing[i] + 1.0
             wanted = weights[t - 1, i] * before * (1.0 + overnight[t, i])  # as many shares as were decided
-            if traded[t, i] and (wanted == 0.0 or abs(wanted - held[i]) > band * wanted):
+            if traded[t, i] and (wanted == 0.0 or held[i] == 0.0 or abs(wanted - held[i]) > band * wanted):
                 moved += abs(wanted - held[i])
                 paid += cost * abs(wanted - held[i])
                 cash -= wanted - held[i]
