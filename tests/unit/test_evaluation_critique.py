@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 
 from trading_platform.core.errors import FixConfigError
-from trading_platform.evaluation.critique import (
+from trading_platform.evaluation.critique import critique
+from trading_platform.evaluation.critique_figures import (
     CHUNK,
-    Backtest,
-    CritiqueConfig,
-    FindingCode,
     benchmark_p_value,
     coin_flip_p_value,
-    critique,
+    cost_share,
+    gain_p_value,
+    largest_share,
     longest_flat_run,
     profit_without_best,
 )
+from trading_platform.evaluation.critique_inputs import Backtest, CritiqueConfig, FindingCode
 from trading_platform.evaluation.sharpe_tests import long_run_variance
 
 
@@ -50,7 +51,7 @@ def test_a_good_backtest_raises_nothing() -> None:
 def test_too_few_trades() -> None:
     full = good()
     cut = {name: getattr(full, name)[:29] for name in ("stop_prices", "target_prices", "exit_lows", "exit_highs")}
-    few = replace(full, trade_profits=np.linspace(10, 60, 29), **cut)
+    few = replace(full, trade_profits=np.linspace(-10, 60, 29), **cut)
     (finding,) = critique(few, np.random.default_rng(1))
     assert (finding.code, finding.observed, finding.threshold) == (FindingCode.TOO_FEW_TRADES, 29.0, 30.0)
     assert "29 closed trades" in finding.message
@@ -82,7 +83,7 @@ def test_no_better_than_benchmark() -> None:
 def test_probabilities_at_their_limit_convince_and_profits_of_zero_do_not() -> None:
     backtest = good()
     coin = coin_flip_p_value(backtest.trade_profits, 2_000, np.random.default_rng(1))
-    lead = benchmark_p_value(backtest.returns, backtest.benchmark_returns)
+    lead = gain_p_value(backtest.returns, backtest.benchmark_returns, np.zeros(504))
     assert lead > 0
     at = CritiqueConfig(max_coin_flip_p_value=coin, max_benchmark_p_value=lead)
     assert codes(backtest, at) == []
@@ -223,3 +224,103 @@ def test_impossible_settings_are_named_together() -> None:
     CritiqueConfig(min_trades=2, max_flat_sessions=0, n_resamples=100)
     with pytest.raises(FixConfigError, match=r"min_trades .*; .*max_stale_share"):
         CritiqueConfig(min_trades=1, max_stale_share=math.nan)
+
+
+# ---------------------------------------------------------------- concentration, costs, data, perfection
+
+
+def test_half_of_the_benchmark_is_judged_against_half_of_it() -> None:
+    backtest = good()
+    rng = np.random.default_rng(4)
+    half = 0.5 * backtest.benchmark_returns + 0.0006 + rng.normal(0.0, 0.003, 504)
+    richer = backtest.benchmark_returns + 0.002  # which all of the benchmark beats by far
+    assert codes(replace(backtest, returns=half, benchmark_returns=richer)) != []
+    assert gain_p_value(half, backtest.benchmark_returns, np.zeros(504)) < 0.01
+    only_half = 0.5 * backtest.benchmark_returns + rng.normal(0.0, 0.003, 504)
+    assert codes(replace(backtest, returns=only_half)) == [FindingCode.NO_BETTER_THAN_BENCHMARK]
+
+
+def test_cash_is_no_gain_over_the_benchmark() -> None:
+    backtest = good()
+    bills = np.full(504, 0.0008)
+    idle = bills + np.random.default_rng(6).normal(0.0, 0.0005, 504)
+    found = codes(replace(backtest, returns=idle, bills=bills))
+    assert found == [FindingCode.NO_BETTER_THAN_BENCHMARK]
+    assert FindingCode.NO_BETTER_THAN_BENCHMARK not in codes(replace(backtest, returns=idle))
+
+
+def test_profit_of_one_ticker_is_named() -> None:
+    backtest = good()
+    numbers = np.arange(80) % 4
+    even = replace(backtest, trade_tickers=numbers, tickers=("AAA", "BBB", "CCC", "DDD"))
+    assert codes(even) == []
+    profits = np.where(numbers == 2, backtest.trade_profits + 80.0, backtest.trade_profits)
+    (finding,) = critique(replace(even, trade_profits=profits), np.random.default_rng(1))
+    assert finding.code is FindingCode.ONE_TICKER
+    assert "from CCC alone" in finding.message
+
+
+def test_gain_of_one_year_is_named_where_there_are_three() -> None:
+    backtest = good()
+    years = 2010 + np.arange(504) // 168
+    own = backtest.returns - backtest.benchmark_returns
+    even = np.concatenate([0.0015 + row - row.mean() for row in np.split(backtest.benchmark_returns, 3)]) + own
+    backtest = replace(backtest, returns=even)
+    returns = even.copy()
+    returns[168:336] += 0.004
+    lucky = replace(backtest, returns=returns, years=years)
+    assert codes(replace(backtest, years=years), CritiqueConfig(max_sharpe=100.0)) == []
+    found = critique(lucky, np.random.default_rng(1), CritiqueConfig(max_sharpe=100.0))
+    assert [finding.code for finding in found] == [FindingCode.ONE_YEAR]
+    assert "from 2011 alone" in found[0].message
+    two = replace(lucky, years=2010 + np.arange(504) // 252)
+    assert codes(two, CritiqueConfig(max_sharpe=100.0)) == []
+
+
+def test_costs_that_take_half_are_objected_to() -> None:
+    backtest = good()
+    profit = float(backtest.trade_profits.sum())
+    assert codes(replace(backtest, costs=0.99 * profit)) == []
+    (finding,) = critique(replace(backtest, costs=1.1 * profit), np.random.default_rng(1))
+    assert finding.code is FindingCode.COSTS_EAT_THE_EDGE
+    assert finding.observed == pytest.approx(1.1 / 2.1)
+
+
+def test_price_that_stands_still_is_named() -> None:
+    backtest = replace(good(), tickers=("AAA", "BBB"))
+    assert codes(replace(backtest, unchanged_sessions=np.array([3, 10]))) == []
+    (finding,) = critique(replace(backtest, unchanged_sessions=np.array([3, 11])), np.random.default_rng(1))
+    assert finding.code is FindingCode.STALE_PRICES
+    assert "BBB closed at one and the same price 11 sessions" in finding.message
+
+
+def test_book_that_stopped_for_good_says_so() -> None:
+    assert codes(replace(good(), stopped_for_good=True)) == [FindingCode.STOPPED_FOR_GOOD]
+
+
+def test_perfection_is_objected_to() -> None:
+    backtest = good()
+    winners = np.where(np.arange(80) < 7, -5.0, np.abs(backtest.trade_profits))
+    assert codes(replace(backtest, trade_profits=winners)) == [FindingCode.TOO_GOOD]
+    always = replace(backtest, returns=backtest.benchmark_returns + 0.01)
+    assert codes(always) == [FindingCode.TOO_GOOD]
+    assert codes(always, CritiqueConfig(max_sharpe=100.0)) == []
+
+
+def test_largest_share_may_exceed_all_and_is_unknown_without_a_profit() -> None:
+    assert largest_share(np.array([3.0, -1.0]), np.array([7, 4])) == (1.5, 7)
+    assert math.isnan(largest_share(np.array([-3.0, 1.0]), np.array([7, 4]))[0])
+    assert math.isnan(largest_share(np.zeros(0), np.zeros(0, dtype=np.int64))[0])
+
+
+def test_cost_share_is_of_the_profit_before_costs() -> None:
+    assert cost_share(np.array([30.0, 30.0]), 40.0) == 0.4
+    assert math.isnan(cost_share(np.array([-50.0]), 40.0))
+    assert math.isnan(cost_share(np.array([50.0]), math.nan))
+
+
+def test_new_arrays_that_do_not_fit_are_an_error() -> None:
+    with pytest.raises(ValueError, match="trade_tickers"):
+        replace(good(), trade_tickers=np.zeros(3, dtype=np.int64))
+    with pytest.raises(ValueError, match="bills and years"):
+        replace(good(), bills=np.zeros(3))

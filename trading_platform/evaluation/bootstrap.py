@@ -160,6 +160,28 @@ def bootstrap_sharpes(returns: Floats, block_length: float, n_resamples: int, rn
     return np.concatenate(chunks)
 
 
+def circular_bootstrap_sharpes(
+    returns: Floats, block_length: int, n_resamples: int, rng: np.random.Generator
+) -> Floats:
+    """Return annualised Sharpe ratios, (n_resamples, K), of books (T, K) resampled together in circular blocks.
+
+    NaN where a resample has no volatility.
+
+    Raises
+    ------
+    FixConfigError
+        An empty series or a block length below 1.
+    """
+    books = np.ascontiguousarray(returns, dtype=np.float64)
+    n_sessions = len(books)
+    _check_sizes(n_sessions, block_length)
+    step = max(1, CHUNK // n_sessions)
+    sizes = [min(step, n_resamples - first) for first in range(0, n_resamples, step)]
+    return np.concatenate(
+        [_resampled_sharpes(books, circular_block_indices(n_sessions, block_length, size, rng)) for size in sizes]
+    )
+
+
 def sharpe_interval(
     returns: Floats,
     rng: np.random.Generator,

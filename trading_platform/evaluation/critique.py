@@ -1,134 +1,29 @@
 """Doubts that a backtest should raise by itself, before anybody believes it.
 
-Each check looks for one way in which good numbers come about without a good strategy: a few lucky trades, returns
-that the benchmark earns as well, fills where nobody traded, bars that hit stop and target both and so hide which came
-first, weeks without any movement, too few trades to say anything. Inputs are plain arrays; the result is a list of
-findings, empty when there is nothing to object. In the manner of LEAN's automatic backtest analysis.
+Each check looks for one way in which good numbers come about without a good strategy: a few lucky trades, one ticker,
+one year, returns that the benchmark earns as well, fills where nobody traded, prices that stood still, bars that hit
+stop and target both and so hide which came first, weeks without any movement, too few trades to say anything, and
+numbers too good to be true. Inputs are plain arrays; the result is a list of findings, empty when there is nothing to
+object. In the manner of LEAN's automatic backtest analysis.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
-from enum import StrEnum
-from statistics import NormalDist
 
 import numpy as np
 
-from trading_platform.core.errors import FixConfigError
+from trading_platform.core.metrics import sharpe_ratio
 from trading_platform.core.types import Bools, Floats
-from trading_platform.evaluation.sharpe_tests import long_run_variance
-
-NORMAL = NormalDist()
-# Random signs are drawn in chunks of about this many trades.
-CHUNK = 1_000_000
-
-
-class FindingCode(StrEnum):
-    """Stable codes of the checks."""
-
-    TOO_FEW_TRADES = "too_few_trades"
-    FEW_LUCKY_TRADES = "few_lucky_trades"
-    TRADES_LIKE_COIN_FLIPS = "trades_like_coin_flips"
-    NO_BETTER_THAN_BENCHMARK = "no_better_than_benchmark"
-    STALE_FILLS = "stale_fills"
-    AMBIGUOUS_BARS = "ambiguous_bars"
-    FLAT_EQUITY = "flat_equity"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One objection: the observed value, the threshold it broke, and a sentence for people."""
-
-    code: FindingCode
-    observed: float
-    threshold: float
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class CritiqueConfig:
-    """Where doubt begins.
-
-    Attributes
-    ----------
-    min_trades
-        Closed round trips, at least; thirty is where means begin to be normal.
-    best_trades_share
-        Part of the trades, the best ones, that is taken away (at least one trade). What is left must still earn.
-    max_coin_flip_p_value
-        Largest p value of the trades' mean under random signs.
-    max_benchmark_p_value
-        Largest one-sided p value of the mean daily difference to the benchmark.
-    max_stale_share
-        Largest share of fills in a session without volume.
-    max_ambiguous_share
-        Largest share of round trips whose exit bar touched both stop and target.
-    max_flat_sessions
-        Longest run of sessions in which equity did not move at all.
-    n_resamples
-        Random sign patterns of the coin-flip test.
-    """
-
-    min_trades: int = 30
-    best_trades_share: float = 0.05
-    max_coin_flip_p_value: float = 0.05
-    max_benchmark_p_value: float = 0.05
-    max_stale_share: float = 0.0
-    max_ambiguous_share: float = 0.05
-    max_flat_sessions: int = 63
-    n_resamples: int = 2_000
-
-    def __post_init__(self) -> None:
-        counts = {"min_trades": 2, "max_flat_sessions": 0, "n_resamples": 100}
-        problems = [
-            f"{name} must be a whole number of at least {least}, was {getattr(self, name)}"
-            for name, least in counts.items()
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= least)
-        ]
-        problems += [
-            f"{field.name} must be in [0, 1], was {getattr(self, field.name)}"
-            for field in fields(self)
-            if field.name not in counts and not (0.0 <= getattr(self, field.name) <= 1.0)
-        ]
-        if problems:
-            raise FixConfigError("critique: " + "; ".join(problems))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Backtest:
-    """What the critique looks at.
-
-    Attributes
-    ----------
-    returns, benchmark_returns
-        Daily returns of the book and of its benchmark on the same sessions, (T,).
-    trade_profits
-        Profit of each closed round trip after costs, dollars, (M,).
-    stop_prices, target_prices
-        Resting at each round trip's exit, dollars, (M,); NaN where there was none.
-    exit_lows, exit_highs
-        Of the bar in which each round trip was closed, dollars, (M,).
-    fill_volumes
-        Shares traded by everybody in the session of each fill, (F,); NaN where there was no bar.
-    """
-
-    returns: Floats
-    benchmark_returns: Floats
-    trade_profits: Floats
-    stop_prices: Floats
-    target_prices: Floats
-    exit_lows: Floats
-    exit_highs: Floats
-    fill_volumes: Floats
-
-    def __post_init__(self) -> None:
-        if self.returns.shape != self.benchmark_returns.shape or self.returns.ndim != 1:
-            shapes = f"{self.returns.shape} and {self.benchmark_returns.shape}"
-            raise ValueError(f"returns and benchmark_returns must be (T,) alike, were {shapes}")
-        exits = (self.trade_profits, self.stop_prices, self.target_prices, self.exit_lows, self.exit_highs)
-        if len({values.shape for values in exits}) != 1 or self.trade_profits.ndim != 1:
-            raise ValueError(f"trade arrays must be (M,) alike, were {[values.shape for values in exits]}")
+from trading_platform.evaluation.critique_figures import (
+    coin_flip_p_value,
+    cost_share,
+    gain_p_value,
+    largest_share,
+    longest_flat_run,
+    profit_without_best,
+)
+from trading_platform.evaluation.critique_inputs import Backtest, CritiqueConfig, Finding, FindingCode
 
 
 def critique(backtest: Backtest, rng: np.random.Generator, config: CritiqueConfig | None = None) -> tuple[Finding, ...]:
@@ -146,64 +41,14 @@ def critique(backtest: Backtest, rng: np.random.Generator, config: CritiqueConfi
         _stale_fills(backtest.fill_volumes, config),
         _ambiguous_bars(backtest, config),
         _flat_equity(backtest.returns, config),
+        _one_ticker(backtest, config),
+        _one_year(backtest, config),
+        _costs(backtest, config),
+        _stale_prices(backtest, config),
+        _stopped(backtest),
+        _too_good(backtest, config),
     )
     return tuple(finding for finding in checks if finding is not None)
-
-
-def profit_without_best(profits: Floats, share: float) -> float:
-    """Return the total profit after taking away the best `share` of trades, at least one.
-
-    NaN without trades or with a NaN, which sorting would take for the best trade of all.
-    """
-    if len(profits) == 0 or np.isnan(profits).any():
-        return math.nan
-    n_best = max(1, math.floor(share * len(profits)))
-    return float(np.sort(profits)[: len(profits) - n_best].sum())
-
-
-def coin_flip_p_value(profits: Floats, n_resamples: int, rng: np.random.Generator) -> float:
-    """Return how often random signs make the total profit at least as large; NaN without trades or with a NaN.
-
-    Trades without an edge are as likely to win as to lose their size: the one-sided permutation test for a centre of
-    zero. Profits that are tiny and often against losses that are huge and rare are not symmetric; then read the p value
-    as a hint.
-    """
-    total = float(profits.sum())
-    if len(profits) == 0 or math.isnan(total):
-        return math.nan
-    step = max(1, CHUNK // len(profits))
-    # Sums of the same sizes in another order round differently: allow for it, or ties with the observed are lost.
-    least = total - 1e-12 * float(np.abs(profits).sum())
-    extreme = 0
-    for start in range(0, n_resamples, step):
-        signs = 1.0 - 2.0 * rng.integers(0, 2, size=(min(step, n_resamples - start), len(profits)))
-        extreme += int(np.count_nonzero(signs @ profits >= least))
-    return (1 + extreme) / (1 + n_resamples)
-
-
-def benchmark_p_value(returns: Floats, benchmark_returns: Floats) -> float:
-    """Return the one-sided p value of the t-test that the mean daily difference to the benchmark is positive.
-
-    The standard error allows for serial dependence. NaN below ten sessions or with a NaN; a difference that never
-    varies is 0 or 1 by its sign, and 1 when there is none.
-    """
-    difference = returns - benchmark_returns
-    if len(difference) < 10 or np.isnan(difference).any():
-        return math.nan
-    mean = float(difference.mean())
-    error = math.sqrt(max(0.0, long_run_variance(difference)) / (len(difference) - 1))
-    if error == 0.0:
-        return 0.0 if mean > 0.0 else 1.0
-    return NORMAL.cdf(-mean / error)
-
-
-def longest_flat_run(returns: Floats) -> int:
-    """Return the longest run of sessions with a return of exactly zero, or unknown."""
-    longest = run = 0
-    for value in returns:
-        run = run + 1 if value == 0.0 or math.isnan(value) else 0
-        longest = max(longest, run)
-    return longest
 
 
 def ambiguous_exits(backtest: Backtest) -> Bools:
@@ -237,10 +82,13 @@ def _coin_flips(profits: Floats, config: CritiqueConfig, rng: np.random.Generato
 
 def _benchmark(backtest: Backtest, config: CritiqueConfig) -> Finding | None:
     limit = config.max_benchmark_p_value
-    p_value = benchmark_p_value(backtest.returns, backtest.benchmark_returns)
+    p_value = gain_p_value(backtest.returns, backtest.benchmark_returns, backtest.cash_returns)
     if p_value <= limit:
         return None
-    message = f"the mean daily gain over the benchmark has p value {p_value:.3f}; at most {limit:.3f} would convince"
+    message = (
+        f"the benchmark held at the same beta earns as much: the gain over it has p value {p_value:.3f}, "
+        f"at most {limit:.3f} would convince"
+    )
     return Finding(FindingCode.NO_BETTER_THAN_BENCHMARK, p_value, limit, message)
 
 
@@ -270,3 +118,64 @@ def _flat_equity(returns: Floats, config: CritiqueConfig) -> Finding | None:
         return None
     message = f"equity stood still for {longest} sessions in a row; was the book halted, or without data?"
     return Finding(FindingCode.FLAT_EQUITY, float(longest), float(config.max_flat_sessions), message)
+
+
+def _one_ticker(backtest: Backtest, config: CritiqueConfig) -> Finding | None:
+    if backtest.trade_tickers is None:
+        return None
+    share, number = largest_share(backtest.trade_profits, backtest.trade_tickers)
+    if not (share > config.max_ticker_share):  # NaN: a book that loses has no profit to be concentrated
+        return None
+    message = f"{share:.0%} of the profit come from {backtest.tickers[number]} alone"
+    return Finding(FindingCode.ONE_TICKER, share, config.max_ticker_share, message)
+
+
+def _one_year(backtest: Backtest, config: CritiqueConfig) -> Finding | None:
+    if backtest.years is None or len(np.unique(backtest.years)) < 3:
+        return None
+    gains = np.log1p(backtest.returns) - np.log1p(backtest.cash_returns)
+    share, year = largest_share(gains, backtest.years)
+    if not (share > config.max_year_share):
+        return None
+    message = f"{share:.0%} of the gain over bills come from {year} alone"
+    return Finding(FindingCode.ONE_YEAR, share, config.max_year_share, message)
+
+
+def _costs(backtest: Backtest, config: CritiqueConfig) -> Finding | None:
+    share = cost_share(backtest.trade_profits, backtest.costs)
+    if not (share > config.max_cost_share):
+        return None
+    message = f"costs took {share:.0%} of what the trades earned before them; a little more, and nothing is left"
+    return Finding(FindingCode.COSTS_EAT_THE_EDGE, share, config.max_cost_share, message)
+
+
+def _stale_prices(backtest: Backtest, config: CritiqueConfig) -> Finding | None:
+    runs = backtest.unchanged_sessions
+    if runs is None or len(runs) == 0 or int(runs.max()) <= config.max_unchanged_sessions:
+        return None
+    name = backtest.tickers[int(runs.argmax())]
+    message = f"{name} closed at one and the same price {int(runs.max())} sessions in a row: is its data alive?"
+    return Finding(FindingCode.STALE_PRICES, float(runs.max()), float(config.max_unchanged_sessions), message)
+
+
+def _stopped(backtest: Backtest) -> Finding | None:
+    if not backtest.stopped_for_good:
+        return None
+    message = "a halt that only an operator could end stopped the book for good; what follows is bills"
+    return Finding(FindingCode.STOPPED_FOR_GOOD, 1.0, 0.0, message)
+
+
+def _too_good(backtest: Backtest, config: CritiqueConfig) -> Finding | None:
+    """Object to what nobody earns by deciding on the past alone."""
+    profits = backtest.trade_profits
+    wins = float(np.mean(profits > 0.0)) if len(profits) >= config.min_trades else math.nan
+    if wins > config.max_win_rate:
+        message = f"{wins:.0%} of the trades win; look for a price that was traded on before it was known"
+        return Finding(FindingCode.TOO_GOOD, wins, config.max_win_rate, message)
+    sharpe = sharpe_ratio(backtest.returns - backtest.cash_returns)
+    if sharpe > config.max_sharpe:
+        message = (
+            f"a Sharpe ratio of {sharpe:.1f} over bills; look for a price that was not known when it was traded on"
+        )
+        return Finding(FindingCode.TOO_GOOD, sharpe, config.max_sharpe, message)
+    return None

@@ -10,7 +10,6 @@ import numpy as np
 
 from trading_platform.core import validation
 from trading_platform.core.costs import Protection
-from trading_platform.core.errors import FixConfigError
 from trading_platform.core.market import forward_adjusted
 from trading_platform.core.types import Bools, Floats, MarketPanel, StrategySignals
 from trading_platform.core.validation import Interval
@@ -19,6 +18,10 @@ Sessions = Annotated[int, Interval("[1, 2520]")]
 Window = Annotated[int, Interval("[2, 2520]")]  # of something that needs two rows to exist
 Rank = Annotated[float, Interval("(0, 1)")]
 Strength = Annotated[float, Interval("[0, 1]")]
+Share = Annotated[float, Interval("(0, 1]")]
+Slot = Annotated[float, Interval("(0, 1]")]  # weight of one name in a strategy's own book
+Names = Annotated[int, Interval("[1, 10]")]
+SUM_TOLERANCE = 1e-9  # rounding of a few added weights
 
 
 @runtime_checkable
@@ -80,15 +83,18 @@ class TargetStrategy(Protocol):
         ...
 
 
+AnyStrategy = Strategy | TargetStrategy
+
+
+class StrategyTargetError(FixConfigError):
+    """A strategy's weights cannot be held: NaN, negative, or a row that sums to more than 1."""
+
+
 class StrategyParameterError(validation.InvalidSettingsError, ValueError):
     """Parameters of a strategy are wrong; `problems` holds one line for each."""
 
 
-class StrategyOutputError(FixConfigError):
-    """A strategy said what cannot be traded; nothing is sent."""
-
-
-def check_parameters(strategy: Strategy, *orders: str) -> None:
+def check_parameters(strategy: AnyStrategy, *orders: str) -> None:
     """Check the annotated fields of `strategy`, and `orders` such as ``"exit_rank <= entry_rank"``.
 
     Raises
@@ -122,44 +128,71 @@ def rising(rank: Floats, fine: Floats, entry_rank: float, weakest: float) -> Flo
     return strength
 
 
-def prepare_signals(panel: MarketPanel, strategies: Sequence[Strategy | TargetStrategy]) -> tuple[StrategySignals, ...]:
+def prepare_signals(panel: MarketPanel, strategies: Sequence[AnyStrategy]) -> tuple[StrategySignals, ...]:
     """Return what each strategy wants on split-adjusted bars, in order.
 
     Nothing is wanted of a ticker that is no member of the universe in the next session; what is held of it leaves.
 
     Raises
     ------
-    StrategyOutputError
+    StrategyTargetError
         Weights that are NaN, negative or sum above 1.
     """
     adjusted = forward_adjusted(panel)
     with np.errstate(invalid="ignore", divide="ignore"):  # NaN bars stay NaN, which is no signal
-        said = [_said(strategy, adjusted) for strategy in strategies]
+        said = tuple(_said(strategy, panel, adjusted) for strategy in strategies)
     if panel.member is None:
-        return tuple(said)
+        return said
     stays = np.concatenate([panel.member[1:], panel.member[-1:]])
     return tuple(replace(item, strength=np.where(stays, item.strength, 0.0), exit=item.exit | ~stays) for item in said)
 
 
-def _said(strategy: Strategy | TargetStrategy, panel: MarketPanel) -> StrategySignals:
+def _said(strategy: AnyStrategy, panel: MarketPanel, adjusted: MarketPanel) -> StrategySignals:
     """Return signals as they are, and targets with exits where nothing is wanted of a ticker that has a bar."""
     if not isinstance(strategy, TargetStrategy):
-        return strategy.signals(panel)
-    weights = strategy.targets(panel)
-    _check_targets(strategy.name, weights, panel)
+        return strategy.signals(adjusted)
+    weights = prepare_targets(panel, [strategy])[0]
     gone = ~(weights > 0.0) & np.isfinite(panel.close)
     return StrategySignals(weights, gone, is_target=True, protection=strategy.protection)
 
 
-def _check_targets(name: str, weights: Floats, panel: MarketPanel) -> None:
+def prepare_targets(panel: MarketPanel, strategies: Sequence[TargetStrategy]) -> tuple[Floats, ...]:
+    """Return the target weights of each strategy, (T, N), on split-adjusted bars, in order.
+
+    A strategy that stands aside wants nothing.
+
+    Raises
+    ------
+    StrategyTargetError
+        Weights that cannot be held, naming strategy, session and ticker.
+    """
+    adjusted = forward_adjusted(panel)
+    nothing = np.zeros(panel.close.shape)
+    with np.errstate(invalid="ignore", divide="ignore"):  # NaN bars stay NaN, which is no target
+        targets = tuple(nothing if item.stands_aside(panel) else item.targets(adjusted) for item in strategies)
+    for strategy, weights in zip(strategies, targets, strict=True):
+        check_targets(strategy.name, weights, panel)
+    return targets
+
+
+def check_targets(name: str, weights: Floats, panel: MarketPanel) -> None:
+    """Check the weights (T, N) of the strategy `name`.
+
+    Raises
+    ------
+    StrategyTargetError
+        A wrong shape; or the first session at which a weight is no number >= 0, or their sum exceeds 1.
+    """
     if weights.shape != panel.close.shape:
-        raise StrategyOutputError(f"strategy {name}: targets have the shape {weights.shape}, bars {panel.close.shape}")
-    with np.errstate(invalid="ignore"):
-        wrong = ~(weights >= 0.0).all(axis=1) | ~(weights.sum(axis=1) <= 1.0 + 1e-9)
+        raise StrategyTargetError(f"strategies.{name}: targets must be {panel.close.shape}, were {weights.shape}")
+    wrong = ~(weights >= 0.0) | ~np.isfinite(weights)
     if wrong.any():
-        t = int(np.argmax(wrong))
-        row = weights[t]
-        what = "NaN" if np.isnan(row).any() else "negative" if (row < 0.0).any() else f"summing to {row.sum():.4f}"
-        raise StrategyOutputError(
-            f"strategy {name}: weights of {panel.session(t)} are {what}; they must be >= 0 and sum to at most 1"
+        t, i = (int(place[0]) for place in np.nonzero(wrong))
+        where = f"{panel.session(t)}, {panel.tickers[i]}"
+        raise StrategyTargetError(f"strategies.{name}: a weight must be a number >= 0, was {weights[t, i]} ({where})")
+    total = weights.sum(axis=1)
+    if (total > 1.0 + SUM_TOLERANCE).any():
+        t = int(np.flatnonzero(total > 1.0 + SUM_TOLERANCE)[0])
+        raise StrategyTargetError(
+            f"strategies.{name}: weights of a session must sum to at most 1, were {total[t]:.6g} ({panel.session(t)})"
         )

@@ -11,6 +11,7 @@ from trading_platform.core.indicators import lag, returns, rolling_max, rolling_
 from trading_platform.core.types import MarketPanel, StrategySignals
 from trading_platform.core.validation import Interval
 from trading_platform.strategies.base import Strength, Window, check_parameters, graded
+from trading_platform.strategies.measures import only_ranked
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,4 +54,4 @@ class Breakout:
         low = lag(rolling_min(close, self.exit_window), 1)
         size = (close / high - 1.0) / rolling_volatility(returns(close), self.volatility_window)
         score = self.base_strength + (1.0 - self.base_strength) * np.tanh(size / self.full_break)
-        return StrategySignals(graded(close > high, score), close < low)
+        return StrategySignals(graded(close > high, only_ranked(score, panel)), close < low)

@@ -9,6 +9,7 @@ from trading_platform.core.indicators import fine_rank, returns, rolling_mean, r
 from trading_platform.core.types import MarketPanel, StrategySignals
 from trading_platform.core.validation import Interval
 from trading_platform.strategies.base import Rank, Strength, Window, check_parameters, graded, rising
+from trading_platform.strategies.measures import only_ranked
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class LowVolatility:
         """Return strength and exits, see `Strategy.signals`."""
         close = panel.close
         average = rolling_mean(close, self.trend)
-        rank, fine = fine_rank(-rolling_volatility(returns(close), self.window))
+        rank, fine = fine_rank(only_ranked(-rolling_volatility(returns(close), self.window), panel))
         wanted = (rank > self.entry_rank) & (close > average)
         strength = graded(wanted, rising(rank, fine, self.entry_rank, self.base_strength))
         return StrategySignals(strength, (rank < self.exit_rank) | (close < average * (1.0 - self.trend_slack)))

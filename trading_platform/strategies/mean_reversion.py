@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from trading_platform.core.indicators import fine_rank, rate_of_change
 from trading_platform.core.types import MarketPanel, StrategySignals
 from trading_platform.strategies.base import Rank, Sessions, Strength, check_parameters, graded, rising
+from trading_platform.strategies.measures import only_ranked
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,6 @@ class MeanReversion:
 
     def signals(self, panel: MarketPanel) -> StrategySignals:
         """Return strength and exits, see `Strategy.signals`."""
-        rank, fine = fine_rank(-rate_of_change(panel.close, self.window))
+        rank, fine = fine_rank(only_ranked(-rate_of_change(panel.close, self.window), panel))
         strength = graded(rank > self.entry_rank, rising(rank, fine, self.entry_rank, self.base_strength))
         return StrategySignals(strength, rank < self.exit_rank)

@@ -9,6 +9,7 @@ import numpy as np
 from trading_platform.core.indicators import fine_rank, lag, rolling_mean
 from trading_platform.core.types import MarketPanel, StrategySignals
 from trading_platform.strategies.base import Rank, Sessions, Strength, Window, check_parameters, graded, rising
+from trading_platform.strategies.measures import only_ranked
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Momentum:
         """Return strength and exits, see `Strategy.signals`."""
         close = panel.close
         momentum = lag(close, self.skip) / lag(close, self.formation) - 1.0
-        rank, fine = fine_rank(momentum)
+        rank, fine = fine_rank(only_ranked(momentum, panel))
         wanted = (rank > self.entry_rank) & (momentum > 0.0) & (close > rolling_mean(close, self.trend))
         strength = graded(wanted, rising(rank, fine, self.entry_rank, self.base_strength))
         return StrategySignals(strength, (rank < self.exit_rank) & np.isfinite(close))

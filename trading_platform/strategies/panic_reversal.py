@@ -12,6 +12,7 @@ from trading_platform.core.market_features import MAX_VIX_AGE, known_vix
 from trading_platform.core.types import MarketPanel, StrategySignals
 from trading_platform.core.validation import Interval
 from trading_platform.strategies.base import Rank, Sessions, Strength, Window, check_parameters, graded, rising
+from trading_platform.strategies.measures import only_ranked
 
 VixRatio = Annotated[float, Interval("(0, 10]")]
 
@@ -57,6 +58,6 @@ class PanicReversal:
         ratio = vix / rolling_mean(vix, self.average)
         rank, fine = np.full_like(panel.close, np.nan), np.full_like(panel.close, np.nan)
         afraid = ratio > self.panic
-        rank[afraid], fine[afraid] = fine_rank(-rate_of_change(panel.close, self.window)[afraid])
+        rank[afraid], fine[afraid] = fine_rank(only_ranked(-rate_of_change(panel.close, self.window), panel)[afraid])
         strength = graded(rank > self.entry_rank, rising(rank, fine, self.entry_rank, self.base_strength))
         return StrategySignals(strength, (ratio < self.calm)[:, None] & np.isfinite(panel.close))

@@ -11,6 +11,7 @@ from trading_platform.core.indicators import fine_rank, rate_of_change
 from trading_platform.core.types import Ints, MarketPanel, StrategySignals
 from trading_platform.core.validation import Interval
 from trading_platform.strategies.base import Sessions, Strength, check_parameters, graded, rising
+from trading_platform.strategies.measures import only_ranked
 
 Weekdays = Annotated[int, Interval("[1, 10]")]
 
@@ -55,7 +56,7 @@ class TurnOfMonth:
         left, passed = weekdays_of_month(panel.sessions)
         ending = (left >= 1) & (left <= self.enter_before)
         rank, fine = np.full_like(panel.close, np.nan), np.full_like(panel.close, np.nan)
-        rank[ending], fine[ending] = fine_rank(rate_of_change(panel.close, self.ranking)[ending])
+        rank[ending], fine[ending] = fine_rank(only_ranked(rate_of_change(panel.close, self.ranking), panel)[ending])
         strength = graded(np.isfinite(rank), rising(rank, fine, 0.0, self.base_strength))
         over = (passed >= self.exit_after) & ~ending
         return StrategySignals(strength, over[:, None] & np.isfinite(panel.close))
