@@ -11,9 +11,9 @@ from __future__ import annotations
 
 if __name__ == "__main__":
     # Options are read before the compiler and the data libraries are imported: --help and mistakes answer at once.
-    from trading_platform.runtime.command_line import run as run_command_line
+    from trading_platform.runtime.command_line import main
 
-    raise SystemExit(run_command_line())
+    main()
 
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
@@ -52,7 +52,7 @@ from trading_platform.machine.clocks import EngineClock
 from trading_platform.machine.stop_signals import stop_signals
 from trading_platform.machine.stopwatch import Stopwatch
 from trading_platform.reporting.run_results import equity_curve
-from trading_platform.storage.operator_requests import is_flattening, open_wishes
+from trading_platform.storage.operator_requests import Standing, open_wishes, standing_orders
 from trading_platform.storage.recorder import Recorder
 from trading_platform.storage.repository import Repository
 
@@ -96,7 +96,8 @@ class AutonomousTradingEngine:
         self._commit_sessions = commit_sessions
         self._uncommitted = 0
         self._stop = False
-        self._flatten = False
+        self._no_entries = False
+        self._standing = Standing()
         self._last_session: date | None = None
         self._equities = [float(broker.record["equity"])]
         self._allocation: Mapping[str, float] = {}
@@ -131,6 +132,10 @@ class AutonomousTradingEngine:
     def ask_to_stop(self) -> None:
         """Finish the session in hand, commit, and return from `run`."""
         self._stop = True
+
+    def end_entries(self) -> None:
+        """Decide and send no entry any more: for an account whose engine is about to stop. Exits go on."""
+        self._no_entries = True
 
     @property
     def last_session(self) -> date | None:
@@ -186,13 +191,12 @@ class AutonomousTradingEngine:
     def _obey(self, now: datetime) -> None:
         """Carry out what operators asked for since the last commit."""
         for wish in open_wishes(self.repository.engine, self.repository.run_id):
-            if wish.kind == "resume":
-                event = self.risk_manager.resume(wish.reason, wish.actor)
-                self._flatten = False
-            else:
+            self._standing = self._standing.after(wish.kind, wish.subject)
+            if wish.subject is None and wish.kind == "resume":
+                self.recorder.event(self.risk_manager.resume(wish.reason, wish.actor), now.date(), now)
+            elif wish.subject is None:
                 event = self.risk_manager.halt(f"{wish.kind}: {wish.reason}", wish.actor)
-                self._flatten = self._flatten or wish.kind == "flatten"
-            self.recorder.event(event, now.date(), now)
+                self.recorder.event(event, now.date(), now)
             self.repository.mark_handled(wish.command_id, now, f"done at {now:%Y-%m-%d %H:%M} UTC")
             self._uncommitted = max(self._uncommitted, 1)
 
@@ -224,7 +228,7 @@ class AutonomousTradingEngine:
         self.risk_manager.show_market(self.world.view(row))
         self._equities = [self._equities[0], *equity_curve(self.repository.engine, self.repository.run_id).tolist()]
         self._held_weights = held_weights(self.world, self.repository, session)
-        self._flatten = is_flattening(self.repository.engine, self.repository.run_id)
+        self._standing = standing_orders(self.repository.engine, self.repository.run_id)
         rebuild_shadow(self.risk_manager, self._shadow, self.world, self.repository, self._rules)
         self.risk_manager.mirror(self.broker.record, self.broker.slots)
         return row + 1
@@ -287,8 +291,11 @@ class AutonomousTradingEngine:
         """Order the exits that strategies, holding time or unfinished exits ask for."""
         slots = self.broker.slots
         self._plan_exits(self.world.signals, slots, view.t, self._rules.exits.max_holding, self._exit_reasons)
-        if self._flatten:
+        if self._standing.flatten:
             self._exit_reasons[slots["quantity"] > 0.0] = FLATTEN
+        elif self._standing.closing:
+            columns = [n for n, ticker in enumerate(view.tickers) if ticker in self._standing.closing]
+            self._exit_reasons[(slots["quantity"] > 0.0) & np.isin(slots["ticker"], columns)] = FLATTEN
         for s in self._exit_reasons.nonzero()[0]:
             strategy = self.broker.strategy_of(slots[s])
             intent = exit_intent(view, slots[s], strategy, int(self._exit_reasons[s]))
@@ -300,7 +307,13 @@ class AutonomousTradingEngine:
     ) -> None:  # fmt: skip
         """Look at candidates, strongest first, until the book is full or none is left."""
         slots, most = self.broker.slots, self._rules.limits.max_reviews
+        if self._standing.paused:
+            weights = weights * [name not in self._standing.paused for name in self.world.strategies]
         for candidate in self._queue.strongest(self.world.signals, view.t, weights, slots, most):
+            if self._no_entries:
+                return
+            if view.tickers[candidate.ticker] in self._standing.closing:
+                continue
             if free_slot(slots) < 0:  # the verdict is known, and a full book is the common case
                 self.recorder.blocked(view.session, DenialCode.MAX_POSITIONS)
                 return
