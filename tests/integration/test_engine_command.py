@@ -298,7 +298,7 @@ def test_once_scans_one_session_without_torch(home: Path) -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.argv = ['e', '--once', '--db', 'once.db', '--quiet']\n"
         "from trading_platform.runtime.command_line import run\n"
-        "code = run('autonomous_trading_engine')\n"
+        "code = run()\n"
         "heavy = ('torch', 'stable_baselines3', 'alpaca', 'plotly', 'matplotlib')\n"
         "print(code, [name for name in heavy if name in sys.modules])\n"
     )

@@ -17,7 +17,6 @@ from trading_platform.configuration.risk_config import RiskConfig
 from trading_platform.core.ports import Allocator, Checkpoint, no_checkpoint
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
-from trading_platform.engine.engine_market import configured_strategies
 from trading_platform.engine.fixed_allocator import FixedAllocator
 from trading_platform.machine.clocks import ReplayClock, WallClock
 from trading_platform.machine.heartbeat import HEARTBEAT_FILE, Heartbeat
@@ -35,7 +34,14 @@ from trading_platform.runtime.live_loop import LiveLoop, due_session, run_live
 from trading_platform.runtime.open_run import live_run, live_world, set_stage
 from trading_platform.runtime.run_screen import LiveScreen, RunScreen
 from trading_platform.runtime.storage_patience import outlast
-from trading_platform.runtime.trade_settings import TradeOptions, check_days, parse_allocation, read_config, same_place
+from trading_platform.runtime.trade_settings import (
+    TradeOptions,
+    check_days,
+    enabled_strategies,
+    parse_allocation,
+    read_config,
+    same_place,
+)
 from trading_platform.storage.database import database_name
 from trading_platform.storage.operator_requests import has_open_wishes
 
@@ -57,7 +63,7 @@ def trade(options: TradeOptions, checkpoint: Checkpoint = no_checkpoint) -> int:
         log.warning("%s", line)
     limits = RiskConfig.from_mapping(config.risk).to_dict()
     rules = Rules(limits_of(limits), config.exits.rates(), config.costs.rates())
-    names = tuple(strategy.name for strategy in configured_strategies(config))
+    names = tuple(strategy.name for strategy in enabled_strategies(config, options.config))
     fixed = parse_allocation(options.allocation, names)
     models = config.allocator
     allocator: Allocator

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 from trading_platform.configuration.environment import Settings
+from trading_platform.configuration.toml_tables import line_numbers, located
 from trading_platform.configuration.trading_config import TradingConfig, config_path, load_config, machine_overrides
 from trading_platform.core import validation
 from trading_platform.core.errors import FixConfigError
+from trading_platform.core.validation import InvalidSettingsError
+from trading_platform.engine.engine_market import configured_strategies
+from trading_platform.strategies.base import Strategy
+from trading_platform.strategies.registry import STRATEGIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +115,35 @@ def read_config(options: TradeOptions, settings: Settings) -> TradingConfig:
     if options.database is not None:
         overrides["storage.database_url"] = options.database
     return load_config(config_path(options.config), overrides)
+
+
+def enabled_strategies(config: TradingConfig, path: Path | None) -> tuple[Strategy, ...]:
+    """Return the enabled strategies with their parameters.
+
+    Raises
+    ------
+    InvalidSettingsError
+        Unknown strategies and parameters and wrong values, each with the file's line and with what there is.
+    """
+    try:
+        return configured_strategies(config)
+    except InvalidSettingsError as error:
+        file = config_path(path)
+        lines = {} if file is None else line_numbers(file.read_text(encoding="utf-8"))
+        raise InvalidSettingsError(_in_file(line, file, lines) for line in error.problems) from error
+
+
+def _in_file(line: str, file: Path | None, lines: Mapping[str, int]) -> str:
+    """Return a problem of the strategies with its place and, where nothing is near what was written, all there is."""
+    name, _, key = line.partition(" ")[0].removeprefix("strategies.").partition(".")
+    if " is no parameter" in line and "did you mean" not in line and name in STRATEGIES:
+        known = [parameter for parameter in validation.type_hints(STRATEGIES[name]) if parameter != "name"]
+        line = f"{line}; {name} has {', '.join(known)}"
+    if file is None:
+        return line
+    if not key and "strategies.enabled" in lines:
+        return f"{file}:{lines['strategies.enabled']}: {line}"
+    return located(line, file, lines, {})
 
 
 def check_days(options: TradeOptions) -> None:
