@@ -109,17 +109,19 @@ def ask(place: Place, asked: Asked, patience: Patience | None = None) -> int:
     StoppedNowError
         Ctrl-C while waiting: the command stays.
     """
-    database, now = existing_database(place, read_only=False), datetime.now(UTC)
+    database, now = existing_database(place, read_only=True), datetime.now(UTC)
     accounts = meant_accounts(all_accounts(database, now), asked.target, asked.kind)
     for account in accounts:
         _check_subject(database, account, asked)
     if not asked.sure and not _is_wanted(accounts, asked):
         say("nothing was changed")
         return 0
-    left = []
+    left, writing = [], open_database(database_place(place))
     for account in accounts:
         say(f"{_title(asked)}: {account.words()}")
-        left.append((account, leave_command(database, account.run_id, asked.kind, asked.reason, now, asked.subject)))
+        command = leave_command(writing, account.run_id, asked.kind, asked.reason, now, asked.subject)
+        left.append((account, command))
+    writing.dispose()
     codes = [_answer(database, account, command, asked, patience or Patience()) for account, command in left]
     return max(codes)
 

@@ -20,6 +20,10 @@ OPEN = tuple(status.value for status in OrderStatus if status.is_open)
 def run_status(engine: Engine, run_id: int, now: datetime | None = None) -> dict[str, Any]:
     """Return the state of a run; `now` tells the age of the heartbeat, without it that is unknown."""
     standing = standing_orders(engine, run_id)
+    waiting = [
+        " ".join(filter(None, (wish.kind, wish.subject, f"by {wish.actor}: {wish.reason}")))
+        for wish in open_wishes(engine, run_id)
+    ]
     with engine.connect() as connection:
 
         def one(model: type[m.Base], *order: Any) -> dict[str, Any] | None:
@@ -78,10 +82,7 @@ def run_status(engine: Engine, run_id: int, now: datetime | None = None) -> dict
             "risk": None if risk_row is None else _risk(risk_row),
             "recent_events": [_row(row) for row in events],
             "differences": [_row(row) for row in differences],
-            "waiting_commands": [
-                " ".join(filter(None, (w.kind, w.subject, f"by {w.actor}: {w.reason}")))
-                for w in open_wishes(engine, run_id)
-            ],
+            "waiting_commands": waiting,
             "standing": {
                 "flatten": standing.flatten,
                 "closing": sorted(standing.closing),
