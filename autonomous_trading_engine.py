@@ -11,9 +11,9 @@ from __future__ import annotations
 
 if __name__ == "__main__":
     # Options are read before the compiler and the data libraries are imported: --help and mistakes answer at once.
-    from trading_platform.runtime.command_line import run as run_command_line
+    from trading_platform.runtime.command_line import main
 
-    raise SystemExit(run_command_line())
+    main()
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
@@ -53,7 +53,7 @@ from trading_platform.machine.clocks import EngineClock
 from trading_platform.machine.stop_signals import stop_signals
 from trading_platform.machine.stopwatch import Stopwatch
 from trading_platform.reporting.run_results import equity_curve
-from trading_platform.storage.operator_requests import is_flattening, open_wishes
+from trading_platform.storage.operator_requests import Standing, open_wishes, standing_orders
 from trading_platform.storage.recorder import Recorder
 from trading_platform.storage.repository import Repository
 
@@ -99,7 +99,8 @@ class AutonomousTradingEngine:
         self._commit_sessions = commit_sessions
         self._uncommitted = 0
         self._stop = False
-        self._flatten = False
+        self._no_entries = False
+        self._standing = Standing()
         self._last_session: date | None = None
         self._equities = [float(broker.record["equity"])]
         self._allocation: Mapping[str, float] = {}
@@ -132,6 +133,10 @@ class AutonomousTradingEngine:
     def ask_to_stop(self) -> None:
         """Finish the session in hand, commit, and return from `run`."""
         self._stop = True
+
+    def end_entries(self) -> None:
+        """Decide and send no entry any more: for an account whose engine is about to stop. Exits go on."""
+        self._no_entries = True
 
     @property
     def last_session(self) -> date | None:
@@ -187,13 +192,12 @@ class AutonomousTradingEngine:
     def _obey(self, now: datetime) -> None:
         """Carry out what operators asked for since the last commit."""
         for wish in open_wishes(self.repository.engine, self.repository.run_id):
-            if wish.kind == "resume":
-                event = self.risk_manager.resume(wish.reason, wish.actor)
-                self._flatten = False
-            else:
+            self._standing = self._standing.after(wish.kind, wish.subject)
+            if wish.subject is None and wish.kind == "resume":
+                self.recorder.event(self.risk_manager.resume(wish.reason, wish.actor), now.date(), now)
+            elif wish.subject is None:
                 event = self.risk_manager.halt(f"{wish.kind}: {wish.reason}", wish.actor)
-                self._flatten = self._flatten or wish.kind == "flatten"
-            self.recorder.event(event, now.date(), now)
+                self.recorder.event(event, now.date(), now)
             self.repository.mark_handled(wish.command_id, now, f"done at {now:%Y-%m-%d %H:%M} UTC")
             self._uncommitted = max(self._uncommitted, 1)
 
@@ -225,7 +229,7 @@ class AutonomousTradingEngine:
         self.risk_manager.show_market(self.world.view(row))
         self._equities = [self._equities[0], *equity_curve(self.repository.engine, self.repository.run_id).tolist()]
         self._held_weights = held_weights(self.world, self.repository, session)
-        self._flatten = is_flattening(self.repository.engine, self.repository.run_id)
+        self._standing = standing_orders(self.repository.engine, self.repository.run_id)
         self._mirror()  # the risk book takes the shape of the broker's
         rebuild_shadow(self.risk_manager, self._shadow, self.world, self.repository, self._rules)
         self._mirror()
@@ -290,16 +294,20 @@ class AutonomousTradingEngine:
         *, opens: bool,
     ) -> None:  # fmt: skip
         """Order exits and trims; if new risk may be taken (`opens`), growth of positions and new ones, strongest first."""
-        plan = self._plan
+        plan, standing = self._plan, self._standing
         plan.review_lots()
-        if self._flatten:
+        if standing.flatten:
             plan.flatten(FLATTEN)
-        grown = set(self._grow_positions(view, allocation, orders, denials)) if opens and not self._flatten else set()
+        for ticker in standing.closing & self.world.columns.keys():
+            plan.flatten(FLATTEN, self.world.columns[ticker])
+        opens = opens and not standing.flatten and not self._no_entries
+        plan.pause([name in standing.paused for name in self.world.strategies])
+        grown = set(self._grow_positions(view, allocation, orders, denials)) if opens else set()
         slots = self.broker.slots
         for s in (slots["selling"] > 0.0).nonzero()[0].tolist():
             if s not in grown:
                 self._sell(view, s, orders)
-        if opens and not self._flatten:
+        if opens:
             self._open_positions(view, allocation, orders, denials)
 
     def _grow_positions(
@@ -322,6 +330,10 @@ class AutonomousTradingEngine:
     ) -> None:
         """Look at candidates, strongest first, until the book is full or none is left."""
         for candidate in self._plan.candidates(self._rules.limits.max_reviews):
+            if self._no_entries:
+                return
+            if view.tickers[candidate.ticker] in self._standing.closing:
+                continue
             s = self._plan.slot_for_entry()
             if s < 0:  # the verdict is known, and a full book is the common case
                 self.recorder.blocked(view.session, DenialCode.MAX_POSITIONS)

@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trading_platform.configuration.environment import Settings, load_settings
-from trading_platform.core.errors import FixConfigError, TradingPlatformError
+from trading_platform.core.errors import FixConfigError, RepairDatabaseError, TradingPlatformError
 from trading_platform.reporting.account_source import AccountSource
 from trading_platform.reporting.document import build_document
 from trading_platform.reporting.evidence import Evidence
 from trading_platform.reporting.gather import Request, World, gather, nyse
 from trading_platform.reporting.text import LIMIT, summary_text
+from trading_platform.storage.reader import sqlite_path
 
 if TYPE_CHECKING:
     from trading_platform.core.ports import TradingCalendar
@@ -41,7 +42,7 @@ EXIT_CODES = """exit codes:
   1   unexpected failure
   2   wrong option, setting or run
   3   nothing to report: the broker does not answer and nothing is stored; or Telegram cannot be reached
-  4   database corrupt, locked, of another program, or of an older or newer version
+  4   database corrupt, locked, of another program, of an older or newer version, or named and not there
   7   Telegram refuses the token or the chat
 """
 
@@ -51,6 +52,7 @@ class Machine(NamedTuple):
 
     settings: Settings
     database: str
+    is_named: bool  # by the environment or the settings file: then it must be there
     models_dir: Path
     deadline_seconds: float
     summary_characters: int
@@ -139,15 +141,18 @@ def read_machine(settings: Settings | None = None, config_file: Path | None = No
     """
     settings = load_settings() if settings is None else settings
     database, models, deadline, characters = DATABASE, MODELS_DIR, DEADLINE_SECONDS, LIMIT
+    is_named = False
     if config_file is not None or CONFIG_FILE.is_file():
-        from trading_platform.configuration.trading_config import load_config
+        from trading_platform.configuration.trading_config import StorageConfig, load_config
 
         config = load_config(config_file or CONFIG_FILE)
         database, models = config.storage.database_url, config.allocator.models_dir
+        is_named = database != StorageConfig().database_url
         deadline, characters = config.report.deadline_seconds, config.report.summary_characters
     if settings.database_url is not None:
         database = settings.database_url.reveal()
-    return Machine(settings, database, settings.models_dir or Path(models), deadline, characters)
+        is_named = True
+    return Machine(settings, database, is_named, settings.models_dir or Path(models), deadline, characters)
 
 
 # ---------------------------------------------------------------- command line
@@ -204,6 +209,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> None:
     machine = read_machine(config_file=options.config)
+    _check_named(options.db or (machine.database if machine.is_named else None))
     deadline = time.monotonic() + (options.timeout or machine.deadline_seconds)
     request = Request(
         database=options.db or machine.database,
@@ -231,6 +237,13 @@ def _run(options: argparse.Namespace) -> None:
     print({"json": as_json, "text": report["summary"], "html": page}[options.format])  # noqa: T201 - the answer
     if options.telegram:
         _send(report["summary"], picture, machine.settings, deadline, options.telegram_api)
+
+
+def _check_named(database: str | None) -> None:
+    """Raise where a database was named and is not there: a slip in a scheduler's line must not go unseen."""
+    path = None if database is None else sqlite_path(database)
+    if path is not None and not path.is_file():
+        raise RepairDatabaseError(f"database {path} does not exist; start the engine first, or name another with --db")
 
 
 def _page(report: dict[str, Any], evidence: Evidence) -> str:

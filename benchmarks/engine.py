@@ -72,14 +72,12 @@ def replay(folder: Path) -> list[dict[str, Any]]:
     from trading_platform.runtime.trade_settings import TradeOptions
 
     with np.load(folder / "market.npz") as arrays:
-        start = datetime.fromisoformat(str(arrays["sessions"][WARM_UP]))
+        start = datetime.fromisoformat(str(arrays["sessions"][WARM_UP])).date()
     answers = []
     for n in range(2):
         options = TradeOptions(
-            data_dir=folder / "files", tickers=(), start=start, end=None, capital=None, seed=None,
-            database=str(folder / f"replay{n}.db"), config=None, cost_bps=None, allocation=None, source=None,
-            once=False, live=False, json=True, quiet=True,
-        )  # fmt: skip
+            data_dirs=(folder / "files",), start=start, database=str(folder / f"replay{n}.db"), json=True, quiet=True
+        )
         output = io.StringIO()
         with contextlib.redirect_stdout(output):
             trade(options)

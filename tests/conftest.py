@@ -1,8 +1,48 @@
-"""Settings of every test: a first example may have to compile, so no example is timed."""
+"""Settings of every test: no example is timed, no test hangs, and no process outlives the run that started it.
+
+A first example may have to compile, so Hypothesis has no deadline; pytest-timeout ends what hangs (pyproject.toml).
+"""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
 from hypothesis import settings
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+SLOW_SECONDS = 3600
+TOKEN = "SUITE_TOKEN"  # every process that a test starts inherits it, whatever starts it on the way
+KEEPER = Path(__file__).with_name("suite_keeper.py")
+
+_keepers: list[subprocess.Popen[bytes]] = []
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Start the keeper: it hears when this process ends, however it ends, and ends what it has left behind."""
+    token = os.environ[TOKEN] = uuid4().hex
+    _keepers.append(
+        subprocess.Popen([sys.executable, str(KEEPER), token], stdin=subprocess.PIPE, start_new_session=True)
+    )
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Let the keeper go, after xdist has seen its workers off."""
+    for keeper in _keepers:
+        assert keeper.stdin is not None
+        keeper.stdin.close()
+        keeper.wait(timeout=30)
+    _keepers.clear()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give what is marked slow an hour."""
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW_SECONDS))

@@ -21,7 +21,6 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
@@ -68,9 +67,7 @@ def hush() -> None:
 
 def options_of(given: Mapping[str, Any]) -> TradeOptions:
     """Return the command's options; what is not given is as if it stood not on the command line."""
-    plain: dict[str, Any] = {field.name: None for field in fields(TradeOptions)}
-    plain |= {"tickers": (), "once": False, "live": False, "json": False, "quiet": True}
-    return TradeOptions(**{**plain, **given})
+    return TradeOptions(**{"quiet": True, **given})
 
 
 def live(wish: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from trading_platform.core.ports import DifferenceRow
 from trading_platform.storage import models as m
 from trading_platform.storage.database import migrate, open_database
 from trading_platform.storage.difference_store import DifferenceStore
-from trading_platform.storage.operator_requests import run_status
 from trading_platform.storage.repository import create_run
+from trading_platform.storage.run_status import run_status
 from trading_platform.storage.runs import RunLock
 
 NOW = datetime(2024, 1, 2, 21, 0, tzinfo=UTC)
@@ -26,12 +26,12 @@ def run_row() -> dict[str, object]:
     words = dict.fromkeys(
         ("key", "source", "config_fingerprint", "config", "data_hash", "code_version", "strategies", "sectors"), "x"
     )
-    return {**words, "mode": "alpaca_paper", "status": "running", "started_at": NOW, "capital": 1.0}
+    return {**words, "strategies": "[]", "mode": "alpaca_paper", "status": "running", "started_at": NOW, "capital": 1.0}
 
 
 def shown_status(folder: Path, now: datetime | None = None) -> dict[str, Any]:
     """Return what `status` reads, through a connection of its own."""
-    return run_status(open_database(folder / "d.db", read_only=True), now)
+    return run_status(open_database(folder / "d.db", read_only=True), 1, now)
 
 
 def test_a_difference_stands_until_a_reading_no_longer_finds_it(tmp_path: Path) -> None:

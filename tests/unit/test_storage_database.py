@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import OperationalError
 
 from trading_platform.core.errors import FixConfigError, RepairDatabaseError
 from trading_platform.storage import sqlite
@@ -28,7 +27,8 @@ from trading_platform.storage.database import (
     open_database,
 )
 from trading_platform.storage.models import Base
-from trading_platform.storage.schema import SchemaState, schema_state
+from trading_platform.storage.schema import HEAD, REVISIONS, SchemaState, schema_state
+from trading_platform.storage.sqlite import StorageTroubleError
 
 REPO = Path(__file__).resolve().parents[2]
 NOBODY = 65534
@@ -109,7 +109,7 @@ def test_reader_refuses_writes_and_sees_one_snapshot_beside_the_writer(tmp_path:
     one_run(writer)
     reader = open_database(path, read_only=True)
     check_schema(reader)
-    with pytest.raises(OperationalError, match="readonly database"):
+    with pytest.raises(StorageTroubleError, match="readonly database"):
         beat(reader, run=1)
     with reader.connect() as snapshot:
         assert snapshot.execute(text("SELECT count(*) FROM differences")).scalar() == 0
@@ -179,8 +179,8 @@ def test_schema_states_by_revision() -> None:
 def test_older_schema_stops_a_reader_with_the_cure(tmp_path: Path) -> None:
     path = tmp_path / "trading.db"
     fresh(path).dispose()
-    with pytest.raises(RepairDatabaseError, match=r"schema 0001 is older than 0002 .*start the engine once"):
-        check_schema(open_database(path, read_only=True), revisions=("0001", "0002"))
+    with pytest.raises(RepairDatabaseError, match=rf"schema {HEAD} is older than next .*start the engine once"):
+        check_schema(open_database(path, read_only=True), revisions=(*REVISIONS, "next"))
 
 
 def test_database_of_another_program_is_not_touched(tmp_path: Path) -> None:

@@ -12,14 +12,14 @@ from sqlalchemy import Engine, create_mock_engine, inspect, text
 
 from trading_platform.storage.database import MIGRATIONS, migrate, open_database, upgrade
 from trading_platform.storage.models import Base
-from trading_platform.storage.schema import REVISIONS
+from trading_platform.storage.schema import HEAD, REVISIONS
 
-SECOND = """
+NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "next"
+down_revision = "{head}"
 branch_labels = None
 depends_on = None
 
@@ -96,7 +96,7 @@ def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
 def test_later_migration_that_rebuilds_a_table_keeps_the_rows_that_refer_to_it(tmp_path: Path) -> None:
     folder = tmp_path / "migrations"
     shutil.copytree(MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "versions" / "0002_next.py").write_text(SECOND)
+    (folder / "versions" / "next.py").write_text(NEXT.format(head=HEAD))
     engine = open_database(tmp_path / "trading.db")
     migrate(engine)
     with engine.begin() as connection:
@@ -105,11 +105,11 @@ def test_later_migration_that_rebuilds_a_table_keeps_the_rows_that_refer_to_it(t
         names, values = ", ".join(columns), ", ".join(columns.values())
         connection.execute(text(f"INSERT INTO runs ({names}) VALUES ({values})"))  # noqa: S608 - constants
         connection.execute(text("INSERT INTO data_warnings (run_id, message) VALUES (1, 'kept')"))
-    migrate(engine, revisions=("0001", "0002"), folder=folder)
+    migrate(engine, revisions=(*REVISIONS, "next"), folder=folder)
     with engine.connect() as connection:
         assert connection.execute(text("SELECT message FROM data_warnings")).scalar() == "kept"
         assert connection.execute(text("SELECT colour FROM runs WHERE id = 1")).scalar() is None
-        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "0002"
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "next"
         assert connection.execute(text("PRAGMA foreign_keys")).scalar() == 1
 
 

@@ -12,6 +12,7 @@ import pytest
 from trading_platform.core.errors import RepairDatabaseError
 from trading_platform.storage.database import migrate, open_database
 from trading_platform.storage.reader import ATTEMPTS, Reader, as_date, as_instant, read_database, sqlite_path
+from trading_platform.storage.schema import HEAD, REVISIONS
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 
@@ -138,8 +139,8 @@ def test_writing_through_a_reader_fails(path: Path) -> None:
 
 
 def test_older_schema_is_named_with_its_cure(path: Path) -> None:
-    with pytest.raises(RepairDatabaseError, match=r"schema 0001 is older than 0002 .*start the engine once"):
-        read_database(path, count, revisions=("0001", "0002"))
+    with pytest.raises(RepairDatabaseError, match=rf"schema {HEAD} is older than next .*start the engine once"):
+        read_database(path, count, revisions=(*REVISIONS, "next"))
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,12 @@ from trading_platform.alpaca.failures import AlpacaRefusalError, Failure, Failur
 from trading_platform.core.errors import BrokerUnreachableError, MarketDataError, OperatorNeededError
 from trading_platform.engine.engine_market import World
 from trading_platform.machine.heartbeat import Heartbeat
+from trading_platform.machine.stop_signals import INTERRUPTED
 from trading_platform.machine.watchdog import Watchdog
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.runtime.live_loop import (
     BARS_FINAL_AFTER,
     BLIND_AFTER,
-    INTERRUPTED,
     STALE_AFTER,
     LiveLoop,
     due_session,
@@ -169,8 +169,13 @@ class Engine:
         self.recovered.append(first)
         return first
 
+    entries_end: bool = False
+
     def ask_to_stop(self) -> None:
         self.stopped = True
+
+    def end_entries(self) -> None:
+        self.entries_end = True
 
     def adopt(self, world: World) -> None:
         self.world = world

@@ -84,14 +84,26 @@ def json_problem(value: object) -> str:
 
 
 def located(line: str, path: str | Path | None, lines: Mapping[str, int], overrides: Mapping[str, object]) -> str:
-    """Return `line` with the place where the setting that it begins with was written."""
-    name = line.partition(" ")[0]
+    """Return `line` with the place where the setting that it begins with was written.
+
+    A setting that stands at its default is written nowhere; where it contradicts one that is, the place is that one's.
+    """
+    name = line.partition(" ")[0].rstrip(":")
     from_command_line = any(given == name or given.startswith(f"{name}.") for given in overrides)
     if path is None or (from_command_line and (name in overrides or name not in lines)):
         return line
+    if name not in lines and (other := _written_beside(name, line, lines)):
+        return f"{path}:{lines[other]}: {line} ({name.rpartition('.')[2]} is not set, that is its default)"
     while name and name not in lines:
         name = name.rpartition(".")[0]
     return f"{path}:{lines[name]}: {line}" if name else f"{path}: {line}"
+
+
+def _written_beside(name: str, line: str, lines: Mapping[str, int]) -> str:
+    """Return the setting of the same table that `line` speaks of and that was written; nothing if there is none."""
+    table = name.rpartition(".")[0]
+    words = (f"{table}.{word}" for word in re.findall(r"[a-z]\w+", line.partition(" ")[2]))
+    return next((word for word in words if word in lines), "") if table else ""
 
 
 def read_toml(path: Path) -> dict[str, object]:

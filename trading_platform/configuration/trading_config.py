@@ -35,9 +35,10 @@ Table = Mapping[str, object]
 Validator = Callable[[Table], object]
 
 # what these hold does not change a decision, so it does not change the fingerprint
-NOT_DECIDING = ("storage", "report", "logging")
+NOT_DECIDING = ("account", "storage", "report", "logging")
 
 _TICKER = re.compile(r"[A-Z0-9][A-Z0-9.\-]{0,15}")
+_ACCOUNT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,39}")
 Count = Annotated[int, Interval("[1, 1000000]")]
 
 
@@ -77,6 +78,22 @@ class EngineConfig(_Checked):
     replay_sessions: Count = 252
     history_sessions: Annotated[int, Interval("[0, 1000000]")] = 756
     commit_sessions: Count = 504
+
+
+@dataclass(frozen=True, slots=True)
+class AccountConfig(_Checked):
+    """The account that is traded: `name` is what operators call it (`halt --account NAME`). Empty: its number."""
+
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        problems = validation.problems(self)
+        if "name" not in problems and self.name and not _ACCOUNT_NAME.fullmatch(self.name):
+            problems["name"] = (
+                f"name must be letters, digits, dots, hyphens and underscores, at most 40, was {self.name!r}"
+            )
+        if problems:
+            raise InvalidSettingsError(problems.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +200,7 @@ class LoggingConfig(_Checked):
 class TradingConfig:
     """Every setting of a run. `risk` is raw: `RiskConfig.from_mapping(config.risk)`; it may hold "profile"."""
 
+    account: AccountConfig = field(default_factory=AccountConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
     universe: UniverseConfig = field(default_factory=UniverseConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -212,7 +230,7 @@ class TradingConfig:
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits of the settings that decide trades: every table but [storage], [report] and [logging]."""
+        """16 hex digits of the settings that decide trades: all but those of NOT_DECIDING."""
         return validation.fingerprint(
             {name: table for name, table in self.to_dict().items() if name not in NOT_DECIDING}
         )
@@ -328,6 +346,7 @@ def _twice(names: Sequence[str]) -> str:
 
 
 _CLASSES: dict[str, type[object]] = {
+    "account": AccountConfig,
     "engine": EngineConfig,
     "universe": UniverseConfig,
     "data": DataConfig,

@@ -53,10 +53,10 @@ def plan_lots(market: Market, book: Book, signals: Signals, t: int, weights: Flo
 
 
 @lean
-def plan_flatten(book: Book, reason: int) -> None:
-    """Let every position leave at the next open, for `reason`."""
+def plan_flatten(book: Book, reason: int, column: int) -> None:
+    """Let the position in ticker `column` (-1: every position) leave at the next open, for `reason`."""
     for s in range(len(book.slots)):
-        if book.slots[s]["quantity"] > 0.0:
+        if book.slots[s]["quantity"] > 0.0 and (column < 0 or book.slots[s]["ticker"] == column):
             ask_all_out(book.slots, book.lots, s, reason)
             net_order(book.slots, book.lots, s)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -65,9 +65,14 @@ class SessionPlan:
         """Decide who leaves and who is trimmed."""
         self._plan_lots(self._market, self.book, self._signals, self._t, self._weights, self._rules)
 
-    def flatten(self, reason: int) -> None:
-        """Let every position leave at the next open."""
-        self._flatten(self.book, reason)
+    def flatten(self, reason: int, column: int = -1) -> None:
+        """Let the position in a ticker, or every position, leave at the next open."""
+        self._flatten(self.book, reason, column)
+
+    def pause(self, paused: Sequence[bool]) -> None:
+        """Let strategies (K,) take nothing new at this close; what they hold goes on."""
+        if any(paused):
+            self._weights = np.where(paused, 0.0, self._weights)
 
     def growing(self) -> Iterator[int]:
         """Yield the slots of positions of which more may be wanted."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, date, datetime
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -12,6 +13,15 @@ NEW_YORK = ZoneInfo("America/New_York")
 def utc_now() -> datetime:
     """Return the present time."""
     return datetime.now(UTC)
+
+
+def steady_seconds() -> float:
+    """Return seconds from some start that only ever grow: nobody sets them, and a machine's sleep counts where it can.
+
+    Waiting goes by these. A wall clock that is set, stepped or wrong after a sleep then costs no look.
+    """
+    boot_time = getattr(time, "CLOCK_BOOTTIME", None)  # Linux; elsewhere sleep may not count, and the wall tells of it
+    return time.monotonic() if boot_time is None else time.clock_gettime(boot_time)
 
 
 def session_of(at: datetime) -> date:

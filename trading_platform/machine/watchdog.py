@@ -1,7 +1,9 @@
-"""Ends an engine that has stopped moving: orders rest at the broker, the book is in the database, a restart is safe.
+"""Ends an engine that has stopped looking: orders rest at the broker, the book is in the database, a restart is safe.
 
-Every request has a timeout and every wait an end, so this should never happen. If it does (a database that locks for
-ever, a disk that hangs), a process that looks alive and trades nothing is worse than one that is gone.
+What counts is that looks at the account happen, not that the process lives: a loop that waits for ever beats its heart
+and trades nothing. Every request has a timeout and every wait an end, so this should never happen. If it does (a
+database that locks for ever, a disk that hangs), a process that looks alive and does nothing is worse than
+one that is gone.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ class Watchdog:
     Parameters
     ----------
     limit
-        Seconds without a sign of life.
+        Seconds by which a look may be late.
     act
         What to do then; by default the process ends with exit code 9.
     monotonic
@@ -62,9 +64,9 @@ class Watchdog:
     ) -> None:
         self._ended.set()
 
-    def pet(self) -> None:
-        """Say that the engine moves."""
-        self._seen = self._monotonic()
+    def pet(self, rest: float = 0.0) -> None:
+        """Say that a look begins or is over, and that the next may be `rest` seconds away."""
+        self._seen = self._monotonic() + rest
 
     def check(self) -> bool:
         """Act if the engine has stalled; return True if it has."""
@@ -72,7 +74,8 @@ class Watchdog:
         if not still > self._limit:
             return False
         log.critical(
-            "the engine has not moved for %.0f s: it ends with exit code %d; orders rest at the broker, start it again",
+            "the look at the account is %.0f s late: the engine ends with exit code %d; orders rest at the broker, "
+            "start it again",
             still, STALLED,
         )  # fmt: skip
         self._act()

@@ -23,6 +23,7 @@ from trading_platform.configuration.trading_config import TradingConfig, config_
 from trading_platform.core.errors import FixConfigError, RepairDatabaseError, RetrainModelError
 from trading_platform.operations.doctor_findings import Finding, Verdict, examined, exit_code_of
 from trading_platform.operations.doctor_services import service_findings
+from trading_platform.reporting.status_screen import WIDE, say
 from trading_platform.storage import models as m
 from trading_platform.storage.database import check_schema, database_name, database_url, open_database
 from trading_platform.storage.model_registry import ModelRegistry
@@ -47,6 +48,7 @@ def doctor(
         sys.stdout.write(json.dumps(report) + "\n")
     else:
         _show(findings)
+        say(verdict_line(findings))
     return code
 
 
@@ -157,15 +159,35 @@ def _existing(path: Path) -> Path:
 
 def _show(findings: Sequence[Finding]) -> None:
     styles = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILED: "bold red", Verdict.SKIPPED: "dim"}
+    console = Console(highlight=False)
+    if console.width < WIDE:
+        for finding in findings:
+            style = styles[finding.verdict]
+            cure = f" -> {finding.cure}" if finding.cure else ""
+            console.print(f"{finding.check}: [{style}]{finding.verdict}[/{style}] {_plain(finding.text + cure)}")
+        return
     table = Table(show_edge=False)
-    for title in ("check", "", "found", "cure"):
+    for title in ("check", "verdict", "found", "cure"):
         table.add_column(title, overflow="fold")
     for finding in findings:
         style = styles[finding.verdict]
         table.add_row(
             finding.check, f"[{style}]{finding.verdict}[/{style}]", _plain(finding.text), _plain(finding.cure)
         )
-    Console().print(table)
+    console.print(table)
+
+
+def verdict_line(findings: Sequence[Finding]) -> str:
+    """Return the last line: what can be done on this machine now, and the next command."""
+    failed = [finding.check for finding in findings if finding.verdict is Verdict.FAILED]
+    if failed:
+        return f"Not ready: mend {', '.join(failed)} first, then run doctor again."
+    lacks_keys = any(finding.check == "keys" and finding.verdict is Verdict.SKIPPED for finding in findings)
+    warned = [finding.check for finding in findings if finding.verdict is Verdict.WARNING]
+    remark = f" Look at: {', '.join(warned)}." if warned else ""
+    if lacks_keys:
+        return f"Ready to replay (no keys, so not for Alpaca): python autonomous_trading_engine.py{remark}"
+    return f"Ready to trade: python autonomous_trading_engine.py trade{remark}"
 
 
 def _plain(text: str) -> str:

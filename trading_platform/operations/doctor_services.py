@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
+
+import requests
 
 from trading_platform.alpaca.answers import as_object
 from trading_platform.alpaca.clock import SKEW_LIMIT, SKEW_WARNING
@@ -26,6 +29,10 @@ SIP_DELAY = timedelta(minutes=16)
 VIX_DAYS = 10
 VIX_STALE_AFTER = timedelta(days=5)
 NO_KEYS = "no Alpaca keys"
+MOST_WORDS = 90  # signs of a service's own words
+UNREACHABLE = re.compile(
+    r"Max retries exceeded|Failed to (establish|resolve|connect)|NameResolution|Connection ?refused|curl: "
+)
 
 
 def service_findings(
@@ -160,7 +167,7 @@ def check_vix_sources(sources: Sequence[VixSource], now: datetime, *, needed: bo
             answers.append(source.name)
             newest = max(days) if newest is None else max(newest, *days)
         except (VixSourceError, TradingPlatformError) as error:
-            failures.append(f"{source.name} ({error})"[:120])
+            failures.append(f"{source.name} {plain_failure(error)}")
     if newest is None:
         cure = "check the network; without VIX no position is opened" if needed else "a replay does not need it"
         text = f"no source answers: {'; '.join(failures)}"
@@ -169,6 +176,20 @@ def check_vix_sources(sources: Sequence[VixSource], now: datetime, *, needed: bo
     text = f"{', '.join(answers)} answer, newest close {newest}" + (f"; not: {'; '.join(failures)}" if failures else "")
     stale = today - newest > VIX_STALE_AFTER
     return Finding("VIX", Verdict.WARNING if stale else Verdict.OK, text, "the newest value is old" if stale else "")
+
+
+def plain_failure(error: BaseException) -> str:
+    """Return in a few words why a service did not serve: what an HTTP library says is for programmers."""
+    causes: list[BaseException] = [error]
+    while (below := causes[-1].__cause__ or causes[-1].__context__) is not None and below not in causes:
+        causes.append(below)
+    text = " ".join(map(str, causes))
+    if any(isinstance(cause, requests.Timeout) for cause in causes) or "timed out" in text:
+        return "(no answer in time)"
+    if any(isinstance(cause, requests.ConnectionError) for cause in causes) or UNREACHABLE.search(text):
+        return "(unreachable: no network?)"
+    words = " ".join(str(error).split())
+    return f"({words if len(words) <= MOST_WORDS else words[:MOST_WORDS].rpartition(' ')[0] + ' ...'})"
 
 
 def _skipped(names: Sequence[str], why: str) -> list[Finding]:

@@ -22,8 +22,9 @@ from trading_platform.reporting.evidence import (
     read_model,
 )
 from trading_platform.reporting.facts import BrokerSnapshot, History, Ledger, Run
-from trading_platform.reporting.ledger_view import MODES, find_run, read_history, read_ledger
+from trading_platform.reporting.ledger_view import find_run, read_history, read_ledger
 from trading_platform.reporting.risk_view import active_halts, headroom, sector_shares
+from trading_platform.storage.newest_run import MODES
 from trading_platform.storage.reader import Reader, read_database
 
 if TYPE_CHECKING:

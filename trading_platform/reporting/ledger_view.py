@@ -24,10 +24,9 @@ from trading_platform.reporting.facts import (
     Run,
     StrategyRecord,
 )
+from trading_platform.storage.newest_run import MODES, NEWEST_FIRST
 from trading_platform.storage.reader import Reader, as_date, as_instant
 
-# Real accounts before simulations: a replay that was run in passing does not hide the account that trades.
-MODES = ("alpaca_live", "alpaca_paper", "paper", "replay")
 RECENT_TRADES = 50  # enough to count any sensible losing streak
 
 
@@ -226,7 +225,7 @@ def _numbers(text: str | None) -> dict[str, float]:
 RUN = """
 SELECT id, mode, source, account, status, started_at, capital, config_fingerprint, code_version, config, strategies,
        sectors FROM runs WHERE id = :id"""
-NEWEST_RUN = RUN.replace("id = :id", "mode = :mode ORDER BY started_at DESC, id DESC LIMIT 1")
+NEWEST_RUN = RUN.replace("id = :id", f"mode = :mode {NEWEST_FIRST} LIMIT 1")
 DAYS = """
 SELECT session, as_of, cash, positions_value, equity, previous_equity, realized_pnl, unrealized_pnl, fees, dividends,
        cash_flow, peak_equity, drawdown, lifetime_drawdown, gross_exposure, n_positions, halted, vix, benchmark_close,

@@ -1,47 +1,162 @@
-"""What `status` and the operator's commands print."""
+"""What `status`, `runs` and the operator's commands print: now, in words, as wide as the screen is."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+
+from trading_platform.reporting.plain import dollars, percents
+
+WIDE = 70  # columns; below that a name and its value stand on lines of their own
+MOST_LINES = 12  # of positions or orders; the rest is counted
 
 
 def say(line: str) -> None:
-    """Print one line for people."""
-    Console().print(line)
+    """Print a line for people, wrapped at words."""
+    Console(highlight=False).print(escape(line))
 
 
-def show_status(state: dict[str, Any], *, as_json: bool) -> None:
+def complain(line: str) -> None:
+    """Print a line for people on standard error, wrapped at words."""
+    Console(stderr=True, highlight=False).print(escape(line))
+
+
+def show_json(value: object) -> None:
+    """Print exactly one JSON value."""
+    sys.stdout.write(json.dumps(value) + "\n")
+
+
+def show_status(state: Mapping[str, Any], *, as_json: bool) -> None:
     """Print the state of a run."""
     if as_json:
-        sys.stdout.write(json.dumps(state) + "\n")
+        show_json(state)
         return
-    console = Console()
-    equity, risk, run = state["equity"] or {}, state["risk"] or {}, state["run"]
-    table = Table.grid(padding=(0, 3))
-    table.add_row("run", f"{run['id']} {run['mode']} of {run['source']}, {run['status']}")
-    table.add_row("sessions", f"{run['first_session']} to {run['last_session']}")
+    console = Console(highlight=False)
+    lines = status_lines(state)
+    if console.width >= WIDE:
+        table = Table.grid(padding=(0, 3))
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        for name, text in lines:
+            table.add_row(name, escape(text))
+        console.print(table)
+        return
+    for name, text in lines:
+        console.print(f"[bold]{name}[/bold]" if name else "", end=" " if name else "")
+        console.print(escape(text))
+
+
+def status_lines(state: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the state of a run as (name, text); a name is empty where the text goes on with the one above."""
+    run, equity = state["run"], state["equity"] or {}
+    called = " ".join(filter(None, (run["name"], run["account"])))
+    lines = [
+        ("engine", _engine(state)),
+        ("run", f"{run['id']}, {run['mode']}{f' {called}' if called else ''} of {run['source']}, {run['status']}"),
+        ("sessions", f"{run['first_session']} to {run['last_session']}"),
+    ]
     if equity:
-        table.add_row("equity", f"${equity['equity']:,.2f}, cash ${equity['cash']:,.2f}")
-        table.add_row("drawdown", f"{equity['drawdown']:.2%} from the peak, {equity['lifetime_drawdown']:.2%} ever")
-        table.add_row("exposure", f"{equity['gross_exposure']:.1%} in {equity['n_positions']} positions")
-    halted = [f"drawdown halt since {risk['halted_since']}"] if risk.get("halted_since") else []
-    halted += [f"manual halt: {risk['manual_halt']}"] if risk.get("manual_halt") else []
-    halted += [f"fault: {risk['fault']}"] if risk.get("fault") else []
-    table.add_row("halts", "; ".join(halted) or "none")
-    table.add_row("regime", (state["regime"] or {}).get("regime", "unknown"))
-    table.add_row("positions", ", ".join(f"{p['ticker']} {p['quantity']:g}" for p in state["positions"]) or "none")
-    table.add_row("open orders", ", ".join(order["client_order_id"] for order in state["open_orders"]) or "none")
-    table.add_row("unexplained", ", ".join(f"{d['kind']} {d['ticker'] or ''}" for d in state["differences"]) or "none")
-    table.add_row("waiting commands", "; ".join(state["waiting_commands"]) or "none")
-    beat = state["heartbeat"]
-    if beat is None:
-        table.add_row("engine", "not running")
-    else:
-        age = "unknown" if beat["age_seconds"] is None else f"{beat['age_seconds']:.0f} s ago"
-        table.add_row("engine", f"process {beat['pid']} on {beat['host']}, last seen {age}: {beat['note']}")
+        lines += [
+            (
+                "equity",
+                f"{dollars(equity['equity'], sign=False)} at the close of {equity['session']}, "
+                f"cash {dollars(equity['cash'], sign=False)}",
+            ),
+            ("drawdown", f"{equity['drawdown']:.2%} from the peak, {equity['lifetime_drawdown']:.2%} ever"),
+            ("exposure", f"{equity['gross_exposure']:.1%} in {equity['n_positions']} positions"),
+        ]
+    lines += [("halts", "; ".join(_halts(state)) or "none"), ("regime", _regime(state))]
+    lines += _rows("positions", [_position(row) for row in state["positions"]])
+    lines += _rows("open orders", [_order(row) for row in state["open_orders"]])
+    unexplained = ", ".join(f"{row['kind']} {row['ticker'] or ''}".strip() for row in state["differences"])
+    lines += [
+        ("unexplained", unexplained or "none"),
+        ("waiting commands", "; ".join(state["waiting_commands"]) or "none"),
+    ]
+    return lines
+
+
+def show_runs(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
+    """Print one run a row: number, kind, name, sessions, equity, status."""
+    if as_json:
+        show_json(list(rows))
+        return
+    console = Console(highlight=False)
+    if console.width < WIDE:
+        for row in rows:
+            console.print(escape(f"run {row['id']}: {row['words']}, {row['state']}"))
+        return
+    table = Table(show_edge=False, box=None, pad_edge=False)
+    for title, justify in (("run", "right"), ("kind", "left"), ("to", "left"), ("equity", "right"), ("state", "left")):
+        table.add_column(title, justify=justify, no_wrap=title != "state")  # type: ignore[arg-type] # literals
+    for row in rows:
+        kind = " ".join(filter(None, (row["kind"], row["name"])))
+        equity = "" if row["equity"] is None else dollars(row["equity"], sign=False)
+        more = "; ".join(filter(None, (row["state"], row["tag"], row["note"])))
+        table.add_row(str(row["id"]), escape(kind), row["last_session"] or "", equity, escape(more))
     console.print(table)
+
+
+def _engine(state: Mapping[str, Any]) -> str:
+    beat = state["heartbeat"]
+    if beat is None or beat.get("alive") is False:
+        seen = "" if beat is None else f"; last seen {_age(beat)} as process {beat['pid']} on {beat['host']}"
+        return f"not running{seen}"
+    return f"running, process {beat['pid']} on {beat['host']}, last seen {_age(beat)}: {beat['note']}"
+
+
+def _age(beat: Mapping[str, Any]) -> str:
+    seconds = beat["age_seconds"]
+    if seconds is None:
+        return "at an unknown time"
+    for size, unit in ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes")):
+        if seconds >= 2.0 * size:
+            return f"{seconds / size:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"
+
+
+def _halts(state: Mapping[str, Any]) -> list[str]:
+    risk, standing = state["risk"] or {}, state["standing"]
+    found = [f"drawdown halt since {risk['halted_since']}"] if risk.get("halted_since") else []
+    found += [f"manual halt: {risk['manual_halt']}"] if risk.get("manual_halt") else []
+    found += [f"fault: {risk['fault']}"] if risk.get("fault") else []
+    found += [f"paused: {name}" for name in standing["paused"]]
+    return found + [f"closing {ticker}, no more of it is bought" for ticker in standing["closing"]]
+
+
+def _regime(state: Mapping[str, Any]) -> str:
+    regime = (state["regime"] or {}).get("regime", "unknown")
+    if regime != "unknown":
+        return str(regime)
+    return "unknown: the model of regimes needs some years of the benchmark's closes (see the data warnings)"
+
+
+def _position(row: Mapping[str, Any]) -> str:
+    change = row["price"] / row["entry_price"] - 1.0 if row["entry_price"] else 0.0
+    stop = "no stop" if row["stop_price"] is None else f"stop {row['stop_price']:,.2f}"
+    return (
+        f"{row['ticker']} {row['quantity']:g}  entry {row['entry_price']:,.2f}  close {row['price']:,.2f}  "
+        f"{percents(100.0 * change)}  {stop}"
+    )
+
+
+def _order(row: Mapping[str, Any]) -> str:
+    price = row["limit_price"] if row["limit_price"] is not None else row["stop_price"]
+    at = "" if price is None else f" at {price:,.2f}"
+    reason = str(row["reason"]).replace("_", " ")
+    return f"{row['side']} {row['quantity']:g} {row['ticker']}{at} ({reason}), {row['status']}"
+
+
+def _rows(name: str, rows: Sequence[str]) -> list[tuple[str, str]]:
+    if not rows:
+        return [(name, "none")]
+    shown = list(rows[:MOST_LINES])
+    if len(rows) > MOST_LINES:
+        shown.append(f"and {len(rows) - MOST_LINES} more (--json shows all)")
+    return [(name, shown[0]), *(("", text) for text in shown[1:])]

@@ -1,145 +1,226 @@
-"""The engine's command line: options only. What a command does is imported when it is needed.
+"""The engine's command line. What a command does is imported when it is needed.
 
-``--help`` and mistakes in options answer before the compiler, pandas or a broker's client is imported.
+``--help`` and mistakes in options answer before the compiler, pandas or a broker's client is imported. Each handler
+reads the options of its command and returns the work; an option that was given and that it did not read is a fault of
+the program, found before anything is done.
 """
 
 from __future__ import annotations
 
+import os
 import sys
-from datetime import datetime
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NoReturn
 
-import typer
+from trading_platform.core.errors import FixConfigError, TradingPlatformError
+from trading_platform.machine.stop_signals import INTERRUPTED, StoppedNowError, stop_at_start
+from trading_platform.runtime.command_help import help_text
+from trading_platform.runtime.command_parser import Given, parse
 
-from trading_platform.core.errors import TradingPlatformError
-from trading_platform.runtime.trade_settings import TradeOptions
+if TYPE_CHECKING:  # SQLAlchemy is nothing to --help
+    from trading_platform.storage.run_targets import Target
 
-Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings file; trading.toml is taken if it exists.")]
-Database = Annotated[str | None, typer.Option("--db", help="Database file or URL. Default: trading.db.")]
-Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object.")]
-Reason = Annotated[str, typer.Option(help="Why; it is recorded with your name.")]
-
-EXIT_CODES = """Exit codes: 0 done, 2 wrong setting or option, 3 broker or data service unreachable, 4 database needs
-repair, 5 an operator is needed, 6 market data unusable, 7 keys refused, 9 the engine stood still and its watchdog ended
-it, 130 stopped by Ctrl-C (state is consistent; the same command continues)."""
+Work = Callable[[], int]
 
 
-def run() -> int:
-    """Parse the command line, run the command that it names, and return the exit code."""
-    app = _app()
+def main() -> NoReturn:
+    """Run the process's own command line and end the process with its exit code."""
+    code = run()
+    if code == INTERRUPTED:  # a download in another thread would keep the process until its network gives up
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    raise SystemExit(code)
+
+
+def run(words: Sequence[str] | None = None) -> int:
+    """Run the command that `words` (default: the process's own) name, and return the exit code."""
     try:
-        code = app(standalone_mode=False)
-        return int(code or 0)
+        with stop_at_start():
+            given = parse(sys.argv[1:] if words is None else words)
+            if given.wants_help:
+                print(help_text(given.command))  # noqa: T201 - the command's answer
+                return 0
+            return bound(given)()
     except TradingPlatformError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the one place where a command's failure is said
+        complain(str(error))
         return error.exit_code
+    except StoppedNowError as stop:
+        complain(str(stop), "")
+        return INTERRUPTED
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)  # noqa: T201
-        return 130
-    except typer.Exit as stop:
-        return int(stop.exit_code)
-    except typer.Abort:
-        return 130
-    except Exception as error:
-        if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error of the option parser
-            error.show()
-            return int(error.exit_code)
-        raise
+        complain("Stopped before anything was done; nothing has changed, the same command starts again.", "")
+        return INTERRUPTED
 
 
-def _app() -> typer.Typer:
-    app = typer.Typer(
-        add_completion=False,
-        invoke_without_command=True,
-        no_args_is_help=False,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        help="Autonomous trading engine. Without keys and options it replays 252 sessions of the embedded market.",
-        epilog=EXIT_CODES,
+def bound(given: Given) -> Work:
+    """Return the work of a command, with its options in it.
+
+    Raises
+    ------
+    FixConfigError
+        An option has a value that the command cannot use.
+    """
+    work = HANDLERS[given.command.words](given)
+    if left := given.unread():
+        raise AssertionError(f"{given.command.words!r} does nothing with {', '.join(left)}: a fault of the program")
+    return work
+
+
+def complain(text: str, lead: str = "error: ") -> None:
+    """Print a message on standard error, its paragraphs wrapped at words where a terminal is narrow."""
+    from trading_platform.runtime.wrapping import wrapped
+
+    print(wrapped(f"{lead}{text}", sys.stderr), file=sys.stderr)  # noqa: T201 - the one place where a failure is said
+
+
+def _trade(given: Given) -> Work:
+    from trading_platform.runtime.trade_settings import TradeOptions
+
+    is_replay, is_trade = given.command.words == "replay", given.command.words == "trade"
+    tickers = (given.text("--tickers") or "").split(",")
+    options = TradeOptions(
+        command=given.command.words,
+        data_dirs=() if is_trade else given.files("--data-dir"),
+        tickers=tuple(ticker.strip().upper() for ticker in tickers if ticker.strip()),
+        start=None if is_trade else given.day("--start"),
+        end=None if is_trade else given.day("--end"),
+        fetch_from=None if is_trade else given.day("--from"),
+        fetch_to=None if is_trade else given.day("--to"),
+        capital=given.number("--capital"),
+        seed=None if is_trade else given.whole("--seed"),
+        database=given.text("--db"),
+        config=given.file("--config"),
+        cost_bps=given.number("--cost-bps"),
+        vix=given.text("--vix"),
+        allocation=given.text("--allocation"),
+        source=given.text("--source"),
+        once=given.flag("--once"),
+        live=False if is_replay else given.flag("--live"),
+        json=given.flag("--json"),
+        quiet=given.flag("--quiet"),
     )
 
-    @app.callback()
-    def trade(
-        context: typer.Context,
-        data_dir: Annotated[Path | None, typer.Option(help="Folder with daily bars as CSV or Parquet.")] = None,
-        tickers: Annotated[str, typer.Option(help="Only these tickers, separated by commas.")] = "",
-        start: Day = None,
-        end: Day = None,
-        capital: Annotated[float | None, typer.Option(help="Dollars to start with. Default: 100000.")] = None,
-        seed: Annotated[int | None, typer.Option(help="Seed of the embedded market. Default: 7.")] = None,
-        database: Database = None,
-        config: ConfigFile = None,
-        cost_bps: Annotated[
-            float | None, typer.Option(help="Half spread plus slippage, basis points. Default: 5.")
-        ] = None,
-        allocation: Annotated[
-            str | None, typer.Option(help="Split capital by hand: a strategy's name, or name=weight,name=weight.")
-        ] = None,
-        source: Annotated[str | None, typer.Option(help="synthetic, files, alpaca or yahoo.")] = None,
-        once: Annotated[bool, typer.Option("--once", help="One scan, then stop.")] = False,
-        live: Annotated[bool, typer.Option("--live", help="Real money; needs TRADING_ALLOW_LIVE as well.")] = False,
-        json: Json = False,
-        quiet: Annotated[bool, typer.Option("--quiet", help="No progress, only the summary.")] = False,
-    ) -> int:
-        if context.invoked_subcommand is not None:
-            return 0
-        names = tuple(ticker.strip().upper() for ticker in tickers.split(",") if ticker.strip())
-        options = TradeOptions(
-            data_dir, names, start, end, capital, seed, database, config, cost_bps, allocation, source,
-            once, live, json, quiet,
-        )  # fmt: skip
-        from trading_platform.runtime.trade import trade as trade_account
+    def work() -> int:
+        from trading_platform.runtime.trade import trade
 
-        return trade_account(options)
+        return trade(options)
 
-    @app.command()
-    def status(database: Database = None, config: ConfigFile = None, json: Json = False) -> int:
-        """Show account, risk state, halts, open orders and the last heartbeat."""
-        from trading_platform.operations.commands import status as show
+    return work
 
-        return show(database, config, as_json=json)
 
-    @app.command()
-    def doctor(
-        live: Annotated[bool, typer.Option("--live", help="Look at the live account.")] = False,
-        database: Database = None,
-        config: ConfigFile = None,
-        json: Json = False,
-    ) -> int:
-        """Check keys, account, clock, calendar, data, VIX, database, disk and model; say what to do about each."""
+def _status(given: Given) -> Work:
+    from trading_platform.operations.commands import Place, status
+
+    place, target, as_json = Place(given.text("--db"), given.file("--config")), _target(given), given.flag("--json")
+    return lambda: status(place, target, as_json=as_json)
+
+
+def _ask(given: Given) -> Work:
+    from trading_platform.operations.commands import Asked, Place, ask
+
+    kind = given.command.words
+    reason = given.text("--reason")
+    if reason is None or not reason.strip():
+        raise FixConfigError(f'{kind} needs --reason "why": it is recorded with your name')
+    subject = given.subjects[0] if given.subjects else None
+    asked = Asked(
+        kind,
+        reason,
+        subject.upper() if subject is not None and kind == "flatten" else subject,
+        _target(given),
+        wait=not given.flag("--no-wait"),
+        sure=kind != "flatten" or given.flag("--yes"),
+    )
+    place = Place(given.text("--db"), given.file("--config"))
+    return lambda: ask(place, asked)
+
+
+def _runs_list(given: Given) -> Work:
+    from trading_platform.operations.commands import Place, list_runs
+
+    place, as_json = Place(given.text("--db"), given.file("--config")), given.flag("--json")
+    return lambda: list_runs(place, as_json=as_json)
+
+
+def _runs_show(given: Given) -> Work:
+    from trading_platform.operations.commands import Place, status
+    from trading_platform.storage.run_targets import Target
+
+    place, as_json = Place(given.text("--db"), given.file("--config")), given.flag("--json")
+    target = Target(run=_run_id(given))
+    return lambda: status(place, target, as_json=as_json)
+
+
+def _runs_mark(given: Given) -> Work:
+    from trading_platform.operations.commands import Place, mark_run
+
+    place, run_id, text = Place(given.text("--db"), given.file("--config")), _run_id(given), given.subjects[1]
+    column = given.command.words.split()[1]
+    return lambda: mark_run(place, run_id, column, text)
+
+
+def _runs_delete(given: Given) -> Work:
+    from trading_platform.operations.commands import Place, delete_run
+
+    place, run_id = Place(given.text("--db"), given.file("--config")), _run_id(given)
+    sure = given.flag("--yes")
+    return lambda: delete_run(place, run_id, sure=sure)
+
+
+def _doctor(given: Given) -> Work:
+    database, config = given.text("--db"), given.file("--config")
+    live, as_json = given.flag("--live"), given.flag("--json")
+
+    def work() -> int:
         from trading_platform.machine.clocks import utc_now
-        from trading_platform.operations.doctor import doctor as examine
+        from trading_platform.operations.doctor import doctor
 
-        return examine(database, config, utc_now, live=live, as_json=json)
+        return doctor(database, config, utc_now, live=live, as_json=as_json)
 
-    @app.command()
-    def halt(reason: Reason, database: Database = None, config: ConfigFile = None) -> int:
-        """Stop new positions until `resume`; closing stays possible."""
-        return _leave("halt", reason, database, config)
-
-    @app.command()
-    def resume(reason: Reason, database: Database = None, config: ConfigFile = None) -> int:
-        """End a halt, a pause, or a fault of the risk memory."""
-        return _leave("resume", reason, database, config)
-
-    @app.command()
-    def flatten(
-        reason: Reason,
-        yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-        database: Database = None,
-        config: ConfigFile = None,
-    ) -> int:
-        """Close every position at the next open and halt."""
-        if not yes:
-            typer.confirm("Close every position at the next open and halt?", abort=True)
-        return _leave("flatten", reason, database, config)
-
-    return app
+    return work
 
 
-def _leave(kind: str, reason: str, database: str | None, config: Path | None) -> int:
-    from trading_platform.operations.commands import command
+def _backup(given: Given) -> Work:
+    from pathlib import Path
 
-    return command(kind, reason, database, config)
+    from trading_platform.operations.commands import Place
+    from trading_platform.operations.safekeeping import DEFAULT_FOLDER, KEPT, backup
+
+    place = Place(given.text("--db"), given.file("--config"))
+    folder = Path(given.subjects[0]) if given.subjects else DEFAULT_FOLDER
+    keep, as_json = given.whole("--keep"), given.flag("--json")
+    if keep is not None and keep < 1:
+        raise FixConfigError(f"--keep must be 1 or more, was {keep}")
+    return lambda: backup(place, folder, keep=KEPT if keep is None else keep, as_json=as_json)
+
+
+def _restore(given: Given) -> Work:
+    from pathlib import Path
+
+    from trading_platform.operations.commands import Place
+    from trading_platform.operations.safekeeping import restore
+
+    place, file, sure = Place(given.text("--db"), given.file("--config")), Path(given.subjects[0]), given.flag("--yes")
+    return lambda: restore(place, file, sure=sure)
+
+
+def _target(given: Given) -> Target:
+    from trading_platform.storage.run_targets import Target
+
+    return Target(given.whole("--run"), given.text("--account"), given.flag("--all"))
+
+
+def _run_id(given: Given) -> int:
+    try:
+        return int(given.subjects[0])
+    except ValueError:
+        raise FixConfigError(f"{given.command.words} needs a run's number, was {given.subjects[0]!r}") from None
+
+
+HANDLERS: Mapping[str, Callable[[Given], Work]] = {
+    "": _trade, "trade": _trade, "replay": _trade, "status": _status,
+    "halt": _ask, "resume": _ask, "flatten": _ask, "pause": _ask, "unpause": _ask,
+    "runs list": _runs_list, "runs show": _runs_show, "runs tag": _runs_mark, "runs note": _runs_mark,
+    "runs delete": _runs_delete, "doctor": _doctor, "backup": _backup, "restore": _restore,
+}  # fmt: skip

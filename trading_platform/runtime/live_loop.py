@@ -19,19 +19,21 @@ from trading_platform.core.errors import BrokerUnreachableError, MarketDataError
 from trading_platform.core.ports import Clock
 from trading_platform.engine.engine_market import World
 from trading_platform.engine.scan_result import ScanResult
+from trading_platform.machine.clocks import steady_seconds
 from trading_platform.machine.heartbeat import Heartbeat
-from trading_platform.machine.stop_signals import stop_signals
+from trading_platform.machine.stop_signals import INTERRUPTED, StoppedNowError, stop_signals
 from trading_platform.machine.watchdog import Watchdog
 from trading_platform.market_data.calendar import NyseCalendar
-from trading_platform.reporting.status_screen import say
+from trading_platform.reporting.status_screen import complain, say
 from trading_platform.storage.runs import RunLock
 
 log = logging.getLogger("trading_platform.runtime.live_loop")
 
 # Daily bars are final some minutes after the close; free feeds hold the consolidated tape back for fifteen.
 BARS_FINAL_AFTER = timedelta(minutes=20)
-LONGEST_WAIT_SECONDS = 60.0
-INTERRUPTED = 130  # as a shell has it: 128 + SIGINT
+BEAT_SECONDS = 60.0
+WAIT_STEP_SECONDS = 2.0  # an operator's word is heard within that time
+CLOCK_JUMP_SECONDS = 60.0  # by which the wall clock may run away from the steady one before a look is due at once
 BLIND_AFTER = timedelta(minutes=15)  # without a usable answer of the account
 STALE_AFTER = timedelta(hours=2)  # without bars of a session that should be there
 
@@ -56,6 +58,10 @@ class LiveEngine(Protocol):
 
     def ask_to_stop(self) -> None:
         """Finish what is in hand and stop."""
+        ...
+
+    def end_entries(self) -> None:
+        """Decide and send no entry any more."""
         ...
 
     def adopt(self, world: World) -> None:
@@ -92,8 +98,12 @@ class LiveLoop:
         clock is real.
     reading
         Returns when the account was last read, None where there is nothing to read.
+    asked
+        Returns True if an operator waits for an answer: the next look is then due at once.
     watchdog
-        Ends the process when the loop stops moving.
+        Ends the process when no look happens.
+    steady
+        Seconds that only grow: waiting goes by them, whatever becomes of the wall clock.
     checkpoint
         Called with ``after_book`` when a scan's work is committed.
     wake
@@ -109,9 +119,11 @@ class LiveLoop:
     poll: float | None = None
     on_scan: Callable[[ScanResult], None] | None = None
     reading: Callable[[], datetime | None] = lambda: None
+    asked: Callable[[], bool] = lambda: False
     watchdog: Watchdog = field(default_factory=Watchdog)
     checkpoint: Callable[[str], None] = lambda step: None
     wake: threading.Event = field(default_factory=threading.Event)
+    steady: Callable[[], float] = steady_seconds
 
     def run(self) -> None:
         """Scan until the engine is stopped."""
@@ -122,18 +134,22 @@ class LiveLoop:
             self.engine.commit()
 
     def stop(self) -> None:
-        """Finish the scan in hand and return from `run`; safe in a signal handler."""
+        """Make safe what is in hand, decide no entry any more, and return from `run`; a signal handler may call it."""
+        self.engine.end_entries()
         self.engine.ask_to_stop()
         self.wake.set()
 
     def scan(self) -> list[ScanResult]:
         """Do what is due now; return the scans of sessions that had completed."""
+        self.watchdog.pet()
         now = self.clock.now()
         results: list[ScanResult] = []
         due = due_session(self.calendar, now)
         if self.engine.last_session is None or due > self.engine.last_session:
             try:
-                results = self._catch_up(self.load_world(due), now)
+                world = self.load_world(due)
+                if not self.engine.stopped:  # else the session waits for the next start, which can still decide it
+                    results = self._catch_up(world, now)
             except (MarketDataError, BrokerUnreachableError) as error:
                 # without new bars there is no new decision; stops rest at the broker, and the next scan tries again
                 log.warning("session %s is not settled yet: %s", due, error)
@@ -142,7 +158,8 @@ class LiveLoop:
         self.checkpoint("after_book")
         heart = self.heart
         heart.scanned, heart.last_session, heart.reconciled = now, self.engine.last_session, self.reading()
-        self._beat(now, "; ".join([f"watching; settled to {heart.last_session}", *self._troubles(now, due)]))
+        heart.beat(now, "; ".join([f"watching; settled to {heart.last_session}", *self._troubles(now, due)]))
+        self.watchdog.pet(self.scan_interval)
         return results
 
     def _troubles(self, now: datetime, due: date) -> Iterator[str]:
@@ -156,10 +173,6 @@ class LiveLoop:
             log.error("session %s should have been settled at %s: no new risk", due, expected)
             yield f"NOT SETTLED: {due}, expected since {expected:%Y-%m-%d %H:%M} UTC"
 
-    def _beat(self, now: datetime, note: str) -> None:
-        self.watchdog.pet()
-        self.heart.beat(now, note)
-
     def _catch_up(self, world: World, now: datetime) -> list[ScanResult]:
         """Settle the sessions since the last one, oldest first; decide the newest while its next open is ahead."""
         first = len(world.sessions) - 1
@@ -168,6 +181,8 @@ class LiveLoop:
         self.engine.adopt(world)
         results = []
         for row in range(first, len(world.sessions)):
+            if self.engine.stopped:
+                break
             newest = row == len(world.sessions) - 1
             in_time = now < self.calendar.open_at(self.calendar.next_session(world.sessions[row]))
             if newest and not in_time:
@@ -179,20 +194,44 @@ class LiveLoop:
         return results
 
     def _sleep(self) -> None:
-        """Wait for the next scan, beating the heart at least once a minute."""
-        begun = now = self.heart.scanned or self.clock.now()
-        until = begun + timedelta(seconds=self.scan_interval if self.poll is None else 0.0)
+        """Wait until the next look is due, beating the heart at least once a minute."""
+        if self.poll is not None:
+            self._follow(self.poll)
+            return
+        wall, begun = self.clock.now(), self.steady()
+        beaten = begun
         while not self.engine.stopped and not self.wake.is_set():
-            left = (until - now).total_seconds()
-            if left < 0.0 or (self.poll is None and left == 0.0):
+            waited = self.steady() - begun
+            jump = (self.clock.now() - wall).total_seconds() - waited
+            if waited >= self.scan_interval or jump > CLOCK_JUMP_SECONDS or self.asked():
                 return
-            self.wake.wait(min(left, LONGEST_WAIT_SECONDS) if self.poll is None else self.poll)
+            self.wake.wait(min(self.scan_interval - waited, WAIT_STEP_SECONDS))
+            if self.steady() - beaten >= BEAT_SECONDS:
+                beaten = self.steady()
+                self.heart.beat(self.clock.now(), self.heart.note)
+
+    def _follow(self, poll: float) -> None:
+        """Wait until a simulated clock has moved; asking it is a look."""
+        begun = self.heart.scanned or self.clock.now()
+        while not self.engine.stopped and not self.wake.is_set():
+            self.wake.wait(poll)
             now = self.clock.now()
-            self._beat(now, self.heart.note)
+            self.watchdog.pet()
+            self.heart.beat(now, self.heart.note)
+            if now > begun or self.asked():
+                return
 
 
 def run_live(
-    engine: AutonomousTradingEngine, lock: RunLock, world: World, loop: LiveLoop, welcome: str, *, once: bool
+    engine: AutonomousTradingEngine,
+    lock: RunLock,
+    world: World,
+    loop: LiveLoop,
+    welcome: str,
+    *,
+    once: bool,
+    farewell: Callable[[], str] = lambda: "Stopped.",
+    quiet: bool = False,
 ) -> int:
     """Trade until stopped, or for one scan; return the exit code.
 
@@ -206,15 +245,24 @@ def run_live(
         The engine's scans.
     welcome
         Said to the operator once the engine has recovered.
+    farewell
+        Returns the last line of an engine that was stopped: what rests at the broker, and who watches it.
+    quiet
+        Say neither the one nor the progress.
     """
     try:
         engine.recover(len(world.sessions) - 1)
-        say(welcome)
+        if not quiet:
+            say(welcome)
         with stop_signals(loop.stop):
             if once:
                 loop.scan()
             else:
                 loop.run()
+        if engine.stopped:
+            complain(farewell())
+    except KeyboardInterrupt:
+        raise StoppedNowError(farewell()) from None
     finally:
         lock.release()
     return INTERRUPTED if engine.stopped else 0

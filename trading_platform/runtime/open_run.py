@@ -57,15 +57,17 @@ def set_stage(
     end: date | None,
     allocation: Mapping[str, float] | None,
     model_id: str | None = None,
+    fetched: tuple[date | None, date | None] = (None, None),
 ) -> Stage:
     """Load the market, prepare it, and open the run; `limits` are all risk limits, for the records.
 
+    `start` and `end` are sessions to trade, `fetched` bounds the bars that are read (None: as many as there are).
     `allocation` or the model of `model_id` decides all of the run; None of both is equal weight.
     """
     stopwatch = Stopwatch()
     since = stopwatch.start()
     calendar = NyseCalendar()
-    panel = load_panel(config, settings, calendar, None, end)
+    panel = load_panel(config, settings, calendar, fetched[0], end or fetched[1])
     since = stopwatch.add("data", since)
     first, stop = _rows(panel, start, config.engine.replay_sessions)
     regimes = load_regimes(
@@ -119,7 +121,7 @@ def live_run(
     migrate(database)
     key = hashlib.sha256(json.dumps([mode, config.data.source, account]).encode()).hexdigest()[:32]
     values = {**_values(config, limits, world, len(world.sessions) - 1), "mode": mode, "account": account}
-    return database, open_run(database, key, values, world.panel.warnings)
+    return database, open_run(database, key, values, world.panel.warnings, config.account.name or None)
 
 
 def missing_packages(regimes: RegimePath) -> tuple[str, ...]:

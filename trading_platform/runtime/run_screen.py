@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from rich.console import Console
+from sqlalchemy import Engine
 
 from trading_platform.configuration.trading_config import TradingConfig, mask_password
 from trading_platform.core.types import OrderReason
@@ -15,7 +16,9 @@ from trading_platform.engine.scan_result import ScanResult
 from trading_platform.machine.stopwatch import Stopwatch
 from trading_platform.reporting.console import ReplayScreen, summary
 from trading_platform.reporting.run_results import RunResults, equity_curve
+from trading_platform.reporting.status_screen import say, show_json
 from trading_platform.runtime.open_run import Stage
+from trading_platform.storage.run_status import run_status
 
 ENGINE_STAGES = ("signals", "fills", "allocation", "decisions", "database")
 
@@ -39,15 +42,18 @@ class RunScreen:
         Say nothing but one JSON object at the end.
     quiet
         No progress, only what was found and the summary.
+    place
+        ``--db`` and ``--config`` as they were given, for the next steps.
     """
 
-    def __init__(self, stage: Stage, config: TradingConfig, *, as_json: bool, quiet: bool) -> None:
+    def __init__(self, stage: Stage, config: TradingConfig, *, as_json: bool, quiet: bool, place: str = "") -> None:
         self._stage = stage
         self._config = config
         self._json = as_json
         self._console = Console()
         self._screen: ReplayScreen | None = None
         self._quiet = quiet
+        self._place = place
         self._remaining = 0
 
     def announce(self, row: int, gate: TradeGate) -> None:
@@ -109,18 +115,30 @@ class RunScreen:
         if self._json:
             sys.stdout.write(json.dumps(self._document(results, stages)) + "\n")
             return
-        equity = equity_curve(stage.database, stage.run.run_id)
-        self._console.print(summary(results, equity, self._config.engine.initial_capital))
         database = mask_password(self._config.storage.database_url)
+        if results.sessions > 1:  # of one close there is nothing to sum up
+            equity = equity_curve(stage.database, stage.run.run_id)
+            self._console.print(summary(results, equity, self._config.engine.initial_capital))
         if stopped:
-            self._console.print(
-                f"Stopped after {results.last_session}, all of it in {database}; run it again to continue."
+            all_sessions = stage.stop - stage.first
+            self._say(
+                f"Stopped after {results.last_session}, {results.sessions} of {all_sessions} sessions, all of it in "
+                f"{database}; the same command goes on: run it again to continue."
             )
             return
-        self._console.print(f"Simulated results are in {database}, run {results.run_id}. Next:")
-        self._console.print("  python daily_report.py --format text     the day in words")
-        self._console.print("  python autonomous_trading_engine.py status")
-        self._console.print("  python train_rl_model.py                 learn an allocation, prove it, promote it")
+        self._say(f"Simulated results are in {database}, run {results.run_id}. Next:")
+        run = f"{self._place} --run {results.run_id}"
+        for line, meaning in (
+            (f"python daily_report.py{run} --format text", "the day in words"),
+            (f"python daily_report.py{run} --html-out report.html", "a page with charts"),
+            (f"python autonomous_trading_engine.py status{run}", "the account"),
+            ("python train_rl_model.py", "learn an allocation, prove it, promote it"),
+        ):
+            self._say(f"  {line}")
+            self._say(f"      {meaning}")
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=line.startswith("  "))
 
     def _document(self, results: RunResults, stages: Stopwatch) -> dict[str, Any]:
         bars = results.sessions * self._stage.world.panel.n_tickers
@@ -132,3 +150,57 @@ class RunScreen:
         document["bars_per_second"] = round(bars / busy) if busy > 0.0 else None
         document["simulated"] = True
         return document
+
+
+class LiveScreen:
+    """Follows an account that is traded: one line a session, or one JSON object at the end.
+
+    Parameters
+    ----------
+    database, run_id
+        Where the account's run is.
+    as_json
+        Say nothing but one JSON object at the end.
+    quiet
+        No lines; what needs an operator is logged all the same.
+    """
+
+    def __init__(self, database: Engine, run_id: int, *, as_json: bool, quiet: bool) -> None:
+        self._database = database
+        self._run_id = run_id
+        self._json = as_json
+        self._equity: float | None = None
+        self._scans: list[ScanResult] = []
+        self.quiet = quiet or as_json
+
+    def watch(self, scan: ScanResult) -> None:
+        """Follow one session."""
+        if self._json:
+            self._scans.append(scan)
+        if not self.quiet:
+            say(session_line(scan, self._equity))
+        self._equity = scan.equity
+
+    def conclude(self) -> None:
+        """Print the JSON object, if one is wanted."""
+        if self._json:
+            sessions = [
+                {"session": scan.session.isoformat(), "equity": scan.equity, "exposure": scan.exposure,
+                 "orders": [order.client_order_id for order in scan.orders], "denials": len(scan.denials),
+                 "regime": scan.regime.value, "halted": scan.halted}
+                for scan in self._scans
+            ]  # fmt: skip
+            show_json(
+                {"run_id": self._run_id, "sessions": sessions, "status": run_status(self._database, self._run_id)}
+            )
+
+
+def session_line(scan: ScanResult, before: float | None) -> str:
+    """Return what a settled session brought, in one line; `before` is the equity of the session before, if known."""
+    change = "" if before is None or not before > 0.0 else f" ({scan.equity / before - 1.0:+.2%})"
+    count = f"{len(scan.orders)} order" + ("" if len(scan.orders) == 1 else "s")
+    halted = "; HALTED" if scan.halted else ""
+    return (
+        f"{scan.session} settled: equity ${scan.equity:,.2f}{change}, {scan.exposure:.0%} invested, {count} for the "
+        f"next open{halted}"
+    )

@@ -7,29 +7,43 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable
+from dataclasses import replace
+from typing import assert_never
 
 from rl_strategy_allocator import RLStrategyAllocator
-from trading_platform.configuration.environment import Settings, load_settings
+from trading_platform.configuration.environment import load_settings
 from trading_platform.configuration.risk_config import RiskConfig
-from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.ports import Allocator, Checkpoint, no_checkpoint
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
-from trading_platform.engine.engine_market import configured_strategies
 from trading_platform.engine.fixed_allocator import FixedAllocator
 from trading_platform.machine.clocks import ReplayClock, WallClock
 from trading_platform.machine.heartbeat import HEARTBEAT_FILE, Heartbeat
 from trading_platform.machine.logs import start_logs
+from trading_platform.machine.stop_signals import INTERRUPTED, StoppedNowError
 from trading_platform.market_data.calendar import NyseCalendar
-from trading_platform.market_data.load_panel import REAL_MARKETS
+from trading_platform.market_data.load_panel import REAL_MARKETS, wanted_tickers
 from trading_platform.reporting.run_results import run_results
-from trading_platform.runtime.account_choice import ALPACA, with_account
+from trading_platform.reporting.status_screen import complain
+from trading_platform.reporting.waiting import waiting
+from trading_platform.runtime.account_choice import Whose, chosen_account
 from trading_platform.runtime.build import build_engine
-from trading_platform.runtime.live_loop import INTERRUPTED, LiveLoop, due_session, run_live
+from trading_platform.runtime.instructions import Instructions
+from trading_platform.runtime.live_loop import LiveLoop, due_session, run_live
 from trading_platform.runtime.open_run import live_run, live_world, set_stage
-from trading_platform.runtime.run_screen import RunScreen
-from trading_platform.runtime.trade_settings import TradeOptions, as_date, parse_allocation, read_config
+from trading_platform.runtime.run_screen import LiveScreen, RunScreen
+from trading_platform.runtime.storage_patience import outlast
+from trading_platform.runtime.trade_settings import (
+    TradeOptions,
+    check_days,
+    enabled_strategies,
+    parse_allocation,
+    read_config,
+    same_place,
+)
+from trading_platform.storage.database import database_name
+from trading_platform.storage.operator_requests import has_open_wishes
 
 log = logging.getLogger("trading_platform.runtime.trade")
 
@@ -40,77 +54,99 @@ def trade(options: TradeOptions, checkpoint: Checkpoint = no_checkpoint) -> int:
     `checkpoint` is called with the name of each step of an order's and a book's life.
     """
     settings = load_settings()
-    options = with_account(options, settings, read_config(options, settings))
+    check_days(options)
+    choice = chosen_account(options, settings, read_config(options, settings))
+    options = replace(options, source=choice.source)
     config = read_config(options, settings)
     start_logs(config.logging, settings)
     for line in settings.warnings:
         log.warning("%s", line)
     limits = RiskConfig.from_mapping(config.risk).to_dict()
     rules = Rules(limits_of(limits), config.exits.rates(), config.costs.rates(), config.sizing.rates())
-    names = tuple(strategy.name for strategy in configured_strategies(config))
+    names = tuple(strategy.name for strategy in enabled_strategies(config, options.config))
     fixed = parse_allocation(options.allocation, names)
     models = config.allocator
     allocator: Allocator
     if fixed is None:
-        is_live = config.data.source in REAL_MARKETS
         allocator = RLStrategyAllocator(
-            models.models_dir, names, max_age_days=models.max_model_age_days, follow=is_live
+            models.models_dir, names, max_age_days=models.max_model_age_days, follow=choice.whose is not Whose.NOBODYS
         )
     else:
         allocator = FixedAllocator(fixed)
-    if config.data.source == ALPACA:
-        from trading_platform.runtime.trade_alpaca import trade_alpaca  # the broker's side is needed here only
+    given = Instructions(options, settings, config, limits, rules, allocator, fixed)
+    match choice.whose:
+        case Whose.NOBODYS:
+            return _replay(given)
+        case Whose.SIMULATED:
+            return outlasted(given, functools.partial(_trade_paper, given))
+        case Whose.BROKERS:
+            from trading_platform.runtime.trade_alpaca import trade_alpaca  # the broker's side is needed here only
 
-        return trade_alpaca(options, settings, config, limits, rules, allocator, checkpoint)
-    if config.data.source in REAL_MARKETS:
-        return _trade_live(options, settings, config, limits, rules, allocator)
-    return _replay(options, settings, config, limits, rules, allocator, fixed)
+            return outlasted(given, functools.partial(trade_alpaca, given, checkpoint))
+        case unknown:
+            assert_never(unknown)
 
 
-def _replay(
-    options: TradeOptions,
-    settings: Settings,
-    config: TradingConfig,
-    limits: Mapping[str, object],
-    rules: Rules,
-    allocator: Allocator,
-    fixed: Mapping[str, float] | None,
-) -> int:
-    first, last = as_date(options.start), as_date(options.end)
-    stage = set_stage(config, settings, rules, limits, first, last, fixed, allocator.model_id)
+def outlasted(given: Instructions, life: Callable[[], int]) -> int:
+    """Trade through the storage's troubles; a single look (--once) fails with them, for whoever called it is there."""
+    return life() if given.options.once else outlast(life, given.database, complain)
+
+
+def _replay(given: Instructions) -> int:
+    options, config = given.options, given.config
+    is_asked = config.data.source in REAL_MARKETS
+    words = f"asking {config.data.source} for bars" if is_asked else "preparing the market"
+    with waiting(words, shown=not (options.json or options.quiet), in_pipes=is_asked):
+        stage = set_stage(
+            config, given.settings, given.rules, given.limits, options.start, options.end, given.fixed,
+            given.allocator.model_id, (options.fetch_from, options.fetch_to),
+        )  # fmt: skip
     clock = ReplayClock(stage.world.closed[stage.first])
     run_id = stage.run.run_id
-    engine, lock = build_engine(stage.world, stage.database, run_id, config, rules, allocator, clock, live=False)
+    engine, lock = build_engine(
+        stage.world, stage.database, run_id, config, given.rules, given.allocator, clock, live=False
+    )
     try:
         engine.stages.seconds.update(stage.stopwatch.seconds)
-        show = RunScreen(stage, config, as_json=options.json, quiet=options.quiet)
+        show = RunScreen(
+            stage, config, as_json=options.json, quiet=options.quiet, place=same_place(options.database, options.config)
+        )
         row = engine.recover(stage.first)
         show.announce(row, engine.risk_manager)
         with show:
             row = engine.run(row, stage.stop if not options.once else min(row + 1, stage.stop), show.watch)
         engine.repository.update_run(status="finished" if row >= stage.stop else "interrupted")
         engine.repository.commit()
-        show.conclude(run_results(stage.database, run_id), engine.stages, stopped=engine.stopped)
+        show.conclude(run_results(stage.database, run_id), engine.stages, stopped=row < stage.stop)
+    except KeyboardInterrupt:
+        raise StoppedNowError(
+            f"Stopped. What was committed of run {run_id} stands; the same command goes on from there."
+        ) from None
     finally:
         lock.release()
     return INTERRUPTED if engine.stopped else 0
 
 
-def _trade_live(
-    options: TradeOptions,
-    settings: Settings,
-    config: TradingConfig,
-    limits: Mapping[str, object],
-    rules: Rules,
-    allocator: Allocator,
-) -> int:
+def _trade_paper(given: Instructions) -> int:
     """Paper-trade the real market on the exchange's clock, until stopped (or for one scan)."""
+    options, settings, config = given.options, given.settings, given.config
     calendar, clock = NyseCalendar(), WallClock()
-    load = functools.partial(live_world, config, settings, rules, calendar)
-    world = load(due_session(calendar, clock.now()))
-    database, run = live_run(config, limits, world, "paper", None)
-    engine, lock = build_engine(world, database, run.run_id, config, rules, allocator, clock, live=True)
+    load = functools.partial(live_world, config, settings, given.rules, calendar)
+    tickers = wanted_tickers(config) or ()
+    with waiting(f"asking {config.data.source} for {len(tickers)} tickers", shown=not options.json):
+        world = load(due_session(calendar, clock.now()))
+    database, run = live_run(config, given.limits, world, "paper", None)
+    engine, lock = build_engine(world, database, run.run_id, config, given.rules, given.allocator, clock, live=True)
     heart = Heartbeat(lock, settings.log_dir / HEARTBEAT_FILE, run.run_id)
-    loop = LiveLoop(engine, calendar, clock, heart, load, config.engine.scan_interval_seconds)
+    screen = LiveScreen(database, run.run_id, as_json=options.json, quiet=options.quiet)
+    loop = LiveLoop(
+        engine, calendar, clock, heart, load, config.engine.scan_interval_seconds, on_scan=screen.watch,
+        asked=functools.partial(has_open_wishes, database, run.run_id),
+    )  # fmt: skip
     welcome = f"paper trading of {world.panel.source}, run {run.run_id}: simulated fills, no real orders; Ctrl-C stops"
-    return run_live(engine, lock, world, loop, welcome, once=options.once)
+    code = run_live(
+        engine, lock, world, loop, welcome, once=options.once, quiet=screen.quiet,
+        farewell=lambda: f"Stopped. The paper account is in {database_name(database.url)}; the same command goes on.",
+    )  # fmt: skip
+    screen.conclude()
+    return code

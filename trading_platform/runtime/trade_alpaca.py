@@ -19,49 +19,48 @@ from trading_platform.brokers.alpaca_venue import AlpacaVenue
 from trading_platform.brokers.reconciliation.account_book import AccountBook
 from trading_platform.brokers.reconciliation.saved_account import Memory, save
 from trading_platform.brokers.venue import RiskGate
-from trading_platform.configuration.environment import Settings, is_loopback
+from trading_platform.configuration.environment import is_loopback
 from trading_platform.configuration.trading_config import TradingConfig
-from trading_platform.core.errors import FixConfigError, MarketDataError, OperatorNeededError
-from trading_platform.core.ports import Allocator, BrokerAccount, Checkpoint, Clock
+from trading_platform.core.errors import FixConfigError, MarketDataError, OperatorNeededError, RepairDatabaseError
+from trading_platform.core.ports import BrokerAccount, Checkpoint, Clock
 from trading_platform.core.session import Rules
 from trading_platform.engine.engine_market import World
 from trading_platform.machine.clocks import EngineClock, WallClock
 from trading_platform.machine.heartbeat import HEARTBEAT_FILE, Heartbeat
 from trading_platform.market_data.alpaca_data import AlpacaMarketData
 from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.market_data.load_panel import wanted_tickers
+from trading_platform.reporting.waiting import waiting
 from trading_platform.runtime.account_choice import open_account
 from trading_platform.runtime.build import build_engine
+from trading_platform.runtime.instructions import Instructions
 from trading_platform.runtime.live_loop import LiveLoop, due_session, run_live
 from trading_platform.runtime.open_run import live_run, live_world
-from trading_platform.runtime.trade_settings import TradeOptions
+from trading_platform.runtime.run_screen import LiveScreen
 from trading_platform.storage import models as m
 from trading_platform.storage.difference_store import DifferenceStore
+from trading_platform.storage.operator_requests import has_open_wishes
 from trading_platform.storage.order_journal import DatabaseJournal
 from trading_platform.storage.repository import Repository
+from trading_platform.storage.run_status import resting
 
 log = logging.getLogger("trading_platform.runtime.trade_alpaca")
 
 SHORTEST_APPROVAL = 60.0  # seconds: an order's retries and look-ups take that long
+CLOCK_SECONDS = 30.0  # between comparisons of a clock that is wrong
 POLL_SECONDS = 0.2  # between looks at a simulated clock
 
 
-def trade_alpaca(
-    options: TradeOptions,
-    settings: Settings,
-    config: TradingConfig,
-    limits: Mapping[str, object],
-    rules: Rules,
-    allocator: Allocator,
-    checkpoint: Checkpoint,
-) -> int:
+def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
     """Trade the account that the keys open until stopped (or for one scan); return the exit code.
 
     With a local server the engine lives on the server's clock, and scans whenever that has moved.
     """
-    _check_approvals(limits)
+    options, settings, config, rules = given.options, given.settings, given.config, given.rules
+    _check_approvals(given.limits)
     http = AlpacaHttp(access_from(settings, live=options.live))
     reader = AlpacaReader(http)
-    account = open_account(reader, settings, live=options.live)
+    account = open_account(reader, settings, live=options.live, name=config.account.name)
     is_local = is_loopback(settings.alpaca_base_url)
     clock: EngineClock
     asking: Clock
@@ -70,15 +69,17 @@ def trade_alpaca(
         asking = clock.asking
         config = _local_universe(config, reader)
     else:
-        check_skew(reader)
+        _agree_on_time(reader, once=options.once)
         clock = asking = WallClock()
     calendar = NyseCalendar()
     load = functools.partial(live_world, config, settings, rules, calendar, now=clock.now)
-    world = load(due_session(calendar, clock.now()))
+    tickers = wanted_tickers(config) or ()
+    with waiting(f"asking Alpaca for the bars of {len(tickers)} tickers", shown=not options.json):
+        world = load(due_session(calendar, clock.now()))
     mode = "alpaca_live" if options.live else "alpaca_paper"
     capital = _managed_cash(account)
     config = replace(config, engine=replace(config.engine, initial_capital=capital))
-    database, run = live_run(config, limits, world, mode, account.account_id)
+    database, run = live_run(config, given.limits, world, mode, account.account_id)
     _open_book(database, run.run_id, rules, world, reader, clock.now())
 
     compare_clocks = (lambda: None) if is_local else SkewGuard(reader, clock.now).compare
@@ -103,15 +104,56 @@ def trade_alpaca(
         return venue
 
     engine, lock = build_engine(
-        world, database, run.run_id, config, rules, allocator, clock, live=True, open_venue=open_venue
+        world, database, run.run_id, config, rules, given.allocator, clock, live=True, open_venue=open_venue
     )
     heart = Heartbeat(lock, settings.log_dir / HEARTBEAT_FILE, run.run_id)
+    screen = LiveScreen(database, run.run_id, as_json=options.json, quiet=options.quiet)
     loop = LiveLoop(
         engine, calendar, asking, heart, load, config.engine.scan_interval_seconds,
-        poll=POLL_SECONDS if is_local else None, reading=lambda: venues[0].reconciled_at, checkpoint=checkpoint,
+        poll=POLL_SECONDS if is_local else None, on_scan=screen.watch, reading=lambda: venues[0].reconciled_at,
+        asked=functools.partial(has_open_wishes, database, run.run_id), checkpoint=checkpoint,
     )  # fmt: skip
     welcome = f"trading Alpaca account {account.account_id}, run {run.run_id}; Ctrl-C stops, orders stay at Alpaca"
-    return run_live(engine, lock, world, loop, welcome, once=options.once)
+    code = run_live(
+        engine, lock, world, loop, welcome, once=options.once, quiet=screen.quiet,
+        farewell=functools.partial(_farewell, database, run.run_id),
+    )  # fmt: skip
+    screen.conclude()
+    return code
+
+
+def _farewell(database: Engine, run_id: int) -> str:
+    """Return what rests at Alpaca when the engine goes, as far as the database tells."""
+    try:
+        held = resting(database, run_id)
+    except RepairDatabaseError as error:
+        rests = f"What rests at Alpaca stays there ({error})"
+    else:
+        rests = f"{held.words()} at Alpaca"
+    return f"Stopped. {rests}; nobody watches it until you start the engine again."
+
+
+def _agree_on_time(reader: AlpacaReader, *, once: bool) -> None:
+    """Wait until this machine's clock agrees with Alpaca's: after a start of the machine it may need some minutes.
+
+    Raises
+    ------
+    OperatorNeededError
+        It does not agree, and a single look (`once`) is not worth waiting for.
+    """
+    told = False
+    while True:
+        try:
+            check_skew(reader)
+        except OperatorNeededError as error:
+            if once:
+                raise
+            if not told:
+                log.error("%s; asked again every %.0f s", error, CLOCK_SECONDS)
+            told = True
+            time.sleep(CLOCK_SECONDS)
+        else:
+            return
 
 
 def _local_universe(config: TradingConfig, reader: AlpacaReader) -> TradingConfig:

@@ -2,35 +2,65 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 
 from trading_platform.configuration.environment import Settings
+from trading_platform.configuration.toml_tables import line_numbers, located
 from trading_platform.configuration.trading_config import TradingConfig, config_path, load_config, machine_overrides
 from trading_platform.core import validation
 from trading_platform.core.errors import FixConfigError
+from trading_platform.core.validation import InvalidSettingsError
+from trading_platform.engine.engine_market import configured_strategies
+from trading_platform.strategies.base import Strategy
+from trading_platform.strategies.registry import STRATEGIES
 
 
 @dataclass(frozen=True, slots=True)
 class TradeOptions:
-    """Options of the engine's main command, as given: None means not given."""
+    """Options of the engine's main command, as given: None and empty mean not given.
 
-    data_dir: Path | None
-    tickers: tuple[str, ...]
-    start: datetime | None
-    end: datetime | None
-    capital: float | None
-    seed: int | None
-    database: str | None
-    config: Path | None
-    cost_bps: float | None
-    allocation: str | None
-    source: str | None
-    once: bool
-    live: bool
-    json: bool
-    quiet: bool
+    `command` is the word before them: none, ``trade`` or ``replay``. `start` and `end` are sessions that are traded,
+    `fetch_from` and `fetch_to` bound the bars that are read.
+    """
+
+    command: str = ""
+    data_dirs: tuple[Path, ...] = ()
+    tickers: tuple[str, ...] = ()
+    start: date | None = None
+    end: date | None = None
+    fetch_from: date | None = None
+    fetch_to: date | None = None
+    capital: float | None = None
+    seed: int | None = None
+    database: str | None = None
+    config: Path | None = None
+    cost_bps: float | None = None
+    vix: str | None = None
+    allocation: str | None = None
+    source: str | None = None
+    once: bool = False
+    live: bool = False
+    json: bool = False
+    quiet: bool = False
+
+    def replay_options(self) -> list[str]:
+        """Return the names of the options given that only a replay knows."""
+        given = {
+            "--data-dir": self.data_dirs, "--start": self.start, "--end": self.end, "--from": self.fetch_from,
+            "--to": self.fetch_to, "--capital": self.capital, "--seed": self.seed, "--cost-bps": self.cost_bps,
+        }  # fmt: skip
+        return [name for name, value in given.items() if value is not None and value != ()]
+
+
+def same_place(database: str | None, config: Path | None) -> str:
+    """Return ``--db`` and ``--config`` as they were given, for the next command; empty or with a space before it."""
+    words = [f" --db {shlex.quote(database)}"] if database is not None else []
+    words += [f" --config {shlex.quote(str(config))}"] if config is not None else []
+    return "".join(words)
 
 
 def parse_allocation(text: str | None, strategies: tuple[str, ...]) -> dict[str, float] | None:
@@ -62,13 +92,20 @@ def parse_allocation(text: str | None, strategies: tuple[str, ...]) -> dict[str,
 
 
 def read_config(options: TradeOptions, settings: Settings) -> TradingConfig:
-    """Return the settings file's configuration with this machine's and the command line's words over it."""
+    """Return the settings file's configuration with this machine's and the command line's words over it.
+
+    Raises
+    ------
+    FixConfigError
+        The file or an option is wrong, or two options contradict each other.
+    """
     half = None if options.cost_bps is None else options.cost_bps / 2.0
-    source = options.source or (None if options.data_dir is None else "files")
+    source = options.source or ("files" if options.data_dirs else None)
     overrides = {
         **machine_overrides(settings),
         "data.source": source,
-        "data.folder": None if options.data_dir is None else str(options.data_dir),
+        "data.folder": _folder(options.data_dirs),
+        "data.vix": options.vix,
         "universe.tickers": options.tickers or None,
         "engine.initial_capital": options.capital,
         "engine.seed": options.seed,
@@ -80,6 +117,59 @@ def read_config(options: TradeOptions, settings: Settings) -> TradingConfig:
     return load_config(config_path(options.config), overrides)
 
 
-def as_date(moment: datetime | None) -> date | None:
-    """Return the day of a parsed date option."""
-    return None if moment is None else moment.date()
+def enabled_strategies(config: TradingConfig, path: Path | None) -> tuple[Strategy, ...]:
+    """Return the enabled strategies with their parameters.
+
+    Raises
+    ------
+    InvalidSettingsError
+        Unknown strategies and parameters and wrong values, each with the file's line and with what there is.
+    """
+    try:
+        return configured_strategies(config)
+    except InvalidSettingsError as error:
+        file = config_path(path)
+        lines = {} if file is None else line_numbers(file.read_text(encoding="utf-8"))
+        raise InvalidSettingsError(_in_file(line, file, lines) for line in error.problems) from error
+
+
+def _in_file(line: str, file: Path | None, lines: Mapping[str, int]) -> str:
+    """Return a problem of the strategies with its place and, where nothing is near what was written, all there is."""
+    name, _, key = line.partition(" ")[0].removeprefix("strategies.").partition(".")
+    if " is no parameter" in line and "did you mean" not in line and name in STRATEGIES:
+        known = [parameter for parameter in validation.type_hints(STRATEGIES[name]) if parameter != "name"]
+        line = f"{line}; {name} has {', '.join(known)}"
+    if file is None:
+        return line
+    if not key and "strategies.enabled" in lines:
+        return f"{file}:{lines['strategies.enabled']}: {line}"
+    return located(line, file, lines, {})
+
+
+def check_days(options: TradeOptions) -> None:
+    """Raise where two of the days given contradict each other.
+
+    Raises
+    ------
+    FixConfigError
+        A last day lies before a first one.
+    """
+    first, last = options.start, options.end
+    if first is not None and last is not None and last < first:
+        raise FixConfigError(f"--end {last} lies before --start {first}")
+    first, last = options.fetch_from, options.fetch_to
+    if first is not None and last is not None and last < first:
+        raise FixConfigError(f"--to {last} lies before --from {first}")
+    if options.start is not None and last is not None and last < options.start:
+        raise FixConfigError(f"--to {last} lies before --start {options.start}: no bars would be left to trade")
+    if options.end is not None and last is not None and last < options.end:
+        raise FixConfigError(f"--to {last} lies before --end {options.end}: the last sessions would have no bars")
+    if options.start is not None and first is not None and options.start < first:
+        raise FixConfigError(f"--start {options.start} lies before --from {first}: its session would have no bars")
+
+
+def _folder(folders: tuple[Path, ...]) -> str | None:
+    if len(folders) > 1:
+        named = ", ".join(map(str, folders))
+        raise FixConfigError(f"--data-dir is given {len(folders)} times ({named}): this version reads one folder")
+    return str(folders[0]) if folders else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 from sqlalchemy.pool import NullPool
 
@@ -23,7 +24,14 @@ from trading_platform.storage.schema import (
     older_schema_error,
     schema_state,
 )
-from trading_platform.storage.sqlite import connect_reader, connect_writer, explain
+from trading_platform.storage.sqlite import (
+    PASSING,
+    check_identity,
+    connect_reader,
+    connect_writer,
+    explain,
+    identity,
+)
 
 READ_ONLY = "trading_read_only"
 ALEMBIC_TABLE = """CREATE TABLE alembic_version (
@@ -62,9 +70,21 @@ def open_database(url: str | Path, *, read_only: bool = False, synchronous: str 
     if parsed.database in (None, "", ":memory:"):
         raise FixConfigError("DATABASE_URL: an in-memory database would be lost with the process; name a file")
     path = Path(str(parsed.database))
+    opened: list[tuple[int, int]] = []
 
     def connect() -> sqlite3.Connection:
-        return connect_reader(path).connection if read_only else connect_writer(path, synchronous)
+        if read_only:
+            return connect_reader(path).connection
+        for known in opened:
+            check_identity(path, known)  # before it is opened: a file that is gone would be made anew, and empty
+        connection = connect_writer(path, synchronous)
+        found = identity(path)
+        opened.extend([] if opened or found is None else [found])
+        return connection
+
+    def check_out(*_: object) -> None:
+        for known in opened:
+            check_identity(path, known)
 
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
@@ -72,9 +92,18 @@ def open_database(url: str | Path, *, read_only: bool = False, synchronous: str 
         poolclass=NullPool if read_only else None,  # how a reader opens the file depends on who else is there
         execution_options={READ_ONLY: read_only},
     )
+    event.listen(engine, "checkout", check_out)
+    event.listen(engine, "handle_error", functools.partial(_say_what_to_do, f"database {path}"))
     begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
+
+
+def _say_what_to_do(where: str, context: ExceptionContext) -> None:
+    """Turn a failure of the database itself, not of a statement, into the error that says what to do about it."""
+    error = context.original_exception
+    if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF in PASSING:
+        raise explain(error, where) from error
 
 
 def database_url(url: str | Path) -> URL:

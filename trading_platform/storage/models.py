@@ -60,6 +60,9 @@ class Run(Base):
     code_version: Mapped[str]
     strategies: Mapped[str] = mapped_column(Text)  # JSON list of names, in kernel order
     sectors: Mapped[str] = mapped_column(Text)  # JSON object ticker -> sector
+    name: Mapped[str | None]  # [account] name, as of the last start
+    tag: Mapped[str | None]  # an operator's word for it
+    note: Mapped[str | None] = mapped_column(Text)
 
 
 class Order(Base):
@@ -352,7 +355,10 @@ class Difference(Base):
 
 
 class Command(Base):
-    """An operator's wish (halt, resume, flatten), written by the CLI and obeyed by the engine, now or next started."""
+    """An operator's wish, written by the command line and obeyed by the engine, now or when it is started next.
+
+    `subject` is what it speaks of: a strategy (pause, unpause) or one ticker (flatten); None is the whole account.
+    """
 
     __tablename__ = "commands"
 
@@ -364,10 +370,11 @@ class Command(Base):
     reason: Mapped[str] = mapped_column(Text)
     handled_at: Mapped[datetime | None]
     result: Mapped[str | None] = mapped_column(Text)
+    subject: Mapped[str | None]
 
 
 class Heartbeat(Base):
-    """Proof of life of the engine that holds a run, and the lock that keeps a second engine out."""
+    """Proof of life of the engine that holds a run. On a database server it is the lock, too; see `storage.runs`."""
 
     __tablename__ = "heartbeats"
 
@@ -377,3 +384,5 @@ class Heartbeat(Base):
     host: Mapped[str]
     owner: Mapped[str]  # random token of the process
     note: Mapped[str] = mapped_column(Text)
+    boot: Mapped[str | None]  # id of the machine's start, and when the process began: a process number comes again
+    process_start: Mapped[str | None]

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy.exc import DBAPIError
 
-from trading_platform.core.errors import OperatorNeededError
+from trading_platform.core.errors import OperatorNeededError, RepairDatabaseError
+from trading_platform.machine.process_identity import ProcessIdentity, lives, this_process
 from trading_platform.storage import models as m
 from trading_platform.storage.repository import create_run, find_runs
+from trading_platform.storage.run_locks import KernelLock, file_of, is_held, lock_path
 
 # An engine that has not said anything for so long is dead; a live one beats at every scan and at least every minute.
 HEARTBEAT_EXPIRES = timedelta(minutes=5)
@@ -28,16 +30,31 @@ class OpenedRun:
     continued: bool
 
 
-def open_run(engine: Engine, key: str, values: Mapping[str, Any], warnings: Sequence[str]) -> OpenedRun:
-    """Return the unfinished run with `key`, or a new one made of `values`."""
+def open_run(
+    engine: Engine, key: str, values: Mapping[str, Any], warnings: Sequence[str], name: str | None = None
+) -> OpenedRun:
+    """Return the unfinished run with `key`, or a new one made of `values`; `name` is what its account is called now."""
     for run in find_runs(engine, key):
         if run["status"] != "finished":
+            _call(engine, int(run["id"]), run["name"], name)
             return OpenedRun(int(run["id"]), continued=True)
-    return OpenedRun(create_run(engine, {**values, "key": key, "status": "running"}, warnings), continued=False)
+    new = {**values, "key": key, "status": "running", "name": name}
+    return OpenedRun(create_run(engine, new, warnings), continued=False)
+
+
+def _call(engine: Engine, run_id: int, known: str | None, name: str | None) -> None:
+    if name == known:
+        return
+    with engine.begin() as connection:
+        connection.execute(update(m.Run).where(m.Run.id == run_id).values(name=name))
 
 
 class RunLock:
-    """Keeps a second engine off a run, by a heartbeat row that names its owner.
+    """Keeps a second engine off a run.
+
+    A database file is held by a lock of the operating system, which ends with the process (`run_locks`); the heartbeat
+    row beside it only tells people who that is. On a database server the row is the lock: it names the process, the
+    start of its machine and when it began, so that neither a reboot nor a reused process number looks alive.
 
     Raises
     ------
@@ -49,19 +66,24 @@ class RunLock:
         self._engine = engine
         self._run_id = run_id
         self._owner = uuid4().hex
-        self._host = socket.gethostname()[:64]
+        self._identity = this_process()
+        file = file_of(engine)
+        self._kernel = None if file is None else KernelLock(lock_path(file, run_id))
 
     def acquire(self, now: datetime) -> None:
         """Take the run."""
-        with self._engine.begin() as connection:
-            row = connection.execute(select(m.Heartbeat.__table__).where(m.Heartbeat.run_id == self._run_id)).first()
-            if row is not None and self._is_alive(dict(row._mapping), now):
-                holder = row._mapping
-                raise OperatorNeededError(
-                    f"run {self._run_id} is traded by process {holder['pid']} on {holder['host']}, "
-                    f"last seen {holder['at']:%Y-%m-%d %H:%M:%S} UTC; stop it first, two engines would double orders"
-                )
-            self._write(connection, now, "started")
+        if self._kernel is not None and not self._kernel.acquire():
+            raise self._held(self._holder())
+        try:
+            with self._engine.begin() as connection:
+                holder = _row(connection, self._run_id)
+                if self._kernel is None and holder is not None and row_lives(holder, now):
+                    raise self._held(holder)
+                self._write(connection, now, "started")
+        except BaseException:
+            if self._kernel is not None:
+                self._kernel.release()
+            raise
 
     def beat(self, now: datetime, note: str) -> None:
         """Say that this engine lives."""
@@ -75,33 +97,57 @@ class RunLock:
                 raise OperatorNeededError(f"run {self._run_id} was taken over by another engine; this one stops")
 
     def release(self) -> None:
-        """Give the run back."""
-        with self._engine.begin() as connection:
-            connection.execute(
-                delete(m.Heartbeat).where(m.Heartbeat.run_id == self._run_id, m.Heartbeat.owner == self._owner)
-            )
+        """Give the run back; a database that cannot be written any more keeps nobody from leaving."""
+        try:
+            with suppress(DBAPIError, RepairDatabaseError), self._engine.begin() as connection:
+                connection.execute(
+                    delete(m.Heartbeat).where(m.Heartbeat.run_id == self._run_id, m.Heartbeat.owner == self._owner)
+                )
+        finally:
+            if self._kernel is not None:
+                self._kernel.release()
+
+    def _holder(self) -> Mapping[str, Any] | None:
+        with self._engine.connect() as connection:
+            return _row(connection, self._run_id)
+
+    def _held(self, holder: Mapping[str, Any] | None) -> OperatorNeededError:
+        who = "another process"
+        if holder is not None:
+            seen = f"{holder['at']:%Y-%m-%d %H:%M:%S} UTC"
+            who = f"process {holder['pid']} on {holder['host']}, last seen {seen}"
+        return OperatorNeededError(
+            f"run {self._run_id} is traded by {who}; stop it first, two engines would double orders"
+        )
 
     def _write(self, connection: Connection, now: datetime, note: str) -> None:
         connection.execute(delete(m.Heartbeat).where(m.Heartbeat.run_id == self._run_id))
+        me = self._identity
         connection.execute(
             insert(m.Heartbeat).values(
-                run_id=self._run_id, at=now, pid=os.getpid(), host=self._host, owner=self._owner, note=note
+                run_id=self._run_id, at=now, pid=me.pid, host=me.host, owner=self._owner, note=note,
+                boot=me.boot or None, process_start=me.started or None,
             )
-        )
-
-    def _is_alive(self, holder: Mapping[str, Any], now: datetime) -> bool:
-        if holder["host"] == self._host:
-            return _process_lives(int(holder["pid"]))
-        return bool(now - holder["at"] < HEARTBEAT_EXPIRES)
+        )  # fmt: skip
 
 
-def _process_lives(pid: int) -> bool:
-    if pid == os.getpid():
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def is_running(engine: Engine, run_id: int, now: datetime) -> bool:
+    """Return True if an engine holds the run at this moment."""
+    file = file_of(engine)
+    if file is not None:
+        return is_held(lock_path(file, run_id))
+    with engine.connect() as connection:
+        holder = _row(connection, run_id)
+    return holder is not None and row_lives(holder, now)
+
+
+def row_lives(holder: Mapping[str, Any], now: datetime) -> bool:
+    """Return whether the process of a heartbeat row lives: by its identity on this host, else by its last word."""
+    known = ProcessIdentity(holder["host"], int(holder["pid"]), holder["boot"] or "", holder["process_start"] or "")
+    verdict = lives(known)
+    return bool(now - holder["at"] < HEARTBEAT_EXPIRES) if verdict is None else verdict
+
+
+def _row(connection: Connection, run_id: int) -> Mapping[str, Any] | None:
+    row = connection.execute(select(m.Heartbeat.__table__).where(m.Heartbeat.run_id == run_id)).first()
+    return None if row is None else dict(row._mapping)

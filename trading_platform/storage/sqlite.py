@@ -18,6 +18,19 @@ BUSY_TIMEOUT_SECONDS = 10.0
 # Copying the log into the file syncs both; a replay writes some 30 pages a commit and can be continued.
 REPLAY_CHECKPOINT_PAGES = 16_384  # 64 MiB
 SYNCHRONOUS = ("NORMAL", "FULL", "EXTRA")
+# A reader that stays makes the log grow; once it has left, the file is cut back to this.
+LARGEST_KEPT_LOG = 64 << 20  # bytes
+# What may pass by itself, or once somebody makes room: the database is whole, it only cannot be used now.
+PASSING = frozenset(
+    {
+        sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM,
+    }
+)  # fmt: skip
+
+
+class StorageTroubleError(RepairDatabaseError):
+    """The database cannot be used now: locked, no room, not writable, gone. It was whole when it was last seen."""
 
 
 def connect_writer(path: Path, synchronous: str = "FULL") -> sqlite3.Connection:
@@ -43,12 +56,13 @@ def connect_writer(path: Path, synchronous: str = "FULL") -> sqlite3.Connection:
         _create_private(path)
         connection = _connect(f"file:{quote(str(path))}?mode=rw")
     except (OSError, sqlite3.Error) as error:
-        raise RepairDatabaseError(f"{where}: cannot be opened ({error}); check the path and its permissions") from error
+        raise StorageTroubleError(f"{where}: cannot be opened ({error}); check the path and its permissions") from error
     try:
         if _pragma(connection, "journal_mode") != "wal":
             connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA journal_size_limit = {LARGEST_KEPT_LOG}")
         if synchronous == "NORMAL":
             connection.execute(f"PRAGMA wal_autocheckpoint = {REPLAY_CHECKPOINT_PAGES}")
     except sqlite3.Error as error:
@@ -95,14 +109,72 @@ def connect_reader(path: Path) -> Reading:
 
 
 def explain(error: BaseException, where: str) -> RepairDatabaseError:
-    """Return the error that says what to do about a failure of the database called `where`."""
-    if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+    """Return the error that says what to do about a failure of the database called `where`.
+
+    It is a `StorageTroubleError` where the database is whole and only cannot be used at this moment.
+    """
+    code = getattr(error, "sqlite_errorcode", -1) & 0xFF
+    reason = " ".join(str(error).split())
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         seconds = f"{BUSY_TIMEOUT_SECONDS:.0f} s"
-        return RepairDatabaseError(f"{where}: locked by another program for over {seconds}; close it and try again")
+        return StorageTroubleError(f"{where}: locked by another program for over {seconds}; close it and try again")
+    if code == sqlite3.SQLITE_FULL:
+        return StorageTroubleError(f"{where}: its disk is full; make room, nothing is lost of what was committed")
+    if code in PASSING:
+        return StorageTroubleError(
+            f"{where}: cannot be used ({reason}); check the path, its permissions, and that its disk is writable"
+        )
     if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
         return corrupt_error(error, where)
-    reason = " ".join(str(error).split())
     return RepairDatabaseError(f"{where}: cannot be used ({reason}); check the path, its permissions, the server")
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells the file at `path` from any other one that may take its place; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def check_identity(path: Path, known: tuple[int, int]) -> None:
+    """Raise where the file at `path` is not the one that was opened as `known`.
+
+    Raises
+    ------
+    StorageTroubleError
+        It was deleted, or another file stands in its place: writing on would go to nowhere, or to another history.
+    """
+    now = identity(path)
+    if now == known:
+        return
+    what = "was deleted" if now is None else "was replaced by another file"
+    raise StorageTroubleError(
+        f"database {path}: {what} while it was in use; put it back, or stop the engine and restore a backup"
+    )
+
+
+def check_writable(path: Path) -> None:
+    """Write something that changes nothing into the database.
+
+    Raises
+    ------
+    StorageTroubleError
+        It cannot be written now.
+    RepairDatabaseError
+        It is no database any more.
+    """
+    connection = connect_writer(path)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        connection.execute(f"PRAGMA user_version = {int(version)}")
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise explain(error, f"database {path}") from error
+    finally:
+        connection.close()
 
 
 def _create_private(path: Path) -> None:

@@ -1,0 +1,50 @@
+"""`backup` and `restore`: the database as files that were checked."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from trading_platform.core.errors import FixConfigError
+from trading_platform.operations.commands import Place, confirmed, database_place
+from trading_platform.reporting.status_screen import say, show_json
+from trading_platform.storage.backups import back_up, backups_of, check_backup, put_back
+from trading_platform.storage.database import database_url
+
+DEFAULT_FOLDER = Path("backups")
+KEPT = 14  # two weeks of one a day
+
+
+def backup(place: Place, folder: Path, *, keep: int, as_json: bool) -> int:
+    """Copy the database into `folder`, check the copy, and let the oldest beyond `keep` go; return the exit code."""
+    file = _file(place)
+    made = back_up(file, folder, keep, datetime.now(UTC))
+    kept = len(backups_of(file, folder))
+    size = made.stat().st_size
+    if as_json:
+        show_json({"backup": str(made), "bytes": size, "kept": kept})
+        return 0
+    say(f"{made}: {size / 1e6:,.1f} MB, read back and whole; {kept} kept in {folder}")
+    return 0
+
+
+def restore(place: Place, file: Path, *, sure: bool) -> int:
+    """Put a backup in the database's place, after a check of it; return the exit code."""
+    database = _file(place)
+    check_backup(file)
+    if not sure and not confirmed(f"Put {file} in the place of {database}? What is there is kept beside it."):
+        say("nothing was changed")
+        return 0
+    aside = put_back(file, database, datetime.now(UTC))
+    say(f"{database} is {file} again" + ("" if aside is None else f"; what was there is kept as {aside}"))
+    say("Start the engine: it reads the broker's account, and tells what differs from this copy.")
+    return 0
+
+
+def _file(place: Place) -> Path:
+    url = database_url(database_place(place))
+    if url.get_backend_name() != "sqlite":
+        raise FixConfigError(
+            f"{url.get_backend_name()} has its own backup (pg_dump); backup and restore are for database files"
+        )
+    return Path(str(url.database))

@@ -1,0 +1,148 @@
+"""The commands of the engine and the options that each of them heeds: one table, read by the parser and by `--help`.
+
+An option means the same everywhere, and may stand before or after its command. What a command's row does not name is
+refused: no option is taken and then forgotten.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What an option's value is; a flag has none. A first day may be a year or a month, and so may a last one."""
+
+    FLAG = "flag"
+    TEXT = "text"
+    FILE = "file"
+    NUMBER = "number"
+    WHOLE = "whole number"
+    FIRST_DAY = "first day"
+    LAST_DAY = "last day"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option. `value` is what stands for its value in the help; `repeats` if it may be given several times."""
+
+    name: str
+    kind: Kind
+    help: str
+    value: str = ""
+    repeats: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command: its words (none: the bare command), what it does, the options that it heeds, and its argument.
+
+    `subject` is what stands behind the command without an option's name; in brackets it may be left out.
+    """
+
+    words: str
+    help: str
+    options: tuple[str, ...]
+    subject: str = ""
+
+    @property
+    def needs_subject(self) -> bool:
+        """True if the argument must be given."""
+        return bool(self.subject) and not self.subject.startswith("[")
+
+
+OPTIONS: dict[str, Option] = {
+    option.name: option
+    for option in (
+        Option(
+            "--db", Kind.TEXT, "Database: a file or a URL. Default: DATABASE_URL, trading.toml, trading.db.", "FILE"
+        ),
+        Option("--config", Kind.FILE, "Settings file. Default: trading.toml, if it is there.", "FILE"),
+        Option("--data-dir", Kind.FILE, "Folder with daily bars; the source is then files.", "DIR", repeats=True),
+        Option("--source", Kind.TEXT, "Where bars come from: synthetic, files, yahoo or alpaca.", "NAME"),
+        Option("--tickers", Kind.TEXT, "Only these tickers, separated by commas.", "LIST"),
+        Option("--start", Kind.FIRST_DAY, "First session that is traded.", "DATE"),
+        Option("--end", Kind.LAST_DAY, "Last session that is traded.", "DATE"),
+        Option("--from", Kind.FIRST_DAY, "First day of which bars are fetched.", "DATE"),
+        Option("--to", Kind.LAST_DAY, "Last day of which bars are fetched.", "DATE"),
+        Option("--capital", Kind.NUMBER, "Dollars to start with. Default: 100000.", "DOLLARS"),
+        Option("--seed", Kind.WHOLE, "Seed of the embedded market and of the regime model. Default: 7.", "N"),
+        Option("--cost-bps", Kind.NUMBER, "Half spread plus slippage, basis points. Default: 5.", "BPS"),
+        Option("--vix", Kind.TEXT, "required, or realized: from the bars where there is no VIX.", "HOW"),
+        Option("--allocation", Kind.TEXT, "Split capital by hand: equal, NAME, or NAME=0.6,NAME=0.4.", "SPLIT"),
+        Option("--once", Kind.FLAG, "One look (of a replay: one session), then stop."),
+        Option("--live", Kind.FLAG, "Real money; needs TRADING_ALLOW_LIVE as well."),
+        Option("--json", Kind.FLAG, "Print exactly one JSON value."),
+        Option("--quiet", Kind.FLAG, "No progress, only what was found and the summary."),
+        Option("--run", Kind.WHOLE, "The run meant, by its number.", "ID"),
+        Option("--account", Kind.TEXT, "The account meant: its [account] name or its number at the broker.", "NAME"),
+        Option("--all", Kind.FLAG, "All of them."),
+        Option("--reason", Kind.TEXT, "Why; it is recorded with your name.", "TEXT"),
+        Option("--yes", Kind.FLAG, "Do not ask."),
+        Option("--no-wait", Kind.FLAG, "Record the command and return; do not wait until it is obeyed."),
+        Option("--keep", Kind.WHOLE, "Backups that are kept; older ones go. Default: 14.", "N"),
+    )
+}
+
+_WHERE = ("--db", "--config")
+_SCREEN = ("--json", "--quiet")
+_MARKET = ("--source", "--tickers", "--vix", "--allocation", "--once")
+_REPLAY = ("--data-dir", "--start", "--end", "--from", "--to", "--capital", "--seed", "--cost-bps")
+_TARGET = ("--run", "--account", "--all")
+_ASK = ("--reason", "--no-wait", *_TARGET, *_WHERE)
+
+COMMANDS: dict[str, Command] = {
+    command.words: command
+    for command in (
+        Command(
+            "",
+            "With Alpaca keys: trade the paper account. Without, or with a replay's option: replay.",
+            (*_MARKET, *_REPLAY, "--live", *_WHERE, *_SCREEN),
+        ),
+        Command(
+            "trade",
+            "Trade an account: Alpaca's, or with --source yahoo a local paper account.",
+            (*_MARKET, "--capital", "--cost-bps", "--live", *_WHERE, *_SCREEN),
+        ),
+        Command("replay", "Trade past bars; never reaches an account.", (*_MARKET, *_REPLAY, *_WHERE, *_SCREEN)),
+        Command("status", "Show an account now: equity, halts, positions, engine.", (*_TARGET, "--json", *_WHERE)),
+        Command("halt", "Open nothing new until `resume`; what is held may be closed.", _ASK),
+        Command("resume", "End a halt, a pause by losses, a flatten, or a fault of the risk memory.", _ASK),
+        Command("flatten", "Close every position, or one ticker's, at the next open.", (*_ASK, "--yes"), "[TICKER]"),
+        Command("pause", "One strategy opens nothing new until `unpause`.", _ASK, "STRATEGY"),
+        Command("unpause", "Let a paused strategy go on.", _ASK, "STRATEGY"),
+        Command("runs list", "Every run in the database, the newest first; so does `runs` alone.", ("--json", *_WHERE)),
+        Command("runs show", "One run, as `status` shows it.", ("--json", *_WHERE), "ID"),
+        Command("runs tag", "Put a word on a run; an empty one takes it off.", _WHERE, "ID WORD"),
+        Command("runs note", "Write a note to a run; an empty one takes it off.", _WHERE, "ID TEXT"),
+        Command("runs delete", "Delete a replay and all its rows.", ("--yes", *_WHERE), "ID"),
+        Command(
+            "doctor",
+            "Check keys, account, clock, data, VIX, database, disk, model; say what to mend.",
+            ("--live", "--json", *_WHERE),
+        ),
+        Command(
+            "backup",
+            "Copy the database, beside a running engine, and check the copy. Default folder: backups.",
+            ("--keep", "--json", *_WHERE),
+            "[DIR]",
+        ),
+        Command("restore", "Put a backup in the database's place; no engine may run.", ("--yes", *_WHERE), "FILE"),
+    )
+}  # fmt: skip
+
+ALIASES = {"runs": "runs list"}
+
+# What people of other programs type.
+SAME_AS = {
+    "backtest": "replay", "simulate": "replay", "run": "replay", "live": "trade --live", "paper": "trade",
+    "start": "trade", "stop": "halt", "stopentry": "halt", "sell": "flatten", "close": "flatten",
+    "liquidate": "flatten", "forceexit": "flatten", "forcesell": "flatten", "list": "runs list", "health": "doctor",
+    "check": "doctor",
+}  # fmt: skip
+
+# Words of the other programs, which have their own options.
+ELSEWHERE = {
+    "train": "python train_rl_model.py", "models": "python train_rl_model.py models",
+    "report": "python daily_report.py",
+}  # fmt: skip
