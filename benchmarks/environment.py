@@ -46,18 +46,18 @@ def load_world(panel: MarketPanel) -> PreparedMarket:
     """Return the prepared market."""
     from risk_config import RiskConfig
     from trading_platform.core.costs import CostConfig, ExitConfig
-    from trading_platform.core.prepare import prepare_panel
     from trading_platform.core.risk.limits import limits_of
     from trading_platform.core.session import Rules
     from trading_platform.market_data.calendar import NyseCalendar
-    from trading_platform.strategies.registry import make_strategies
+    from trading_platform.strategies.prepared import prepare_panel
+    from trading_platform.strategies.registry import FIRST_SET, make_strategies
 
     rules = Rules(limits_of(RiskConfig().to_dict()), ExitConfig().rates(), CostConfig().rates())
     clock = NyseCalendar().exchange_seconds(panel.sessions)
     regimes = np.full(
         (panel.n_sessions, 3), np.nan
     )  # a column of the observation; how it was fitted costs nothing here
-    return prepare_panel(panel, clock, make_strategies(), regimes, rules)
+    return prepare_panel(panel, clock, make_strategies(FIRST_SET), regimes, rules)
 
 
 def batched_rate(worlds: list[PreparedMarket], n_envs: int, threads: int, seconds: float) -> float:

@@ -32,7 +32,7 @@ from trading_platform.core.simulate import (
 from trading_platform.core.types import DENIAL_CODES, Floats, MarketPanel
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.files import FilesMarketData
-from trading_platform.strategies.registry import STRATEGIES, make_strategies
+from trading_platform.strategies.registry import FIRST_SET, STRATEGIES, make_strategies
 
 WARM_UP = 260  # sessions: the longest lookback of a strategy is 252
 CAPITAL = 100_000.0
@@ -72,7 +72,7 @@ def load(folder: Path) -> History:
     """Read a folder of daily bars and compute all strategies' signals."""
     panel = FilesMarketData(folder).history()
     sessions: list[date] = panel.sessions.astype("datetime64[D]").tolist()
-    strategies = make_strategies()
+    strategies = make_strategies(FIRST_SET)
     signals = build_signals([strategy.signals(panel) for strategy in strategies])
     market = build_market(panel, NyseCalendar().exchange_seconds(sessions), RiskConfig().correlation_window)
     return History(panel, market, signals, sessions, tuple(STRATEGIES))

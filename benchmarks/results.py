@@ -30,7 +30,7 @@ from trading_platform.core.types import Floats, MarketPanel
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.files import FilesMarketData
 from trading_platform.strategies.base import prepare_signals
-from trading_platform.strategies.registry import make_strategies
+from trading_platform.strategies.registry import FIRST_SET, make_strategies
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "results.md"
@@ -66,7 +66,7 @@ def report(folder: Path, start: date, end: date) -> str:
     """Return the whole document."""
     panel = FilesMarketData(folder).history(end=end)
     first = int(np.searchsorted(panel.sessions, np.datetime64(start, "D")))
-    strategies = make_strategies()
+    strategies = make_strategies(FIRST_SET)
     names = [strategy.name for strategy in strategies]
     rules = Rules(limits_of(RiskConfig().to_dict()), ExitConfig().rates(), CostConfig().rates())
     market = build_market(panel, NyseCalendar().exchange_seconds(panel.sessions), rules.limits.correlation_window)

@@ -10,10 +10,11 @@ import numpy as np
 from risk_config import RiskConfig
 from trading_platform.core.costs import CostConfig, ExitConfig
 from trading_platform.core.market import Market, Signals, build_market, build_signals, forward_adjusted
-from trading_platform.core.prepare import PreparedMarket, prepare_panel
+from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
 from trading_platform.core.types import Floats, MarketPanel, StrategySignals
+from trading_platform.strategies.prepared import prepare_panel
 
 SESSION_SECONDS = 23_400.0
 SECTORS = ("Energy", "Financials", "Utilities", "Materials")

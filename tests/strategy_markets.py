@@ -13,7 +13,7 @@ from trading_platform.core import validation
 from trading_platform.core.types import STOCK, Floats, MarketPanel
 from trading_platform.core.validation import Interval
 from trading_platform.strategies.base import AnyStrategy, StrategyParameterError, prepare_signals, prepare_targets
-from trading_platform.strategies.registry import REGISTERED, form_of
+from trading_platform.strategies.registry import STRATEGIES, form_of
 
 FUNDS = ("equity_us", "equity_em", "government_bonds", "government_bonds", "gold", "real_estate", "commodities", "cash")
 SHORTEST, LONGEST = 2, 30  # sessions of drawn windows, so that short markets get past them
@@ -55,11 +55,11 @@ def said(strategy: AnyStrategy, panel: MarketPanel) -> Floats:
 @st.composite
 def parameters_of(draw: st.DrawFn, name: str) -> dict[str, float]:
     """Draw parameters from the annotated fields of the strategy `name` until it takes them."""
-    fields = {key: hint for key, hint in validation.type_hints(REGISTERED[name]).items() if key != "name"}
+    fields = {key: hint for key, hint in validation.type_hints(STRATEGIES[name]).items() if key != "name"}
 
     def takes(chosen: dict[str, float]) -> bool:
         try:
-            REGISTERED[name](**chosen)
+            STRATEGIES[name](**chosen)
         except StrategyParameterError:
             return False
         return True

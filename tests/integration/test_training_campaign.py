@@ -20,7 +20,7 @@ from trading_platform.core.costs import CostConfig, ExitConfig
 from trading_platform.core.errors import FixConfigError, MarketDataError
 from trading_platform.core.metrics import sharpe_ratio
 from trading_platform.core.policy import Network, Policy, Scaling
-from trading_platform.core.prepare import PreparedMarket, prepare_panel
+from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
 from trading_platform.evaluation.bootstrap import sharpe_difference
@@ -30,6 +30,7 @@ from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.synthetic import SyntheticMarketData
 from trading_platform.storage.model_registry import ModelRegistry
 from trading_platform.storage.trial_ledger import TrialLedger
+from trading_platform.strategies.prepared import prepare_panel
 from trading_platform.strategies.registry import make_strategies
 from trading_platform.training.campaign import (
     FINAL,

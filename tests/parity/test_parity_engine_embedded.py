@@ -17,7 +17,7 @@ from trading_platform.core.action_map import action_to_weights
 from trading_platform.core.costs import CostConfig
 from trading_platform.core.episode_batch import EpisodeOptions
 from trading_platform.core.observation import EPISODE_SESSIONS
-from trading_platform.core.prepare import PreparedMarket, prepare_panel
+from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.types import MarketPanel
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.synthetic import SyntheticMarketData
@@ -25,7 +25,8 @@ from trading_platform.storage.operator_requests import leave_wish
 from trading_platform.strategies.base import Strategy, prepare_signals
 from trading_platform.strategies.breakout import Breakout
 from trading_platform.strategies.mean_reversion import MeanReversion
-from trading_platform.strategies.registry import make_strategies
+from trading_platform.strategies.prepared import prepare_panel
+from trading_platform.strategies.registry import FIRST_SET, make_strategies
 from trading_platform.strategies.turn_of_month import TurnOfMonth
 
 START = 253  # the slowest strategy's lookback
@@ -34,7 +35,7 @@ TIGHT = RiskConfig(max_drawdown_pct=1.0, recovery_drawdown_pct=0.5)
 
 @pytest.fixture(scope="module")
 def strategies() -> tuple[Strategy, ...]:
-    return make_strategies()
+    return make_strategies(FIRST_SET)
 
 
 @pytest.fixture(scope="module")

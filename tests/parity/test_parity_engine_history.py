@@ -10,12 +10,12 @@ from parity_markets import scripted_weights
 from parity_world import Case, Desk, Trail, assert_same, engine, kernel
 
 from risk_config import RiskConfig
-from trading_platform.core.prepare import prepare_panel
 from trading_platform.core.types import MarketPanel
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.files import FilesMarketData
 from trading_platform.strategies.base import prepare_signals
-from trading_platform.strategies.registry import make_strategies
+from trading_platform.strategies.prepared import prepare_panel
+from trading_platform.strategies.registry import FIRST_SET, make_strategies
 
 HISTORY = Path(__file__).parents[2] / ".." / "shared" / "market-data"
 START = 253
@@ -33,7 +33,7 @@ def panel() -> MarketPanel:
 
 
 def real_case(panel: MarketPanel, risk: RiskConfig, *, script: bool) -> Case:
-    strategies = make_strategies()
+    strategies = make_strategies(FIRST_SET)
     names = tuple(strategy.name for strategy in strategies)
     weights = np.full(len(names), 1.0 / len(names))
     if script:
@@ -83,7 +83,9 @@ def test_engine_restarted_every_quarter_equals_kernel(panel: MarketPanel, tmp_pa
 def test_environment_equals_kernel(panel: MarketPanel) -> None:
     case = real_case(panel, RiskConfig(), script=False)
     clock = NyseCalendar().exchange_seconds(panel.sessions)
-    prepared = prepare_panel(panel, clock, make_strategies(), np.full((panel.n_sessions, 3), np.nan), case.rules)
+    prepared = prepare_panel(
+        panel, clock, make_strategies(FIRST_SET), np.full((panel.n_sessions, 3), np.nan), case.rules
+    )
     reference, _ = kernel(case, 0, panel.n_sessions)
     warm = np.rint(prepared.warm.accounts["equity"] * 100.0).astype(np.int64)
     assert warm.tolist() == reference.cents

@@ -10,8 +10,9 @@ import pytest
 from tests.kernel_world import make_rules, prepared_market
 from trading_platform.core.action_map import map_actions
 from trading_platform.core.episode_batch import EpisodeBatch, EpisodeOptions
-from trading_platform.core.prepare import PreparedMarket, prepare_panel
+from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.simulate import backtest
+from trading_platform.strategies.prepared import prepare_panel
 
 DATA = Path(__file__).parents[3] / "shared" / "market-data"
 
@@ -70,12 +71,12 @@ def test_another_allocation_gives_another_equity() -> None:
 def test_environment_equals_backtest_on_the_real_history() -> None:
     from trading_platform.market_data.calendar import NyseCalendar
     from trading_platform.market_data.files import FilesMarketData
-    from trading_platform.strategies.registry import make_strategies
+    from trading_platform.strategies.registry import FIRST_SET, make_strategies
 
     panel = FilesMarketData(DATA).history()
     regimes = np.full((panel.n_sessions, 3), np.nan)
     clock = NyseCalendar().exchange_seconds(panel.sessions)
-    world = prepare_panel(panel, clock, make_strategies(), regimes, make_rules())
+    world = prepare_panel(panel, clock, make_strategies(FIRST_SET), regimes, make_rules())
     actions = scripted("random", world.n_sessions - 1 - world.first, world.n_strategies, 1)
     assert assert_same_equity(world, world.first, actions) > 3500
     quiet = np.full_like(actions, 0.5)

@@ -25,7 +25,7 @@ from trading_platform.regime.filter import forward_filter, log_densities
 from trading_platform.regime.hmm import RegimeConfig, causal_regimes
 from trading_platform.regime.model import fit_model
 from trading_platform.strategies.base import prepare_signals
-from trading_platform.strategies.registry import make_strategies
+from trading_platform.strategies.registry import FIRST_SET, make_strategies
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "market-data"
@@ -190,7 +190,9 @@ def digest() -> str:
     faulty = random_panel(5, 300, 6, faults=True)
     arrays = [path.probabilities, path.known, market_features(panel), market_features(faulty)]
     for bars in (panel, faulty):
-        arrays += [part for item in prepare_signals(bars, make_strategies()) for part in (item.strength, item.exit)]
+        arrays += [
+            part for item in prepare_signals(bars, make_strategies(FIRST_SET)) for part in (item.strength, item.exit)
+        ]
     total = hashlib.sha256()
     for values in arrays:
         total.update(np.nan_to_num(np.asarray(values, dtype=np.float64), nan=-9.0).tobytes())

@@ -16,10 +16,10 @@ from trading_platform.core.costs import Protection
 from trading_platform.core.types import Floats, MarketPanel
 from trading_platform.strategies.base import StrategyTargetError, check_targets, prepare_targets
 from trading_platform.strategies.holding import first_of_week
-from trading_platform.strategies.registry import DEFAULT_SET, REGISTERED, STRATEGIES, form_of
+from trading_platform.strategies.registry import DEFAULT_SET, STRATEGIES, form_of
 from trading_platform.strategies.winners import Winners
 
-EVERY = sorted(REGISTERED)
+EVERY = sorted(STRATEGIES)
 TARGETS = [name for name in EVERY if form_of(name) == "target"]
 SOON = settings(max_examples=15, deadline=None)
 SEEDS = st.integers(0, 10_000)
@@ -29,7 +29,7 @@ SEEDS = st.integers(0, 10_000)
 @SOON
 @given(data=st.data(), seed=SEEDS, faults=st.booleans())
 def test_strategy_knows_its_lookback_and_nothing_else(name: str, data: st.DataObject, seed: int, faults: bool) -> None:
-    strategy = REGISTERED[name](**data.draw(parameters_of(name)))
+    strategy = STRATEGIES[name](**data.draw(parameters_of(name)))
     panel = powers_of_two(mixed_panel(seed, 300, faults=faults))
     row = data.draw(st.integers(230, 298), label="row")
     event(f"{name} says something: {bool(said(strategy, panel)[row].any())}")
@@ -40,7 +40,7 @@ def test_strategy_knows_its_lookback_and_nothing_else(name: str, data: st.DataOb
 @SOON
 @given(data=st.data(), seed=SEEDS, powers=st.lists(st.integers(-8, 8), min_size=20, max_size=20))
 def test_strategy_says_the_same_in_another_unit(name: str, data: st.DataObject, seed: int, powers: list[int]) -> None:
-    strategy = REGISTERED[name](**data.draw(parameters_of(name)))
+    strategy = STRATEGIES[name](**data.draw(parameters_of(name)))
     panel = mixed_panel(seed, 200)
     assert said(strategy, rescaled(panel, 2.0 ** np.array(powers))).tobytes() == said(strategy, panel).tobytes()
 
@@ -49,7 +49,7 @@ def test_strategy_says_the_same_in_another_unit(name: str, data: st.DataObject, 
 @SOON
 @given(data=st.data(), seed=SEEDS, faults=st.booleans())
 def test_targets_can_be_held_and_name_members_only(name: str, data: st.DataObject, seed: int, faults: bool) -> None:
-    strategy = REGISTERED[name](**data.draw(parameters_of(name)))
+    strategy = STRATEGIES[name](**data.draw(parameters_of(name)))
     panel = mixed_panel(seed, 300, faults=faults)
     weights = said(strategy, panel)  # which refuses NaN, negative weights and sums above 1
     if panel.member is not None:
@@ -61,7 +61,7 @@ def test_targets_can_be_held_and_name_members_only(name: str, data: st.DataObjec
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_target_strategy_holds_something_on_ordinary_markets_and_keeps_it(name: str) -> None:
-    strategy = REGISTERED[name]()
+    strategy = STRATEGIES[name]()
     held = traded = 0.0
     for seed in range(4):
         panel = mixed_panel(seed, 700)
@@ -76,15 +76,15 @@ def test_target_strategy_holds_something_on_ordinary_markets_and_keeps_it(name: 
 @pytest.mark.parametrize("name", TARGETS)
 def test_target_strategy_without_what_it_needs_says_so_and_wants_nothing(name: str) -> None:
     bare = replace(mixed_panel(1, 300).columns([0, 1]), benchmark_ticker="", asset_classes=())
-    reason = REGISTERED[name]().stands_aside(bare)
+    reason = STRATEGIES[name]().stands_aside(bare)
     assert reason.startswith("needs ")
-    assert not said(REGISTERED[name](), bare).any()
-    assert REGISTERED[name]().stands_aside(mixed_panel(1, 300)) == ""
+    assert not said(STRATEGIES[name](), bare).any()
+    assert STRATEGIES[name]().stands_aside(mixed_panel(1, 300)) == ""
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_target_strategy_declares_its_protection(name: str) -> None:
-    assert isinstance(REGISTERED[name]().protection, Protection)
+    assert isinstance(STRATEGIES[name]().protection, Protection)
 
 
 @pytest.mark.parametrize("name", sorted(STRATEGIES))
@@ -92,7 +92,7 @@ def test_target_strategy_declares_its_protection(name: str) -> None:
 @given(seed=SEEDS)
 def test_entry_strategy_enters_neither_funds_nor_the_benchmark_nor_strangers(name: str, seed: int) -> None:
     panel = mixed_panel(seed, 420, faults=True)
-    strength = said(REGISTERED[name](), panel)[:, : panel.n_tickers]
+    strength = said(STRATEGIES[name](), panel)[:, : panel.n_tickers]
     assert not strength[:, ~panel.is_stock].any()
     assert panel.member is not None
     assert not strength[~panel.member].any()
@@ -100,7 +100,7 @@ def test_entry_strategy_enters_neither_funds_nor_the_benchmark_nor_strangers(nam
 
 def test_entry_strategy_ranks_all_but_the_benchmark_where_there_are_no_stocks() -> None:
     panel = mixed_panel(5, 420).columns(range(12, 20))
-    strength = sum(said(REGISTERED[name](), panel)[:, : panel.n_tickers] for name in STRATEGIES)
+    strength = sum(said(STRATEGIES[name](), panel)[:, : panel.n_tickers] for name in STRATEGIES)
     assert not np.asarray(strength)[:, 0].any()
     assert np.asarray(strength)[:, 1:].any()
 

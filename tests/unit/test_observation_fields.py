@@ -130,7 +130,7 @@ def test_observations_are_finite_and_move() -> None:
 
 def test_shorter_past_gives_the_same_observation_bits() -> None:
     from tests.kernel_world import clock_of
-    from trading_platform.core.prepare import prepare_panel
+    from trading_platform.strategies.prepared import prepare_panel
 
     panel = random_panel(4, 900)
     regimes = np.random.default_rng(0).dirichlet(np.ones(3), 900)

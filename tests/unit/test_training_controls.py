@@ -8,12 +8,12 @@ import pytest
 from risk_config import RiskConfig
 from trading_platform.core.costs import CostConfig, ExitConfig
 from trading_platform.core.metrics import sharpe_ratio
-from trading_platform.core.prepare import prepare_panel
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.synthetic import SyntheticMarketData
-from trading_platform.strategies.registry import make_strategies
+from trading_platform.strategies.prepared import prepare_panel
+from trading_platform.strategies.registry import FIRST_SET, make_strategies
 from trading_platform.training.controls import PLAIN_EDGES, ControlResult, ControlWorld, oracle_weights, summary
 from trading_platform.training.paths import equal_weights, run_path
 
@@ -53,7 +53,7 @@ def test_every_regime_of_the_positive_control_pays_another_strategy() -> None:
     panel = data.history()
     rules = Rules(limits_of(RiskConfig().to_dict()), ExitConfig().rates(), CostConfig().rates())
     clock = NyseCalendar().exchange_seconds(panel.sessions.tolist())
-    strategies = make_strategies()
+    strategies = make_strategies(FIRST_SET)
     world = prepare_panel(panel, clock, strategies, np.full((panel.n_sessions, 3), np.nan), rules)
     weights = oracle_weights(world, data.true_regimes())
     rows = range(world.first + 1, world.n_sessions)

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Protocol
 
 import numpy as np
 
-from trading_platform.core.costs import default_protection
 from trading_platform.core.errors import MarketDataError
 from trading_platform.core.fill_log import new_fill_log
-from trading_platform.core.market import Market, Signals, build_market, build_signals, forward_adjusted
-from trading_platform.core.market_features import LOOKBACK, market_features
+from trading_platform.core.market import Market, Signals
+from trading_platform.core.market_features import LOOKBACK
 from trading_platform.core.observation import EPISODE_SESSIONS, ObservationSchema, exogenous_matrix, observation_schema
 from trading_platform.core.recorded_books import BookRecorder, RecordedBooks
 from trading_platform.core.session import Rules
 from trading_platform.core.shadow_books import ShadowBooks, shadow_statistics
 from trading_platform.core.simulate import N_CODES, new_scratch, open_books, step_books
-from trading_platform.core.types import Floats, MarketPanel, StrategySignals
+from trading_platform.core.types import Floats, MarketPanel
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,53 +78,6 @@ class PreparedMarket:
     def row(self, session: date) -> int:
         """Return the row of the first session on or after `session`."""
         return int(np.searchsorted(self.sessions, np.datetime64(session, "D")))
-
-
-class SignalSource(Protocol):
-    """What is needed of a strategy."""
-
-    @property
-    def name(self) -> str:
-        """Name of the strategy."""
-        ...
-
-    @property
-    def lookback(self) -> int:
-        """Sessions that a row of signals depends on."""
-        ...
-
-    def signals(self, panel: MarketPanel) -> StrategySignals:
-        """Return the signals on split-adjusted bars."""
-        ...
-
-
-def prepare_panel(
-    panel: MarketPanel,
-    clock: Floats,
-    strategies: Sequence[SignalSource],
-    regimes: Floats,
-    rules: Rules,
-    capital: float = 100_000.0,
-    base: Floats | None = None,
-) -> PreparedMarket:
-    """Prepare a market from its bars: signals and market features are computed here. See `prepare_market`."""
-    adjusted = forward_adjusted(panel)
-    with np.errstate(invalid="ignore", divide="ignore"):  # NaN bars stay NaN, which is no signal
-        signals = build_signals(
-            tuple(strategy.signals(adjusted) for strategy in strategies), default_protection(rules.exits)
-        )
-    return prepare_market(
-        panel=panel,
-        market=build_market(panel, clock, rules.limits.correlation_window),
-        signals=signals,
-        strategy_names=[strategy.name for strategy in strategies],
-        regimes=regimes,
-        features=market_features(adjusted),
-        rules=rules,
-        lookback=max(strategy.lookback for strategy in strategies),
-        capital=capital,
-        base=base,
-    )
 
 
 def prepare_market(

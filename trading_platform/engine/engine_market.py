@@ -23,8 +23,8 @@ from trading_platform.machine.memory import keep_freed_pages
 from trading_platform.machine.stopwatch import Stopwatch
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.regime.hmm import RegimePath
-from trading_platform.strategies.base import Strategy, prepare_signals
-from trading_platform.strategies.registry import STRATEGIES, make_strategies
+from trading_platform.strategies.base import AnyStrategy, prepare_signals
+from trading_platform.strategies.registry import make_strategies
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +109,7 @@ class World:
 
 def build_world(
     panel: MarketPanel,
-    strategies: Sequence[Strategy],
+    strategies: Sequence[AnyStrategy],
     rules: Rules,
     calendar: NyseCalendar,
     regimes: RegimePath,
@@ -139,7 +139,6 @@ def build_world(
     return world
 
 
-def configured_strategies(config: TradingConfig) -> tuple[Strategy, ...]:
+def configured_strategies(config: TradingConfig) -> tuple[AnyStrategy, ...]:
     """Return the enabled strategies with their parameters."""
-    names = config.strategies.enabled or tuple(STRATEGIES)
-    return make_strategies(names, config.strategies.parameters)
+    return make_strategies(config.strategies.enabled, config.strategies.parameters)

@@ -24,7 +24,7 @@ from trading_platform.core.simulate import N_CODES, backtest, decide_books, new_
 from trading_platform.core.types import Floats, MarketPanel
 from trading_platform.evaluation.lookahead_proof import Decisions, FillAt, FillSubject, Subject, table_decisions
 from trading_platform.regime.hmm import RegimeConfig, causal_regimes
-from trading_platform.strategies.base import Strategy, prepare_signals
+from trading_platform.strategies.base import AnyStrategy, prepare_signals
 from trading_platform.strategies.registry import make_strategies
 
 CAPITAL = 100_000.0
@@ -35,7 +35,7 @@ SLOW_CUTS = 3
 RISK_LOOKBACK = 31
 
 
-def strategy_subject(strategy: Strategy) -> Subject:
+def strategy_subject(strategy: AnyStrategy) -> Subject:
     """Return a strategy's signals: strengths and exits of every ticker. A row with an entry is a decision."""
 
     def decide(panel: MarketPanel, since: int) -> Decisions:
@@ -80,7 +80,7 @@ class Trader:
         First session that is traded.
     """
 
-    strategies: Sequence[Strategy]
+    strategies: Sequence[AnyStrategy]
     rules: Rules
     sessions: np.ndarray
     first: int
@@ -185,7 +185,7 @@ def default_rules() -> Rules:
 
 
 def all_subjects(
-    panel: MarketPanel, strategies: Sequence[Strategy] = (), config: RegimeConfig | None = None
+    panel: MarketPanel, strategies: Sequence[AnyStrategy] = (), config: RegimeConfig | None = None
 ) -> tuple[list[Subject], list[FillSubject]]:
     """Return everything of this package that decides, and what fills; with its default parameters unless given."""
     strategies = strategies or make_strategies()

@@ -6,25 +6,39 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from rl_strategy_allocator import RLStrategyAllocator
 from trading_platform.configuration.environment import Settings
 from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.ports import Allocator
 from trading_platform.core.session import Rules
-from trading_platform.runtime.trade_settings import TradeOptions
+from trading_platform.engine.fixed_allocator import FixedAllocator
+from trading_platform.runtime.trade_settings import TradeOptions, parse_allocation
 from trading_platform.storage.database import database_url
+from trading_platform.strategies.base import AnyStrategy
 
 
 @dataclass(frozen=True, slots=True)
 class Instructions:
-    """What to trade, by which rules. `limits` are all risk limits, for the records; `fixed` a split given by hand."""
+    """What to trade, by which rules. `limits` are all risk limits, for the records; `follow` takes later models too."""
 
     options: TradeOptions
     settings: Settings
     config: TradingConfig
     limits: Mapping[str, object]
     rules: Rules
-    allocator: Allocator
-    fixed: Mapping[str, float] | None
+    strategies: tuple[AnyStrategy, ...]
+    follow: bool
+
+    def choose(self, names: tuple[str, ...]) -> tuple[Allocator, Mapping[str, float] | None]:
+        """Return who splits capital among the strategies `names`, and the split if it was given by hand."""
+        fixed = parse_allocation(self.options.allocation, names)
+        if fixed is not None:
+            return FixedAllocator(fixed), fixed
+        models = self.config.allocator
+        allocator = RLStrategyAllocator(
+            models.models_dir, names, max_age_days=models.max_model_age_days, follow=self.follow
+        )
+        return allocator, None
 
     @property
     def database(self) -> Path | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -17,10 +17,11 @@ from trading_platform.configuration.trading_config import (
 )
 from trading_platform.core.compiled import HAS_NUMBA
 from trading_platform.core.errors import FixConfigError, MarketDataError
+from trading_platform.core.ports import Allocator
 from trading_platform.core.session import Rules
 from trading_platform.core.shadow_books import lookback_sessions
 from trading_platform.core.types import MarketPanel
-from trading_platform.engine.engine_market import World, build_world, configured_strategies
+from trading_platform.engine.engine_market import World, build_world
 from trading_platform.engine.regime_cache import continued_regimes, load_regimes
 from trading_platform.machine.clocks import utc_now
 from trading_platform.machine.stopwatch import Stopwatch
@@ -29,6 +30,8 @@ from trading_platform.market_data.load_panel import load_panel
 from trading_platform.regime.hmm import RegimeConfig, RegimePath
 from trading_platform.storage.database import migrate, open_database
 from trading_platform.storage.runs import OpenedRun, open_run
+from trading_platform.strategies.base import AnyStrategy
+from trading_platform.strategies.registry import active_strategies
 
 CODE_VERSION = "0.1.0"
 FIRST_LIVE_DAY = date(2000, 1, 1)
@@ -46,6 +49,10 @@ class Stage:
     run: OpenedRun
     stopwatch: Stopwatch
     notices: tuple[str, ...]
+    allocator: Allocator
+
+
+Choose = Callable[[tuple[str, ...]], tuple[Allocator, Mapping[str, float] | None]]
 
 
 def set_stage(
@@ -55,14 +62,15 @@ def set_stage(
     limits: Mapping[str, object],
     start: date | None,
     end: date | None,
-    allocation: Mapping[str, float] | None,
-    model_id: str | None = None,
+    strategies: Sequence[AnyStrategy],
+    choose: Choose,
     fetched: tuple[date | None, date | None] = (None, None),
 ) -> Stage:
     """Load the market, prepare it, and open the run; `limits` are all risk limits, for the records.
 
     `start` and `end` are sessions to trade, `fetched` bounds the bars that are read (None: as many as there are).
-    `allocation` or the model of `model_id` decides all of the run; None of both is equal weight.
+    `choose` returns who splits capital among the strategies that the market has a use for; one allocation or model
+    decides all of the run.
     """
     stopwatch = Stopwatch()
     since = stopwatch.start()
@@ -74,14 +82,16 @@ def set_stage(
         panel, RegimeConfig.from_mapping(config.regime), config.engine.seed, first, settings.cache_dir / "regimes"
     )
     stopwatch.add("regimes", since)
-    world = build_world(panel, configured_strategies(config), rules, calendar, regimes, stopwatch)
+    active, notices = active_strategies(strategies, panel)
+    allocator, allocation = choose(tuple(strategy.name for strategy in active))
+    world = build_world(panel, active, rules, calendar, regimes, stopwatch)
     since = stopwatch.start()
     database = open_database(config.storage.database_url, synchronous="NORMAL")
     migrate(database)
-    key = _key(config, panel, world, first, stop, allocation, model_id)
+    key = _key(config, panel, world, first, stop, allocation, allocator.model_id)
     run = open_run(database, key, _values(config, limits, world, first), panel.warnings)
     stopwatch.add("database", since)
-    return Stage(world, first, stop, database, run, stopwatch, missing_packages(regimes))
+    return Stage(world, first, stop, database, run, stopwatch, (*missing_packages(regimes), *notices), allocator)
 
 
 def live_world(
@@ -89,6 +99,7 @@ def live_world(
     settings: Settings,
     rules: Rules,
     calendar: NyseCalendar,
+    strategies: Sequence[AnyStrategy],
     session: date,
     now: Callable[[], datetime] = utc_now,
 ) -> World:
@@ -100,7 +111,6 @@ def live_world(
         The source has no bars for `session` yet, or bars that cannot be used.
     """
     days = calendar.sessions_between(FIRST_LIVE_DAY, session)
-    strategies = configured_strategies(config)
     needed = max(config.engine.history_sessions, lookback_sessions(max(s.lookback for s in strategies)))
     start = days[max(0, len(days) - needed - CATCH_UP_SESSIONS)].item()
     panel = load_panel(config, settings, calendar, start, session, now)
@@ -110,7 +120,7 @@ def live_world(
     regime = RegimeConfig.from_mapping(config.regime)
     first = max(0, panel.n_sessions - CATCH_UP_SESSIONS)
     regimes = continued_regimes(panel, regime, config.engine.seed, first, settings.cache_dir / "regimes")
-    return build_world(panel, strategies, rules, calendar, regimes, Stopwatch())
+    return build_world(panel, active_strategies(strategies, panel)[0], rules, calendar, regimes, Stopwatch())
 
 
 def live_run(

@@ -11,13 +11,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import assert_never
 
-from rl_strategy_allocator import RLStrategyAllocator
 from trading_platform.configuration.environment import load_settings
 from trading_platform.configuration.risk_config import RiskConfig
-from trading_platform.core.ports import Allocator, Checkpoint, no_checkpoint
+from trading_platform.core.ports import Checkpoint, no_checkpoint
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
-from trading_platform.engine.fixed_allocator import FixedAllocator
 from trading_platform.machine.clocks import ReplayClock, WallClock
 from trading_platform.machine.heartbeat import HEARTBEAT_FILE, Heartbeat
 from trading_platform.machine.logs import start_logs
@@ -38,7 +36,6 @@ from trading_platform.runtime.trade_settings import (
     TradeOptions,
     check_days,
     enabled_strategies,
-    parse_allocation,
     read_config,
     same_place,
 )
@@ -63,17 +60,8 @@ def trade(options: TradeOptions, checkpoint: Checkpoint = no_checkpoint) -> int:
         log.warning("%s", line)
     limits = RiskConfig.from_mapping(config.risk).to_dict()
     rules = Rules(limits_of(limits), config.exits.rates(), config.costs.rates(), config.sizing.rates())
-    names = tuple(strategy.name for strategy in enabled_strategies(config, options.config))
-    fixed = parse_allocation(options.allocation, names)
-    models = config.allocator
-    allocator: Allocator
-    if fixed is None:
-        allocator = RLStrategyAllocator(
-            models.models_dir, names, max_age_days=models.max_model_age_days, follow=choice.whose is not Whose.NOBODYS
-        )
-    else:
-        allocator = FixedAllocator(fixed)
-    given = Instructions(options, settings, config, limits, rules, allocator, fixed)
+    strategies = enabled_strategies(config, options.config)
+    given = Instructions(options, settings, config, limits, rules, strategies, follow=choice.whose is not Whose.NOBODYS)
     match choice.whose:
         case Whose.NOBODYS:
             return _replay(given)
@@ -98,13 +86,13 @@ def _replay(given: Instructions) -> int:
     words = f"asking {config.data.source} for bars" if is_asked else "preparing the market"
     with waiting(words, shown=not (options.json or options.quiet), in_pipes=is_asked):
         stage = set_stage(
-            config, given.settings, given.rules, given.limits, options.start, options.end, given.fixed,
-            given.allocator.model_id, (options.fetch_from, options.fetch_to),
+            config, given.settings, given.rules, given.limits, options.start, options.end, given.strategies,
+            given.choose, (options.fetch_from, options.fetch_to),
         )  # fmt: skip
     clock = ReplayClock(stage.world.closed[stage.first])
     run_id = stage.run.run_id
     engine, lock = build_engine(
-        stage.world, stage.database, run_id, config, given.rules, given.allocator, clock, live=False
+        stage.world, stage.database, run_id, config, given.rules, stage.allocator, clock, live=False
     )
     try:
         engine.stages.seconds.update(stage.stopwatch.seconds)
@@ -131,12 +119,13 @@ def _trade_paper(given: Instructions) -> int:
     """Paper-trade the real market on the exchange's clock, until stopped (or for one scan)."""
     options, settings, config = given.options, given.settings, given.config
     calendar, clock = NyseCalendar(), WallClock()
-    load = functools.partial(live_world, config, settings, given.rules, calendar)
+    load = functools.partial(live_world, config, settings, given.rules, calendar, given.strategies)
     tickers = wanted_tickers(config) or ()
     with waiting(f"asking {config.data.source} for {len(tickers)} tickers", shown=not options.json):
         world = load(due_session(calendar, clock.now()))
     database, run = live_run(config, given.limits, world, "paper", None)
-    engine, lock = build_engine(world, database, run.run_id, config, given.rules, given.allocator, clock, live=True)
+    allocator, _ = given.choose(world.strategies)
+    engine, lock = build_engine(world, database, run.run_id, config, given.rules, allocator, clock, live=True)
     heart = Heartbeat(lock, settings.log_dir / HEARTBEAT_FILE, run.run_id)
     screen = LiveScreen(database, run.run_id, as_json=options.json, quiet=options.quiet)
     loop = LiveLoop(

@@ -72,7 +72,7 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
         _agree_on_time(reader, once=options.once)
         clock = asking = WallClock()
     calendar = NyseCalendar()
-    load = functools.partial(live_world, config, settings, rules, calendar, now=clock.now)
+    load = functools.partial(live_world, config, settings, rules, calendar, given.strategies, now=clock.now)
     tickers = wanted_tickers(config) or ()
     with waiting(f"asking Alpaca for the bars of {len(tickers)} tickers", shown=not options.json):
         world = load(due_session(calendar, clock.now()))
@@ -104,7 +104,7 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
         return venue
 
     engine, lock = build_engine(
-        world, database, run.run_id, config, rules, given.allocator, clock, live=True, open_venue=open_venue
+        world, database, run.run_id, config, rules, given.choose(world.strategies)[0], clock, live=True, open_venue=open_venue
     )
     heart = Heartbeat(lock, settings.log_dir / HEARTBEAT_FILE, run.run_id)
     screen = LiveScreen(database, run.run_id, as_json=options.json, quiet=options.quiet)

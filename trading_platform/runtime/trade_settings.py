@@ -15,7 +15,7 @@ from trading_platform.core import validation
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.validation import InvalidSettingsError
 from trading_platform.engine.engine_market import configured_strategies
-from trading_platform.strategies.base import Strategy
+from trading_platform.strategies.base import AnyStrategy
 from trading_platform.strategies.registry import STRATEGIES
 
 
@@ -117,7 +117,7 @@ def read_config(options: TradeOptions, settings: Settings) -> TradingConfig:
     return load_config(config_path(options.config), overrides)
 
 
-def enabled_strategies(config: TradingConfig, path: Path | None) -> tuple[Strategy, ...]:
+def enabled_strategies(config: TradingConfig, path: Path | None) -> tuple[AnyStrategy, ...]:
     """Return the enabled strategies with their parameters.
 
     Raises

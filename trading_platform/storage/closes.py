@@ -88,7 +88,7 @@ class Closes:
         cost = _cents(np.where(held, slots["cost"], 0.0).sum(axis=1))
         equity, peak = account["equity"], risk["peak_equity"]
         sessions, instants, previous, moved, *readings, rates = zip(*self._days, strict=True)
-        flows = Flows(*zip(*moved, strict=True))
+        flows = Flows(*zip(*moved, strict=True))  # type: ignore[arg-type]  # a column of each
         with np.errstate(divide="ignore", invalid="ignore"):
             drawdown = np.fmax(0.0, 1.0 - equity / peak)
             exposure = np.where(equity > 0.0, value / equity, 0.0)

@@ -10,6 +10,7 @@ import numpy as np
 
 from trading_platform.core import validation
 from trading_platform.core.costs import Protection
+from trading_platform.core.errors import FixConfigError
 from trading_platform.core.market import forward_adjusted
 from trading_platform.core.types import Bools, Floats, MarketPanel, StrategySignals
 from trading_platform.core.validation import Interval

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from trading_platform.core.metrics import sharpe_ratio
-from trading_platform.core.prepare import PreparedMarket, prepare_panel
+from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.session import Rules
 from trading_platform.core.types import Floats, Ints
 from trading_platform.engine.regime_cache import load_regimes
@@ -29,8 +29,9 @@ from trading_platform.market_data.market_model import NO_STRUCTURE, REGIME_EDGES
 from trading_platform.market_data.synthetic import SyntheticMarketData
 from trading_platform.regime.hmm import RegimeConfig
 from trading_platform.storage.model_registry import ModelRegistry
-from trading_platform.strategies.base import Strategy
-from trading_platform.strategies.registry import make_strategies
+from trading_platform.strategies.base import AnyStrategy
+from trading_platform.strategies.prepared import prepare_panel
+from trading_platform.strategies.registry import FIRST_SET, make_strategies
 from trading_platform.training.campaign import Campaign, plan_windows, run_campaign
 from trading_platform.training.fits import Arena, MakeEnv
 from trading_platform.training.judging import POLICY
@@ -101,7 +102,7 @@ class ControlResult:
 def run_control(
     control: ControlWorld,
     setup: TrainingSetup,
-    strategies: Sequence[Strategy],
+    strategies: Sequence[AnyStrategy],
     rules: Rules,
     seeds: tuple[int, ...],
     make_env: MakeEnv,
@@ -187,7 +188,7 @@ def run_controls(
 def _run_alone(
     world: ControlWorld, setup: TrainingSetup, rules: Rules, seeds: int, make_env: MakeEnv, train_years: int | None
 ) -> ControlResult:
-    strategies = make_strategies()
+    strategies = make_strategies(FIRST_SET)  # the controls are built on what these books do
     with TemporaryDirectory() as folder:
         registry, now = Path(folder), datetime(2026, 1, 5, tzinfo=UTC)
         fits = tuple(range(1, seeds + 1))

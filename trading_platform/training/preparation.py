@@ -11,7 +11,7 @@ import numpy as np
 
 from trading_platform.configuration.environment import Settings
 from trading_platform.configuration.trading_config import TradingConfig
-from trading_platform.core.prepare import PreparedMarket, prepare_panel
+from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.resample import ResampleOptions
 from trading_platform.core.session import Rules
 from trading_platform.core.types import MarketPanel
@@ -21,6 +21,8 @@ from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.load_panel import load_panel
 from trading_platform.regime.hmm import RegimeConfig
 from trading_platform.storage.model_registry import ModelRegistry
+from trading_platform.strategies.prepared import prepare_panel
+from trading_platform.strategies.registry import active_strategies
 from trading_platform.training.campaign import Campaign, check_features, plan_windows
 from trading_platform.training.fits import Arena, MakeEnv
 from trading_platform.training.setup import TrainingSetup
@@ -93,7 +95,7 @@ def prepare_arena(
     device: str = "cpu",
 ) -> Arena:
     """Prepare the loaded market and the histories drawn from it, at the setup's costs."""
-    strategies = configured_strategies(config)
+    strategies, _ = active_strategies(configured_strategies(config), panel)
     cache = settings.cache_dir / "regimes"
     regimes = load_regimes(panel, RegimeConfig.from_mapping(config.regime), config.engine.seed, 0, cache)
     clock = calendar.exchange_seconds(panel.sessions.tolist())

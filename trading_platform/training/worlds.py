@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from trading_platform.core.costs import BASIS_POINT
-from trading_platform.core.prepare import PreparedMarket, prepare_panel, record_books
+from trading_platform.core.prepare import PreparedMarket, record_books
 from trading_platform.core.resample import ResampleOptions, resample_market
 from trading_platform.core.session import Rules
 from trading_platform.core.types import Floats, MarketPanel
 from trading_platform.evaluation.covariance import FLAT_VARIANCE, ledoit_wolf_covariance, minimum_variance_weights
-from trading_platform.strategies.base import Strategy
+from trading_platform.strategies.base import AnyStrategy
+from trading_platform.strategies.prepared import prepare_panel
 
 
 def rules_at_cost(rules: Rules, cost_bps: float) -> Rules:
@@ -24,7 +25,7 @@ def rules_at_cost(rules: Rules, cost_bps: float) -> Rules:
 
 def drawn_markets(
     panel: MarketPanel,
-    strategies: Sequence[Strategy],
+    strategies: Sequence[AnyStrategy],
     clock: Floats,
     whole: PreparedMarket,
     options: ResampleOptions,
