@@ -592,20 +592,20 @@ def weakest_slot(
 @lean
 def largest_wish(signals: Signals, candidate: Candidate, weights: Floats, limits: Limits) -> float:
     """Return a share of equity that no strategy's wish for the ticker of `candidate` exceeds."""
-    wish = candidate.strength * weights[candidate.strategy]
+    wish: float = candidate.strength * weights[candidate.strategy]
     if signals.is_target[candidate.strategy] == 0:
         wish *= len(weights) * limits.max_position
     return wish
 
 
 @lean
-def may_replace(slots: Records, best_wish: float, n_wants: int, sizing: Sizing) -> bool:
-    """Return False if no position can be weak enough to make room for a ticker that `n_wants` strategies want.
+def may_replace(slots: Records, best_wish: float, n_strategies: int, sizing: Sizing) -> bool:
+    """Return False if no position can be weak enough to make room for a ticker.
 
-    None of them wants more than `best_wish` of it.
+    None of the strategies wants more than `best_wish` of it.
     """
     for s in range(len(slots)):
-        if slots[s]["quantity"] > 0.0 and slots[s]["wish"] * (1.0 + sizing.replace_margin) < best_wish * n_wants:
+        if slots[s]["quantity"] > 0.0 and slots[s]["wish"] * (1.0 + sizing.replace_margin) < best_wish * n_strategies:
             return True
     return False
 
