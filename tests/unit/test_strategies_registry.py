@@ -12,7 +12,15 @@ from trading_platform.core.errors import FixConfigError
 from trading_platform.strategies.base import StrategyParameterError
 from trading_platform.strategies.breakout import Breakout
 from trading_platform.strategies.momentum import Momentum
-from trading_platform.strategies.registry import STRATEGIES, make_strategies
+from trading_platform.strategies.registry import (
+    DEFAULT_SET,
+    REGISTERED,
+    STRATEGIES,
+    form_of,
+    make_book,
+    make_strategies,
+)
+from trading_platform.strategies.winners import Winners
 
 
 def problems(*names: str, **parameters: dict[str, object]) -> list[str]:
@@ -71,7 +79,7 @@ def test_all_mistakes_are_named_at_once() -> None:
     ]
 
 
-@pytest.mark.parametrize("cls", STRATEGIES.values(), ids=STRATEGIES)
+@pytest.mark.parametrize("cls", REGISTERED.values(), ids=REGISTERED)
 def test_every_parameter_refuses_what_it_cannot_use(cls: Any) -> None:
     numbers = [name for name in validation.type_hints(cls) if name != "name"]
     assert numbers
@@ -120,3 +128,24 @@ def test_strategies_are_values() -> None:
 )
 def test_lookback_is_what_the_parameters_need(name: str, lookback: int) -> None:
     assert make_strategies([name])[0].lookback == lookback
+
+
+def test_book_is_the_default_set_where_nothing_is_asked_for() -> None:
+    assert tuple(strategy.name for strategy in make_book()) == DEFAULT_SET
+    assert make_book([]) == make_book(None) == make_book()
+
+
+def test_book_takes_strategies_of_both_forms_with_their_parameters() -> None:
+    first, second = make_book(["breakout", "winners"], {"winners": {"skip": 5}})
+    assert (first, second) == (Breakout(), Winners(skip=5))
+    assert (form_of(first.name), form_of(second.name)) == ("entry", "target")
+
+
+def test_mistakes_of_a_book_are_named_at_once() -> None:
+    with pytest.raises(StrategyParameterError) as caught:
+        make_book(["winers"], {"winners": {"skip": 252}, "long_bonds": {"weight": 1.5}})
+    assert list(caught.value.problems) == [
+        "strategies: 'winers' is not registered: did you mean 'winners'?",
+        "strategies.winners.skip must be below formation, was 252 against 252",
+        "strategies.long_bonds.weight must be in (0, 1], was 1.5",
+    ]
