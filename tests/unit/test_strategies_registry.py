@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from trading_platform.strategies.breakout import Breakout
 from trading_platform.strategies.momentum import Momentum
 from trading_platform.strategies.registry import (
     DEFAULT_SET,
+    DEFAULT_SET_TRIALS,
     REGISTERED,
     STRATEGIES,
     form_of,
@@ -149,3 +152,15 @@ def test_mistakes_of_a_book_are_named_at_once() -> None:
         "strategies.winners.skip must be below formation, was 252 against 252",
         "strategies.long_bonds.weight must be in (0, 1], was 1.5",
     ]
+
+
+def test_every_trial_of_the_default_set_is_counted() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "strategies.md").read_text(encoding="utf-8")
+    trials = re.findall(r"^\| (\d+) \|", page.split("## Trials")[1], flags=re.MULTILINE)
+    assert [int(number) for number in trials] == list(range(1, DEFAULT_SET_TRIALS + 1))
+
+
+def test_page_of_strategies_names_every_registered_one() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "strategies.md").read_text(encoding="utf-8")
+    assert [name for name in REGISTERED if f"`{name}`" not in page] == []
+    assert [name for name in DEFAULT_SET if f"### `{name}`" not in page] == []

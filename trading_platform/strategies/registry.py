@@ -47,6 +47,8 @@ TARGET_STRATEGIES: dict[str, type[Any]] = {
 REGISTERED: dict[str, type[Any]] = {**STRATEGIES, **TARGET_STRATEGIES}
 # What is traded where nothing else is asked for; docs/strategies.md says why.
 DEFAULT_SET: tuple[str, ...] = tuple(TARGET_STRATEGIES)
+# From how many tries the set came to be what it is: the rows of the table of trials there.
+DEFAULT_SET_TRIALS = 4
 
 
 def form_of(name: str) -> Form:
