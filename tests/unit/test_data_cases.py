@@ -67,7 +67,8 @@ REFUSED = {
     "bars/two_rows_disagree": "bars.csv line 188: BRK.B 2023-03-31 repeats bars.csv line 187 with another close",
     "bars/future_row": r"bars.csv line 188: BRK.B 2031-01-02 is yet to come \(today is 2026-11-27\)",
     "bars/intraday_rows": r"holds intraday bars \(bars.csv has several times a day\)",
-    "market/42_future_stray_all": r"7 things are wrong.*\n.*line 4377: SPY 2034-06-28(.*\n)*.*line 4383: FFF 2034-06-28",
+    "market/42_future_stray_all": r"7 things are wrong.*\n.*line 4377: SPY 2034-06-28(.*\n)*"
+    r".*line 4383: FFF 2034-06-28",
     "market/67_events_wrong_rows": r"5 things are wrong(.*\n)*.*line 2: new_ticker.*\n.*line 3: date '2024-02-30'.*\n"
     r".*line 4: ratio '-1'.*\n.*line 6: ratio '0'.*\n.*line 5: there are no bars of QQQQ",
 }

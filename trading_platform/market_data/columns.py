@@ -47,14 +47,15 @@ NAMES: Mapping[Role, tuple[str, ...]] = {
     Role.OPEN: (
         "open", "openprice", "pxopen", "openprc", "opening", "openingprice", "o", "op", "erster", "eroffnung",
         "eroeffnung", "ouv", "ouverture", "apertura", "priceopen", "firstprice", "dayopen",
+        "adjopen", "adjustedopen", "openadj",
     ),
     Role.HIGH: (
         "high", "highprice", "pxhigh", "askhi", "h", "hi", "hoch", "haut", "maximo", "pricehigh", "dayhigh",
-        "highest", "max", "highestprice", "maxprice",
+        "highest", "max", "highestprice", "maxprice", "adjhigh", "adjustedhigh", "highadj",
     ),
     Role.LOW: (
         "low", "lowprice", "pxlow", "bidlo", "l", "lo", "tief", "bas", "minimo", "pricelow", "daylow", "lowest",
-        "min", "lowestprice", "minprice",
+        "min", "lowestprice", "minprice", "adjlow", "adjustedlow", "lowadj",
     ),
     Role.CLOSE: (
         "close", "closeprice", "closelast", "closingprice", "pxlast", "closing", "last", "c", "cl", "schlusskurs",
@@ -68,7 +69,7 @@ NAMES: Mapping[Role, tuple[str, ...]] = {
     Role.VOLUME: (
         "volume", "vol", "v", "sharevolume", "tradevolume", "totalvolume", "pxvolume", "volumen", "stuck", "stuecke",
         "volumeshares", "volumetraded", "tradedvolume", "sharestraded", "totaltradedquantity", "dayvolume", "tickvol",
-        "volumes", "qty", "quantity",
+        "volumes", "qty", "quantity", "adjvolume", "adjustedvolume",
     ),
     Role.SPLIT: (
         "splitratio", "stocksplits", "splitfactor", "splitcoefficient", "stocksplit", "splits", "split",
@@ -123,6 +124,13 @@ def roles_of(header: Sequence[str]) -> dict[Role, int]:
         if role not in best or rank < best[role][0]:
             best[role] = rank, place
     roles = {role: place for role, (_, place) in best.items()}
+    if (
+        Role.CLOSE not in roles
+        and Role.ADJ_CLOSE in roles
+        and Role.OPEN in roles
+        and "adj" in key_of(header[roles[Role.OPEN]])
+    ):
+        roles[Role.CLOSE] = roles.pop(Role.ADJ_CLOSE)  # adjusted columns alone, which belong together
     clock = next((place for place, name in enumerate(header) if key_of(name) in NAMES[Role.TIME]), None)
     if clock is not None and Role.DATE in roles and roles[Role.DATE] != clock:
         roles[Role.TIME] = clock

@@ -200,6 +200,8 @@ class _Reader:
             return False
         self.parts.append(part)
         self.out.uses.append((source.name, "bars"))
+        if head.notes:
+            self.out.notices.append(Notice(NoticeKind.FORM, 1, f"{source.name}: {'; '.join(head.notes)}"))
         return True
 
     def _take(self, name: str, read: Callable[[Rules], Part]) -> None:

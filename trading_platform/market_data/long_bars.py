@@ -93,6 +93,10 @@ def read_part(table: RawTable, form: Form, rules: Rules) -> Part:
         row = int(np.flatnonzero(blank & placed)[0])
         subject = f"{columns.labels[columns.ticker[row]]} {days.day[columns.row[row]]}"
         notices.append(Notice(NoticeKind.NO_PRICES, empty, f"{table.source.name}, first {subject}"))
+    words = [row for row in days.wrong.tolist() if form.cells is None and blank[row]]
+    if words:
+        text = f"{table.place(words[0])}: {dates_of(table, form)[words[0]].strip()[:60]}"
+        notices.append(Notice(NoticeKind.LINE_SKIPPED, len(words), text))
     columns = _kept(columns, placed & ~blank)
     if not len(columns.row):
         return Part(None, tuple(notices), tuple(problems), order=days.order)
@@ -301,9 +305,10 @@ def _kept(columns: _Columns, kept: Bools) -> _Columns:
     if kept.all():
         return columns
     at = np.cumsum(kept) - 1
+    used, ticker = np.unique(columns.ticker[kept], return_inverse=True)
     return _Columns(
-        columns.labels,
-        columns.ticker[kept],
+        [columns.labels[label] for label in used.tolist()],
+        ticker.astype(np.int64),
         columns.row[kept],
         {role: values[kept] for role, values in columns.values.items()},
         {int(at[row]): text for row, text in columns.unread.items() if kept[row]},
@@ -320,12 +325,13 @@ def _unplaced(table: RawTable, form: Form, days: Days, columns: _Columns, blank:
     else:
         whole[:] = False
         np.logical_or.at(whole, columns.row, ~blank)
+    dateful = [row for row in days.wrong.tolist() if whole[row]]  # words without a price, such as a sum, are no bars
     problems += [
         f"{table.place(row)}: date {dates[row].strip()!r} is not a date like 2017-12-29; correct or delete the line"
-        for row in days.wrong[:ROWS_NAMED].tolist()
+        for row in dateful[:ROWS_NAMED]
     ]
-    if len(days.wrong) > ROWS_NAMED:
-        problems.append(f"{table.source.name}: {len(days.wrong) - ROWS_NAMED} more rows whose date is none")
+    if len(dateful) > ROWS_NAMED:
+        problems.append(f"{table.source.name}: {len(dateful) - ROWS_NAMED} more rows whose date is none")
     dateless = [row for row in days.blank.tolist() if whole[row]]
     if dateless:
         problems.append(

@@ -123,10 +123,11 @@ def decode(data: bytes, name: str, *, is_whole: bool = True) -> tuple[str, str]:
         It is no text.
     """
     if data.startswith(b"\xef\xbb\xbf"):
-        data = data[3:]
-    elif data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        text, encoding = decode(data[3:], name, is_whole=is_whole)
+        return text, encoding or "UTF-8 with a byte-order mark"
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return _utf16(data, "utf-16", name, is_whole), "UTF-16"
-    elif b"\0" in data[:4096]:
+    if b"\0" in data[:4096]:
         sample = data[:4096]
         odd, even = sample[1::2].count(0), sample[::2].count(0)
         if max(odd, even) > 0.3 * len(sample) / 2 and min(odd, even) < 0.05 * len(sample):
@@ -143,6 +144,8 @@ def decode(data: bytes, name: str, *, is_whole: bool = True) -> tuple[str, str]:
 def parse_text(text: str, source: Source, *, encoding: str = "", lenient: bool = False) -> RawTable:
     """Return the table in `text`; see `read_text_table`."""
     name = source.name
+    if "\n" not in text:
+        text = text.replace("\r", "\n")  # as old Macs end their lines
     start, head = _head_of(text)
     if not head:
         raise MarketDataError(f"{name} is empty; add bars (date, ticker, open, high, low, close, volume) or remove it")
@@ -170,6 +173,7 @@ def parse_text(text: str, source: Source, *, encoding: str = "", lenient: bool =
             "remarks in the text" if start else "",
             "blanks around columns" if _is_spaced(head) and separator != " " else "",
             "" if separator == "," else f"columns separated by {_SEPARATOR_WORDS[separator]}",
+            "no header line, so columns by their values" if not headers and body else "",
             f"{len(headers)} header rows" if len(headers) > 1 else "",
             f"packed in {source.path.name}" if source.member is not None else "",
         )
