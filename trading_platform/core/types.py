@@ -181,6 +181,15 @@ class MarketPanel:
         classes = self.asset_classes or (STOCK,) * self.n_tickers
         return np.array([kind == STOCK for kind in classes], dtype=np.bool_)
 
+    @property
+    def universe(self) -> Bools:
+        """(N,) True for what makes "the universe": stocks if there are any, else all but the benchmark."""
+        stocks = self.is_stock
+        if not stocks.any():
+            stocks = np.ones(self.n_tickers, dtype=np.bool_)
+        own: Bools = stocks & (np.array(self.tickers) != self.benchmark_ticker)
+        return own if own.any() else stocks
+
     def session(self, t: int) -> date:
         """Return the date of row `t`."""
         value: date = self.sessions[t].astype("datetime64[D]").item()
