@@ -118,9 +118,36 @@ def test_a_database_that_does_not_come_back_ends_the_engine_and_is_not_made_anew
 
 
 def test_a_database_that_was_never_there_is_not_waited_for(tmp_path: Path) -> None:
-    for place in (tmp_path / "none.db", None):
-        with pytest.raises(StorageTroubleError, match=FULL):
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file" / "none.db", None):
+        with pytest.raises(StorageTroubleError, match="cannot be opened" if place else FULL):
             tried(Lives(StorageTroubleError(FULL)), place, Waiting(), [])
+
+
+def test_a_new_database_is_made_and_known_from_the_first_life_on(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+
+    class Lost(Lives):
+        def __call__(self) -> int:
+            path.unlink()
+            return super().__call__()
+
+    with pytest.raises(RepairDatabaseError, match="was deleted"):
+        tried(Lost(StorageTroubleError("gone")), path, Waiting(), [])
+    assert not path.exists()
+
+
+def test_another_file_that_took_the_place_before_the_trouble_was_noticed_is_not_taken_for_ours(path: Path) -> None:
+    class Swapped(Lives):
+        def __call__(self) -> int:
+            shutil.copy(path, path.with_name("other.db"))
+            path.with_name("other.db").replace(path)
+            return super().__call__()
+
+    lives = Swapped(StorageTroubleError("replaced"))
+    with pytest.raises(RepairDatabaseError, match="was replaced by another"):
+        tried(lives, path, Waiting(), [])
+    assert lives.begun == 1
 
 
 def test_what_only_a_human_can_mend_ends_at_once(path: Path) -> None:
