@@ -47,9 +47,10 @@ def state(**changes: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def shown(monkeypatch: pytest.MonkeyPatch, width: int, show: Any) -> str:
+def shown(monkeypatch: pytest.MonkeyPatch, width: int, show: Any, *, terminal: bool = False) -> str:
     out = io.StringIO()
-    monkeypatch.setattr(status_screen, "Console", lambda **_: Console(file=out, width=width, highlight=False))
+    console = Console(file=out, width=width, highlight=False, force_terminal=terminal, color_system=None)
+    monkeypatch.setattr(status_screen, "Console", lambda **_: console)
     show()
     return out.getvalue()
 
@@ -109,7 +110,9 @@ def test_the_list_of_runs_cuts_no_number(monkeypatch: pytest.MonkeyPatch, width:
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_line_for_people_breaks_at_words(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     line = "did you mean 'max_drawdown_pct'? It belongs in [risk] of trading.toml, and is percent"
-    text = shown(monkeypatch, width, lambda: say(line))
+    assert shown(monkeypatch, width, lambda: say(line)) == f"{line}\n"  # a log gets it whole
+    text = shown(monkeypatch, width, lambda: say(line), terminal=True)
+    assert max(map(len, text.splitlines())) <= width
     assert "'max_drawdown_pct'?" in text
     assert "[risk]" in text
     assert " ".join(text.split()) == line

@@ -19,13 +19,15 @@ MOST_LINES = 12  # of positions or orders; the rest is counted
 
 
 def say(line: str) -> None:
-    """Print a line for people, wrapped at words."""
-    Console(highlight=False).print(escape(line))
+    """Print a line for people, in a terminal wrapped at words; logs and pipes get it whole."""
+    console = Console(highlight=False)
+    console.print(escape(line), soft_wrap=not console.is_terminal)
 
 
 def complain(line: str) -> None:
-    """Print a line for people on standard error, wrapped at words."""
-    Console(stderr=True, highlight=False).print(escape(line))
+    """Print a line for people on standard error, as `say` does."""
+    console = Console(stderr=True, highlight=False)
+    console.print(escape(line), soft_wrap=not console.is_terminal)
 
 
 def show_json(value: object) -> None:
