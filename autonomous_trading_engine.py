@@ -11,7 +11,10 @@ from __future__ import annotations
 
 if __name__ == "__main__":
     # Options are read before the compiler and the data libraries are imported: --help and mistakes answer at once.
-    from trading_platform.runtime.command_line import main
+    try:
+        from trading_platform.runtime.command_line import main
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
 
     main()
 

@@ -21,7 +21,7 @@ from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.types import MarketPanel
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.synthetic import SyntheticMarketData
-from trading_platform.storage.operator_requests import leave_wish
+from trading_platform.storage.operator_requests import leave_command
 from trading_platform.strategies.base import Strategy, prepare_signals
 from trading_platform.strategies.breakout import Breakout
 from trading_platform.strategies.mean_reversion import MeanReversion
@@ -265,13 +265,13 @@ def test_flatten_that_was_obeyed_before_a_restart_still_closes_everything(equal:
     desk.run(320)
     assert n_positions(desk) > 3
     now = equal.world.closed[319] + timedelta(hours=1)
-    leave_wish(desk.database, "flatten", "holiday", now)
+    leave_command(desk.database, desk.run_id, "flatten", "holiday", now)
     desk.engine.watch(now)
     desk.engine.commit()
     desk.restart()
     desk.run(322)
     assert n_positions(desk) == 0
-    leave_wish(desk.database, "resume", "back", equal.world.closed[321])
+    leave_command(desk.database, desk.run_id, "resume", "back", equal.world.closed[321])
     desk.run(330)
     desk.restart()
     desk.run(340)

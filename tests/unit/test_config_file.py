@@ -220,6 +220,26 @@ def test_password_is_masked_and_nothing_else(url: str, masked: str) -> None:
     assert mask_password(url) == masked
 
 
+def test_a_limit_that_breaks_with_a_default_is_blamed_on_the_line_that_was_written(tmp_path: Path) -> None:
+    (line,) = problems(tmp_path, "[risk]\nmax_positions = 5\nmax_drawdown_pct = 0.1\n")
+    assert line == (
+        "t.toml:3: risk.recovery_drawdown_pct must be below max_drawdown_pct, was 5.0 against 0.1 "
+        "(recovery_drawdown_pct is not set, that is its default)"
+    )
+
+
+@pytest.mark.parametrize("name", ["", "savings", "PA-1.x_2"])
+def test_an_account_may_be_named(name: str) -> None:
+    assert load_config(None, {"account.name": name}).account.name == name
+    assert load_config(None, {"account.name": name}).fingerprint == TradingConfig().fingerprint
+
+
+@pytest.mark.parametrize("name", ["two words", "-x", "a" * 41, "ä"])
+def test_an_account_name_that_no_shell_would_take_is_refused(name: str) -> None:
+    with pytest.raises(InvalidSettingsError, match=r"account\.name must be letters, digits"):
+        load_config(None, {"account.name": name})
+
+
 def test_fingerprint_follows_decisions_only() -> None:
     base = TradingConfig().fingerprint
     harmless: list[dict[str, object]] = [
