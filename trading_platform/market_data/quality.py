@@ -245,8 +245,8 @@ def _on_sessions(bars: Bars, calendar: NyseCalendar, max_bad_pct: float) -> tupl
         row = _first(traded)
         raise MarketDataError(
             f"{bars.label(row)} ({bars.day(row):%A}) is not an NYSE session, and so are {np.count_nonzero(traded)} of "
-            f"{len(bars)} bars with a volume: correct the dates (is their time zone right?), or name the exchange with "
-            "calendar in [data]"
+            f"{len(bars)} bars with a volume: correct the dates (is their time zone right?); "
+            "bars of other exchanges are not read"
         )
     text = f"{bars.label(row)} is a {bars.day(row):%A} without a session"
     return bars.kept(~strange).without_unused_names(), [Notice(NoticeKind.OFF_SESSION, int(strange.sum()), text)]
