@@ -196,7 +196,8 @@ def fold(warnings: Sequence[str]) -> Folded:
     for text in warnings:
         match = _NOTICE.match(text)
         group = Group(match[1]) if match else None
-        remarks += int(match[2].replace(",", "")) if match else 1
+        if match is None or group not in (Group.GUESS, Group.READ):  # those are told in lines of their own
+            remarks += int(match[2].replace(",", "")) if match else 1
         urgent |= group is Group.ATTENTION
         (attention if group in (None, Group.ATTENTION, Group.GUESS) else rest).append(text)
     verdict = "data: look at this before you trade" if urgent else "data: fine to trade"
