@@ -10,7 +10,10 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
 
-from trading_platform.alpaca_server.market import NEW_YORK, Bar, SimulatedMarket
+from trading_platform.alpaca_server.intraday import intraday_bars, read_timeframe
+from trading_platform.alpaca_server.market import NEW_YORK, SimulatedMarket
+from trading_platform.alpaca_server.paths import Bar
+from trading_platform.alpaca_server.prints import Prints
 from trading_platform.alpaca_server.queries import Answer, Query, read_instant, read_whole
 from trading_platform.alpaca_server.records import ApiError, Json, stamp
 from trading_platform.core.types import Floats
@@ -38,6 +41,7 @@ class DataApi:
     def __init__(self, market: SimulatedMarket, entitlement: Entitlement) -> None:
         self._market = market
         self._entitlement = entitlement
+        self.prints = Prints(market)
 
     def handle(self, path: str, query: Query, skip_page: bool = False) -> Answer | None:
         """Answer a GET, or None if the path is not ours. `skip_page` leaves the page out (a fault)."""
@@ -52,6 +56,10 @@ class DataApi:
                 return 200, {"trades": {s: self._trade(s) for s in self._priced(query)}}
             case ["v2", "stocks", "snapshots"]:
                 return 200, {s: self._snapshot(s) for s in self._priced(query)}
+            case ["v2", "stocks", "auctions"]:
+                return 200, self.auctions(query)
+            case ["v2", "stocks", symbol, *rest]:
+                return self._of_one(symbol.upper(), rest, query, skip_page)
             case ["v1beta1", "indices", "values"]:
                 return 200, self.index_values(query)
             case ["v1beta1", "indices", "latest", "values"]:
@@ -62,8 +70,7 @@ class DataApi:
 
     def bars(self, query: Query, skip_page: bool) -> Json:
         """Return a page of daily bars, symbol by symbol, oldest first, today's half-built bar included."""
-        if query.get("timeframe") != "1Day":
-            raise ApiError(400, 40010001, f"this local server has 1Day bars only, not {query.get('timeframe')!r}")
+        width = read_timeframe(query.get("timeframe", "1Day"))
         feed = query.get("feed", "sip")
         now = self._market.now
         end = read_instant(query.get("end"))
@@ -72,6 +79,8 @@ class DataApi:
         if feed == "sip" and not self._entitlement.recent_sip and end > now - SIP_DELAY:
             raise ApiError(403, 40310000, "subscription does not permit querying recent SIP data")
         start = read_instant(query.get("start")) or datetime.combine(now.date(), time(), tzinfo=now.tzinfo)
+        if width is not None:
+            return self._within_sessions(query, skip_page, width, start, min(end, now), feed)
         points = [
             (symbol, row)
             for symbol in self._symbols(query)
@@ -87,21 +96,73 @@ class DataApi:
             bars.setdefault(symbol, []).append(self._bar_json(symbol, row, feed, factors[symbol]))
         return {"bars": bars, "next_page_token": token, "currency": "USD"}
 
+    def _within_sessions(
+        self, query: Query, skip_page: bool, width: timedelta, start: datetime, end: datetime, feed: str
+    ) -> Json:
+        points = [
+            (symbol, at, row, bar)
+            for symbol in self._symbols(query)
+            for at, row, bar in intraday_bars(self._market, symbol, width, start, end)
+        ]
+        chosen, token = _page(len(points), query, skip_page)
+        share = IEX_SHARE if feed == "iex" else 1.0
+        factors = {name: self._factors(name, query.get("adjustment", "raw")) for name in {p[0] for p in points}}
+        bars: dict[str, list[Json]] = {}
+        for symbol, at, row, bar in (points[place] for place in chosen):
+            price, shares = (float(series[row]) for series in factors[symbol])
+            bars.setdefault(symbol, []).append(_bar_json(bar.scaled(price, shares * share), at))
+        return {"bars": bars, "next_page_token": token, "currency": "USD"}
+
+    def auctions(self, query: Query) -> Json:
+        """Return opening and closing auctions by symbol and session; the opening one is where queued orders trade."""
+        now = self._market.now
+        start = read_instant(query.get("start")) or datetime.combine(now.date(), time(), tzinfo=now.tzinfo)
+        end = min(read_instant(query.get("end")) or now, now)
+        found: dict[str, list[Json]] = {}
+        for symbol in self._symbols(query):
+            for row in self._rows(start, end):
+                bar = self._market.bar(row, symbol)
+                if not bar.traded:
+                    continue
+                closed = row <= self._market.closed_row
+                opening = _auction(self._market.opens[row], self._market.auction(row, symbol), "O")
+                closing = [_auction(self._market.closes[row], bar.close, "6")] if closed else []
+                day: Json = {"d": self._market.session_at(row).isoformat(), "o": [opening], "c": closing}
+                found.setdefault(symbol, []).append(day)
+        return {"auctions": found, "next_page_token": None, "currency": "USD"}
+
+    def _of_one(self, symbol: str, rest: list[str], query: Query, skip_page: bool) -> Answer | None:
+        """Answer the paths that name one symbol, from those that take several."""
+        one = {**query, "symbols": symbol}
+        match rest:
+            case ["bars"]:
+                page = self.bars(one, skip_page)
+                bars = page["bars"]
+                series = bars.get(symbol, []) if isinstance(bars, dict) else []
+                return 200, {"symbol": symbol, "bars": series, "next_page_token": page["next_page_token"]}
+            case ["bars" | "quotes" | "trades" as kind, "latest"]:
+                if symbol not in self._priced(one):
+                    raise ApiError(404, 40410000, f"no {kind} found for {symbol}")
+                build = {"bars": self._latest_bar, "quotes": self._quote, "trades": self._trade}[kind]
+                return 200, {"symbol": symbol, kind.removesuffix("s"): build(symbol)}
+            case ["snapshot"]:
+                if symbol not in self._priced(one):
+                    raise ApiError(404, 40410000, f"no snapshot found for {symbol}")
+                return 200, {"symbol": symbol, **self._snapshot(symbol)}
+        return None
+
     def _rows(self, start: datetime, end: datetime) -> Iterator[int]:
         for row in range(self._market.opened_row + 1):
             if start <= _midnight(self._market.session_at(row)) <= end:
                 yield row
 
     def _bar_json(self, symbol: str, row: int, feed: str, factors: tuple[Floats, Floats]) -> Json:
-        bar = self._market.bar(row, symbol)
+        bar = self.prints.bar(row, symbol)
         if row == self._market.opened_row and self._market.is_open:
             bar = self._market.running_bar(symbol) or bar
         price, shares = float(factors[0][row]), float(factors[1][row])
         share = IEX_SHARE if feed == "iex" else 1.0
-        return _bar_json(
-            Bar(bar.open * price, bar.high * price, bar.low * price, bar.close * price, bar.volume * shares * share),
-            _midnight(self._market.session_at(row)),
-        )
+        return _bar_json(bar.scaled(price, shares * share), _midnight(self._market.session_at(row)))
 
     def _factors(self, symbol: str, adjustment: str) -> tuple[Floats, Floats]:
         """Return (price factor, share factor) by session as known today: splits move history, dividends lower it."""
@@ -244,6 +305,10 @@ def _token_place(token: str | None) -> int:
         return int(base64.b64decode(token).decode().removeprefix("at:"))
     except ValueError as error:
         raise ApiError(400, 40010001, "invalid page token") from error
+
+
+def _auction(at: datetime, price: float, condition: str) -> Json:
+    return {"t": stamp(at), "x": "P", "p": price, "c": condition, "s": 10_000}
 
 
 def _midnight(day: date) -> datetime:

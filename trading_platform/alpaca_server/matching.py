@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from datetime import datetime
 
-from trading_platform.alpaca_server.account import DIVIDEND
+from trading_platform.alpaca_server.corporate import CorporateDesk
+from trading_platform.alpaca_server.draws import Draw, uniform
 from trading_platform.alpaca_server.exchange import SimExchange
 from trading_platform.alpaca_server.fill_models import Touched
-from trading_platform.alpaca_server.market import Bar, Event, Moment
-from trading_platform.alpaca_server.records import Json, SimOrder
-from trading_platform.core.fills import DELISTED_AFTER_SESSIONS, DELISTING_HAIRCUT, round_cents
+from trading_platform.alpaca_server.market import Event, Moment
+from trading_platform.alpaca_server.paths import Bar
+from trading_platform.alpaca_server.records import Json, SimOrder, number
+from trading_platform.core.fills import DELISTED_AFTER_SESSIONS, DELISTING_HAIRCUT
 from trading_platform.core.types import Side
 
 
@@ -21,6 +23,7 @@ class MatchingEngine:
         self._exchange = exchange
         self._market = exchange.market
         self._account = exchange.account
+        self.corporate = CorporateDesk(exchange)
 
     def submit(self, body: Json) -> SimOrder:
         """Accept an order and, while the exchange is open, match it against the current price."""
@@ -36,41 +39,43 @@ class MatchingEngine:
             self._market.now = event.at
             match event.moment:
                 case Moment.DAWN:
-                    self._corporate_actions(event)
+                    self._dawn(event)
                 case Moment.OPEN:
                     self._release(event.row)
                     self._match_open(event.row)
-                case Moment.LOW | Moment.HIGH:
+                case Moment.LOW:
+                    self.corporate.catch_up(event)
+                    self._match_extreme(event)
+                case Moment.HIGH:
                     self._match_extreme(event)
                 case Moment.CLOSE:
                     self._close_session(event)
+            self._account.equity_marks.append((event.at, self._account.equity(self._market.price)))
         self._market.now = max(self._market.now, until)
+        if self._exchange.behaviour.seeded_path and self._market.is_open:
+            self._match_path(self._market.opened_row)
 
     # ------------------------------------------------------------ moments
 
-    def _corporate_actions(self, event: Event) -> None:
-        for symbol in list(self._account.positions):
-            ratio = self._market.split_ratio(event.row, symbol)
-            if ratio != 1.0:
-                self._account.book_split(symbol, ratio, event.at)
-            dividend = self._market.dividend(event.row, symbol)
-            if dividend > 0.0:
-                amount = round_cents(self._account.held(symbol) * dividend)
-                self._account.book_cash(DIVIDEND, amount, event.at, symbol=symbol, per_share_amount=repr(dividend))
-        for order in self._exchange.working():
-            ratio = self._market.split_ratio(event.row, order.symbol)
-            # Groups carry "do not reduce": neither their prices nor their quantities follow a split.
-            if ratio != 1.0 and order.order_class == "simple" and order.quantity is not None:
-                order.quantity *= ratio
-                order.limit_price = None if order.limit_price is None else order.limit_price / ratio
-                order.stop_price = None if order.stop_price is None else order.stop_price / ratio
+    def _dawn(self, event: Event) -> None:
+        self.corporate.at_dawn(event)
+        chance = self._exchange.behaviour.replaced_legs
+        for order in list(self._exchange.working()) if chance > 0.0 else ():
+            resting = order.is_exit_leg and order.time_in_force == "gtc" and not order.cancel_wanted
+            if resting and self._drawn(order, Draw.REPLACED) < chance:
+                self._exchange.renew(order, order.quantity, order.limit_price, order.stop_price, order.time_in_force)
+                self._exchange.tell("replaced", order, {})
 
     def _release(self, row: int) -> None:
+        for order in self._exchange.working():
+            if order.cancel_wanted:
+                self._exchange.close(order, "canceled", self._market.opens[row])
         for order in self._exchange.working():
             if order.queued:
                 order.queued = False
                 order.status = "new"
                 order.updated_at = self._market.opens[row]
+                self._exchange.tell("new", order, {})
                 self._venue_whim(order)
 
     def _venue_whim(self, order: SimOrder) -> None:
@@ -79,31 +84,56 @@ class MatchingEngine:
             self._exchange.close_group(order, status, self._market.now)
 
     def _match_open(self, row: int) -> None:
+        """Match the opening auction: queued orders at its price, then what rests, stops at the first trade."""
         for side in (Side.SELL, Side.BUY):
             for order in self._exchange.working():
-                bar = self._market.bar(row, order.symbol)
-                if order.side is side and not _rests(order) and self._takes(order, bar.open):
-                    self._fill(order, bar.open, bar)
+                bar, price = self._market.bar(row, order.symbol), self._market.auction(row, order.symbol)
+                if order.side is side and not _rests(order) and self._takes(order, price):
+                    self._fill(order, price, bar)
         for order in self._exchange.working():
             bar = self._market.bar(row, order.symbol)
-            if _rests(order) and self._takes(order, bar.open):
-                self._trigger(order, bar.open, bar)
+            price = bar.open if order.waits_for_stop else self._market.auction(row, order.symbol)
+            if _rests(order) and self._takes(order, price):
+                self._trigger(order, price, bar)
+            order.trail(bar.open)
         for order in self._exchange.working():
             if order.time_in_force == "opg":
                 self._exchange.close_group(order, "canceled", self._market.now)
 
     def _match_extreme(self, event: Event) -> None:
+        if self._exchange.behaviour.seeded_path:
+            self._match_path(event.row)
+            return
         falling = event.moment is Moment.LOW
         for order in self._exchange.working():
             bar = self._market.bar(event.row, order.symbol)
-            if order.side is Side.BUY and not self._exchange.fill_model.fills_after_open:
-                continue
             reached = bar.low if falling else bar.high
-            price = order.stop_price if _is_stop(order) else order.limit_price
+            if order.side is Side.BUY and not self._exchange.fills_after_open:
+                continue
+            price = order.level
             if price is not None and self._takes(order, reached) and falling == _waits_for_fall(order):
                 self._trigger(order, price, bar)
+            order.trail(reached)
+
+    def _match_path(self, row: int) -> None:
+        """Match everything that rests with the price of this instant.
+
+        The price walks in straight lines and this is called at every corner, so that what an order waits for was met
+        on the way if the price is beyond it now. At the opening bell there was no way: the first trade counts.
+        """
+        at_open = self._market.now == self._market.opens[row]
+        for order in self._exchange.working():
+            bar, price = self._market.bar(row, order.symbol), self._market.price(order.symbol)
+            if not bar.traded or price is None:
+                continue
+            if self._takes(order, price):
+                level = order.level
+                self._trigger(order, price if level is None or at_open else level, bar)
+            order.trail(price)
 
     def _close_session(self, event: Event) -> None:
+        if self._exchange.behaviour.seeded_path:
+            self._match_path(event.row)
         for order in self._exchange.working():
             bar = self._market.bar(event.row, order.symbol)
             if order.time_in_force == "cls" and self._takes(order, bar.close):
@@ -145,11 +175,13 @@ class MatchingEngine:
         """Return True if `order` trades at `price`."""
         if not (price > 0.0) or order.exhausted or not self._exchange.is_live(order):
             return False
+        if self._exchange.assets[order.symbol].halted:
+            return False
         if order.rested_at is not None and order.rested_at == self._market.opens[self._market.opened_row]:
             return False
         if order.time_in_force == "cls" and self._market.is_open:
             return False
-        if _is_stop(order):
+        if order.waits_for_stop:
             stop = order.stop_price or 0.0
             return price <= stop if order.side is Side.SELL else price >= stop
         if order.limit_price is None:
@@ -158,8 +190,9 @@ class MatchingEngine:
 
     def _trigger(self, order: SimOrder, quote: float, bar: Bar) -> None:
         """Fill a touched order; a stop turns into a market order first and takes its sibling off the book."""
-        if _is_stop(order):
+        if order.waits_for_stop:
             order.triggered = True
+            quote = self._slipped(order, quote)
             for sibling in order.group():
                 if sibling is not order and sibling.is_working:
                     self._exchange.close(sibling, "canceled", self._market.now)
@@ -169,6 +202,21 @@ class MatchingEngine:
             if order.status == "held":
                 order.status = "new"
         self._fill(order, quote, bar)
+
+    def _slipped(self, order: SimOrder, quote: float) -> float:
+        """Return what an elected stop meets in a moving market, a little worse than `quote`."""
+        most = self._exchange.behaviour.stop_slippage
+        if most == 0.0:
+            return quote
+        part = most * self._drawn(order, Draw.STOP)
+        return round(quote * (1.0 - part if order.side is Side.SELL else 1.0 + part), 4)
+
+    def _drawn(self, order: SimOrder, what: Draw) -> float:
+        """Return a draw of this session for the order's security and side, a fresh one for each of its executions."""
+        market = self._market
+        day = market.session_at(market.session_row)
+        security = f"{market.security(order.symbol)}/{order.side.value}"
+        return uniform(market.seed, day, security, what, order.fills)
 
     def _fill(self, order: SimOrder, quote: float, bar: Bar) -> None:
         quantity = order.remaining
@@ -183,15 +231,25 @@ class MatchingEngine:
         model = self._exchange.fill_model
         execution = model.execute(Touched(order.side, quantity, quote, limit, bar.volume, self._account.cash))
         if execution is None:
-            order.exhausted = order.side is Side.BUY and not model.fills_after_open
+            order.exhausted = order.side is Side.BUY and not self._exchange.fills_after_open
             return
-        filled = execution.quantity
+        filled = self._in_part(order, execution.quantity)
         if order.whim is not None and order.whim.kind == "partial":
             filled = min(filled, max(1.0, math.floor(quantity * order.whim.fraction)))
             order.exhausted = True
         self._book(order, filled, execution.price, execution.fees)
-        if order.is_open and not model.fills_after_open:
+        if order.is_open and not self._exchange.fills_after_open:
             self._rest(order)
+
+    def _in_part(self, order: SimOrder, quantity: float) -> float:
+        """Return how much of `quantity` is filled now: all, or with a chance a random part of it."""
+        chance = self._exchange.behaviour.partial_fills
+        if order.notional is not None or not (chance > 0.0) or self._drawn(order, Draw.PARTIAL) >= chance:
+            return quantity
+        part = quantity * self._drawn(order, Draw.PARTIAL_SIZE)
+        if quantity == math.floor(quantity):
+            return min(quantity, math.floor(part) + 1.0)
+        return max(math.floor(part * 1e9) / 1e9, 1e-9)
 
     def _rest(self, order: SimOrder) -> None:
         """Leave what the volume cap has left of an order: of an entry for good, of a sale for this session."""
@@ -202,12 +260,16 @@ class MatchingEngine:
             member.rested_at = self._market.opens[self._market.opened_row]
 
     def _book(self, order: SimOrder, quantity: float, price: float, fees: float) -> None:
+        order.fills += 1
         order.filled_quantity += quantity
         order.filled_amount += quantity * price
         done = order.notional is not None or order.remaining < 1e-9
         order.status = "filled" if done else "partially_filled"
         order.filled_at = order.updated_at = self._market.now
         self._account.book_fill(order, quantity, price, fees, self._market.now)
+        held = number(self._account.held(order.symbol))
+        details: Json = {"price": number(price), "qty": number(quantity), "position_qty": held}
+        self._exchange.tell("fill" if done else "partial_fill", order, details)
         if order.is_exit_leg:
             self._settle_group(order)
         elif done:
@@ -225,18 +287,18 @@ class MatchingEngine:
                 continue
             if leg.status == "filled":
                 self._exchange.close(sibling, "canceled", self._market.now)
+            elif sibling.quantity is not None and self._exchange.behaviour.replaced_legs > 0.0:
+                prices = sibling.limit_price, sibling.stop_price
+                self._exchange.renew(sibling, leg.remaining, *prices, sibling.time_in_force)
+                self._exchange.tell("replaced", sibling, {})
             elif sibling.quantity is not None:
                 sibling.quantity = leg.remaining
 
 
-def _is_stop(order: SimOrder) -> bool:
-    return order.type in ("stop", "stop_limit") and not order.triggered
-
-
 def _rests(order: SimOrder) -> bool:
     """True for sells that wait for a price: stops and the halves of a group. They come after the opening orders."""
-    return _is_stop(order) or order.is_exit_leg
+    return order.waits_for_stop or order.is_exit_leg
 
 
 def _waits_for_fall(order: SimOrder) -> bool:
-    return (order.side is Side.SELL) == _is_stop(order)
+    return (order.side is Side.SELL) == order.waits_for_stop
