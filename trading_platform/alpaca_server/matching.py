@@ -43,6 +43,8 @@ class MatchingEngine:
                 case Moment.OPEN:
                     self._release(event.row)
                     self._match_open(event.row)
+                    if self._exchange.behaviour.seeded_path:
+                        self._match_path(event.row)
                 case Moment.LOW:
                     self.corporate.catch_up(event)
                     self._match_extreme(event)
@@ -118,17 +120,20 @@ class MatchingEngine:
     def _match_path(self, row: int) -> None:
         """Match everything that rests with the price of this instant.
 
-        The price walks in straight lines and this is called at every corner, so that what an order waits for was met
-        on the way if the price is beyond it now. At the opening bell there was no way: the first trade counts.
+        The price walks in straight lines and this is called at every corner. So what an order waits for was met on
+        the way if the price is beyond it now and was not before; what could have traded before (the rest of a partial
+        fill) trades at the price of now. At the opening bell there was no way: the first trade counts.
         """
         at_open = self._market.now == self._market.opens[row]
         for order in self._exchange.working():
             bar, price = self._market.bar(row, order.symbol), self._market.price(order.symbol)
             if not bar.traded or price is None:
                 continue
-            if self._takes(order, price):
+            if order.worked_at != self._market.now and self._takes(order, price):
+                waited = order.seen is None or not _meets(order, order.seen)
                 level = order.level
-                self._trigger(order, price if level is None or at_open else level, bar)
+                self._trigger(order, level if waited and not at_open and level is not None else price, bar)
+            order.seen = price
             order.trail(price)
 
     def _close_session(self, event: Event) -> None:
@@ -168,6 +173,7 @@ class MatchingEngine:
         if order.is_open and bar.traded and price is not None and order.time_in_force not in ("opg", "cls"):
             if self._takes(order, price):
                 self._trigger(order, price, bar)
+            order.seen = price
             if order.time_in_force in ("ioc", "fok") and order.is_open:
                 self._exchange.close_group(order, "canceled", self._market.now)
 
@@ -181,12 +187,7 @@ class MatchingEngine:
             return False
         if order.time_in_force == "cls" and self._market.is_open:
             return False
-        if order.waits_for_stop:
-            stop = order.stop_price or 0.0
-            return price <= stop if order.side is Side.SELL else price >= stop
-        if order.limit_price is None:
-            return True
-        return price >= order.limit_price if order.side is Side.SELL else price <= order.limit_price
+        return _meets(order, price)
 
     def _trigger(self, order: SimOrder, quote: float, bar: Bar) -> None:
         """Fill a touched order; a stop turns into a market order first and takes its sibling off the book."""
@@ -261,6 +262,7 @@ class MatchingEngine:
 
     def _book(self, order: SimOrder, quantity: float, price: float, fees: float) -> None:
         order.fills += 1
+        order.worked_at = self._market.now
         order.filled_quantity += quantity
         order.filled_amount += quantity * price
         done = order.notional is not None or order.remaining < 1e-9
@@ -293,6 +295,16 @@ class MatchingEngine:
                 self._exchange.tell("replaced", sibling, {})
             elif sibling.quantity is not None:
                 sibling.quantity = leg.remaining
+
+
+def _meets(order: SimOrder, price: float) -> bool:
+    """Return True if `price` is what `order` waits for, or better (a stop: or worse)."""
+    level = order.level
+    if level is None:
+        return True
+    if _waits_for_fall(order):
+        return price <= level
+    return price >= level
 
 
 def _rests(order: SimOrder) -> bool:

@@ -108,6 +108,8 @@ class SimOrder:
     queued: bool = False
     cancel_wanted: bool = False  # after hours, of a routed order: it ends at the next open
     fills: int = 0  # executions so far, so that each has draws of its own
+    worked_at: datetime | None = None  # when it last traded
+    seen: float | None = None  # the last price it was compared with
     trail_percent: float | None = None
     trail_price: float | None = None
     high_water: float | None = None
