@@ -96,6 +96,7 @@ class TradeUpdates:
         self._drawn = drawn
         self.faults = StreamFaults()
         self.sent = 0
+        self.arrival = threading.Event()  # set when a client begins to listen
         self._held_back: Json | None = None
         self._subscribers: list[Subscriber] = []
         self._lock = threading.Lock()
@@ -217,6 +218,8 @@ class TradeUpdates:
             wanted = asked.get("streams")
             streams = [name for name in wanted if name == TRADE_UPDATES] if isinstance(wanted, list) else []
             subscriber.listens = bool(streams)
+            if streams:
+                self.arrival.set()
             subscriber.send({"stream": "listening", "data": {"streams": streams}})
         return authorized
 
