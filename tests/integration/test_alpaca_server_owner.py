@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import date
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
-from alpaca_world import CALENDAR, KEY, SECRET, Bar, flat, make_server, market, utc
+from alpaca_world import CALENDAR, KEY, SECRET, Bar, FakeTimer, flat, make_http, make_server, market, utc
 
 from trading_platform.alpaca_server.scenario import read_scenario
 from trading_platform.alpaca_server.server import AlpacaServer, ServerConfig
 from trading_platform.core.errors import FixConfigError
+from trading_platform.market_data.alpaca_data import AlpacaMarketData
+from trading_platform.market_data.files import FilesMarketData
 
 HEADERS = {"APCA-API-KEY-ID": KEY, "APCA-API-SECRET-KEY": SECRET}
 BUY = {"symbol": "AAA", "qty": 10, "side": "buy", "type": "market", "time_in_force": "day"}
@@ -297,6 +300,26 @@ def test_benchmark_is_an_asset_with_bars_that_can_be_traded(server: AlpacaServer
     assert [bar["c"] for bar in call(server, "GET", asked).json()["bars"]["SPY"]] == [400.0, 400.0]
     bought = call(server, "POST", "/v2/orders", {**BUY, "symbol": "SPY", "qty": 1}).json()
     assert (bought["status"], bought["filled_avg_price"]) == ("filled", "400")
+
+
+def test_benchmark_of_a_folder_reaches_the_engine_as_the_replay_sees_it(tmp_path: Path) -> None:
+    closes = [400.0, 404.5, 399.25, 402.0, 403.5]
+    days = ["2024-01-02", "2024-01-03", "2024-01-04", "2024-01-05", "2024-01-08"]
+    rows = ["date,ticker,open,high,low,close,volume"]
+    for name, values in (("AAA", [100.0] * 5), ("SPY", closes)):
+        rows += [f"{day},{name},{value},{value},{value},{value},1000" for day, value in zip(days, values, strict=True)]
+    (tmp_path / "bars.csv").write_text("\n".join(rows) + "\n")
+    replayed = FilesMarketData(tmp_path, calendar=CALENDAR).history()
+    assert replayed.benchmark.tolist() == closes
+    with make_server(replayed) as server:
+        for _ in range(4):
+            server.advance_to_evening()
+        source = AlpacaMarketData(
+            make_http(server, FakeTimer()), cache_dir=None, calendar=CALENDAR, now=lambda: server.now
+        )
+        seen = source.history(["AAA"], start=date(2024, 1, 2))
+    assert seen.tickers == ("AAA",)
+    assert seen.benchmark.tolist() == closes
 
 
 def test_column_called_spy_is_served_as_it_is() -> None:
