@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -295,6 +295,14 @@ def test_queued_order_fills_at_the_auction_and_the_bar_opens_elsewhere() -> None
         assert 15 < sum(gap > 0.0 for gap in away) < 45  # either way
 
 
+def test_order_that_comes_too_late_for_the_auction_gets_the_first_trade() -> None:
+    with serving(Behaviour(auction_least=0.001, auction_most=0.003)) as server:
+        server.advance(server.market.opens[1] - timedelta(minutes=2))
+        post(server, BUY)
+        server.advance_to_open()
+        assert fills(server) == [(10.0, 100.0)]
+
+
 def test_auction_of_the_exact_profile_is_the_open() -> None:
     with serving() as server:
         assert server.market.auction(1, "AAA") == 100.0
@@ -463,6 +471,19 @@ def test_wrong_bar_by_request_holds_until_it_is_corrected() -> None:
         assert evening_bar(server)["l"] == 100.0
 
 
+def test_last_trade_may_be_told_stale_until_it_is_fresh_again() -> None:
+    with serving() as server:
+        at, until = "2024-01-02T20:59:00+00:00", "2024-01-03T15:00:00+00:00"
+        wish = {"symbol": "AAA", "price": 44.0, "at": at, "until": until}
+        requests.post(f"{server.url}/admin/trades", json=wish, timeout=5)
+        server.advance_to_open()
+        told = call(server, "GET", "/v2/stocks/trades/latest?symbols=AAA,BBB").json()["trades"]
+        assert (told["AAA"]["p"], told["AAA"]["t"]) == (44.0, "2024-01-02T20:59:00.000000Z")
+        assert told["BBB"]["p"] == 50.0
+        server.advance(utc("2024-01-03T15:00"))
+        assert call(server, "GET", "/v2/stocks/AAA/trades/latest").json()["trade"]["p"] == 100.0
+
+
 # ---------------------------------------------------------------- the service itself
 
 
@@ -494,8 +515,3 @@ def test_realistic_sessions_repeat_by_seed() -> None:
 
     assert walk(1) == walk(1)
     assert walk(1) != walk(2)
-
-
-def test_times_are_read_with_their_zone(tmp_path: Path) -> None:
-    with serving() as server:
-        assert server.now == datetime.fromisoformat("2024-01-03T13:30:00+00:00")

@@ -31,7 +31,7 @@ while it runs (JSON, no keys needed):
   POST   /admin/behaviour {"profile": "realistic", "partial_fills": 0.5}
   POST   /admin/cash     {"amount": 1000.0}
   POST   /admin/trade    {"symbol": "AAPL", "side": "buy", "qty": 1}
-  POST   /admin/orders | replace | cancel | foreign | events | activities | account | assets | bars | stream
+  POST   /admin/orders | replace | cancel | foreign | events | activities | account | assets | bars | trades | stream
                          what the owner does by hand, and what happens to the account: docs/alpaca.md
   GET    /admin/state    orders, fills, positions, cash, counts of requests and faults
 An evening is 21 minutes after a close, when daily bars are final and the engine decides. Ctrl-C stops it.
@@ -50,7 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
     config = server.config
     _say(f"A simulated Alpaca, not a broker, listens on {server.url} (trading and data).")
     _say(
-        f"keys: {config.key_id} / {config.secret_key}   clock: {server.now:%Y-%m-%d %H:%M} UTC   source: {options.data}"
+        f"keys: {config.key_id} / {config.secret_key}   clock: {server.now:%Y-%m-%d %H:%M} UTC   "
+        f"source: {options.data}   profile: {options.profile}, seed {options.seed}"
     )
     _say(
         f'Move its clock: curl -X POST {server.url}/admin/advance -d \'{{"to": "open"}}\'  '

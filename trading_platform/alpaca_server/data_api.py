@@ -193,33 +193,26 @@ class DataApi:
             raise ApiError(400, 40010001, "symbols is required")
         return sorted(symbol for symbol in set(asked) if self._market.knows(symbol))
 
-    def _price(self, symbol: str) -> float:
-        return self._market.price(symbol) or 0.0
-
-    def _traded_at(self) -> datetime:
-        market = self._market
-        return market.now if market.is_open else market.closes[max(market.closed_row, 0)]
-
     def _latest_bar(self, symbol: str) -> Json:
-        price = self._price(symbol)
-        minute = self._traded_at().replace(second=0, microsecond=0)
-        return _bar_json(Bar(price, price, price, price, 100.0), minute)
+        price, at = self.prints.last_trade(symbol)
+        return _bar_json(Bar(price, price, price, price, 100.0), at.replace(second=0, microsecond=0))
 
     def _trade(self, symbol: str) -> Json:
+        price, at = self.prints.last_trade(symbol)
         return {
-            "t": stamp(self._traded_at()),
+            "t": stamp(at),
             "i": 1,
             "x": "V",
-            "p": self._price(symbol),
+            "p": price,
             "s": 100,
             "c": ["@"],
             "z": "C",
         }
 
     def _quote(self, symbol: str) -> Json:
-        price = self._price(symbol)
+        price, at = self.prints.last_trade(symbol)
         return {
-            "t": stamp(self._traded_at()),
+            "t": stamp(at),
             "ap": round(price * (1 + HALF_SPREAD), 4),
             "as": 100,
             "ax": "V",

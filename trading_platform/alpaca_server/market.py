@@ -84,6 +84,7 @@ class SimulatedMarket:
         self._columns = {ticker: column for column, ticker in enumerate(panel.tickers)}
         self._benchmark = benchmark_bars(panel)
         self._names: dict[str, str] = {}  # a new ticker -> the one whose prices it goes on with
+        self._ids: dict[str, str] = {}  # a new ticker -> the first one of the same security
         self._ended: dict[str, int] = {}  # a ticker that is no longer -> the first row without it
         row = 1 if start is None else self._row_at_or_after(start)
         self.now = self.opens[row] - timedelta(hours=1)
@@ -112,8 +113,9 @@ class SimulatedMarket:
     def rename(self, old: str, new: str, row: int) -> None:
         """Let `old` be called `new` from session `row` on; a column of the panel called `new` keeps its own prices."""
         self.end(old, row)
+        self._ids[new] = self.security(old)
         if new not in self._columns:
-            self._names[new] = self.security(old)
+            self._names[new] = self._names.get(old, old)
 
     def end(self, ticker: str, row: int) -> None:
         """Let `ticker` trade no more from session `row` on."""
@@ -121,7 +123,11 @@ class SimulatedMarket:
 
     def security(self, ticker: str) -> str:
         """Return the id of a security that a rename keeps: its first ticker."""
-        return self._names.get(ticker, ticker)
+        return self._ids.get(ticker, ticker)
+
+    def _column(self, ticker: str) -> int | None:
+        """Return the column of the panel that has the prices of `ticker`."""
+        return self._columns.get(self._names.get(ticker, ticker))
 
     def low_first(self, row: int, ticker: str) -> bool:
         """Return True if the low of the session comes before its high."""
@@ -196,7 +202,7 @@ class SimulatedMarket:
         """Return the full bar of `ticker` in session `row`."""
         if row >= self._ended.get(ticker, len(self.sessions)):
             return NO_BAR
-        column = self._columns.get(self.security(ticker))
+        column = self._column(ticker)
         if column is None:
             return self._benchmark.get(row, NO_BAR)
         panel = self.panel
@@ -242,13 +248,13 @@ class SimulatedMarket:
 
     def split_ratio(self, row: int, ticker: str) -> float:
         """Return the factor on the share count at the open of session `row`."""
-        ratios, column = self.panel.split_ratio, self._columns.get(self.security(ticker))
+        ratios, column = self.panel.split_ratio, self._column(ticker)
         ratio = 1.0 if ratios is None or column is None else float(ratios[row, column])
         return ratio if ratio > 0.0 else 1.0
 
     def dividend(self, row: int, ticker: str) -> float:
         """Return dollars a share with ex-date session `row`."""
-        dividends, column = self.panel.dividend, self._columns.get(self.security(ticker))
+        dividends, column = self.panel.dividend, self._column(ticker)
         amount = 0.0 if dividends is None or column is None else float(dividends[row, column])
         return amount if amount > 0.0 else 0.0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from trading_platform.alpaca_server.corporate import CorporateDesk
 from trading_platform.alpaca_server.draws import Draw, uniform
@@ -14,6 +14,8 @@ from trading_platform.alpaca_server.paths import Bar
 from trading_platform.alpaca_server.records import Json, SimOrder, number
 from trading_platform.core.fills import DELISTED_AFTER_SESSIONS, DELISTING_HAIRCUT
 from trading_platform.core.types import Side
+
+AUCTION_CLOSED = timedelta(minutes=2)  # 9:28, Alpaca's order handling standards
 
 
 class MatchingEngine:
@@ -89,7 +91,7 @@ class MatchingEngine:
         """Match the opening auction: queued orders at its price, then what rests, stops at the first trade."""
         for side in (Side.SELL, Side.BUY):
             for order in self._exchange.working():
-                bar, price = self._market.bar(row, order.symbol), self._market.auction(row, order.symbol)
+                bar, price = self._market.bar(row, order.symbol), self._opening_price(order, row)
                 if order.side is side and not _rests(order) and self._takes(order, price):
                     self._fill(order, price, bar)
         for order in self._exchange.working():
@@ -101,6 +103,12 @@ class MatchingEngine:
         for order in self._exchange.working():
             if order.time_in_force == "opg":
                 self._exchange.close_group(order, "canceled", self._market.now)
+
+    def _opening_price(self, order: SimOrder, row: int) -> float:
+        """Return the auction's price, or of an order that came too late for the auction, the first trade's."""
+        if order.created_at >= self._market.opens[row] - AUCTION_CLOSED:
+            return self._market.bar(row, order.symbol).open
+        return self._market.auction(row, order.symbol)
 
     def _match_extreme(self, event: Event) -> None:
         if self._exchange.behaviour.seeded_path:

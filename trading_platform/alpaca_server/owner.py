@@ -12,6 +12,7 @@
 | `POST /admin/account {"trading_blocked": true}` | sets fields of the account entity; `DELETE` lifts them |
 | `POST /admin/assets {"symbol", "tradable": false}` | flags of an asset: tradable, active, fractionable, halted |
 | `POST /admin/bars {"symbol", "session", "low": ...}` | a wrong bar, `until` it is corrected |
+| `POST /admin/trades {"symbol", "price", "at"}` | the last trade that is told: stale, of before the open, absurd |
 
 An order is named by `order_id`, by `client_order_id`, or by `symbol` and, if need be, `type` and `side`.
 """
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from trading_platform.alpaca_server.corporate import Happening
 from trading_platform.alpaca_server.foreign import Deal
-from trading_platform.alpaca_server.prints import Misprint
+from trading_platform.alpaca_server.prints import LastTrade, Misprint
 from trading_platform.alpaca_server.queries import Answer
 from trading_platform.alpaca_server.records import ForeignOrder, Json, SimOrder
 from trading_platform.alpaca_server.validation import Asset
@@ -65,6 +66,9 @@ def carry_out(server: AlpacaServer, method: str, deed: str, wish: Json) -> Answe
         case "POST", "bars":
             server.data.prints.misprints.append(Misprint.from_json(wish))
             return 200, {"bars": len(server.data.prints.misprints)}
+        case "POST", "trades":
+            server.data.prints.trades.append(LastTrade.from_json(wish))
+            return 200, {"trades": len(server.data.prints.trades)}
     return None
 
 

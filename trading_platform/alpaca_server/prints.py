@@ -42,12 +42,42 @@ class Misprint:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class LastTrade:
+    """The last trade of a ticker as it is told: stale, of before the open, or absurd, until the given time."""
+
+    symbol: str
+    price: float
+    at: datetime
+    until: datetime | None
+
+    @classmethod
+    def from_json(cls, wish: Json) -> LastTrade:
+        """Read an admin request: `symbol`, `price`, `at`, and perhaps `until`."""
+        until = wish.get("until")
+        return cls(
+            symbol=str(wish["symbol"]),
+            price=float(str(wish["price"])),
+            at=datetime.fromisoformat(str(wish["at"])),
+            until=None if until is None else datetime.fromisoformat(str(until)),
+        )
+
+
 class Prints:
-    """What is printed of a finished session, now."""
+    """What is printed of a finished session, now, and of the last trade."""
 
     def __init__(self, market: SimulatedMarket) -> None:
         self._market = market
         self.misprints: list[Misprint] = []
+        self.trades: list[LastTrade] = []
+
+    def last_trade(self, symbol: str) -> tuple[float, datetime]:
+        """Return price and time of the last trade as the data service tells it."""
+        market = self._market
+        for told in reversed(self.trades):
+            if told.symbol == symbol and (told.until is None or market.now < told.until):
+                return told.price, told.at
+        return market.price(symbol) or 0.0, market.now if market.is_open else market.closes[max(market.closed_row, 0)]
 
     def bar(self, row: int, symbol: str) -> Bar:
         """Return the bar of session `row` as the service shows it at this moment."""
