@@ -124,6 +124,8 @@ class SimAccount:
 
         Shares that come cost nothing, those that go take their cost along: `move_cost` puts it where it belongs.
         """
+        if -quantity > self.held(symbol) + 1e-9:
+            raise ValueError(f"{number(-quantity)} shares of {symbol} cannot go: {number(self.held(symbol))} are held")
         if quantity > 0.0:
             self._add_shares(symbol, quantity, 0.0)
         elif quantity < 0.0:

@@ -144,7 +144,10 @@ class CorporateDesk:
         self._account.book_fees_due(event.at)
         self._pay_interest(event)
         row, day = event.row, self._market.session_at(event.row)
-        named = [happening for happening in self.events if happening.session == day]
+        before = (
+            self._market.session_at(row - 1) if row > 0 else date.min
+        )  # a date without a session counts for the next
+        named = [happening for happening in self.events if before < happening.session <= day]
         tickers = dict.fromkeys([*self._account.positions, *(order.symbol for order in self._exchange.working())])
         for ticker in tickers:
             named += self._of_columns(row, ticker)

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import base64
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 
 import numpy as np
 
+from trading_platform.alpaca_server.bar_form import bar_json, midnight
 from trading_platform.alpaca_server.intraday import intraday_bars, read_timeframe
-from trading_platform.alpaca_server.market import NEW_YORK, SimulatedMarket
-from trading_platform.alpaca_server.paths import Bar
+from trading_platform.alpaca_server.latest_api import IEX_SHARE, LatestApi
+from trading_platform.alpaca_server.market import SimulatedMarket
 from trading_platform.alpaca_server.prints import Prints
 from trading_platform.alpaca_server.queries import Answer, Query, read_instant, read_whole
 from trading_platform.alpaca_server.records import ApiError, Json, stamp
 from trading_platform.core.types import Floats
 
 SIP_DELAY = timedelta(minutes=15)
-IEX_SHARE = 0.02  # Alpaca's FAQ: AAPL 0.92 of 51.9 million shares on IEX
 MAX_POINTS = 10_000
-HALF_SPREAD = 0.0001
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +40,7 @@ class DataApi:
         self._market = market
         self._entitlement = entitlement
         self.prints = Prints(market)
+        self.latest = LatestApi(market, self.prints)
 
     def handle(self, path: str, query: Query, skip_page: bool = False) -> Answer | None:
         """Answer a GET, or None if the path is not ours. `skip_page` leaves the page out (a fault)."""
@@ -49,13 +48,13 @@ class DataApi:
             case ["v2", "stocks", "bars"]:
                 return 200, self.bars(query, skip_page)
             case ["v2", "stocks", "bars", "latest"]:
-                return 200, {"bars": {s: self._latest_bar(s) for s in self._priced(query)}}
+                return 200, {"bars": {s: self.latest.bar(s) for s in self._priced(query)}}
             case ["v2", "stocks", "quotes", "latest"]:
-                return 200, {"quotes": {s: self._quote(s) for s in self._priced(query)}}
+                return 200, {"quotes": {s: self.latest.quote(s) for s in self._priced(query)}}
             case ["v2", "stocks", "trades", "latest"]:
-                return 200, {"trades": {s: self._trade(s) for s in self._priced(query)}}
+                return 200, {"trades": {s: self.latest.trade(s) for s in self._priced(query)}}
             case ["v2", "stocks", "snapshots"]:
-                return 200, {s: self._snapshot(s) for s in self._priced(query)}
+                return 200, {s: self.latest.snapshot(s) for s in self._priced(query)}
             case ["v2", "stocks", "auctions"]:
                 return 200, self.auctions(query)
             case ["v2", "stocks", symbol, *rest]:
@@ -110,7 +109,7 @@ class DataApi:
         bars: dict[str, list[Json]] = {}
         for symbol, at, row, bar in (points[place] for place in chosen):
             price, shares = (float(series[row]) for series in factors[symbol])
-            bars.setdefault(symbol, []).append(_bar_json(bar.scaled(price, shares * share), at))
+            bars.setdefault(symbol, []).append(bar_json(bar.scaled(price, shares * share), at))
         return {"bars": bars, "next_page_token": token, "currency": "USD"}
 
     def auctions(self, query: Query) -> Json:
@@ -143,26 +142,24 @@ class DataApi:
             case ["bars" | "quotes" | "trades" as kind, "latest"]:
                 if symbol not in self._priced(one):
                     raise ApiError(404, 40410000, f"no {kind} found for {symbol}")
-                build = {"bars": self._latest_bar, "quotes": self._quote, "trades": self._trade}[kind]
+                build = {"bars": self.latest.bar, "quotes": self.latest.quote, "trades": self.latest.trade}[kind]
                 return 200, {"symbol": symbol, kind.removesuffix("s"): build(symbol)}
             case ["snapshot"]:
                 if symbol not in self._priced(one):
                     raise ApiError(404, 40410000, f"no snapshot found for {symbol}")
-                return 200, {"symbol": symbol, **self._snapshot(symbol)}
+                return 200, {"symbol": symbol, **self.latest.snapshot(symbol)}
         return None
 
     def _rows(self, start: datetime, end: datetime) -> Iterator[int]:
         for row in range(self._market.opened_row + 1):
-            if start <= _midnight(self._market.session_at(row)) <= end:
+            if start <= midnight(self._market.session_at(row)) <= end:
                 yield row
 
     def _bar_json(self, symbol: str, row: int, feed: str, factors: tuple[Floats, Floats]) -> Json:
-        bar = self.prints.bar(row, symbol)
-        if row == self._market.opened_row and self._market.is_open:
-            bar = self._market.running_bar(symbol) or bar
+        bar = self.latest.daily(symbol, row)
         price, shares = float(factors[0][row]), float(factors[1][row])
         share = IEX_SHARE if feed == "iex" else 1.0
-        return _bar_json(bar.scaled(price, shares * share), _midnight(self._market.session_at(row)))
+        return bar_json(bar.scaled(price, shares * share), midnight(self._market.session_at(row)))
 
     def _factors(self, symbol: str, adjustment: str) -> tuple[Floats, Floats]:
         """Return (price factor, share factor) by session as known today: splits move history, dividends lower it."""
@@ -180,7 +177,7 @@ class DataApi:
             shares[:row] *= ratio
         return price, shares
 
-    # ------------------------------------------------------------ latest
+    # ------------------------------------------------------------ what is asked for
 
     def _priced(self, query: Query) -> list[str]:
         if query.get("feed") == "sip" and not self._entitlement.recent_sip:
@@ -192,49 +189,6 @@ class DataApi:
         if not asked:
             raise ApiError(400, 40010001, "symbols is required")
         return sorted(symbol for symbol in set(asked) if self._market.knows(symbol))
-
-    def _latest_bar(self, symbol: str) -> Json:
-        price, at = self.prints.last_trade(symbol)
-        return _bar_json(Bar(price, price, price, price, 100.0), at.replace(second=0, microsecond=0))
-
-    def _trade(self, symbol: str) -> Json:
-        price, at = self.prints.last_trade(symbol)
-        return {
-            "t": stamp(at),
-            "i": 1,
-            "x": "V",
-            "p": price,
-            "s": 100,
-            "c": ["@"],
-            "z": "C",
-        }
-
-    def _quote(self, symbol: str) -> Json:
-        price, at = self.prints.last_trade(symbol)
-        return {
-            "t": stamp(at),
-            "ap": round(price * (1 + HALF_SPREAD), 4),
-            "as": 100,
-            "ax": "V",
-            "bp": round(price * (1 - HALF_SPREAD), 4),
-            "bs": 100,
-            "bx": "V",
-            "c": ["R"],
-            "z": "C",
-        }
-
-    def _snapshot(self, symbol: str) -> Json:
-        last = self._market.opened_row
-        unit = (np.ones(last + 1), np.ones(last + 1))
-        rows = [row for row in range(last, max(last - 10, -1), -1) if self._market.bar(row, symbol).traded][:2]
-        names = ("dailyBar", "prevDailyBar")
-        daily = {name: self._bar_json(symbol, row, "iex", unit) for name, row in zip(names, rows, strict=False)}
-        return {
-            "latestTrade": self._trade(symbol),
-            "latestQuote": self._quote(symbol),
-            "minuteBar": self._latest_bar(symbol),
-            **daily,
-        }
 
     # ------------------------------------------------------------ indices
 
@@ -302,23 +256,3 @@ def _token_place(token: str | None) -> int:
 
 def _auction(at: datetime, price: float, condition: str) -> Json:
     return {"t": stamp(at), "x": "P", "p": price, "c": condition, "s": 10_000}
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), tzinfo=NEW_YORK)
-
-
-def _bar_json(bar: Bar, at: datetime) -> Json:
-    volume = math.floor(bar.volume) if bar.volume > 0.0 else 0
-    middle = (bar.open + bar.high + bar.low + bar.close) / 4
-    trades = volume // 100 + 1 if volume else 0
-    return {
-        "t": stamp(at.astimezone(UTC)),
-        "o": bar.open,
-        "h": bar.high,
-        "l": bar.low,
-        "c": bar.close,
-        "v": volume,
-        "n": trades,
-        "vw": middle,
-    }

@@ -113,6 +113,12 @@ def _event(server: AlpacaServer, wish: Json) -> Answer:
     if not wish.get("now") and market.now >= market.opens[row] - server.dawn_before_open:
         row = min(row + 1, len(market.sessions) - 1)
     event = Happening.from_json({key: wish[key] for key in wish if key != "now"}, market.session_at(row))
+    if not market.knows(event.ticker):
+        raise ValueError(f"the market has no {event.ticker}")
+    if event.session < market.session_at(row):
+        raise ValueError(
+            f"{event.session} is over: the next session before whose open it can happen is {market.session_at(row)}"
+        )
     if wish.get("now"):
         corporate.book(event, row, market.now)
     else:
