@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from datetime import datetime, timedelta
 
 from trading_platform.alpaca_server.corporate import CorporateDesk
-from trading_platform.alpaca_server.draws import Draw, uniform
+from trading_platform.alpaca_server.draws import Draw
 from trading_platform.alpaca_server.exchange import SimExchange
-from trading_platform.alpaca_server.fill_models import Touched
+from trading_platform.alpaca_server.executions import Executions
 from trading_platform.alpaca_server.market import Event, Moment
-from trading_platform.alpaca_server.paths import Bar
-from trading_platform.alpaca_server.records import Json, SimOrder, number
+from trading_platform.alpaca_server.records import Json, SimOrder
 from trading_platform.core.fills import DELISTED_AFTER_SESSIONS, DELISTING_HAIRCUT
 from trading_platform.core.types import Side
 
@@ -26,6 +24,7 @@ class MatchingEngine:
         self._market = exchange.market
         self._account = exchange.account
         self.corporate = CorporateDesk(exchange)
+        self._executions = Executions(exchange)
 
     def submit(self, body: Json) -> SimOrder:
         """Accept an order and, while the exchange is open, match it against the current price."""
@@ -66,7 +65,7 @@ class MatchingEngine:
         chance = self._exchange.behaviour.replaced_legs
         for order in list(self._exchange.working()) if chance > 0.0 else ():
             resting = order.is_exit_leg and order.time_in_force == "gtc" and not order.cancel_wanted
-            if resting and self._drawn(order, Draw.REPLACED) < chance:
+            if resting and self._executions.drawn(order, Draw.REPLACED) < chance:
                 self._exchange.renew(order, order.quantity, order.limit_price, order.stop_price, order.time_in_force)
                 self._exchange.tell("replaced", order, {})
 
@@ -93,12 +92,12 @@ class MatchingEngine:
             for order in self._exchange.working():
                 bar, price = self._market.bar(row, order.symbol), self._opening_price(order, row)
                 if order.side is side and not _rests(order) and self._takes(order, price):
-                    self._fill(order, price, bar)
+                    self._executions.fill(order, price, bar)
         for order in self._exchange.working():
             bar = self._market.bar(row, order.symbol)
             price = bar.open if order.waits_for_stop else self._market.auction(row, order.symbol)
             if _rests(order) and self._takes(order, price):
-                self._trigger(order, price, bar)
+                self._executions.trigger(order, price, bar)
             order.trail(bar.open)
         for order in self._exchange.working():
             if order.time_in_force == "opg":
@@ -122,7 +121,7 @@ class MatchingEngine:
                 continue
             price = order.level
             if price is not None and self._takes(order, reached) and falling == _waits_for_fall(order):
-                self._trigger(order, price, bar)
+                self._executions.trigger(order, price, bar)
             order.trail(reached)
 
     def _match_path(self, row: int) -> None:
@@ -140,7 +139,7 @@ class MatchingEngine:
             if order.worked_at != self._market.now and self._takes(order, price):
                 waited = order.seen is None or not _meets(order, order.seen)
                 level = order.level
-                self._trigger(order, level if waited and not at_open and level is not None else price, bar)
+                self._executions.trigger(order, level if waited and not at_open and level is not None else price, bar)
             order.seen = price
             order.trail(price)
 
@@ -150,7 +149,7 @@ class MatchingEngine:
         for order in self._exchange.working():
             bar = self._market.bar(event.row, order.symbol)
             if order.time_in_force == "cls" and self._takes(order, bar.close):
-                self._fill(order, bar.close, bar)
+                self._executions.fill(order, bar.close, bar)
         for order in self._exchange.working():
             lapses = order.time_in_force != "gtc" or order.expires_at <= event.at
             if lapses and not order.queued:
@@ -180,7 +179,7 @@ class MatchingEngine:
         price = self._market.price(order.symbol)
         if order.is_open and bar.traded and price is not None and order.time_in_force not in ("opg", "cls"):
             if self._takes(order, price):
-                self._trigger(order, price, bar)
+                self._executions.trigger(order, price, bar)
             order.seen = price
             if order.time_in_force in ("ioc", "fok") and order.is_open:
                 self._exchange.close_group(order, "canceled", self._market.now)
@@ -196,113 +195,6 @@ class MatchingEngine:
         if order.time_in_force == "cls" and self._market.is_open:
             return False
         return _meets(order, price)
-
-    def _trigger(self, order: SimOrder, quote: float, bar: Bar) -> None:
-        """Fill a touched order; a stop turns into a market order first and takes its sibling off the book."""
-        if order.waits_for_stop:
-            order.triggered = True
-            quote = self._slipped(order, quote)
-            for sibling in order.group():
-                if sibling is not order and sibling.is_working:
-                    self._exchange.close(sibling, "canceled", self._market.now)
-            if order.type == "stop_limit" and order.limit_price is not None and quote < order.limit_price:
-                order.status = "new"
-                return
-            if order.status == "held":
-                order.status = "new"
-        self._fill(order, quote, bar)
-
-    def _slipped(self, order: SimOrder, quote: float) -> float:
-        """Return what an elected stop meets in a moving market, a little worse than `quote`."""
-        most = self._exchange.behaviour.stop_slippage
-        if most == 0.0:
-            return quote
-        part = most * self._drawn(order, Draw.STOP)
-        return round(quote * (1.0 - part if order.side is Side.SELL else 1.0 + part), 4)
-
-    def _drawn(self, order: SimOrder, what: Draw) -> float:
-        """Return a draw of this session for the order's security and side, a fresh one for each of its executions."""
-        market = self._market
-        day = market.session_at(market.session_row)
-        security = f"{market.security(order.symbol)}/{order.side.value}"
-        return uniform(market.seed, day, security, what, order.fills)
-
-    def _fill(self, order: SimOrder, quote: float, bar: Bar) -> None:
-        quantity = order.remaining
-        if order.notional is not None:
-            quantity = math.floor(order.notional / quote * 1e9) / 1e9
-        if order.side is Side.SELL:
-            quantity = min(quantity, self._account.held(order.symbol))
-            if not (quantity > 0.0):
-                self._exchange.close_group(order, "canceled", self._market.now)
-                return
-        limit = None if order.triggered or order.is_exit_leg else order.limit_price
-        model = self._exchange.fill_model
-        execution = model.execute(Touched(order.side, quantity, quote, limit, bar.volume, self._account.cash))
-        if execution is None:
-            order.exhausted = order.side is Side.BUY and not self._exchange.fills_after_open
-            return
-        filled = self._in_part(order, execution.quantity)
-        if order.whim is not None and order.whim.kind == "partial":
-            filled = min(filled, max(1.0, math.floor(quantity * order.whim.fraction)))
-            order.exhausted = True
-        self._book(order, filled, execution.price, execution.fees)
-        if order.is_open and not self._exchange.fills_after_open:
-            self._rest(order)
-
-    def _in_part(self, order: SimOrder, quantity: float) -> float:
-        """Return how much of `quantity` is filled now: all, or with a chance a random part of it."""
-        chance = self._exchange.behaviour.partial_fills
-        if order.notional is not None or not (chance > 0.0) or self._drawn(order, Draw.PARTIAL) >= chance:
-            return quantity
-        part = quantity * self._drawn(order, Draw.PARTIAL_SIZE)
-        if quantity == math.floor(quantity):
-            return min(quantity, math.floor(part) + 1.0)
-        return max(math.floor(part * 1e9) / 1e9, 1e-9)
-
-    def _rest(self, order: SimOrder) -> None:
-        """Leave what the volume cap has left of an order: of an entry for good, of a sale for this session."""
-        if order.side is Side.BUY:
-            order.exhausted = True
-            return
-        for member in order.group():
-            member.rested_at = self._market.opens[self._market.opened_row]
-
-    def _book(self, order: SimOrder, quantity: float, price: float, fees: float) -> None:
-        order.fills += 1
-        order.worked_at = self._market.now
-        order.filled_quantity += quantity
-        order.filled_amount += quantity * price
-        done = order.notional is not None or order.remaining < 1e-9
-        order.status = "filled" if done else "partially_filled"
-        order.filled_at = order.updated_at = self._market.now
-        self._account.book_fill(order, quantity, price, fees, self._market.now)
-        held = number(self._account.held(order.symbol))
-        details: Json = {"price": number(price), "qty": number(quantity), "position_qty": held}
-        self._exchange.tell("fill" if done else "partial_fill", order, details)
-        if order.is_exit_leg:
-            self._settle_group(order)
-        elif done:
-            self._activate_legs(order)
-
-    def _activate_legs(self, entry: SimOrder) -> None:
-        for place, leg in enumerate(entry.legs):
-            if leg.status == "held" and place == 0:
-                leg.status = "new"  # of two legs the target works and the stop stays held, as at the service
-                leg.updated_at = self._market.now
-
-    def _settle_group(self, leg: SimOrder) -> None:
-        for sibling in leg.group():
-            if sibling is leg or not sibling.is_working:
-                continue
-            if leg.status == "filled":
-                self._exchange.close(sibling, "canceled", self._market.now)
-            elif sibling.quantity is not None and self._exchange.behaviour.replaced_legs > 0.0:
-                prices = sibling.limit_price, sibling.stop_price
-                self._exchange.renew(sibling, leg.remaining, *prices, sibling.time_in_force)
-                self._exchange.tell("replaced", sibling, {})
-            elif sibling.quantity is not None:
-                sibling.quantity = leg.remaining
 
 
 def _meets(order: SimOrder, price: float) -> bool:
