@@ -367,6 +367,43 @@ def test_exit_of_a_blocked_account_leaves_the_stop_where_it_is() -> None:
         assert covered(scene) == 10.0
 
 
+# ---------------------------------------------------------------- others' things in the account
+
+
+@pytest.mark.xfail(
+    strict=True, raises=ValueError, reason="an open order of the owner that cannot be read ends the look"
+)
+def test_open_spread_of_the_owner_is_no_trouble() -> None:
+    with holding() as scene:
+        deed(scene, "foreign", kind="mleg")
+        scene.look()
+        assert not scene.gate.stops_all()
+
+
+@pytest.mark.parametrize("kind", ["option", "crypto"])
+def test_open_order_of_the_owner_in_something_else_is_no_trouble(kind: str) -> None:
+    with holding() as scene:
+        deed(scene, "foreign", kind=kind)
+        scene.look()
+        assert not scene.gate.stops_all()
+        assert covered(scene) == 10.0
+
+
+@pytest.mark.xfail(
+    strict=True, reason="premiums and coins of the owner are taken into the engine's flows or quarantined"
+)
+@pytest.mark.parametrize("kind", ["option", "mleg", "crypto"])
+def test_filled_deal_of_the_owner_in_something_else_leaves_our_book_alone(kind: str) -> None:
+    with holding() as scene:
+        deed(scene, "foreign", kind=kind, qty=1, price=2.0, filled=True)
+        scene.look()
+        scene.look(scene.server.now + ONE_LOOK)
+        assert not scene.gate.stops_all()
+        assert "AAA" not in scene.gate.reasons
+        settled = scene.settle(2)
+        assert (settled.equity - settled.cash_flow, settled.fills) == (CASH, [])
+
+
 # ---------------------------------------------------------------- the simulator's promise
 
 

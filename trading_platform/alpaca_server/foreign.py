@@ -186,6 +186,7 @@ class ForeignDesk:
             "hwm": None,
         }
         if deal.kind == "mleg":
+            entity["position_intent"] = ""  # as symbol, side and class: alpaca-py 557
             entity["legs"] = [self._leg(entity, deal, place) for place in range(len(deal.legs))]
         return entity
 

@@ -154,6 +154,8 @@ class MatchingEngine:
             lapses = order.time_in_force != "gtc" or order.expires_at <= event.at
             if lapses and not order.queued:
                 self._exchange.close_group(order, "expired", event.at)
+        for foreign in self._exchange.foreign.values():
+            foreign.expire(event.at)
         self._remove_delisted(event)
         day = self._market.session_at(event.row)
         self._account.equity_history.append(

@@ -243,6 +243,11 @@ class ForeignOrder:
         """True while the service lists it as open."""
         return self.status in OPEN_STATUSES
 
+    def expire(self, at: datetime) -> None:
+        """End an open DAY order with its session."""
+        if self.is_open and self.entity.get("time_in_force") == "day":
+            self.entity["status"], self.entity["expired_at"] = "expired", stamp(at)
+
     def json(self, nested: bool) -> Json:
         """Return the entity, legs or not."""
         return self.entity if nested or self.entity.get("order_class") == "mleg" else {**self.entity, "legs": None}
