@@ -354,6 +354,17 @@ def test_minutes_add_up_to_the_day() -> None:
         assert call(server, "GET", asked.replace("5Min", "5Weeks")).status_code == 400
 
 
+def test_trades_and_quotes_of_a_session_come_by_the_minute_and_the_page(server: AlpacaServer) -> None:
+    server.advance_to_close()
+    asked = "/v2/stocks/trades?symbols=AAA&start=2024-01-03&feed=iex&limit=300"
+    first = call(server, "GET", asked).json()
+    second = call(server, "GET", f"{asked}&page_token={first['next_page_token']}").json()
+    assert (len(first["trades"]["AAA"]), len(second["trades"]["AAA"])) == (300, 90)
+    assert second["next_page_token"] is None
+    (quote,) = call(server, "GET", "/v2/stocks/AAA/quotes?start=2024-01-03&feed=iex&limit=1").json()["quotes"]
+    assert quote["bp"] < 100.0 < quote["ap"]
+
+
 def test_intraday_equity_is_kept(server: AlpacaServer) -> None:
     server.advance_to_close()
     kept = call(server, "GET", "/v2/account/portfolio/history?timeframe=1H&period=1D").json()

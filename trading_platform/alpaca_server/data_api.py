@@ -11,7 +11,7 @@ import numpy as np
 
 from trading_platform.alpaca_server.bar_form import bar_json, midnight
 from trading_platform.alpaca_server.intraday import intraday_bars, read_timeframe
-from trading_platform.alpaca_server.latest_api import IEX_SHARE, LatestApi
+from trading_platform.alpaca_server.latest_api import IEX_SHARE, LatestApi, quote_form, trade_form
 from trading_platform.alpaca_server.market import SimulatedMarket
 from trading_platform.alpaca_server.prints import Prints
 from trading_platform.alpaca_server.queries import Answer, Query, read_instant, read_whole
@@ -20,6 +20,7 @@ from trading_platform.core.types import Floats
 
 SIP_DELAY = timedelta(minutes=15)
 MAX_POINTS = 10_000
+MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,8 @@ class DataApi:
                 return 200, {s: self.latest.snapshot(s) for s in self._priced(query)}
             case ["v2", "stocks", "auctions"]:
                 return 200, self.auctions(query)
+            case ["v2", "stocks", "trades" | "quotes" as kind]:
+                return 200, self.ticks(query, kind, skip_page)
             case ["v2", "stocks", symbol, *rest]:
                 return self._of_one(symbol.upper(), rest, query, skip_page)
             case ["v1beta1", "indices", "values"]:
@@ -70,20 +73,14 @@ class DataApi:
     def bars(self, query: Query, skip_page: bool) -> Json:
         """Return a page of daily bars, symbol by symbol, oldest first, today's half-built bar included."""
         width = read_timeframe(query.get("timeframe", "1Day"))
+        start, end = self._window(query)
         feed = query.get("feed", "sip")
-        now = self._market.now
-        end = read_instant(query.get("end"))
-        if end is None:
-            end = now if feed != "sip" or self._entitlement.recent_sip else now - SIP_DELAY
-        if feed == "sip" and not self._entitlement.recent_sip and end > now - SIP_DELAY:
-            raise ApiError(403, 40310000, "subscription does not permit querying recent SIP data")
-        start = read_instant(query.get("start")) or datetime.combine(now.date(), time(), tzinfo=now.tzinfo)
         if width is not None:
-            return self._within_sessions(query, skip_page, width, start, min(end, now), feed)
+            return self._within_sessions(query, skip_page, width, start, end, feed)
         points = [
             (symbol, row)
             for symbol in self._symbols(query)
-            for row in self._rows(start, min(end, now))
+            for row in self._rows(start, end)
             if self._market.bar(row, symbol).traded
         ]
         chosen, token = _page(len(points), query, skip_page)
@@ -94,6 +91,32 @@ class DataApi:
                 factors[symbol] = self._factors(symbol, query.get("adjustment", "raw"))
             bars.setdefault(symbol, []).append(self._bar_json(symbol, row, feed, factors[symbol]))
         return {"bars": bars, "next_page_token": token, "currency": "USD"}
+
+    def _window(self, query: Query) -> tuple[datetime, datetime]:
+        """Return first and last instant that are asked for, as far as the data plan allows."""
+        feed, now = query.get("feed", "sip"), self._market.now
+        end = read_instant(query.get("end"))
+        if end is None:
+            end = now if feed != "sip" or self._entitlement.recent_sip else now - SIP_DELAY
+        if feed == "sip" and not self._entitlement.recent_sip and end > now - SIP_DELAY:
+            raise ApiError(403, 40310000, "subscription does not permit querying recent SIP data")
+        start = read_instant(query.get("start")) or datetime.combine(now.date(), time(), tzinfo=now.tzinfo)
+        return start, min(end, now)
+
+    def ticks(self, query: Query, kind: str, skip_page: bool) -> Json:
+        """Return a page of `trades` or `quotes`: one a minute, at the price with which the minute begins."""
+        start, end = self._window(query)
+        points = [
+            (symbol, at, bar.open)
+            for symbol in self._symbols(query)
+            for at, _, bar in intraday_bars(self._market, symbol, MINUTE, start, end)
+        ]
+        chosen, token = _page(len(points), query, skip_page)
+        build = quote_form if kind == "quotes" else trade_form
+        found: dict[str, list[Json]] = {}
+        for symbol, at, price in (points[place] for place in chosen):
+            found.setdefault(symbol, []).append(build(price, at))
+        return {kind: found, "next_page_token": token, "currency": "USD"}
 
     def _within_sessions(
         self, query: Query, skip_page: bool, width: timedelta, start: datetime, end: datetime, feed: str
@@ -134,11 +157,10 @@ class DataApi:
         """Answer the paths that name one symbol, from those that take several."""
         one = {**query, "symbols": symbol}
         match rest:
-            case ["bars"]:
-                page = self.bars(one, skip_page)
-                bars = page["bars"]
-                series = bars.get(symbol, []) if isinstance(bars, dict) else []
-                return 200, {"symbol": symbol, "bars": series, "next_page_token": page["next_page_token"]}
+            case ["bars" | "trades" | "quotes" | "auctions" as kind]:
+                page = self.handle(f"/v2/stocks/{kind}", one, skip_page)
+                assert page is not None  # noqa: S101 - each of them is served for several symbols
+                return 200, _alone(page[1], kind, symbol)
             case ["bars" | "quotes" | "trades" as kind, "latest"]:
                 if symbol not in self._priced(one):
                     raise ApiError(404, 40410000, f"no {kind} found for {symbol}")
@@ -225,10 +247,18 @@ class DataApi:
         return {"t": stamp(self._market.closes[row]), "v": float(self._market.panel.vix[row])}
 
 
+def _alone(page: object, kind: str, symbol: str) -> Json:
+    """Return a page of several symbols as the page of one."""
+    read: Mapping[str, object] = page if isinstance(page, dict) else {}
+    series = read.get(kind)
+    points = series.get(symbol, []) if isinstance(series, dict) else []
+    return {"symbol": symbol, kind: points, "next_page_token": read.get("next_page_token"), "currency": "USD"}
+
+
 def repeat_page(body: Json) -> Json:
     """Return the page with every point twice: the fault `duplicate_page`."""
     twice = dict(body)
-    for key in ("bars", "values"):
+    for key in ("bars", "values", "trades", "quotes"):
         series = body.get(key)
         if isinstance(series, Mapping):
             twice[key] = {name: [*points, *points] for name, points in series.items()}

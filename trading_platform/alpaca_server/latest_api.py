@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from trading_platform.alpaca_server.bar_form import bar_json, midnight
 from trading_platform.alpaca_server.market import SimulatedMarket
 from trading_platform.alpaca_server.paths import Bar
@@ -10,6 +12,17 @@ from trading_platform.alpaca_server.records import Json, stamp
 
 IEX_SHARE = 0.02  # Alpaca's FAQ: AAPL 0.92 of 51.9 million shares on IEX
 HALF_SPREAD = 0.0001
+
+
+def trade_form(price: float, at: datetime) -> Json:
+    """Return a trade as the data service writes it."""
+    return {"t": stamp(at), "i": 1, "x": "V", "p": price, "s": 100, "c": ["@"], "z": "C"}
+
+
+def quote_form(price: float, at: datetime) -> Json:
+    """Return the best bid and ask around `price`."""
+    ask, bid = round(price * (1 + HALF_SPREAD), 4), round(price * (1 - HALF_SPREAD), 4)
+    return {"t": stamp(at), "ap": ask, "as": 100, "ax": "V", "bp": bid, "bs": 100, "bx": "V", "c": ["R"], "z": "C"}
 
 
 class LatestApi:
@@ -33,31 +46,11 @@ class LatestApi:
 
     def trade(self, symbol: str) -> Json:
         """Return the last trade."""
-        price, at = self._prints.last_trade(symbol)
-        return {
-            "t": stamp(at),
-            "i": 1,
-            "x": "V",
-            "p": price,
-            "s": 100,
-            "c": ["@"],
-            "z": "C",
-        }
+        return trade_form(*self._prints.last_trade(symbol))
 
     def quote(self, symbol: str) -> Json:
         """Return the best bid and ask, a fixed spread around the last trade."""
-        price, at = self._prints.last_trade(symbol)
-        return {
-            "t": stamp(at),
-            "ap": round(price * (1 + HALF_SPREAD), 4),
-            "as": 100,
-            "ax": "V",
-            "bp": round(price * (1 - HALF_SPREAD), 4),
-            "bs": 100,
-            "bx": "V",
-            "c": ["R"],
-            "z": "C",
-        }
+        return quote_form(*self._prints.last_trade(symbol))
 
     def snapshot(self, symbol: str) -> Json:
         """Return all of these, and the daily bars of the last two sessions."""
