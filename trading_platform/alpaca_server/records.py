@@ -13,6 +13,7 @@ Json = dict[str, object]
 
 OPEN_STATUSES = frozenset({"new", "accepted", "pending_new", "partially_filled", "pending_cancel", "pending_replace"})
 WORKING_STATUSES = OPEN_STATUSES | {"held"}
+ENDS = frozenset({"filled", "canceled", "expired", "replaced", "rejected"})
 GTC_DAYS = 90  # Alpaca's aged-order policy
 
 
@@ -240,8 +241,8 @@ class ForeignOrder:
 
     @property
     def is_open(self) -> bool:
-        """True while the service lists it as open."""
-        return self.status in OPEN_STATUSES
+        """True while the service lists it as open: whatever is at no known end."""
+        return self.status not in ENDS
 
     def expire(self, at: datetime) -> None:
         """End an open DAY order with its session."""
