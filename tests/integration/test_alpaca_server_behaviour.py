@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -73,6 +74,14 @@ def rows(server: AlpacaServer, kind: str) -> list[dict[str, Any]]:
 def test_every_switch_is_in_the_table_of_the_documentation() -> None:
     text = DOCS.read_text(encoding="utf-8")
     assert [field.name for field in fields(Behaviour) if f"`{field.name}`" not in text] == []
+
+
+def test_every_test_in_the_table_of_the_documentation_exists() -> None:
+    named = re.findall(r"`(\w+)\.\.\.`", DOCS.read_text(encoding="utf-8"))
+    here = Path(__file__)
+    written = here.read_text() + here.with_name("test_alpaca_server_events.py").read_text()
+    assert len(named) >= 20
+    assert [name for name in named if f"def test_{name}" not in written] == []
 
 
 def test_profiles_differ_and_exact_is_the_default() -> None:
