@@ -200,9 +200,9 @@ class SimulatedMarket:
 
     def bar(self, row: int, ticker: str) -> Bar:
         """Return the full bar of `ticker` in session `row`."""
-        if row >= self._ended.get(ticker, len(self.sessions)):
+        if self._ended and row >= self._ended.get(ticker, len(self.sessions)):
             return NO_BAR
-        column = self._column(ticker)
+        column = self._columns.get(ticker) if not self._names else self._column(ticker)
         if column is None:
             return self._benchmark.get(row, NO_BAR)
         panel = self.panel

@@ -82,9 +82,12 @@ class Prints:
     def bar(self, row: int, symbol: str) -> Bar:
         """Return the bar of session `row` as the service shows it at this moment."""
         market = self._market
-        bar, now = market.bar(row, symbol), market.now
-        behaviour, day = market.behaviour, market.session_at(row)
-        if bar.traded and row == market.closed_row:  # of today, or of yesterday until the next open
+        bar, behaviour = market.bar(row, symbol), market.behaviour
+        changes = behaviour.late_prints or behaviour.bad_ticks > 0.0
+        if not changes and not self.misprints:  # a page has ten thousand bars
+            return bar
+        day, now = market.session_at(row), market.now
+        if changes and bar.traded and row == market.closed_row:  # of today, or of yesterday until the next open
             if behaviour.late_prints:
                 bar = Bar(bar.open, bar.high, bar.low, bar.close, self._volume(bar, day, symbol))
             if behaviour.bad_ticks > 0.0 and not self._is_corrected(row):
