@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trading_platform.core.metrics import ANNUAL_SESSIONS
+from trading_platform.core import metrics
 from trading_platform.core.types import Floats
 from trading_platform.evaluation.book_statistics import book_figures, exposure_means, one_factor
 
@@ -44,7 +44,10 @@ class Returns(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """Figures of a run; ratios and returns a year, fractions, None = not defined. `alpha` is arithmetic a year."""
+    """Figures of a run; ratios and returns a year, fractions, None = not defined. `alpha` is arithmetic a year.
+
+    `bills_return` is what bills earned over the whole run.
+    """
 
     annual_return: float | None
     excess_return: float | None
@@ -53,6 +56,10 @@ class Figures(NamedTuple):
     beta: float | None
     alpha: float | None
     alpha_t: float | None
+    volatility: float | None
+    benchmark_volatility: float | None
+    benchmark_annual_return: float | None
+    bills_return: float
     max_drawdown: float
     avg_exposure: float
     avg_exposure_calm: float | None
@@ -101,8 +108,12 @@ def figures(closes: Sequence[Close], capital: float) -> Figures:
         sharpe=known(book.sharpe),
         sharpe_plain=known(book.sharpe_plain),
         beta=known(factor.beta),
-        alpha=known(factor.alpha * ANNUAL_SESSIONS),
+        alpha=known(factor.alpha * metrics.ANNUAL_SESSIONS),
         alpha_t=known(factor.alpha_t),
+        volatility=known(book.volatility),
+        benchmark_volatility=known(metrics.volatility(market)),
+        benchmark_annual_return=known(metrics.annual_return(market)),
+        bills_return=float(metrics.total_return(returns.bills)),
         max_drawdown=float(book.max_drawdown),
         avg_exposure=float(average),
         avg_exposure_calm=known(calm),

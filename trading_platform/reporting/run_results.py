@@ -73,6 +73,10 @@ class RunResults:
     beta: float | None
     alpha: float | None
     alpha_t: float | None
+    volatility: float | None
+    benchmark_volatility: float | None
+    benchmark_annual_return: float | None
+    bills_return: float
     max_drawdown: float
     avg_exposure: float
     avg_exposure_calm: float | None
