@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import NamedTuple
 
@@ -12,10 +13,11 @@ from sqlalchemy import Connection, and_, func, select
 
 from trading_platform.core.types import Floats, Ints, MarketPanel
 from trading_platform.evaluation.critique import critique
-from trading_platform.evaluation.critique_inputs import Backtest, Finding
+from trading_platform.evaluation.critique_inputs import Backtest, Finding, FindingCode
 from trading_platform.reporting.run_figures import Returns
 from trading_platform.storage import models as m
 
+OF_TRADES = (FindingCode.FEW_LUCKY_TRADES, FindingCode.TRADES_LIKE_COIN_FLIPS)
 SEED = 0  # of the coin-flip test: the same run is always judged the same
 
 
@@ -62,7 +64,17 @@ def run_critique(
         unchanged_sessions=None if panel is None else _unchanged(panel, tickers, sessions),
         stopped_for_good=stopped_for_good,
     )
-    return critique(backtest, np.random.default_rng(SEED))
+    return tuple(_judged(critique(backtest, np.random.default_rng(SEED)), has_trades=bool(trips)))
+
+
+def _judged(findings: Sequence[Finding], *, has_trades: bool) -> Iterator[Finding]:
+    """Yield findings as people read them: what has no number says so, and nothing is said of trades that never were."""
+    for finding in findings:
+        if math.isfinite(finding.observed):
+            yield finding
+        elif has_trades or finding.code not in OF_TRADES:
+            words = finding.code.value.replace("_", " ")
+            yield replace(finding, message=f"{words}: cannot be judged, for want of data")
 
 
 def longest_unchanged(closes: Floats) -> int:

@@ -38,8 +38,9 @@ def summary_lines(
     lines += wrap(verdict(results, limits, defaults), width)
     lines += ["", *_curve(results, equity, capital, width)]
     lines += _block("Money", _money(results), width)
-    lines += _block("Risk", _risk(results), width)
-    lines += _block(f"Costs {_dollars(results.costs.total)}", _costs(results), width)
+    if results.fills:
+        lines += _block("Risk", _risk(results), width)
+        lines += _block(f"Costs {_dollars(results.costs.total)}", _costs(results), width)
     lines += _block("Left in cash, mean dollars a session", _cash(results), width)
     lines += ["", "By strategy, in dollars", *_strategies(results, width)] if results.fills else []
     lines += _block("Orders", _orders(results), width)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
-from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -18,14 +16,13 @@ from trading_platform.core.types import OrderReason
 from trading_platform.engine.scan_result import ScanResult
 from trading_platform.machine.stopwatch import Stopwatch
 from trading_platform.reporting.console import ReplayScreen
-from trading_platform.reporting.market_words import market_words
+from trading_platform.reporting.market_words import data_words, market_words
 from trading_platform.reporting.run_results import RunResults, equity_curve
 from trading_platform.reporting.run_summary import summary_lines
 from trading_platform.reporting.status_screen import say, show_json
 from trading_platform.runtime.open_run import Stage
 from trading_platform.storage.run_status import run_status
 
-COUNTED = re.compile(r": (\d+) x\b")  # market_data.quality.Suspicion
 ENGINE_STAGES = ("signals", "fills", "allocation", "decisions", "database")
 
 
@@ -77,7 +74,7 @@ class RunScreen:
                 f"Found run {stage.run.run_id}, interrupted after {row - stage.first} of {stage.stop - stage.first} "
                 "sessions; continuing where it was last committed."
             )
-        self._say(data_line(panel.warnings))
+        self._say(f"data: {data_words(panel.warnings)}")
         allowed, message = gate.can_trade()
         if not allowed and stage.run.continued:
             self._console.print(f"[red]{message}[/red]")
@@ -158,15 +155,6 @@ class RunScreen:
         document["bars_per_second"] = round(bars / busy) if busy > 0.0 else None
         document["simulated"] = True
         return document
-
-
-def data_line(warnings: Sequence[str]) -> str:
-    """Return in one line whether bars are fit to trade on: what cannot be true has been refused before."""
-    if not warnings:
-        return "data: fine to trade"
-    counts = [COUNTED.search(warning) for warning in warnings]
-    remarks = sum(1 if count is None else int(count[1]) for count in counts)
-    return f"data: fine to trade; {remarks:,} remark{'' if remarks == 1 else 's'} (daily_report.py lists them)"
 
 
 class LiveScreen:
