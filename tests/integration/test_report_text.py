@@ -59,7 +59,7 @@ def test_text_fits_one_message_and_a_phone(report: dict[str, Any], positions: in
 
 def test_most_important_comes_first(report: dict[str, Any]) -> None:
     text = summary_text({**report, "alerts": ["HALTED since 2024-01-02: drawdown", "Near the limit: drawdown"]})
-    order = ["Trading report", "🟢", "⛔ **HALTED", "⚠️ Near", "positions", "fills", "Returns", "Regime"]
+    order = ["Trading report", "🟢", "⛔ **HALTED", "⚠️ Near", "positions", " fill", "Returns", "Regime"]
     places = [text.index(word) for word in order]
     assert places == sorted(places)
 

@@ -64,7 +64,7 @@ def table(head: Column, others: Sequence[Column], width: int, indent: str = "  "
     lines = []
     for n, name in enumerate(head.texts):
         lines.append(f"{indent}{name}")
-        lines += [f"{indent}  {column.title} {column.texts[n]}" for column in shown]
+        lines += [f"{indent}  {column.title} {column.texts[n]}" for column in shown if column.texts[n]]
     return lines
 
 
