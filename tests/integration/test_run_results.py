@@ -41,6 +41,10 @@ def results(database: Engine) -> RunResults:
     return run_results(database, 1)
 
 
+def by_name(path: Path, sql: str) -> dict[str, int]:
+    return {str(name): int(value) for name, value in rows(path, sql)}
+
+
 def rows(path: Path, sql: str) -> list[tuple[int, ...]]:
     connection = sqlite3.connect(path)
     found = connection.execute(sql).fetchall()
@@ -91,19 +95,19 @@ def test_costs_by_cause_are_the_accounts_and_the_sum_of_the_strategies(path: Pat
 
 
 def test_closed_trades_are_counted_by_strategy(path: Path, results: RunResults) -> None:
-    trades = dict(rows(path, "SELECT strategy, count(*) FROM trades GROUP BY strategy"))
+    trades = by_name(path, "SELECT strategy, count(*) FROM trades GROUP BY strategy")
     assert {name: result.trades for name, result in results.strategies.items() if result.trades} == trades
     assert results.trades == sum(trades.values())
-    won = dict(rows(path, "SELECT strategy, sum(pnl > 0) FROM trades GROUP BY strategy"))
+    won = by_name(path, "SELECT strategy, sum(pnl > 0) FROM trades GROUP BY strategy")
     for name, result in results.strategies.items():
-        assert result.win_rate == pytest.approx(won[name] / trades[name])  # type: ignore[index] # SQLite's text
+        assert result.win_rate == pytest.approx(won[name] / trades[name])
 
 
 def test_turnover_is_traded_dollars_over_mean_equity_a_year(path: Path, results: RunResults) -> None:
-    traded = dict(rows(path, "SELECT strategy, sum(amount) FROM fills GROUP BY strategy"))
+    traded = by_name(path, "SELECT strategy, sum(amount) FROM fills GROUP BY strategy")
     mean = rows(path, "SELECT avg(equity) FROM equity")[0][0]
     for name, result in results.strategies.items():
-        assert result.turnover == pytest.approx(traded[name] / mean * 252 / 90)  # type: ignore[index]
+        assert result.turnover == pytest.approx(traded[name] / mean * 252 / 90)
 
 
 def test_document_is_json_with_every_key_of_the_contract(results: RunResults) -> None:
