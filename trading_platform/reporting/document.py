@@ -31,7 +31,7 @@ from trading_platform.reporting.risk_document import (
     risk_status_part,
 )
 
-SCHEMA_VERSION = 2  # 2: the bridge has interest, a trade is a whole execution with the strategies behind it
+SCHEMA_VERSION = 2  # 2: interest in the bridge, a trade is a whole execution, `sharpe` is over bills
 Report = dict[str, Any]
 
 
@@ -201,6 +201,7 @@ def _performance(view: DayView, ledger: Ledger | None, since: date | None) -> Re
         "worst_day": _extreme(days, worst=True),
         "volatility_pct": percent(risk.volatility),
         "sharpe": number(risk.sharpe, 3),
+        "sharpe_plain": number(risk.sharpe_plain, 3),
         "sessions": len(days),
         "winning_days_pct": percent(sum(d.profit > 0 for d in days) / len(days)) if days else None,
     }

@@ -39,8 +39,8 @@ class Run(NamedTuple):
 class Day(NamedTuple):
     """A booked session. `unrealized` and `peak` are levels, `realized` to `cash_flow` the day's own; fees positive.
 
-    `commission` is among the fees; `spread`, `slippage` and `impact` are in prices. The last five are the cents that
-    the decision at the close left in cash, by cause; None where nothing was decided.
+    `commission` is among the fees; `spread`, `slippage` and `impact` are in prices. `unused_*` are the cents
+    that the decision at the close left in cash, by cause; None where nothing was decided.
     """
 
     session: date
@@ -73,6 +73,7 @@ class Day(NamedTuple):
     unused_caps: int | None = None
     unused_size: int | None = None
     unused_halts: int | None = None
+    cash_rate: float | None = None  # percent a year, as known at the close
 
     @property
     def profit(self) -> int:

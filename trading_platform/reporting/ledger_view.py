@@ -234,7 +234,7 @@ DAYS = """
 SELECT session, as_of, cash, positions_value, equity, previous_equity, realized_pnl, unrealized_pnl, fees, dividends,
        cash_flow, peak_equity, drawdown, lifetime_drawdown, gross_exposure, n_positions, halted, vix, benchmark_close,
        universe_return, interest, commission, spread, slippage, impact, unused_no_signal, unused_slots, unused_caps,
-       unused_size, unused_halts FROM equity WHERE run_id = :run AND session <= :until ORDER BY session"""
+       unused_size, unused_halts, cash_rate FROM equity WHERE run_id = :run AND session <= :until ORDER BY session"""
 HOLDINGS = """
 SELECT ticker, strategy, quantity, entry_price, price, cost, value, stop_price, target_price, dividends, entry_session
 FROM positions WHERE run_id = :run AND session = :session ORDER BY ticker"""

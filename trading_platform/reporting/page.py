@@ -70,7 +70,7 @@ def _tiles(report: dict[str, Any]) -> str:
         + _tile("Total", dollars(report["total_pnl"]), percents(report["total_pnl_pct"]), report["total_pnl"])
         + _tile("Drawdown", percents(risk["drawdown_pct"], sign=False), f"deepest {deepest}")
         + _tile("Invested", percents(risk["exposure_pct"], 1, sign=False), f"{risk['positions_count']} positions")
-        + _tile("Sharpe ratio", ratio, "of all sessions, plain")
+        + _tile("Sharpe ratio", ratio, "over bills, since start")
         + "</section>"
     )
 
