@@ -18,7 +18,7 @@ from report_world import Plan, build
 from daily_report import complete, generate_daily_report
 from trading_platform.reporting.gather import Request, World, gather, nyse
 from trading_platform.reporting.page import render_page
-from trading_platform.reporting.plain import amount, columns, dollars, fit, long_date, percents, quantity, safe
+from trading_platform.reporting.plain import amount, columns, dollars, fit, long_date, percents, quantity, safe, short
 from trading_platform.reporting.text import LIMIT, WIDTH, summary_text
 
 
@@ -198,3 +198,18 @@ def test_report_says_costs_interest_idle_cash_and_whose_shares(report: dict[str,
     for position in report["positions"]:
         assert sum(position["strategies"].values()) == position["qty"]
         assert position["strategies"][position["strategy"]] == max(position["strategies"].values())
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "text"),
+    [
+        ("momentum", 8, "momentum"),
+        ("mean_reversion", 8, "mean.rev"),
+        ("Health Care", 9, "Heal.Care"),
+        ("buy", 8, "buy     "),
+        ("Communication", 9, "Communic…"),
+        ("a_b_c_d_e_f", 8, "a_b_c_d…"),
+    ],
+)
+def test_long_names_are_shortened_by_words(name: str, width: int, text: str) -> None:
+    assert short(name, width) == text

@@ -16,11 +16,13 @@ from trading_platform.reporting.plain import (
     percents,
     quantity,
     safe,
+    short,
 )
 
 LIMIT = 3500  # OpenClaw cuts at 4000, Telegram at 4096
 WIDTH = 34  # monospace columns of a narrow phone
 ALERT_WIDTH = 180
+RULE_WIDTH = 16
 NOTHING = "Nothing has traded yet. Start with `python autonomous_trading_engine.py`; it explains itself."
 BROKERS = {"alpaca": "Alpaca", "alpaca_snapshot": "Alpaca, last stored snapshot"}
 COSTS = ("spread", "slippage", "impact", "commission", "regulatory")
@@ -219,7 +221,7 @@ def _trades(report: dict[str, Any], rows: Rows) -> str:
     lines = []
     for t in trades[: rows.trades]:
         head = f"{fit(t['side'], 4)} {quantity(t['qty']):>5} {fit(t['ticker'], 6)}"
-        lines.append(f"{head}{t['price']:>8,.2f} {fit(t['strategy'], 8)}")
+        lines.append(f"{head}{t['price']:>8,.2f} {short(t['strategy'], 8)}")
     if len(trades) > rows.trades:
         lines.append(f"{len(trades) - rows.trades} more")
     closed = report["closed_trades_today"]
@@ -276,8 +278,10 @@ def _risk(report: dict[str, Any]) -> str:
     for rule in report["risk"]["headroom"]:
         if rule["rule"] not in RULES or rule["limit"] is None:
             continue
-        note = f" {rule['note']}" if rule["rule"] in ("position", "sector") and rule["note"] else ""
-        name = fit(RULES[rule["rule"]] + note, 16)
+        name = RULES[rule["rule"]]
+        if rule["rule"] in ("position", "sector") and rule["note"]:
+            name += " " + short(rule["note"], RULE_WIDTH - len(name) - 1)
+        name = fit(name, RULE_WIDTH)
         lines.append(f"{name}{_level(rule['observed'], rule['unit']):>9}{_level(rule['limit'], rule['unit']):>9}")
     return _fence("Risk", lines) if len(lines) > 1 else ""
 
