@@ -12,6 +12,7 @@ from trading_platform.reporting.run_results import RunResults
 from trading_platform.reporting.run_verdict import signed_percent, verdict
 
 BLOCKS = "▁▂▃▄▅▆▇█"
+PLAIN_BLOCKS = str.maketrans(BLOCKS, "_.,-:=+#")
 FLAT = 0.02  # of the first value: a curve that moved less than this is drawn against this much
 LONGEST_LINE = 40
 CAUSES = {
@@ -59,6 +60,15 @@ def sparkline(values: Floats, width: int = LONGEST_LINE) -> str:
     if not span > 0.0:
         return BLOCKS[0] * count
     return "".join(BLOCKS[min(len(BLOCKS) - 1, round((v - low) / span * (len(BLOCKS) - 1)))] for v in picked)
+
+
+def for_encoding(line: str, encoding: str) -> str:
+    """Return `line` as a console of `encoding` can show it: the curve in plain signs where it knows no blocks."""
+    try:
+        line.encode(encoding)
+    except UnicodeEncodeError:
+        return line.translate(PLAIN_BLOCKS).encode(encoding, "replace").decode(encoding)
+    return line
 
 
 def _curve(results: RunResults, equity: Floats, capital: float, width: int) -> list[str]:

@@ -18,7 +18,7 @@ from trading_platform.machine.stopwatch import Stopwatch
 from trading_platform.reporting.console import ReplayScreen
 from trading_platform.reporting.market_words import data_words, market_words
 from trading_platform.reporting.run_results import RunResults, equity_curve
-from trading_platform.reporting.run_summary import summary_lines
+from trading_platform.reporting.run_summary import for_encoding, summary_lines
 from trading_platform.reporting.status_screen import say, show_json
 from trading_platform.runtime.open_run import Stage
 from trading_platform.storage.run_status import run_status
@@ -123,7 +123,8 @@ class RunScreen:
             limits, defaults = RiskConfig.from_mapping(self._config.risk).to_dict(), RiskConfig().to_dict()
             capital, width = self._config.engine.initial_capital, self._console.width
             for line in summary_lines(results, equity, capital, limits, defaults, width):
-                self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+                shown = for_encoding(line, self._console.encoding)
+                self._console.print(shown, markup=False, highlight=False, soft_wrap=True)
         if stopped:
             all_sessions = stage.stop - stage.first
             self._say(
