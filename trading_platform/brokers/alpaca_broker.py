@@ -38,7 +38,7 @@ from trading_platform.core.ports import (
     OrderJournal,
     no_checkpoint,
 )
-from trading_platform.core.types import ApprovedOrder, Fill, OrderIntent, OrderStatus, Side
+from trading_platform.core.types import ApprovedOrder, Fill, OrderIntent, OrderStatus
 
 log = logging.getLogger("trading_platform.alpaca")
 
@@ -173,7 +173,7 @@ class AlpacaBroker:
             to_request(form, order.client_order_id)
         except OrderFormError as error:
             return self._record(own_answer(order, OrderStatus.REJECTED, f"not sent: {error}"))
-        if intent.side is Side.SELL and not self._canceller.release(intent.ticker):
+        if not self._canceller.make_way(intent):
             return self._record(
                 own_answer(order, OrderStatus.REJECTED, "not sent: a resting order still holds the shares")
             )

@@ -93,12 +93,8 @@ def fill_at_open(
         slot = slots[s]
         if not (slot["quantity"] > 0.0) or slot["ticker"] < 0:
             continue
-        crossed = crossed_shares(slot, lots[s])
         quote = market.bars[slot["ticker"], t, OPEN]
-        if crossed > 0.0 and quote > 0.0:
-            for side in (SELL, BUY):
-                order = free_of_cost(side, crossed, quote, CROSSED)
-                book_order(account, slots, lots, stopped, s, order, market.day[t], market.clock[t], limits, log)
+        crossed = cross_lots(account, slots, lots, stopped, s, quote, market.day[t], market.clock[t], limits, log)
         if slot["selling"] > 0.0:
             volume = market.bars[slot["ticker"], t, VOLUME]
             quantity = fill_quantity(slot["selling"], volume, limits.share_step, costs)
@@ -124,6 +120,32 @@ def fill_at_open(
                 book_order(account, slots, lots, stopped, s, order, market.day[t], market.clock[t], limits, log)
         drop_buys(slots, lots, s)
         tidy_slot(slots, lots, s)
+
+
+@lean
+def cross_lots(
+    account: Record,
+    slots: Records,
+    lots: Records,
+    stopped: Ints,
+    s: int,
+    quote: float,
+    day: int,
+    clock: float,
+    limits: Limits,
+    log: FillLog,
+) -> float:
+    """Let the strategies in slot `s` sell to each other at the opening price `quote`; return the shares asked for.
+
+    Without a price nothing is traded.
+    """
+    crossed = crossed_shares(slots[s], lots[s])
+    if crossed > 0.0 and quote > 0.0:
+        for side in (SELL, BUY):
+            book_order(
+                account, slots, lots, stopped, s, free_of_cost(side, crossed, quote, CROSSED), day, clock, limits, log
+            )  # fmt: skip
+    return crossed
 
 
 @lean
@@ -160,6 +182,19 @@ def fill_protective(
         tidy_slot(slots, lots, s)
 
 
+@lean
+def mark_position(slot: Record, lots: Records, price: float) -> None:
+    """Let the position in `slot`, with `lots` (K,), live through a session that closed at `price`, NaN: no bar."""
+    slot["held"] += 1
+    slot["missing"] = 0 if price > 0.0 else slot["missing"] + 1
+    mark_slot(slot, price)
+    for k in range(len(lots)):
+        if owns(slot, k):
+            lots[k]["held"] += 1
+            if price > lots[k]["peak"]:
+                lots[k]["peak"] = price
+
+
 @inlined
 def mark_to_close(
     account: Record, slots: Records, lots: Records, stopped: Ints, market: Market, t: int, rules: Rules, log: FillLog
@@ -169,15 +204,7 @@ def mark_to_close(
         slot = slots[s]
         if not (slot["quantity"] > 0.0):
             continue
-        price = market.bars[slot["ticker"], t, CLOSE]
-        slot["held"] += 1
-        slot["missing"] = 0 if price > 0.0 else slot["missing"] + 1
-        mark_slot(slot, price)
-        for k in range(lots.shape[1]):
-            if owns(slot, k):
-                lots[s, k]["held"] += 1
-                if price > lots[s, k]["peak"]:
-                    lots[s, k]["peak"] = price
+        mark_position(slot, lots[s], market.bars[slot["ticker"], t, CLOSE])
         if slot["missing"] >= DELISTED_AFTER_SESSIONS:
             last = slot["price"] * (1.0 - rules.costs.delisting_haircut)
             settle_slot(account, slots, lots, stopped, s, last, DELISTED, market, t, rules.limits, log)
