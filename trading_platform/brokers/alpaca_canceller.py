@@ -69,11 +69,13 @@ class AlpacaCanceller:
     def make_way(self, intent: OrderIntent) -> bool:
         """Cancel what of ours stands in the way of an order; return True when nothing does any more.
 
-        Of a sale these are all resting sells. Of a buy it is a stop without a target, which Alpaca takes for one half
-        of a wash trade; a stop that sleeps beside its target does not count.
+        Of a sale these are all resting sells; a new stop has its place beside an exit, and comes when no other rests.
+        Of a buy it is a stop without a target, which Alpaca takes for one half of a wash trade; a stop that sleeps
+        beside its target does not count.
         """
         if intent.side is Side.SELL:
-            return self.release(intent.ticker)
+            is_stop = intent.stop_price is not None or intent.target_price is not None
+            return is_stop or self.release(intent.ticker)
         ours = [row for row in self._journal.open_orders() if row.ticker == intent.ticker and row.side is Side.SELL]
         targets = {root_id(row.client_order_id) for row in ours if row.reason is OrderReason.TAKE_PROFIT}
         alone = [row for row in ours if root_id(row.client_order_id) not in targets]

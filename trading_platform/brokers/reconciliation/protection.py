@@ -39,7 +39,8 @@ def protection(
 ) -> Iterator[tuple[Difference, tuple[Action, ...]]]:
     """Compare stops at the broker with what should rest there, `book` being ours after the actions so far.
 
-    Stops that no longer fit (a manual sale, a split, a partial fill, a level that has moved) are cancelled first and
+    Stops that no longer fit (a manual sale, a split, a partial fill, a position that has grown, a level that has
+    moved) are cancelled first and
     placed anew after the next reading. Shares that an exit of ours is selling need none. Positions with a fraction of
     a share have none: the engine watches them.
     """
@@ -54,13 +55,13 @@ def protection(
         covered = sum(cover.quantity for cover in roots.values())
         words = f"{held:g} shares to protect", f"stops for {covered:g}"
         lacking = Difference(DifferenceKind.UNPROTECTED, ticker, *words)
-        is_busy = any(_is_in_the_way(order, position, prefix) for order in at_work)
+        is_busy = any(_is_in_the_way(order, prefix) for order in at_work)
         if roots and (abs(covered - held) > SHARE_TOLERANCE or ticker in new_splits):
             excess = Difference(DifferenceKind.OVERPROTECTED, ticker, *words)
             yield excess if covered > held else lacking, tuple(CancelOrder(root) for root in sorted(roots))
         elif position is None:
             continue
-        elif roots and not is_busy and not all(_is_at_level(cover, position) for cover in roots.values()):
+        elif roots and not is_busy and not _is_as_wanted(roots, position):
             yield _moved(position, roots), tuple(CancelOrder(root) for root in sorted(roots))
         elif not roots and position.stop_price is not None and _is_whole(held):
             protect = Protect(ticker, float(round(held)), position.stop_price, position.target_price)
@@ -100,17 +101,14 @@ def _leaving(at_work: Sequence[BrokerOrder], prefix: str) -> float:
     )
 
 
-def _is_in_the_way(order: BrokerOrder, position: OurPosition | None, prefix: str) -> bool:
-    """Return True if a stop beside this working order would be refused, or not fit for long.
+def _is_in_the_way(order: BrokerOrder, prefix: str) -> bool:
+    """Return True if a stop beside this working order would be refused: beside a buy it looks like a wash trade."""
+    return order.side is Side.BUY or not order.client_order_id.startswith(prefix)
 
-    A stop without a target is an opposite order to any buy, and may trade with it; one with a target rests above it. A
-    buy that has begun to fill goes on to.
-    """
-    if not order.client_order_id.startswith(prefix):
-        return True
-    if order.side is Side.SELL:
-        return False
-    return order.filled_quantity > 0.0 or position is None or position.target_price is None
+
+def _is_as_wanted(roots: Mapping[str, Cover], position: OurPosition) -> bool:
+    """Return True if one stop protects the whole position, where the position has it: two would sell at two prices."""
+    return len(roots) == 1 and all(_is_at_level(cover, position) for cover in roots.values())
 
 
 def _is_at_level(cover: Cover, position: OurPosition) -> bool:
