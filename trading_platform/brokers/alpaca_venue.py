@@ -52,7 +52,7 @@ from trading_platform.machine.clocks import session_of
 
 log = logging.getLogger("trading_platform.venue")
 
-LOOKS = 2  # at the account in one go, where what was found made us change something
+LOOKS = 3  # at the account in one go, where what was found made us change something
 
 
 class Differences(Protocol):

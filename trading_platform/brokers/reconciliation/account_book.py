@@ -54,6 +54,7 @@ from trading_platform.core.ledger import (
     post_cash_flow,
     post_dividend,
     post_split,
+    settle_levels,
     total_equity,
 )
 from trading_platform.core.plan import Book
@@ -68,7 +69,13 @@ from trading_platform.core.types import ORDER_REASONS, Fill, Floats, Flows, Side
 # A handful of postings a day: Python is quicker than having each function compiled by itself.
 _flow, _split, _equity, _dividend = plain(post_cash_flow), plain(post_split), plain(total_equity), plain(post_dividend)
 _book_order, _cross, _tidy, _ask_all_out = plain(book_order), plain(cross_lots), plain(tidy_slot), plain(ask_all_out)
-_drop_buys, _start, _mark, _owns = plain(drop_buys), plain(start_session), plain(mark_position), plain(owns)
+_settle_levels, _drop_buys, _start, _mark, _owns = (
+    plain(settle_levels),
+    plain(drop_buys),
+    plain(start_session),
+    plain(mark_position),
+    plain(owns),
+)
 
 
 NO_REASONS: Mapping[int, int] = MappingProxyType({})
@@ -139,19 +146,24 @@ class AccountBook:
         return 0.0 if s < 0 else float(self.slots[s]["quantity"])
 
     def positions(self) -> dict[str, OurPosition]:
-        """Return open positions by ticker."""
+        """Return open positions by ticker; their stop and target are those for what stays after the next open."""
         found = {}
-        for slot in self.slots:
+        for s, slot in enumerate(self.slots):
             if slot["quantity"] > 0.0:
-                ticker = self.tickers[slot["ticker"]]
-                found[ticker] = OurPosition(
-                    ticker,
-                    float(slot["quantity"]),
-                    self.strategy_of(slot),
-                    float(slot["stop"]) or None,
-                    float(slot["target"]) or None,
-                )
+                ticker, (stop, target) = self.tickers[slot["ticker"]], self._levels(s)
+                found[ticker] = OurPosition(ticker, float(slot["quantity"]), self.strategy_of(slot), stop, target)
         return found
+
+    def _levels(self, s: int) -> tuple[float | None, float | None]:
+        """Return stop and target of slot `s` without the lots that leave; those of all lots if all do."""
+        slot, lots = self.slots[s].copy(), self.lots[s]
+        staying = [
+            k for k in range(len(lots)) if _owns(slot, k) and lots[k]["quantity"] + lots[k]["delta"] > SHARE_NOISE
+        ]
+        if staying:
+            slot["owners"] = sum(1 << k for k in staying)
+            _settle_levels(slot, lots)
+        return float(slot["stop"]) or None, float(slot["target"]) or None
 
     # ------------------------------------------------------------ posting
 
