@@ -172,9 +172,9 @@ class AlpacaVenue:
         if intent.side is Side.BUY:
             if intent.limit_price is None:
                 raise ValueError(f"entry {order.client_order_id} has no limit price: its worst cost is unknown")
-            self._book.entries.stage(_row_of(order))
-        elif not is_protective(intent.reason, _row_of(order)):
-            self._book.entries.stage(_row_of(order))
+            self._book.entries.stage(row_of(order))
+        elif not is_protective(intent.reason, row_of(order)):
+            self._book.entries.stage(row_of(order))
         try:
             answer = self._broker.place_order(order)
         except BrokerUnreachableError as error:
@@ -331,7 +331,7 @@ def _is_same(known: JournalOrder, intent: OrderIntent) -> bool:
     return (known.ticker, known.side, known.quantity) == (intent.ticker, intent.side, intent.quantity)
 
 
-def _row_of(order: ApprovedOrder) -> JournalOrder:
+def row_of(order: ApprovedOrder) -> JournalOrder:
     """Return an order as the journal has it before it is sent."""
     intent = order.intent
     return JournalOrder(
