@@ -26,7 +26,6 @@ from trading_platform.brokers.reconciliation.day_entries import (
     ManualMove,
     Morning,
     copied,
-    in_whole,
 )
 from trading_platform.brokers.reconciliation.implied_fills import cashed_out, sold_by_hand, transferred
 from trading_platform.brokers.reconciliation.lot_parts import Parts, market_parts, position_parts, total
@@ -207,15 +206,15 @@ class AccountBook:
     def rebook(self, opens: Opens) -> None:
         """Book a session once more from the book before it, now that its opening prices are known.
 
-        Strategies sell to each other at the open, before anything else trades in the slot; pieces of a shared order
-        are divided as the whole that they are; and what an order lost against the open is known.
+        Strategies sell to each other at the open, before anything else trades in the slot, and what an order lost
+        against the open is known.
         """
         entries = self.day.entries
         if self.day.morning is not None:
             self._restore(self.day.morning)
         _start(self.record)
         self._opens = opens
-        for entry in in_whole(entries, self._is_shared):
+        for entry in entries:
             self._post(entry)
         for s in range(len(self.slots)):
             self._cross_at_open(s)
@@ -477,12 +476,6 @@ class AccountBook:
             self.news.add(
                 (part, made.realized, round_trip(made, self.tickers, self.strategies, fill.session)), s, made.kind
             )
-
-    def _is_shared(self, fill: Fill, order: JournalOrder | None) -> bool:
-        """Return True if more than one strategy has a part in a fill."""
-        s = self.slot_of(fill.ticker)
-        owners = 0 if s < 0 else int(self.slots[s]["owners"])
-        return owners & (owners - 1) != 0 or (order is not None and len(order.parts) > 1)
 
     def _within(self, ticker: str, quantity: float) -> float:
         """Return how much of `quantity` the book itself holds; a remainder of float noise counts as all of it."""

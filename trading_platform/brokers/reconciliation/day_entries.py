@@ -6,14 +6,12 @@ told, but the opening price, at which strategies trade with each other, is known
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
 from trading_platform.brokers.reconciliation.settlement_news import News
 from trading_platform.brokers.reconciliation.two_books import CashFlow, ForeignFill, ShareChange
-from trading_platform.core.fills import round_cents
 from trading_platform.core.ledger import Records
 from trading_platform.core.plan import Book
 from trading_platform.core.ports import JournalOrder
@@ -86,42 +84,3 @@ class Day:
     opening: Records
     entries: list[Entry] = field(default_factory=list)
     morning: Morning | None = None
-
-
-def in_whole(entries: Sequence[Entry], is_shared: Callable[[Fill, JournalOrder | None], bool]) -> Iterator[Entry]:
-    """Yield entries as they are to be booked, the pieces of an order of several strategies as one execution.
-
-    `is_shared` is asked when the entries before have been booked.
-    """
-    taken: set[int] = set()
-    for n, entry in enumerate(entries):
-        if n in taken:
-            continue
-        if isinstance(entry, FillEntry) and is_shared(entry.fill, entry.order):
-            more = [i for i in range(n + 1, len(entries)) if _is_piece(entries[i], entry.fill)]
-            taken.update(more)
-            pieces = [entry.fill, *(piece.fill for i in more if isinstance(piece := entries[i], FillEntry))]
-            yield FillEntry(whole(pieces), entry.order)
-        else:
-            yield entry
-
-
-def whole(pieces: Sequence[Fill]) -> Fill:
-    """Return executions of one order as one, at their average price."""
-    quantity = sum(piece.quantity for piece in pieces)
-    amount = round_cents(sum(piece.amount for piece in pieces))
-    is_even = all(piece.price == pieces[0].price for piece in pieces)
-    return pieces[0]._replace(
-        quantity=quantity,
-        amount=amount,
-        price=pieces[0].price if is_even else amount / quantity,
-        fees=round_cents(sum(piece.fees for piece in pieces)),
-    )
-
-
-def _is_piece(entry: Entry, first: Fill) -> bool:
-    return isinstance(entry, FillEntry) and (entry.fill.client_order_id, entry.fill.side, entry.fill.session) == (
-        first.client_order_id,
-        first.side,
-        first.session,
-    )
