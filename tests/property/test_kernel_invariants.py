@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from tests.kernel_world import STRATEGIES, kernel_arrays, make_rules, random_panel
+from trading_platform.core.fill_log import new_fill_log
 from trading_platform.core.ledger import ACCOUNT
-from trading_platform.core.session import new_fill_log
 from trading_platform.core.simulate import DAY, N_CODES, backtest, new_scratch, open_books, run_books, step_books
 from trading_platform.core.types import DENIAL_CODES
 

@@ -99,6 +99,8 @@ def fill_at_open(
             for side in (SELL, BUY):
                 order = free_of_cost(side, crossed, quote, CROSSED)
                 book_order(account, slots, lots, stopped, s, order, market.day[t], market.clock[t], limits, log)
+        elif crossed > 0.0:  # it does not trade today, and an entry lives one day
+            drop_buys(slots, lots, s)
         if slot["selling"] > 0.0:
             volume = market.bars[slot["ticker"], t, VOLUME]
             quantity = fill_quantity(slot["selling"], volume, limits.share_step, costs)

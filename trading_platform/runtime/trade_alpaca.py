@@ -104,7 +104,15 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
         return venue
 
     engine, lock = build_engine(
-        world, database, run.run_id, config, rules, given.choose(world.strategies)[0], clock, live=True, open_venue=open_venue
+        world,
+        database,
+        run.run_id,
+        config,
+        rules,
+        given.choose(world.strategies)[0],
+        clock,
+        live=True,
+        open_venue=open_venue,
     )
     heart = Heartbeat(lock, settings.log_dir / HEARTBEAT_FILE, run.run_id)
     screen = LiveScreen(database, run.run_id, as_json=options.json, quiet=options.quiet)

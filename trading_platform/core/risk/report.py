@@ -254,7 +254,7 @@ def _cap_rows(
     equity, cash = float(book.account["equity"]), float(book.account["cash"])
     named = _named(book)
     largest = _largest([float(slot_value_of(slot)) for slot, _ in named])
-    reserved = sum(float(slot["pending"] * slot["limit_price"]) for slot, _ in named)
+    reserved = sum((float(slot["pending"] * slot["limit_price"]) for slot, _ in named), 0.0)
     correlation = pairs[0]["correlation"] if pairs else math.nan
     sector, vix = _largest([row["value"] for row in sectors]), _market_facts(book)[0]
     seen = Measures(
