@@ -12,6 +12,7 @@ from tests.lot_world import GONE, VOLUME, LotStory, says, story_panel, story_rul
 from trading_platform.core.costs import CostConfig, Protection, SizingConfig
 from trading_platform.core.fill_log import CROSSED, OF_ORDER, PROTECTIVE
 from trading_platform.core.ledger import Records
+from trading_platform.core.market import VOLATILITY
 from trading_platform.core.types import DENIAL_CODES, ORDER_REASONS, DenialCode
 
 STOP_2 = Protection(stop_volatilities=2.0)  # 2 % below
@@ -100,10 +101,10 @@ def test_costs_of_a_shared_order_are_divided_to_the_cent() -> None:
 
 
 def crossing(prices: object = None) -> LotStory:
-    """Strategy 0 holds 25 shares and leaves at row 1's close, when strategy 1 wants the whole slot."""
+    """Strategy 0 holds 24 shares and leaves at row 1's close, when strategy 1 wants as much."""
     return story(
-        5, says([0.5, 0.0, 0.0, 0.0, 0.0], leaves=[1]), says([0.0, 1.0, 0.0, 0.0, 0.0]), prices=prices,
-        rules=story_rules(CostConfig(), entry_collar_pct=1.0),
+        5, says([0.5, 0.0, 0.0, 0.0, 0.0], leaves=[1]), says([0.0, 0.5, 0.0, 0.0, 0.0]), prices=prices,
+        rules=story_rules(CostConfig(), entry_collar_pct=1.0, min_order_dollars=200.0),
     )  # fmt: skip
 
 
@@ -152,7 +153,7 @@ def test_more_is_bought_than_sold_and_the_rest_is_an_order() -> None:
     run = story(5, target, says([0.0, 0.0, 1.0, 0.0, 0.0]))
     run.until(2)
     assert run.lots("X")["delta"].tolist() == [-10.0, 30.0]
-    assert run.slot("X")["pending"] == 20.0
+    assert run.slot("X")["pending"] == 20.0  # 30 shares are held, 50 allowed
     fills = run.session()
     assert told(fills) == [(0, -1, 10.0, "rebalance"), (1, 1, 10.0, "entry"), (1, 1, 20.0, "entry")]
     assert fills["kind"].tolist() == [CROSSED, CROSSED, OF_ORDER]
@@ -269,7 +270,7 @@ def test_cooling_is_each_strategys_own() -> None:
         prices=[100.0, 100.0, dip, *[100.0] * 3],
     )  # fmt: skip
     run.until(2)
-    assert told(run.session()) == [(1, 1, 50.0, "entry")]
+    assert told(run.session()) == [(1, 1, 49.0, "entry")]  # 5 % of 99,900
 
 
 # ---------------------------------------------------------------- capital that leaves
@@ -394,11 +395,11 @@ def test_candidate_within_the_margin_replaces_nothing() -> None:
 
 def test_weakest_of_several_leaves_and_only_one_at_a_time() -> None:
     prices = {name: [100.0] * 5 for name in "ABCD"}
-    first, then = [0.03, 0.02, 0.0, 0.0], [0.03, 0.02, 0.05, 0.05]
+    first, then = [0.03, 0.025, 0.0, 0.0], [0.03, 0.025, 0.05, 0.05]
     target = says([first, first, then, then, then], n_tickers=4, is_target=True)
     run = LotStory(story_panel(prices), [target], story_rules(max_positions=2))
     run.until(2)
-    assert told(run.session()) == [(0, -1, 20.0, "replaced")]
+    assert told(run.session()) == [(0, -1, 25.0, "replaced")]
     assert run.held == ["A", "C"]  # B's slot was free at this close; nobody else was sent away meanwhile
     run.session()
     assert run.shares("C") == [50.0]
@@ -418,3 +419,39 @@ def test_streak_and_kelly_count_what_a_strategy_closed_only() -> None:
     assert run.account["trades"] == 3
     assert run.account["pause_until"] > 0.0
     assert run.account["kelly_trades"] > 2.9
+
+
+@pytest.mark.parametrize(
+    ("strength", "deltas", "pending", "selling"),
+    [
+        (0.5, [-25.0, 25.0], 0.0, 0.0),  # the same is wanted: it changes hands
+        (1.0, [-25.0, 50.0], 25.0, 0.0),  # more: the rest is bought
+        (0.4, [-25.0, 20.0], 0.0, 5.0),  # less: the rest is sold
+        (0.0, [-25.0, 0.0], 0.0, 25.0),
+    ],
+)
+def test_what_one_leaves_another_takes_over(
+    strength: float, deltas: list[float], pending: float, selling: float
+) -> None:
+    run = story(4, says([0.5, 0.0, 0.0, 0.0], leaves=[1]), says([0.0, strength, 0.0, 0.0]))
+    run.until(1)
+    assert run.lots("X")["delta"].tolist() == deltas
+    assert (run.slot("X")["pending"], run.slot("X")["selling"]) == (pending, selling)
+    run.session()
+    assert run.shares("X") == ([0.0, deltas[1]] if strength else [])
+
+
+def test_whole_slot_changes_hands_and_the_position_stays_at_its_cap() -> None:
+    run = story(4, says([1.0, 0.0, 0.0, 0.0], leaves=[1]), says([0.0, 1.0, 0.0, 0.0]), weights=[0.5, 0.5])
+    run.until(1)
+    fills = run.session()
+    assert told(fills) == [(0, -1, 50.0, "signal_exit"), (1, 1, 50.0, "entry")]
+    assert set(fills["kind"].tolist()) == {CROSSED}
+    assert run.account["traded"] == 3 * 5_000.0
+
+
+def test_nobody_takes_over_what_cannot_be_measured() -> None:
+    run = story(4, says([0.5, 0.0, 0.0, 0.0], leaves=[1]), says([0.0, 0.5, 0.0, 0.0]))
+    run.market.bars[0, :, VOLATILITY][-3:] = float("nan")
+    run.until(1)
+    assert run.lots("X")["delta"].tolist() == [-25.0, 0.0]

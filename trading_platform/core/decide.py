@@ -205,7 +205,8 @@ def may_grow(
     It is quick and may be wrong in favour of a look; `review_growth` knows.
     """
     ticker, equity = slot["ticker"], account["equity"]
-    if signals.wants[ticker, t] == 0 or slot["value"] > (1.0 - sizing.band) * limits.max_position * equity:
+    stays = slot["value"] - slot["selling"] * slot["price"]  # what some sell others may take over
+    if signals.wants[ticker, t] == 0 or stays > (1.0 - sizing.band) * limits.max_position * equity:
         return False
     for k in range(len(lots)):
         if not (weights[k] > 0.0) or not wants_it(signals, k, t, ticker):
@@ -267,7 +268,10 @@ def review_growth(
     wish = total_wish(account, slot, lots[s], stopped, market.day, signals, t, ticker, weights, limits)
     dollars = size_entry(account, slots, market, t, ticker, wish / limits.max_position, account["equity"], limits)
     limit_price = entry_price(market.bars[ticker, t, CLOSE], limits)
-    quantity = growth_shares(slot, lots[s], dollars, limit_price, limits, sizing)
+    lacking = lacking_share(account, slot, lots[s], stopped, market.day, signals, t, weights, limits)
+    if market_verdict(market, t, ticker).code != OK:
+        lacking = 0.0
+    quantity = growth_shares(slot, lots[s], dollars, lacking * account["equity"], limit_price, limits, sizing)
     net = quantity - sold_shares(slot, lots[s])
     if not (net > SHARE_NOISE):
         return Entry(Verdict(OK, 0.0, 0.0), quantity, limit_price)
@@ -276,16 +280,19 @@ def review_growth(
 
 @lean
 def growth_shares(
-    slot: Record, lots: Records, dollars: float, limit_price: float, limits: Limits, sizing: Sizing
+    slot: Record, lots: Records, dollars: float, lacking: float, limit_price: float, limits: Limits, sizing: Sizing
 ) -> float:
-    """Return the shares by which a position grows for `dollars` more; 0 inside the band.
+    """Return the shares that strategies buy of a position that may grow by `dollars`; inside the band it does not grow.
 
-    What is left after netting is an order worth sending, or nothing: then strategies trade with each other only.
+    What some lots sell, others that are `lacking` dollars may take over: the position does not grow by it. What is left
+    after netting is an order worth sending, or nothing: then strategies trade with each other only.
     """
-    if not (dollars > 0.0) or dollars < sizing.band * (slot["value"] + dollars):
-        return 0.0
-    quantity = round_shares(dollars / limit_price, limits.share_step)
+    grows = dollars if dollars > 0.0 and not (dollars < sizing.band * (slot["value"] + dollars)) else 0.0
     sold = sold_shares(slot, lots)
+    wanted = grows if sold == 0.0 else min(grows + sold * limit_price, lacking)
+    if not (wanted > 0.0):
+        return 0.0
+    quantity = round_shares(wanted / limit_price, limits.share_step)
     net = quantity - sold
     if net > SHARE_NOISE and net * limit_price < limits.min_order:
         return sold
@@ -312,9 +319,7 @@ def share_out(
     """Divide a buy of `quantity` shares of slot `s` among the strategies that lack something, by what each lacks."""
     slot = slots[s]
     ticker = slot["ticker"]
-    lacking = 0.0
-    for k in range(len(weights)):
-        lacking += lack(account, slot, lots[s], stopped, market.day, k, signals, t, ticker, weights, limits)
+    lacking = lacking_share(account, slot, lots[s], stopped, market.day, signals, t, weights, limits)
     close, volatility = market.bars[ticker, t, CLOSE], market.bars[ticker, t, VOLATILITY]
     done, given = 0.0, 0.0
     for k in range(len(weights)):
@@ -334,6 +339,18 @@ def share_out(
     slot["limit_price"] = limit_price
     net_order(slots, lots, s)
     settle_levels(slot, lots[s])
+
+
+@lean
+def lacking_share(
+    account: Record, slot: Record, lots: Records, stopped: Ints, day: Ints, signals: Signals, t: int, weights: Floats,
+    limits: Limits,
+) -> float:  # fmt: skip
+    """Return the share of equity by which strategies have less of the slot's ticker than they want, added up."""
+    lacking = 0.0
+    for k in range(len(weights)):
+        lacking += lack(account, slot, lots, stopped, day, k, signals, t, slot["ticker"], weights, limits)
+    return lacking
 
 
 @lean
