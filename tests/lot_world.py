@@ -1,4 +1,4 @@
-"""A market of a few tickers whose every price is written out, and a book of several strategies that trades it by session.
+"""A market of a few tickers whose every price is written out, and a book of several strategies that trades it.
 
 Tickers do not correlate and have a daily volatility of 1 %. Before row 0 of a story lie quiet sessions, so that nothing
 cools for want of a past.
@@ -25,7 +25,7 @@ from trading_platform.core.types import CorporateEvent, Floats, MarketPanel, Str
 NAN = float("nan")
 FIRST_DAY = np.datetime64("2024-01-02")
 VOLUME = 1e6
-QUIET = 12  # sessions before a story begins
+QUIET = 32  # sessions before a story begins: a window of correlations
 GONE = (NAN,) * 5
 FREE = CostConfig(
     half_spread_bps=0.0, slippage_bps=0.0, impact_bps=0.0, sec_fee_per_million=0.0, taf_per_share=0.0, taf_max=0.0

@@ -395,6 +395,9 @@ class RiskMachine(RuleBasedStateMachine):
         for name in dollars:
             if name != ticker:
                 moves = np.array([np.diff(closes[each]) / closes[each][:-1] for each in (ticker, name)])
+                if not moves[1].std() > 0.0:  # what does not move counts as moving along in its sector, else as usual
+                    assert sectors[name] != sectors[ticker]
+                    continue
                 assert np.corrcoef(moves)[0, 1] <= CONFIG.max_correlation + 1e-9
 
     @precondition(lambda self: bool(self.model.shown))

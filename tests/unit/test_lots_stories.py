@@ -1,4 +1,4 @@
-"""Several strategies in one ticker, by hand: who gets which shares and dollars, what crosses, what protects, who leaves.
+"""Several strategies in one ticker, by hand: who gets which shares, what crosses, what protects, who leaves.
 
 A slot is 5 % of 100,000 dollars: 50 shares at 100. Two strategies with half of the capital each want a whole slot at
 strength 1.
@@ -254,7 +254,7 @@ def test_longest_holding_ends_a_position() -> None:
 
 @pytest.mark.parametrize(("cooling", "back"), [(0, 4), (1, 4), (2, 5), (3, 6)])
 def test_cooling_keeps_a_strategy_out_of_what_stopped_it(cooling: int, back: int) -> None:
-    """The stop is hit in row 2 and buying goes on at the first close `cooling` sessions later: filled a session after."""
+    """The stop is hit in row 2; the first close that may buy again is `cooling` sessions later, the fill one more."""
     dip = (100.0, 100.0, 97.0, 100.0, VOLUME)
     protection = Protection(stop_volatilities=2.0, cooling=cooling)
     run = story(9, says([1.0] * 9, protection=protection), prices=[100.0, 100.0, dip, *[100.0] * 6])

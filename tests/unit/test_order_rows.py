@@ -20,7 +20,7 @@ def test_an_intent_has_every_column_and_no_life_yet() -> None:
         "config_fingerprint": "fingerprint", "ticker": "AAA", "side": "buy", "quantity": 10.0, "filled_quantity": 0.0,
         "limit_price": 101.0, "stop_price": 95.0, "target_price": 110.0, "strategy": "momentum", "reason": "entry",
         "strength": 0.7, "status": "intent", "message": None, "decided_session": SESSION, "decided_at": AT,
-        "submitted_at": None, "closed_at": None,
+        "submitted_at": None, "closed_at": None, "parts": None,
     }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from trading_platform.core.errors import FixConfigError
 from trading_platform.strategies.base import StrategyParameterError
 from trading_platform.strategies.breakout import Breakout
 from trading_platform.strategies.momentum import Momentum
-from trading_platform.strategies.registry import FIRST_SET, STRATEGIES, make_strategies
+from trading_platform.strategies.registry import FIRST_SET, STRATEGIES, form_of, make_strategies
 
 
 def problems(*names: str, **parameters: dict[str, object]) -> list[str]:
@@ -22,11 +22,17 @@ def problems(*names: str, **parameters: dict[str, object]) -> list[str]:
     return list(caught.value.problems)
 
 
-def test_all_strategies_are_made_in_the_registrys_order_by_default() -> None:
+def test_strategies_are_made_in_the_order_asked_for() -> None:
     made = make_strategies(FIRST_SET)
-    assert [strategy.name for strategy in made] == list(STRATEGIES)
-    assert [type(strategy) for strategy in made] == list(STRATEGIES.values())
-    assert {"momentum", "mean_reversion", "breakout"} < STRATEGIES.keys() and len(STRATEGIES) >= 5
+    assert [strategy.name for strategy in made] == list(FIRST_SET)
+    assert [type(strategy) for strategy in made] == [STRATEGIES[name] for name in FIRST_SET]
+
+
+def test_the_set_by_default_is_registered_and_so_is_every_other() -> None:
+    made = [strategy.name for strategy in make_strategies()]
+    assert made and set(made) <= STRATEGIES.keys() and len(made) == len(set(made))
+    assert {"momentum", "mean_reversion", "breakout"} < STRATEGIES.keys()
+    assert {form_of(name) for name in STRATEGIES} == {"entry", "target"}
 
 
 def test_chosen_strategies_keep_their_order_and_get_their_parameters() -> None:
