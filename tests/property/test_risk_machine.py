@@ -392,6 +392,8 @@ class RiskMachine(RuleBasedStateMachine):
         assert quantity * price >= CONFIG.min_order_dollars - noise
         closes = {name: panel.close[-31:, panel.tickers.index(name)] for name in dollars}
         assert closes[ticker][-1] > 0.0
+        if ticker in {*model.shown, *(name for name, *_ in model.waiting)}:
+            return  # more of what is held is no new position
         for name in dollars:
             if name != ticker:
                 moves = np.array([np.diff(closes[each]) / closes[each][:-1] for each in (ticker, name)])

@@ -52,10 +52,10 @@ def test_parts_of_the_price_by_hand() -> None:
 
 
 def test_regulatory_fees_by_hand() -> None:
-    """20,000 dollars sold: SEC 27.80 a million are 55.6 cents, FINRA 0.000166 x 300 shares 4.98 cents; each rounded up."""
+    """20,000 dollars: SEC 27.80 a million are 55.6 cents, FINRA 0.000166 x 300 shares 4.98; each rounded up."""
     rates = DEFAULT.rates()
-    assert regulatory_fees(300.0, 20_000.0, rates) == 0.56 + 0.05
-    assert regulatory_fees(1e6, 1e6, rates) == 27.80 + 8.30  # FINRA's fee has a largest
+    assert regulatory_fees(300.0, 20_000.0, rates) == 0.61
+    assert regulatory_fees(1e6, 1e6, rates) == 36.10  # FINRA's fee has a largest
     assert round_up_cents(0.10) == 0.10
     assert round_up_cents(0.1000001) == 0.11
 

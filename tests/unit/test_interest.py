@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.lot_world import LotStory, says, story_panel
-from tests.parity.parity_world import Case, Desk
+from tests.parity.parity_world import Case, Desk, session_days
 from trading_platform.core.fills import round_cents
 from trading_platform.core.ledger import post_interest
 from trading_platform.core.simulate import backtest, open_books
@@ -50,7 +51,7 @@ def test_a_year_of_cash_is_the_formula_to_the_cent() -> None:
 def test_kernel_engine_and_paper_broker_pay_the_same(tmp_path: Path) -> None:
     n = 60
     rates = [4.0 + 0.01 * t for t in range(n)]
-    panel = quiet(rates)
+    panel = replace(quiet(rates), sessions=session_days(n))
     case = Case(panel, (silent(n),), np.ones(1))  # type: ignore[arg-type] # signals
     world = case.world
     run = backtest(world.market, world.signals, case.weights, case.rules, case.capital, 5, n)
