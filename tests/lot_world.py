@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from risk_config import RiskConfig
-from tests.kernel_world import SESSION_SECONDS
-from trading_platform.core.costs import CostConfig, ExitConfig, Protection, SizingConfig
+from tests.kernel_world import SESSION_SECONDS, clock_of, random_panel
+from tests.kernel_world import STRATEGIES as QUICK
+from trading_platform.core.costs import CostConfig, ExitConfig, Protection, SizingConfig, default_protection
 from trading_platform.core.fill_log import FillLog, new_fill_log
 from trading_platform.core.ledger import Record, Records
-from trading_platform.core.market import VOLATILITY, Market, Signals, build_market, build_signals
+from trading_platform.core.market import VOLATILITY, Market, Signals, build_market, build_signals, forward_adjusted
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
 from trading_platform.core.simulate import DAY, N_CODES, open_books, run_books
@@ -212,6 +213,37 @@ class LotStory:
     def with_rules(self, rules: Rules) -> LotStory:
         """Return the same story, not begun, under other rules."""
         return replace(self, rules=rules)
+
+
+# ---------------------------------------------------------------- random markets, both forms of strategy
+
+N_MIXED = len(QUICK) + 2
+
+
+def targets(seed: int, panel: MarketPanel) -> StrategySignals:
+    """Return target weights that wander, with tickers dropped and taken up again."""
+    rng = np.random.default_rng(seed)
+    wish = np.exp(np.cumsum(0.1 * rng.standard_normal(panel.close.shape), axis=0))
+    wish[rng.random((1, panel.n_tickers)).repeat(len(wish), axis=0) < 0.5] = 0.0
+    wish *= np.repeat(rng.random((len(wish) // 10 + 1, 1)), 10, axis=0)[: len(wish)]
+    total = np.maximum(wish.sum(axis=1, keepdims=True), 1.0)
+    weights = np.where(np.isfinite(panel.close), wish / total, 0.0)
+    return StrategySignals(weights, weights <= 0.0, is_target=True)
+
+
+def mixed_arrays(seed: int, n_sessions: int, rules: Rules, *, faults: bool) -> tuple[MarketPanel, Market, Signals]:
+    """Return a market with bill rates, and the signals of three strategies of entries and two of targets."""
+    panel = random_panel(seed, n_sessions, faults=faults)
+    panel = replace(panel, cash_rate=np.linspace(1.0, 6.0, n_sessions))
+    adjusted = forward_adjusted(panel)
+    said = [strategy.signals(adjusted) for strategy in QUICK]
+    said[1] = replace(said[1], protection=Protection(trailing=0.06, max_holding=9, cooling=2))
+    said += [targets(seed, panel), targets(seed + 1, panel)]
+    market = build_market(panel, clock_of(panel), rules.limits.correlation_window)
+    return panel, market, build_signals(said, default_protection(rules.exits))
+
+
+# ---------------------------------------------------------------- what holds of every book
 
 
 def assert_book_adds_up(account: Record, slots: Records, lots: Records) -> None:

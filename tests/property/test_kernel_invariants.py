@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from tests.kernel_world import STRATEGIES, clock_of, kernel_arrays, make_rules, random_panel
-from tests.lot_world import assert_book_adds_up
-from trading_platform.core.costs import Protection, default_protection
+from tests.kernel_world import STRATEGIES, kernel_arrays, make_rules, random_panel
+from tests.lot_world import N_MIXED, assert_book_adds_up, mixed_arrays
 from trading_platform.core.fill_log import CROSSED, new_fill_log
-from trading_platform.core.market import Market, Signals, build_market, build_signals, forward_adjusted
+from trading_platform.core.market import Market, build_signals
 from trading_platform.core.session import Rules
 from trading_platform.core.simulate import DAY, N_CODES, backtest, open_books, run_books
-from trading_platform.core.types import DENIAL_CODES, MarketPanel, StrategySignals
+from trading_platform.core.types import DENIAL_CODES
 
 N_SESSIONS = 160
 CENT = 1e-6  # dollars are exact to the cent; floats of this size carry 1e-10
@@ -33,39 +30,13 @@ def allocations(seed: int, n_sessions: int = N_SESSIONS, n_strategies: int = len
     return shares
 
 
-def targets(seed: int, panel: MarketPanel) -> StrategySignals:
-    """Return target weights that wander, with tickers dropped and taken up again."""
-    rng = np.random.default_rng(seed)
-    wish = np.exp(np.cumsum(0.1 * rng.standard_normal(panel.close.shape), axis=0))
-    wish[rng.random((1, panel.n_tickers)).repeat(len(wish), axis=0) < 0.5] = 0.0
-    wish *= np.repeat(rng.random((len(wish) // 10 + 1, 1)), 10, axis=0)[: len(wish)]
-    total = np.maximum(wish.sum(axis=1, keepdims=True), 1.0)
-    weights = np.where(np.isfinite(panel.close), wish / total, 0.0)
-    return StrategySignals(weights, weights <= 0.0, is_target=True)
-
-
-def mixed_arrays(seed: int, faults: bool, rules: Rules) -> tuple[MarketPanel, Market, Signals]:
-    """Return a market with bill rates, and the signals of three strategies of entries and two of targets."""
-    panel = random_panel(seed, N_SESSIONS, faults=faults)
-    panel = replace(panel, cash_rate=np.linspace(1.0, 6.0, N_SESSIONS))
-    adjusted = forward_adjusted(panel)
-    said = [strategy.signals(adjusted) for strategy in STRATEGIES]
-    said[1] = replace(said[1], protection=Protection(trailing=0.06, max_holding=9, cooling=2))
-    said += [targets(seed, panel), targets(seed + 1, panel)]
-    market = build_market(panel, clock_of(panel), rules.limits.correlation_window)
-    return panel, market, build_signals(said, default_protection(rules.exits))
-
-
-N_MIXED = len(STRATEGIES) + 2
-
-
 @relaxed
 @given(seed=st.integers(0, 10_000), profile=profiles, faults=st.booleans(), step=st.sampled_from([1.0, 0.001]))
 def test_book_adds_up_and_entries_keep_every_cap(seed: int, profile: str, faults: bool, step: float) -> None:
     """Session by session: money, lots, log, protection; and no order breaks a cap at the price it was checked at."""
     rules = make_rules(profile=profile, share_step=step)
     limits = rules.limits
-    panel, market, signals = mixed_arrays(seed, faults, rules)
+    panel, market, signals = mixed_arrays(seed, N_SESSIONS, rules, faults=faults)
     weights = allocations(seed, N_SESSIONS, N_MIXED)
     books = open_books(1, limits.max_positions, N_MIXED, panel.n_tickers, 100_000.0)
     days, denials = np.zeros((1, N_SESSIONS), dtype=DAY), np.zeros((1, N_CODES), dtype=np.int64)
@@ -196,7 +167,6 @@ def test_invariant_check_can_fail() -> None:
 
 @pytest.mark.parametrize("count", [0, 33])
 def test_build_signals_refuses_a_wrong_number_of_strategies(count: int) -> None:
-    from trading_platform.core.market import build_signals
 
     panel = random_panel(0, 30)
     one = STRATEGIES[0].signals(panel)

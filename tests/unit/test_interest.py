@@ -13,6 +13,7 @@ from tests.lot_world import LotStory, says, story_panel
 from tests.parity.parity_world import Case, Desk, session_days
 from trading_platform.core.fills import round_cents
 from trading_platform.core.ledger import post_interest
+from trading_platform.core.prepare import record_books
 from trading_platform.core.simulate import backtest, open_books
 from trading_platform.core.types import Floats, MarketPanel
 
@@ -59,6 +60,9 @@ def test_kernel_engine_and_paper_broker_pay_the_same(tmp_path: Path) -> None:
     desk.run(n)
     expected = by_formula(case.capital, panel.sessions.astype(np.int64)[5:], np.array(rates)[5:])
     assert run.days["equity"][-1] == expected
+    steps = record_books(world.market, world.signals, case.weights, case.rules, case.capital)  # as environments do
+    days, known = panel.sessions.astype(np.int64)[1:], np.array(rates)[1:]  # whose first session is row 1
+    assert steps.accounts["equity"][-1] == by_formula(case.capital, days, known)
     assert desk.trail().equity()[-1] == expected
     assert desk.engine.broker.record["interest"] == round_cents(expected - case.capital)
 

@@ -23,24 +23,19 @@ CAPS, LIMITS, SETTINGS = (
     "trading_platform/core/risk/limits.py",
     "trading_platform/configuration/risk_config.py",
 )
-# A cap on the price-weighted size of one order's position in dollars, whatever the equity.
+CODE = '    DOLLAR_LIMIT = "DOLLAR_LIMIT", "the position would exceed its dollars"\n'
+ROW = '    Cap(DenialCode.DOLLAR_LIMIT, "dollars", "dollars", "dollars", is_share=False),\n'
+NUMBERS = "    if cap == DOLLARS:\n        return Room(measures.position, 1.0, limits.max_dollars)\n"
+SETTING = '    max_dollars: Annotated[float, Interval("(0, 1000000000]")] = 1_000.0\n'
+# A cap on the dollars of one position, whatever the equity: file, what stands there, what is put before it.
 EDITS = [
-    (CAPS, '    TICKER_QUARANTINED = (\n', '    DOLLAR_LIMIT = "DOLLAR_LIMIT", "the position would exceed its dollars"\n    TICKER_QUARANTINED = (\n'),
-    (CAPS, ')\nN_CAPS = len(CAPS)', '    Cap(DenialCode.DOLLAR_LIMIT, "dollars", "dollars", "dollars", is_share=False),\n)\nN_CAPS = len(CAPS)'),
-    (CAPS, "EXPOSURE, CASH = range(N_CAPS)", "EXPOSURE, CASH, DOLLARS = range(N_CAPS)"),
-    (
-        CAPS,
-        "    return Room(measures.reserved, 1.0, cash)\n",
-        "    if cap == DOLLARS:\n        return Room(measures.position, 1.0, limits.max_dollars)\n"
-        "    return Room(measures.reserved, 1.0, cash)\n",
-    ),
-    (LIMITS, "    min_slot: float\n", "    min_slot: float\n    max_dollars: float\n"),
-    (
-        SETTINGS,
-        '    max_reviews: Count = 25\n',
-        '    max_reviews: Count = 25\n    max_dollars: Annotated[float, Interval("(0, 1000000000]")] = 1_000.0\n',
-    ),
-]  # fmt: skip
+    (CAPS, "    TICKER_QUARANTINED = (\n", CODE),
+    (CAPS, ")\nN_CAPS = len(CAPS)", ROW),
+    (CAPS, " = range(N_CAPS)", ", DOLLARS"),
+    (CAPS, "    return Room(measures.reserved, 1.0, cash)\n", NUMBERS),
+    (LIMITS, "    min_slot: float\n", "    max_dollars: float\n"),
+    (SETTINGS, "    max_reviews: Count = 25\n", SETTING),
+]
 QUESTIONS = """
 import json
 import numpy as np
@@ -94,11 +89,11 @@ def ask(folder: Path, *, numba: bool) -> dict[str, Any]:
 
 def with_cap(folder: Path) -> set[str]:
     """Write the cap into the copy; return the files touched."""
-    for name, old, new in EDITS:
+    for name, mark, new in EDITS:
         path = folder / name
         text = path.read_text(encoding="utf-8")
-        assert text.count(old) == 1, (name, old)
-        path.write_text(text.replace(old, new), encoding="utf-8")
+        assert text.count(mark) == 1, (name, mark)
+        path.write_text(text.replace(mark, new + mark), encoding="utf-8")
     return {name for name, _, _ in EDITS}
 
 

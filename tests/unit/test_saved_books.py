@@ -1,7 +1,7 @@
 """Books as text: exact to the last bit, readable with fields that came later, and those of the first version too.
 
-The first version had one strategy a position and wrote records as bare rows. Its texts below are written out as it wrote
-them: an idle book, one with an entry that waits, one whose exit was filled in part, and a halted one.
+The first version had one strategy a position and wrote records as bare rows. Its texts below are as it wrote them: an
+idle book, one with an entry that waits and an exit that was filled in part, and a halted one.
 """
 
 from __future__ import annotations
@@ -117,7 +117,8 @@ def test_half_filled_book_of_the_first_version_becomes_lots() -> None:
     assert (leaving["pending"], waiting["pending"], held["pending"]) == (0.0, 25.0, 0.0)
     lot = paper.lots[0, 1]
     assert {name: lot[name] for name in ("quantity", "delta", "bought", "bought_amount", "sold_amount", "fees")} == {
-        "quantity": 30.0, "delta": -30.0, "bought": 50.0, "bought_amount": 5_000.0, "sold_amount": 2_060.0, "fees": 0.07,
+        "quantity": 30.0, "delta": -30.0, "bought": 50.0, "bought_amount": 5_000.0, "sold_amount": 2_060.0,
+        "fees": 0.07,
     }  # fmt: skip
     assert (lot["stop"], lot["target"], lot["cost"], lot["dividends"]) == (90.0, 120.0, 3_000.0, 12.5)
     assert (lot["entry_day"], lot["held"], lot["exit_reason"]) == (ENTRY_DAY, 9, SIGNAL_EXIT)
