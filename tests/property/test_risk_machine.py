@@ -246,7 +246,7 @@ class RiskMachine(RuleBasedStateMachine):
         self.model.halts = {name for name in self.model.halts if name.startswith("day")}
         self.model.pause_until = 0.0
 
-    @rule(book=st.sampled_from(sorted(BOOKS)), market=st.sampled_from([0, 0, 0, 2]))
+    @rule(book=st.sampled_from(sorted(BOOKS)), market=st.sampled_from([0, 0, 0, 2, 6]))
     def a_quiet_day_begins(self, book: str, market: int) -> None:
         """Whatever was, an operator resumes over a book that is close to one of the caps."""
         self.show_market(market, 0.0)
