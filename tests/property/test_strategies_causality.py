@@ -53,26 +53,6 @@ def test_strategy_knows_its_lookback_and_nothing_else(strategy: Strategy, seed: 
     assert faults_of(compute, panel, strategy.lookback, [row]) == []
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
-@SOON
-@given(data=st.data(), seed=st.integers(0, 10_000))
-def test_lookback_is_right_for_other_parameters_too(name: str, data: st.DataObject, seed: int) -> None:
-    words = {
-        "momentum": ("formation", "skip", "trend"),
-        "mean_reversion": ("window",),
-        "breakout": ("entry_window", "exit_window", "volatility_window"),
-        "low_volatility": ("window", "trend"),
-        "turn_of_month": ("ranking",),
-        "panic_reversal": ("average", "window"),
-    }[name]
-    chosen = {word: data.draw(st.integers(2, 40), label=word) for word in words}
-    if name == "momentum":
-        chosen["formation"] += chosen["skip"]
-    strategy: Strategy = STRATEGIES[name](**chosen)
-    panel = random_panel(seed, 140, 23)
-    assert faults_of(table_of(strategy), panel, strategy.lookback, [100, 139]) == []
-
-
 @SOON
 @given(seed=st.integers(0, 10_000), row=st.integers(LOOKBACK, 418), faults=st.booleans(), benchmark=st.booleans())
 def test_features_know_their_lookback_and_nothing_else(seed: int, row: int, faults: bool, benchmark: bool) -> None:

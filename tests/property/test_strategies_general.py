@@ -45,6 +45,19 @@ def test_strategy_says_the_same_in_another_unit(name: str, data: st.DataObject, 
     assert said(strategy, rescaled(panel, 2.0 ** np.array(powers))).tobytes() == said(strategy, panel).tobytes()
 
 
+@pytest.mark.parametrize("name", EVERY)
+@SOON
+@given(data=st.data(), seed=SEEDS, scale=st.sampled_from([3.7, 1 / 3.0, 0.1]))
+def test_strategy_says_nearly_the_same_where_rounding_differs(
+    name: str, data: st.DataObject, seed: int, scale: float
+) -> None:
+    strategy = REGISTERED[name](**data.draw(parameters_of(name)))
+    panel = mixed_panel(seed, 200)
+    plain = said(strategy, panel)
+    event(f"{name} says something: {bool(plain.any())}")
+    np.testing.assert_allclose(said(strategy, rescaled(panel, np.full(20, scale))), plain, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("name", TARGETS)
 @SOON
 @given(data=st.data(), seed=SEEDS, faults=st.booleans())
@@ -131,6 +144,17 @@ def test_band_without_a_beginning_is_caught() -> None:
     panels = [mixed_panel(seed, 300) for seed in range(5)]
     found = [fault for panel in panels for fault in faults_of(Endless().targets, panel, 40, [250])]
     assert "shorten the past at row 250" in found
+
+
+def test_price_level_that_matters_is_caught() -> None:
+    """Back-adjusted prices make "above 5 dollars" a look into the future."""
+    panel = mixed_panel(1, 200)
+    strategy = REGISTERED["mean_reversion"]()
+
+    def filtered(market: MarketPanel) -> Floats:
+        return np.where(market.close > 40.0, said(strategy, market)[:, : market.n_tickers], 0.0)
+
+    assert filtered(rescaled(panel, np.full(20, 0.5))).tobytes() != filtered(panel).tobytes()
 
 
 @pytest.mark.parametrize(

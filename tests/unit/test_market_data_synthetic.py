@@ -14,7 +14,8 @@ from trading_platform.core.types import MarketPanel
 from trading_platform.market_data.bars import Bars
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.market_model import REALISTIC, MarketModel
-from trading_platform.market_data.quality import SuspicionKind, check_bars
+from trading_platform.market_data.notices import NoticeKind
+from trading_platform.market_data.quality import check_bars
 from trading_platform.market_data.synthetic import SECTORS, SyntheticMarketData, ticker_names
 
 
@@ -90,9 +91,9 @@ def test_other_seeds_are_other_markets() -> None:
 
 
 def test_default_market_passes_its_own_quality_checks(panel: MarketPanel) -> None:
-    kinds = {suspicion.kind for suspicion in check_bars(bars_of(panel), panel.sessions)}
+    kinds = {notice.kind for notice in check_bars(bars_of(panel), NyseCalendar()).notices}
 
-    assert kinds <= {SuspicionKind.LARGE_MOVE}
+    assert kinds <= {NoticeKind.LARGE_MOVE}
 
 
 def test_prices_are_in_the_steps_of_the_exchanges_and_volume_in_shares(panel: MarketPanel) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +14,15 @@ from trading_platform.core.errors import FixConfigError
 from trading_platform.strategies.base import StrategyParameterError
 from trading_platform.strategies.breakout import Breakout
 from trading_platform.strategies.momentum import Momentum
-from trading_platform.strategies.registry import FIRST_SET, STRATEGIES, form_of, make_strategies
+from trading_platform.strategies.registry import (
+    DEFAULT_SET,
+    DEFAULT_SET_TRIALS,
+    FIRST_SET,
+    STRATEGIES,
+    form_of,
+    make_strategies,
+)
+from trading_platform.strategies.winners import Winners
 
 
 def problems(*names: str, **parameters: dict[str, object]) -> list[str]:
@@ -22,17 +32,11 @@ def problems(*names: str, **parameters: dict[str, object]) -> list[str]:
     return list(caught.value.problems)
 
 
-def test_strategies_are_made_in_the_order_asked_for() -> None:
+def test_all_strategies_are_made_in_the_registrys_order_by_default() -> None:
     made = make_strategies(FIRST_SET)
-    assert [strategy.name for strategy in made] == list(FIRST_SET)
-    assert [type(strategy) for strategy in made] == [STRATEGIES[name] for name in FIRST_SET]
-
-
-def test_the_set_by_default_is_registered_and_so_is_every_other() -> None:
-    made = [strategy.name for strategy in make_strategies()]
-    assert made and set(made) <= STRATEGIES.keys() and len(made) == len(set(made))
-    assert {"momentum", "mean_reversion", "breakout"} < STRATEGIES.keys()
-    assert {form_of(name) for name in STRATEGIES} == {"entry", "target"}
+    assert [strategy.name for strategy in made] == list(STRATEGIES)
+    assert [type(strategy) for strategy in made] == list(STRATEGIES.values())
+    assert {"momentum", "mean_reversion", "breakout"} < STRATEGIES.keys() and len(STRATEGIES) >= 5
 
 
 def test_chosen_strategies_keep_their_order_and_get_their_parameters() -> None:
@@ -126,3 +130,36 @@ def test_strategies_are_values() -> None:
 )
 def test_lookback_is_what_the_parameters_need(name: str, lookback: int) -> None:
     assert make_strategies([name])[0].lookback == lookback
+
+
+def test_book_is_the_default_set_where_nothing_is_asked_for() -> None:
+    assert tuple(strategy.name for strategy in make_strategies()) == DEFAULT_SET
+    assert make_strategies([]) == make_strategies(None) == make_strategies()
+
+
+def test_book_takes_strategies_of_both_forms_with_their_parameters() -> None:
+    first, second = make_strategies(["breakout", "winners"], {"winners": {"skip": 5}})
+    assert (first, second) == (Breakout(), Winners(skip=5))
+    assert (form_of(first.name), form_of(second.name)) == ("entry", "target")
+
+
+def test_mistakes_of_a_book_are_named_at_once() -> None:
+    with pytest.raises(StrategyParameterError) as caught:
+        make_strategies(["winers"], {"winners": {"skip": 252}, "long_bonds": {"weight": 1.5}})
+    assert list(caught.value.problems) == [
+        "strategies: 'winers' is not registered: did you mean 'winners'?",
+        "strategies.winners.skip must be below formation, was 252 against 252",
+        "strategies.long_bonds.weight must be in (0, 1], was 1.5",
+    ]
+
+
+def test_every_trial_of_the_default_set_is_counted() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "strategies.md").read_text(encoding="utf-8")
+    trials = re.findall(r"^\| (\d+) \|", page.split("## Trials")[1], flags=re.MULTILINE)
+    assert [int(number) for number in trials] == list(range(1, DEFAULT_SET_TRIALS + 1))
+
+
+def test_page_of_strategies_names_every_registered_one() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "strategies.md").read_text(encoding="utf-8")
+    assert [name for name in STRATEGIES if f"`{name}`" not in page] == []
+    assert [name for name in DEFAULT_SET if f"### `{name}`" not in page] == []

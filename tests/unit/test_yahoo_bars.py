@@ -75,7 +75,7 @@ def test_rows_with_a_nan_are_no_bars_and_the_gap_is_told(field: str) -> None:
     panel = source(yahoo).history(None, START, END)
     assert np.isnan(panel.close[2, 0])
     assert np.isnan(panel.open[2, 0])
-    assert any("gap" in warning for warning in panel.warnings)
+    assert any("missing bar" in warning for warning in panel.warnings)
 
 
 def test_rows_on_holidays_are_left_out() -> None:
@@ -132,7 +132,7 @@ def test_error_of_the_library_is_one_message() -> None:
         source(yahoo).history(None, START, END)
 
 
-def test_nonsense_prices_are_refused_by_the_quality_checks() -> None:
+def test_nonsense_prices_are_an_unknown_day_and_nothing_else_stops() -> None:
     yahoo = Yahoo()
 
     def spoil(frame: pd.DataFrame) -> pd.DataFrame:
@@ -140,8 +140,12 @@ def test_nonsense_prices_are_refused_by_the_quality_checks() -> None:
         return frame
 
     yahoo.spoil = spoil
-    with pytest.raises(MarketDataError, match="yahoo: AAA 2024-01-04"):
-        source(yahoo).history(None, START, END)
+    panel = source(yahoo).history(None, START, END)
+
+    row = panel.sessions.tolist().index(date(2024, 1, 4))
+    assert np.isnan(panel.close[row, panel.tickers.index("AAA")])
+    assert int(np.isnan(panel.close).sum()) == 1
+    assert "yahoo: AAA 2024-01-04" in panel.warnings[0]
 
 
 def test_second_start_reads_the_cache(tmp_path: Path) -> None:

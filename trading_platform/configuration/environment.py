@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+from trading_platform.configuration.settings_text import decode_settings
 from trading_platform.core.errors import FixConfigError
 
 LIVE_CONFIRMATION = "yes-i-mean-it"
@@ -198,7 +199,7 @@ def _quoted(name: str, text: str) -> tuple[str, str]:
 
 def _read_env_file(path: Path) -> tuple[dict[str, str], list[str]]:
     try:
-        written = parse_env(path.read_text(encoding="utf-8"), str(path))
+        written = parse_env(decode_settings(path.read_bytes()), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise FixConfigError(
             f"{path}: cannot be read: {type(error).__name__}; check permissions and encoding"

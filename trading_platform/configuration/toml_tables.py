@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from trading_platform.configuration.settings_text import decode_settings
 from trading_platform.core import validation
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.validation import InvalidSettingsError
@@ -112,11 +113,41 @@ def read_toml(path: Path) -> dict[str, object]:
     Raises:
         FixConfigError: the file is missing, unreadable, or not TOML; the message names file and line.
     """
+    text = read_settings_text(path)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise FixConfigError(f"{path}: is not TOML: {error}{_cure(text, str(error))}") from error
+
+
+def read_settings_text(path: Path) -> str:
+    """Return the text of a settings file: UTF-8, with or without the mark that Notepad begins with, or UTF-16.
+
+    Raises:
+        FixConfigError: the file is missing, unreadable, or in another encoding.
+    """
+    try:
+        data = path.read_bytes()
     except OSError as error:
         raise FixConfigError(f"{path}: cannot be read ({error.strerror}): check path and permissions") from error
+    try:
+        return decode_settings(data)
     except UnicodeDecodeError as error:
         raise FixConfigError(f"{path}: is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        raise FixConfigError(f"{path}: is not TOML: {error}") from error
+
+
+def _cure(text: str, fault: str) -> str:
+    """Return what to do about a line with a Windows path in double quotes, where a backslash means something else."""
+    line = re.search(r"line (\d+)", fault)
+    lines = text.splitlines()
+    if line is None or int(line[1]) > len(lines):
+        return ""
+    written = lines[int(line[1]) - 1]
+    if '"' not in written or "\\" not in written:
+        return ""
+    key, _, value = written.partition("=")
+    plain = value.strip().strip('"')
+    return (
+        f": a backslash in double quotes begins a special sign; write {key.strip()} = '{plain}' in single quotes, "
+        f'or with slashes: "{plain.replace(chr(92), "/")}"'
+    )

@@ -23,6 +23,7 @@ from trading_platform.configuration.toml_tables import (
     located,
     problem_lines,
     read_fields,
+    read_settings_text,
     read_toml,
 )
 from trading_platform.core import validation
@@ -122,21 +123,43 @@ class DataConfig(_Checked):
     Attributes
     ----------
     source
-        "synthetic" is the embedded market, "files" a `folder` of CSV or Parquet, "alpaca" needs keys, "yahoo" none.
+        "synthetic" is the embedded market, "files" a `folder` of bars, "alpaca" needs keys, "yahoo" none.
     folder
-        Folder of the "files" source.
+        Folder of the "files" source, or several: the first that has a ticker gives its whole series.
+    max_bad_bars_pct
+        Largest share of bars that cannot be true, percent; such a bar is its ticker's unknown day. Vendors err in a few
+        of ten thousand; one in twenty means that columns are misunderstood, and the market is refused.
+    accepted_jumps
+        Price jumps that are real: a ticker, or a ticker and a date. Others that look like a split which nobody
+        recorded end new positions in their ticker.
+    date_order
+        "auto" reads dates such as 01/03/2023 in the one order that fits the whole file; "month_first" and "day_first"
+        say it where both fit.
+    adjustment
+        "auto" uses splits and dividends where the files tell them, else the adjusted close; "raw" takes prices as they
+        stand; "adjusted" always goes by the adjusted close.
     vix
         "required" refuses new positions while VIX is unknown; "realized" puts the benchmark's realized volatility in
         its place where the source has no VIX at all.
     """
 
     source: Literal["synthetic", "files", "alpaca", "yahoo"] = "synthetic"
-    folder: str = ""
+    folder: str | tuple[str, ...] = ""
+    max_bad_bars_pct: Annotated[float, Interval("[0, 100]")] = 5.0
+    accepted_jumps: tuple[str, ...] = ()
+    date_order: Literal["auto", "month_first", "day_first"] = "auto"
+    adjustment: Literal["auto", "raw", "adjusted"] = "auto"
     vix: Literal["required", "realized"] = "required"
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The data folders, in the order in which they count."""
+        given = (self.folder,) if isinstance(self.folder, str) else self.folder
+        return tuple(Path(folder) for folder in given if folder)
 
     def __post_init__(self) -> None:
         problems = validation.problems(self)
-        if "source" not in problems and "folder" not in problems and self.source == "files" and not self.folder:
+        if "source" not in problems and "folder" not in problems and self.source == "files" and not self.folders:
             problems["folder"] = 'folder must name the data folder when source is "files", was empty'
         if problems:
             raise InvalidSettingsError(problems.values())
@@ -152,6 +175,13 @@ class StrategiesConfig:
     def __post_init__(self) -> None:
         if twice := _twice(self.enabled):
             raise InvalidSettingsError([f"enabled must name each strategy once, was {twice!r} twice"])
+
+
+@dataclass(frozen=True, slots=True)
+class CashConfig(_Checked):
+    """What idle cash earns: percent a year, or "file": the data folder's cash_rate.csv, else the shipped bill rate."""
+
+    rate: Annotated[float, Interval("[-5, 50]")] | Literal["file"] = "file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +234,7 @@ class TradingConfig:
     engine: EngineConfig = field(default_factory=EngineConfig)
     universe: UniverseConfig = field(default_factory=UniverseConfig)
     data: DataConfig = field(default_factory=DataConfig)
+    cash: CashConfig = field(default_factory=CashConfig)
     strategies: StrategiesConfig = field(default_factory=StrategiesConfig)
     risk: Table = field(default_factory=dict)
     costs: CostConfig = field(default_factory=CostConfig)
@@ -257,7 +288,7 @@ def load_config(
         The file cannot be read or is not TOML.
     """
     document = {} if path is None else read_toml(Path(path))
-    lines = {} if path is None else line_numbers(Path(path).read_text(encoding="utf-8"))
+    lines = {} if path is None else line_numbers(read_settings_text(Path(path)))
     given = {name: value for name, value in (overrides or {}).items() if value is not None}
     problems = apply_overrides(document, given)
     tables: dict[str, object] = {}
@@ -350,6 +381,7 @@ _CLASSES: dict[str, type[object]] = {
     "engine": EngineConfig,
     "universe": UniverseConfig,
     "data": DataConfig,
+    "cash": CashConfig,
     "costs": CostConfig,
     "exits": ExitConfig,
     "sizing": SizingConfig,

@@ -149,6 +149,7 @@ def net_order(slots: Records, lots: Records, s: int) -> None:
                 reason, most = lots[s, k]["exit_reason"], -delta
     slot["pending"] = max(0.0, bought - sold) if bought - sold > SHARE_NOISE else 0.0
     slot["selling"] = max(0.0, sold - bought) if sold - bought > SHARE_NOISE else 0.0
+    slot["crossing"] = min(bought, sold)
     slot["exit_reason"] = reason if slot["selling"] > 0.0 else 0
 
 

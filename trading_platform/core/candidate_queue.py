@@ -18,6 +18,7 @@ class CandidateQueue:
 
     def __init__(self, n_strategies: int) -> None:
         self._heads = np.zeros(n_strategies, dtype=np.int64)
+        self._seen = np.zeros(0, dtype=np.int64)
         self._first, self._next = direct(first_of_list), direct(next_of_list)
 
     def strongest(
@@ -35,28 +36,47 @@ class CandidateQueue:
 
         `limit_rows` are the limits as `core.compiled.as_rows` gives them.
         """
-        take, seen = self._first, set[int]()
-        while len(seen) < most:
-            candidate = take(signals, t, weights, slots, stopped, day, self._heads, limit_rows)
+        take = self._first
+        if len(self._seen) < most:
+            self._seen = np.zeros(most, dtype=np.int64)
+        for n in range(most):
+            candidate = take(signals, t, weights, slots, stopped, day, self._heads, self._seen, n, limit_rows)
             if candidate.strategy < 0:
                 return
-            if candidate.ticker not in seen:
-                seen.add(candidate.ticker)
-                yield candidate
+            self._seen[n] = candidate.ticker
+            yield candidate
             take = self._next
 
 
 @lean
 def first_of_list(
-    signals: Signals, t: int, weights: Floats, slots: Records, stopped: Ints, day: Ints, heads: Ints, limits: Records
+    signals: Signals,
+    t: int,
+    weights: Floats,
+    slots: Records,
+    stopped: Ints,
+    day: Ints,
+    heads: Ints,
+    seen: Ints,
+    n_seen: int,
+    limits: Records,
 ) -> Candidate:
     """Return `first_candidate` under `limits` (1,)."""
-    return first_candidate(signals, t, weights, slots, stopped, day, heads, limits[0])
+    return first_candidate(signals, t, weights, slots, stopped, day, heads, seen, n_seen, limits[0])
 
 
 @lean
 def next_of_list(
-    signals: Signals, t: int, weights: Floats, slots: Records, stopped: Ints, day: Ints, heads: Ints, limits: Records
+    signals: Signals,
+    t: int,
+    weights: Floats,
+    slots: Records,
+    stopped: Ints,
+    day: Ints,
+    heads: Ints,
+    seen: Ints,
+    n_seen: int,
+    limits: Records,
 ) -> Candidate:
     """Return `next_candidate` under `limits` (1,)."""
-    return next_candidate(signals, t, weights, slots, stopped, day, heads, limits[0])
+    return next_candidate(signals, t, weights, slots, stopped, day, heads, seen, n_seen, limits[0])

@@ -129,7 +129,8 @@ def join(slots: Records, lots: Records, s: int, home: int) -> None:
             continue
         moved, kept = lots[s, k], lots[home, k]
         if kept["quantity"] == 0.0:
-            kept["entry_day"], kept["held"], kept["peak"] = moved["entry_day"], moved["held"], moved["peak"]
+            kept["entry_day"], kept["peak"] = moved["entry_day"], moved["peak"]
+            kept["since"] = slot["held"] - (slots[s]["held"] - moved["since"])
             kept["stop"], kept["target"], kept["wish"] = moved["stop"], moved["target"], moved["wish"]
         slot["owners"] |= 1 << k
         kept["quantity"] += moved["quantity"]
@@ -245,7 +246,8 @@ def spin_off(
         old_lot, new_lot = lots[s, k], lots[home, k]
         shares, basis = old_lot["quantity"] * ratio, round_cents(old_lot["cost"] * part)
         if new_lot["quantity"] == 0.0:
-            new_lot["entry_day"], new_lot["held"], new_lot["peak"] = old_lot["entry_day"], old_lot["held"], new
+            new_lot["entry_day"], new_lot["peak"] = old_lot["entry_day"], new
+            new_lot["since"] = slots[home]["held"] - (slot["held"] - old_lot["since"])
             new_lot["stop"], new_lot["target"] = to_tick(new * (1.0 - exits.disaster_stop)), 0.0
         slots[home]["owners"] |= 1 << k
         new_lot["quantity"] += shares

@@ -177,13 +177,13 @@ class SizingConfig:
         A target is followed only when it differs from what is held by more than so many percent of the larger of both.
         20: half a year of one stock's drift; at 5 bp a trade of that size costs a hundredth of a percent of it.
     replace_margin_pct
-        With every slot taken, a candidate replaces the weakest position only if more is wanted of it by so many percent.
+        With every slot taken, a candidate replaces the weakest position only if more is wanted of it by so many percent: twice as much, since to change places costs two trades and what was begun.
     unfunded_sessions
         A position whose strategy has had no capital for so many sessions is left; until then it goes to its own exit.
     """
 
     rebalance_band_pct: float = 20.0
-    replace_margin_pct: float = 50.0
+    replace_margin_pct: float = 100.0
     unfunded_sessions: int = 20
 
     def __post_init__(self) -> None:
@@ -212,7 +212,7 @@ class Sizing(NamedTuple):
     """Trading bands as the kernel uses them: fractions and sessions."""
 
     band: float = 0.20
-    replace_margin: float = 0.50
+    replace_margin: float = 1.0
     unfunded: int = 20
 
 

@@ -27,10 +27,10 @@ from trading_platform.core.reasons import (
     TAKE_PROFIT,
     UNFUNDED,
 )
-from trading_platform.core.risk.caps import OK, Measures, Verdict, cap_room
+from trading_platform.core.risk.caps import OK, Measures, Verdict, cap_room, vix_scale
 from trading_platform.core.risk.limits import Limits
 from trading_platform.core.risk.rules import check_entry, market_verdict, measure_entry
-from trading_platform.core.risk.sizing import entry_dollars, worth_a_slot
+from trading_platform.core.risk.sizing import entry_dollars, kelly_bound, volatility_bound, worth_a_slot
 from trading_platform.core.types import Floats, Ints
 
 
@@ -123,7 +123,7 @@ def exit_reason(
         return reason
     if (exits_at >> k) & 1:
         return SIGNAL_EXIT
-    if max_holding > 0.0 and lot["held"] >= max_holding:
+    if max_holding > 0.0 and slot["held"] - lot["since"] >= max_holding:
         return MAX_HOLDING
     if lot["stop"] > slot["stop"] and close <= lot["stop"]:
         return STOP_LOSS
@@ -148,33 +148,76 @@ def review_lots(
         slot = slots[s]
         if not (slot["quantity"] > 0.0):
             continue
-        ticker = slot["ticker"]
-        close = market.bars[ticker, t, CLOSE]
+        ticker, owners = slot["ticker"], slot["owners"]
+        close, exits_at = market.bars[ticker, t, CLOSE], signals.exits[ticker, t]
+        if nothing_to_review(slot, exits_at, signals, weights):
+            continue
+        changed = slot["selling"] > 0.0 or slot["pending"] > 0.0 or slot["crossing"] > 0.0
+        wish, watched = 0.0, 0
         for k in range(lots.shape[1]):
-            if not owns(slot, k):
+            if not ((owners >> k) & 1):
                 continue
-            lot = lots[s, k]
+            lot, weight = lots[s, k], weights[k]
             if not (lot["quantity"] > 0.0):
                 continue
-            lot["unfunded"] = 0 if weights[k] > 0.0 else lot["unfunded"] + 1
-            trailing = signals.protection[k, TRAILING]
-            if trailing > 0.0:
-                lot["stop"] = max(lot["stop"], to_tick(lot["peak"] * (1.0 - trailing)))
-            reason = exit_reason(
-                slot, lot, k, signals.exits[ticker, t], close, signals.protection[k, HOLDING], weights[k], sizing
-            )
+            lot["unfunded"] = 0 if weight > 0.0 else lot["unfunded"] + 1
+            if signals.protection[k, TRAILING] > 0.0:
+                changed = follow_peak(lot, close, signals.protection[k, TRAILING]) or changed
+            reason = exit_reason(slot, lot, k, exits_at, close, signals.protection[k, HOLDING], weight, sizing)
+            if reason != NO_REASON or not (weight > 0.0):
+                watched = 1
+            changed = changed or reason != NO_REASON
             lot["exit_reason"] = reason
             lot["delta"] = -lot["quantity"] if reason != NO_REASON else 0.0
-            if reason == NO_REASON and signals.is_target[k] != 0 and weights[k] > 0.0 and close > 0.0:
-                lot["wish"] = strength_of(signals, k, t, ticker) * weights[k]
-                over = lot["quantity"] * close - lot["wish"] * equity
-                if over > sizing.band * lot["quantity"] * close and over >= limits.min_order and lot["wish"] > 0.0:
-                    shares = round_shares(over / close, limits.share_step)
-                    if shares > 0.0:
-                        lot["delta"] = -min(shares, lot["quantity"])
-                        lot["exit_reason"] = REBALANCE
-        net_order(slots, lots, s)
-        settle_levels(slot, lots[s])
+            if reason == NO_REASON and signals.is_target[k] != 0 and weight > 0.0 and close > 0.0:
+                lot["wish"] = strength_of(signals, k, t, ticker) * weight
+                changed = trim(lot, close, equity, limits, sizing) or changed
+            wish += lot["wish"]
+        slot["wish"] = wish
+        slot["watched"] = watched
+        if changed:
+            net_order(slots, lots, s)
+            settle_levels(slot, lots[s])
+
+
+@lean
+def nothing_to_review(slot: Record, exits_at: int, signals: Signals, weights: Floats) -> bool:
+    """Return True if no lot of `slot` can have a reason to change: one signal's lot, which is kept and has capital.
+
+    It is what most positions of signals are at most closes, and their lots need not be read.
+    """
+    owners, k = slot["owners"], slot["strategy"]
+    if owners != 1 << k or (exits_at & owners) != 0 or slot["watched"] != 0 or signals.is_target[k] != 0:
+        return False
+    holding, trailing = signals.protection[k, HOLDING], signals.protection[k, TRAILING]
+    return weights[k] > 0.0 and not (trailing > 0.0) and not (holding > 0.0 and slot["held"] >= holding)
+
+
+@lean
+def follow_peak(lot: Record, close: float, trailing: float) -> bool:
+    """Raise a trailing stop to `trailing` below the highest close since entry; return True if it rose."""
+    if close > lot["peak"]:
+        lot["peak"] = close
+    level = to_tick(lot["peak"] * (1.0 - trailing))
+    if not (level > lot["stop"]):
+        return False
+    lot["stop"] = level
+    return True
+
+
+@lean
+def trim(lot: Record, close: float, equity: float, limits: Limits, sizing: Sizing) -> bool:
+    """Let a lot sell what it has beyond its wish, outside the band; return True if it does."""
+    value = lot["quantity"] * close
+    over = value - lot["wish"] * equity
+    if not (over > sizing.band * value) or not (over >= limits.min_order) or not (lot["wish"] > 0.0):
+        return False
+    shares = min(round_shares(over / close, limits.share_step), lot["quantity"])
+    if not (shares > 0.0):
+        return False
+    lot["delta"] = -shares
+    lot["exit_reason"] = REBALANCE
+    return True
 
 
 @inlined
@@ -183,10 +226,18 @@ def grow_positions(
     weights: Floats, exits: Exits, limits: Limits, sizing: Sizing,
 ) -> None:  # fmt: skip
     """Let every position grow to what is wanted of it by now, within every cap."""
+    most = position_bound(account, market.vix[t], limits)
     for s in range(len(slots)):
-        if not (slots[s]["quantity"] > 0.0):
+        slot = slots[s]
+        if not (slot["quantity"] > 0.0):
             continue
-        if may_grow(account, slots[s], lots[s], stopped, market.day, signals, t, weights, limits, sizing):
+        share = min(most, volatility_bound(market.bars[slot["ticker"], t, VOLATILITY], limits))
+        if not (staying(slot) < (1.0 - sizing.band) * share * account["equity"]):
+            continue
+        wants, owners = signals.wants[slot["ticker"], t], slot["owners"]
+        if (wants & ~owners) == 0 and (wants & signals.target_bits[0]) == 0:
+            continue
+        if may_grow(account, slot, lots[s], stopped, market.day, signals, t, weights, sizing):
             entry = review_growth(account, slots, lots, stopped, s, market, signals, t, weights, limits, sizing)
             if entry.verdict.code == OK and entry.quantity > 0.0:
                 share_out(
@@ -196,18 +247,28 @@ def grow_positions(
 
 
 @lean
+def staying(slot: Record) -> float:
+    """Return the dollars of a position that nobody sells; what some sell others may take over."""
+    dollars: float = slot["value"] - slot["selling"] * slot["price"]
+    return dollars
+
+
+@lean
+def position_bound(account: Record, vix: float, limits: Limits) -> float:
+    """Return the largest share of equity that any position may have now: the caps and the Kelly bound."""
+    return min(limits.max_position * vix_scale(vix, limits), kelly_bound(account, limits))
+
+
+@lean
 def may_grow(
     account: Record, slot: Record, lots: Records, stopped: Ints, day: Ints, signals: Signals, t: int, weights: Floats,
-    limits: Limits, sizing: Sizing,
+    sizing: Sizing,
 ) -> bool:  # fmt: skip
-    """Return True if a strategy wants more of the position in `slot` than it has, and the position cap leaves room.
+    """Return True if a strategy wants more of the position in `slot` than it has.
 
     It is quick and may be wrong in favour of a look; `review_growth` knows.
     """
     ticker, equity = slot["ticker"], account["equity"]
-    stays = slot["value"] - slot["selling"] * slot["price"]  # what some sell others may take over
-    if signals.wants[ticker, t] == 0 or stays > (1.0 - sizing.band) * limits.max_position * equity:
-        return False
     for k in range(len(lots)):
         if not (weights[k] > 0.0) or not wants_it(signals, k, t, ticker):
             continue
@@ -337,6 +398,10 @@ def share_out(
             )
             given = upto
     slot["limit_price"] = limit_price
+    slot["wish"] = 0.0
+    for k in range(len(weights)):
+        if owns(slot, k):
+            slot["wish"] += lots[s, k]["wish"]
     net_order(slots, lots, s)
     settle_levels(slot, lots[s])
 
@@ -377,42 +442,57 @@ def start_candidates(signals: Signals, t: int, heads: Ints) -> None:
 
 @inlined
 def next_candidate(
-    signals: Signals, t: int, weights: Floats, slots: Records, stopped: Ints, day: Ints, heads: Ints, limits: Limits
-) -> Candidate:
+    signals: Signals, t: int, weights: Floats, slots: Records, stopped: Ints, day: Ints, heads: Ints, seen: Ints,
+    n_seen: int, limits: Limits,
+) -> Candidate:  # fmt: skip
     """Take the strongest remaining candidate off the strategies' lists; ties go to the first ticker, then strategy.
 
-    Strategies with weight 0 are skipped, and so are tickers that the book already holds or has pending, or that cool.
+    Strategies with weight 0 are skipped, and so are tickers that the book already holds or has pending, that cool, or
+    that are among the first `n_seen` of `seen`: they have been looked at.
     """
     n_strategies = len(weights)
-    while True:
-        best = -1
-        best_wish = 0.0
-        best_strength = 0.0
-        best_ticker = 0
-        for k in range(n_strategies):
-            if not (weights[k] > 0.0) or heads[k] >= signals.start[k, t + 1]:
-                continue
-            ticker = signals.ticker[heads[k]]
-            strength = signals.strength[heads[k]]
-            wish = strength * weights[k]
-            if signals.is_target[k] == 0:
-                wish *= n_strategies * limits.max_position
-            if best < 0 or wish > best_wish or (wish == best_wish and ticker < best_ticker):
-                best, best_wish, best_strength, best_ticker = k, wish, strength, ticker
-        if best < 0:
-            return Candidate(-1, -1, 0.0)
+    best, best_wish, best_strength, best_ticker = -1, 0.0, 0.0, -1
+    for k in range(n_strategies):
+        if not (weights[k] > 0.0):
+            continue
+        n, stop = heads[k], signals.start[k, t + 1]
+        while n < stop and passed_over(signals, k, slots, stopped, day, seen, n_seen, signals.ticker[n], t):
+            n += 1
+        heads[k] = n
+        if n >= stop:
+            continue
+        ticker, strength = signals.ticker[n], signals.strength[n]
+        wish = strength * weights[k]
+        if signals.is_target[k] == 0:
+            wish *= n_strategies * limits.max_position
+        if best < 0 or wish > best_wish or (wish == best_wish and ticker < best_ticker):
+            best, best_wish, best_strength, best_ticker = k, wish, strength, ticker
+    if best >= 0:
         heads[best] += 1
-        if not is_held(slots, best_ticker) and not cools(signals, best, stopped, day, best_ticker, t):
-            return Candidate(best, best_ticker, best_strength)
+    return Candidate(best, best_ticker, best_strength)
+
+
+@lean
+def passed_over(
+    signals: Signals, k: int, slots: Records, stopped: Ints, day: Ints, seen: Ints, n_seen: int, ticker: int, t: int
+) -> bool:
+    """Return True if strategy `k` gets no new position in `ticker`: it is held, was looked at, or cools."""
+    if is_held(slots, ticker):
+        return True
+    for n in range(n_seen):
+        if seen[n] == ticker:
+            return True
+    return cools(signals, k, stopped, day, ticker, t)
 
 
 @inlined
 def first_candidate(
-    signals: Signals, t: int, weights: Floats, slots: Records, stopped: Ints, day: Ints, heads: Ints, limits: Limits
-) -> Candidate:
+    signals: Signals, t: int, weights: Floats, slots: Records, stopped: Ints, day: Ints, heads: Ints, seen: Ints,
+    n_seen: int, limits: Limits,
+) -> Candidate:  # fmt: skip
     """Point `heads` (K,) at the beginning of the lists, and take the strongest candidate: both in one call."""
     start_candidates(signals, t, heads)
-    return next_candidate(signals, t, weights, slots, stopped, day, heads, limits)
+    return next_candidate(signals, t, weights, slots, stopped, day, heads, seen, n_seen, limits)
 
 
 @lean
@@ -518,20 +598,39 @@ def weakest_slot(
     """
     weakest, least = -1, 0.0
     for s in range(len(slots)):
-        if slots[s]["ticker"] < 0 or slots[s]["pending"] > 0.0 or slots[s]["selling"] > 0.0:
-            if slots[s]["selling"] > 0.0 and not (slots[s]["selling"] < slots[s]["quantity"] - SHARE_NOISE):
-                return -1
+        if slots[s]["ticker"] < 0:
             continue
-        wish = 0.0
-        for k in range(lots.shape[1]):
-            if owns(slots[s], k):
-                wish += lots[s, k]["wish"]
-        if weakest < 0 or wish < least:
-            weakest, least = s, wish
+        if slots[s]["selling"] > slots[s]["quantity"] - SHARE_NOISE and slots[s]["quantity"] > 0.0:
+            return -1
+        if slots[s]["pending"] > 0.0 or slots[s]["selling"] > 0.0:
+            continue
+        if weakest < 0 or slots[s]["wish"] < least:
+            weakest, least = s, slots[s]["wish"]
     if weakest < 0:
         return -1
     offered = total_wish(account, slots[weakest], lots[weakest], stopped, day, signals, t, rival, weights, limits)
     return weakest if offered > least * (1.0 + sizing.replace_margin) else -1
+
+
+@lean
+def largest_wish(signals: Signals, candidate: Candidate, weights: Floats, limits: Limits) -> float:
+    """Return a share of equity that no strategy's wish for the ticker of `candidate` exceeds."""
+    wish: float = candidate.strength * weights[candidate.strategy]
+    if signals.is_target[candidate.strategy] == 0:
+        wish *= len(weights) * limits.max_position
+    return wish
+
+
+@lean
+def may_replace(slots: Records, best_wish: float, n_strategies: int, sizing: Sizing) -> bool:
+    """Return False if no position can be weak enough to make room for a ticker.
+
+    None of the strategies wants more than `best_wish` of it.
+    """
+    for s in range(len(slots)):
+        if slots[s]["quantity"] > 0.0 and slots[s]["wish"] * (1.0 + sizing.replace_margin) < best_wish * n_strategies:
+            return True
+    return False
 
 
 @lean

@@ -64,25 +64,29 @@ ACCOUNT = np.dtype(
     ]
 )
 
+# What every session reads stands first: a book is bound by memory.
 SLOT = np.dtype(
     [
         ("ticker", np.int64),
-        ("strategy", np.int64),  # the largest owner
-        ("owners", np.int64),  # bit k: strategy k has a lot
         ("quantity", np.float64),
-        ("pending", np.float64),  # shares to be bought at the next open, at most at `limit_price`
-        ("selling", np.float64),  # shares to be sold at the next open, and until they are sold
-        ("limit_price", np.float64),
+        ("owners", np.int64),  # bit k: strategy k has a lot
         ("stop", np.float64),  # that rest at the broker, for all shares: the widest of the lots'
         ("target", np.float64),
         ("price", np.float64),  # last mark
         ("value", np.float64),  # quantity x price in whole cents
-        ("cost", np.float64),  # cost basis of the shares held, fees excluded
-        ("dividends", np.float64),  # received by the lots that are there
-        ("exit_reason", np.int64),  # OrderReason number of what is being sold; 0 = nothing
-        ("entry_day", np.int64),  # session of the first fill, days since 1970-01-01
+        ("pending", np.float64),  # shares to be bought at the next open, at most at `limit_price`
+        ("selling", np.float64),  # shares to be sold at the next open, and until they are sold
+        ("crossing", np.float64),  # shares that strategies sell to each other at the next open
         ("held", np.int64),  # session closes the position has lived through
         ("missing", np.int64),  # sessions in a row without a bar
+        ("strategy", np.int64),  # the largest owner
+        ("watched", np.int64),  # 1 if a lot must be looked at whatever happens: something stands, or has no capital
+        ("wish", np.float64),  # share of equity that all owners together want, as last decided
+        ("limit_price", np.float64),
+        ("exit_reason", np.int64),  # OrderReason number of what is being sold; 0 = nothing
+        ("cost", np.float64),  # cost basis of the shares held, fees excluded
+        ("dividends", np.float64),  # received by the lots that are there
+        ("entry_day", np.int64),  # session of the first fill, days since 1970-01-01
     ]
 )
 
@@ -90,9 +94,12 @@ LOT = np.dtype(
     [
         ("quantity", np.float64),
         ("delta", np.float64),  # shares to trade at the next open: bought above 0, sold below
-        ("wish", np.float64),  # share of equity that the strategy wants, as last decided
+        ("exit_reason", np.int64),  # OrderReason number of a pending sale; 0 = none
         ("stop", np.float64),  # 0 = none of its own
         ("target", np.float64),
+        ("wish", np.float64),  # share of equity that the strategy wants, as last decided
+        ("since", np.int64),  # closes that the position had lived through when the lot was opened
+        ("unfunded", np.int64),  # closes in a row at which the strategy had no capital
         ("peak", np.float64),  # highest close since entry
         ("cost", np.float64),  # cost basis of the shares held, fees excluded
         ("bought", np.float64),  # shares bought over the round trip
@@ -101,10 +108,7 @@ LOT = np.dtype(
         ("fees", np.float64),
         ("market_costs", np.float64),  # spread, slippage and impact, dollars
         ("dividends", np.float64),
-        ("exit_reason", np.int64),  # OrderReason number of a pending sale; 0 = none
         ("entry_day", np.int64),
-        ("held", np.int64),
-        ("unfunded", np.int64),  # closes in a row at which the strategy had no capital
     ]
 )
 
@@ -168,6 +172,9 @@ def clear_slot(slot: Record) -> None:
     slot["quantity"] = 0.0
     slot["pending"] = 0.0
     slot["selling"] = 0.0
+    slot["crossing"] = 0.0
+    slot["wish"] = 0.0
+    slot["watched"] = 0
     slot["limit_price"] = 0.0
     slot["stop"] = 0.0
     slot["target"] = 0.0
@@ -201,7 +208,7 @@ def clear_lot(slot: Record, lot: Record, k: int) -> None:
     lot["dividends"] = 0.0
     lot["exit_reason"] = 0
     lot["entry_day"] = 0
-    lot["held"] = 0
+    lot["since"] = 0
     lot["unfunded"] = 0
 
 
@@ -239,6 +246,7 @@ def post_buy(
     fees = round_cents(charge.commission + charge.regulatory)
     if lot["bought"] == 0.0:
         lot["entry_day"] = day
+        lot["since"] = slot["held"]
         lot["peak"] = price
     if slot["quantity"] == 0.0:
         slot["entry_day"] = day
@@ -351,6 +359,7 @@ def post_split(slot: Record, lots: Records, ratio: float) -> None:
     slot["quantity"] *= ratio
     slot["pending"] *= ratio
     slot["selling"] *= ratio
+    slot["crossing"] *= ratio
     slot["limit_price"] /= ratio
     slot["stop"] /= ratio
     slot["target"] /= ratio

@@ -77,7 +77,7 @@ class Signals(NamedTuple):
     start : (K, T + 1) candidates of strategy k at session t are [start[k, t], start[k, t + 1]).
     ticker : (M,) column of each candidate. strength : (M,) in (0, 1]: of a signal, or the weight of a target.
     exits : (N, T) bit k set = strategy k wants out. wants : (N, T) bit k set = strategy k has the ticker in its list.
-    is_target : (K,) 1 where strengths are target weights, 0 where they are signals.
+    is_target : (K,) 1 where strengths are target weights, 0 where they are signals; target_bits : (1,) as bits.
     protection : (K, 7) the fields of `core.costs.Protection`.
     """
 
@@ -87,6 +87,7 @@ class Signals(NamedTuple):
     exits: NDArray[np.uint32]
     wants: NDArray[np.uint32]
     is_target: Ints
+    target_bits: Ints
     protection: Floats
 
 
@@ -292,6 +293,7 @@ def build_signals(signals: Sequence[StrategySignals], default: Protection = NO_P
         np.ascontiguousarray(exits.T),
         np.ascontiguousarray(wants.T),
         np.array([int(item.is_target) for item in signals], dtype=np.int64),
+        np.array([sum(1 << k for k, item in enumerate(signals) if item.is_target)], dtype=np.int64),
         np.array([_protection(item, default) for item in signals], dtype=np.float64),
     )
 

@@ -15,17 +15,20 @@ from trading_platform.core.decide import (
     growth_shares,
     lacking_share,
     may_grow,
+    position_bound,
     review_lots,
     share_out,
+    staying,
     strength_of,
     wants_it,
     weakest_slot,
 )
 from trading_platform.core.ledger import Records, owns, reserve, settle_levels
-from trading_platform.core.market import CLOSE, Market, Signals
+from trading_platform.core.market import CLOSE, VOLATILITY, Market, Signals
 from trading_platform.core.reasons import NO_REASON, REBALANCE
 from trading_platform.core.risk.caps import OK
 from trading_platform.core.risk.rules import market_verdict
+from trading_platform.core.risk.sizing import volatility_bound
 from trading_platform.core.types import Floats, Ints
 
 
@@ -67,12 +70,16 @@ def growing_slot(
     market: Market, book: Book, signals: Signals, t: int, weights: Floats, rules: RuleRows, first: int
 ) -> int:
     """Return the first slot from `first` on of whose position more may be wanted, -1 if there is none."""
+    account, sizing, limits = book.accounts[0], rules.sizing[0], rules.limits[0]
+    most = position_bound(account, market.vix[t], limits)
     for s in range(first, len(book.slots)):
         slot = book.slots[s]
-        if slot["quantity"] > 0.0 and may_grow(
-            book.accounts[0], slot, book.lots[s], book.stopped, market.day, signals, t, weights, rules.limits[0],
-            rules.sizing[0],
-        ):  # fmt: skip
+        if not (slot["quantity"] > 0.0):
+            continue
+        share = min(most, volatility_bound(market.bars[slot["ticker"], t, VOLATILITY], limits))
+        if not (staying(slot) < (1.0 - sizing.band) * share * account["equity"]):
+            continue
+        if may_grow(account, slot, book.lots[s], book.stopped, market.day, signals, t, weights, sizing):
             return s
     return -1
 

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trading_platform.core.ledger import LOT, Records
+from trading_platform.core.compiled import lean
+from trading_platform.core.ledger import LOT, Records, clear_lot, owns
 from trading_platform.core.simulate import Books
 from trading_platform.core.types import Ints
 
@@ -104,18 +105,35 @@ def _side(rows: list[tuple[Records, Records, Records, Ints]], n_slots: int, n_ti
 
 def _put(side: Side, rows: Ints, which: Ints, accounts: Records, slots: Records, lots: Records, stopped: Ints) -> None:
     """Write recorded `rows` into books `which`; their lots are cleared first."""
-    as_words(accounts)[which] = as_words(side.accounts)[rows]
-    as_words(slots)[which] = as_words(side.slots)[rows]
     stopped[which, : side.stopped.shape[1]] = side.stopped[rows]
-    as_words(lots)[which] = 0
-    counts = side.start[rows + 1] - side.start[rows]
-    book = np.repeat(which, counts)
-    first = np.repeat(side.start[rows] - np.concatenate(([0], np.cumsum(counts)[:-1])), counts)
-    taken = first + np.arange(len(book))
-    place = side.place[taken]
-    words = LOT.itemsize // 8
-    flat = lots.view(np.int64).reshape(len(lots), lots.shape[1], lots.shape[2], words)
-    flat[book, place[:, 0], place[:, 1]] = side.lots.view(np.int64).reshape(-1, words)[taken]
+    put_books(side.accounts, side.slots, side.start, side.place, side.lots, rows, which, accounts, slots, lots)
+
+
+@lean
+def put_books(
+    from_accounts: Records,
+    from_slots: Records,
+    start: Ints,
+    place: Ints,
+    from_lots: Records,
+    rows: Ints,
+    which: Ints,
+    accounts: Records,
+    slots: Records,
+    lots: Records,
+) -> None:
+    """Copy recorded accounts, slots and lots at `rows` (n,) into books `which` (n,)."""
+    for i in range(len(rows)):
+        row, e = rows[i], which[i]
+        for s in range(slots.shape[1]):
+            if slots[e, s]["owners"] != 0:
+                for k in range(lots.shape[2]):
+                    if owns(slots[e, s], k):
+                        clear_lot(slots[e, s], lots[e, s, k], k)
+            slots[e, s] = from_slots[row, s]
+        accounts[e] = from_accounts[row]
+        for n in range(start[row], start[row + 1]):
+            lots[e, place[n, 0], place[n, 1]] = from_lots[n]
 
 
 def as_words(records: Records) -> Ints:

@@ -114,7 +114,7 @@ def _make_lots(rows: Sequence[Sequence[float]], slots: Records, lots: Records) -
         lot = lots[s, k]
         for name in ("quantity", "stop", "target", "cost", "bought", "bought_amount", "sold_amount", "fees"):
             lot[name] = was[name]
-        for name in ("dividends", "exit_reason", "entry_day", "held"):
+        for name in ("dividends", "exit_reason", "entry_day"):
             lot[name] = was[name]
         lot["peak"] = was["price"]
         leaving = was["exit_reason"] != NO_REASON

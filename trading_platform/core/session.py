@@ -35,7 +35,6 @@ from trading_platform.core.ledger import (
     Records,
     lower_prices,
     mark_slot,
-    owns,
     post_dividend,
     post_interest,
     post_split,
@@ -93,7 +92,7 @@ def fill_at_open(
         slot = slots[s]
         if not (slot["quantity"] > 0.0) or slot["ticker"] < 0:
             continue
-        crossed = crossed_shares(slot, lots[s])
+        crossed = slot["crossing"]
         quote = market.bars[slot["ticker"], t, OPEN]
         if crossed > 0.0 and quote > 0.0:
             for side in (SELL, BUY):
@@ -126,17 +125,6 @@ def fill_at_open(
                 book_order(account, slots, lots, stopped, s, order, market.day[t], market.clock[t], limits, log)
         drop_buys(slots, lots, s)
         tidy_slot(slots, lots, s)
-
-
-@lean
-def crossed_shares(slot: Record, lots: Records) -> float:
-    """Return the shares that some lots of `slot` sell to others, (K,) `lots`."""
-    bought, sold = 0.0, 0.0
-    for k in range(len(lots)):
-        if owns(slot, k):
-            bought += max(0.0, lots[k]["delta"])
-            sold += max(0.0, -lots[k]["delta"])
-    return min(bought, sold)
 
 
 @inlined
@@ -175,11 +163,6 @@ def mark_to_close(
         slot["held"] += 1
         slot["missing"] = 0 if price > 0.0 else slot["missing"] + 1
         mark_slot(slot, price)
-        for k in range(lots.shape[1]):
-            if owns(slot, k):
-                lots[s, k]["held"] += 1
-                if price > lots[s, k]["peak"]:
-                    lots[s, k]["peak"] = price
         if slot["missing"] >= DELISTED_AFTER_SESSIONS:
             last = slot["price"] * (1.0 - rules.costs.delisting_haircut)
             settle_slot(account, slots, lots, stopped, s, last, DELISTED, market, t, rules.limits, log)

@@ -18,9 +18,10 @@ from trading_platform.core.booking import LONG_AGO
 from trading_platform.core.compiled import inlined, lean
 from trading_platform.core.costs import Costs
 from trading_platform.core.decide import (
-    Candidate,
     free_slot,
     grow_positions,
+    largest_wish,
+    may_replace,
     next_candidate,
     review_entry,
     review_lots,
@@ -34,7 +35,6 @@ from trading_platform.core.fill_log import FillLog, new_fill_log
 from trading_platform.core.ledger import Record, Records, new_books, reserve
 from trading_platform.core.market import CLOSE, Market, Signals
 from trading_platform.core.risk.caps import OK
-from trading_platform.core.risk.limits import Limits
 from trading_platform.core.risk.rules import (
     HALTED,
     MAX_POSITIONS,
@@ -152,13 +152,14 @@ def decide_session(
     grow_positions(account, slots, lots, stopped, market, signals, t, weights, rules.exits, limits, rules.sizing)
     start_candidates(signals, t, heads)
     for n_seen in range(limits.max_reviews):
-        candidate = next_unseen(signals, t, weights, slots, stopped, market.day, heads, limits, seen, n_seen)
+        candidate = next_candidate(signals, t, weights, slots, stopped, market.day, heads, seen, n_seen, limits)
         if candidate.strategy < 0:
             return
         s, ticker = free_slot(slots, limits), candidate.ticker
         if s < 0:  # the verdict is known, and a full book is the common case
             denials[MAX_POSITIONS] += 1
-            make_room(account, slots, lots, stopped, market, signals, t, weights, rules, ticker)
+            if may_replace(slots, largest_wish(signals, candidate, weights, limits), n_strategies, rules.sizing):
+                make_room(account, slots, lots, stopped, market, signals, t, weights, rules, ticker)
             return
         seen[n_seen] = ticker
         wish = total_wish(account, slots[s], lots[s], stopped, market.day, signals, t, ticker, weights, limits)
@@ -170,22 +171,6 @@ def decide_session(
                 account, slots, lots, stopped, s, entry.quantity, entry.limit_price, market, signals, t, weights,
                 rules.exits, limits,
             )  # fmt: skip
-
-
-@lean
-def next_unseen(
-    signals: Signals, t: int, weights: Floats, slots: Records, stopped: Ints, day: Ints, heads: Ints, limits: Limits, seen: Ints,
-    n_seen: int,
-) -> Candidate:  # fmt: skip
-    """Take the strongest remaining candidate whose ticker is not among the first `n_seen` of `seen`."""
-    while True:
-        candidate = next_candidate(signals, t, weights, slots, stopped, day, heads, limits)
-        known = False
-        for n in range(n_seen):
-            if seen[n] == candidate.ticker:
-                known = True
-        if not known:
-            return candidate
 
 
 @lean

@@ -1,7 +1,7 @@
 """Settings that refuse what they do not understand: typed fields, intervals, known keys, a fingerprint.
 
 A setting is a dataclass field whose annotation says what it may be: ``Annotated[float, Interval("(0, 100]")]``, a
-plain ``bool``, ``int``, ``float`` or ``str``, a ``Literal`` of choices, or ``tuple[str, ...]``. Everything wrong is
+plain ``bool``, ``int``, ``float`` or ``str``, a ``Literal`` of choices, ``tuple[str, ...]``, or ``str`` or that. All is
 reported at once, since an operator who mends one line at a time gives up on the third.
 """
 
@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import numbers
+import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -75,10 +76,30 @@ def checked(value: object, hint: object) -> object:
         if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
             return tuple(value)
         raise ValueError(f'must be a list of texts such as ["a", "b"], was {value!r}')
+    if hint == (str | tuple[str, ...]):
+        if isinstance(value, str):
+            return value
+        try:
+            return checked(value, tuple[str, ...])
+        except ValueError:
+            raise ValueError(f'must be a text in quotes, or a list of them such as ["a", "b"], was {value!r}') from None
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+        return _checked_either(value, typing.get_args(hint))
     if isinstance(hint, type) and isinstance(value, hint):
         return value
     wanted = {bool: "true or false", str: "a text in quotes"}.get(typing.cast(type, hint), str(hint))
     raise ValueError(f"must be {wanted}, was {value!r}")
+
+
+def _checked_either(value: object, hints: Iterable[object]) -> object:
+    """Return `value` as the first of `hints` that it fits; the message tells them all."""
+    faults = []
+    for hint in hints:
+        try:
+            return checked(value, hint)
+        except ValueError as problem:
+            faults.append(str(problem).rpartition(", was ")[0])
+    raise ValueError(f"{', or '.join(faults)}, was {value!r}")
 
 
 def _checked_number(value: object, *, whole: bool) -> int | float:

@@ -25,7 +25,7 @@ from trading_platform.core.types import MarketPanel
 from trading_platform.machine.clocks import utc_now
 from trading_platform.market_data.cache import BarCache, CachedHistory, TickerBars, joined, last_finished
 from trading_platform.market_data.calendar import NyseCalendar
-from trading_platform.market_data.panel import build_panel
+from trading_platform.market_data.panel import Beside, build_panel
 from trading_platform.market_data.universe import load_universe
 from trading_platform.market_data.vix import AlpacaVix, LocalVix, VixService, VixSource, YahooVix, cboe, fred
 from trading_platform.market_data.yahoo import index_closes
@@ -134,7 +134,9 @@ class AlpacaMarketData:
             found = self._cached(IEX).read(names, first, last)
         vix = None if self._vix is None else self._vix.history(first, last)
         bars = joined(found, self.name)
-        panel = build_panel(bars, source=self.name, calendar=self._calendar, vix=vix, sectors=self._sectors)
+        panel = build_panel(
+            bars, source=self.name, calendar=self._calendar, beside=Beside(vix=vix, sectors=self._sectors)
+        )
         notices = [] if self._vix is None else self._vix.notices
         absent = [name for name in names if name not in bars.names]
         if absent:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trading_platform.core.types import Floats, Ints
+from trading_platform.core.types import Bools, Floats, Ints
 
 PRICES = ("open", "high", "low", "close")
 
@@ -34,6 +34,8 @@ class Bars:
         (R,) dollars a share on the ex-date, 0 = none; None when the prices are adjusted.
     place
         Names the origin of a row for people, e.g. ``us_daily.csv.gz line 12``.
+    unread
+        Rows with a field that is no number, and which: its value is NaN.
     """
 
     names: tuple[str, ...]
@@ -47,6 +49,7 @@ class Bars:
     place: Callable[[int], str]
     split_ratio: Floats | None = None
     dividend: Floats | None = None
+    unread: Mapping[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ticker)
@@ -67,6 +70,42 @@ class Bars:
     def label(self, row: int) -> str:
         """Return where `row` came from and what it is about; reads the file again, so for errors only."""
         return f"{self.place(row)}: {self.subject(row)}"
+
+    def kept(self, rows: Bools) -> Bars:
+        """Return the bars of `rows` (R,), which keep their places."""
+        if rows.all():
+            return self
+        origin = np.flatnonzero(rows)
+        new_row = np.cumsum(rows) - 1
+        place = self.place
+        return replace(
+            self,
+            ticker=self.ticker[rows],
+            session=self.session[rows],
+            open=self.open[rows],
+            high=self.high[rows],
+            low=self.low[rows],
+            close=self.close[rows],
+            volume=self.volume[rows],
+            split_ratio=None if self.split_ratio is None else self.split_ratio[rows],
+            dividend=None if self.dividend is None else self.dividend[rows],
+            place=lambda row: place(int(origin[row])),
+            unread={int(new_row[row]): text for row, text in self.unread.items() if rows[row]},
+        )
+
+    def renamed(self, names: Sequence[str]) -> Bars:
+        """Return the bars under other names, one for each of `names`; equal names become one ticker."""
+        ordered, ticker = sort_names(names, self.ticker)
+        return replace(self, names=ordered, ticker=ticker)
+
+    def without_unused_names(self) -> Bars:
+        """Return the bars with the tickers that have any."""
+        used = np.bincount(self.ticker, minlength=len(self.names)) > 0
+        if used.all():
+            return self
+        renumber = np.cumsum(used) - 1
+        names = tuple(name for name, is_used in zip(self.names, used, strict=True) if is_used)
+        return replace(self, names=names, ticker=renumber[self.ticker])
 
 
 def encode_tickers(tickers: NDArray[np.str_] | Sequence[str]) -> tuple[tuple[str, ...], Ints]:
@@ -121,4 +160,9 @@ def join_bars(parts: Sequence[Bars]) -> Bars:
         place=place,
         split_ratio=filled("split_ratio", 1.0),
         dividend=filled("dividend", 0.0),
+        unread={
+            row + int(shift): text
+            for part, shift in zip(parts, offsets, strict=False)
+            for row, text in part.unread.items()
+        },
     )

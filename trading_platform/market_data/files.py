@@ -1,236 +1,255 @@
-"""Market data from a folder of files.
+"""Market data from folders of files, in whatever form people have them; see docs/data.md.
 
-Every ``*.csv``, ``*.csv.gz`` and ``*.parquet`` directly in the folder counts; subfolders and hidden files do not.
-
-* ``vix.csv`` (or ``vix.csv.gz``): ``date`` and ``close`` or ``vix``, further columns ignored; CBOE's own file fits.
-* ``sectors.csv`` (or ``.csv.gz``): ``ticker`` and ``sector`` or ``gics_sector``, further columns ignored.
-* a file with a ``ticker`` column holds bars: date, ticker, open, high, low, close, volume, and if prices are raw
-  split_ratio and dividend; further columns ignored. Any number of such files, each sorted by date.
-* a file without a ``ticker`` column is none of ours: skipped, with a warning.
-
-Column names may be in any case. Everything is checked on load (`quality`).
+Several folders count in their order: the first that has a ticker gives its whole series, and the first file of VIX,
+sectors, classes and rate counts; events and memberships add up, and sessions are the benchmark's. Everything is
+checked on load (`quality`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from trading_platform.core.errors import MarketDataError
 from trading_platform.core.types import MarketPanel
+from trading_platform.machine.clocks import utc_now
 from trading_platform.market_data.bars import Bars, join_bars
 from trading_platform.market_data.calendar import NyseCalendar
-from trading_platform.market_data.panel import VixHistory, build_panel, select, shown
-from trading_platform.market_data.quality import Suspicion, SuspicionKind, check_order
+from trading_platform.market_data.events import joined_events, joined_names, renames_of, with_events
+from trading_platform.market_data.folder import FolderReading, read_folder
+from trading_platform.market_data.long_bars import Rules
+from trading_platform.market_data.membership import Membership
+from trading_platform.market_data.notices import Notice, NoticeKind, refuse, shown
+from trading_platform.market_data.panel import Beside, Checks, build_panel, select
+from trading_platform.market_data.quality import MAX_BAD_BARS_PCT
 from trading_platform.market_data.snapshot import load_snapshot, save_snapshot
-from trading_platform.market_data.tables import REQUIRED, parse_date, read_bars, read_header, read_rows
+from trading_platform.market_data.sources import foreign_reason, list_files, sources_of
+from trading_platform.market_data.weights import TargetWeights
 
-SUFFIXES = (".csv", ".csv.gz", ".parquet")
-SIDE_FILES = ("vix", "sectors")
+USUAL_RULES = Rules()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FilesReading:
+    """A panel with what became of each file: for `data check` and its like."""
+
+    panel: MarketPanel
+    folders: tuple[FolderReading, ...]
 
 
 class FilesMarketData:
-    """Daily bars from a folder; implements `core.ports.MarketData`.
+    """Daily bars from folders; implements `core.ports.MarketData`.
 
     Parameters
     ----------
     folder
-        Where the files are.
+        Where the files are: one folder, or several in the order in which they count.
     benchmark
-        Ticker whose closes become `panel.benchmark`; it is not traded.
+        Ticker whose closes become `panel.benchmark`.
+    with_benchmark
+        True makes it a column of the panel as well, which `panel.benchmark_ticker` names.
     cache_dir
         Folder for a snapshot of the checked panel, or None for none. A snapshot is used only for files with the
-        same names and content (sha256).
+        same names and content (sha256) that are read in the same way.
     calendar
         Sessions of the exchange.
+    rules
+        How to read where the data alone do not say.
+    max_bad_pct
+        Largest share of bars that cannot be true, percent.
+    accepted_jumps
+        Price jumps that are real: a ticker, or a ticker and a date such as ``AAA 2023-02-10``.
+    now
+        The clock: bars of days that are yet to come are refused.
 
     Raises
     ------
     MarketDataError
-        From `history`, when the folder or a file cannot be used.
+        From `history`, when a folder or a file cannot be used.
     """
 
     def __init__(
         self,
-        folder: Path | str,
+        folder: Path | str | Sequence[Path | str],
         *,
         benchmark: str = "SPY",
+        with_benchmark: bool = False,
         cache_dir: Path | None = None,
         calendar: NyseCalendar | None = None,
+        rules: Rules = USUAL_RULES,
+        max_bad_pct: float = MAX_BAD_BARS_PCT,
+        accepted_jumps: Sequence[str] = (),
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
-        self.folder = Path(folder)
+        given = [folder] if isinstance(folder, str | Path) else list(folder)
+        self.folders = tuple(Path(one) for one in given)
         self.benchmark = benchmark
+        self.with_benchmark = with_benchmark
         self.cache_dir = cache_dir
         self._calendar = calendar or NyseCalendar()
+        self._rules = rules
+        self._max_bad_pct = max_bad_pct
+        self._accepted = tuple(accepted_jumps)
+        self._now = now
 
     @property
     def name(self) -> str:
         """Short name for people."""
-        return f"files:{self.folder}"
+        return "files:" + ",".join(str(folder) for folder in self.folders)
 
     def history(
         self, tickers: Sequence[str] | None = None, start: date | None = None, end: date | None = None
     ) -> MarketPanel:
         """Return completed bars of `tickers` (all when None) for sessions in [start, end], checked and sorted.
 
-        The whole folder is read and checked, whatever part of it is asked for.
+        The whole folder is read and checked, whatever part of it is asked for. A ticker that has another name by now
+        is found under both.
         """
-        return select(self._load(self._paths()), tickers, start, end, benchmark=self.benchmark)
+        panel = self._load()
+        if tickers is not None and not set(tickers) <= {*panel.tickers, self.benchmark}:
+            newest = self._renames()
+            tickers = [newest.get(name, name) if name not in panel.tickers else name for name in tickers]
+        return select(panel, tickers, start, end, benchmark=self.benchmark)
 
-    def _paths(self) -> list[Path]:
-        if not self.folder.is_dir():
-            raise MarketDataError(f"{self.folder} is not a folder; give one that holds bar files")
-        paths = [path for path in sorted(self.folder.iterdir()) if _stem(path) is not None and path.is_file()]
-        if not paths:
-            raise MarketDataError(
-                f"{self.folder} holds no *.csv, *.csv.gz or *.parquet file; add one with {', '.join(REQUIRED)}"
-            )
-        return paths
+    def read(self) -> FilesReading:
+        """Read all files anew and return the panel with what became of each of them."""
+        readings = [read_folder(folder, self._rules, self._leave()) for folder in self.folders]
+        return FilesReading(self._panel(readings), tuple(readings))
 
-    def _load(self, paths: Sequence[Path]) -> MarketPanel:
+    def weights(self) -> TargetWeights | None:
+        """Return the targets of the first ``weights.csv``, None if there is none."""
+        found = [read_folder(folder, self._rules, self._leave()).weights for folder in self.folders]
+        return next((weights for weights in found if weights is not None), None)
+
+    def _load(self) -> MarketPanel:
         if self.cache_dir is None:
-            return self._parse(paths)
-        key = self._key(paths)
-        folder = hashlib.sha256(f"{self.folder.resolve()}\0{self.benchmark}".encode()).hexdigest()
-        snapshot = self.cache_dir / f"panel-{folder[:16]}.npz"
+            return self.read().panel
+        key = self._key()
+        places = "\0".join(str(folder.resolve()) for folder in self.folders)
+        digest = hashlib.sha256(f"{places}\0{self.benchmark}".encode()).hexdigest()
+        snapshot = self.cache_dir / f"panel-{digest[:16]}.npz"
         panel = load_snapshot(snapshot, key)
         if panel is None:
-            panel = self._parse(paths)
+            panel = self.read().panel
             save_snapshot(snapshot, key, panel)
         return panel
 
-    def _key(self, paths: Sequence[Path]) -> str:
-        digest = hashlib.sha256(self.name.encode())
-        for path in paths:
-            with path.open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
-            digest.update(f"\0{path.name}\0{content}".encode())
+    def _leave(self) -> list[Path]:
+        return [] if self.cache_dir is None else [self.cache_dir]
+
+    def _key(self) -> str:
+        """Return what a stored panel depends on: names and content of the files, and how they are read."""
+        ways = (self._rules, self._max_bad_pct, self._accepted, self.with_benchmark)
+        digest = hashlib.sha256(f"{self.name}\0{ways!r}".encode())
+        for folder in self.folders:
+            for path in list_files(folder, self._leave()):
+                is_read = not all(foreign_reason(source) for source in sources_of(folder, path))
+                content = str(path.stat().st_size)
+                if is_read:
+                    with path.open("rb") as file:
+                        content = hashlib.file_digest(file, "sha256").hexdigest()
+                digest.update(f"\0{path.relative_to(folder)}\0{content}".encode())
         return digest.hexdigest()
 
-    def _parse(self, paths: Sequence[Path]) -> MarketPanel:
-        parts: list[Bars] = []
-        skipped: list[str] = []
-        vix: VixHistory | None = None
-        sectors: dict[str, str] = {}
-        for path in paths:
-            match _stem(path):
-                case "vix":
-                    vix = read_vix(path)
-                case "sectors":
-                    sectors = read_sectors(path)
-                case _:
-                    if _holds_bars(path):
-                        parts.append(read_bars(path))
-                        check_order(parts[-1])
-                    else:
-                        skipped.append(path.name)
-        if not parts:
-            raise MarketDataError(
-                f"{self.folder} holds no file with bars ({shown([path.name for path in paths])}); "
-                f"a bar file needs the columns {', '.join(REQUIRED)}"
-            )
-        text = f"{shown(skipped)}: no ticker column"
+    def _renames(self) -> dict[str, str]:
+        readings = [read_folder(folder, self._rules, self._leave()) for folder in self.folders]
+        return renames_of(joined_events([reading.events for reading in readings]))
+
+    def _panel(self, readings: Sequence[FolderReading]) -> MarketPanel:
+        bars, notices = _first_series(readings)
+        if len(readings) > 1:
+            bars, begun = _from_benchmark(bars, self.benchmark)
+            notices += begun
+        events = joined_events([reading.events for reading in readings])
+        newest = renames_of(events)
+        bars, events, renamed = joined_names(bars, events)
+        bars, handed, left_out = with_events(bars, events)
+        beside = Beside(
+            vix=next((reading.vix for reading in readings if reading.vix is not None), None),
+            sectors=_newest_keys(next((reading.sectors for reading in readings if reading.sectors), {}), newest),
+            asset_classes=_newest_keys(next((reading.assets for reading in readings if reading.assets), {}), newest),
+            rate=next((reading.rate for reading in readings if reading.rate is not None), None),
+            members=_all_members(readings, newest),
+            events=handed,
+        )
+        checks = Checks(
+            today=self._now().astimezone(ZoneInfo(self._rules.zone)).date(),
+            max_bad_pct=self._max_bad_pct,
+            accepted=frozenset(_accepted(text) for text in self._accepted),
+        )
         return build_panel(
-            join_bars(parts),
+            bars,
             source=self.name,
             calendar=self._calendar,
-            vix=vix,
-            sectors=sectors,
+            beside=beside,
             benchmark=self.benchmark,
-            suspicions=[Suspicion(SuspicionKind.FILE_SKIPPED, len(skipped), text)] if skipped else [],
+            with_benchmark=self.with_benchmark,
+            notices=[*(notice for reading in readings for notice in reading.notices), *notices, *renamed, *left_out],
+            checks=checks,
         )
 
 
-def read_vix(path: Path) -> VixHistory:
-    """Read VIX closes; dates are ``YYYY-MM-DD`` or, as CBOE writes them, ``MM/DD/YYYY``.
-
-    Raises
-    ------
-    MarketDataError
-        Missing columns, no rows, or a field that is not a date or a number.
-    """
-    header = read_header(path)
-    value_column = next((name for name in ("close", "vix") if name in header), None)
-    if "date" not in header or value_column is None:
-        raise MarketDataError(f"{path.name}: needs the columns date and close (or vix), has {', '.join(header)}")
-    day_index, value_index = header.index("date"), header.index(value_column)
-    rows = read_rows(path)
-    next(rows)
-    days: list[date] = []
-    values: list[float] = []
-    for line, fields in rows:
-        try:
-            days.append(_vix_date(fields[day_index]))
-            values.append(_finite(fields[value_index]))
-        except ValueError:
-            raise MarketDataError(
-                f"{path.name} line {line}: {', '.join(fields)} has no usable date and {value_column}; "
-                "correct or delete the line"
-            ) from None
-    if not days:
-        raise MarketDataError(f"{path.name} has a header and no rows; add VIX closes or remove the file")
-    return VixHistory(np.array(days, dtype="datetime64[D]"), np.array(values), path.name)
+def _first_series(readings: Sequence[FolderReading]) -> tuple[Bars, list[Notice]]:
+    """Return the bars of all folders, each ticker's from the first folder that has it, and what that left out."""
+    taken: set[str] = set()
+    parts: list[Bars] = []
+    notices: list[Notice] = []
+    for reading in readings:
+        bars = reading.bars
+        if bars is None:
+            continue
+        again = [name for name in bars.names if name in taken]
+        taken |= set(bars.names)
+        if again:
+            notices.append(Notice(NoticeKind.OTHER_FOLDER, len(again), f"{reading.folder}: {shown(again)}"))
+            fresh = np.array([name not in again for name in bars.names], dtype=np.bool_)
+            bars = bars.kept(fresh[bars.ticker]).without_unused_names()
+        if len(bars):
+            parts.append(bars)
+    if not parts:
+        raise MarketDataError("no folder of bars is given; name one")
+    return join_bars(parts), notices
 
 
-def read_sectors(path: Path) -> dict[str, str]:
-    """Read ticker -> sector; a blank sector means unknown and is left out.
-
-    Raises
-    ------
-    MarketDataError
-        Missing columns, or a ticker that appears with two sectors.
-    """
-    header = read_header(path)
-    sector_column = next((name for name in ("sector", "gics_sector") if name in header), None)
-    if "ticker" not in header or sector_column is None:
-        raise MarketDataError(
-            f"{path.name}: needs the columns ticker and sector (or gics_sector), has {', '.join(header)}"
-        )
-    ticker_index, sector_index = header.index("ticker"), header.index(sector_column)
-    rows = read_rows(path)
-    next(rows)
-    sectors: dict[str, str] = {}
-    for line, fields in rows:
-        ticker, sector = fields[ticker_index].strip(), fields[sector_index].strip()
-        if sectors.get(ticker, sector) != sector:
-            raise MarketDataError(
-                f"{path.name} line {line}: {ticker} is in {sector!r} and was in {sectors[ticker]!r} above; keep one"
-            )
-        if ticker and sector:
-            sectors[ticker] = sector
-    return sectors
+def _from_benchmark(bars: Bars, benchmark: str) -> tuple[Bars, list[Notice]]:
+    """Return the bars from the benchmark's first on: its sessions are the panel's."""
+    if benchmark not in bars.names:
+        return bars, []
+    first = bars.session[bars.ticker == bars.names.index(benchmark)].min()
+    early = bars.session < first
+    if not early.any():
+        return bars, []
+    text = f"{benchmark} begins on {first}"
+    notice = Notice(NoticeKind.BEFORE_BENCHMARK, int(np.count_nonzero(early)), text)
+    return bars.kept(~early).without_unused_names(), [notice]
 
 
-def _stem(path: Path) -> str | None:
-    """Return the file name without its known suffix, in lower case; None for files that are not ours to read."""
-    name = path.name.lower()
-    if name.startswith((".", "~")):
+def _newest_keys(known: dict[str, str], newest: dict[str, str]) -> dict[str, str]:
+    """Return `known` with what it says of old tickers said of their newest names, too."""
+    moved = {new: known[old] for old, new in newest.items() if old in known}
+    return {**moved, **known}
+
+
+def _all_members(readings: Sequence[FolderReading], newest: dict[str, str]) -> list[Membership] | None:
+    found = [reading.members for reading in readings if reading.members is not None]
+    if not found:
         return None
-    suffix = next((suffix for suffix in sorted(SUFFIXES, key=len, reverse=True) if name.endswith(suffix)), None)
-    if suffix is None:
-        return None
-    stem = name.removesuffix(suffix)
-    return None if stem in SIDE_FILES and suffix == ".parquet" else stem
+    rows = [row for members in found for row in members]
+    return [replace(row, ticker=newest.get(row.ticker, row.ticker)) for row in rows]
 
 
-def _holds_bars(path: Path) -> bool:
-    header = read_header(path)
-    if len(header) == 1 and "ticker" in header[0]:
-        raise MarketDataError(f"{path.name}: the header {header[0]!r} is one column; separate columns with commas")
-    return "ticker" in header
-
-
-def _vix_date(text: str) -> date:
-    return datetime.strptime(text, "%m/%d/%Y").date() if "/" in text else parse_date(text)  # noqa: DTZ007 - a date only
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(text)
-    return value
+def _accepted(text: str) -> tuple[str, date | None]:
+    ticker, _, day = text.strip().partition(" ")
+    if not day.strip():
+        return ticker.upper(), None
+    try:
+        return ticker.upper(), date.fromisoformat(day.strip())
+    except ValueError:
+        refuse([f"accepted_jumps in [data] has {text!r}; write a ticker, or a ticker and a date: AAA 2023-02-10"])
+        raise AssertionError from None

@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from trading_platform.configuration.environment import Settings
-from trading_platform.configuration.trading_config import TradingConfig
+from trading_platform.configuration.trading_config import CashConfig, TradingConfig
 from trading_platform.core.errors import MarketDataError
 from trading_platform.core.market import forward_adjusted
 from trading_platform.core.market_features import MARKET_FEATURES, market_features
 from trading_platform.core.types import MarketPanel
 from trading_platform.machine.clocks import utc_now
 from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.market_data.panel import with_hash
 from trading_platform.market_data.providers import open_market_data
+from trading_platform.market_data.rates import align_rate, shipped_rate
 from trading_platform.market_data.universe import load_universe
 
 REAL_MARKETS = ("alpaca", "yahoo")
@@ -32,9 +34,12 @@ def load_panel(
     end: date | None,
     now: Callable[[], datetime] = utc_now,
 ) -> MarketPanel:
-    """Return the bars of the configured source and universe from `start` (None: the first) to `end`."""
+    """Return the bars of the configured source and universe from `start` (None: the first) to `end`.
+
+    `panel.cash_rate` holds what ``[cash] rate`` asks for.
+    """
     source = open_market_data(config, settings, calendar, now)
-    panel = source.history(wanted_tickers(config), start, end)
+    panel = with_cash_rate(source.history(wanted_tickers(config), start, end), config.cash)
     if bool(np.isfinite(panel.vix).any()):
         return panel
     if config.data.vix == "required":
@@ -45,6 +50,17 @@ def load_panel(
     realized = market_features(forward_adjusted(panel))[:, VOLATILITY_FEATURE] * 100.0
     notice = "no VIX in the data: the universe's realised volatility stands in for it, as [data] vix asks"
     return replace(panel, vix=realized, warnings=(*panel.warnings, notice))
+
+
+def with_cash_rate(panel: MarketPanel, cash: CashConfig) -> MarketPanel:
+    """Return the panel with the yield of cash in percent a year: the setting's, the data's own, or the shipped one."""
+    if cash.rate != "file":
+        return with_hash(replace(panel, cash_rate=np.full(panel.n_sessions, float(cash.rate))))
+    if panel.cash_rate is not None:
+        return panel
+    rate, notices = align_rate(shipped_rate(), panel.sessions)
+    warnings = (*panel.warnings, *(str(notice) for notice in notices))
+    return with_hash(replace(panel, cash_rate=rate, warnings=warnings))
 
 
 def wanted_tickers(config: TradingConfig) -> tuple[str, ...] | None:

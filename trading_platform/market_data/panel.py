@@ -1,24 +1,28 @@
-"""From checked long-form bars to one `MarketPanel`, and the hash that names its content."""
+"""From long-form bars and what lies beside them to one `MarketPanel`, and the hash that names its content."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trading_platform.core.errors import MarketDataError
-from trading_platform.core.types import UNKNOWN_SECTOR, Floats, MarketPanel
+from trading_platform.core.types import STOCK, UNKNOWN_SECTOR, Bools, CorporateEvent, Floats, Ints, MarketPanel
+from trading_platform.market_data.assets import classes_of
 from trading_platform.market_data.bars import Bars
 from trading_platform.market_data.calendar import NyseCalendar
-from trading_platform.market_data.quality import Suspicion, SuspicionKind, check_bars, check_vix
+from trading_platform.market_data.events import on_sessions
+from trading_platform.market_data.membership import Membership, member_grid
+from trading_platform.market_data.notices import Notice, NoticeKind, merged, shown
+from trading_platform.market_data.quality import MAX_BAD_BARS_PCT, CheckedBars, Jump, check_bars, check_vix
+from trading_platform.market_data.rates import RateHistory, align_rate
 from trading_platform.market_data.schedule import FIRST_DAY, LAST_DAY
-
-NAMES_SHOWN = 5
+from trading_platform.market_data.tickers import canonical
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,15 +34,69 @@ class VixHistory:
     place: str
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Beside:
+    """What lies beside the bars.
+
+    Attributes
+    ----------
+    vix
+        VIX closes; sessions without one hold NaN, never a carried or default value.
+    sectors
+        Ticker -> sector; stocks without one are `UNKNOWN_SECTOR`. The asset class of a fund is its sector.
+    asset_classes
+        Ticker -> asset class, over the shipped table of common funds.
+    rate
+        What cash earns; None leaves it to the settings.
+    members
+        Membership over time; None: every ticker always.
+    events
+        Events that are not in the bars: mergers, spin-offs, delistings, special dividends.
+    """
+
+    vix: VixHistory | None = None
+    sectors: Mapping[str, str] = field(default_factory=dict)
+    asset_classes: Mapping[str, str] = field(default_factory=dict)
+    rate: RateHistory | None = None
+    members: Sequence[Membership] | None = None
+    events: Sequence[CorporateEvent] = ()
+
+
+NOTHING_BESIDE = Beside()
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """How strict the checks are.
+
+    Attributes
+    ----------
+    today
+        Bars of later days are refused.
+    max_bad_pct
+        Largest share of bars that cannot be true, percent.
+    accepted
+        (ticker, session or None for all) of price jumps that the operator knows to be real.
+    """
+
+    today: date = LAST_DAY
+    max_bad_pct: float = MAX_BAD_BARS_PCT
+    accepted: frozenset[tuple[str, date | None]] = frozenset()
+
+
+USUAL_CHECKS = Checks()
+
+
 def build_panel(
     bars: Bars,
     *,
     source: str,
     calendar: NyseCalendar,
-    vix: VixHistory | None = None,
-    sectors: Mapping[str, str] | None = None,
+    beside: Beside = NOTHING_BESIDE,
     benchmark: str = "SPY",
-    suspicions: Sequence[Suspicion] = (),
+    with_benchmark: bool = False,
+    notices: Sequence[Notice] = (),
+    checks: Checks = USUAL_CHECKS,
 ) -> MarketPanel:
     """Check long-form bars and lay them out on the exchange's sessions.
 
@@ -50,64 +108,123 @@ def build_panel(
         Name of the provider, for people.
     calendar
         Sessions of the exchange; the panel has every one from the first bar to the last.
-    vix
-        VIX closes; sessions without one hold NaN, never a carried or default value.
-    sectors
-        Ticker -> sector; tickers without one are `UNKNOWN_SECTOR`.
+    beside
+        VIX, sectors, classes, rate, membership, events.
     benchmark
-        This ticker becomes `panel.benchmark` instead of a tradable column.
-    suspicions
+        This ticker becomes `panel.benchmark`.
+    with_benchmark
+        True makes it a column as well, which `panel.benchmark_ticker` names; False leaves it out of the columns.
+    notices
         What the caller has noticed already; it is stored with what the checks find.
+    checks
+        How strict the checks are.
 
     Raises
     ------
     MarketDataError
         The bars or the VIX fail a check of `quality`, or nothing but the benchmark is there.
     """
-    sessions = _sessions_of(bars, calendar)
-    noticed = [*suspicions, *check_bars(bars, sessions)]
-    rows = np.searchsorted(sessions, bars.session)
-    tickers = tuple(name for name in bars.names if name != benchmark)
-    if not tickers:
+    events = on_sessions(beside.events, _span(bars, calendar)) if beside.events else ()
+    explained = checks.accepted | {(event.ticker, event.session) for event in events}
+    checked = check_bars(bars, calendar, today=checks.today, max_bad_pct=checks.max_bad_pct, explained=explained)
+    bars, sessions = checked.bars, checked.sessions
+    noticed = [*notices, *checked.notices]
+    tickers = tuple(name for name in bars.names if with_benchmark or name != benchmark)
+    if not any(name != benchmark for name in tickers):
         raise MarketDataError(f"{bars.place(0)}: {benchmark} is the benchmark and the only ticker; add tradable ones")
-    position = {name: i for i, name in enumerate(tickers)}
-    column = np.array([position.get(name, -1) for name in bars.names], dtype=np.int64)
-    columns = column[bars.ticker]
-    traded = columns >= 0
-    flat = rows[traded] * len(tickers) + columns[traded]
-
-    def grid(values: Floats, empty: float = np.nan) -> Floats:
-        out = np.full(len(sessions) * len(tickers), empty)
-        out[flat] = values[traded]
-        return out.reshape(len(sessions), len(tickers))
-
+    grids = _Grids(bars, checked.rows, len(sessions), tickers)
     benchmark_close = np.full(len(sessions), np.nan)
-    benchmark_close[rows[~traded]] = bars.close[~traded]
-    noticed += _benchmark_suspicion(benchmark, benchmark_close, sessions)
-    vix_close, vix_noticed = _align_vix(vix, sessions)
-    noticed += vix_noticed
-    known = sectors or {}
-    unknown = [name for name in tickers if name not in known]
+    if benchmark in bars.names:
+        own = bars.ticker == bars.names.index(benchmark)
+        benchmark_close[grids.rows[own]] = bars.close[own]
+    noticed += _benchmark_notice(benchmark, benchmark_close, sessions)
+    vix_close, vix_noticed = _align_vix(beside.vix, sessions)
+    classes = classes_of(tickers, beside.asset_classes)
+    sectors = _sectors(tickers, classes, beside.sectors)
+    unknown = [
+        name for name, sector in zip(tickers, sectors, strict=True) if sector == UNKNOWN_SECTOR and name != benchmark
+    ]
     if unknown:
-        noticed.append(Suspicion(SuspicionKind.SECTOR_UNKNOWN, len(unknown), shown(unknown)))
+        noticed.append(Notice(NoticeKind.SECTOR_UNKNOWN, len(unknown), shown(unknown)))
+    member, member_noticed = _members(checked, beside.members, tickers, benchmark)
+    rate, rate_noticed = (None, []) if beside.rate is None else align_rate(beside.rate, sessions)
     panel = MarketPanel(
         sessions=sessions,
         tickers=tickers,
-        open=grid(bars.open),
-        high=grid(bars.high),
-        low=grid(bars.low),
-        close=grid(bars.close),
-        volume=grid(bars.volume),
+        open=grids.of(bars.open),
+        high=grids.of(bars.high),
+        low=grids.of(bars.low),
+        close=grids.of(bars.close),
+        volume=grids.of(bars.volume),
         vix=vix_close,
         benchmark=benchmark_close,
-        sectors=tuple(known.get(name, UNKNOWN_SECTOR) for name in tickers),
+        sectors=sectors,
         source=source,
         data_hash="",
-        split_ratio=None if bars.split_ratio is None else grid(bars.split_ratio, 1.0),
-        dividend=None if bars.dividend is None else grid(bars.dividend, 0.0),
-        warnings=tuple(str(suspicion) for suspicion in noticed),
+        split_ratio=None if bars.split_ratio is None else grids.of(bars.split_ratio, 1.0),
+        dividend=None if bars.dividend is None else grids.of(bars.dividend, 0.0),
+        warnings=tuple(str(notice) for notice in merged([*noticed, *vix_noticed, *member_noticed, *rate_noticed])),
+        asset_classes=classes,
+        cash_rate=rate,
+        member=member,
+        events=tuple(event for event in events if event.ticker in tickers),
+        benchmark_ticker=benchmark if benchmark in tickers else "",
     )
     return with_hash(panel)
+
+
+def _span(bars: Bars, calendar: NyseCalendar) -> NDArray[np.datetime64]:
+    """Return the sessions from the first bar to the last; bars outside the calendar are refused elsewhere."""
+    days = np.clip(bars.session, np.datetime64(FIRST_DAY, "D"), np.datetime64(LAST_DAY, "D"))
+    return calendar.sessions_between(days.min().item(), days.max().item())
+
+
+class _Grids:
+    """Lays columns of bars (R,) out as sessions x tickers (T, N)."""
+
+    def __init__(self, bars: Bars, rows: Ints, n_sessions: int, tickers: Sequence[str]) -> None:
+        position = {name: i for i, name in enumerate(tickers)}
+        columns = np.array([position.get(name, -1) for name in bars.names], dtype=np.int64)[bars.ticker]
+        self.rows = rows
+        self._traded = columns >= 0
+        self._flat = self.rows[self._traded] * len(tickers) + columns[self._traded]
+        self._shape = n_sessions, len(tickers)
+
+    def of(self, values: Floats, empty: float = np.nan) -> Floats:
+        """Return `values` on the grid, `empty` where there is no bar."""
+        out = np.full(self._shape, empty)
+        out.reshape(-1)[self._flat] = values[self._traded]
+        return out
+
+
+def _sectors(tickers: Sequence[str], classes: Sequence[str], known: Mapping[str, str]) -> tuple[str, ...]:
+    kinds = classes or (STOCK,) * len(tickers)
+    return tuple(
+        known.get(name, UNKNOWN_SECTOR) if kind == STOCK else kind for name, kind in zip(tickers, kinds, strict=True)
+    )
+
+
+def _members(
+    checked: CheckedBars, rows: Sequence[Membership] | None, tickers: Sequence[str], benchmark: str
+) -> tuple[Bools | None, list[Notice]]:
+    """Return membership (T, N), None for always; a ticker with an unexplained jump takes no new risk from there on."""
+    noticed: list[Notice] = []
+    grid: Bools | None = None
+    if rows is not None:
+        grid, noticed = member_grid(rows, checked.sessions, tickers)
+        if benchmark in tickers:
+            grid[:, tickers.index(benchmark)] = (
+                True  # it is no member of anything, and strategies that name it may trade it
+            )
+    jumps: Sequence[Jump] = [jump for jump in checked.jumps if jump.ticker in tickers]
+    if jumps and grid is None:
+        grid = np.ones((len(checked.sessions), len(tickers)), dtype=np.bool_)
+    for jump in jumps:
+        if grid is not None:
+            grid[
+                int(np.searchsorted(checked.sessions, np.datetime64(jump.session, "D"))) :, tickers.index(jump.ticker)
+            ] = False
+    return grid, noticed
 
 
 def with_hash(panel: MarketPanel) -> MarketPanel:
@@ -130,6 +247,18 @@ def content_hash(panel: MarketPanel) -> str:
         digest.update(
             b"-" if values is None else np.where(np.isnan(values), np.nan, values + 0.0).astype("<f8").tobytes()
         )
+    # what panels did not have before speaks only where it is there, so that their hashes stay
+    if panel.asset_classes:
+        digest.update(b"classes\0" + "\0".join(panel.asset_classes).encode())
+    if panel.cash_rate is not None:
+        rate = np.where(np.isnan(panel.cash_rate), np.nan, panel.cash_rate + 0.0)
+        digest.update(b"rate\0" + rate.astype("<f8").tobytes())
+    if panel.member is not None:
+        digest.update(b"member\0" + panel.member.astype(np.uint8).tobytes())
+    if panel.events:
+        digest.update(b"events\0" + "\0".join(repr(tuple(event)) for event in panel.events).encode())
+    if panel.benchmark_ticker:
+        digest.update(b"benchmark\0" + panel.benchmark_ticker.encode())
     return digest.hexdigest()
 
 
@@ -165,15 +294,14 @@ def select(
     return with_hash(chosen.rows(first, stop))
 
 
-def shown(names: Sequence[str]) -> str:
-    """Return the first few names, and how many more there are."""
-    rest = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    return ", ".join(names[:NAMES_SHOWN]) + rest
-
-
 def _select_tickers(panel: MarketPanel, tickers: Sequence[str], benchmark: str) -> MarketPanel:
+    """Return the columns of `tickers`, and of those that their shares become or bring, which are no members."""
     position = {name: column for column, name in enumerate(panel.tickers)}
-    wanted = sorted(set(tickers) - {benchmark})
+    asked = {
+        name if name in position else canonical(name) if canonical(name) in position and name.isupper() else name
+        for name in tickers
+    }
+    wanted = sorted(asked - {benchmark})
     for name in wanted:
         if name not in position:
             near = difflib.get_close_matches(name.upper(), panel.tickers, n=1)
@@ -181,29 +309,37 @@ def _select_tickers(panel: MarketPanel, tickers: Sequence[str], benchmark: str) 
             raise MarketDataError(f"ticker {name!r} is not in {panel.source}; {hint}")
     if not wanted:
         raise MarketDataError(f"no ticker was asked for but the benchmark {benchmark}; name at least one to trade")
-    chosen = panel.columns([position[name] for name in wanted])
-    if benchmark in tickers:
+    heirs = _heirs(panel, wanted)
+    kept = sorted({*wanted, *heirs, *({benchmark} & {panel.benchmark_ticker})})
+    chosen = panel.columns([position[name] for name in kept])
+    if heirs:
+        member = (
+            np.ones((chosen.n_sessions, chosen.n_tickers), dtype=np.bool_) if chosen.member is None else chosen.member
+        )
+        member[:, [chosen.tickers.index(name) for name in heirs]] = False
+        chosen = replace(chosen, member=member)
+    if benchmark in tickers and not panel.benchmark_ticker:
         text = f"{benchmark} is the benchmark and is not traded"
-        warning = str(Suspicion(SuspicionKind.TICKER_DROPPED, 1, text))
+        warning = str(Notice(NoticeKind.TICKER_DROPPED, 1, text))
         chosen = replace(chosen, warnings=(*chosen.warnings, warning))
     return chosen
 
 
-def _sessions_of(bars: Bars, calendar: NyseCalendar) -> NDArray[np.datetime64]:
-    """Return every exchange session from the first bar's day to the last's, at least one."""
-    for row in (int(bars.session.argmin()), int(bars.session.argmax())):
-        if not (FIRST_DAY <= bars.day(row) <= LAST_DAY):
-            raise MarketDataError(
-                f"{bars.label(row)} is outside the calendar ({FIRST_DAY} to {LAST_DAY}); correct or delete the row"
-            )
-    sessions = calendar.sessions_between(bars.session.min().item(), bars.session.max().item())
-    return sessions if len(sessions) else np.array([calendar.next_session(bars.session.min().item())], "datetime64[D]")
+def _heirs(panel: MarketPanel, wanted: Sequence[str]) -> list[str]:
+    """Return the tickers that the shares of `wanted` become or bring, which are not wanted for themselves."""
+    found: list[str] = []
+    known = set(wanted)
+    for event in sorted(panel.events, key=lambda event: event.session):
+        if event.ticker in known and event.other and event.other in panel.tickers and event.other not in known:
+            found.append(event.other)
+            known.add(event.other)
+    return found
 
 
-def _align_vix(vix: VixHistory | None, sessions: NDArray[np.datetime64]) -> tuple[Floats, list[Suspicion]]:
+def _align_vix(vix: VixHistory | None, sessions: NDArray[np.datetime64]) -> tuple[Floats, list[Notice]]:
     out = np.full(len(sessions), np.nan)
     if vix is None:
-        return out, [Suspicion(SuspicionKind.VIX_MISSING, len(sessions), "there is no VIX history (vix.csv)")]
+        return out, [Notice(NoticeKind.VIX_MISSING, len(sessions), "there is no VIX history (vix.csv)")]
     check_vix(vix.days, vix.values, vix.place)
     inside = (vix.days >= sessions[0]) & (vix.days <= sessions[-1])
     days, values = vix.days[inside], vix.values[inside]
@@ -213,17 +349,17 @@ def _align_vix(vix: VixHistory | None, sessions: NDArray[np.datetime64]) -> tupl
     noticed = []
     if not known.all():
         text = f"{vix.place} {days[~known][0]} is not an NYSE session; ignored"
-        noticed.append(Suspicion(SuspicionKind.VIX_OFF_SESSION, int((~known).sum()), text))
+        noticed.append(Notice(NoticeKind.VIX_OFF_SESSION, int((~known).sum()), text))
     missing = np.isnan(out)
     if missing.any():
         text = f"{vix.place} has no value for {sessions[missing][0]}"
-        noticed.append(Suspicion(SuspicionKind.VIX_MISSING, int(missing.sum()), text))
+        noticed.append(Notice(NoticeKind.VIX_MISSING, int(missing.sum()), text))
     return out, noticed
 
 
-def _benchmark_suspicion(name: str, close: Floats, sessions: NDArray[np.datetime64]) -> list[Suspicion]:
+def _benchmark_notice(name: str, close: Floats, sessions: NDArray[np.datetime64]) -> list[Notice]:
     missing = np.isnan(close)
     if not missing.any():
         return []
     text = f"the benchmark {name} has no bar on {sessions[missing][0]}"
-    return [Suspicion(SuspicionKind.BENCHMARK_MISSING, int(missing.sum()), text)]
+    return [Notice(NoticeKind.BENCHMARK_MISSING, int(missing.sum()), text)]

@@ -22,7 +22,7 @@ from trading_platform.core.types import MarketPanel
 from trading_platform.machine.clocks import utc_now
 from trading_platform.market_data.cache import BarCache, CachedHistory, TickerBars, joined, last_finished
 from trading_platform.market_data.calendar import NyseCalendar
-from trading_platform.market_data.panel import build_panel
+from trading_platform.market_data.panel import Beside, build_panel
 from trading_platform.market_data.universe import Universe, load_universe
 from trading_platform.market_data.vix import VixService, YahooVix, cboe, fred
 
@@ -107,7 +107,9 @@ class YahooMarketData:
             raise MarketDataError(f"yahoo has completed sessions up to {newest}, none from {first} to {last}")
         bars = joined(self._history.read(names, first, last), "yahoo")
         vix = self._vix.history(first, last)
-        panel = build_panel(bars, source=self.name, calendar=self._calendar, vix=vix, sectors=self._universe.sectors)
+        panel = build_panel(
+            bars, source=self.name, calendar=self._calendar, beside=Beside(vix=vix, sectors=self._universe.sectors)
+        )
         absent = [name for name in names if name not in bars.names]
         notices = [*self._vix.notices, *([f"no bars: {', '.join(absent)}"] if absent else [])]
         return replace(panel, warnings=(*panel.warnings, *notices))
@@ -140,7 +142,7 @@ def download_bars(download: Download | None, tickers: Sequence[str], start: date
     MarketDataError
         It raised, or answered with an empty frame.
     """
-    ask, errors = (download, ERRORS) if download is not None else _yfinance()
+    ask, errors = (download, ERRORS) if download is not None else yfinance_download()
     symbols = {to_yahoo(name): name for name in tickers}
     try:
         with warnings.catch_warnings():
@@ -196,7 +198,7 @@ def _on_sessions(bars: TickerBars, sessions: np.ndarray[Any, np.dtype[np.datetim
     return TickerBars(bars.sessions[inside], bars.values[inside])
 
 
-def _yfinance() -> tuple[Download, tuple[type[Exception], ...]]:
+def yfinance_download() -> tuple[Download, tuple[type[Exception], ...]]:
     """Return its download function and what it may raise."""
     try:
         import yfinance

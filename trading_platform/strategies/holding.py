@@ -38,7 +38,8 @@ def first_of_month(sessions: np.ndarray) -> Ints:
 
 def known_close(panel: MarketPanel) -> Floats:
     """Return closes with gaps of up to `MAX_GAP` sessions bridged by the last one, (T, N); NaN = unknown."""
-    return last_known(panel.close, MAX_GAP)
+    complete = not np.isnan(panel.close).any()  # then there is nothing to bridge, which is the slow part
+    return panel.close if complete else last_known(panel.close, MAX_GAP)
 
 
 def tradable(panel: MarketPanel, columns: Bools) -> Bools:

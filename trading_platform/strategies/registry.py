@@ -65,6 +65,8 @@ FIRST_SET: tuple[str, ...] = (
     "turn_of_month",
     "panic_reversal",
 )
+# From how many tries the set came to be what it is: the rows of the table of trials there.
+DEFAULT_SET_TRIALS = 5
 
 
 def form_of(name: str) -> Form:

@@ -1,0 +1,208 @@
+"""`evaluate` on small random markets with a book that is handed in: keys, pairing, seams, what is said of gaps."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.strategy_markets import mixed_panel
+from trading_platform.core.errors import FixConfigError
+from trading_platform.core.types import MarketPanel
+from trading_platform.evaluation.evaluate import BookRun, EvaluateSettings, RunBook, evaluate, traded_rows
+from trading_platform.evaluation.evaluate_document import document, table
+from trading_platform.evaluation.paper_form import combined_targets, equal_allocation, paper_book, total_returns
+from trading_platform.evaluation.universes import equal_weight_returns
+from trading_platform.strategies.base import AnyStrategy, TargetStrategy, prepare_targets
+from trading_platform.strategies.breakout import Breakout
+from trading_platform.strategies.managed_market import ManagedMarket
+from trading_platform.strategies.real_assets import RealAssets
+
+SLEEVES: tuple[AnyStrategy, ...] = (ManagedMarket(), RealAssets(window=40))
+ASKED = EvaluateSettings(start=date(2010, 6, 1), universes=3, universe_size=6, seed=5, n_trials=4)
+# What the issue names, key by key.
+SUMMARIES = ("sharpe", "paper_form", "equal_weight_universe", "benchmark")
+NUMBERS = ("universes", "max_drawdown", "avg_exposure", "avg_exposure_calm", "alpha_t", "stopped_for_good", "trials")
+
+
+def on_paper(panel: MarketPanel, start: int, seed: int) -> BookRun:
+    """Return the paper form as if a machine had traded it."""
+    works = [item for item in SLEEVES if isinstance(item, TargetStrategy)]
+    allocation = equal_allocation([item.stands_aside(panel) for item in works])
+    weights = combined_targets(prepare_targets(panel, works), allocation)
+    book = paper_book(panel, weights, 10.0, start)
+    return BookRun(
+        returns=book.returns[start:],
+        exposure=book.exposure[start:],
+        halted=np.zeros(panel.n_sessions - start, dtype=np.bool_),
+        costs={"total": 100.0 + seed},
+        fills={"managed_market": 7},
+        profit={"managed_market": 50.0},
+        not_invested_because={"slots": 0.4},
+    )
+
+
+def equal_weight(panel: MarketPanel, start: int, seed: int) -> BookRun:
+    """Return the equal-weight universe, traded."""
+    returns = equal_weight_returns(panel, total_returns(panel), start)[start:]
+    return BookRun(returns, np.ones(len(returns)), np.zeros(len(returns), dtype=np.bool_))
+
+
+def judged(
+    run_book: RunBook = on_paper,
+    settings: EvaluateSettings = ASKED,
+    strategies: tuple[AnyStrategy, ...] = SLEEVES,
+    **changes: Any,
+) -> dict[str, Any]:
+    panel = replace(mixed_panel(2, 600), **changes)
+    yardsticks, runs = evaluate(panel, strategies, run_book, settings)
+    return document(yardsticks, runs, settings)
+
+
+def test_document_has_every_key_and_is_json() -> None:
+    result = judged()
+    for key in SUMMARIES:
+        assert set(result[key]) == {"mean", "sd", "low", "high"}
+        assert all(isinstance(value, float) for value in result[key].values())
+    assert set(result["gain_over_equal_weight_universe"]) == {"mean", "low", "high"}
+    assert all(isinstance(result[key], int | float) for key in NUMBERS)
+    assert set(result["per_strategy"]) == {"managed_market", "real_assets"}
+    assert (result["universes"], result["trials"], result["stopped_for_good"]) == (3, 4, 0)
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+
+
+def test_same_question_gets_the_same_answer_and_another_seed_another() -> None:
+    assert judged() == judged()
+    assert judged(settings=replace(ASKED, seed=6))["equal_weight_universe"] != judged()["equal_weight_universe"]
+
+
+def test_book_that_is_its_paper_form_keeps_all_of_it() -> None:
+    result = judged()
+    assert result["sharpe"]["mean"] == result["paper_form"]["mean"]
+    assert result["kept_of_paper_form"] == 1.0
+
+
+def test_book_that_is_the_equal_weight_universe_gains_nothing_over_it() -> None:
+    result = judged(equal_weight)
+    assert result["gain_over_equal_weight_universe"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
+    assert result["sharpe"]["mean"] == result["equal_weight_universe"]["mean"]
+    assert result["avg_exposure"] == 1.0
+
+
+def test_every_book_gets_the_same_universes() -> None:
+    seen: list[tuple[tuple[str, ...], int, int]] = []
+
+    def looking(panel: MarketPanel, start: int, seed: int) -> BookRun:
+        seen.append((panel.tickers, start, seed))
+        return equal_weight(panel, start, seed)
+
+    judged(looking)
+    judged(looking, strategies=(Breakout(),))
+    assert seen[:3] == seen[3:]
+    assert len(set(seen[:3])) == 3
+
+
+def test_strategy_of_entries_has_no_paper_form_and_that_is_said() -> None:
+    result = judged(strategies=(Breakout(), ManagedMarket()))
+    assert result["paper_form"] is None
+    assert result["kept_of_paper_form"] is None
+    assert any("no paper form" in note for note in result["notes"])
+
+
+def test_strategy_that_stands_aside_is_told_and_its_capital_works_elsewhere() -> None:
+    result = judged(asset_classes=())
+    assert result["per_strategy"]["real_assets"]["stands_aside"] == "needs a fund of gold or real estate"
+    assert result["per_strategy"]["real_assets"]["paper_sharpe"] is None
+    assert any(note.startswith("real_assets stands aside: it needs") for note in result["notes"])
+
+
+def test_books_that_stopped_for_good_are_counted() -> None:
+    def stops(panel: MarketPanel, start: int, seed: int) -> BookRun:
+        return replace(equal_weight(panel, start, seed), stopped_for_good=seed % 2 == 0)
+
+    result = judged(stops)
+    assert result["stopped_for_good"] == 2  # of the seeds 5000, 5001, 5002
+    assert any("stopped for good in" in note for note in result["notes"])
+
+
+def test_sixty_forty_without_bonds_is_left_out_and_said() -> None:
+    result = judged()
+    assert [row["name"] for row in result["comparisons"]][:2] == ["this book", "bills"]
+    assert not any(row["name"].startswith("60/40") for row in result["comparisons"])
+    assert any(note.startswith("60/40 is left out") for note in result["notes"])
+
+
+def test_sixty_forty_takes_ief_where_agg_is_missing() -> None:
+    panel = mixed_panel(2, 600)
+    names = list(panel.tickers)
+    names[14] = "IEF"  # a fund of government bonds
+    result = judged(tickers=tuple(names))
+    assert [row["name"] for row in result["comparisons"]][-1] == "60/40 (IEF)"
+
+
+def test_benchmark_at_the_same_beta_has_the_books_beta() -> None:
+    rows = {row["name"]: row for row in judged()["comparisons"]}
+    assert rows["benchmark at the same beta"]["beta"] == pytest.approx(rows["this book"]["beta"])
+    assert rows["benchmark"]["beta"] == pytest.approx(1.0)
+    assert rows["bills"]["sharpe"] is None
+
+
+def test_realistic_fills_are_told_where_they_were_run() -> None:
+    def realistic(panel: MarketPanel, start: int, seed: int) -> BookRun:
+        return replace(equal_weight(panel, start, seed), sharpe_realistic=0.5, sharpe_if_ended_lost_30=0.25)
+
+    result = judged(realistic)
+    assert result["sharpe_realistic"] == {"mean": 0.5, "sd": 0.0, "low": None, "high": None}
+    assert result["sharpe_if_ended_lost_30"] == 0.25
+    assert judged()["sharpe_realistic"] is None
+
+
+def test_run_of_another_length_is_refused() -> None:
+    def short(panel: MarketPanel, start: int, seed: int) -> BookRun:
+        return equal_weight(panel, start + 1, seed)
+
+    with pytest.raises(ValueError, match="a run must cover"):
+        judged(short)
+
+
+def test_years_that_leave_too_little_are_refused() -> None:
+    with pytest.raises(FixConfigError, match="leave 0 sessions, at least 60 are needed; the data has 2010-01-04"):
+        judged(settings=replace(ASKED, start=date(2030, 1, 1)))
+
+
+def test_history_before_the_start_is_kept_and_what_follows_the_end_is_not() -> None:
+    panel = mixed_panel(2, 600)
+    cut, start = traded_rows(panel, EvaluateSettings(start=date(2010, 6, 1), end=date(2011, 3, 31)))
+    assert (cut.session(start), cut.session(cut.n_sessions - 1)) == (date(2010, 6, 1), date(2011, 3, 31))
+    assert cut.session(0) == panel.session(0)
+
+
+def test_table_shows_what_the_document_holds() -> None:
+    text = table(judged())
+    for words in ("3 universes of 6 stocks", "this book", "on paper", "trials 4", "managed_market", "slots 40.0 %"):
+        assert words in text
+    assert " nan" not in text
+
+
+def test_interest_counts_as_bills() -> None:
+    idle = judged(lambda panel, start, seed: replace(equal_weight(panel, start, seed), returns=bills(panel, start)))
+    assert idle["excess_return"] == pytest.approx(0.0, abs=1e-12)
+    assert idle["annual_return"] > 0.0
+    assert idle["sharpe"]["mean"] is None
+
+
+def bills(panel: MarketPanel, start: int) -> Any:
+    rates = panel.cash_rate
+    assert rates is not None
+    days = np.diff(panel.sessions.astype("datetime64[D]").astype(int))[start - 1 :]
+    return rates[start - 1 : -1] / 100.0 * days / 365.0
+
+
+def test_unknown_is_none_and_not_a_number() -> None:
+    result = judged(equal_weight, settings=replace(ASKED, universes=1))
+    assert not any(isinstance(value, float) and math.isnan(value) for value in result.values())

@@ -1,0 +1,113 @@
+"""The configured book as the machine trades it, on any panel: what `evaluate` asks for each universe.
+
+The kernel that trains and replays runs it, with the rules, costs and bands of the settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from trading_platform.core.costs import default_protection
+from trading_platform.core.market import Market, Signals, build_market, build_signals
+from trading_platform.core.metrics import sharpe_ratio
+from trading_platform.core.session import Rules
+from trading_platform.core.simulate import Backtest, backtest
+from trading_platform.core.types import Floats, MarketPanel
+from trading_platform.evaluation.evaluate import BookRun
+from trading_platform.evaluation.paper_form import nightly_interest
+from trading_platform.strategies.base import AnyStrategy, prepare_signals
+from trading_platform.strategies.registry import active_strategies
+
+ENDED_LOSS = 0.30  # Shumway (1997): what those lost that failed; most ended tickers were bought out
+COST_KINDS = ("commission", "spread", "slippage", "impact")
+
+
+@dataclass(frozen=True)
+class KernelBook:
+    """Runs the configured book on a panel; an instance is a `RunBook`.
+
+    Attributes
+    ----------
+    strategies, rules, capital
+        Who trades, by which rules, with how many dollars at the start.
+    exchange_seconds
+        Returns the exchange clock at the close of sessions, (T,) seconds.
+    """
+
+    strategies: Sequence[AnyStrategy]
+    rules: Rules
+    capital: float
+    exchange_seconds: Callable[[np.ndarray], Floats]
+
+    def __call__(self, panel: MarketPanel, start: int, seed: int) -> BookRun:
+        """Trade `panel` from row `start` on at equal weight. `seed` draws nothing: fills are exact."""
+        del seed
+        active, _ = active_strategies(self.strategies, panel)
+        signals = build_signals(prepare_signals(panel, active), default_protection(self.rules.exits))
+        market = build_market(panel, self.exchange_seconds(panel.sessions), self.rules.limits.correlation_window)
+        result = self._run(market, signals, len(active), start, panel.n_sessions, self.rules)
+        returns = self._returns(result)
+        names = [strategy.name for strategy in active]
+        account = result.books.accounts[0]
+        costs = {name: round(float(account[name]), 2) for name in COST_KINDS}
+        costs["regulatory"] = round(float(account["fees"] - account["commission"]), 2)
+        costs["total"] = round(sum(costs.values()), 2)
+        return BookRun(
+            returns=returns,
+            exposure=result.days["exposure"][1:].copy(),
+            halted=result.days["halted"][1:] != 0,
+            costs=costs,
+            fills={name: int((result.fills["strategy"] == k).sum()) for k, name in enumerate(names)},
+            profit=_profits(result, names),
+            stopped_for_good=_stopped_for_good(result),
+            sharpe_if_ended_lost_30=self._if_ended_lost(market, signals, panel, start, returns, len(active)),
+        )
+
+    def _run(
+        self, market: Market, signals: Signals, n_strategies: int, start: int, stop: int, rules: Rules
+    ) -> Backtest:
+        weights = np.full(n_strategies, 1.0 / n_strategies)
+        # The first decision is taken at the close before `start`, so that `start` is the first session that trades.
+        return backtest(market, signals, weights, rules, self.capital, start - 1, stop)
+
+    def _returns(self, result: Backtest) -> Floats:
+        equity = result.days["equity"]
+        returns: Floats = equity[1:] / equity[:-1] - 1.0
+        return returns
+
+    def _if_ended_lost(
+        self, market: Market, signals: Signals, panel: MarketPanel, start: int, returns: Floats, n_strategies: int
+    ) -> float | None:
+        """Return the ratio if tickers that end had lost `ENDED_LOSS`; None if none ends while it could be held."""
+        last = panel.n_sessions - 1 - np.argmax(np.isfinite(panel.close[::-1]), axis=0)
+        if not ((last < panel.n_sessions - 1) & (last >= start)).any():
+            return None
+        rules = self.rules._replace(costs=self.rules.costs._replace(delisting_haircut=ENDED_LOSS))
+        worse = self._returns(self._run(market, signals, n_strategies, start, panel.n_sessions, rules))
+        return float(sharpe_ratio(worse - nightly_interest(panel)[start:]))
+
+
+def _profits(result: Backtest, names: Sequence[str]) -> dict[str, float]:
+    """Return what each strategy made after fees, dollars: what it realized, and what its open lots are worth."""
+    fills, slots, lots = result.fills, result.books.slots[0], result.books.lots[0]
+    profits = {}
+    for k, name in enumerate(names):
+        mine = fills[fills["strategy"] == k]
+        realized = float(mine["realized"].sum() - mine["fees"].sum())
+        closed = float(mine["trade_dividends"][mine["closed"] != 0].sum())
+        held = lots[:, k]
+        open_lots = float((held["quantity"] * slots["price"] - held["cost"] + held["dividends"]).sum())
+        profits[name] = round(realized + closed + open_lots, 2)
+    return profits
+
+
+def _stopped_for_good(result: Backtest) -> bool:
+    """Return True if the book was halted at the end and had been for a year: only an operator could have gone on."""
+    halted = result.days["halted"] != 0
+    return bool(len(halted) > YEAR and halted[-YEAR:].all())
+
+
+YEAR = 252
