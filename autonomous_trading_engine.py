@@ -33,6 +33,7 @@ from trading_platform.core.fills import round_shares as compiled_round
 from trading_platform.core.intents import entry_intent, exit_intent, lot_orders, unsized_intent
 from trading_platform.core.observation import episode_of
 from trading_platform.core.ports import Allocator
+from trading_platform.core.reasons import is_strategys_own
 from trading_platform.core.session import Rules
 from trading_platform.core.shadow import ShadowBook
 from trading_platform.core.types import (
@@ -63,7 +64,7 @@ from trading_platform.storage.repository import Repository
 NOT_OBSERVED: Floats = np.empty(0)
 FLATTEN = ORDER_REASONS.index(OrderReason.FLATTEN)
 # A few multiplications: handing them to compiled code would take longer than they do.
-round_shares, weighted_strength = plain(compiled_round), plain(compiled_strength)
+round_shares, weighted_strength, is_own = plain(compiled_round), plain(compiled_strength), plain(is_strategys_own)
 
 
 class AutonomousTradingEngine:
@@ -251,7 +252,9 @@ class AutonomousTradingEngine:
         self._mirror()
         events: list[RiskEvent] = []
         for _, _, trade in settlement.fills:
-            pause = None if trade is None else risk.update_state(TradeResult(trade.ticker, trade.pnl, trade.cost))
+            if trade is None or not is_own(ORDER_REASONS.index(trade.reason)):
+                continue
+            pause = risk.update_state(TradeResult(trade.ticker, trade.pnl, trade.cost))
             if pause is not None:
                 events.append(pause)
         shadow_equity = float("nan")

@@ -40,7 +40,7 @@ def files() -> Iterator[Path]:
             name for name in folders if name not in SKIPPED_FOLDERS and not name.startswith((".venv", ".cache"))
         ]
         folders[:] = [name for name in folders if not name.endswith("_cache") and name != ".hypothesis"]
-        yield from (Path(folder, name) for name in sorted(names))
+        yield from (Path(folder, name) for name in sorted(names) if name != ".git")  # a file in a second checkout
 
 
 def relative(path: Path) -> str:

@@ -246,7 +246,7 @@ class RiskMachine(RuleBasedStateMachine):
         self.model.halts = {name for name in self.model.halts if name.startswith("day")}
         self.model.pause_until = 0.0
 
-    @rule(book=st.sampled_from(sorted(BOOKS)), market=st.sampled_from([0, 0, 0, 2]))
+    @rule(book=st.sampled_from(sorted(BOOKS)), market=st.sampled_from([0, 0, 0, 2, 6]))
     def a_quiet_day_begins(self, book: str, market: int) -> None:
         """Whatever was, an operator resumes over a book that is close to one of the caps."""
         self.show_market(market, 0.0)
@@ -392,9 +392,14 @@ class RiskMachine(RuleBasedStateMachine):
         assert quantity * price >= CONFIG.min_order_dollars - noise
         closes = {name: panel.close[-31:, panel.tickers.index(name)] for name in dollars}
         assert closes[ticker][-1] > 0.0
+        if ticker in {*model.shown, *(name for name, *_ in model.waiting)}:
+            return  # more of what is held is no new position
         for name in dollars:
             if name != ticker:
                 moves = np.array([np.diff(closes[each]) / closes[each][:-1] for each in (ticker, name)])
+                if not moves[1].std() > 0.0:  # what does not move counts as moving along in its sector, else as usual
+                    assert sectors[name] != sectors[ticker]
+                    continue
                 assert np.corrcoef(moves)[0, 1] <= CONFIG.max_correlation + 1e-9
 
     @precondition(lambda self: bool(self.model.shown))

@@ -79,7 +79,7 @@ FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 
 @given(st.lists(FLOATS, min_size=len(ACCOUNT.names or ()), max_size=len(ACCOUNT.names or ())))
 def test_every_number_comes_back_to_the_last_bit(values: list[float]) -> None:
-    first, second = open_books(1, 1, 1.0).accounts, open_books(1, 1, 1.0).accounts
+    first, second = open_books(1, 1, 1, 1, 1.0).accounts, open_books(1, 1, 1, 1, 1.0).accounts
     for name, value in zip(ACCOUNT.names or (), values, strict=True):
         whole = ACCOUNT.fields is not None and ACCOUNT.fields[name][0].kind == "i"
         first[0][name] = int(value) % 1_000 if whole else value

@@ -38,7 +38,7 @@ def read_compiled(account: Any, equity: float, shadow: float) -> None:
 @settings(deadline=None)  # the first example may compile
 @given(readings=st.lists(st.tuples(DOLLARS, DOLLARS), min_size=1, max_size=12))
 def test_take_reading_any_equities_leaves_account_as_the_kernels_rules_do(readings: list[tuple[float, float]]) -> None:
-    ours, theirs = new_books(1, 1, 100_000.0)[0], new_books(1, 1, 100_000.0)[0]
+    ours, theirs = new_books(1, 1, 1, 100_000.0)[0], new_books(1, 1, 1, 100_000.0)[0]
     for equity, shadow in readings:
         take_reading(ours, equity, shadow, 0.0, LIMIT_ROWS, halt_counts=True)
         read_compiled(theirs[0], equity, shadow)

@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 
 from tests.kernel_world import SESSION_SECONDS, make_rules
+from trading_platform.core.booking import ask_all_out, net_order
+from trading_platform.core.costs import CostConfig
+from trading_platform.core.fill_log import new_fill_log
 from trading_platform.core.fills import buy_price, sell_price
-from trading_platform.core.ledger import reserve
+from trading_platform.core.ledger import reserve, settle_levels, want
 from trading_platform.core.market import Market, Signals, build_market, build_signals
-from trading_platform.core.session import new_fill_log, trade_session
+from trading_platform.core.reasons import SIGNAL_EXIT
+from trading_platform.core.session import Rules, trade_session
 from trading_platform.core.simulate import Books, backtest, open_books
 from trading_platform.core.types import ORDER_REASONS, MarketPanel, OrderReason, StrategySignals
 
@@ -53,19 +57,18 @@ class Story:
 
 def holding(quantity: float = 100.0, stop: float = 90.0, target: float = 120.0) -> Books:
     """Return a book that bought `quantity` at 100."""
-    books = open_books(1, 2, 100_000.0)
-    slot, account = books.slots[0, 0], books.accounts[0]
-    reserve(slot, 0, 0, quantity, 102.0, stop, target, 100.0)
+    books = entry(102.0, quantity, stop, target)
+    account, slot, lot = books.accounts[0], books.slots[0, 0], books.lots[0, 0, 0]
     slot["pending"], slot["quantity"], slot["value"] = 0.0, quantity, quantity * 100.0
-    slot["cost"] = slot["bought_amount"] = quantity * 100.0
-    slot["bought"] = quantity
+    lot["delta"], lot["quantity"], lot["bought"] = 0.0, quantity, quantity
+    slot["cost"] = lot["cost"] = lot["bought_amount"] = quantity * 100.0
     account["cash"] -= quantity * 100.0
     return books
 
 
-def run(books: Books, market: Market, t: int) -> np.ndarray:
+def run(books: Books, market: Market, t: int, rules: Rules = RULES) -> np.ndarray:
     log = new_fill_log(20)
-    trade_session(books.accounts[0], books.slots[0], market, t, RULES, log)
+    trade_session(books.accounts[0], books.slots[0], books.lots[0], books.stopped[0], market, t, rules, log)
     fills: np.ndarray = log.rows[: log.used[0]]
     return fills
 
@@ -92,9 +95,13 @@ def test_protective_exits(bar: tuple[float, ...], reason: OrderReason | None, qu
     assert fills["closed"][0] == 1
 
 
-def entry(limit_price: float = 102.0, quantity: float = 100.0) -> Books:
-    books = open_books(1, 2, 100_000.0)
-    reserve(books.slots[0, 0], 0, 0, quantity, limit_price, 90.0, 120.0, 100.0)
+def entry(limit_price: float = 102.0, quantity: float = 100.0, stop: float = 90.0, target: float = 120.0) -> Books:
+    """Return a book whose only strategy is to buy `quantity` at the next open."""
+    books = open_books(1, 2, 1, 1, 100_000.0)
+    slot = books.slots[0, 0]
+    reserve(slot, 0, quantity, limit_price, 100.0)
+    want(slot, books.lots[0, 0, 0], 0, quantity, stop, target)
+    settle_levels(slot, books.lots[0, 0])
     return books
 
 
@@ -124,7 +131,8 @@ def test_entry_fills_at_the_next_open_within_its_limit(bar: tuple[float, ...], f
 def test_exit_larger_than_the_volume_takes_several_sessions() -> None:
     thin = (100.0, 101.0, 99.0, 100.0, 800.0)  # 40 shares a session
     books = holding()
-    books.slots[0, 0]["exit_reason"] = ORDER_REASONS.index(OrderReason.SIGNAL_EXIT)
+    ask_all_out(books.slots[0], books.lots[0], 0, SIGNAL_EXIT)
+    net_order(books.slots[0], books.lots[0], 0)
     market = Story((QUIET, thin, thin, thin)).market()
     sold = [run(books, market, t) for t in (1, 2, 3)]
     assert [fills["quantity"].tolist() for fills in sold] == [[40.0], [40.0], [20.0]]
@@ -150,15 +158,20 @@ def test_dividend_is_cash_for_who_held_the_night_before() -> None:
     assert bought.accounts[0]["dividends"] == 0.0
 
 
-def test_delisted_position_is_written_off_after_ten_sessions() -> None:
+@pytest.mark.parametrize(("haircut", "price"), [(0.0, 100.0), (30.0, 70.0), (100.0, 0.0)])
+def test_ticker_that_ends_without_a_word_is_settled_after_ten_sessions(haircut: float, price: float) -> None:
+    """At its last price: most are bought out. A haircut is a setting (Shumway's 30 % for those that fail)."""
     gone = (NAN,) * 5
     books = holding()
+    rules = RULES._replace(costs=CostConfig(delisting_haircut_pct=haircut).rates())
     market = Story((QUIET, *(gone for _ in range(10)))).market()
     for t in range(1, 10):
-        assert len(run(books, market, t)) == 0
-    fills = run(books, market, 10)
+        assert len(run(books, market, t, rules)) == 0
+    fills = run(books, market, 10, rules)
     assert [ORDER_REASONS[code] for code in fills["reason"]] == [OrderReason.DELISTED]
-    assert fills["price"][0] == pytest.approx(70.0)
+    assert fills["price"][0] == pytest.approx(price)
+    assert books.accounts[0]["cash"] == pytest.approx(90_000.0 + 100.0 * price)
+    assert CostConfig().delisting_haircut_pct == 0.0
 
 
 def signals_at(row: int, n: int) -> Signals:
@@ -184,6 +197,8 @@ def test_log_of_capacity_zero_records_nothing_and_changes_nothing() -> None:
     market = Story((QUIET, (80.0, 85.0, 75.0, 82.0, 1e6))).market()
     logged, silent = holding(), holding()
     run(logged, market, 1)
-    trade_session(silent.accounts[0], silent.slots[0], market, 1, RULES, new_fill_log(0))
+    parts = silent.accounts[0], silent.slots[0], silent.lots[0], silent.stopped[0]
+    trade_session(*parts, market, 1, RULES, new_fill_log(0))
     assert logged.accounts.tobytes() == silent.accounts.tobytes()
     assert logged.slots.tobytes() == silent.slots.tobytes()
+    assert logged.lots.tobytes() == silent.lots.tobytes()

@@ -7,9 +7,12 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from risk_config import RiskConfig
 from tests.kernel_world import clock_of, random_panel
+from trading_platform.core.booking import LONG_AGO
+from trading_platform.core.candidate_queue import CandidateQueue
 from trading_platform.core.candidates import RUN
-from trading_platform.core.decide import any_candidate, next_candidate, start_candidates
+from trading_platform.core.compiled import as_rows
 from trading_platform.core.ledger import new_books
 from trading_platform.core.market import (
     CLOSE,
@@ -21,6 +24,7 @@ from trading_platform.core.market import (
     build_market,
     build_signals,
 )
+from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.types import StrategySignals
 from trading_platform.core.windows import TILE, fill_windows
 
@@ -107,22 +111,32 @@ def test_candidates_come_strongest_first_and_ties_by_ticker(n_tickers: int, seed
 
 
 @settings(deadline=None)  # the first example compiles
-@given(st.integers(0, 2**32 - 1), st.integers(0, 6), st.integers(0, 5))
-def test_any_candidate_is_whether_the_next_one_exists(seed: int, taken: int, n_held: int) -> None:
+@given(st.integers(0, 2**32 - 1), st.integers(0, 5), st.integers(1, 8))
+def test_candidates_come_by_falling_wish_each_once_and_nothing_that_is_held(seed: int, n_held: int, most: int) -> None:
+    """A signal's wish is its part of a slot, a target's its weight; ties go to the first ticker, then strategy."""
     rng = np.random.default_rng(seed)
-    tables = [np.where(rng.random((1, 8)) < 0.4, rng.random((1, 8)), 0.0) for _ in range(2)]
-    signals = build_signals([StrategySignals(table, table > 2.0) for table in tables])
+    tables = [np.where(rng.random((9, 8)) < 0.4, rng.integers(1, 5, (9, 8)) / 4.0, 0.0) for _ in range(2)]
+    signals = build_signals(
+        [StrategySignals(tables[0], tables[0] > 2.0), StrategySignals(tables[1], tables[1] > 2.0, is_target=True)]
+    )
     weights = np.where(rng.random(2) < 0.3, 0.0, 0.5)
-    slots, heads = new_books(1, 5, 1e5)[1][0], np.zeros(2, dtype=np.int64)
+    limits = limits_of(RiskConfig().to_dict())
+    slots, stopped, day = new_books(1, 5, 2, 1e5)[1][0], np.full(8, LONG_AGO), np.arange(9)
     slots["ticker"][:n_held] = rng.permutation(8)[:n_held]
-    start_candidates(signals, 0, heads)
-    for _ in range(taken):
-        next_candidate(signals, 0, weights, slots, heads)
-    before = heads.copy()
-    found = any_candidate(signals, 0, weights, slots, heads)
-    assert np.array_equal(heads, before)
-    assert found == (next_candidate(signals, 0, weights, slots, heads).strategy >= 0)
-    event(f"one more: {found}, book full: {n_held == 5}")
+    queue = CandidateQueue(2)
+    found = list(queue.strongest(signals, 8, weights, slots, stopped, day, as_rows(limits), most))
+    wishes = [
+        (-tables[k][8, i] * weights[k] * (1.0 if k else 2 * limits.max_position), i, k)
+        for k in range(2)
+        for i in range(8)
+        if tables[k][8, i] > 0.0 and weights[k] > 0.0 and i not in slots["ticker"][:n_held]
+    ]
+    expected: list[tuple[int, int]] = []
+    for _, i, k in sorted(wishes):
+        if i not in [ticker for ticker, _ in expected]:
+            expected.append((i, k))
+    assert [(candidate.ticker, candidate.strategy) for candidate in found] == expected[:most]
+    event(f"candidates: {min(len(found), 3)}, weights 0: {int((weights == 0.0).sum())}")
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

@@ -65,7 +65,7 @@ def test_unknown_entries_become_neutral() -> None:
 def test_portfolio_and_episode_entries_have_known_values() -> None:
     rules = make_rules()
     market, _ = kernel_arrays(random_panel(0, 60), rules)
-    accounts, slots = new_books(1, 4, 100_000.0)
+    accounts, slots, _ = new_books(1, 4, 3, 100_000.0)
     account = accounts[0]
     account["cash"], account["equity"], account["peak_equity"] = 97_000.0, 98_000.0, 100_000.0
     for s, (ticker, value) in enumerate([(3, 250.0), (5, 750.0)]):

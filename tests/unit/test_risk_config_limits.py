@@ -48,8 +48,8 @@ def test_defaults_beyond_the_contract_are_as_designed() -> None:
         "recovery_drawdown_pct": 5.0, "halt_release": "shadow", "correlation_window": 30, "confirmation_readings": 2,
         "max_equity_jump_pct": 15.0, "max_vix_age_sessions": 3, "max_price_age_sessions": 1, "kelly_fraction": 0.5,
         "kelly_prior_trades": 100, "kelly_prior_win_rate": 0.53, "kelly_prior_payoff": 1.2, "kelly_memory_trades": 250,
-        "min_kelly_scale": 0.25, "position_volatility_pct": 1.25, "correlation_discount": 0.5, "entry_collar_pct": 2.0,
-        "min_order_dollars": 100.0, "share_step": 1.0, "max_reviews": 25, "allow_short": False,
+        "min_kelly_scale": 0.5, "position_volatility_pct": 2.0, "correlation_discount": 0.25, "min_slot_pct": 40.0,
+        "entry_collar_pct": 2.0, "min_order_dollars": 100.0, "share_step": 1.0, "max_reviews": 25, "allow_short": False,
         "approval_seconds": 86400.0,
     }  # fmt: skip
     assert {k: v for k, v in RiskConfig().to_dict().items() if k not in CONTRACT} == expected
@@ -210,7 +210,7 @@ def test_fingerprint_is_the_known_one_in_another_process() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
     )
     # sha256 of the canonical JSON of the defaults, computed once with `sha256sum`; a changed default changes it
-    assert run.stdout.strip() == RiskConfig().fingerprint == "41356a031d6dfc7b"
+    assert run.stdout.strip() == RiskConfig().fingerprint == "46462c1154bda461"
 
 
 def test_fingerprint_ignores_order_and_whole_number_spelling() -> None:

@@ -175,10 +175,10 @@ def test_shorts_go_through_every_rule_where_they_are_allowed() -> None:
 
 def test_mirror_takes_a_brokers_book() -> None:
     risk = desk()
-    books = open_books(1, 10, 50_000.0)
+    books = open_books(1, 10, 2, 12, 50_000.0)
     slot = books.slots[0][3]
     slot["ticker"], slot["quantity"], slot["price"], slot["value"] = 5, 7.0, 100.0, 700.0
-    risk.mirror(books.accounts[0], books.slots[0])
+    risk.mirror(books.accounts[0], books.slots[0], books.lots[0], books.stopped[0])
     assert risk.account["cash"] == 50_000.0
     assert risk.account["accepted_equity"] == 100_000.0  # readings are not the broker's business
     assert risk.validate_order("T05", "sell", 7.0, NAN) == (True, "OK")
@@ -186,9 +186,9 @@ def test_mirror_takes_a_brokers_book() -> None:
 
 
 def test_mirror_before_a_market_is_a_mistake() -> None:
-    books = open_books(1, 10, 50_000.0)
+    books = open_books(1, 10, 2, 12, 50_000.0)
     with pytest.raises(ValueError, match="show_market"):
-        RiskManager().mirror(books.accounts[0], books.slots[0])
+        RiskManager().mirror(books.accounts[0], books.slots[0], books.lots[0], books.stopped[0])
 
 
 # ---------------------------------------------------------------- approvals

@@ -11,8 +11,8 @@ import pytest
 from risk_config import RiskConfig
 from risk_manager import RiskManager
 from tests.risk_world import NOW, STOCKS, Stock, StoryClock, StoryStore, buy, desk, holding, story_view
+from trading_platform.core.risk.caps import Verdict
 from trading_platform.core.risk.messages import describe
-from trading_platform.core.risk.rules import Verdict
 from trading_platform.core.types import DENIAL_CODES, ApprovedOrder, DenialCode, Holding, Portfolio, TradeResult
 
 NAN = math.nan
@@ -29,7 +29,7 @@ def test_explain_names_every_rule_with_its_number_and_limit() -> None:
         "LOSS_STREAK_PAUSE": (0.0, 0.0, True),
         "VIX_UNKNOWN": (0.0, 3.0, True),
         "MAX_POSITIONS": (3.0, 10.0, True),
-        "CORRELATION_LIMIT": (pytest.approx(0.0, abs=1e-9), 0.8, True),
+        "CORRELATION_LIMIT": (-1.0, 0.8, True),  # more of what is held is no new position
         "POSITION_LIMIT": (0.04, 0.05, True),
         "VIX_LIMIT": (0.04, 0.025, False),
         "SECTOR_LIMIT": (0.06, 0.3, True),
@@ -86,7 +86,9 @@ def test_explain_where_nothing_would_pass() -> None:
     assert pair.explain("B", "buy", 1.0, 100.0).binding is DenialCode.CORRELATION_LIMIT
     assert pair.explain("B", "buy", 1.0, 100.0).largest_quantity == 0.0
     still = desk(99_000.0, [holding("E", 1_000.0)], stock)
-    assert still.explain("A", "buy", 1.0, 100.0).binding is DenialCode.CORRELATION_UNKNOWN
+    told = still.explain("A", "buy", 1.0, 100.0)  # a holding without a measure counts as moving like its sector
+    assert (told.binding, told.largest_quantity) == (DenialCode.CORRELATION_LIMIT, 0.0)
+    assert "A~E 1.00 > 0.80" in told.message
     flat = desk(stocks=stock).explain("E", "buy", 1.0, 100.0)
     assert flat.binding is DenialCode.VOLATILITY_UNKNOWN
     assert flat.checks[4].code is DenialCode.VOLATILITY_UNKNOWN

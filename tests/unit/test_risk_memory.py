@@ -109,7 +109,7 @@ def test_the_book_at_the_halt_comes_back_for_the_shadow() -> None:
     back = again(store)
     back.restore_halt_book()
     assert back.account["cash"] == 85_000.0
-    assert back.slots["quantity"].tolist() == [40.0] + [0.0] * 9
+    assert back.slots["quantity"].tolist() == [40.0] + [0.0] * 11
 
 
 # ---------------------------------------------------------------- faults
@@ -282,24 +282,32 @@ def test_memory_is_of_now_and_of_the_market_shown() -> None:
 
 
 def test_a_book_comes_back_exactly() -> None:
-    books, other = open_books(1, 3, 1.0 / 3.0), open_books(1, 3, 0.0)
-    books.slots[0]["price"] = [0.1, NAN, 1e-300]
-    book_from_json(book_to_json(books.accounts, books.slots), other.accounts, other.slots)
+    books, other = open_books(1, 3, 2, 4, 1.0 / 3.0), open_books(1, 3, 2, 4, 0.0)
+    books.slots[0]["price"] = [0.1, NAN, 1e-300, 0.0, 5.0]
+    books.slots[0]["owners"] = [3, 0, 2, 0, 0]
+    books.lots[0, 0]["quantity"], books.lots[0, 2, 1]["wish"] = [0.1, NAN], 1.0 / 7.0
+    books.stopped[0, 3] = 19_000
+    book_from_json(book_to_json(books), other)
     assert other.slots.tobytes() == books.slots.tobytes()
+    assert other.lots.tobytes() == books.lots.tobytes()
+    assert other.stopped.tobytes() == books.stopped.tobytes()
     assert other.accounts.tobytes() == books.accounts.tobytes()
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"account": [1], "slots": []}', '{"account": 5, "slots": 5}'])
 def test_a_book_that_is_none_is_refused(text: str) -> None:
-    books = open_books(1, 3, 1.0)
+    books = open_books(1, 3, 2, 4, 1.0)
     with pytest.raises(RiskMemoryError, match="unreadable"):
-        book_from_json(text, books.accounts, books.slots)
+        book_from_json(text, books)
 
 
 def test_a_book_of_other_slots_is_refused() -> None:
-    small, large = open_books(1, 2, 1.0), open_books(1, 3, 1.0)
-    with pytest.raises(RiskMemoryError, match="2 slots"):
-        book_from_json(book_to_json(small.accounts, small.slots), large.accounts, large.slots)
+    small, large = open_books(1, 2, 2, 4, 1.0), open_books(1, 3, 2, 4, 1.0)
+    book_from_json(book_to_json(small), large)  # room for more is no harm
+    book_from_json(book_to_json(large), small)  # nor are empty slots too many
+    large.slots["ticker"][0, 4] = 1
+    with pytest.raises(RiskMemoryError, match="5 slots, the configuration allows 4"):
+        book_from_json(book_to_json(large), small)
 
 
 def test_approving_needs_no_store() -> None:

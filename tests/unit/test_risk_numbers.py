@@ -14,8 +14,8 @@ from trading_platform.core.intents import order_id
 from trading_platform.core.ledger import Record
 from trading_platform.core.market import CLOSE, VOLATILITY
 from trading_platform.core.risk import rules
-from trading_platform.core.risk.limits import limits_of
-from trading_platform.core.risk.rules import Limits, Measures, Verdict
+from trading_platform.core.risk.caps import Measures, Verdict, vix_scale
+from trading_platform.core.risk.limits import Limits, limits_of
 from trading_platform.core.risk.sizing import entry_dollars, kelly_fraction
 from trading_platform.core.simulate import open_books
 from trading_platform.core.types import DENIAL_CODES, ApprovedOrder, Denial, DenialCode, Holding, Portfolio
@@ -27,7 +27,7 @@ FINE = Verdict(0, 100.0, 0.0)
 
 
 def account(**fields: float) -> Record:
-    record = open_books(1, 1, 100_000.0).accounts[0]
+    record = open_books(1, 1, 0, 0, 100_000.0).accounts[0]
     for name, value in fields.items():
         record[name] = value
     return record
@@ -63,8 +63,8 @@ def test_drawdown_of_what_is_unknown_is_unknown(equity: float, peak: float) -> N
 
 
 def test_vix_scale_of_the_threshold_is_one() -> None:
-    assert rules.vix_scale(25.0, LIMITS) == 1.0
-    assert rules.vix_scale(math.nextafter(25.0, 26.0), LIMITS) < 1.0
+    assert vix_scale(25.0, LIMITS) == 1.0
+    assert vix_scale(math.nextafter(25.0, 26.0), LIMITS) < 1.0
 
 
 # ---------------------------------------------------------------- readings
@@ -94,7 +94,7 @@ def test_a_bad_reading_leaves_only_its_mark(equity: float) -> None:
 
 
 def test_small_accounts_are_accounts() -> None:
-    record = open_books(1, 1, 0.5).accounts[0]
+    record = open_books(1, 1, 0, 0, 0.5).accounts[0]
     assert rules.accept_equity(record, 0.5, LIMITS)
     nearly = account(accepted_equity=9e299, peak_equity=9e299)
     assert rules.accept_equity(nearly, 9e299, LIMITS)
@@ -266,7 +266,7 @@ ORDERS = [
     (check(0.5, 500.0), ("OK", 0.0025, 0.05)),
     (check(0.0), ("BELOW_MINIMUM", 0.0, 100.0)),
     (check(0.99), ("BELOW_MINIMUM", 99.0, 100.0)),
-    (check(0.99996), ("OK", 0.001, 0.05)),
+    (check(0.99996), ("OK", 0.99996e-3, 0.05)),
     (check(measures=EMPTY._replace(positions=9)), ("OK", 0.01, 0.05)),
     (check(measures=EMPTY._replace(positions=10)), ("MAX_POSITIONS", 11.0, 10.0)),
     (check(measures=EMPTY._replace(positions=10, is_new=False)), ("OK", 0.01, 0.05)),
@@ -298,12 +298,13 @@ STOCKS = {
     "C": Stock(mix={3: 1.0}, sector="y"),
     "D": Stock(mix={1: 0.5, 4: math.sqrt(0.75)}, sector="y"),
     "E": Stock(mix={}, sector="z"),
+    "F": Stock(mix={5: 1.0}, sector="z"),
 }
 
 
 def measured(candidate: str, *held: str) -> tuple[float, str]:
     view = story_view(STOCKS)
-    slots = open_books(1, 5, 0.0).slots[0]
+    slots = open_books(1, 5, 0, 0, 0.0).slots[0]
     for slot, name in zip(slots[1:], held, strict=False):
         slot["ticker"], slot["value"], slot["pending"], slot["limit_price"] = view.columns[name], 100.0, 2.0, 10.0
     found = rules.measure_entry(slots, view.market, view.t, view.columns[candidate], LIMITS)
@@ -332,11 +333,27 @@ def test_the_largest_correlation_counts(candidate: str, held: tuple[str, ...], e
     assert measured(candidate, *held) == pytest.approx(expected, abs=2e-3)
 
 
-@pytest.mark.parametrize("held", [("E", "A"), ("A", "E"), ("C", "E", "A")])
-def test_one_pair_that_cannot_be_measured_counts_more_than_all_others(held: tuple[str, ...]) -> None:
-    correlation, name = measured("B", *held)
+@pytest.mark.parametrize(
+    ("candidate", "held", "expected"),
+    [
+        ("C", ("E",), (0.3, "E")),  # a holding that does not move counts as usual
+        ("C", ("E", "A"), (0.3, "E")),
+        ("B", ("E", "A"), (0.9, "A")),  # and hides nothing that can be measured
+        ("B", ("A", "E"), (0.9, "A")),
+        ("F", ("E",), (1.0, "E")),  # in the candidate's own sector it counts as moving along
+        ("F", ("A", "E"), (1.0, "E")),
+    ],
+)
+def test_a_holding_that_cannot_be_measured_counts_as_usual_or_as_its_sector(
+    candidate: str, held: tuple[str, ...], expected: tuple[float, str]
+) -> None:
+    assert measured(candidate, *held) == pytest.approx(expected, abs=2e-3)
+
+
+@pytest.mark.parametrize("held", [("A",), ("F",), ("A", "F")])
+def test_a_candidate_that_cannot_be_measured_is_unknown(held: tuple[str, ...]) -> None:
+    correlation, _ = measured("E", *held)
     assert math.isnan(correlation)
-    assert name == "E"
 
 
 def test_correlation_is_that_of_the_textbook() -> None:
@@ -371,7 +388,7 @@ def test_data_of_a_ticker(price: float, volatility: float, expected: tuple[str, 
 
 
 def test_a_short_slot_counts_with_its_size() -> None:
-    slot = open_books(1, 1, 0.0).slots[0][0]
+    slot = open_books(1, 1, 0, 0, 0.0).slots[0][0]
     slot["value"], slot["pending"], slot["limit_price"] = -500.0, 3.0, 10.0
     assert rules.slot_value(slot) == 530.0
 
@@ -382,8 +399,8 @@ def test_a_short_slot_counts_with_its_size() -> None:
 def test_sums_that_are_slightly_damaged_give_no_edge() -> None:
     assert kelly_fraction(account(kelly_gain=-5.0), LIMITS) == 0.0
     assert kelly_fraction(account(kelly_loss=-2.0), LIMITS) == 0.0
-    assert entry_dollars(account(), 0.5, 1.0, 0.02, 15.0, EMPTY, LIMITS) > 0.0
-    assert entry_dollars(account(), 1e5, 1.0, 2.0, 15.0, EMPTY, LIMITS) > 0.0
+    assert entry_dollars(account(), 0.5, 1.0, 0.02, EMPTY, LIMITS) > 0.0
+    assert entry_dollars(account(), 1e5, 1.0, 2.0, EMPTY, LIMITS) > 0.0
 
 
 # ---------------------------------------------------------------- the manager's values

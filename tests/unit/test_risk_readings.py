@@ -477,7 +477,7 @@ def test_more_positions_than_allowed_can_be_shown_and_closed() -> None:
     assert risk.get_risk_report()["positions_count"] == 12
     assert risk.validate_order("T11", "sell", 10.0, 100.0) == (True, "OK")
     risk.show_portfolio(Portfolio(100_000.0))
-    assert len(risk.slots) == 10
+    assert len(risk.slots) == 12
 
 
 # ---------------------------------------------------------------- streaks and pauses

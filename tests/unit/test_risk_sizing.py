@@ -1,8 +1,9 @@
-"""How large a position should be: every factor by hand, then the caps; and what is unknown makes it nothing."""
+"""How large a position should be: the smallest of its bounds, by hand; then the caps; the unknown gives nothing."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ import pytest
 from risk_config import RiskConfig
 from tests.risk_world import Stock, code_of, desk, holding, story_view
 from trading_platform.core.ledger import Record
-from trading_platform.core.risk.limits import limits_of
-from trading_platform.core.risk.rules import Limits, Measures, entry_headroom, record_trade, vix_scale
-from trading_platform.core.risk.sizing import entry_dollars, kelly_fraction
+from trading_platform.core.risk.caps import Measures, cap_room, vix_scale
+from trading_platform.core.risk.limits import Limits, limits_of
+from trading_platform.core.risk.rules import record_trade
+from trading_platform.core.risk.sizing import entry_dollars, kelly_fraction, worth_a_slot
 from trading_platform.core.simulate import open_books
 from trading_platform.core.types import DENIAL_CODES, Holding
 
@@ -22,7 +24,7 @@ EMPTY = Measures(0.0, 0.0, 0.0, 0.0, 0, True, -1.0, -1)
 
 
 def account(**fields: float) -> Record:
-    record = open_books(1, 1, 100_000.0).accounts[0]
+    record = open_books(1, 1, 0, 0, 100_000.0).accounts[0]
     for name, value in fields.items():
         record[name] = value
     return record
@@ -31,13 +33,12 @@ def account(**fields: float) -> Record:
 def wish(
     strength: float = 1.0,
     volatility: float = 0.01,
-    vix: float = 15.0,
     equity: float = 100_000.0,
     measures: Measures = EMPTY,
     limits: Limits = LIMITS,
     **fields: float,
 ) -> float:
-    return float(entry_dollars(account(**fields), equity, strength, volatility, vix, measures, limits))
+    return float(entry_dollars(account(**fields), equity, strength, volatility, measures, limits))
 
 
 # ---------------------------------------------------------------- Kelly
@@ -82,37 +83,51 @@ def test_each_trade_fades_the_ones_before() -> None:
 
 # ---------------------------------------------------------------- the wish
 
-BUDGET = LIMITS.position_volatility / 0.01  # of equity: 0.0787
+WIDE = limits_of(RiskConfig(max_position_pct=10.0).to_dict())
+SMALLEST = [
+    ({}, LIMITS, 5_000.0),  # the whole slot: 5 %; Kelly allows 6.9 %, volatility 12.6 %
+    ({}, WIDE, 100_000.0 * 0.5 * KELLY_PRIOR),  # of a slot of 10 % Kelly allows 6.9 %
+    ({"volatility": 0.02}, WIDE, 100_000.0 * 0.02 / math.sqrt(252.0) / 0.02),  # and 32 % a year 6.3 %
+    ({"volatility": 0.02, "strength": 0.5}, WIDE, 5_000.0),  # less than either is wished
+    ({"volatility": 0.40 / math.sqrt(252.0)}, LIMITS, 5_000.0),  # a 40 % stock has the full 5 %
+    ({"volatility": 0.80 / math.sqrt(252.0)}, LIMITS, 2_500.0),
+    ({"volatility": 0.80 / math.sqrt(252.0), "strength": 0.5}, LIMITS, 2_500.0),  # no product: the bounds are equal
+    ({"volatility": 0.80 / math.sqrt(252.0), "strength": 0.25}, LIMITS, 1_250.0),
+    ({"measures": EMPTY._replace(correlation=0.8), "strength": 0.7}, LIMITS, 3_500.0),  # 4,000 would be allowed
+]
 
 
-def test_the_smaller_of_kelly_and_volatility_budget_decides() -> None:
-    assert wish(volatility=0.001) == pytest.approx(100_000.0 * 0.5 * KELLY_PRIOR)
-    assert wish(volatility=0.02) == pytest.approx(100_000.0 * BUDGET / 2.0)
+@pytest.mark.parametrize(("asked", "limits", "dollars"), SMALLEST)
+def test_the_smallest_bound_decides_and_counts_once(asked: dict[str, Any], limits: Limits, dollars: float) -> None:
+    assert wish(limits=limits, **asked) == pytest.approx(dollars)
 
 
-def test_the_budget_gives_a_stock_of_25_percent_volatility_the_full_position() -> None:
-    assert wish(volatility=0.25 / math.sqrt(252.0)) == pytest.approx(5_000.0)
-
-
-def test_a_bad_record_keeps_a_quarter_of_the_cap() -> None:
+def test_a_bad_record_keeps_half_of_the_cap() -> None:
     dollars = wish(volatility=0.001, kelly_trades=1_000.0, kelly_wins=100.0, kelly_gain=1.0, kelly_loss=27.0)
-    assert dollars == pytest.approx(0.25 * 0.05 * 100_000.0)
+    assert dollars == pytest.approx(0.5 * 0.05 * 100_000.0)
 
 
 @pytest.mark.parametrize(("strength", "share"), [(1.0, 1.0), (0.5, 0.5), (0.01, 0.01), (2.0, 1.0)])
-def test_strength_scales_up_to_one(strength: float, share: float) -> None:
-    assert wish(strength) == pytest.approx(share * wish(1.0))
+def test_strength_is_the_share_of_a_slot_that_is_wanted_at_most_one(strength: float, share: float) -> None:
+    assert wish(strength) == pytest.approx(share * 5_000.0)
 
 
 @pytest.mark.parametrize(("vix", "scale"), [(15.0, 1.0), (25.0, 1.0), (30.0, 25.0 / 30.0), (50.0, 0.5), (80.0, 0.3125)])
-def test_vix_above_its_threshold_scales_down(vix: float, scale: float) -> None:
+def test_vix_above_its_threshold_shrinks_the_cap_and_what_is_worth_a_slot(vix: float, scale: float) -> None:
     assert vix_scale(vix, LIMITS) == pytest.approx(scale)
-    assert wish(vix=vix) == pytest.approx(scale * wish())
+    room, _ = cap_room(100_000.0, 90_000.0, vix, EMPTY, LIMITS)
+    assert room == pytest.approx(scale * 5_000.0)
+    assert worth_a_slot(100_000.0, vix, LIMITS) == pytest.approx(scale * 0.4 * 5_000.0)
 
 
-@pytest.mark.parametrize(("correlation", "share"), [(-1.0, 1.0), (-0.5, 1.0), (0.0, 1.0), (0.4, 0.8), (0.8, 0.6)])
-def test_correlation_takes_up_to_half(correlation: float, share: float) -> None:
-    assert wish(measures=EMPTY._replace(correlation=correlation)) == pytest.approx(share * wish())
+@pytest.mark.parametrize(("correlation", "share"), [(-1.0, 1.0), (-0.5, 1.0), (0.0, 1.0), (0.4, 0.9), (0.8, 0.8)])
+def test_correlation_takes_up_to_a_quarter_of_the_cap(correlation: float, share: float) -> None:
+    assert wish(measures=EMPTY._replace(correlation=correlation)) == pytest.approx(share * 5_000.0)
+
+
+@pytest.mark.parametrize(("equity", "worth"), [(100_000.0, 2_000.0), (6_000.0, 120.0), (4_000.0, 100.0)])
+def test_a_slot_is_worth_two_fifths_of_the_cap_and_the_smallest_order(equity: float, worth: float) -> None:
+    assert worth_a_slot(equity, 15.0, LIMITS) == pytest.approx(worth)
 
 
 @pytest.mark.parametrize("name", ["strength", "volatility", "equity"])
@@ -146,7 +161,7 @@ ROOMS = [
 
 @pytest.mark.parametrize(("measures", "vix", "cash", "dollars", "code"), ROOMS)
 def test_the_tightest_cap_binds(measures: Measures, vix: float, cash: float, dollars: float, code: str) -> None:
-    room, binding = entry_headroom(100_000.0, cash, vix, measures, LIMITS)
+    room, binding = cap_room(100_000.0, cash, vix, measures, LIMITS)
     assert room == pytest.approx(dollars)
     assert DENIAL_CODES[binding] == code
 
@@ -160,9 +175,17 @@ def test_position_size_is_the_wish_within_the_caps() -> None:
     assert risk.calculate_position_size("A", 1.0, 100_000.0) == pytest.approx(5_000.0)
     view = story_view(calm)
     volatility = float(np.std(view.market.returns[1, -20:], ddof=1))
-    expected = 0.0125 / math.sqrt(252.0) / volatility * 100_000.0
+    expected = 0.02 / math.sqrt(252.0) / volatility * 100_000.0
+    assert 2_500.0 < expected < 5_000.0
     assert risk.calculate_position_size("B", 1.0, 100_000.0) == pytest.approx(expected)
-    assert risk.calculate_position_size("B", 0.5, 100_000.0) == pytest.approx(expected / 2.0)
+    assert risk.calculate_position_size("B", 0.5, 100_000.0) == pytest.approx(2_500.0)
+
+
+def test_position_size_of_what_is_not_worth_a_slot_is_nothing_unless_it_is_held() -> None:
+    risk = desk(99_000.0, [holding("T00", 1_000.0)])
+    assert risk.calculate_position_size("T01", 0.4, 100_000.0) == pytest.approx(2_000.0)  # two fifths of 5,000
+    assert risk.calculate_position_size("T01", 0.39, 100_000.0) == 0.0
+    assert risk.calculate_position_size("T00", 0.39, 100_000.0) == pytest.approx(950.0)  # more of what has its slot
 
 
 def test_position_size_takes_the_smaller_of_the_account_told_and_the_equity_read() -> None:
@@ -199,12 +222,13 @@ PAIR = {
 
 
 def test_position_size_respects_correlation() -> None:
-    risk = desk(99_000.0, [holding("A", 1_000.0)], PAIR, config=RiskConfig(max_position_pct=30.0))
-    alone = desk(stocks=PAIR, config=RiskConfig(max_position_pct=30.0))
+    wide = RiskConfig(max_position_pct=10.0, kelly_fraction=1.0)  # Kelly 13.8 %, volatility 18 %: the cap decides
+    risk = desk(99_000.0, [holding("A", 1_000.0)], PAIR, config=wide)
+    alone = desk(stocks=PAIR, config=wide)
     assert risk.calculate_position_size("B", 1.0, 1e5) == 0.0
     assert code_of(risk.validate_order("B", "buy", 10.0, 100.0)) == "CORRELATION_LIMIT"
     ratio = risk.calculate_position_size("C", 1.0, 1e5) / alone.calculate_position_size("C", 1.0, 1e5)
-    assert ratio == pytest.approx(0.75, rel=1e-6)
+    assert ratio == pytest.approx(0.875, rel=1e-6)  # a quarter of the cap times 0.5
     still = desk(99_000.0, [holding("E", 1_000.0)], PAIR)
     assert still.calculate_position_size("A", 1.0, 1e5) == 0.0
 

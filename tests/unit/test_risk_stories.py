@@ -16,6 +16,8 @@ import pytest
 from risk_config import RiskConfig
 from risk_manager import RiskManager
 from tests.risk_world import DAY_ONE, STOCKS, Stock, code_of, desk, holding, loosened, story_panel, story_view
+from trading_platform.core.risk.caps import DENIAL_CODES, DenialCode, Verdict
+from trading_platform.core.risk.messages import describe
 from trading_platform.core.types import Holding, Portfolio
 from trading_platform.core.view import SESSION_SECONDS, MarketView
 
@@ -149,13 +151,14 @@ def correlation(limit: float, ticker: str = "B", held: str = "A", pending: bool 
 
 CORRELATION: list[Story] = [
     ("the limit is the largest allowed", lambda: correlation(measured("A", "B") + 1e-12), "OK"),
-    ("a hair above the limit", lambda: correlation(measured("A", "B") - 1e-12), "CORRELATION_LIMIT"),
+    ("a hair above the limit", lambda: correlation(measured("A", "B") - 1e-11), "CORRELATION_LIMIT"),
     ("0.9 against the default 0.8", lambda: correlation(0.8), "CORRELATION_LIMIT"),
     ("a pending entry counts", lambda: correlation(0.8, pending=True), "CORRELATION_LIMIT"),
     ("uncorrelated", lambda: correlation(0.8, "C"), "OK"),
     ("opposite", lambda: correlation(0.8, "D"), "OK"),
     ("a position's own ticker is not another", lambda: correlation(0.8, "A"), "OK"),
-    ("prices that do not move cannot be measured", lambda: correlation(0.8, "C", held="E"), "CORRELATION_UNKNOWN"),
+    ("a holding that does not move counts as usual", lambda: correlation(0.31, "C", held="E"), "OK"),
+    ("and that may be too much", lambda: correlation(0.29, "C", held="E"), "CORRELATION_LIMIT"),
 ]
 
 SMALL: list[Story] = [
@@ -303,7 +306,10 @@ def test_messages_hold_the_numbers_that_decided() -> None:
     assert money(2_999.99, 30.0)[1] == "INSUFFICIENT_CASH: T00 needs $3,000.00 > $2,999.99 in cash"
     assert count(10)[1] == "MAX_POSITIONS: T11 11 positions > 10"
     assert correlation(0.8)[1] == "CORRELATION_LIMIT: B~A 0.90 > 0.80 (30 sessions)"
-    assert correlation(0.8, "C", held="E")[1] == "CORRELATION_UNKNOWN: C~E fewer than 30 moving returns in common"
+    assert correlation(0.29, "C", held="E")[1] == "CORRELATION_LIMIT: C~E 0.30 > 0.29 (30 sessions)"
+    unknown = Verdict(DENIAL_CODES.index(DenialCode.CORRELATION_UNKNOWN), math.nan, 0.8)
+    words = "CORRELATION_UNKNOWN: C~E fewer than 30 moving returns in common"
+    assert describe(unknown, desk().limits, "C", "E") == words
     assert ask(desk(), "T00", 1.0, 99.99)[1] == "BELOW_MINIMUM: T00 $99.99 < $100.00"
     assert vix_old(4)[1] == "VIX_UNKNOWN: VIX is unknown or 4 sessions old > 3"
     assert sessions_old(2.0)[1] == "PRICE_UNKNOWN: the newest bars are 2.0 sessions old > 1"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.kernel_world import STRATEGIES, kernel_arrays, make_rules, random_panel
-from trading_platform.core.market import Signals
+from trading_platform.core.reasons import is_strategys_own
 from trading_platform.core.shadow_books import (
     MAX_DRAWDOWN,
     MEAN_RETURN,
@@ -78,7 +78,8 @@ def test_seasoned_book_is_a_backtest_of_the_strategy_alone() -> None:
         equity = run.days["equity"]
         assert len(run.fills) > 10
         assert np.array_equal(result.returns[used:end, k], (equity[1:] / equity[:-1] - 1.0)[used - book - 1 :])
-        closed = run.fills[(run.fills["closed"] == 1) & (run.fills["day"] > market.day[end - 1 - 126])]
+        own = np.array([is_strategys_own(reason) for reason in run.fills["reason"].tolist()])
+        closed = run.fills[own & (run.fills["closed"] == 1) & (run.fills["day"] > market.day[end - 1 - 126])]
         won = closed["trade_proceeds"] + closed["trade_dividends"] - closed["trade_cost"] - closed["trade_fees"] > 0.0
         assert result.statistics[end - 1, k, WIN_RATE] == pytest.approx((won.sum() + 10) / (len(closed) + 20))
 
@@ -132,6 +133,6 @@ def test_since_computes_the_tail_alone() -> None:
 def test_strategy_without_signals_is_idle() -> None:
     rules = make_rules()
     market, signals = kernel_arrays(random_panel(3, 500), rules)
-    silent = Signals(np.zeros_like(signals.start), signals.ticker, signals.strength, signals.exits)
+    silent = signals._replace(start=np.zeros_like(signals.start))
     result = shadow_statistics(market, silent, rules, LOOKBACK)
     assert result.statistics[-1, 0].tolist() == [0.5, 0.0, 0.0, 0.0]

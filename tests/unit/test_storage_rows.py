@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, insert, select
 
-from trading_platform.core.ledger import ACCOUNT, SLOT
+from trading_platform.core.ledger import ACCOUNT, LOT, SLOT
+from trading_platform.core.types import Flows
 from trading_platform.storage import models as m
 from trading_platform.storage.closes import Closes, Day
 from trading_platform.storage.database import migrate, open_database
@@ -46,6 +47,7 @@ def trade(n: int, run_id: int) -> dict[str, Any]:
         "opened_at": CLOSE, "closed_at": instant.astimezone(), "quantity": n / 7.0, "entry_price": 10.0 / 3.0,
         "exit_price": 0.1 * n, "cost": 1234.005 + n, "proceeds": 1e9 / 3.0, "fees": 0.0, "dividends": 0.015 * n,
         "pnl": -0.01 * n, "return_fraction": -1.0 / (n + 1), "exit_reason": "stop_loss",
+        "market_costs": 0.01 * n,
     }  # fmt: skip
 
 
@@ -85,8 +87,13 @@ def close_of(
     slots[3]["ticker"], slots[3]["pending"], slots[3]["value"] = 2, 5.0, 0.0
     account["cash"], account["equity"] = cash, cash + sum(shares * price for _, shares, price, _ in held)
     risk["peak_equity"], risk["lifetime_drawdown"], risk["halted"] = 1_000.0, 0.25, n % 2
-    day = Day(SESSION + timedelta(days=n), CLOSE + timedelta(days=n), 900.0, 1.5, 0.25, 0.0, 0.0, vix, math.nan, 0.01)
-    closes.add(day, account, slots, risk)
+    flows = Flows(
+        realized=1.5, fees=0.25, commission=0.2, spread=1.0, slippage=1.5, impact=0.5, dividends=0.3, interest=0.4
+    )
+    day = Day(SESSION + timedelta(days=n), CLOSE + timedelta(days=n), 900.0, flows, vix, math.nan, 0.01, 4.5)
+    closes.add(day, account, slots, np.zeros((4, 2), dtype=LOT), risk)
+    if n == 0:
+        closes.not_invested((1.0, 2.0, 3.0, 4.0, 5.0))
 
 
 def test_closes_become_equity_and_position_rows(database: Engine) -> None:
@@ -95,10 +102,12 @@ def test_closes_become_equity_and_position_rows(database: Engine) -> None:
     close_of(repository.closes, 1, cash=1_200.0, held=(), vix=math.nan)
     repository.commit()
     first, second = stored(database, m.EquityRow)
-    assert first[3:13] == (100.0, 800.0, 900.0, 900.0, 1.5, -50.0, 0.25, 0.0, 0.0, 1_000.0)
-    assert first[13:] == (pytest.approx(0.1), 0.25, pytest.approx(800.0 / 900.0), 2, False, 20.0, None, 0.01)
+    assert first[3:13] == (100.0, 800.0, 900.0, 900.0, 1.5, -50.0, 0.25, 0.3, 0.0, 1_000.0)
+    assert first[13:21] == (pytest.approx(0.1), 0.25, pytest.approx(800.0 / 900.0), 2, False, 20.0, None, 0.01)
+    assert first[21:] == (0.4, 0.2, 1.0, 1.5, 0.5, 4.5, 1.0, 2.0, 3.0, 4.0, 5.0)
     assert second[3:6] == (1_200.0, 0.0, 1_200.0)
-    assert second[13:] == (0.0, 0.25, 0.0, 0, True, None, None, 0.01)
+    assert second[13:21] == (0.0, 0.25, 0.0, 0, True, None, None, 0.01)
+    assert second[27:] == (None,) * 5  # nothing was decided
     positions = stored(database, m.PositionRow)
     assert [row[1:8] for row in positions] == [
         (SESSION, "A", "momentum", 10.0, 35.0, 40.0, 350.0),
@@ -115,7 +124,8 @@ def test_closes_become_equity_and_position_rows(database: Engine) -> None:
 def test_an_account_without_money_has_no_exposure_and_no_drawdown_of_nothing() -> None:
     closes = Closes(1, ("A",), ("momentum",))
     account, risk = np.zeros(1, dtype=ACCOUNT)[0], np.zeros(1, dtype=ACCOUNT)[0]
-    closes.add(Day(SESSION, CLOSE, *[0.0] * 8), account, np.zeros(2, dtype=SLOT), risk)
+    day = Day(SESSION, CLOSE, 0.0, Flows(), 0.0, 0.0, 0.0, 0.0)
+    closes.add(day, account, np.zeros(2, dtype=SLOT), np.zeros((2, 1), dtype=LOT), risk)
     columns = closes.equity_columns()
     assert (columns[13], columns[15]) == ([0.0], [0.0])
     assert all(len(column) == 0 for column in closes.position_columns())

@@ -16,11 +16,11 @@ from trading_platform.strategies.low_volatility import LowVolatility
 from trading_platform.strategies.mean_reversion import MeanReversion
 from trading_platform.strategies.momentum import Momentum
 from trading_platform.strategies.panic_reversal import PanicReversal
-from trading_platform.strategies.registry import STRATEGIES, make_strategies
+from trading_platform.strategies.registry import STRATEGIES, form_of, make_strategies
 from trading_platform.strategies.turn_of_month import TurnOfMonth
 
 NAN = np.nan
-EVERY = [pytest.param(cls(), id=name) for name, cls in STRATEGIES.items()]
+EVERY = [pytest.param(cls(), id=name) for name, cls in STRATEGIES.items() if form_of(name) == "entry"]
 
 
 def market(close: Floats, vix: Floats | None = None, first: str = "2016-06-01") -> MarketPanel:

@@ -59,6 +59,6 @@ def test_every_regime_of_the_positive_control_pays_another_strategy() -> None:
     rows = range(world.first + 1, world.n_sessions)
     regimes = data.true_regimes()[rows.start :]
     chosen = [strategies[int(weights[rows.start :][regimes == g][0].argmax())].name for g in range(3)]
-    assert chosen == ["breakout", "mean_reversion", "low_volatility"]
+    assert chosen == ["momentum", "mean_reversion", "low_volatility"]
     oracle, equal = (run_path(world, w, rows).returns for w in (weights, equal_weights(world)))
     assert sharpe_ratio(oracle) - sharpe_ratio(equal) > 1.0

@@ -22,7 +22,7 @@ from trading_platform.core.ledger import (
     trade_profit,
 )
 from trading_platform.core.market import Market
-from trading_platform.core.reasons import ENTRY, STOP_LOSS
+from trading_platform.core.reasons import ENTRY, STOP_LOSS, is_strategys_own
 from trading_platform.core.risk.limits import Limits
 from trading_platform.core.risk.rules import record_trade
 from trading_platform.core.types import Ints
@@ -85,7 +85,7 @@ def book_order(
 ) -> None:
     """Divide an execution among the lots that asked for it, in the order of strategies, and book each part.
 
-    `lots` is (S, K). A lot that a sale empties ends its round trip, which is counted.
+    `lots` is (S, K). A lot that a sale empties ends its round trip, which is counted if its strategy ended it.
     """
     slot = slots[s]
     done = 0.0
@@ -110,7 +110,8 @@ def book_order(
         if reason == STOP_LOSS:
             stopped[slot["ticker"]] = day
         if lot["quantity"] == 0.0:
-            record_trade(account, trade_profit(lot), lot["bought_amount"], clock, limits)
+            if is_strategys_own(reason):
+                record_trade(account, trade_profit(lot), lot["bought_amount"], clock, limits)
             clear_lot(slot, lot, k)
         elif lot["delta"] > -SHARE_NOISE:
             lot["delta"] = 0.0

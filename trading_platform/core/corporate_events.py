@@ -6,13 +6,14 @@ Money that a holder is paid for a part of his shares lowers the basis of what he
 
 from __future__ import annotations
 
-from trading_platform.core.booking import SELL, book_order, drop_buys, free_of_cost, settle_slot, tidy_slot
+from trading_platform.core.booking import SELL, drop_buys, settle_slot, tidy_slot
 from trading_platform.core.compiled import lean
 from trading_platform.core.costs import Exits
-from trading_platform.core.fill_log import SETTLED, FillLog
+from trading_platform.core.fill_log import SETTLED, FillLog, log_fill
 from trading_platform.core.fills import part_of, round_cents, round_shares, to_tick
 from trading_platform.core.ledger import (
     SHARE_NOISE,
+    Charge,
     Record,
     Records,
     clear_lot,
@@ -21,6 +22,7 @@ from trading_platform.core.ledger import (
     lowered,
     mark_slot,
     owns,
+    post_sell,
     reserve,
 )
 from trading_platform.core.market import OPEN, Market
@@ -54,13 +56,13 @@ def follow_events(
             if slots[s]["ticker"] != column:
                 continue
             if event[KIND] == SPIN_OFF:
-                spin_off(account, slots, lots, stopped, s, other, event[RATIO], market, t, limits, exits, log)
+                spin_off(account, slots, lots, s, other, event[RATIO], market, t, limits, exits, log)
                 break
             drop_buys(slots, lots, s)
             if not (slots[s]["quantity"] > 0.0):
                 tidy_slot(slots, lots, s)
             elif event[KIND] == STOCK_MERGER and other >= 0:
-                become(account, slots, lots, stopped, s, other, event[RATIO], event[CASH], market, t, limits, log)
+                become(account, slots, lots, s, other, event[RATIO], event[CASH], market, t, limits, log)
             else:
                 last = slots[s]["price"]
                 paid = event[CASH] if event[CASH] >= 0.0 else last
@@ -75,7 +77,6 @@ def become(
     account: Record,
     slots: Records,
     lots: Records,
-    stopped: Ints,
     s: int,
     other: int,
     ratio: float,
@@ -114,9 +115,9 @@ def become(
     for home in range(len(slots)):
         if home != s and slots[home]["ticker"] == other:
             join(slots, lots, s, home)
-            pay_fractions(account, slots, lots, stopped, home, price, market, t, limits, log)
+            pay_fractions(account, slots, lots, home, price, market, t, limits, log)
             return
-    pay_fractions(account, slots, lots, stopped, s, price, market, t, limits, log)
+    pay_fractions(account, slots, lots, s, price, market, t, limits, log)
 
 
 @lean
@@ -175,7 +176,6 @@ def pay_fractions(
     account: Record,
     slots: Records,
     lots: Records,
-    stopped: Ints,
     s: int,
     price: float,
     market: Market,
@@ -190,12 +190,13 @@ def pay_fractions(
             continue
         fraction = lot["quantity"] - round_shares(lot["quantity"], limits.share_step)
         if fraction > SHARE_NOISE:
-            waiting, reason = lot["delta"], lot["exit_reason"]
-            lot["delta"], lot["exit_reason"] = -fraction, MERGER
-            order = free_of_cost(SELL, fraction, price, SETTLED)
-            book_order(account, slots, lots, stopped, s, order, market.day[t], market.clock[t], limits, log)
-            if owns(slots[s], k):
-                lot["delta"], lot["exit_reason"] = waiting, reason
+            amount, free = round_cents(fraction * price), Charge(0.0, 0.0, 0.0, 0.0, 0.0)
+            realized = post_sell(account, slots[s], lot, fraction, price, amount, free)
+            log_fill(
+                log, market.day[t], s, slots[s], lot, k, SELL, MERGER, fraction, price, amount, free, realized, SETTLED
+            )
+            if lot["quantity"] == 0.0:
+                clear_lot(slots[s], lot, k)
     tidy_slot(slots, lots, s)
 
 
@@ -204,7 +205,6 @@ def spin_off(
     account: Record,
     slots: Records,
     lots: Records,
-    stopped: Ints,
     s: int,
     other: int,
     ratio: float,
@@ -238,6 +238,7 @@ def spin_off(
         return
     if slots[home]["ticker"] < 0:
         reserve(slots[home], other, 0.0, 0.0, new)
+    if slots[home]["quantity"] == 0.0:
         slots[home]["entry_day"] = market.day[t]
     for k in range(lots.shape[1]):
         if not owns(slot, k) or not (lots[s, k]["quantity"] > 0.0):
@@ -260,4 +261,4 @@ def spin_off(
         slot["cost"] = round_cents(slot["cost"] - basis)
     mark_slot(slots[home], new)
     mark_slot(slot, old)
-    pay_fractions(account, slots, lots, stopped, home, new, market, t, limits, log)
+    pay_fractions(account, slots, lots, home, new, market, t, limits, log)

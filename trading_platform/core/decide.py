@@ -232,7 +232,7 @@ def grow_positions(
         if not (slot["quantity"] > 0.0):
             continue
         share = min(most, volatility_bound(market.bars[slot["ticker"], t, VOLATILITY], limits))
-        if not (slot["value"] < (1.0 - sizing.band) * share * account["equity"]):
+        if not (staying(slot) < (1.0 - sizing.band) * share * account["equity"]):
             continue
         wants, owners = signals.wants[slot["ticker"], t], slot["owners"]
         if (wants & ~owners) == 0 and (wants & signals.target_bits[0]) == 0:
@@ -244,6 +244,13 @@ def grow_positions(
                     account, slots, lots, stopped, s, entry.quantity, entry.limit_price, market, signals, t, weights,
                     exits, limits,
                 )  # fmt: skip
+
+
+@lean
+def staying(slot: Record) -> float:
+    """Return the dollars of a position that nobody sells; what some sell others may take over."""
+    dollars: float = slot["value"] - slot["selling"] * slot["price"]
+    return dollars
 
 
 @lean
@@ -322,7 +329,10 @@ def review_growth(
     wish = total_wish(account, slot, lots[s], stopped, market.day, signals, t, ticker, weights, limits)
     dollars = size_entry(account, slots, market, t, ticker, wish / limits.max_position, account["equity"], limits)
     limit_price = entry_price(market.bars[ticker, t, CLOSE], limits)
-    quantity = growth_shares(slot, lots[s], dollars, limit_price, limits, sizing)
+    lacking = lacking_share(account, slot, lots[s], stopped, market.day, signals, t, weights, limits)
+    if market_verdict(market, t, ticker).code != OK:
+        lacking = 0.0
+    quantity = growth_shares(slot, lots[s], dollars, lacking * account["equity"], limit_price, limits, sizing)
     net = quantity - sold_shares(slot, lots[s])
     if not (net > SHARE_NOISE):
         return Entry(Verdict(OK, 0.0, 0.0), quantity, limit_price)
@@ -331,16 +341,19 @@ def review_growth(
 
 @lean
 def growth_shares(
-    slot: Record, lots: Records, dollars: float, limit_price: float, limits: Limits, sizing: Sizing
+    slot: Record, lots: Records, dollars: float, lacking: float, limit_price: float, limits: Limits, sizing: Sizing
 ) -> float:
-    """Return the shares by which a position grows for `dollars` more; 0 inside the band.
+    """Return the shares that strategies buy of a position that may grow by `dollars`; inside the band it does not grow.
 
-    What is left after netting is an order worth sending, or nothing: then strategies trade with each other only.
+    What some lots sell, others that are `lacking` dollars may take over: the position does not grow by it. What is left
+    after netting is an order worth sending, or nothing: then strategies trade with each other only.
     """
-    if not (dollars > 0.0) or dollars < sizing.band * (slot["value"] + dollars):
-        return 0.0
-    quantity = round_shares(dollars / limit_price, limits.share_step)
+    grows = dollars if dollars > 0.0 and not (dollars < sizing.band * (slot["value"] + dollars)) else 0.0
     sold = sold_shares(slot, lots)
+    wanted = grows if sold == 0.0 else min(grows + sold * limit_price, lacking)
+    if not (wanted > 0.0):
+        return 0.0
+    quantity = round_shares(wanted / limit_price, limits.share_step)
     net = quantity - sold
     if net > SHARE_NOISE and net * limit_price < limits.min_order:
         return sold
@@ -367,9 +380,7 @@ def share_out(
     """Divide a buy of `quantity` shares of slot `s` among the strategies that lack something, by what each lacks."""
     slot = slots[s]
     ticker = slot["ticker"]
-    lacking = 0.0
-    for k in range(len(weights)):
-        lacking += lack(account, slot, lots[s], stopped, market.day, k, signals, t, ticker, weights, limits)
+    lacking = lacking_share(account, slot, lots[s], stopped, market.day, signals, t, weights, limits)
     close, volatility = market.bars[ticker, t, CLOSE], market.bars[ticker, t, VOLATILITY]
     done, given = 0.0, 0.0
     for k in range(len(weights)):
@@ -393,6 +404,18 @@ def share_out(
             slot["wish"] += lots[s, k]["wish"]
     net_order(slots, lots, s)
     settle_levels(slot, lots[s])
+
+
+@lean
+def lacking_share(
+    account: Record, slot: Record, lots: Records, stopped: Ints, day: Ints, signals: Signals, t: int, weights: Floats,
+    limits: Limits,
+) -> float:  # fmt: skip
+    """Return the share of equity by which strategies have less of the slot's ticker than they want, added up."""
+    lacking = 0.0
+    for k in range(len(weights)):
+        lacking += lack(account, slot, lots, stopped, day, k, signals, t, slot["ticker"], weights, limits)
+    return lacking
 
 
 @lean

@@ -13,10 +13,12 @@ from trading_platform.core.decide import (
     cools,
     free_slot,
     growth_shares,
+    lacking_share,
     may_grow,
     position_bound,
     review_lots,
     share_out,
+    staying,
     strength_of,
     wants_it,
     weakest_slot,
@@ -75,7 +77,7 @@ def growing_slot(
         if not (slot["quantity"] > 0.0):
             continue
         share = min(most, volatility_bound(market.bars[slot["ticker"], t, VOLATILITY], limits))
-        if not (slot["value"] < (1.0 - sizing.band) * share * account["equity"]):
+        if not (staying(slot) < (1.0 - sizing.band) * share * account["equity"]):
             continue
         if may_grow(account, slot, book.lots[s], book.stopped, market.day, signals, t, weights, sizing):
             return s
@@ -118,9 +120,24 @@ def raw_wishes(
 
 
 @lean
-def growth(book: Book, s: int, dollars: float, limit_price: float, rules: RuleRows) -> float:
-    """Return the shares by which the position in slot `s` grows for `dollars` more; 0 inside the band."""
-    return growth_shares(book.slots[s], book.lots[s], dollars, limit_price, rules.limits[0], rules.sizing[0])
+def growth(
+    market: Market,
+    book: Book,
+    signals: Signals,
+    t: int,
+    weights: Floats,
+    rules: RuleRows,
+    s: int,
+    dollars: float,
+    limit_price: float,
+) -> float:
+    """Return the shares that strategies buy of the position in slot `s`, which may grow by `dollars`."""
+    account, slot, limits = book.accounts[0], book.slots[s], rules.limits[0]
+    lacking = lacking_share(account, slot, book.lots[s], book.stopped, market.day, signals, t, weights, limits)
+    if market_verdict(market, t, slot["ticker"]).code != OK:
+        lacking = 0.0
+    lacking *= account["equity"]
+    return growth_shares(slot, book.lots[s], dollars, lacking, limit_price, limits, rules.sizing[0])
 
 
 @lean

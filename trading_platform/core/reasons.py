@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trading_platform.core.compiled import lean
 from trading_platform.core.types import ORDER_REASONS, OrderReason
 
 NO_REASON = ORDER_REASONS.index(OrderReason.NONE)
@@ -16,3 +17,13 @@ REBALANCE = ORDER_REASONS.index(OrderReason.REBALANCE)
 REPLACED = ORDER_REASONS.index(OrderReason.REPLACED)
 UNFUNDED = ORDER_REASONS.index(OrderReason.UNFUNDED)
 MERGER = ORDER_REASONS.index(OrderReason.MERGER)
+
+
+@lean
+def is_strategys_own(reason: int) -> bool:
+    """Return True if a strategy ended a position by its exit, stop, target or time: such results say what it is worth.
+
+    Loss streak and Kelly count these. What the book did to it (made room, lost its capital, merged, was flattened) says
+    nothing of the strategy.
+    """
+    return reason in (SIGNAL_EXIT, STOP_LOSS, TAKE_PROFIT, MAX_HOLDING)

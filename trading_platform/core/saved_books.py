@@ -98,6 +98,8 @@ def read_slots(text: str, slots: Records, lots: Records, stopped: Ints) -> Mappi
         for i, day in outer["stopped"].items():
             stopped[int(i)] = day
         return outer
+    except BadBookError:
+        raise
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise BadBookError(f"a stored book is unreadable ({error})") from error
 

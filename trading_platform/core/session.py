@@ -136,7 +136,7 @@ def cross_lots(
 ) -> float:
     """Let the strategies in slot `s` sell to each other at the opening price `quote`; return the shares asked for.
 
-    Without a price nothing is traded.
+    Without a price nothing is traded, and what they would have bought is dropped.
     """
     crossed: float = slots[s]["crossing"]
     if crossed > 0.0 and quote > 0.0:
@@ -144,6 +144,8 @@ def cross_lots(
             book_order(
                 account, slots, lots, stopped, s, free_of_cost(side, crossed, quote, CROSSED), day, clock, limits, log
             )  # fmt: skip
+    elif crossed > 0.0:  # it does not trade today, and an entry lives one day
+        drop_buys(slots, lots, s)
     return crossed
 
 

@@ -9,6 +9,7 @@ from trading_platform.core.decide import is_held, wish_for
 from trading_platform.core.ledger import owns
 from trading_platform.core.market import Signals
 from trading_platform.core.plan import Book, RuleRows
+from trading_platform.core.reasons import NO_REASON, REBALANCE
 from trading_platform.core.types import Floats
 
 
@@ -42,7 +43,8 @@ def unused_capital(
         left -= placed
         wish = 0.0
         for k in range(book.lots.shape[1]):
-            if owns(slot, k):
+            reason = book.lots[s, k]["exit_reason"]
+            if owns(slot, k) and reason in (NO_REASON, REBALANCE):  # who leaves wants nothing
                 wish += max(book.lots[s, k]["wish"] * equity, 0.0)
         wanted += max(wish, placed)
         caps += max(0.0, wish - max(placed, limits.max_position * equity))

@@ -99,8 +99,20 @@ class SessionPlan:
         return float(_entry_price(float(self._market.bars[ticker, self._t, CLOSE]), self._limits))
 
     def growth_shares(self, s: int, dollars: float, limit_price: float) -> float:
-        """Return the shares by which the position in slot `s` grows for `dollars` more."""
-        return float(self._growth(self.book, s, dollars, limit_price, self._rules))
+        """Return the shares that strategies buy of the position in slot `s`, which may grow by `dollars`."""
+        return float(
+            self._growth(
+                self._market,
+                self.book,
+                self._signals,
+                self._t,
+                self._weights,
+                self._rules,
+                s,
+                float(dollars),
+                limit_price,
+            )
+        )
 
     def enter(self, s: int, ticker: int, quantity: float, limit_price: float) -> None:
         """Put a buy into slot `s`, divided among the strategies that want it."""

@@ -8,6 +8,7 @@ netted ticker by ticker first, as in an account, so that opposite wishes cost no
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -135,7 +136,7 @@ def total_returns(panel: MarketPanel) -> Floats:
 
 def _price_returns(panel: MarketPanel) -> tuple[Floats, Floats, Bools]:
     """Return (last close to open, open to close, whether there is a bar), each (T, N); returns are 0 where unknown."""
-    adjusted = forward_adjusted(panel)
+    adjusted = forward_adjusted(replace(panel, dividend=None))  # dividends are paid below, and not reinvested before
     before = lag(_kept(adjusted.close), 1)
     with np.errstate(invalid="ignore", divide="ignore"):
         overnight, daytime = adjusted.open / before - 1.0, adjusted.close / adjusted.open - 1.0

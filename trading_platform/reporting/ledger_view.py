@@ -247,7 +247,9 @@ FROM fills WHERE run_id = :run AND session = :session ORDER BY filled_at, id"""
 CLOSED = """
 SELECT ticker, strategy, entry_session, exit_session, quantity, pnl, dividends, return_fraction, exit_reason
 FROM trades WHERE run_id = :run AND exit_session = :session ORDER BY id"""
-RESULTS = "SELECT pnl FROM trades WHERE run_id = :run AND exit_session <= :until ORDER BY id DESC LIMIT :n"
+RESULTS = """
+SELECT pnl FROM trades WHERE run_id = :run AND exit_session <= :until
+AND exit_reason IN ('signal_exit', 'stop_loss', 'take_profit', 'max_holding') ORDER BY id DESC LIMIT :n"""
 RECORDS = """
 SELECT strategy, count(*), sum(CASE WHEN pnl > 0 THEN 1 ELSE 0 END), sum(pnl)
 FROM trades WHERE run_id = :run AND exit_session <= :until GROUP BY strategy ORDER BY strategy"""

@@ -228,7 +228,7 @@ class AccountBook:
         """Mark every position at `prices` (N,), NaN where unknown, and return the equity, dollars."""
         for slot, lots in zip(self.slots, self.lots, strict=True):
             if slot["quantity"] > 0.0:
-                _mark(slot, lots, float(prices[slot["ticker"]]))
+                _mark(slot, float(prices[slot["ticker"]]))
         equity = float(_equity(self.record, self.slots))
         self.record["equity"] = self.record["accepted_equity"] = equity
         self.record["day"] = (session - EPOCH).days

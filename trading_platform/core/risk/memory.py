@@ -13,7 +13,14 @@ from typing import Any
 from trading_platform.core.errors import OperatorNeededError
 from trading_platform.core.ledger import ACCOUNT
 from trading_platform.core.ports import RiskStateStore
-from trading_platform.core.saved_books import FIRST_ACCOUNT, account_text, read_account, read_slots, slots_text
+from trading_platform.core.saved_books import (
+    FIRST_ACCOUNT,
+    BadBookError,
+    account_text,
+    read_account,
+    read_slots,
+    slots_text,
+)
 from trading_platform.core.simulate import Books
 from trading_platform.core.types import RiskEvent, RiskEventKind
 
@@ -235,5 +242,7 @@ def book_from_json(text: str, books: Books) -> None:
             account, slots = json.dumps(account), json.dumps({"slots": slots})
         books.accounts[0] = read_account(account)[0]
         read_slots(slots, books.slots[0], books.lots[0], books.stopped[0])
+    except BadBookError as error:
+        raise RiskMemoryError(f"{error}; look, then resume") from error
     except (ValueError, KeyError, TypeError) as error:
         raise RiskMemoryError(f"a stored book is unreadable ({error}); look, then resume") from error

@@ -191,8 +191,9 @@ def _halts(
         reason = "equity is unknown" if not account["equity"] > 0.0 else "equity jumped and was not confirmed"
         add("equity_suspect", DenialCode.EQUITY_UNKNOWN, reason, None, NEXT_READING)
     loss = float(daily_loss_of(account))
-    if account["daily_halted"] != 0 or loss > limits.max_daily_loss + NOISE:
-        reason = f"lost {loss:.2%} since the previous close"
+    if account["daily_halted"] != 0 or loss > limits.max_daily_loss + NOISE or gate[0] is DenialCode.DAILY_LOSS_LIMIT:
+        words = "an unknown part" if math.isnan(loss) else f"{loss:.2%}"
+        reason = f"lost {words} since the previous close"
         add("daily_loss", DenialCode.DAILY_LOSS_LIMIT, reason, memory.daily_since, "ends with the next session")
     if not (hours := _pause_hours(account, book)) <= 0.0:
         reason, left = f"{limits.loss_streak} losing trades in a row", f"ends after {hours:.1f} h of open exchange"
@@ -254,7 +255,7 @@ def _cap_rows(
     equity, cash = float(book.account["equity"]), float(book.account["cash"])
     named = _named(book)
     largest = _largest([float(slot_value_of(slot)) for slot, _ in named])
-    reserved = sum(float(slot["pending"] * slot["limit_price"]) for slot, _ in named)
+    reserved = sum((float(slot["pending"] * slot["limit_price"]) for slot, _ in named), 0.0)
     correlation = pairs[0]["correlation"] if pairs else math.nan
     sector, vix = _largest([row["value"] for row in sectors]), _market_facts(book)[0]
     seen = Measures(
