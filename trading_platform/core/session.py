@@ -35,6 +35,7 @@ from trading_platform.core.ledger import (
     Records,
     lower_prices,
     mark_slot,
+    owns,
     post_dividend,
     post_interest,
     post_split,

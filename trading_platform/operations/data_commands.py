@@ -396,3 +396,18 @@ def _print_json(document: dict[str, Any]) -> None:
     import json
 
     print(json.dumps(document, indent=2, allow_nan=False))  # noqa: T201 - what the command was asked for
+
+
+def data_main(words: Sequence[str]) -> int:
+    """Run `data ...` and return its exit code; what is misspelt is one sentence and exit 2."""
+    from typer.main import get_command  # its own parser: nothing here touches an account
+
+    command = get_command(data_app)
+    try:
+        code = command.main(list(words), prog_name="python autonomous_trading_engine.py data", standalone_mode=False)
+    except Exception as error:
+        shown_as = getattr(error, "format_message", None)
+        if shown_as is None:
+            raise
+        raise FixConfigError(f"data: {shown_as()}; see python autonomous_trading_engine.py data --help") from error
+    return int(code or 0)

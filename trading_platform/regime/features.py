@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from trading_platform.core.indicators import lag, rolling_mean, rolling_std
-from trading_platform.core.market_features import known_vix, row_mean
-from trading_platform.core.market_features import universe_of
+from trading_platform.core.market_features import known_vix, row_mean, universe_of
 from trading_platform.core.types import Floats, MarketPanel
 
 RETURN, VOLATILITY, VIX = range(3)

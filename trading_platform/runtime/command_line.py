@@ -267,7 +267,7 @@ def _run_id(given: Given) -> int:
 
 
 HANDLERS: Mapping[str, Callable[[Given], Work]] = {
-    "": _trade, "trade": _trade, "replay": _trade, "status": _status,
+    "evaluate": _evaluate, "": _trade, "trade": _trade, "replay": _trade, "status": _status,
     "halt": _ask, "resume": _ask, "flatten": _ask, "pause": _ask, "unpause": _ask,
     "runs list": _runs_list, "runs show": _runs_show, "runs tag": _runs_mark, "runs note": _runs_mark,
     "runs delete": _runs_delete, "doctor": _doctor, "backup": _backup, "restore": _restore,

@@ -112,8 +112,8 @@ COMMANDS: dict[str, Command] = {
             "evaluate",
             "Judge the configured book on many random universes, beside what anybody could have held.",
             (
-                "--source", "--data-dir", "--tickers", "--start", "--end", "--universes", "--universe-size", "--cost-bps",
-                "--seed", "--capital", "--vix", "--jobs", "--config", *_SCREEN,
+                "--source", "--data-dir", "--tickers", "--start", "--end", "--universes", "--universe-size",
+                "--cost-bps", "--seed", "--capital", "--vix", "--jobs", "--config", *_SCREEN,
             ),
         ),
         Command("status", "Show an account now: equity, halts, positions, engine.", (*_TARGET, "--json", *_WHERE)),

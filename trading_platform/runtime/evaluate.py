@@ -118,7 +118,7 @@ def _judge(number: int) -> UniverseRun:
 
 def _judged(task: Task, jobs: int, *, shown: bool) -> Iterator[UniverseRun]:
     """Yield every universe judged, as they are done; in this process where others cannot be forked."""
-    global _TASK  # noqa: PLW0603 - forked workers have it without its travelling
+    global _TASK  # forked workers have it without its travelling
     numbers = range(len(task.universes))
     if jobs < 2 or "fork" not in multiprocessing.get_all_start_methods():
         for number in numbers:

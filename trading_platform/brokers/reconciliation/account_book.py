@@ -226,7 +226,7 @@ class AccountBook:
 
     def close_session(self, session: date, prices: Floats) -> float:
         """Mark every position at `prices` (N,), NaN where unknown, and return the equity, dollars."""
-        for slot, lots in zip(self.slots, self.lots, strict=True):
+        for slot in self.slots:
             if slot["quantity"] > 0.0:
                 _mark(slot, float(prices[slot["ticker"]]))
         equity = float(_equity(self.record, self.slots))

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from parity_world import Case, Desk, session_days
 
 from tests.lot_world import LotStory, says, story_panel
-from tests.parity.parity_world import Case, Desk, session_days
 from trading_platform.core.fills import round_cents
 from trading_platform.core.ledger import post_interest
 from trading_platform.core.prepare import record_books
