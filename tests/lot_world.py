@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from typing import Any
+
 import numpy as np
 
 from risk_config import RiskConfig
@@ -113,7 +115,7 @@ def preceded(panel: MarketPanel) -> MarketPanel:
         panel, sessions=np.concatenate([earlier, panel.sessions]), volume=before(panel.volume), vix=before(panel.vix),
         benchmark=before(panel.benchmark), cash_rate=None if panel.cash_rate is None else before(panel.cash_rate),
     )  # fmt: skip
-    fields = {}
+    fields: dict[str, Any] = {}
     for name in ("open", "high", "low", "close"):
         values = still.copy()
         values[QUIET:] = getattr(panel, name)

@@ -208,7 +208,7 @@ def test_rename_is_no_cash_flow() -> None:
         scene.settle(2)
         scene.opened(3)
         settled = scene.settle(3)
-        assert (settled.cash_flow, settled.equity) == (0.0, CASH)
+        assert (settled.flows.cash_flow, settled.equity) == (0.0, CASH)
 
 
 @pytest.mark.xfail(strict=True, reason="P6: the shares of a stock dividend are dropped, then given to the owner")
@@ -232,7 +232,7 @@ def test_cancelled_dividend_is_no_income() -> None:
         deed(scene, "activities", cancel=row["id"])
         scene.look()
         assert not scene.gate.stops_all()
-        assert scene.settle(2).dividends == 0.0
+        assert scene.settle(2).flows.dividends == 0.0
 
 
 @pytest.mark.xfail(strict=True, reason="P8: only a merger told in one row is understood")
@@ -243,7 +243,7 @@ def test_cash_merger_told_in_two_rows_is_a_sale() -> None:
         scene.server.advance_to_dawn()
         scene.look()
         settled = scene.settle(3)
-        assert (settled.cash_flow, settled.fees) == (0.0, 0.0)
+        assert (settled.flows.cash_flow, settled.flows.fees) == (0.0, 0.0)
         assert settled.equity == CASH + 20.0
 
 
@@ -298,6 +298,8 @@ class Watching:
         return first
 
     def ask_to_stop(self) -> None: ...
+
+    def end_entries(self) -> None: ...
 
     def adopt(self, world: World) -> None: ...
 
@@ -406,7 +408,7 @@ def test_filled_deal_of_the_owner_in_something_else_leaves_our_book_alone(kind: 
         assert not scene.gate.stops_all()
         assert "AAA" not in scene.gate.reasons
         settled = scene.settle(2)
-        assert (settled.equity - settled.cash_flow, settled.fills) == (CASH, [])
+        assert (settled.equity - settled.flows.cash_flow, settled.fills) == (CASH, [])
 
 
 @pytest.mark.xfail(strict=True, reason="a fill whose activity comes two looks late is given to the owner")
@@ -461,7 +463,7 @@ def test_executed_dividend_is_income() -> None:
         deed(scene, "activities", activity_type="DIV", symbol="AAA", net_amount=7.0)
         scene.look()
         assert not scene.gate.stops_all()
-        assert scene.settle(2).dividends == 7.0
+        assert scene.settle(2).flows.dividends == 7.0
 
 
 def test_cash_merger_told_in_one_row_is_a_sale() -> None:
@@ -471,7 +473,7 @@ def test_cash_merger_told_in_one_row_is_a_sale() -> None:
         scene.server.advance_to_dawn()
         scene.look()
         settled = scene.settle(3)
-        assert (settled.cash_flow, settled.fees, settled.equity) == (0.0, 0.0, CASH + 20.0)
+        assert (settled.flows.cash_flow, settled.flows.fees, settled.equity) == (0.0, 0.0, CASH + 20.0)
 
 
 def test_watched_stop_does_not_sell_on_a_split_that_is_booked_before_the_open() -> None:

@@ -15,12 +15,12 @@ from trading_platform.core.fills import round_cents
 from trading_platform.core.ledger import post_interest
 from trading_platform.core.prepare import record_books
 from trading_platform.core.simulate import backtest, open_books
-from trading_platform.core.types import Floats, MarketPanel
+from trading_platform.core.types import Floats, Ints, MarketPanel
 
 NAN = math.nan
 
 
-def by_formula(capital: float, days: Floats, rates: Floats) -> float:
+def by_formula(capital: float, days: Ints, rates: Floats) -> float:
     """Return cash after compounding by hand: integer cents, half away from zero."""
     cash = round(capital * 100)
     for night in range(1, len(days)):

@@ -73,6 +73,7 @@ def lot_orders(slot: Record, lots: Records, strategies: Sequence[str]) -> list[L
             float(lots[k]["stop"]),
             float(lots[k]["target"]),
             ORDER_REASONS[lots[k]["exit_reason"]],
+            float(lots[k]["wish"]),
         )
         for k in range(len(lots))
         if int(slot["owners"]) >> k & 1 and lots[k]["delta"] != 0.0

@@ -338,13 +338,17 @@ class Explanation:
 
 
 class LotOrder(NamedTuple):
-    """One strategy's part of an order: shares bought above 0 and sold below, its own stop and target (0 = none)."""
+    """One strategy's part of an order: shares bought above 0 and sold below, its own stop and target (0 = none).
+
+    `wish` is the share of equity that it wants, as decided.
+    """
 
     strategy: str
     quantity: float
     stop: float
     target: float
     reason: OrderReason
+    wish: float = 0.0
 
 
 class OrderIntent(NamedTuple):

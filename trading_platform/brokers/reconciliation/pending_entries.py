@@ -135,6 +135,7 @@ class PendingEntries:
             stop, target = (said[k].stop, said[k].target) if k in said else (0.0, 0.0)
             _want(self._slots[s], self._lots[s, k], k, quantity, stop, target)
             self._lots[s, k]["exit_reason"] = NO_REASON
+            self._lots[s, k]["wish"] = said[k].wish if k in said else 0.0
 
     def _stage_sale(self, order: JournalOrder, s: int) -> None:
         slot, lots = self._slots[s], self._lots[s]
