@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from tests.lot_world import QUIET, LotStory, says, story_panel, story_rules
 from trading_platform.core.compiled import as_rows
+from trading_platform.core.decide import free_slot
 from trading_platform.core.plan import Book, RuleRows
-from trading_platform.core.simulate import free_slot
 from trading_platform.core.unused_capital import Unused, unused_capital
 
 
@@ -31,7 +33,7 @@ def unused(run: LotStory, *, is_open: bool = True) -> Unused:
     return found
 
 
-def one(*weights: float, **limits: object) -> LotStory:
+def one(*weights: float, **limits: Any) -> LotStory:
     """Return a story in which one target strategy wants so much of tickers A, B, ... from row 0 on."""
     prices = {"ABCDEFGH"[i]: [100.0] * 4 for i in range(len(weights))}
     return LotStory(
