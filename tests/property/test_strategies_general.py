@@ -51,7 +51,7 @@ def test_strategy_says_the_same_in_another_unit(name: str, data: st.DataObject, 
 def test_strategy_says_nearly_the_same_where_rounding_differs(
     name: str, data: st.DataObject, seed: int, scale: float
 ) -> None:
-    strategy = REGISTERED[name](**data.draw(parameters_of(name)))
+    strategy = STRATEGIES[name](**data.draw(parameters_of(name)))
     panel = mixed_panel(seed, 200)
     plain = said(strategy, panel)
     event(f"{name} says something: {bool(plain.any())}")
@@ -149,7 +149,7 @@ def test_band_without_a_beginning_is_caught() -> None:
 def test_price_level_that_matters_is_caught() -> None:
     """Back-adjusted prices make "above 5 dollars" a look into the future."""
     panel = mixed_panel(1, 200)
-    strategy = REGISTERED["mean_reversion"]()
+    strategy = STRATEGIES["mean_reversion"]()
 
     def filtered(market: MarketPanel) -> Floats:
         return np.where(market.close > 40.0, said(strategy, market)[:, : market.n_tickers], 0.0)
