@@ -11,7 +11,10 @@ from __future__ import annotations
 
 if __name__ == "__main__":
     # Options are read before the compiler and the data libraries are imported: --help and mistakes answer at once.
-    from trading_platform.runtime.command_line import main
+    try:
+        from trading_platform.runtime.command_line import main
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
 
     main()
 
@@ -296,7 +299,7 @@ class AutonomousTradingEngine:
         self, view: MarketView, allocation: Mapping[str, float], orders: list[ApprovedOrder], denials: list[Denial],
         *, opens: bool,
     ) -> None:  # fmt: skip
-        """Order exits and trims; if new risk may be taken (`opens`), growth of positions and new ones, strongest first."""
+        """Order exits and trims; if new risk may be taken (`opens`), growth and new positions, strongest first."""
         plan, standing = self._plan, self._standing
         plan.review_lots()
         if standing.flatten:
@@ -350,7 +353,7 @@ class AutonomousTradingEngine:
         return float(weighted_strength(strength, allocation[strategy], len(allocation)))
 
     def _size(self, view: MarketView, s: int, ticker: int, allocation: Mapping[str, float]) -> tuple[float, float]:
-        """Return the dollars that column `ticker` should get (more), and the wishes of all strategies for it in slots."""
+        """Return the dollars that column `ticker` should get (more), and the wishes of all strategies in slots."""
         strengths, fixed = self._plan.wishes(s, ticker)
         slot_share, wish = self._rules.limits.max_position, 0.0
         for k, name in enumerate(self.world.strategies):

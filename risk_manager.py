@@ -181,8 +181,8 @@ class RiskManager:
     def calculate_position_size(self, ticker: str, signal_strength: float, account_value: float) -> float:
         """Return the notional in dollars that a new position should have; 0 when none could pass or data are unknown.
 
-        `signal_strength` of a whole slot (the position cap), at most what Kelly, volatility and correlation allow, within
-        every cap of the smaller of `account_value` and the equity read; for a ticker that is held, what it may grow by.
+        `signal_strength` of a whole slot (the position cap), at most what Kelly, volatility and correlation allow,
+        within every cap of the smaller of `account_value` and the equity read; for a ticker that is held, what it may grow by.
         A new position that is not worth its slot gets nothing.
         """
         view = self._book.view

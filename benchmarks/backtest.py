@@ -98,11 +98,11 @@ def run_size(n_tickers: int, n_sessions: int) -> dict[str, float]:
 
 def strategy_signals(panel: MarketPanel) -> tuple[StrategySignals, ...]:
     """Return the signals of every registered strategy."""
-    from trading_platform.core.market import forward_adjusted
+    from trading_platform.strategies.base import prepare_signals
     from trading_platform.strategies.registry import FIRST_SET, make_strategies
 
     with np.errstate(invalid="ignore", divide="ignore"):
-        return tuple(strategy.signals(forward_adjusted(panel)) for strategy in make_strategies(FIRST_SET))
+        return prepare_signals(panel, make_strategies(FIRST_SET))
 
 
 def array_megabytes(*groups: tuple[object, ...]) -> float:

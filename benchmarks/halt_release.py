@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from risk_config import RiskConfig
-from trading_platform.core.costs import CostConfig, ExitConfig
+from trading_platform.core.costs import CostConfig, ExitConfig, SizingConfig
+from trading_platform.core.fill_log import new_fill_log
 from trading_platform.core.market import Market, Signals, build_market, build_signals
 from trading_platform.core.metrics import annual_return, sharpe_ratio, volatility, worst_drawdown
-from trading_platform.core.risk.limits import limits_of
-from trading_platform.core.risk.rules import HALTED, RELEASED, Limits
-from trading_platform.core.session import Rules, new_fill_log
+from trading_platform.core.risk.limits import Limits, limits_of
+from trading_platform.core.risk.rules import HALTED, RELEASED
+from trading_platform.core.session import Rules
 from trading_platform.core.simulate import (
     N_CODES,
     Books,
@@ -32,7 +33,8 @@ from trading_platform.core.simulate import (
 from trading_platform.core.types import DENIAL_CODES, Floats, MarketPanel
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.files import FilesMarketData
-from trading_platform.strategies.registry import FIRST_SET, STRATEGIES, make_strategies
+from trading_platform.strategies.base import prepare_signals
+from trading_platform.strategies.registry import FIRST_SET, make_strategies
 
 WARM_UP = 260  # sessions: the longest lookback of a strategy is 252
 CAPITAL = 100_000.0
@@ -73,14 +75,14 @@ def load(folder: Path) -> History:
     panel = FilesMarketData(folder).history()
     sessions: list[date] = panel.sessions.astype("datetime64[D]").tolist()
     strategies = make_strategies(FIRST_SET)
-    signals = build_signals([strategy.signals(panel) for strategy in strategies])
+    signals = build_signals(prepare_signals(panel, strategies))
     market = build_market(panel, NyseCalendar().exchange_seconds(sessions), RiskConfig().correlation_window)
-    return History(panel, market, signals, sessions, tuple(STRATEGIES))
+    return History(panel, market, signals, sessions, FIRST_SET)
 
 
 def rules_of(config: RiskConfig) -> Rules:
     """Return the rules of a replay with default exits and costs."""
-    return Rules(limits_of(config.to_dict()), ExitConfig().rates(), CostConfig().rates())
+    return Rules(limits_of(config.to_dict()), ExitConfig().rates(), CostConfig().rates(), SizingConfig().rates())
 
 
 def replay(history: History, allocation: str, weights: Floats, config: RiskConfig) -> Replay:
@@ -118,9 +120,9 @@ def audit(
     """
     caps = limits_of((judged_by or config).to_dict())
     rules = rules_of(config)
-    books = open_books(1, config.max_positions, CAPITAL)
+    books = open_books(1, config.max_positions, len(weights), len(history.panel.tickers), CAPITAL)
     log, shadow_log = new_fill_log(1_000), new_fill_log(0)
-    denials, scratch = np.zeros(N_CODES, dtype=np.int64), new_scratch(len(history.names))
+    denials, scratch = np.zeros(N_CODES, dtype=np.int64), new_scratch(len(history.names), rules.limits.max_reviews)
     entries, violations = 0, []
     for t in range(WARM_UP, stop):
         log.used[0] = 0

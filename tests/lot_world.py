@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from typing import Any
+
 import numpy as np
 
 from risk_config import RiskConfig
@@ -35,7 +37,7 @@ Bar = tuple[float, float, float, float, float]  # open, high, low, close, volume
 
 
 def story_rules(
-    costs: CostConfig = FREE, sizing: SizingConfig | None = None, exits: ExitConfig | None = None, **limits: float
+    costs: CostConfig = FREE, sizing: SizingConfig | None = None, exits: ExitConfig | None = None, **limits: object
 ) -> Rules:
     """Return rules under which an order costs nothing and pays at most the close that it was decided at."""
     config = RiskConfig.from_mapping({"entry_collar_pct": 0.0, "max_daily_loss_pct": 50.0, **limits})
@@ -108,12 +110,17 @@ def preceded(panel: MarketPanel) -> MarketPanel:
 
     earlier = np.busday_offset(panel.sessions[0], np.arange(-QUIET, 0)).astype("datetime64[D]")
     still = before(panel.open)
+    still[QUIET:] = panel.open
     quiet = replace(
         panel, sessions=np.concatenate([earlier, panel.sessions]), volume=before(panel.volume), vix=before(panel.vix),
         benchmark=before(panel.benchmark), cash_rate=None if panel.cash_rate is None else before(panel.cash_rate),
     )  # fmt: skip
-    prices = [np.concatenate([still[:QUIET], values]) for values in (panel.open, panel.high, panel.low, panel.close)]
-    return replace(quiet, open=prices[0], high=prices[1], low=prices[2], close=prices[3])
+    fields: dict[str, Any] = {}
+    for name in ("open", "high", "low", "close"):
+        values = still.copy()
+        values[QUIET:] = getattr(panel, name)
+        fields[name] = values
+    return replace(quiet, **fields)
 
 
 def preceded_signals(said: StrategySignals) -> StrategySignals:

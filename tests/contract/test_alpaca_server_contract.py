@@ -189,7 +189,7 @@ def test_alpaca_py_reads_the_account(served: tuple[AlpacaServer, str]) -> None:
     assert {p.symbol: float(p.qty) for p in client.get_all_positions()}[ticker] == 4.0
     assert client.get_open_position(ticker).qty == "4"
     assert client.get_asset(ticker).fractionable
-    assert len(client.get_all_assets()) == 4
+    assert len(client.get_all_assets()) == 5  # four tickers and the benchmark
 
 
 def test_alpaca_py_reads_orders(served: tuple[AlpacaServer, str]) -> None:

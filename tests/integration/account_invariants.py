@@ -179,11 +179,12 @@ def _signals(ledger: Ledger) -> Iterator[Breach]:
 
 
 def _fills(state: Row, ledger: Ledger) -> Iterator[Breach]:
-    ours = {row["broker_fill_id"]: row for row in ledger.fills}
+    ours = _executions(ledger.fills)
     rows = {row["broker_order_id"]: row for row in ledger.orders if row["broker_order_id"]}
     fees = _fees(state["activities"])
-    if len(ours) != len(ledger.fills):
-        yield Breach("doubled_fill", f"{len(ledger.fills)} fills under {len(ours)} names")
+    names = Counter(row["broker_fill_id"] for row in ledger.fills)
+    if len(names) != len(ledger.fills):
+        yield Breach("doubled_fill", f"{len(ledger.fills)} fills under {len(names)} names")
     for fill in state["fills"]:
         mine = ours.pop(fill["id"], None)
         words = f"{fill['side']} {fill['qty']} {fill['symbol']} at {fill['price']}"
@@ -201,8 +202,19 @@ def _fills(state: Row, ledger: Ledger) -> Iterator[Breach]:
         if not same:
             yield Breach("altered_fill", f"{words}, ours {mine['side']} {mine['quantity']:g} at {mine['price']}")
     for mine in ours.values():
-        if not mine["client_order_id"].endswith("-delisted"):  # a write-off is no execution
+        if not mine["client_order_id"].endswith(("-delisted", "-netted")):  # those are no executions
             yield Breach("invented_fill", f"{mine['side']} {mine['quantity']:g} {mine['ticker']}: not at the broker")
+
+
+def _executions(fills: Sequence[Row]) -> dict[str, Row]:
+    """Return our fills by the broker's name of the execution, the parts of several strategies together."""
+    whole: dict[str, Row] = {}
+    for row in fills:
+        name = row["broker_fill_id"].removesuffix(f"-{row['strategy']}")
+        known = whole.get(name)
+        added = {} if known is None else {key: known[key] + row[key] for key in ("quantity", "fees")}
+        whole[name] = {**row, **added}
+    return whole
 
 
 def _fees(activities: Sequence[Row]) -> dict[str, float]:

@@ -133,7 +133,7 @@ class MemoryJournal:
         self.rows[order.client_order_id] = JournalOrder(
             order.client_order_id, None, intent.ticker, intent.side, intent.quantity, 0.0, OrderStatus.INTENT,
             intent.strategy, intent.reason, order.approved_at, intent.stop_price, intent.target_price,
-            intent.limit_price,
+            intent.limit_price, intent.parts,
         )  # fmt: skip
 
     def record_order(self, order: BrokerOrder) -> None:
@@ -144,7 +144,7 @@ class MemoryJournal:
                 self.approvals[seen.client_order_id] = self.approvals[parent.client_order_id]
                 key = seen.client_order_id
                 known = replace(
-                    parent, client_order_id=key, side=seen.side, stop_price=None, target_price=None,
+                    parent, client_order_id=key, side=seen.side, stop_price=None, target_price=None, parts=(),
                     limit_price=seen.limit_price,
                 )  # fmt: skip
             self.messages[seen.client_order_id] = seen.message

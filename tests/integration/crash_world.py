@@ -26,7 +26,7 @@ from trading_platform.alpaca_server.server import AlpacaServer, ServerConfig
 from trading_platform.core.types import MarketPanel
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.storage.database import open_database
-from trading_platform.storage.operator_requests import leave_wish
+from trading_platform.storage.operator_requests import leave_command
 
 ROOT = Path(__file__).parents[2]
 CALENDAR = NyseCalendar()
@@ -236,7 +236,7 @@ class Campaign:
     def wish(self, kind: str, reason: str) -> None:
         """Leave an operator's command in the database."""
         engine = open_database(self.database)
-        leave_wish(engine, kind, reason, self.server.now)
+        leave_command(engine, 1, kind, reason, self.server.now)  # one account, one run
         engine.dispose()
 
     def words(self) -> str:

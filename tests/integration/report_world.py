@@ -1,6 +1,7 @@
 """A small deterministic trading life, written to a database: what reports are tested on.
 
 It shares no arithmetic with the platform: whole cents, average cost, one position a ticker, fills at made-up prices.
+Every fourth ticker is bought by two strategies together, of which the first sells on its own.
 Everything ties out by construction, which `tests/integration/test_report_tie_out.py` recomputes by SQL.
 """
 
@@ -49,6 +50,7 @@ class Plan:
     moves: dict[int, float] = field(default_factory=dict)
     flows: dict[int, int] = field(default_factory=dict)
     still: frozenset[int] = frozenset()
+    cash_rate: float = 2.0  # percent a year
     half_days: frozenset[int] = frozenset()
     events: list[tuple[int, str, str, float | None, float | None, str]] = field(default_factory=list)
     halted: frozenset[int] = frozenset()
@@ -67,6 +69,7 @@ class Lot:
     paid: int = 0
     proceeds: int = 0
     fees: int = 0
+    market: int = 0
 
 
 def build(path: Path, *plans: Plan) -> None:
@@ -105,11 +108,13 @@ class Life:
         self.days = list(sessions(plan))
         self.names = sorted(plan.names) if plan.names else [f"T{i:03d}" for i in range(plan.tickers)]
         self.price = {name: round(self.rng.uniform(20, 300), 2) for name in self.names}
-        self.lots: dict[str, Lot] = {}
+        self.lots: dict[str, list[Lot]] = {}
         self.cash, self.equity, self.unrealized = plan.capital, plan.capital, 0
         self.peak = self.high = float(plan.capital)
         self.deepest = 0.0
-        self.benchmark, self.fills = 400.0, 0
+        self.benchmark, self.fills, self.orders = 400.0, 0, 1
+        self.before: date | None = None
+        self.lost = dict.fromkeys(("spread", "slippage", "impact"), 0)
         self.rows: Rows = {name: [] for name in Base.metadata.tables}
         self._run()
         for number, day in enumerate(self.days):
@@ -135,7 +140,10 @@ class Life:
         still = number in plan.still
         flow = plan.flows.get(number, 0)
         previous, before = self.equity, self.unrealized
-        self.cash += flow
+        nights = 0 if self.before is None else (day - self.before).days
+        interest = round(self.cash * plan.cash_rate / 100 * nights / 365)
+        self.before, self.lost = day, dict.fromkeys(self.lost, 0)
+        self.cash += flow + interest
         realized = fees = dividends = 0
         if not still:
             dividends = self._pay_dividends(day)
@@ -148,30 +156,37 @@ class Life:
         self.benchmark *= 1 + (0.0 if still else 0.8 * plan.moves.get(number, 0.0) + rng.gauss(0.0004, 0.008))
         value = self._mark(day)
         self.equity = self.cash + value
-        self.unrealized = value - sum(lot.cost for lot in self.lots.values())
-        change = realized + self.unrealized - before - fees + dividends + flow
+        self.unrealized = value - sum(lot.cost for lots in self.lots.values() for lot in lots)
+        change = realized + self.unrealized - before - fees + dividends + interest + flow
         assert self.equity == previous + change, "the test world does not tie out"
-        self._book(number, day, previous, realized, fees, dividends, flow, value, math.fsum(returns) / len(returns))
+        day_flows = (realized, fees, dividends, flow, interest)
+        self._book(number, day, previous, day_flows, value, math.fsum(returns) / len(returns))
         self._decide(number, day)
 
     def _pay_dividends(self, day: date) -> int:
         total = 0
-        for lot in self.lots.values():
+        for lots in self.lots.values():
             if self.rng.random() < 0.02:
-                paid = round(lot.quantity * self.rng.uniform(10, 90))
-                lot.dividends += paid
-                total += paid
+                cents = self.rng.uniform(10, 90)
+                for lot in lots:
+                    paid = round(lot.quantity * cents)
+                    lot.dividends += paid
+                    total += paid
         self.cash += total
         return total
 
     def _trade(self, number: int, day: date) -> tuple[int, int]:
         realized = fees = 0
         for name in sorted(self.lots):
-            lot, draw = self.lots[name], self.rng.random()
+            lots, draw = self.lots[name], self.rng.random()
             if draw < 0.10:
-                part = lot.quantity if draw < 0.06 or lot.quantity < 2 else max(1, lot.quantity // 3)
-                gain, fee = self._sell(day, name, part)
-                realized, fees = realized + gain, fees + fee
+                leaving = lots if draw < 0.03 else lots[:1]
+                price = round(self.price[name] * (1 + self.rng.gauss(0, 0.004)), 2)
+                for lot in list(leaving):
+                    part = lot.quantity if draw < 0.06 or lot.quantity < 2 else max(1, lot.quantity // 3)
+                    gain, fee = self._sell(day, name, lot, part, price)
+                    realized, fees = realized + gain, fees + fee
+                self.orders += 1
         room = self.plan.max_positions - len(self.lots)
         if number not in self.plan.halted:
             for name in self.rng.sample(self.names, len(self.names)):
@@ -187,27 +202,44 @@ class Life:
         quantity = int(budget / 100 // price)
         if quantity < 1:
             return 0
-        amount, fee = round(quantity * price * 100), 35
-        strategy = self.rng.choice(STRATEGIES)
-        self.lots[name] = Lot(strategy, quantity, amount, day, bought=quantity, paid=amount, fees=fee)
-        self.cash -= amount + fee
-        self._fill(day, name, "buy", quantity, price, amount, fee, 0, strategy, "entry")
-        return fee
+        first = self.rng.randrange(len(STRATEGIES))
+        is_shared = self.names.index(name) % 4 == 0 and quantity > 1
+        shares = [quantity - quantity // 3, quantity // 3] if is_shared and quantity > 2 else [quantity]
+        fees = 0
+        for n, part in enumerate(shares):
+            strategy, amount, fee = STRATEGIES[(first + n) % len(STRATEGIES)], round(part * price * 100), 35
+            lost = self._lose(amount)
+            lot = Lot(strategy, part, amount, day, bought=part, paid=amount, fees=fee, market=sum(lost))
+            self.lots.setdefault(name, []).append(lot)
+            self.cash -= amount + fee
+            self._fill(day, name, "buy", part, price, amount, fee, 0, strategy, "entry", lost)
+            fees += fee
+        self.orders += 1
+        return fees
 
-    def _sell(self, day: date, name: str, quantity: int) -> tuple[int, int]:
-        lot = self.lots[name]
-        price = round(self.price[name] * (1 + self.rng.gauss(0, 0.004)), 2)
+    def _sell(self, day: date, name: str, lot: Lot, quantity: int, price: float) -> tuple[int, int]:
         amount = round(quantity * price * 100)
         fee = 35 + round(amount * 0.0000278)
         cost = lot.cost if quantity == lot.quantity else round(lot.cost * quantity / lot.quantity)
+        lost = self._lose(amount)
         lot.quantity, lot.cost = lot.quantity - quantity, lot.cost - cost
-        lot.proceeds, lot.fees = lot.proceeds + amount, lot.fees + fee
+        lot.proceeds, lot.fees, lot.market = lot.proceeds + amount, lot.fees + fee, lot.market + sum(lost)
         self.cash += amount - fee
         reason = "signal_exit" if amount >= cost else "stop_loss"
-        self._fill(day, name, "sell", quantity, price, amount, fee, amount - cost, lot.strategy, reason)
+        self._fill(day, name, "sell", quantity, price, amount, fee, amount - cost, lot.strategy, reason, lost)
         if lot.quantity == 0:
-            self._close(day, name, self.lots.pop(name), price, reason)
+            self.lots[name].remove(lot)
+            self._close(day, name, lot, price, reason)
+        if not self.lots[name]:
+            del self.lots[name]
         return amount - cost, fee
+
+    def _lose(self, amount: int) -> tuple[int, int, int]:
+        """What the price of a fill lost to spread, slippage and impact, cents."""
+        lost = (round(amount * 0.0002), round(amount * 0.0003), round(amount * 0.00005))
+        for name, cents in zip(self.lost, lost, strict=True):
+            self.lost[name] += cents
+        return lost
 
     def _close(self, day: date, name: str, lot: Lot, price: float, reason: str) -> None:
         pnl = lot.proceeds - lot.paid - lot.fees + lot.dividends
@@ -219,43 +251,59 @@ class Life:
                 "entry_price": lot.paid / lot.bought / 100, "exit_price": price, "cost": lot.paid / 100,
                 "proceeds": lot.proceeds / 100, "fees": lot.fees / 100, "dividends": lot.dividends / 100,
                 "pnl": pnl / 100, "return_fraction": pnl / lot.paid, "exit_reason": reason,
+                "market_costs": lot.market / 100,
             }
         )  # fmt: skip
 
     def _fill(
         self, day: date, name: str, side: str, quantity: int, price: float, amount: int, fee: int, gain: int,
-        strategy: str, reason: str,
+        strategy: str, reason: str, lost: tuple[int, int, int],
     ) -> None:  # fmt: skip
         self.fills += 1
         self.rows["fills"].append(
             {
-                "run_id": self.run_id, "client_order_id": f"o{self.fills}", "broker_fill_id": f"f{self.fills}",
+                "run_id": self.run_id, "client_order_id": f"o{self.orders}", "broker_fill_id": f"f{self.fills}",
                 "session": day, "filled_at": self._at(day, time(9, 30)), "ticker": name, "side": side,
                 "quantity": quantity, "price": price, "amount": amount / 100, "fees": fee / 100,
                 "realized_pnl": gain / 100, "strategy": strategy, "reason": reason,
+                **{cause: cents / 100 for cause, cents in zip(self.lost, lost, strict=True)},
             }
         )  # fmt: skip
 
     def _mark(self, day: date) -> int:
         total = 0
         for name in sorted(self.lots):
-            lot, price = self.lots[name], self.price[name]
-            value = round(lot.quantity * price * 100)
+            lots, price = self.lots[name], self.price[name]
+            quantity, cost = sum(lot.quantity for lot in lots), sum(lot.cost for lot in lots)
+            value = round(quantity * price * 100)
             total += value
+            largest = max(lots, key=lambda lot: lot.quantity)
             self.rows["positions"].append(
                 {
-                    "run_id": self.run_id, "session": day, "ticker": name, "strategy": lot.strategy,
-                    "quantity": lot.quantity, "entry_price": lot.cost / lot.quantity / 100, "price": price,
-                    "cost": lot.cost / 100, "value": value / 100, "stop_price": round(price * 0.92, 2),
-                    "target_price": None, "dividends": lot.dividends / 100, "entry_session": lot.entry,
+                    "run_id": self.run_id, "session": day, "ticker": name, "strategy": largest.strategy,
+                    "quantity": quantity, "entry_price": cost / quantity / 100, "price": price, "cost": cost / 100,
+                    "value": value / 100, "stop_price": round(price * 0.92, 2), "target_price": None,
+                    "dividends": sum(lot.dividends for lot in lots) / 100,
+                    "entry_session": min(lot.entry for lot in lots),
                 }
             )  # fmt: skip
+            left = value
+            for lot in lots if len(lots) > 1 else []:
+                part = left if lot is lots[-1] else round(lot.quantity * price * 100)
+                left -= part
+                self.rows["lots"].append(
+                    {
+                        "run_id": self.run_id, "session": day, "ticker": name, "strategy": lot.strategy,
+                        "quantity": lot.quantity, "cost": lot.cost / 100, "value": part / 100, "stop_price": None,
+                        "target_price": None, "dividends": lot.dividends / 100, "entry_session": lot.entry,
+                    }
+                )  # fmt: skip
         return total
 
     def _book(
-        self, number: int, day: date, previous: int, realized: int, fees: int, dividends: int, flow: int, value: int,
-        universe: float,
-    ) -> None:  # fmt: skip
+        self, number: int, day: date, previous: int, flows: tuple[int, int, int, int, int], value: int, universe: float
+    ) -> None:
+        realized, fees, dividends, flow, interest = flows
         if flow:
             scale = (previous + flow) / previous
             self.peak, self.high = self.peak * scale, self.high * scale
@@ -271,7 +319,11 @@ class Life:
                 "drawdown": max(0.0, 1 - self.equity / self.peak), "lifetime_drawdown": self.deepest,
                 "gross_exposure": value / self.equity, "n_positions": len(self.lots),
                 "halted": number in self.plan.halted, "vix": round(16 + 6 * math.sin(number / 9), 2),
-                "benchmark_close": round(self.benchmark, 2), "universe_return": universe,
+                "benchmark_close": round(self.benchmark, 2), "universe_return": universe, "interest": interest / 100,
+                "commission": fees // 2 / 100, "cash_rate": self.plan.cash_rate,
+                **{name: amount / 100 for name, amount in self.lost.items()},
+                "unused_no_signal": 0.5 * self.cash // 100, "unused_slots": self.cash // 400, "unused_caps": 0.0,
+                "unused_size": 12.34, "unused_halts": 0.0,
             }
         )  # fmt: skip
 

@@ -14,8 +14,10 @@ from alpaca_world import Bar, Register, make_server, make_world, market, utc
 
 from risk_config import RiskConfig
 from trading_platform.alpaca_server.fill_models import PaperFills
+from trading_platform.brokers.alpaca_venue import row_of
 from trading_platform.brokers.paper import PaperBroker
 from trading_platform.brokers.reconciliation.differences import Difference
+from trading_platform.brokers.reconciliation.pending_entries import PendingEntries
 from trading_platform.brokers.reconciliation.reconcile import reconcile
 from trading_platform.brokers.reconciliation.two_books import OurBook, Protect, UpdateOrder, apply_actions
 from trading_platform.core.costs import CostConfig, ExitConfig
@@ -63,6 +65,7 @@ def test_same_decisions_give_the_same_trades(seed: int) -> None:
     )
     register = Register()
     paper = PaperBroker(rules, 100_000.0, panel.tickers, ["momentum"], register)
+    staged = PendingEntries(paper.book, panel.tickers, ["momentum"])
     theirs: list[Trade] = []
     draws = random.Random(seed)
     with make_server(panel, PaperFills(CostConfig())) as server:
@@ -90,7 +93,9 @@ def test_same_decisions_give_the_same_trades(seed: int) -> None:
         for t in range(1, SESSIONS):
             for wish in decisions(draws, world.server.market.price, book, t):
                 world.broker.place_order(world.register.approve(wish, server.now, key=f"tp-{t}-{wish.ticker}"))
-                paper.place_order(register.approve(wish, server.now, key=f"tp-{t}-{wish.ticker}"))
+                approved = register.approve(wish, server.now, key=f"tp-{t}-{wish.ticker}")
+                staged.stage(row_of(approved))
+                paper.place_order(approved)
             server.advance_to_close()
             session = panel.session(t)
             settled = paper.settle(kernel_market, t, session, server.market.opens[t], server.market.closes[t])

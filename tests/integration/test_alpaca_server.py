@@ -19,7 +19,7 @@ from trading_platform.alpaca_server.server import AlpacaServer
 from trading_platform.alpaca_server.validation import Asset
 from trading_platform.core.costs import CostConfig
 from trading_platform.core.errors import FixConfigError
-from trading_platform.core.fills import buy_price, sell_fees, sell_price
+from trading_platform.core.fills import buy_price, commission, regulatory_fees, sell_price
 
 ROOT = Path(__file__).parents[2]
 HEADERS = {"APCA-API-KEY-ID": KEY, "APCA-API-SECRET-KEY": SECRET}
@@ -161,7 +161,7 @@ def test_paper_fills_cost_what_the_decision_core_says() -> None:
         assert server.account.positions["AAA"].entry_price == pytest.approx(round(10 * paid, 2) / 10)
         post(server, {**MARKET, "side": "sell"})
         got = sell_price(100.0, 10.0, 5e5, rates)
-        fees = sell_fees(10.0, 10.0 * got, rates)
+        fees = commission(10.0, rates) + regulatory_fees(10.0, 10.0 * got, rates)
         assert server.account.cash == pytest.approx(100_000 - round(10 * paid, 2) + round(10 * got, 2) - fees)
         kinds = [activity.kind for activity in server.account.activities]
         assert kinds == ["FILL", "FILL", "FEE"]

@@ -38,6 +38,7 @@ from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
 from trading_platform.core.types import (
     ApprovedOrder,
+    Ints,
     MarketPanel,
     OrderIntent,
     OrderReason,
@@ -72,7 +73,7 @@ class Gate:
     def show_selling(self, selling: Mapping[str, float]) -> None:
         self.selling = dict(selling)
 
-    def mirror(self, account: Record, slots: Records) -> None: ...
+    def mirror(self, account: Record, slots: Records, lots: Records, stopped: Ints) -> None: ...
 
     def stops_all(self) -> bool:
         return self.unreconciled is not None
@@ -186,7 +187,7 @@ def test_shares_bought_by_hand_are_the_owners(scene: Scene) -> None:
     assert not scene.gate.stops_all()
     assert scene.working("BBB") == []  # no stop of ours on them
     settled = scene.settle(1)
-    assert settled.cash_flow == -600.0  # like a withdrawal: no profit, no loss
+    assert settled.flows.cash_flow == -600.0  # like a withdrawal: no profit, no loss
     assert settled.equity == CASH - 600.0
     assert settled.fills == []
     scene.look()
@@ -196,7 +197,7 @@ def test_shares_bought_by_hand_are_the_owners(scene: Scene) -> None:
     scene.server.trade_by_hand("BBB", "sell", 30.0)
     scene.look()
     settled = scene.settle(2)
-    assert settled.cash_flow == 600.0
+    assert settled.flows.cash_flow == 600.0
     scene.look()
     assert scene.gate.reasons == {}
     assert scene.differences.rows == []
@@ -243,7 +244,7 @@ def test_cash_that_nothing_explains_stops_all_new_risk_until_it_is_confirmed(sce
     assert float(scene.venue.record["cash"]) == CASH - 50.0
     scene.look(scene.server.now + timedelta(minutes=15))
     assert not scene.gate.stops_all()
-    assert scene.settle(1).cash_flow == -50.0
+    assert scene.settle(1).flows.cash_flow == -50.0
     equal(scene)
 
 
@@ -261,7 +262,7 @@ def test_a_deposit_is_a_flow_and_no_profit(scene: Scene) -> None:
     scene.look()
     assert not scene.gate.stops_all()
     settled = scene.settle(1)
-    assert (settled.cash_flow, settled.equity) == (2_500.0, CASH + 2_500.0)
+    assert (settled.flows.cash_flow, settled.equity) == (2_500.0, CASH + 2_500.0)
     assert scene.differences.kinds == {"cash_flow"}
 
 

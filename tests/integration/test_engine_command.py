@@ -118,6 +118,19 @@ def test_replay_without_options_ends_well_and_says_that_it_is_simulated(home: Pa
     assert "daily_report.py" in done.stdout
 
 
+def test_one_session_of_a_replay_says_how_far_it_is_and_how_to_go_on(home: Path) -> None:
+    done = engine(home, "--once", "--db", "first.db")
+    assert done.returncode == 0
+    said = " ".join(done.stdout.split())
+    assert (
+        "1 of 252 sessions, all of it in sqlite:///first.db" in said
+        or "1 of 252 sessions, all of it in first.db" in said
+    )
+    assert "run it again to continue" in said
+    assert "by strategy" not in said  # there is nothing to sum up yet
+    assert "n/a" not in said
+
+
 def test_json_output_is_one_object_with_the_promised_keys(home: Path) -> None:
     done = engine(home, "--db", "json.db", "--json")
     document = json.loads(done.stdout)
@@ -236,6 +249,18 @@ def test_flatten_closes_every_position_and_halts(home: Path, interrupted: Path) 
         (["--db", "broken.db"], 4, "broken.db"),
         (["--start", "yesterday"], 2, "yesterday"),
         (["--no-such-option"], 2, "no-such-option"),
+        (["--start", "2024-05-01", "--end", "2024-01-01"], 2, "--end 2024-01-01 lies before --start 2024-05-01"),
+        (["backtest"], 2, "the word here is replay"),
+        (["--db", "none.db", "status"], 4, "none.db"),
+        (["trade"], 2, "trade needs an account"),
+        (["trade", "--start", "2024-01-02"], 2, "trade does not take --start"),
+        (["--live", "--start", "2024-01-02"], 2, "--start makes it a replay"),
+        (["restore", "none.db", "--yes"], 4, "none.db"),
+        (["backup", "--db", "none.db"], 4, "none.db"),
+        (["runs", "show", "7", "--db", "empty.db"], 2, "--run 7: no such run"),
+        (["halt", "--reason", "x", "--db", "empty.db"], 2, "holds no run yet"),
+        (["halt", "--db", "empty.db"], 2, "halt needs --reason"),
+        (["halt", "--reason", "x", "--run", "1", "--all", "--db", "empty.db"], 2, "exclude each other"),
         (["status", "--db", "none.db"], 4, "none.db"),
         (["halt", "--reason", " ", "--db", "empty.db"], 2, "--reason"),
         (["--db", "postgresql+nodriver://x/y"], 2, "DATABASE_URL"),

@@ -12,7 +12,7 @@ import pytest
 from crash_world import PATIENCE, Campaign, Command, Forge, campaign, moments, panel_of
 
 from trading_platform.alpaca.http import READ_ATTEMPTS
-from trading_platform.alpaca_server.faults import Fault, FaultKind
+from trading_platform.alpaca_server.faults import ABSURD_PATHS, Fault, FaultKind
 from trading_platform.alpaca_server.records import Whim
 from trading_platform.core.errors import BrokerUnreachableError, MarketDataError
 
@@ -104,7 +104,8 @@ def test_month_in_which_everything_breaks_ends_reconciled(forge: Forge, tmp_path
         assert len(planned) == sum(len(faults) for faults in PLAN.values()) + 2
         assert [fault for fault in planned if fault.struck == 0] == []
         assert all(whim.times == 0 for whim in world.server.exchange.whims)
-        assert set(world.server.faults.history) == set(FaultKind)
+        # answers that make no sense are a matter of their own: the engine believes them still
+        assert set(world.server.faults.history) == set(FaultKind) - set(ABSURD_PATHS)
         world.server.lift_faults()
         world.server.advance_to_evening()
         for _ in range(3):  # what nothing explains is taken over when a second look shows the same

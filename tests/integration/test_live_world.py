@@ -20,6 +20,7 @@ from trading_platform.engine.engine_market import World
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.regime.config import RegimeConfig
 from trading_platform.regime.hmm import causal_regimes
+from trading_platform.strategies.registry import make_strategies
 from trading_platform.runtime.open_run import CATCH_UP_SESSIONS, live_world
 
 CALENDAR = NyseCalendar()
@@ -31,7 +32,7 @@ CONFIG = replace(TradingConfig(), regime=REGIME)
 
 def scan(session: date, folder: Path) -> World:
     settings = load_settings({"TRADING_CACHE_DIR": str(folder)}, None)
-    return live_world(CONFIG, settings, RULES, CALENDAR, session)
+    return live_world(CONFIG, settings, RULES, CALENDAR, make_strategies(None), session)
 
 
 def afresh(world: World) -> np.ndarray:

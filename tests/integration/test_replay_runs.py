@@ -10,13 +10,15 @@ import pytest
 from risk_config import RiskConfig
 from trading_platform.configuration.environment import load_settings
 from trading_platform.configuration.trading_config import StorageConfig, TradingConfig
-from trading_platform.core.costs import CostConfig, ExitConfig
+from trading_platform.core.costs import CostConfig, ExitConfig, SizingConfig
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
+from trading_platform.engine.fixed_allocator import FixedAllocator
 from trading_platform.runtime.open_run import Stage, set_stage
+from trading_platform.strategies.registry import make_strategies
 
 LIMITS = RiskConfig().to_dict()
-RULES = Rules(limits_of(LIMITS), ExitConfig().rates(), CostConfig().rates())
+RULES = Rules(limits_of(LIMITS), ExitConfig().rates(), CostConfig().rates(), SizingConfig().rates())
 REGIME = {"fit_window": 126, "refit_months": 12, "restarts": 1, "iterations": 10}
 
 
@@ -29,7 +31,12 @@ def stage(folder: Path, model_id: str | None = None, allocation: dict[str, float
     storage = StorageConfig(database_url=f"sqlite:///{folder / 'runs.db'}")
     config = replace(TradingConfig(), regime=REGIME, storage=storage)
     settings = load_settings({"TRADING_CACHE_DIR": str(folder / "cache")}, None)
-    return set_stage(config, settings, RULES, LIMITS, None, None, allocation, model_id)
+    names = tuple(allocation or ("momentum",))
+    allocator = FixedAllocator(allocation or {"momentum": 1.0})
+    allocator.model_id = model_id
+    return set_stage(
+        config, settings, RULES, LIMITS, None, None, make_strategies(names), lambda _: (allocator, allocation)
+    )
 
 
 def test_another_champion_or_allocation_is_another_run(folder: Path) -> None:

@@ -97,8 +97,8 @@ def test_after_the_close_the_account_is_now_and_the_day_is_the_booked_one(databa
     assert found["account"] == {"equity": 101234.56, "cash": 61234.56, "buying_power": 161234.56}
     assert found["positions"][0] | {"sector": None} == {
         "ticker": "AAPL", "qty": 100.0, "entry": 390.0, "current": 400.0, "pnl": 1000.0, "pnl_pct": 2.5641,
-        "value": 40000.0, "cost": 39000.0, "weight_pct": 39.5122, "day_pnl": None, "strategy": None, "sector": None,
-        "stop": None, "target": None, "dividends": 0.0, "entry_session": None, "sessions_held": None,
+        "value": 40000.0, "cost": 39000.0, "weight_pct": 39.5122, "day_pnl": None, "strategy": None, "strategies": {},
+        "sector": None, "stop": None, "target": None, "dividends": 0.0, "entry_session": None, "sessions_held": None,
     }  # fmt: skip
     assert found["daily_pnl"] == stored["daily_pnl"]
     assert found["bridge"] == stored["bridge"]
@@ -129,7 +129,7 @@ def test_during_a_session_the_day_runs_from_the_last_close(database: Path, serve
     assert found["total_pnl"] == pytest.approx(stored["total_pnl"] + found["daily_pnl"], abs=1e-9)
     bridge = found["bridge"]
     assert bridge["start_equity"] == close
-    parts = ("realized", "unrealized_change", "fees", "dividends", "cash_flow", "residual")
+    parts = ("realized", "unrealized_change", "fees", "dividends", "interest", "cash_flow", "residual")
     assert round(sum(bridge[part] for part in parts), 2) == bridge["equity_change"]
     assert any("P&L does not tie out" in alert for alert in found["alerts"])
     assert sum(round(s["pnl"] * 100) for s in found["attribution"]["tickers"]) == round(found["daily_pnl"] * 100)

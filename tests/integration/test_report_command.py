@@ -184,6 +184,17 @@ def test_empty_database_has_not_traded_yet(tmp_path: Path) -> None:
     assert report(tmp_path, "--db", "empty.db")["source"] == "none"
 
 
+@pytest.mark.parametrize("how", ["option", "environment", "settings"])
+def test_a_database_that_was_named_and_is_not_there_is_exit_4(tmp_path: Path, how: str) -> None:
+    """A slip in a scheduler's line: 170 lines of null with exit 0 would never be noticed."""
+    words, env = ["--db", "nope.db"], {"DATABASE_URL": "sqlite:///nope.db"}
+    if how == "settings":
+        (tmp_path / "trading.toml").write_text('[storage]\ndatabase_url = "sqlite:///nope.db"\n')
+    done = run(tmp_path, *(words if how == "option" else []), env=env if how == "environment" else None)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr == "error: database nope.db does not exist; start the engine first, or name another with --db\n"
+
+
 def test_halted_engine_is_exit_0_with_a_banner(tmp_path: Path) -> None:
     halt = (8, "halt", "DRAWDOWN_HALT", 0.11, 0.1, "drawdown 11.00% of peak equity, limit 10.00%")
     build(tmp_path / "trading.db", Plan(sessions=10, halted=frozenset({8, 9}), events=[halt]))

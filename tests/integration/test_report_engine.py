@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from report_stories import BARE
-from test_report_tie_out import NOW, cents, expected, ticker_pnl
+from test_report_tie_out import NOW, cents, expected, strategy_pnl, ticker_pnl, with_interest
 
 from daily_report import generate_daily_report
 
@@ -41,7 +41,9 @@ def tie_out(path: Path, sessions: list[date]) -> None:
         total += cents(report["daily_pnl"])
         assert cents(report["total_pnl"]) == total, session
         shares = {s["name"]: cents(s["pnl"]) for s in report["attribution"]["tickers"] if cents(s["pnl"])}
-        assert shares == ticker_pnl(connection, str(session), before), session
+        assert shares == with_interest(ticker_pnl(connection, str(session), before), wanted["interest"]), session
+        owners = {s["name"]: cents(s["pnl"]) for s in report["attribution"]["strategies"] if cents(s["pnl"])}
+        assert owners == with_interest(strategy_pnl(connection, str(session), before), wanted["interest"]), session
         assert len(report["summary"]) <= 3500
         assert not any("tie out" in alert for alert in report["alerts"])
         before = str(session)

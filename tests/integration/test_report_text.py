@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
+from datetime import date
+from html import escape
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
-from report_stories import make_report
+from report_stories import BARE, EVENING, make_report
+from report_world import Plan, build
 
-from trading_platform.reporting.plain import amount, columns, dollars, fit, long_date, percents, quantity, safe
+from daily_report import complete, generate_daily_report
+from trading_platform.reporting.gather import Request, World, gather, nyse
+from trading_platform.reporting.page import render_page
+from trading_platform.reporting.plain import amount, columns, dollars, fit, long_date, percents, quantity, safe, short
 from trading_platform.reporting.text import LIMIT, WIDTH, summary_text
 
 
@@ -59,7 +68,7 @@ def test_text_fits_one_message_and_a_phone(report: dict[str, Any], positions: in
 
 def test_most_important_comes_first(report: dict[str, Any]) -> None:
     text = summary_text({**report, "alerts": ["HALTED since 2024-01-02: drawdown", "Near the limit: drawdown"]})
-    order = ["Trading report", "🟢", "⛔ **HALTED", "⚠️ Near", "positions", "fills", "Returns", "Regime"]
+    order = ["Trading report", "🟢", "⛔ **HALTED", "⚠️ Near", "positions", " fill", "Returns", "Regime"]
     places = [text.index(word) for word in order]
     assert places == sorted(places)
 
@@ -141,3 +150,66 @@ def test_quantity_is_short(value: float, words: str) -> None:
 def test_amounts_and_dates() -> None:
     assert amount(-3.1) == "-3.10"
     assert long_date("2024-03-05") == "Tue 5 Mar 2024"
+
+
+@pytest.mark.parametrize(
+    ("mode", "source", "where", "benchmark"),
+    [
+        ("replay", "synthetic:seed=7", "SIMULATED · embedded market (seed 7) · replay", "market"),
+        ("replay", "files:/somewhere/prices", "SIMULATED · files in prices · replay", "SPY"),
+        ("paper", "yahoo", "SIMULATED · Yahoo · local paper account", "SPY"),
+        ("alpaca_paper", "alpaca:iex", "PAPER MONEY · Alpaca, last stored snapshot", "SPY"),
+        ("alpaca_live", "alpaca:iex", "REAL MONEY · Alpaca, last stored snapshot", "SPY"),
+    ],
+)
+def test_text_and_page_say_whose_money_and_which_market(
+    tmp_path: Path, mode: str, source: str, where: str, benchmark: str
+) -> None:
+    path = tmp_path / "trading.db"
+    build(path, Plan(seed=7, sessions=30, mode=mode))
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE runs SET source = ?", (source,))
+    connection.commit()
+    connection.close()
+    day = date(2023, 2, 13)
+    report = generate_daily_report(path, day, settings=BARE)
+    assert where in report["summary"].splitlines()[1]
+    assert f"{benchmark:>7}  equal" in report["summary"]
+    assert report["run"]["money"] == where.partition(" · ")[0]
+    evidence = gather(Request(path, day, history=True), World(BARE, None, nyse, EVENING, time.monotonic() + 30.0))
+    page = render_page(complete(evidence), evidence)
+    assert escape(where) in page
+    assert (">SPY<" in page) is (benchmark == "SPY")
+
+
+def test_report_says_costs_interest_idle_cash_and_whose_shares(report: dict[str, Any]) -> None:
+    day, whole = report["costs"]["day"], report["costs"]["since_start"]
+    causes = ("commission", "spread", "slippage", "impact", "regulatory")
+    for costs in (day, whole):
+        assert costs["total"] == pytest.approx(sum(costs[cause] for cause in causes))
+    assert whole["total"] > day["total"] > 0.0
+    assert report["bridge"]["interest"] == report["interest"]["day"] > 0.0
+    assert f"Interest {report['interest']['day']:+,.2f}" in " ".join(report["summary"].split())
+    assert f"Total {day['total']:,.2f} {whole['total']:,.2f}" in " ".join(report["summary"].split())
+    assert report["not_invested_because"]["size"] == 12.34
+    assert "Left in cash because" in report["summary"]
+    shared = [position for position in report["positions"] if len(position["strategies"]) > 1]
+    assert shared
+    for position in report["positions"]:
+        assert sum(position["strategies"].values()) == position["qty"]
+        assert position["strategies"][position["strategy"]] == max(position["strategies"].values())
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "text"),
+    [
+        ("momentum", 8, "momentum"),
+        ("mean_reversion", 8, "mean.rev"),
+        ("Health Care", 9, "Heal.Care"),
+        ("buy", 8, "buy     "),
+        ("Communication", 9, "Communic…"),
+        ("a_b_c_d_e_f", 8, "a_b_c_d…"),
+    ],
+)
+def test_long_names_are_shortened_by_words(name: str, width: int, text: str) -> None:
+    assert short(name, width) == text

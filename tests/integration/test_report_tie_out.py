@@ -61,7 +61,8 @@ def expected(connection: sqlite3.Connection, session: str, before: str | None) -
     closed = one(connection, "SELECT sum(dividends) FROM trades WHERE exit_session = ?", session)
     dividends = held + closed - held_0
     flow = one(connection, "SELECT cash_flow FROM equity WHERE session = ?", session)
-    assert cash - cash_0 == sold - bought - fees + dividends + flow, f"cash does not tie out on {session}"
+    interest = one(connection, "SELECT interest FROM equity WHERE session = ?", session)
+    assert cash - cash_0 == sold - bought - fees + dividends + interest + flow, f"cash does not tie out on {session}"
     realized = sold - (cost_0 + bought - cost)
     return {
         "start_equity": cash_0 + value_0,
@@ -69,6 +70,7 @@ def expected(connection: sqlite3.Connection, session: str, before: str | None) -
         "unrealized_change": (value - cost) - (value_0 - cost_0),
         "fees": -fees,
         "dividends": dividends,
+        "interest": interest,
         "cash_flow": flow,
         "residual": 0,
         "equity_change": cash + value - cash_0 - value_0,
@@ -95,6 +97,33 @@ def ticker_pnl(connection: sqlite3.Connection, session: str, before: str | None)
     return {ticker: value for ticker, value in pnl.items() if value}
 
 
+def with_interest(shares: dict[str, int], interest: int) -> dict[str, int]:
+    """Add what only the account earned."""
+    return {**shares, "(account)": interest} if interest else shares
+
+
+def strategy_pnl(connection: sqlite3.Connection, session: str, before: str | None) -> dict[str, int]:
+    """Return each strategy's day in cents; a position that is shared belongs to its lots."""
+    pnl: dict[str, int] = defaultdict(int)
+    marks = """
+    SELECT strategy, value, dividends FROM lots WHERE session = :day
+    UNION ALL SELECT strategy, value, dividends FROM positions AS p WHERE session = :day
+    AND NOT EXISTS (SELECT 1 FROM lots AS l WHERE l.session = p.session AND l.ticker = p.ticker)"""
+    for strategy, value, dividends in connection.execute(marks, {"day": session}):
+        pnl[strategy] += value + dividends
+    for strategy, value, dividends in connection.execute(marks, {"day": before}):
+        pnl[strategy] -= value + dividends
+    for strategy, side, amount, fees in connection.execute(
+        "SELECT strategy, side, amount, fees FROM fills WHERE session = ?", (session,)
+    ):
+        pnl[strategy] += (amount if side == "sell" else -amount) - fees
+    for strategy, dividends in connection.execute(
+        "SELECT strategy, dividends FROM trades WHERE exit_session = ?", (session,)
+    ):
+        pnl[strategy] += dividends
+    return {name: value for name, value in pnl.items() if value}
+
+
 def test_every_session_ties_out_to_the_cent(run: tuple[Path, list[date]]) -> None:
     path, sessions = run
     connection = sqlite3.connect(path)
@@ -108,7 +137,9 @@ def test_every_session_ties_out_to_the_cent(run: tuple[Path, list[date]]) -> Non
         total += profit
         assert cents(report["total_pnl"]) == total
         shares = {s["name"]: cents(s["pnl"]) for s in report["attribution"]["tickers"] if cents(s["pnl"])}
-        assert shares == ticker_pnl(connection, str(session), before), session
+        assert shares == with_interest(ticker_pnl(connection, str(session), before), wanted["interest"]), session
+        owners = {s["name"]: cents(s["pnl"]) for s in report["attribution"]["strategies"] if cents(s["pnl"])}
+        assert owners == with_interest(strategy_pnl(connection, str(session), before), wanted["interest"]), session
         for kind in ("strategies", "tickers"):
             assert sum(cents(share["pnl"]) for share in report["attribution"][kind]) == profit
         assert not any("tie out" in alert for alert in report["alerts"])

@@ -7,9 +7,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 from alpaca_world import CALENDAR, KEY, SECRET, FakeTimer, flat, make_http, make_server, market
 
@@ -130,7 +132,8 @@ def test_refused_sip_leaves_iex(server: AlpacaServer, http: AlpacaHttp, reader: 
 
 
 def test_bars_that_nobody_has_are_a_warning() -> None:
-    with make_server(market({"AAA": flat(50.0)})) as server:
+    panel = market({"AAA": flat(50.0)})
+    with make_server(replace(panel, benchmark=np.full(panel.n_sessions, np.nan))) as server:
         server.advance_to_close()
         http = make_http(server, FakeTimer())
         assert check_bars(http, AlpacaReader(http)).verdict is Verdict.WARNING

@@ -21,8 +21,8 @@ from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.types import MarketPanel
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.synthetic import SyntheticMarketData
-from trading_platform.storage.operator_requests import leave_wish
-from trading_platform.strategies.base import Strategy, prepare_signals
+from trading_platform.storage.operator_requests import leave_command
+from trading_platform.strategies.base import AnyStrategy, prepare_signals
 from trading_platform.strategies.breakout import Breakout
 from trading_platform.strategies.mean_reversion import MeanReversion
 from trading_platform.strategies.prepared import prepare_panel
@@ -34,7 +34,7 @@ TIGHT = RiskConfig(max_drawdown_pct=1.0, recovery_drawdown_pct=0.5)
 
 
 @pytest.fixture(scope="module")
-def strategies() -> tuple[Strategy, ...]:
+def strategies() -> tuple[AnyStrategy, ...]:
     return make_strategies(FIRST_SET)
 
 
@@ -44,7 +44,7 @@ def panel() -> MarketPanel:
 
 
 @pytest.fixture(scope="module")
-def equal(panel: MarketPanel, strategies: tuple[Strategy, ...]) -> Case:
+def equal(panel: MarketPanel, strategies: tuple[AnyStrategy, ...]) -> Case:
     names = tuple(strategy.name for strategy in strategies)
     weights = np.full(len(names), 1.0 / len(names))
     return Case(panel, prepare_signals(panel, strategies), weights, names=names)
@@ -185,7 +185,7 @@ def test_engine_that_gets_its_bars_day_by_day_trades_as_the_backtest_of_the_whol
 
 
 @pytest.fixture(scope="module")
-def prepared(changing: Case, strategies: tuple[Strategy, ...]) -> PreparedMarket:
+def prepared(changing: Case, strategies: tuple[AnyStrategy, ...]) -> PreparedMarket:
     clock = NyseCalendar().exchange_seconds(changing.panel.sessions)
     regimes = np.full((changing.panel.n_sessions, 3), np.nan)
     return prepare_panel(changing.panel, clock, strategies, regimes, changing.rules)
@@ -265,13 +265,13 @@ def test_flatten_that_was_obeyed_before_a_restart_still_closes_everything(equal:
     desk.run(320)
     assert n_positions(desk) > 3
     now = equal.world.closed[319] + timedelta(hours=1)
-    leave_wish(desk.database, "flatten", "holiday", now)
+    leave_command(desk.database, desk.run_id, "flatten", "holiday", now)
     desk.engine.watch(now)
     desk.engine.commit()
     desk.restart()
     desk.run(322)
     assert n_positions(desk) == 0
-    leave_wish(desk.database, "resume", "back", equal.world.closed[321])
+    leave_command(desk.database, desk.run_id, "resume", "back", equal.world.closed[321])
     desk.run(330)
     desk.restart()
     desk.run(340)

@@ -79,12 +79,13 @@ def test_records_and_reconciliation_move_alike_also_over_a_restart(fills: list[F
         assert {t: p.quantity for t, p in book.positions().items()} == {
             t: p.quantity for t, p in plain.positions.items()
         }
-    news = book.take_news()
+    news, flows = book.take_news()
     assert sorted(fill.fill_id for fill, _, _ in news.fills) == sorted(fill.fill_id for fill in fills)
     closed = [trade for _, _, trade in news.fills if trade is not None]
     # what came in and went out is what the round trips say, plus what is still held at its cost
     realized = round_cents(sum(realized for _, realized, _ in news.fills))
     fees = round_cents(sum(fill.fees for fill, _, _ in news.fills))
+    assert (flows.realized, flows.fees) == (realized, fees)
     held = round_cents(float(book.slots["cost"].sum()))
     assert abs(float(book.record["cash"]) + held - 100_000.0 - realized + fees) < 0.005
     assert len(closed) == sum(trade is not None for _, _, trade in news.fills)
@@ -96,7 +97,7 @@ def test_equity_is_cash_and_marks_to_the_cent(fills: list[Fill]) -> None:
     for fill in fills:
         book.book_fill(fill, None)
     prices = np.array([10.25, np.nan, 99.99])
-    equity = book.close_session(prices)
+    equity = book.close_session(date(2024, 1, 2), prices)
     value = round_cents(float(book.slots["value"].sum()))
     assert abs(equity - float(book.record["cash"]) - value) < 0.005
     assert (book.slots["held"][book.slots["quantity"] > 0.0] == 1).all()
@@ -133,7 +134,7 @@ def test_what_the_owner_does_never_reaches_our_positions(moves: list[tuple[str, 
     for move in carved.moves:
         book.move_manual(move.ticker, move.quantity, move.cash)
     assert float(book.record["cash"]) == cash
-    assert book.news.cash_flow == round_cents(cash - 99_000.0)
+    assert book.take_news()[1].cash_flow == round_cents(cash - 99_000.0)
     assert book.quantity("AAA") == 50.0
 
 
@@ -148,8 +149,8 @@ def test_money_lands_where_the_report_expects_it() -> None:
     ]  # fmt: skip
     for n, (kind, amount, ticker) in enumerate(flows):
         book.book_cash(CashFlow(f"flow-{n}", kind, amount, START, ticker))
-    news = book.take_news()
-    assert (news.dividends, news.fees) == (13.75, 0.5)
-    assert news.cash_flow == -500.0 + 1_000.0 - 200.0 + 7.0  # a dividend on the owner's shares is his
+    _, flows_told = book.take_news()
+    assert (flows_told.dividends, flows_told.interest, flows_told.fees) == (12.5, 1.25, 0.5)
+    assert flows_told.cash_flow == -500.0 + 1_000.0 - 200.0 + 7.0  # a dividend on the owner's shares is his
     assert float(book.record["cash"]) == 99_000.0 - 500.0 + 12.5 + 1.25 - 0.4 + 1_000.0 - 200.0 + 7.0 - 0.1
     assert float(book.slots[book.slot_of("AAA")]["dividends"]) == 12.5

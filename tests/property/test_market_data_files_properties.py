@@ -213,7 +213,7 @@ def test_repeated_row_counts_once_and_one_that_disagrees_is_refused_with_both_li
         panel = FilesMarketData(folder, now=after_all).history()
         expect_equal(panel, rows)
         assert any(text.startswith("left out: 1 repeated row") for text in panel.warnings)
-        write_file(Path(folder) / "b.csv", [replace(again, volume=again.volume + 1.0)])
+        write_file(Path(folder) / "b.csv", [replace(again, volume=2.0 * again.volume + 1.0)])
         with pytest.raises(
             MarketDataError, match=rf"b\.csv line 2: {label} repeats a\.csv line \d+ with another volume"
         ):

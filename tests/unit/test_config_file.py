@@ -221,6 +221,26 @@ def test_password_is_masked_and_nothing_else(url: str, masked: str) -> None:
     assert mask_password(url) == masked
 
 
+def test_a_limit_that_breaks_with_a_default_is_blamed_on_the_line_that_was_written(tmp_path: Path) -> None:
+    (line,) = problems(tmp_path, "[risk]\nmax_positions = 5\nmax_drawdown_pct = 0.1\n")
+    assert line == (
+        "t.toml:3: risk.recovery_drawdown_pct must be below max_drawdown_pct, was 5.0 against 0.1 "
+        "(recovery_drawdown_pct is not set, that is its default)"
+    )
+
+
+@pytest.mark.parametrize("name", ["", "savings", "PA-1.x_2"])
+def test_an_account_may_be_named(name: str) -> None:
+    assert load_config(None, {"account.name": name}).account.name == name
+    assert load_config(None, {"account.name": name}).fingerprint == TradingConfig().fingerprint
+
+
+@pytest.mark.parametrize("name", ["two words", "-x", "a" * 41, "ä"])
+def test_an_account_name_that_no_shell_would_take_is_refused(name: str) -> None:
+    with pytest.raises(InvalidSettingsError, match=r"account\.name must be letters, digits"):
+        load_config(None, {"account.name": name})
+
+
 def test_fingerprint_follows_decisions_only() -> None:
     base = TradingConfig().fingerprint
     harmless: list[dict[str, object]] = [
@@ -246,3 +266,44 @@ def test_fingerprint_ignores_whole_number_spelling() -> None:
 def test_line_numbers_follow_tables_keys_and_comments() -> None:
     text = "top = 1\n# [no]\n[a]\n  x = 1 # y = 2\n#z = 3\n[ b.c ]\ny=2\nd.e = 3\n"
     assert line_numbers(text) == {"top": 1, "a": 3, "a.x": 4, "b.c": 6, "b.c.y": 7, "b.c.d.e": 8}
+
+
+def test_data_folder_is_a_text_or_a_list_in_its_order(tmp_path: Path) -> None:
+    one = load_config(write(tmp_path, '[data]\nsource = "files"\nfolder = "bars"\n'))
+    two = load_config(write(tmp_path, '[data]\nsource = "files"\nfolder = ["bars", "funds"]\n'))
+
+    assert one.data.folders == (Path("bars"),)
+    assert two.data.folders == (Path("bars"), Path("funds"))
+    assert problems(tmp_path, "[data]\nfolder = 3\n") == [
+        't.toml:2: data.folder must be a text in quotes, or a list of them such as ["a", "b"], was 3'
+    ]
+    assert "must name the data folder" in problems(tmp_path, '[data]\nsource = "files"\nfolder = []\n')[0]
+
+
+def test_cash_rate_is_a_number_or_the_file(tmp_path: Path) -> None:
+    assert load_config(write(tmp_path, "[cash]\nrate = 3\n")).cash.rate == 3.0
+    assert load_config(write(tmp_path, '[cash]\nrate = "file"\n')).cash.rate == "file"
+    assert problems(tmp_path, '[cash]\nrate = "bills"\n') == [
+        "t.toml:2: cash.rate must be a number, or must be one of 'file', was 'bills'"
+    ]
+    assert problems(tmp_path, "[cash]\nrate = 70\n") == [
+        "t.toml:2: cash.rate must be in [-5, 50], or must be one of 'file', was 70"
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_settings_saved_with_a_byte_order_mark_are_read(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "t.toml"
+    path.write_text("[engine]\nseed = 3\nhistory_sessions = -1\n", encoding=encoding)
+
+    with pytest.raises(InvalidSettingsError, match=r"t\.toml:3: engine\.history_sessions"):
+        load_config(path)
+
+
+def test_windows_path_in_double_quotes_is_refused_with_both_cures(tmp_path: Path) -> None:
+    path = write(tmp_path, '[data]\nfolder = "C:\\Users\\me"\n')
+
+    with pytest.raises(
+        FixConfigError, match=r"write folder = 'C:\\Users\\me' in single quotes, or with slashes: \"C:/Users/me\""
+    ):
+        load_config(path)

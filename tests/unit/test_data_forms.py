@@ -283,6 +283,17 @@ def closing_times_in_utc(folder: Path) -> None:
 
 
 @form
+def times_with_the_name_of_their_zone(folder: Path) -> None:
+    dated("%Y-%m-%d 00:00:00 America/New_York").to_csv(folder / "bars.csv", index=False)
+
+
+@form
+def parquet_with_row_numbers_and_a_csv_of_another_form(folder: Path) -> None:
+    dated("%m/%d/%Y")[BARS.ticker != "AAA"].to_parquet(folder / "rest.parquet")
+    BARS[BARS.ticker == "AAA"].drop(columns="ticker").to_csv(folder / "AAA.csv", index=False, sep=";", decimal=",")
+
+
+@form
 def afternoons(folder: Path) -> None:
     dated("%m/%d/%Y 04:00:00 PM").to_csv(folder / "bars.csv", index=False)
 

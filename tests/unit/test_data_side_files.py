@@ -325,7 +325,7 @@ def test_notices_fold_into_a_verdict_and_what_deserves_a_look() -> None:
     calm = fold([str(notice) for notice in notices])
     urgent = fold([str(Notice(NoticeKind.UNEXPLAINED_JUMP, 1, "AAA"))])
 
-    assert calm.verdict == "data: fine to trade; 1,003 remarks"
+    assert calm.verdict == "data: fine to trade; 1,002 remarks"
     assert calm.attention == ("guessed: 1 ticker whose prices were adjusted (before -> after)",)
     assert calm.rest == ("remark: 1,002 moves of more than 40 % in a day (first)",)
     assert urgent.verdict == "data: look at this before you trade; 1 remark"

@@ -9,14 +9,21 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+import requests
 
 from trading_platform.configuration.environment import load_settings
 from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.errors import BrokerUnreachableError, FixConfigError, MarketDataError
 from trading_platform.market_data.vix import VixSourceError
-from trading_platform.operations.doctor import check_database, check_disk, check_model, check_settings
+from trading_platform.operations.doctor import (
+    check_database,
+    check_disk,
+    check_model,
+    check_settings,
+    verdict_line,
+)
 from trading_platform.operations.doctor_findings import Finding, Verdict, examined, exit_code_of
-from trading_platform.operations.doctor_services import check_vix_sources, service_findings
+from trading_platform.operations.doctor_services import check_vix_sources, plain_failure, service_findings
 from trading_platform.storage.database import migrate, open_database
 
 NOW = datetime(2024, 3, 8, 15, tzinfo=UTC)
@@ -179,3 +186,35 @@ def test_real_money_without_its_second_confirmation_stops_at_the_keys() -> None:
     keys, *rest = service_findings(settings, TradingConfig(), lambda: NOW, live=True)
     assert (keys.verdict, keys.exit_code) == (Verdict.FAILED, FixConfigError.exit_code)
     assert {finding.verdict for finding in rest} == {Verdict.SKIPPED}
+
+
+# ---------------------------------------------------------------- words
+
+
+def chained(text: str, cause: Exception) -> Exception:
+    error = VixSourceError(text)
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (chained("HTTPSConnectionPool(host='x')", requests.ConnectionError("refused")), "(unreachable: no network?)"),
+        (chained("x", requests.Timeout("slow")), "(no answer in time)"),
+        (VixSourceError("HTTPSConnectionPool(host='x', port=443): Max retries exceeded"), "(unreachable: no network?)"),
+        (VixSourceError("line 3 cannot be read: ['a', 'b']"), "(line 3 cannot be read: ['a', 'b'])"),
+        (VixSourceError("a long story " * 20), f"({('a long story ' * 7)[:-1].rpartition(' ')[0]} ...)"),
+    ],
+)
+def test_what_a_library_says_is_told_in_words(error: Exception, words: str) -> None:
+    assert plain_failure(error) == words
+
+
+def test_the_last_line_is_the_verdict_and_the_next_command() -> None:
+    well, skipped = Finding("keys", Verdict.OK, ""), Finding("keys", Verdict.SKIPPED, "")
+    assert verdict_line([well]) == "Ready to trade: python autonomous_trading_engine.py trade"
+    assert verdict_line([skipped, Finding("VIX", Verdict.WARNING, "")]) == (
+        "Ready to replay (no keys, so not for Alpaca): python autonomous_trading_engine.py Look at: VIX."
+    )
+    assert verdict_line([well, failed(4)]) == "Not ready: mend x first, then run doctor again."

@@ -32,7 +32,7 @@ from trading_platform.evaluation.lookahead_subjects import Trader, all_subjects,
 from trading_platform.market_data.synthetic import SyntheticMarketData
 from trading_platform.regime.features import regime_features
 from trading_platform.regime.hmm import RegimeConfig
-from trading_platform.strategies.base import Strategy
+from trading_platform.strategies.base import AnyStrategy, Strategy
 from trading_platform.strategies.breakout import Breakout
 from trading_platform.strategies.mean_reversion import MeanReversion
 from trading_platform.strategies.momentum import Momentum
@@ -63,7 +63,7 @@ def raw_panel(panel: MarketPanel) -> MarketPanel:
 
 
 @pytest.fixture(scope="module")
-def prove_causal(panel: MarketPanel) -> Callable[[Strategy], Proof]:
+def prove_causal(panel: MarketPanel) -> Callable[[AnyStrategy], Proof]:
     """What docs/lookahead.md shows to users: a fixture that proves a strategy on the embedded market."""
     return lambda strategy: assert_causal(strategy, panel)
 
@@ -72,7 +72,7 @@ def prove_causal(panel: MarketPanel) -> Callable[[Strategy], Proof]:
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_every_registered_strategy_is_causal(prove_causal: Callable[[Strategy], Proof], name: str) -> None:
+def test_every_registered_strategy_is_causal(prove_causal: Callable[[AnyStrategy], Proof], name: str) -> None:
     proof = prove_causal(make_strategies([name])[0])
     assert proof.told > 20
     assert proof.tried["truncated future"] == proof.tried["shortened past"] > 5

@@ -274,3 +274,16 @@ def test_vix_at_its_limits_passes(value: float) -> None:
 def test_vix_beside_its_limits_is_refused(value: float) -> None:
     with pytest.raises(MarketDataError, match=r"vix: 2024-06-04 VIX .* is outside 5..150"):
         check_vix(SESSIONS[:2], np.array([13.0, value]), "vix")
+
+
+def test_ticker_that_begins_where_another_ends_at_its_price_is_named_as_a_likely_rename() -> None:
+    nan = np.nan
+    ended = {"AAA": [10, 10.1, nan, nan, nan], "BBB": [5, 5.1, 5, 5.1, 5.2]}
+
+    (renamed,) = [
+        n for n in check(bars_of({**ended, "CCC": [nan, nan, 10.2, 10, 10.1]})) if n.kind is NoticeKind.ENDS_EARLY
+    ]
+    (other,) = [n for n in check(bars_of({**ended, "CCC": [nan, nan, 30, 31, 30]})) if n.kind is NoticeKind.ENDS_EARLY]
+
+    assert "CCC begins on the next session at its price" in renamed.example
+    assert "CCC" not in other.example

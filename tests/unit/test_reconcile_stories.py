@@ -285,7 +285,7 @@ def test_position_whose_exit_is_at_work_gets_no_second_sell() -> None:
     exit_order = row("tp-2", Side.SELL)
     theirs = TheirBook(9_000.0, held(10.0), (seen("tp-2", Side.SELL),))
     result = compare(ours(10.0, 9_000.0, exit_order, stop=90.0), theirs)
-    assert (kinds(result), result.actions) == ([KINDS.UNPROTECTED], ())
+    assert (kinds(result), result.actions) == ([], ())
 
 
 def test_resting_stop_is_protection_and_a_sleeping_leg_is_not() -> None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import statistics
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from trading_platform.reporting.facts import Day, History
-from trading_platform.reporting.performance import growth_index, max_drawdown, periods, run_risk
+from trading_platform.reporting.performance import (
+    day_return,
+    growth_index,
+    max_drawdown,
+    nightly_bills,
+    periods,
+    run_risk,
+)
 from trading_platform.reporting.series import Span, build_series
 
 
@@ -115,3 +123,21 @@ def test_series_rebases_at_since_and_forward_fills_weights() -> None:
     assert series.regimes == (Span("bear", 0, 1), Span("bull", 2, 2))
     assert series.profit == (-20.40, 9.85, -15.10)
     assert build_series(STORY, None, date(2030, 1, 1)).sessions == ()
+
+
+def test_sharpe_is_over_bills_of_the_calendar_days_and_the_plain_one_is_not() -> None:
+    returns = [0.0, *(0.001 * (-1) ** n + 0.0003 for n in range(79))]
+    days: list[Day] = []
+    equity = 1_000_000_00
+    for n, gain in enumerate(returns):
+        previous, equity = equity, round(equity * (1.0 + gain))
+        session = date(2024, 1, 1) + timedelta(days=n)
+        days.append(day(session, equity, previous)._replace(cash_rate=None if n == 5 else 3.65))
+    found = run_risk(days)
+    assert found.sharpe is not None and found.sharpe_plain is not None
+    assert nightly_bills(days)[:7] == pytest.approx([0.0] + [0.0001] * 6)
+    own = [day_return(booked) or 0.0 for booked in days]
+    over = [value - (0.0001 if n else 0.0) for n, value in enumerate(own)]
+    assert found.sharpe == pytest.approx(statistics.mean(over) / statistics.stdev(over) * 252**0.5)
+    assert found.sharpe_plain == pytest.approx(statistics.mean(own) / statistics.stdev(own) * 252**0.5)
+    assert found.sharpe_plain - found.sharpe > 1.0

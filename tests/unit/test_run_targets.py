@@ -101,7 +101,7 @@ def test_targets_exclude_each_other() -> None:
 def test_an_empty_database_says_so(engine: Engine) -> None:
     for choose in (meant, lambda e: shown_account(all_accounts(e, NOW), Target())):
         with pytest.raises(FixConfigError, match="holds no run yet"):
-            choose(engine)  # type: ignore[operator] # both take the engine
+            choose(engine)
 
 
 def test_status_and_report_agree_on_the_newest_run(engine: Engine, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -20,7 +21,7 @@ from trading_platform.alpaca.failures import AlpacaRefusalError, Failure, Failur
 from trading_platform.core.errors import BrokerUnreachableError, MarketDataError, OperatorNeededError
 from trading_platform.engine.engine_market import World
 from trading_platform.machine.heartbeat import Heartbeat
-from trading_platform.machine.stop_signals import INTERRUPTED
+from trading_platform.machine.stop_signals import INTERRUPTED, StoppedNowError, stop_signals
 from trading_platform.machine.watchdog import Watchdog
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.runtime.live_loop import (
@@ -196,6 +197,119 @@ class Engine:
 
 def days(*sessions: date) -> World:
     return cast(World, SimpleNamespace(sessions=list(sessions)))
+
+
+class Steps(threading.Event):
+    """Waiting that passes time: a steady clock and a wall clock, which `jumps` may set in a wait of its own."""
+
+    def __init__(self, wall: datetime, *jumps: timedelta) -> None:
+        super().__init__()
+        self.seconds = 0.0
+        self.wall = wall
+        self._jumps = list(jumps)
+        self.longest = 0.0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self.longest = max(self.longest, timeout)
+        self.seconds += timeout
+        self.wall += timedelta(seconds=timeout) + (self._jumps.pop(0) if self._jumps else timedelta())
+        return self.is_set()
+
+    def now(self) -> datetime:
+        return self.wall
+
+
+def waited(engine: Engine, steps: Steps, asked: Callable[[], bool] = lambda: False, looks: int = 3) -> list[float]:
+    """Run a loop for `looks` looks; return when each began, in steady seconds."""
+    begun: list[float] = []
+    loop = LiveLoop(
+        engine, CALENDAR, steps, Heartbeat(Hold(), None, 1), refuse, 900.0, wake=steps,
+        steady=lambda: steps.seconds, asked=asked,
+    )  # fmt: skip
+    seen = engine.watch
+
+    def watch(now: datetime) -> None:
+        begun.append(steps.seconds)
+        seen(now)
+        if len(begun) == looks:
+            loop.stop()
+
+    engine.watch = watch  # type: ignore[method-assign] # a stand-in that counts
+    loop.run()
+    return begun
+
+
+@pytest.mark.parametrize("jump", [timedelta(0), -timedelta(hours=6), -timedelta(days=400)], ids=str)
+def test_a_wall_clock_that_is_set_back_costs_no_look(jump: timedelta) -> None:
+    steps = Steps(CLOSE, jump)
+    assert waited(Engine(SESSION), steps) == pytest.approx([0.0, 900.0, 1800.0])
+    assert steps.longest <= 2.0  # a signal or an operator is heard soon
+
+
+@pytest.mark.parametrize("jump", [timedelta(hours=6), timedelta(days=3)], ids=str)
+def test_a_wall_clock_that_runs_ahead_brings_the_look_forward(jump: timedelta) -> None:
+    """After a machine's sleep the wall is right and the wait was too short; set ahead, a look early costs nothing."""
+    begun = waited(Engine(SESSION), Steps(CLOSE, jump))
+    assert begun == pytest.approx([0.0, 2.0, 902.0])
+
+
+def test_an_operators_word_brings_the_look_forward() -> None:
+    answers = iter([False, False, True])
+    assert waited(Engine(SESSION), Steps(CLOSE), lambda: next(answers), 2) == pytest.approx([0.0, 4.0])
+
+
+def test_the_watchdog_counts_looks_and_not_that_the_loop_waits() -> None:
+    now, acted = [0.0], list[float]()
+    dog = Watchdog(60.0, lambda: acted.append(now[0]), lambda: now[0])
+    dog.pet(900.0)
+    now[0] = 959.0
+    assert not dog.check()
+    now[0] = 961.0  # the loop may beat its heart as it likes: the look is overdue
+    assert dog.check()
+    assert acted == [961.0]
+
+
+def test_a_signal_while_bars_are_loaded_lets_the_session_wait_for_the_next_start() -> None:
+    """Seen: Ctrl-C in a live scan, and 15 s later ten buys were sent."""
+    engine = Engine(date(2024, 7, 2))
+
+    def load(session: date) -> World:
+        signal.raise_signal(signal.SIGINT)
+        return world(session)
+
+    loop = loop_at(CLOSE + BARS_FINAL_AFTER, engine, load, CLOSE)
+    with stop_signals(loop.stop):
+        loop.run()
+    assert (engine.decided, engine.entries_end, engine.watched) == ([], True, 1)
+
+
+def test_a_signal_while_sessions_are_caught_up_begins_no_further_one() -> None:
+    engine = Engine(date(2024, 7, 1))
+    loop = loop_at(CLOSE + BARS_FINAL_AFTER, engine, world, CLOSE)
+    loop.on_scan = lambda scan: loop.stop()
+    loop.run()
+    assert engine.decided == [(1, False)]
+
+
+def test_the_second_signal_ends_at_once_and_says_what_is_left(capfd: pytest.CaptureFixture[str]) -> None:
+    engine, hold = Engine(date(2024, 7, 2)), Hold()
+
+    def load(session: date) -> World:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("went on after the second signal")
+
+    loop = loop_at(CLOSE + BARS_FINAL_AFTER, engine, load, CLOSE)
+    market = days(date(2024, 7, 1), date(2024, 7, 2))
+    with pytest.raises(StoppedNowError, match="2 positions rest") as caught:
+        run_live(
+            cast(AutonomousTradingEngine, engine), cast(RunLock, hold), market, loop, "welcome", once=False,
+            farewell=lambda: "Stopped. 2 positions rest; nobody watches",
+        )  # fmt: skip
+    assert caught.value.exit_code == INTERRUPTED
+    assert hold.released == 1
+    assert capfd.readouterr().err == "stopping after this look; again: now\n"
 
 
 def loop_at(now: datetime, engine: Engine, load: Callable[[date], World], reading: datetime | None) -> LiveLoop:

@@ -44,12 +44,15 @@ class Yahoo:
         return self.spoil(frame)
 
 
-def source(yahoo: Yahoo, cache_dir: Path | None = None, now: datetime = NOW) -> YahooMarketData:
+def source(
+    yahoo: Yahoo, cache_dir: Path | None = None, now: datetime = NOW, *, with_benchmark: bool = False
+) -> YahooMarketData:
     universe = Universe((Asset("AAA", "A", "Energy"), Asset("BRK.B", "B", "Financials")))
     vix = VixService([], None, CALENDAR, lambda: now)
     return YahooMarketData(
-        cache_dir=cache_dir, calendar=CALENDAR, universe=universe, vix=vix, download=yahoo, now=lambda: now
-    )
+        cache_dir=cache_dir, calendar=CALENDAR, universe=universe, vix=vix, download=yahoo, now=lambda: now,
+        with_benchmark=with_benchmark,
+    )  # fmt: skip
 
 
 def test_panel_has_our_tickers_and_the_benchmark_apart() -> None:
@@ -175,3 +178,15 @@ def test_unknown_ticker_is_absent() -> None:
 
 def test_share_classes_are_spelled_with_a_dash() -> None:
     assert (to_yahoo("BRK.B"), to_yahoo("AAPL")) == ("BRK-B", "AAPL")
+
+
+def test_benchmark_is_a_column_where_it_is_asked_for() -> None:
+    apart = source(Yahoo()).history(None, START, END)
+    beside = source(Yahoo(), with_benchmark=True).history(None, START, END)
+
+    assert apart.tickers == ("AAA", "BRK.B")
+    assert apart.benchmark_ticker == ""
+    assert beside.tickers == ("AAA", "BRK.B", "SPY")
+    assert beside.benchmark_ticker == "SPY"
+    assert beside.asset_classes == ("stock", "stock", "equity_us")
+    np.testing.assert_array_equal(beside.close[:, 2], beside.benchmark)

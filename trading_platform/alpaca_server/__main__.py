@@ -10,8 +10,10 @@ from datetime import date
 from pathlib import Path
 from typing import TextIO
 
+from trading_platform.alpaca_server.behaviour import PROFILES, profile
 from trading_platform.alpaca_server.data_api import Entitlement
-from trading_platform.alpaca_server.fill_models import ExactFills, FillModel, PaperFills
+from trading_platform.alpaca_server.fill_models import ExactFills, FillModel, PaperFills, RealisticFills
+from trading_platform.alpaca_server.scenario import read_scenario
 from trading_platform.alpaca_server.server import AlpacaServer, ServerConfig
 from trading_platform.core.errors import FixConfigError, TradingPlatformError
 from trading_platform.core.types import MarketPanel
@@ -26,12 +28,15 @@ while it runs (JSON, no keys needed):
   POST   /admin/faults   {"kind": "status_after", "method": "POST", "path": "/v2/orders", "status": 504}, or a list
   DELETE /admin/faults   everything works again
   POST   /admin/whims    {"kind": "reject" | "cancel" | "partial", "symbol": "AAPL", "side": "buy"}
+  POST   /admin/behaviour {"profile": "realistic", "partial_fills": 0.5}
   POST   /admin/cash     {"amount": 1000.0}
   POST   /admin/trade    {"symbol": "AAPL", "side": "buy", "qty": 1}
+  POST   /admin/orders | replace | cancel | foreign | events | activities | account | assets | bars | trades | stream
+                         what the owner does by hand, and what happens to the account: docs/alpaca.md
   GET    /admin/state    orders, fills, positions, cash, counts of requests and faults
 An evening is 21 minutes after a close, when daily bars are final and the engine decides. Ctrl-C stops it.
 """
-FILL_MODELS: dict[str, type[FillModel]] = {"paper": PaperFills, "exact": ExactFills}
+FILL_MODELS: dict[str, type[FillModel]] = {"paper": PaperFills, "exact": ExactFills, "realistic": RealisticFills}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,7 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
     config = server.config
     _say(f"A simulated Alpaca, not a broker, listens on {server.url} (trading and data).")
     _say(
-        f"keys: {config.key_id} / {config.secret_key}   clock: {server.now:%Y-%m-%d %H:%M} UTC   source: {options.data}"
+        f"keys: {config.key_id} / {config.secret_key}   clock: {server.now:%Y-%m-%d %H:%M} UTC   "
+        f"source: {options.data}   profile: {options.profile}, seed {options.seed}"
     )
     _say(
         f'Move its clock: curl -X POST {server.url}/admin/advance -d \'{{"to": "open"}}\'  '
@@ -75,10 +81,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--start", type=date.fromisoformat, help="first session to trade, e.g. 2017-01-03")
     parser.add_argument("--tickers", help="comma-separated; all of the folder by default")
     parser.add_argument("--cash", type=float, default=100_000.0, help="dollars at the start (default 100000)")
-    parser.add_argument("--fills", choices=sorted(FILL_MODELS), default="paper", help="fill model (default paper)")
+    parser.add_argument(
+        "--fills", choices=sorted(FILL_MODELS), help="fill model (default: paper, realistic in that profile)"
+    )
     parser.add_argument("--plus", action="store_true", help="recent SIP data, as with the paid data plan")
     parser.add_argument("--limit", type=int, metavar="N", help="refuse more than N requests a minute with 429")
-    parser.add_argument("--seed", type=int, default=0, help="of identifiers and of faults with a probability")
+    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn: habits, faults, identifiers")
+    parser.add_argument(
+        "--profile",
+        choices=sorted(PROFILES),
+        default="exact",
+        help="how Alpaca behaves: exact (default, for parity) or realistic",
+    )
+    parser.add_argument("--scenario", type=Path, metavar="FILE", help="carry out these recorded admin requests again")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="append the admin requests that come to this file")
     parser.add_argument(
         "--seconds-per-step", type=float, metavar="S", help="move the clock by itself: every S seconds to the next bell"
     )
@@ -92,14 +108,25 @@ def _build(options: argparse.Namespace) -> AlpacaServer:
     tickers = options.tickers.split(",") if options.tickers else None
     source = FilesMarketData(options.data, calendar=calendar) if options.data != SYNTHETIC else None
     panel: MarketPanel = (source or SyntheticMarketData(options.seed, calendar=calendar)).history(tickers)
-    fill_model: FillModel = FILL_MODELS[options.fills]()
+    fill_model: FillModel | None = None if options.fills is None else FILL_MODELS[options.fills]()
+    scenario = () if options.scenario is None else read_scenario(options.scenario)
     config = ServerConfig(
         cash=options.cash,
         requests_per_minute=options.limit,
         entitlement=Entitlement(recent_sip=options.plus),
         seed=options.seed,
+        behaviour=profile(options.profile),
     )
-    return AlpacaServer(panel, calendar, config, fill_model, start=options.start, port=options.port)
+    return AlpacaServer(
+        panel,
+        calendar,
+        config,
+        fill_model,
+        start=options.start,
+        port=options.port,
+        scenario=scenario,
+        record=options.record,
+    )
 
 
 def _walk(server: AlpacaServer, seconds: float) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, datetime
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 
 from trading_platform.alpaca_server.market import NEW_YORK
 from trading_platform.alpaca_server.records import (
@@ -19,6 +20,12 @@ from trading_platform.core.fills import round_cents
 from trading_platform.core.types import Side
 
 FEE, DIVIDEND, DEPOSIT, WITHDRAWAL, SPLIT, REMOVAL = "FEE", "DIV", "CSD", "CSW", "SPLIT", "REORG"
+INTEREST, MERGER, RENAME, SPIN_OFF, SHARE_JOURNAL = "INT", "MA", "NC", "SPIN", "JNLS"
+
+
+def at_once(count: int) -> timedelta:
+    """Return how late activity number `count` appears: not at all."""
+    return timedelta()
 
 
 class SimAccount:
@@ -31,9 +38,21 @@ class SimAccount:
         self.positions: dict[str, SimPosition] = {}
         self.activities: list[Activity] = []
         self.equity_history: list[tuple[date, datetime, float]] = []
+        self.equity_marks: list[tuple[datetime, float]] = []  # at every bell and extreme, for intraday history
         self.cash_flows: dict[date, float] = {}
         self.blocked = False
+        self.overrides: Json = {}  # fields of the account entity that an admin request has set
+        self.foreign_value = 0.0  # dollars, of positions that are no shares (the owner's options, crypto)
+        self.lateness: Callable[[int], timedelta] = at_once
+        self.fees_by_day = False
+        self._fees_due = 0.0
         self._identifiers = identifiers
+
+    @property
+    def refuses_orders(self) -> bool:
+        """True while new orders are refused, whoever has blocked the account."""
+        names = ("trading_blocked", "account_blocked", "trade_suspended_by_user")
+        return self.blocked or any(self.overrides.get(name) is True for name in names)
 
     def book_fill(self, order: SimOrder, quantity: float, price: float, fees: float, at: datetime) -> None:
         """Book an execution of `order`, whose own counts are already updated."""
@@ -60,11 +79,21 @@ class SimAccount:
                 "order_status": order.status,
             },
         )
-        if fees > 0.0:
+        if fees > 0.0 and self.fees_by_day:
+            self._fees_due = round_cents(self._fees_due + fees)
+        elif fees > 0.0:
             # The service books fees apart from fills; `group_id` names the fill so that nothing is guessed.
             self.book_cash(FEE, -fees, at, symbol=order.symbol, group_id=fill.id)
 
-    def book_cash(self, kind: str, amount: float, at: datetime, symbol: str | None = None, **details: object) -> None:
+    def book_fees_due(self, at: datetime) -> None:
+        """Book the fees of the trades since the last time as one row that names none of them."""
+        if self._fees_due > 0.0:
+            self.book_cash(FEE, -self._fees_due, at, activity_sub_type="TAF", description="regulatory fees")
+            self._fees_due = 0.0
+
+    def book_cash(
+        self, kind: str, amount: float, at: datetime, symbol: str | None = None, **details: object
+    ) -> Activity:
         """Book money that is not a trade: fee, dividend, deposit, withdrawal."""
         self.cash = round_cents(self.cash + amount)
         body: Json = {
@@ -76,12 +105,54 @@ class SimAccount:
             **({} if symbol is None else {"symbol": symbol}),
             **details,
         }
-        self._record(kind, at, body)
+        activity = self._record(kind, at, body)
         if kind in (DEPOSIT, WITHDRAWAL):
             day = at.astimezone(NEW_YORK).date()
             self.cash_flows[day] = round_cents(self.cash_flows.get(day, 0.0) + amount)
+        return activity
 
-    def book_split(self, symbol: str, ratio: float, at: datetime) -> None:
+    def book_shares(
+        self,
+        kind: str,
+        symbol: str,
+        quantity: float,
+        at: datetime,
+        amount: float = 0.0,
+        details: Json | None = None,
+    ) -> Activity:
+        """Move shares (and money) without a trade: a split, a spin-off, one side of a rename or a merger.
+
+        Shares that come cost nothing, those that go take their cost along: `move_cost` puts it where it belongs.
+        """
+        if -quantity > self.held(symbol) + 1e-9:
+            raise ValueError(f"{number(-quantity)} shares of {symbol} cannot go: {number(self.held(symbol))} are held")
+        if quantity > 0.0:
+            self._add_shares(symbol, quantity, 0.0)
+        elif quantity < 0.0:
+            self._remove_shares(symbol, -quantity)
+        return self.book_cash(kind, amount, at, symbol=symbol, qty=number(quantity), **(details or {}))
+
+    def move_cost(self, symbol: str, dollars: float) -> None:
+        """Add to what the shares of `symbol` have cost."""
+        position = self.positions.get(symbol)
+        if position is not None:
+            position.cost = round_cents(position.cost + dollars)
+
+    def cancel_activity(self, activity_id: str) -> None:
+        """Let a booked row of money be `canceled`: it stays in the list, its money goes back."""
+        for place, activity in enumerate(self.activities):
+            if activity.id == activity_id and activity.body.get("status") != "canceled":
+                self.cash = round_cents(self.cash - float(str(activity.body["net_amount"])))
+                self.activities[place] = replace(activity, body={**activity.body, "status": "canceled"})
+                return
+        raise ValueError(f"no activity {activity_id} that could be cancelled")
+
+    def book_foreign_fill(self, at: datetime, cash: float, body: Json) -> None:
+        """Record a fill of something that is no share: `cash` moves, no position of ours does."""
+        self.cash = round_cents(self.cash + cash)
+        self._record("FILL", at, {"transaction_time": stamp(at), "type": "fill", "leaves_qty": "0", **body})
+
+    def book_split(self, symbol: str, ratio: float, at: datetime, sub_type: str = "FSPLIT") -> None:
         """Multiply the shares held by `ratio`; money does not move."""
         position = self.positions[symbol]
         added = position.quantity * (ratio - 1.0)
@@ -93,6 +164,7 @@ class SimAccount:
                 "date": at.astimezone(NEW_YORK).date().isoformat(),
                 "created_at": stamp(at),
                 "net_amount": "0",
+                "activity_sub_type": sub_type,
                 "description": f"{ratio:g} for 1",
                 "status": "executed",
                 "symbol": symbol,
@@ -128,7 +200,7 @@ class SimAccount:
 
     def _record(self, kind: str, at: datetime, body: Json) -> Activity:
         identifier = f"{at.astimezone(NEW_YORK):%Y%m%d%H%M%S%f}"[:17] + "::" + self._identifiers.next()
-        activity = Activity(identifier, at, kind, body)
+        activity = Activity(identifier, at, kind, body, at + self.lateness(len(self.activities)))
         self.activities.append(activity)
         return activity
 
@@ -139,7 +211,7 @@ class SimAccount:
 
     def market_value(self, price: Callable[[str], float | None]) -> float:
         """Return the value of all positions, dollars; one without a price counts at cost."""
-        total = 0.0
+        total = self.foreign_value
         for position in self.positions.values():
             last = price(position.symbol)
             total += position.cost if last is None else round_cents(position.quantity * last)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from bisect import bisect_right
+from datetime import date, datetime, timedelta
 
 from trading_platform.alpaca_server.account import DEPOSIT, WITHDRAWAL
 from trading_platform.alpaca_server.exchange import SimExchange
@@ -13,6 +14,12 @@ from trading_platform.alpaca_server.validation import MISSING, SYNTAX, Asset
 from trading_platform.core.fills import round_cents
 
 MAX_ACTIVITIES = 100
+INTRADAY = {
+    "1Min": timedelta(minutes=1),
+    "5Min": timedelta(minutes=5),
+    "15Min": timedelta(minutes=15),
+    "1H": timedelta(hours=1),
+}
 
 
 class AccountApi:
@@ -23,6 +30,7 @@ class AccountApi:
         self._market = exchange.market
         self._account = exchange.account
         self.frozen_clock: Json | None = None
+        self._switches: Json = {}
 
     def handle(self, path: list[str], query: Query) -> Answer | None:
         """Answer a GET, or None if the path is not ours."""
@@ -85,6 +93,7 @@ class AccountApi:
             "balance_asof": (history[-1][0] if history else self._market.session_at(0)).isoformat(),
             "intraday_adjustments": "0",
             "pending_reg_taf_fees": "0",
+            **self._account.overrides,
         }
 
     def configuration(self) -> Json:
@@ -93,18 +102,34 @@ class AccountApi:
             "fractional_trading": True,
             "max_margin_multiplier": str(self._account.multiplier),
             "no_shorting": True,
-            "suspend_trade": self._account.blocked,
+            "suspend_trade": self._account.blocked or self._account.overrides.get("trade_suspended_by_user") is True,
             "trade_confirm_email": "none",
             "ptp_no_exception_entry": False,
+            **self._switches,
         }
+
+    def configure(self, body: Json) -> Json:
+        """Change the account's switches; `suspend_trade` refuses new orders from now on."""
+        known = self.configuration()
+        for name, value in body.items():
+            if value is None or name in ("dtbp_check", "pdt_check"):  # clients send all fields, gone ones too
+                continue
+            if name == "suspend_trade":
+                self._account.overrides["trade_suspended_by_user"] = bool(value)
+            elif name in known or name in ("max_options_trading_level", "disable_overnight_trading"):
+                self._switches[name] = value
+            else:
+                raise ApiError(422, SYNTAX, f"unknown configuration {name}")
+        return self.configuration()
 
     def portfolio_history(self, query: Query) -> Json:
         """Return daily equity, left-labelled at the opening bell; profit is against the base value."""
-        if query.get("timeframe", "1D") != "1D":
-            raise ApiError(422, SYNTAX, "this local server keeps daily portfolio history only")
+        timeframe = query.get("timeframe", "1D")
+        if timeframe not in ("1D", *INTRADAY):
+            raise ApiError(422, SYNTAX, f"invalid timeframe {timeframe}")
         if {"start", "end", "period"} <= set(query):
             raise ApiError(422, SYNTAX, "only two of start, end and period can be specified")
-        rows = self._account.equity_history
+        rows = self._account.equity_history if timeframe == "1D" else self._intraday(INTRADAY[timeframe])
         start, end = read_instant(query.get("start")), read_instant(query.get("end"))
         if start is None:
             start = (end or self._market.now) - read_period(query.get("period", "1M"))
@@ -116,7 +141,7 @@ class AccountApi:
             "profit_loss": [round_cents(equity - base) for _, _, equity in rows],
             "profit_loss_pct": [equity / base - 1.0 for _, _, equity in rows],
             "base_value": base,
-            "timeframe": "1D",
+            "timeframe": timeframe,
         }
         if query.get("cashflow_types", "NONE") != "NONE":
             flows = self._account.cash_flows
@@ -126,6 +151,17 @@ class AccountApi:
             }
         return answer
 
+    def _intraday(self, width: timedelta) -> list[tuple[date, datetime, float]]:
+        """Return (session, beginning, equity at the end) of the intervals of `width` in which something was marked."""
+        last: dict[datetime, float] = {}
+        for at, equity in self._account.equity_marks:
+            row = bisect_right(self._market.opens, at) - 1
+            if row >= 0 and at <= self._market.closes[row]:
+                opening = self._market.opens[row]
+                place = min(int((at - opening) / width), int((self._market.closes[row] - opening) / width))
+                last[opening + place * width] = equity
+        return [(at.astimezone(NEW_YORK).date(), at, equity) for at, equity in last.items()]
+
     def activities(self, query: Query, kinds: str) -> list[Json]:
         """Return a page of the account's history."""
         wanted = {kind for kind in kinds.split(",") if kind}
@@ -133,7 +169,8 @@ class AccountApi:
         chosen = [
             activity
             for activity in self._account.activities
-            if (not wanted or activity.kind in wanted)
+            if activity.visible_at <= self._market.now
+            and (not wanted or activity.kind in wanted)
             and (query.get("category") is None or (query["category"] == "trade_activity") == (activity.kind == "FILL"))
             and (after is None or activity.at > after)
             and (until is None or activity.at < until)

@@ -8,8 +8,9 @@ Everything here is for tests and dry runs; the service itself has nothing like i
 | `POST /admin/faults {"kind": ...}` or `[{...}, ...]` | puts faults in force (`faults.Fault`) |
 | `DELETE /admin/faults` | lifts faults and whims, and lets a stopped clock go on |
 | `POST /admin/whims {"kind": ...}` | lets the venue reject, cancel or partly fill orders to come (`records.Whim`) |
-| `POST /admin/cash {"amount": 100.0, "explained": true}` | deposits or withdraws |
-| `POST /admin/trade {"symbol": ..., "side": ..., "qty": ...}` | trades by hand |
+| `POST /admin/behaviour {"profile": "realistic"}` | changes habits (`behaviour.Behaviour`); `GET` shows them |
+| `POST /admin/stream {"lose": 1}` | loses, doubles, swaps messages of the stream, refuses or (`disconnect`) closes it |
+| `POST /admin/...` | what the owner does by hand, and what happens to the account: `owner` |
 | `GET /admin/state` | shows orders, fills, positions, cash, activities, and counts of requests and faults |
 """
 
@@ -17,10 +18,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from trading_platform.alpaca_server.behaviour import changed
 from trading_platform.alpaca_server.faults import Fault
+from trading_platform.alpaca_server.owner import carry_out
 from trading_platform.alpaca_server.queries import Answer
 from trading_platform.alpaca_server.records import ApiError, Json, Whim
 from trading_platform.core.errors import TradingPlatformError
@@ -60,15 +64,31 @@ def _carry_out(server: AlpacaServer, method: str, path: str, wish: object) -> An
         case "POST", "/admin/whims":
             server.exchange.whims.append(Whim.from_json(body))
             return 200, {"whims": len(server.exchange.whims)}
-        case "POST", "/admin/cash":
-            server.move_cash(float(str(body["amount"])), bool(body.get("explained", True)))
-            return 200, {"cash": server.account.cash}
-        case "POST", "/admin/trade":
-            order = server.trade_by_hand(str(body["symbol"]), str(body["side"]), float(str(body["qty"])))
-            return 200, order.json(nested=False)
+        case "POST", "/admin/behaviour":
+            server.behave(changed(server.behaviour, body))
+            return 200, asdict(server.behaviour)
+        case "GET", "/admin/behaviour":
+            return 200, asdict(server.behaviour)
+        case "POST", "/admin/stream":
+            return 200, _spoil_stream(server, body)
         case "GET", "/admin/state":
             return 200, state(server)
+    answer = carry_out(server, method, path.removeprefix("/admin/"), body)
+    if answer is not None:
+        return answer
     raise ApiError(404, 40410000, f"no admin endpoint {method} {path}")
+
+
+def _spoil_stream(server: AlpacaServer, wish: Json) -> Json:
+    faults = server.updates.faults
+    for name, value in wish.items():
+        if name == "disconnect":
+            server.updates.disconnect()
+        elif name in ("lose", "double", "swap", "refuse"):
+            setattr(faults, name, int(str(value)))
+        else:
+            raise ValueError(f"{name} is none of lose, double, swap, refuse, disconnect")
+    return {**asdict(faults), "listeners": server.updates.listeners}
 
 
 def advance(server: AlpacaServer, goal: str, times: int) -> str:
@@ -100,6 +120,8 @@ def state(server: AlpacaServer) -> Json:
             {**order.json(nested=False), "parent_id": None if order.parent is None else order.parent.id}
             for order in server.exchange.orders.values()
         ],
+        "foreign_orders": [order.json(nested=True) for order in server.exchange.foreign.values()],
+        "foreign_positions": list(server.foreign.positions.values()),
         "fills": [activity for activity in activities if activity["activity_type"] == "FILL"],
         "activities": activities,
         "requests": len(server.requests),

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import datetime, time, timedelta
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
 
 from trading_platform.alpaca_server.account import SimAccount
+from trading_platform.alpaca_server.behaviour import Behaviour
 from trading_platform.alpaca_server.fill_models import FillModel
-from trading_platform.alpaca_server.market import NEW_YORK, SimulatedMarket
+from trading_platform.alpaca_server.market import SimulatedMarket
 from trading_platform.alpaca_server.records import (
-    GTC_DAYS,
-    OPEN_STATUSES,
     ApiError,
+    ForeignOrder,
     Identifiers,
     Json,
     SimOrder,
     Whim,
     expiry,
-    number,
 )
+from trading_platform.alpaca_server.refusals import check_auction_times, check_means, check_wash
 from trading_platform.alpaca_server.validation import (
     FORBIDDEN,
     MISSING,
@@ -32,6 +32,12 @@ from trading_platform.alpaca_server.validation import (
     refuse,
 )
 from trading_platform.core.types import Side
+
+Listener = Callable[[str, SimOrder, Json], None]  # event of the order's life, the order, what else there is to say
+
+
+def nobody(event: str, order: SimOrder, details: Json) -> None:
+    """Hear an event of an order's life and tell nobody."""
 
 
 class SimExchange:
@@ -49,12 +55,28 @@ class SimExchange:
         self.account = account
         self.fill_model = fill_model
         self.identifiers = identifiers
-        self.assets = {ticker: Asset(ticker) for ticker in market.tickers} | {asset.symbol: asset for asset in assets}
+        self.assets = {ticker: Asset(ticker) for ticker in market.symbols} | {asset.symbol: asset for asset in assets}
         self.orders: dict[str, SimOrder] = {}
+        self.foreign: dict[str, ForeignOrder] = {}
         self.whims: list[Whim] = []
+        self.tell: Listener = nobody
         self._by_client_id: dict[str, SimOrder] = {}
 
     # ------------------------------------------------------------ reading
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """The habits in force."""
+        return self.market.behaviour
+
+    @property
+    def fills_after_open(self) -> bool:
+        """True where an entry that missed the open may still fill in the session."""
+        return self.behaviour.limits_rest or self.fill_model.fills_after_open
+
+    def show(self, order_id: str) -> SimOrder | ForeignOrder:
+        """Return an order by its identifier, the owner's orders of other kinds included."""
+        return self.foreign.get(order_id) or self.find(order_id)
 
     def find(self, order_id: str) -> SimOrder:
         """Return an order by its identifier."""
@@ -81,7 +103,9 @@ class SimExchange:
         if not order.is_working or order.queued:
             return False
         parent = order.parent
-        return parent is None or parent.order_class == "oco" or parent.status == "filled"
+        if parent is None or parent.order_class == "oco" or parent.status == "filled":
+            return True
+        return not self.behaviour.sleeping_legs and parent.filled_quantity > 0.0
 
     def held_for_orders(self, symbol: str) -> float:
         """Return the shares of `symbol` that working sells have claimed; a group claims once."""
@@ -117,7 +141,7 @@ class SimExchange:
         wish = read_order(body)
         if wish.client_order_id in self._by_client_id:
             raise refuse("client_order_id must be unique", SYNTAX)
-        if self.account.blocked:
+        if self.account.refuses_orders:
             raise ApiError(403, FORBIDDEN, "new orders are rejected by user request")
         check_asset(wish, self.assets.get(wish.symbol))
         price = self.market.price(wish.symbol)
@@ -125,9 +149,10 @@ class SimExchange:
             raise refuse(f"the simulated market ended on {self.market.sessions[-1]}")
         if price is None:
             raise refuse(f"asset {wish.symbol} has no market price")
-        self._check_auction_times(wish)
-        self._check_wash(wish)
-        self._check_means(wish, price)
+        check_auction_times(wish, self.market.now)
+        if self.behaviour.wash_trades:
+            check_wash(self, wish)
+        check_means(self, wish, price)
         check_stop_distance(wish, price)
         order = self._create(wish)
         for whim in self.whims:
@@ -135,6 +160,7 @@ class SimExchange:
                 whim.times -= 1
                 order.whim = whim
                 break
+        self.tell("accepted" if order.queued else "new", order, {})
         return order
 
     def _create(self, wish: OrderBody) -> SimOrder:
@@ -157,10 +183,15 @@ class SimExchange:
             stop_price=wish.stop_price,
             extended_hours=wish.extended_hours,
             created_at=self.market.now,
-            expires_at=expiry(self.market.now, wish.time_in_force, closes),
+            expires_at=expiry(self.market.now, wish.time_in_force, closes, self.behaviour.gtc_days),
             status="accepted" if queued else "new",
             queued=queued,
+            trail_percent=wish.trail_percent,
+            trail_price=wish.trail_price,
         )
+        price = self.market.price(wish.symbol)
+        if price is not None:
+            order.trail(price)
         if wish.target_price is not None and not is_oco:
             self._attach(order, "limit", wish.target_price, None)
         if wish.stop_loss_price is not None:
@@ -198,69 +229,30 @@ class SimExchange:
         self.orders[order.id] = order
         self._by_client_id[order.client_order_id] = order
 
-    def _check_auction_times(self, wish: OrderBody) -> None:
-        local = self.market.now.astimezone(NEW_YORK).time()
-        if wish.time_in_force == "opg" and time(9, 28) <= local < time(19, 0):
-            raise refuse("opg orders must be submitted after 7:00pm and before 9:28am")
-        if wish.time_in_force == "cls" and time(15, 50) <= local < time(19, 0):
-            raise refuse("cls orders must be submitted after 7:00pm and before 3:50pm")
-
-    def _check_wash(self, wish: OrderBody) -> None:
-        for other in self.working(wish.symbol):
-            if other.side is wish.side or other.status not in OPEN_STATUSES:
-                continue
-            buy, sell = (
-                (wish.limit_price, other.limit_price)
-                if wish.side is Side.BUY
-                else (other.limit_price, wish.limit_price)
-            )
-            if buy is None or sell is None or buy >= sell:
-                raise ApiError(
-                    403,
-                    FORBIDDEN,
-                    "potential wash trade detected. use complex orders",
-                    existing_order_id=other.id,
-                    reject_reason=f"opposite side {other.type} order exists",
-                )
-
-    def _check_means(self, wish: OrderBody, price: float) -> None:
-        if wish.side is Side.BUY:
-            cost = (
-                wish.notional
-                if wish.notional is not None
-                else (wish.quantity or 0.0) * (wish.limit_price or wish.stop_price or price)
-            )
-            power = self.buying_power()
-            if not (cost <= power + 0.005):
-                raise ApiError(
-                    403, FORBIDDEN, "insufficient buying power", buying_power=f"{power:.2f}", cost_basis=f"{cost:.2f}"
-                )
-            return
-        existing, held = self.account.held(wish.symbol), self.held_for_orders(wish.symbol)
-        wanted = wish.quantity if wish.quantity is not None else (wish.notional or 0.0) / price
-        if existing == 0.0:
-            raise ApiError(403, FORBIDDEN, "account is not allowed to short")
-        free = number(existing - held)
-        if wanted > existing - held + 1e-9:
-            raise ApiError(
-                403,
-                FORBIDDEN,
-                f"insufficient qty available for order (requested: {number(wanted)}, available: {free})",
-                available=free,
-                existing_qty=number(existing),
-                held_for_orders=number(held),
-                related_orders=[order.id for order in self.working(wish.symbol) if order.side is Side.SELL],
-                symbol=wish.symbol,
-            )
-
     # ------------------------------------------------------------ changes
 
     def cancel(self, order_id: str) -> None:
-        """Cancel an order and, as the service does, what is still working in its group."""
+        """Cancel an order and, as the service does, what is still working in its group.
+
+        After hours a routed order only becomes `pending_cancel` with `Behaviour.late_cancels`, until the next open.
+        """
         order = self.find(order_id)
-        if not order.is_working:
-            raise refuse(f'order is already in "{order.status}" state')
+        if not order.is_working or any(member.cancel_wanted for member in order.group()):
+            status = order.status if order.is_working is False else "pending_cancel"
+            raise refuse(f'order is already in "{status}" state')
+        if self.behaviour.late_cancels and not self.market.is_open and not order.queued:
+            self._want_cancel(order)
+            return
         self.close_group(order, "canceled", self.market.now)
+
+    def _want_cancel(self, order: SimOrder) -> None:
+        for member in order.group():
+            if member.is_working:
+                member.cancel_wanted = True
+                member.updated_at = self.market.now
+                if member.status != "held":
+                    member.status = "pending_cancel"
+                    self.tell("pending_cancel", member, {})
 
     def close_group(self, order: SimOrder, status: str, at: datetime) -> None:
         """End every working order of the group of `order`."""
@@ -271,7 +263,7 @@ class SimExchange:
     def close(self, order: SimOrder, status: str, at: datetime) -> None:
         """End one order."""
         order.status = status
-        order.queued = False
+        order.queued = order.cancel_wanted = False
         order.updated_at = at
         if status == "canceled":
             order.canceled_at = at
@@ -279,16 +271,21 @@ class SimExchange:
             order.expired_at = at
         elif status == "rejected":
             order.failed_at = at
+        self.tell(status, order, {})
 
     def replace(self, order_id: str, body: Json) -> SimOrder:
         """Replace quantity, prices or time in force; the old order ends as `replaced` and a new one takes its place."""
         old = self.find(order_id)
-        if not old.is_working:
-            raise refuse(f'order is already in "{old.status}" state')
+        if not old.is_working or old.cancel_wanted:
+            raise refuse(f'order is already in "{"pending_cancel" if old.cancel_wanted else old.status}" state')
         if old.notional is not None or (
             old.quantity is not None and old.quantity != int(old.quantity) and "qty" in body
         ):
             raise refuse("notional and fractional orders cannot be replaced")
+        trails = old.type == "trailing_stop"
+        if "trail" in body and not trails:
+            raise refuse("trail can be changed of trailing stops only")
+        trail = body.get("trail")
         merged: Json = {
             "symbol": old.symbol,
             "side": old.side.value,
@@ -296,7 +293,9 @@ class SimExchange:
             "time_in_force": body.get("time_in_force") or old.time_in_force,
             "qty": body.get("qty") or old.quantity,
             "limit_price": body.get("limit_price") or old.limit_price,
-            "stop_price": body.get("stop_price") or old.stop_price,
+            "stop_price": None if trails else body.get("stop_price") or old.stop_price,
+            "trail_price": trail if trail is not None and old.trail_price is not None else old.trail_price,
+            "trail_percent": trail if trail is not None and old.trail_percent is not None else old.trail_percent,
             "client_order_id": body.get("client_order_id"),
         }
         wish = read_order(merged)
@@ -304,26 +303,43 @@ class SimExchange:
             raise refuse("client_order_id must be unique", SYNTAX)
         if wish.quantity is not None and not (wish.quantity > old.filled_quantity):
             raise refuse("qty must be > filled_qty", RULE)
-        return self._swap(old, wish)
+        new = self.renew(
+            old, wish.quantity, wish.limit_price, wish.stop_price, wish.time_in_force, wish.client_order_id
+        )
+        new.trail_price, new.trail_percent = wish.trail_price, wish.trail_percent
+        if trails and old.high_water is not None:
+            new.trail(old.high_water)
+        self.tell("replaced", old, {})
+        return new
 
-    def _swap(self, old: SimOrder, wish: OrderBody) -> SimOrder:
+    def renew(
+        self,
+        old: SimOrder,
+        quantity: float | None,
+        limit_price: float | None,
+        stop_price: float | None,
+        time_in_force: str,
+        client_order_id: str | None = None,
+    ) -> SimOrder:
+        """Put a successor of another id into the place of `old`, which ends as `replaced`."""
         now = self.market.now
+        lasts = timedelta(days=self.behaviour.gtc_days)
         new = SimOrder(
             id=self.identifiers.next(),
-            client_order_id=wish.client_order_id or self.identifiers.next(),
+            client_order_id=client_order_id or self.identifiers.next(),
             asset_id=old.asset_id,
             symbol=old.symbol,
             side=old.side,
             type=old.type,
-            time_in_force=wish.time_in_force,
+            time_in_force=time_in_force,
             order_class=old.order_class,
-            quantity=wish.quantity,
+            quantity=quantity,
             notional=None,
-            limit_price=wish.limit_price,
-            stop_price=wish.stop_price,
+            limit_price=limit_price,
+            stop_price=stop_price,
             extended_hours=old.extended_hours,
             created_at=now,
-            expires_at=now + timedelta(days=GTC_DAYS) if wish.time_in_force == "gtc" else old.expires_at,
+            expires_at=now + lasts if time_in_force == "gtc" else old.expires_at,
             status=old.status,
             filled_quantity=old.filled_quantity,
             filled_amount=old.filled_amount,
@@ -331,6 +347,9 @@ class SimExchange:
             legs=old.legs,
             queued=old.queued,
             replaces=old.id,
+            trail_percent=old.trail_percent,
+            trail_price=old.trail_price,
+            high_water=old.high_water,
         )
         for leg in new.legs:
             leg.parent = new
@@ -338,6 +357,7 @@ class SimExchange:
             old.parent.legs[old.parent.legs.index(old)] = new
         old.legs = []
         old.replaced_by, old.replaced_at = new.id, now
-        self.close(old, "replaced", now)
-        self._register(new)
+        old.status, old.updated_at, old.queued = "replaced", now, False
+        self.orders[new.id] = new
+        self._by_client_id[new.client_order_id] = new
         return new

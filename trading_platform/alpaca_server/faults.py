@@ -32,12 +32,29 @@ class FaultKind(StrEnum):
     STALE_CLOCK = "stale_clock"
     DUPLICATE_PAGE = "duplicate_page"
     MISSING_PAGE = "missing_page"
+    VANISHED_POSITIONS = "vanished_positions"
+    INFINITE_CASH = "infinite_cash"
+    ABSURD_PRICES = "absurd_prices"
+    NEGATIVE_FILLS = "negative_fills"
+    UNKNOWN_WORDS = "unknown_words"
+    DOUBLED_ROWS = "doubled_rows"
+    REWRITE = "rewrite"
 
 
 STRIKES_AFTER = frozenset(
     {FaultKind.DROP_AFTER, FaultKind.STATUS_AFTER, FaultKind.GARBAGE_AFTER, FaultKind.EMPTY_AFTER}
 )
-CHANGES_PAGES = frozenset({FaultKind.STALE_CLOCK, FaultKind.DUPLICATE_PAGE, FaultKind.MISSING_PAGE})
+# requests that an absurd answer is for, where a fault names none
+ABSURD_PATHS: Mapping[FaultKind, str] = {
+    FaultKind.VANISHED_POSITIONS: r"^/v2/positions(\?|$)",
+    FaultKind.INFINITE_CASH: r"^/v2/account(\?|$)",
+    FaultKind.ABSURD_PRICES: r"^/v2/(positions|orders|stocks)",
+    FaultKind.NEGATIVE_FILLS: r"^/v2/(orders|account/activities)",
+    FaultKind.UNKNOWN_WORDS: r"^/v2/(account|orders)",
+    FaultKind.DOUBLED_ROWS: r"^/v2/(account/activities|orders|positions)",
+    FaultKind.REWRITE: "",
+}
+CHANGES_PAGES = frozenset({FaultKind.STALE_CLOCK, FaultKind.DUPLICATE_PAGE, FaultKind.MISSING_PAGE, *ABSURD_PATHS})
 
 
 @dataclass(slots=True)
@@ -60,6 +77,8 @@ class Fault:
         The answer of the `status_*` kinds; 429 brings its limit headers by itself.
     seconds
         Delay of `latency`, longest `hang`.
+    fields
+        What `rewrite` puts into the answer: field -> value, wherever the field occurs.
     """
 
     kind: FaultKind
@@ -74,6 +93,12 @@ class Fault:
     headers: Mapping[str, str] | None = None
     seconds: float = 0.0
     struck: int = 0
+    fields: Mapping[str, object] | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind in ABSURD_PATHS:
+            self.method = self.method or "GET"
+            self.path = self.path or ABSURD_PATHS[self.kind]
 
     @classmethod
     def from_json(cls, wish: Mapping[str, object]) -> Fault:

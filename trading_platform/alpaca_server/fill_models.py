@@ -92,3 +92,19 @@ class PaperFills:
         price = sell_price(order.quote, quantity, order.volume, self._costs)
         fees = commission(quantity, self._costs) + regulatory_fees(quantity, quantity * price, self._costs)
         return Execution(quantity, price, round_cents(fees))
+
+
+class RealisticFills(PaperFills):
+    """The paper broker's costs, where a limit rests: it never buys above itself, and what is left over goes on."""
+
+    fills_after_open = True
+
+    def execute(self, order: Touched) -> Execution | None:
+        """Fill as the paper broker does, a touched buy limit at its limit at worst."""
+        if order.limit_price is None or order.side is Side.SELL:
+            return super().execute(order)
+        free = Touched(order.side, order.quantity, order.quote, None, order.volume, order.cash)
+        filled = super().execute(free)
+        if filled is None or not (order.quote <= order.limit_price):
+            return None
+        return Execution(filled.quantity, min(filled.price, order.limit_price), filled.fees)

@@ -31,8 +31,12 @@ class Service(Protocol):
         """Key and secret that open the account."""
         ...
 
-    def rate_headers(self) -> tuple[bool, dict[str, str]]:
-        """Count a request; return (whether it is within the limit, the limit headers)."""
+    def rate_headers(self, path: str) -> tuple[bool, dict[str, str]]:
+        """Count a request; return (whether it is within the limit of its host, the limit headers)."""
+        ...
+
+    def stream(self, handler: BaseHTTPRequestHandler) -> None:
+        """Serve a websocket request until its client goes."""
         ...
 
     def answer(self, method: str, target: str, body: bytes, fault: Fault | None) -> tuple[int, object]:
@@ -74,11 +78,18 @@ class Handler(BaseHTTPRequestHandler):
         """Write nothing: the server remembers requests itself."""
 
     def do_GET(self) -> None:
-        """Serve a GET."""
-        self._serve()
+        """Serve a GET, or the stream."""
+        if self.path.partition("?")[0] == "/stream" and self.headers.get("Upgrade", "").lower() == "websocket":
+            self.server.owner.stream(self)
+        else:
+            self._serve()
 
     def do_POST(self) -> None:
         """Serve a POST."""
+        self._serve()
+
+    def do_PUT(self) -> None:
+        """Serve a PUT."""
         self._serve()
 
     def do_PATCH(self) -> None:
@@ -94,7 +105,7 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         is_admin = self.path.startswith("/admin/")
         fault = None if is_admin else owner.faults.strike(self.command, self.path)
-        allowed, headers = (True, {}) if is_admin else owner.rate_headers()
+        allowed, headers = (True, {}) if is_admin else owner.rate_headers(self.path)
         if fault is not None and self._strikes_first(fault, headers):
             return
         if not is_admin and not self._has_keys():

@@ -2,7 +2,8 @@
 
 Inside a session the price of a ticker walks in straight lines: the open at the opening bell, the low after a third of
 the session, the high after two thirds, the close at the closing bell. So a stop and a target inside one bar are
-reached in the order that the paper broker assumes (the worse one first).
+reached in the order that the paper broker assumes (the worse one first); with `Behaviour.seeded_path` the order of low
+and high is drawn. Beside the panel's tickers there is the benchmark, and whatever a ticker has been renamed to.
 """
 
 from __future__ import annotations
@@ -15,12 +16,17 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from trading_platform.alpaca_server.behaviour import EXACT, Behaviour
+from trading_platform.alpaca_server.benchmark import BENCHMARK, benchmark_bars
+from trading_platform.alpaca_server.draws import Draw, uniform
+from trading_platform.alpaca_server.paths import Bar, piece, price_at
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.ports import TradingCalendar
 from trading_platform.core.types import MarketPanel
 
 NEW_YORK = ZoneInfo("America/New_York")
 DAWN_BEFORE_OPEN = timedelta(minutes=90)
+NO_BAR = Bar(math.nan, math.nan, math.nan, math.nan, 0.0)
 
 
 class Moment(StrEnum):
@@ -31,22 +37,6 @@ class Moment(StrEnum):
     LOW = "low"
     HIGH = "high"
     CLOSE = "close"
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """One daily bar; NaN prices mean that the ticker did not trade."""
-
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float
-
-    @property
-    def traded(self) -> bool:
-        """True if the ticker traded in this session."""
-        return self.open > 0.0 and self.close > 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +59,18 @@ class SimulatedMarket:
         Opening and closing bells of those sessions.
     start
         Session before whose open the clock starts (the second of the panel when None, so that there is a yesterday).
+    behaviour, seed
+        What is drawn of paths and auctions, and from which seed.
     """
 
-    def __init__(self, panel: MarketPanel, calendar: TradingCalendar, start: date | None = None) -> None:
+    def __init__(
+        self,
+        panel: MarketPanel,
+        calendar: TradingCalendar,
+        start: date | None = None,
+        behaviour: Behaviour = EXACT,
+        seed: int = 0,
+    ) -> None:
         if panel.n_sessions < 2:
             raise FixConfigError(
                 f"the local Alpaca server needs at least two sessions, {panel.source} has {panel.n_sessions}"
@@ -80,7 +79,13 @@ class SimulatedMarket:
         self.sessions = tuple(panel.session(t) for t in range(panel.n_sessions))
         self.opens = tuple(calendar.open_at(day).astimezone(UTC) for day in self.sessions)
         self.closes = tuple(calendar.close_at(day).astimezone(UTC) for day in self.sessions)
+        self.behaviour = behaviour
+        self.seed = seed
         self._columns = {ticker: column for column, ticker in enumerate(panel.tickers)}
+        self._benchmark = benchmark_bars(panel)
+        self._names: dict[str, str] = {}  # a new ticker -> the one whose prices it goes on with
+        self._ids: dict[str, str] = {}  # a new ticker -> the first one of the same security
+        self._ended: dict[str, int] = {}  # a ticker that is no longer -> the first row without it
         row = 1 if start is None else self._row_at_or_after(start)
         self.now = self.opens[row] - timedelta(hours=1)
 
@@ -95,9 +100,50 @@ class SimulatedMarket:
         """Tickers of the panel, sorted."""
         return self.panel.tickers
 
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """All that has a price: the panel's tickers, the benchmark, new names of old tickers; sorted."""
+        benchmark = (BENCHMARK,) if self._benchmark else ()
+        return tuple(sorted({*self.panel.tickers, *benchmark, *self._names}))
+
     def knows(self, ticker: str) -> bool:
-        """Return True if the panel has `ticker`."""
-        return ticker in self._columns
+        """Return True if `ticker` has prices."""
+        return ticker in self._columns or ticker in self._names or (ticker == BENCHMARK and bool(self._benchmark))
+
+    def rename(self, old: str, new: str, row: int) -> None:
+        """Let `old` be called `new` from session `row` on; a column of the panel called `new` keeps its own prices."""
+        self.end(old, row)
+        self._ids[new] = self.security(old)
+        if new not in self._columns:
+            self._names[new] = self._names.get(old, old)
+
+    def end(self, ticker: str, row: int) -> None:
+        """Let `ticker` trade no more from session `row` on."""
+        self._ended[ticker] = row
+
+    def security(self, ticker: str) -> str:
+        """Return the id of a security that a rename keeps: its first ticker."""
+        return self._ids.get(ticker, ticker)
+
+    def _column(self, ticker: str) -> int | None:
+        """Return the column of the panel that has the prices of `ticker`."""
+        return self._columns.get(self._names.get(ticker, ticker))
+
+    def low_first(self, row: int, ticker: str) -> bool:
+        """Return True if the low of the session comes before its high."""
+        if not self.behaviour.seeded_path:
+            return True
+        return uniform(self.seed, self.sessions[row], self.security(ticker), Draw.PATH) < 0.5
+
+    def auction(self, row: int, ticker: str) -> float:
+        """Return the opening auction's price, which is near the bar's open, the first trade."""
+        opened, most = self.bar(row, ticker).open, self.behaviour.auction_most
+        if most == 0.0 or not (opened > 0.0):
+            return opened
+        key = self.seed, self.sessions[row], self.security(ticker)
+        size = self.behaviour.auction_least + (most - self.behaviour.auction_least) * uniform(*key, Draw.AUCTION)
+        sign = 1.0 if uniform(*key, Draw.AUCTION_SIGN) < 0.5 else -1.0
+        return round(opened * (1.0 + sign * size), 2 if opened >= 1.0 else 4)
 
     @property
     def opened_row(self) -> int:
@@ -125,6 +171,12 @@ class SimulatedMarket:
         """Row of the session in which an order sent now is worked: the running one, or the next."""
         return self.opened_row if self.is_open else self.next_row
 
+    @property
+    def session_row(self) -> int:
+        """Row of the session of this instant: until its closing bell the running one, then the next (or the last)."""
+        row = max(self.opened_row, 0)
+        return row if self.now <= self.closes[row] else min(row + 1, len(self.sessions) - 1)
+
     def session_at(self, row: int) -> date:
         """Return the date of `row`."""
         return self.sessions[row]
@@ -148,7 +200,11 @@ class SimulatedMarket:
 
     def bar(self, row: int, ticker: str) -> Bar:
         """Return the full bar of `ticker` in session `row`."""
-        column = self._columns[ticker]
+        if self._ended and row >= self._ended.get(ticker, len(self.sessions)):
+            return NO_BAR
+        column = self._columns.get(ticker) if not self._names else self._column(ticker)
+        if column is None:
+            return self._benchmark.get(row, NO_BAR)
         panel = self.panel
         return Bar(
             float(panel.open[row, column]),
@@ -165,10 +221,14 @@ class SimulatedMarket:
         bar = self.bar(self.opened_row, ticker)
         if not bar.traded:
             return None
-        price, part = self._walk(bar), self._elapsed()
-        low = bar.low if part >= 1 / 3 else min(bar.open, price)
-        high = bar.high if part >= 2 / 3 else max(bar.open, price)
-        return Bar(bar.open, high, low, price, math.floor(bar.volume * part))
+        part = self._elapsed()
+        so_far = piece(bar, self.low_first(self.opened_row, ticker), 0.0, part)
+        return Bar(so_far.open, so_far.high, so_far.low, so_far.close, math.floor(bar.volume * part))
+
+    def price_in(self, row: int, ticker: str, place: float) -> float:
+        """Return the price at `place` of session `row`, 0 = its opening bell, 1 = its closing bell; NaN without one."""
+        bar = self.bar(row, ticker)
+        return price_at(bar, self.low_first(row, ticker), place) if bar.traded else math.nan
 
     def price(self, ticker: str) -> float | None:
         """Return the last price of `ticker` now, None if it has never traded."""
@@ -179,9 +239,8 @@ class SimulatedMarket:
 
     def close_before(self, ticker: str, row: int) -> float | None:
         """Return the last known close of `ticker` at or before session `row`."""
-        column = self._columns[ticker]
         while row >= 0:
-            close = float(self.panel.close[row, column])
+            close = self.bar(row, ticker).close
             if close > 0.0:
                 return close
             row -= 1
@@ -189,14 +248,14 @@ class SimulatedMarket:
 
     def split_ratio(self, row: int, ticker: str) -> float:
         """Return the factor on the share count at the open of session `row`."""
-        ratios = self.panel.split_ratio
-        ratio = 1.0 if ratios is None else float(ratios[row, self._columns[ticker]])
+        ratios, column = self.panel.split_ratio, self._column(ticker)
+        ratio = 1.0 if ratios is None or column is None else float(ratios[row, column])
         return ratio if ratio > 0.0 else 1.0
 
     def dividend(self, row: int, ticker: str) -> float:
         """Return dollars a share with ex-date session `row`."""
-        dividends = self.panel.dividend
-        amount = 0.0 if dividends is None else float(dividends[row, self._columns[ticker]])
+        dividends, column = self.panel.dividend, self._column(ticker)
+        amount = 0.0 if dividends is None or column is None else float(dividends[row, column])
         return amount if amount > 0.0 else 0.0
 
     def events(self, until: datetime) -> Iterator[Event]:
@@ -222,12 +281,6 @@ class SimulatedMarket:
     def _elapsed(self) -> float:
         row = self.opened_row
         return (self.now - self.opens[row]) / (self.closes[row] - self.opens[row])
-
-    def _walk(self, bar: Bar) -> float:
-        place = self._elapsed() * 3.0
-        leg = min(int(place), 2)
-        corners = (bar.open, bar.low, bar.high, bar.close)
-        return corners[leg] + (corners[leg + 1] - corners[leg]) * (place - leg)
 
 
 def _next_weekday(instant: datetime) -> datetime:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from trading_platform.alpaca_server.account import DIVIDEND
+from trading_platform.alpaca_server.corporate import CorporateDesk
+from trading_platform.alpaca_server.draws import Draw
 from trading_platform.alpaca_server.exchange import SimExchange
-from trading_platform.alpaca_server.fill_models import Touched
-from trading_platform.alpaca_server.market import Bar, Event, Moment
+from trading_platform.alpaca_server.executions import Executions
+from trading_platform.alpaca_server.market import Event, Moment
 from trading_platform.alpaca_server.records import Json, SimOrder
-from trading_platform.core.fills import DELISTED_AFTER_SESSIONS, round_cents
+from trading_platform.core.fills import DELISTED_AFTER_SESSIONS
 from trading_platform.core.types import Side
+
+AUCTION_CLOSED = timedelta(minutes=2)  # 9:28, Alpaca's order handling standards
 
 
 class MatchingEngine:
@@ -21,6 +23,8 @@ class MatchingEngine:
         self._exchange = exchange
         self._market = exchange.market
         self._account = exchange.account
+        self.corporate = CorporateDesk(exchange)
+        self._executions = Executions(exchange)
 
     def submit(self, body: Json) -> SimOrder:
         """Accept an order and, while the exchange is open, match it against the current price."""
@@ -36,41 +40,45 @@ class MatchingEngine:
             self._market.now = event.at
             match event.moment:
                 case Moment.DAWN:
-                    self._corporate_actions(event)
+                    self._dawn(event)
                 case Moment.OPEN:
                     self._release(event.row)
                     self._match_open(event.row)
-                case Moment.LOW | Moment.HIGH:
+                    if self._exchange.behaviour.seeded_path:
+                        self._match_path(event.row)
+                case Moment.LOW:
+                    self.corporate.catch_up(event)
+                    self._match_extreme(event)
+                case Moment.HIGH:
                     self._match_extreme(event)
                 case Moment.CLOSE:
                     self._close_session(event)
+            self._account.equity_marks.append((event.at, self._account.equity(self._market.price)))
         self._market.now = max(self._market.now, until)
+        if self._exchange.behaviour.seeded_path and self._market.is_open:
+            self._match_path(self._market.opened_row)
 
     # ------------------------------------------------------------ moments
 
-    def _corporate_actions(self, event: Event) -> None:
-        for symbol in list(self._account.positions):
-            ratio = self._market.split_ratio(event.row, symbol)
-            if ratio != 1.0:
-                self._account.book_split(symbol, ratio, event.at)
-            dividend = self._market.dividend(event.row, symbol)
-            if dividend > 0.0:
-                amount = round_cents(self._account.held(symbol) * dividend)
-                self._account.book_cash(DIVIDEND, amount, event.at, symbol=symbol, per_share_amount=repr(dividend))
-        for order in self._exchange.working():
-            ratio = self._market.split_ratio(event.row, order.symbol)
-            # Groups carry "do not reduce": neither their prices nor their quantities follow a split.
-            if ratio != 1.0 and order.order_class == "simple" and order.quantity is not None:
-                order.quantity *= ratio
-                order.limit_price = None if order.limit_price is None else order.limit_price / ratio
-                order.stop_price = None if order.stop_price is None else order.stop_price / ratio
+    def _dawn(self, event: Event) -> None:
+        self.corporate.at_dawn(event)
+        chance = self._exchange.behaviour.replaced_legs
+        for order in list(self._exchange.working()) if chance > 0.0 else ():
+            resting = order.is_exit_leg and order.time_in_force == "gtc" and not order.cancel_wanted
+            if resting and self._executions.drawn(order, Draw.REPLACED) < chance:
+                self._exchange.renew(order, order.quantity, order.limit_price, order.stop_price, order.time_in_force)
+                self._exchange.tell("replaced", order, {})
 
     def _release(self, row: int) -> None:
+        for order in self._exchange.working():
+            if order.cancel_wanted:
+                self._exchange.close(order, "canceled", self._market.opens[row])
         for order in self._exchange.working():
             if order.queued:
                 order.queued = False
                 order.status = "new"
                 order.updated_at = self._market.opens[row]
+                self._exchange.tell("new", order, {})
                 self._venue_whim(order)
 
     def _venue_whim(self, order: SimOrder) -> None:
@@ -79,39 +87,75 @@ class MatchingEngine:
             self._exchange.close_group(order, status, self._market.now)
 
     def _match_open(self, row: int) -> None:
+        """Match the opening auction: queued orders at its price, then what rests, stops at the first trade."""
         for side in (Side.SELL, Side.BUY):
             for order in self._exchange.working():
-                bar = self._market.bar(row, order.symbol)
-                if order.side is side and not _rests(order) and self._takes(order, bar.open):
-                    self._fill(order, bar.open, bar)
+                bar, price = self._market.bar(row, order.symbol), self._opening_price(order, row)
+                if order.side is side and not _rests(order) and self._takes(order, price):
+                    self._executions.fill(order, price, bar)
         for order in self._exchange.working():
             bar = self._market.bar(row, order.symbol)
-            if _rests(order) and self._takes(order, bar.open):
-                self._trigger(order, bar.open, bar)
+            price = bar.open if order.waits_for_stop else self._market.auction(row, order.symbol)
+            if _rests(order) and self._takes(order, price):
+                self._executions.trigger(order, price, bar)
+            order.trail(bar.open)
         for order in self._exchange.working():
             if order.time_in_force == "opg":
                 self._exchange.close_group(order, "canceled", self._market.now)
 
+    def _opening_price(self, order: SimOrder, row: int) -> float:
+        """Return the auction's price, or of an order that came too late for the auction, the first trade's."""
+        if order.created_at >= self._market.opens[row] - AUCTION_CLOSED:
+            return self._market.bar(row, order.symbol).open
+        return self._market.auction(row, order.symbol)
+
     def _match_extreme(self, event: Event) -> None:
+        if self._exchange.behaviour.seeded_path:
+            self._match_path(event.row)
+            return
         falling = event.moment is Moment.LOW
         for order in self._exchange.working():
             bar = self._market.bar(event.row, order.symbol)
-            if order.side is Side.BUY and not self._exchange.fill_model.fills_after_open:
-                continue
             reached = bar.low if falling else bar.high
-            price = order.stop_price if _is_stop(order) else order.limit_price
+            if order.side is Side.BUY and not self._exchange.fills_after_open:
+                continue
+            price = order.level
             if price is not None and self._takes(order, reached) and falling == _waits_for_fall(order):
-                self._trigger(order, price, bar)
+                self._executions.trigger(order, price, bar)
+            order.trail(reached)
+
+    def _match_path(self, row: int) -> None:
+        """Match everything that rests with the price of this instant.
+
+        The price walks in straight lines and this is called at every corner. So what an order waits for was met on
+        the way if the price is beyond it now and was not before; what could have traded before (the rest of a partial
+        fill) trades at the price of now. At the opening bell there was no way: the first trade counts.
+        """
+        at_open = self._market.now == self._market.opens[row]
+        for order in self._exchange.working():
+            bar, price = self._market.bar(row, order.symbol), self._market.price(order.symbol)
+            if not bar.traded or price is None:
+                continue
+            if order.worked_at != self._market.now and self._takes(order, price):
+                waited = order.seen is None or not _meets(order, order.seen)
+                level = order.level
+                self._executions.trigger(order, level if waited and not at_open and level is not None else price, bar)
+            order.seen = price
+            order.trail(price)
 
     def _close_session(self, event: Event) -> None:
+        if self._exchange.behaviour.seeded_path:
+            self._match_path(event.row)
         for order in self._exchange.working():
             bar = self._market.bar(event.row, order.symbol)
             if order.time_in_force == "cls" and self._takes(order, bar.close):
-                self._fill(order, bar.close, bar)
+                self._executions.fill(order, bar.close, bar)
         for order in self._exchange.working():
             lapses = order.time_in_force != "gtc" or order.expires_at <= event.at
             if lapses and not order.queued:
                 self._exchange.close_group(order, "expired", event.at)
+        for foreign in self._exchange.foreign.values():
+            foreign.expire(event.at)
         self._remove_delisted(event)
         day = self._market.session_at(event.row)
         self._account.equity_history.append(
@@ -137,7 +181,8 @@ class MatchingEngine:
         price = self._market.price(order.symbol)
         if order.is_open and bar.traded and price is not None and order.time_in_force not in ("opg", "cls"):
             if self._takes(order, price):
-                self._trigger(order, price, bar)
+                self._executions.trigger(order, price, bar)
+            order.seen = price
             if order.time_in_force in ("ioc", "fok") and order.is_open:
                 self._exchange.close_group(order, "canceled", self._market.now)
 
@@ -145,98 +190,29 @@ class MatchingEngine:
         """Return True if `order` trades at `price`."""
         if not (price > 0.0) or order.exhausted or not self._exchange.is_live(order):
             return False
+        if self._exchange.assets[order.symbol].halted:
+            return False
         if order.rested_at is not None and order.rested_at == self._market.opens[self._market.opened_row]:
             return False
         if order.time_in_force == "cls" and self._market.is_open:
             return False
-        if _is_stop(order):
-            stop = order.stop_price or 0.0
-            return price <= stop if order.side is Side.SELL else price >= stop
-        if order.limit_price is None:
-            return True
-        return price >= order.limit_price if order.side is Side.SELL else price <= order.limit_price
-
-    def _trigger(self, order: SimOrder, quote: float, bar: Bar) -> None:
-        """Fill a touched order; a stop turns into a market order first and takes its sibling off the book."""
-        if _is_stop(order):
-            order.triggered = True
-            for sibling in order.group():
-                if sibling is not order and sibling.is_working:
-                    self._exchange.close(sibling, "canceled", self._market.now)
-            if order.type == "stop_limit" and order.limit_price is not None and quote < order.limit_price:
-                order.status = "new"
-                return
-            if order.status == "held":
-                order.status = "new"
-        self._fill(order, quote, bar)
-
-    def _fill(self, order: SimOrder, quote: float, bar: Bar) -> None:
-        quantity = order.remaining
-        if order.notional is not None:
-            quantity = math.floor(order.notional / quote * 1e9) / 1e9
-        if order.side is Side.SELL:
-            quantity = min(quantity, self._account.held(order.symbol))
-            if not (quantity > 0.0):
-                self._exchange.close_group(order, "canceled", self._market.now)
-                return
-        limit = None if order.triggered or order.is_exit_leg else order.limit_price
-        model = self._exchange.fill_model
-        execution = model.execute(Touched(order.side, quantity, quote, limit, bar.volume, self._account.cash))
-        if execution is None:
-            order.exhausted = order.side is Side.BUY and not model.fills_after_open
-            return
-        filled = execution.quantity
-        if order.whim is not None and order.whim.kind == "partial":
-            filled = min(filled, max(1.0, math.floor(quantity * order.whim.fraction)))
-            order.exhausted = True
-        self._book(order, filled, execution.price, execution.fees)
-        if order.is_open and not model.fills_after_open:
-            self._rest(order)
-
-    def _rest(self, order: SimOrder) -> None:
-        """Leave what the volume cap has left of an order: of an entry for good, of a sale for this session."""
-        if order.side is Side.BUY:
-            order.exhausted = True
-            return
-        for member in order.group():
-            member.rested_at = self._market.opens[self._market.opened_row]
-
-    def _book(self, order: SimOrder, quantity: float, price: float, fees: float) -> None:
-        order.filled_quantity += quantity
-        order.filled_amount += quantity * price
-        done = order.notional is not None or order.remaining < 1e-9
-        order.status = "filled" if done else "partially_filled"
-        order.filled_at = order.updated_at = self._market.now
-        self._account.book_fill(order, quantity, price, fees, self._market.now)
-        if order.is_exit_leg:
-            self._settle_group(order)
-        elif done:
-            self._activate_legs(order)
-
-    def _activate_legs(self, entry: SimOrder) -> None:
-        for place, leg in enumerate(entry.legs):
-            if leg.status == "held" and place == 0:
-                leg.status = "new"  # of two legs the target works and the stop stays held, as at the service
-                leg.updated_at = self._market.now
-
-    def _settle_group(self, leg: SimOrder) -> None:
-        for sibling in leg.group():
-            if sibling is leg or not sibling.is_working:
-                continue
-            if leg.status == "filled":
-                self._exchange.close(sibling, "canceled", self._market.now)
-            elif sibling.quantity is not None:
-                sibling.quantity = leg.remaining
+        return _meets(order, price)
 
 
-def _is_stop(order: SimOrder) -> bool:
-    return order.type in ("stop", "stop_limit") and not order.triggered
+def _meets(order: SimOrder, price: float) -> bool:
+    """Return True if `price` is what `order` waits for, or better (a stop: or worse)."""
+    level = order.level
+    if level is None:
+        return True
+    if _waits_for_fall(order):
+        return price <= level
+    return price >= level
 
 
 def _rests(order: SimOrder) -> bool:
     """True for sells that wait for a price: stops and the halves of a group. They come after the opening orders."""
-    return _is_stop(order) or order.is_exit_leg
+    return order.waits_for_stop or order.is_exit_leg
 
 
 def _waits_for_fall(order: SimOrder) -> bool:
-    return (order.side is Side.SELL) == _is_stop(order)
+    return (order.side is Side.SELL) == order.waits_for_stop

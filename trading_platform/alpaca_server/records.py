@@ -13,6 +13,7 @@ Json = dict[str, object]
 
 OPEN_STATUSES = frozenset({"new", "accepted", "pending_new", "partially_filled", "pending_cancel", "pending_replace"})
 WORKING_STATUSES = OPEN_STATUSES | {"held"}
+ENDS = frozenset({"filled", "canceled", "expired", "replaced", "rejected"})
 GTC_DAYS = 90  # Alpaca's aged-order policy
 
 
@@ -106,6 +107,13 @@ class SimOrder:
     exhausted: bool = False
     rested_at: datetime | None = None  # the opening bell of the session that has worked this resting sell already
     queued: bool = False
+    cancel_wanted: bool = False  # after hours, of a routed order: it ends at the next open
+    fills: int = 0  # executions so far, so that each has draws of its own
+    worked_at: datetime | None = None  # when it last traded
+    seen: float | None = None  # the last price it was compared with
+    trail_percent: float | None = None
+    trail_price: float | None = None
+    high_water: float | None = None
     whim: Whim | None = None
     replaces: str | None = None
     replaced_by: str | None = None
@@ -135,6 +143,31 @@ class SimOrder:
     def is_exit_leg(self) -> bool:
         """True for a resting stop or target: a leg, or the first half of an OCO."""
         return self.parent is not None or self.order_class == "oco"
+
+    @property
+    def side_word(self) -> str:
+        """`buy` or `sell`."""
+        return self.side.value
+
+    @property
+    def level(self) -> float | None:
+        """The price that this order waits for: the stop's until it is elected, then the limit."""
+        return self.stop_price if self.waits_for_stop else self.limit_price
+
+    @property
+    def waits_for_stop(self) -> bool:
+        """True for a stop of any kind that has not been elected."""
+        return self.type in ("stop", "stop_limit", "trailing_stop") and not self.triggered
+
+    def trail(self, price: float) -> None:
+        """Let a trailing stop follow `price`, and never back."""
+        if self.type != "trailing_stop" or self.triggered:
+            return
+        sells = self.side is Side.SELL
+        best = price if self.high_water is None else (max if sells else min)(self.high_water, price)
+        distance = self.trail_price if self.trail_price is not None else best * (self.trail_percent or 0.0) / 100.0
+        self.high_water = best
+        self.stop_price = round(best - distance if sells else best + distance, 4)
 
     def group(self) -> list[SimOrder]:
         """Return this order's parent with all its legs."""
@@ -177,16 +210,48 @@ class SimOrder:
             "status": self.status,
             "extended_hours": self.extended_hours,
             "legs": legs,
-            "trail_percent": None,
-            "trail_price": None,
-            "hwm": None,
+            "trail_percent": number(self.trail_percent),
+            "trail_price": number(self.trail_price),
+            "hwm": number(self.high_water),
             "position_intent": f"{self.side.value}_to_{'open' if opening and self.side is Side.BUY else 'close'}",
         }
 
 
-def expiry(created_at: datetime, time_in_force: str, session_close: datetime) -> datetime:
+def expiry(created_at: datetime, time_in_force: str, session_close: datetime, gtc_days: int = GTC_DAYS) -> datetime:
     """Return when an order lapses: the session's close, or 90 days on for GTC."""
-    return created_at + timedelta(days=GTC_DAYS) if time_in_force == "gtc" else session_close
+    return created_at + timedelta(days=gtc_days) if time_in_force == "gtc" else session_close
+
+
+@dataclass(slots=True)
+class ForeignOrder:
+    """An order of the owner's that is no share order of this server: only shown. `entity` is its JSON as it stands."""
+
+    id: str
+    client_order_id: str
+    symbol: str
+    side_word: str
+    created_at: datetime
+    entity: Json
+    parent: None = None
+
+    @property
+    def status(self) -> str:
+        """The status word of the entity."""
+        return str(self.entity.get("status"))
+
+    @property
+    def is_open(self) -> bool:
+        """True while the service lists it as open: whatever is at no known end."""
+        return self.status not in ENDS
+
+    def expire(self, at: datetime) -> None:
+        """End an open DAY order with its session."""
+        if self.is_open and self.entity.get("time_in_force") == "day":
+            self.entity["status"], self.entity["expired_at"] = "expired", stamp(at)
+
+    def json(self, nested: bool) -> Json:
+        """Return the entity, legs or not."""
+        return self.entity if nested or self.entity.get("order_class") == "mleg" else {**self.entity, "legs": None}
 
 
 @dataclass(slots=True)
@@ -206,12 +271,13 @@ class SimPosition:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """One line of the account's history. `body` is its JSON without the identifier."""
+    """One line of the account's history, shown from `visible_at` on. `body` is its JSON without the identifier."""
 
     id: str
     at: datetime
     kind: str
     body: Json
+    visible_at: datetime
 
     def json(self) -> Json:
         """Return the activity entity."""

@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 import json
-import math
 import threading
-import time
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from datetime import time as clock_time
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from types import TracebackType
 from urllib.parse import parse_qsl, urlsplit
 
+from trading_platform.alpaca_server.absurd import distorted
 from trading_platform.alpaca_server.account import DEPOSIT, WITHDRAWAL, SimAccount
 from trading_platform.alpaca_server.admin import administer
+from trading_platform.alpaca_server.behaviour import EXACT, Behaviour
 from trading_platform.alpaca_server.data_api import FREE_PLAN, DataApi, Entitlement, repeat_page
+from trading_platform.alpaca_server.draws import Draw, uniform
 from trading_platform.alpaca_server.exchange import SimExchange
 from trading_platform.alpaca_server.faults import Fault, FaultKind, FaultPlan
-from trading_platform.alpaca_server.fill_models import FillModel, PaperFills
+from trading_platform.alpaca_server.fill_models import FillModel, PaperFills, RealisticFills
+from trading_platform.alpaca_server.foreign import ForeignDesk
 from trading_platform.alpaca_server.handler import Handler, LocalHttp
-from trading_platform.alpaca_server.market import DAWN_BEFORE_OPEN, SimulatedMarket
+from trading_platform.alpaca_server.market import DAWN_BEFORE_OPEN, NEW_YORK, SimulatedMarket
 from trading_platform.alpaca_server.matching import MatchingEngine
 from trading_platform.alpaca_server.records import ApiError, Identifiers, Json, SimOrder
+from trading_platform.alpaca_server.request_limit import RequestLimit
+from trading_platform.alpaca_server.scenario import UNRECORDED, Deed, due
+from trading_platform.alpaca_server.stream import TradeUpdates
 from trading_platform.alpaca_server.trading_api import TradingApi
 from trading_platform.alpaca_server.validation import Asset
 from trading_platform.core.ports import TradingCalendar
 from trading_platform.core.types import MarketPanel
 
-WINDOW_SECONDS = 60.0
+MAINTENANCE = (clock_time(9, 0), clock_time(11, 30))  # New York, second Saturday of a month: status.alpaca.markets
 BARS_FINAL = timedelta(minutes=21)  # after the close; the free plan hears of the consolidated tape 15 minutes late
 
 
@@ -43,6 +50,7 @@ class ServerConfig:
     requests_per_minute: int | None = None
     entitlement: Entitlement = FREE_PLAN
     seed: int = 0
+    behaviour: Behaviour = EXACT
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,10 @@ class AlpacaServer:
         How orders become executions; by default as the paper broker does it.
     assets
         Flags of tickers that are not simply tradable.
+    scenario
+        Admin requests to come, carried out as the clock passes their times.
+    record
+        A file that takes down the admin requests that come, as a scenario; None: nowhere.
 
     Examples
     --------
@@ -82,20 +94,30 @@ class AlpacaServer:
         assets: Sequence[Asset] = (),
         start: date | None = None,
         port: int = 0,
+        scenario: Sequence[Deed] = (),
+        record: Path | None = None,
     ) -> None:
         self.config = config or ServerConfig()
-        identifiers = Identifiers(self.config.seed)
-        self.market = SimulatedMarket(panel, calendar, start)
+        self.lock = threading.RLock()
+        habits, seed = self.config.behaviour, self.config.seed
+        identifiers = Identifiers(seed)
+        self.market = SimulatedMarket(panel, calendar, start, habits, seed)
         self.account = SimAccount(self.config.cash, identifiers, self.config.multiplier)
-        self.exchange = SimExchange(self.market, self.account, fill_model or PaperFills(), identifiers, assets)
+        model = fill_model or (RealisticFills() if habits.limits_rest else PaperFills())
+        self.exchange = SimExchange(self.market, self.account, model, identifiers, assets)
         self.matching = MatchingEngine(self.exchange)
-        self.trading = TradingApi(self.exchange, self.matching)
+        self.foreign = ForeignDesk(self.exchange)
+        self.trading = TradingApi(self.exchange, self.matching, self.foreign)
         self.data = DataApi(self.market, self.config.entitlement)
+        self.updates = TradeUpdates(self.keys, lambda: self.market.now, identifiers.named, self._stream_draw)
+        self.exchange.tell = self.updates.hear
+        self.behave(habits)
+        self._scenario = scenario
+        self._record = record
         self.faults = FaultPlan(self.config.seed)
         self.requests: list[Request] = []
         self.stopping = threading.Event()
-        self.lock = threading.RLock()
-        self._recent: deque[float] = deque()
+        self._limit = RequestLimit()
         self._http = LocalHttp(("127.0.0.1", port), Handler, self)
         self._thread: threading.Thread | None = None
 
@@ -123,9 +145,48 @@ class AlpacaServer:
     def stop(self) -> None:
         """End hanging requests and give the port back."""
         self.stopping.set()
+        self.updates.disconnect()
         self._http.server_close()
 
+    # ------------------------------------------------------------ habits
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """The habits in force."""
+        return self.market.behaviour
+
+    def behave(self, behaviour: Behaviour) -> None:
+        """Put other habits in force, from now on."""
+        with self.lock:
+            self.market.behaviour = behaviour
+            self.account.lateness = self._lateness
+            self.account.fees_by_day = behaviour.fees_by_day
+
+    def _lateness(self, count: int) -> timedelta:
+        """Return how late activity number `count` appears: half of them at once, the others up to the most."""
+        most = self.behaviour.late_activities
+        if most == 0.0:
+            return timedelta()
+        draw = uniform(self.market.seed, self.market.now.date(), "activity", Draw.LATE, count)
+        return timedelta(minutes=max(0.0, 2.0 * draw - 1.0) * most)
+
+    def _stream_draw(self, count: int) -> tuple[float, float]:
+        draw = uniform(self.market.seed, self.market.now.date(), "stream", Draw.STREAM, count)
+        return draw, self.behaviour.stream_faults
+
+    @property
+    def is_away(self) -> bool:
+        """True in the hours of maintenance."""
+        local = self.market.now.astimezone(NEW_YORK)
+        second_saturday = local.weekday() == 5 and 8 <= local.day <= 14
+        return self.behaviour.maintenance and second_saturday and MAINTENANCE[0] <= local.time() < MAINTENANCE[1]
+
     # ------------------------------------------------------------ the simulated world
+
+    @property
+    def dawn_before_open(self) -> timedelta:
+        """How long before the open corporate events are booked."""
+        return DAWN_BEFORE_OPEN
 
     @property
     def now(self) -> datetime:
@@ -133,8 +194,12 @@ class AlpacaServer:
         return self.market.now
 
     def advance(self, until: datetime) -> datetime:
-        """Move the clock to `until`; fills happen on the way. Return the new time."""
+        """Move the clock to `until`; fills, and the deeds of a scenario, happen on the way. Return the new time."""
         with self.lock:
+            ripe, self._scenario = due(self._scenario, until)
+            for deed in ripe:
+                self.matching.advance(deed.at)
+                administer(self, deed.method, deed.path, deed.body)
             self.matching.advance(until)
             return self.market.now
 
@@ -200,7 +265,9 @@ class AlpacaServer:
         with self.lock:
             try:
                 if parts.path.startswith("/admin/"):
-                    return administer(self, method, parts.path, _read_json(body))
+                    return self._administer(method, parts.path, _read_json(body))
+                if self.is_away:
+                    return 503, {"code": 50310000, "message": "scheduled maintenance"}
                 wish = _read_object(body)
                 if fault is not None and fault.kind is FaultKind.STALE_CLOCK:
                     self.freeze_clock()
@@ -215,7 +282,18 @@ class AlpacaServer:
         status, page = answer
         if fault is not None and fault.kind is FaultKind.DUPLICATE_PAGE and isinstance(page, dict):
             page = repeat_page(page)
-        return status, page
+        return status, page if fault is None else distorted(fault, page)
+
+    def _administer(self, method: str, path: str, wish: object) -> tuple[int, object]:
+        at, answer = self.market.now, administer(self, method, path, wish)
+        if self._record is not None and method != "GET" and path not in UNRECORDED:
+            with self._record.open("a") as lines:
+                lines.write(Deed(at, method, path, wish).line() + "\n")
+        return answer
+
+    def stream(self, handler: BaseHTTPRequestHandler) -> None:
+        """Serve the stream of trade updates to one client."""
+        self.updates.serve(handler)
 
     @property
     def keys(self) -> tuple[str, str]:
@@ -226,23 +304,10 @@ class AlpacaServer:
         """Remember a request; status 0 = the connection was dropped."""
         self.requests.append(Request(method, path, status))
 
-    def rate_headers(self) -> tuple[bool, dict[str, str]]:
-        """Count a request; return (whether it is within the limit, the limit headers)."""
-        limit, now = self.config.requests_per_minute, time.monotonic()
-        with self.lock:
-            while self._recent and self._recent[0] <= now - WINDOW_SECONDS:
-                self._recent.popleft()
-            allowed = limit is None or len(self._recent) < limit
-            if allowed:
-                self._recent.append(now)
-            left = 199 if limit is None else max(0, limit - len(self._recent))
-            wait = 0.0 if not self._recent else self._recent[0] + WINDOW_SECONDS - now
-        headers = {
-            "X-Ratelimit-Limit": str(limit or 200),
-            "X-Ratelimit-Remaining": str(left),
-            "X-Ratelimit-Reset": str(math.ceil(time.time() + wait)),
-        }
-        return allowed, headers
+    def rate_headers(self, path: str) -> tuple[bool, dict[str, str]]:
+        """Count a request; return (whether it is within the limit of its host, the limit headers)."""
+        limit = self.config.requests_per_minute or self.behaviour.requests_per_minute
+        return self._limit.count(path, limit or None)
 
 
 def _read_json(body: bytes) -> object:

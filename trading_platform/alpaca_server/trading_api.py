@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from trading_platform.alpaca_server.account_api import AccountApi
 from trading_platform.alpaca_server.exchange import SimExchange
+from trading_platform.alpaca_server.foreign import ForeignDesk
 from trading_platform.alpaca_server.matching import MatchingEngine
 from trading_platform.alpaca_server.queries import Answer, Query, read_flag, read_instant, read_whole
-from trading_platform.alpaca_server.records import ApiError, Json, SimOrder, SimPosition, number
-from trading_platform.alpaca_server.validation import MISSING, SYNTAX
+from trading_platform.alpaca_server.records import ApiError, ForeignOrder, Json, SimOrder, SimPosition, number
+from trading_platform.alpaca_server.reference_api import ReferenceApi
+from trading_platform.alpaca_server.validation import MISSING, SYNTAX, refuse
+from trading_platform.alpaca_server.watchlists import WatchlistApi
 from trading_platform.core.fills import round_cents
 
 MAX_ORDERS = 500
@@ -16,12 +19,15 @@ MAX_ORDERS = 500
 class TradingApi:
     """Answers `/v2/...` of the trading host."""
 
-    def __init__(self, exchange: SimExchange, matching: MatchingEngine) -> None:
+    def __init__(self, exchange: SimExchange, matching: MatchingEngine, foreign: ForeignDesk) -> None:
+        self._foreign = foreign
         self._exchange = exchange
         self._matching = matching
         self._market = exchange.market
         self._account = exchange.account
         self.accounts = AccountApi(exchange)
+        self._watchlists = WatchlistApi(exchange.identifiers, self.accounts.asset, lambda: exchange.market.now)
+        self._reference = ReferenceApi(exchange, matching.corporate)
 
     def handle(self, method: str, path: str, query: Query, body: Json) -> Answer | None:
         """Answer a request, or None if the path is not ours."""
@@ -32,8 +38,12 @@ class TradingApi:
                 return 200, self._exchange.find_client(query.get("client_order_id", "")).json(nested=False)
             case _, ["v2", "positions", *rest]:
                 return self._positions(method, rest, query)
+            case _, ["v2", "watchlists" | "watchlists:by_name", *_] as parts:
+                return self._watchlists.handle(method, parts, query, body)
+            case "PATCH", ["v2", "account", "configurations"]:
+                return 200, self.accounts.configure(body)
             case "GET", parts:
-                return self.accounts.handle(parts, query)
+                return self.accounts.handle(parts, query) or self._reference.handle(parts, query)
         return None
 
     # ------------------------------------------------------------ orders
@@ -47,7 +57,10 @@ class TradingApi:
             case "DELETE", []:
                 return 207, self._cancel_all()
             case "GET", [order_id]:
-                return 200, self._exchange.find(order_id).json(read_flag(query, "nested"))
+                return 200, self._exchange.show(order_id).json(read_flag(query, "nested"))
+            case "DELETE", [order_id] if order_id in self._exchange.foreign:
+                self._foreign.cancel(self._exchange.foreign[order_id])
+                return 204, None
             case "PATCH", [order_id]:
                 return 200, self._exchange.replace(order_id, body).json(nested=True)
             case "DELETE", [order_id]:
@@ -61,13 +74,14 @@ class TradingApi:
         limit = read_whole(query, "limit", 50, MAX_ORDERS)
         symbols = {symbol for symbol in query.get("symbols", "").split(",") if symbol}
         after, until = read_instant(query.get("after")), read_instant(query.get("until"))
+        listed: list[SimOrder | ForeignOrder] = [*self._exchange.orders.values(), *self._exchange.foreign.values()]
         chosen = [
             order
-            for order in self._exchange.orders.values()
+            for order in sorted(listed, key=lambda order: order.created_at)
             if (order.parent is None or not nested)
             and (status == "all" or order.is_open == (status == "open"))
             and (not symbols or order.symbol in symbols)
-            and query.get("side") in (None, order.side.value)
+            and query.get("side") in (None, order.side_word)
             and (after is None or order.created_at > after)
             and (until is None or order.created_at <= until)
         ]
@@ -76,9 +90,9 @@ class TradingApi:
         chosen = self._cut(chosen, query)
         return [order.json(nested) for order in chosen[:limit]]
 
-    def _cut(self, orders: list[SimOrder], query: Query) -> list[SimOrder]:
+    def _cut(self, orders: list[SimOrder | ForeignOrder], query: Query) -> list[SimOrder | ForeignOrder]:
         """Page by order: keep what was submitted before, or after, the named one."""
-        places = {order_id: place for place, order_id in enumerate(self._exchange.orders)}
+        places = {order_id: place for place, order_id in enumerate((*self._exchange.orders, *self._exchange.foreign))}
         for key, later in (("after_order_id", True), ("before_order_id", False)):
             anchor = query.get(key)
             if anchor:
@@ -101,9 +115,16 @@ class TradingApi:
     def _positions(self, method: str, rest: list[str], query: Query) -> Answer | None:
         match method, rest:
             case "GET", []:
-                return 200, [
+                shares = [
                     self._position_json(self._account.positions[name]) for name in sorted(self._account.positions)
                 ]
+                return 200, [*shares, *self._foreign.positions.values()]
+            case "GET", [symbol] if symbol in self._foreign.positions:
+                return 200, self._foreign.positions[symbol]
+            case "POST", [symbol, "exercise" | "do-not-exercise"]:
+                if symbol not in self._foreign.positions:
+                    raise refuse(f"no position in contract {symbol}")
+                return 200, None
             case "GET", [symbol]:
                 return 200, self._position_json(self._position(symbol))
             case "DELETE", []:
@@ -158,9 +179,9 @@ class TradingApi:
             "market_value": number(value),
             "cost_basis": number(position.cost),
             "unrealized_pl": number(round_cents(profit)),
-            "unrealized_plpc": repr(profit / position.cost),
+            "unrealized_plpc": repr(profit / position.cost if position.cost > 0.0 else 0.0),
             "unrealized_intraday_pl": number(round_cents(today)),
-            "unrealized_intraday_plpc": repr(today / position.cost),
+            "unrealized_intraday_plpc": repr(today / position.cost if position.cost > 0.0 else 0.0),
             "current_price": number(price),
             "lastday_price": number(last),
             "change_today": repr(price / last - 1.0),

@@ -10,7 +10,7 @@ from trading_platform.alpaca_server.records import ApiError, Json
 from trading_platform.core.types import Side
 
 SYNTAX, RULE, FORBIDDEN, MISSING = 40010001, 42210000, 40310000, 40410000
-TYPES = ("market", "limit", "stop", "stop_limit")
+TYPES = ("market", "limit", "stop", "stop_limit", "trailing_stop")
 TIMES = ("day", "gtc", "opg", "cls", "ioc", "fok")
 CLASSES = ("simple", "", "bracket", "oco", "oto")
 MAX_ID = 128
@@ -26,6 +26,7 @@ class Asset:
     fractionable: bool = True
     active: bool = True
     sector: str = ""
+    halted: bool = False  # orders are taken, and nothing trades
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class OrderBody:
     stop_loss_limit: float | None
     client_order_id: str | None
     extended_hours: bool
+    trail_price: float | None = None
+    trail_percent: float | None = None
 
     @property
     def is_fractional(self) -> bool:
@@ -80,11 +83,14 @@ def read_order(body: Json) -> OrderBody:
         stop_loss_limit=_price(stop_loss, "limit_price", "stop_loss.limit_price"),
         client_order_id=None if body.get("client_order_id") is None else str(body["client_order_id"]),
         extended_hours=bool(body.get("extended_hours") or False),
+        trail_price=_price(body, "trail_price"),
+        trail_percent=_amount(body, "trail_percent", 4),
     )
     if order_class not in CLASSES:
         raise refuse(f"invalid order_class {order_class}", SYNTAX)
     _check_size(order)
     _check_prices(order)
+    _check_trail(order)
     _check_class(order)
     if order.client_order_id is not None and len(order.client_order_id) > MAX_ID:
         raise refuse(f"client_order_id must be no more than {MAX_ID} characters", SYNTAX)
@@ -156,6 +162,18 @@ def _check_prices(order: OrderBody) -> None:
         raise refuse(f"{order.type} orders require stop price", SYNTAX)
     if not wants_stop and order.stop_price is not None:
         raise refuse(f"{order.type} orders must not have stop_price", SYNTAX)
+
+
+def _check_trail(order: OrderBody) -> None:
+    given = [value for value in (order.trail_price, order.trail_percent) if value is not None]
+    if order.type != "trailing_stop":
+        if given:
+            raise refuse(f"{order.type} orders must not have trail_price or trail_percent", SYNTAX)
+        return
+    if len(given) != 1 or not (given[0] > 0.0):
+        raise refuse("trailing stop orders require trail_price or trail_percent", SYNTAX)
+    if order.order_class != "simple" or order.time_in_force not in ("day", "gtc"):
+        raise refuse("trailing stop orders must be simple DAY or GTC orders")
 
 
 def _check_class(order: OrderBody) -> None:

@@ -38,7 +38,7 @@ from trading_platform.core.ports import (
     OrderJournal,
     no_checkpoint,
 )
-from trading_platform.core.types import ApprovedOrder, Fill, OrderIntent, OrderStatus, Side
+from trading_platform.core.types import ApprovedOrder, Fill, OrderIntent, OrderStatus
 
 log = logging.getLogger("trading_platform.alpaca")
 
@@ -173,14 +173,14 @@ class AlpacaBroker:
             to_request(form, order.client_order_id)
         except OrderFormError as error:
             return self._record(own_answer(order, OrderStatus.REJECTED, f"not sent: {error}"))
-        if intent.side is Side.SELL and not self._canceller.release(intent.ticker):
+        if not self._canceller.make_way(intent):
             return self._record(
                 own_answer(order, OrderStatus.REJECTED, "not sent: a resting order still holds the shares")
             )
         return self._record(self._send(order, form))
 
     def cancel_order(self, client_order_id: str) -> None:
-        """Cancel one of our orders, or a leg with its group; a no-op when it is no longer open.
+        """Cancel one of our orders, or what is left of its group; a no-op when nothing of it is open.
 
         Raises
         ------
@@ -191,9 +191,10 @@ class AlpacaBroker:
         """
         self._check_ours(client_order_id)
         order = self.find_order(client_order_id)
-        if order is None or not order.status.is_open:
+        at_work = [] if order is None else [o for o in (order, *order.legs) if o.status.is_open]
+        if not at_work:
             return
-        self._canceller.cancel(order)
+        self._canceller.cancel(at_work[0])  # a filled entry leaves its legs behind; one takes its sibling along
         news = self.reader.order(root_id(client_order_id))
         if news is not None and self._journal.find_order(news.client_order_id) is not None:
             self._journal.record_order(news)

@@ -11,7 +11,7 @@ from trading_platform.alpaca.orders import root_id
 from trading_platform.alpaca.reader import AlpacaReader
 from trading_platform.core.errors import BrokerUnreachableError, FixCredentialsError
 from trading_platform.core.ports import BrokerOrder, OrderJournal
-from trading_platform.core.types import Side
+from trading_platform.core.types import OrderIntent, OrderReason, Side
 
 CANCELS = 3  # of one order
 RELEASE_CHECKS = 20  # looks at a cancelled order before it counts as still holding its shares
@@ -65,6 +65,21 @@ class AlpacaCanceller:
         raise BrokerUnreachableError(
             f"cancel {order.client_order_id}: no usable answer ({failure}); it may still be open"
         )
+
+    def make_way(self, intent: OrderIntent) -> bool:
+        """Cancel what of ours stands in the way of an order; return True when nothing does any more.
+
+        Of a sale these are all resting sells; a new stop has its place beside an exit, and comes when no other rests.
+        Of a buy it is a stop without a target, which Alpaca takes for one half of a wash trade; a stop that sleeps
+        beside its target does not count.
+        """
+        if intent.side is Side.SELL:
+            is_stop = intent.stop_price is not None or intent.target_price is not None
+            return is_stop or self.release(intent.ticker)
+        ours = [row for row in self._journal.open_orders() if row.ticker == intent.ticker and row.side is Side.SELL]
+        targets = {root_id(row.client_order_id) for row in ours if row.reason is OrderReason.TAKE_PROFIT}
+        alone = [row for row in ours if root_id(row.client_order_id) not in targets]
+        return not alone or self.release(intent.ticker)
 
     def release(self, ticker: str) -> bool:
         """Cancel our resting sells of `ticker`, since Alpaca sells shares only once; return True when none is left."""

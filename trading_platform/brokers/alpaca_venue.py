@@ -16,19 +16,20 @@ from typing import Protocol
 from trading_platform.alpaca.failures import AlpacaRefusalError
 from trading_platform.brokers.alpaca_broker import PREFIX, AlpacaBroker, own_answer
 from trading_platform.brokers.paper import PendingOrder
-from trading_platform.brokers.reconciliation.account_book import AccountBook
+from trading_platform.brokers.reconciliation.account_book import AccountBook, Opens
 from trading_platform.brokers.reconciliation.bookkeeper import Bookkeeper, Journal, Reading
 from trading_platform.brokers.reconciliation.difference_words import cash_words, difference_rows, reasons_of
 from trading_platform.brokers.reconciliation.owner_shares import carve_out
+from trading_platform.brokers.reconciliation.pending_entries import is_protective
 from trading_platform.brokers.reconciliation.reconcile import reconcile
 from trading_platform.brokers.reconciliation.saved_account import Memory, load, save
-from trading_platform.brokers.reconciliation.settlement_news import PROTECTIVE
 from trading_platform.brokers.reconciliation.two_books import Action, CancelOrder, OurBook, Protect
 from trading_platform.brokers.stop_keeper import Prices, StopKeeper
 from trading_platform.brokers.venue import RiskGate
 from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.ledger import Record, Records
-from trading_platform.core.market import CLOSE, Market
+from trading_platform.core.market import CLOSE, OPEN, Market
+from trading_platform.core.plan import Book
 from trading_platform.core.ports import (
     BrokerOrder,
     Checkpoint,
@@ -40,8 +41,8 @@ from trading_platform.core.ports import (
     no_checkpoint,
 )
 from trading_platform.core.types import (
-    ORDER_REASONS,
     ApprovedOrder,
+    Ints,
     OrderIntent,
     OrderStatus,
     Settlement,
@@ -50,6 +51,8 @@ from trading_platform.core.types import (
 from trading_platform.machine.clocks import session_of
 
 log = logging.getLogger("trading_platform.venue")
+
+LOOKS = 3  # at the account in one go, where what was found made us change something
 
 
 class Differences(Protocol):
@@ -131,9 +134,20 @@ class AlpacaVenue:
         """Positions and pending entries, (S,) of `core.ledger.SLOT`."""
         return self._book.slots
 
-    def strategy_of(self, slot: Record) -> str:
-        """Return the name of the strategy that owns a slot."""
-        return self._book.strategy_of(slot)
+    @property
+    def lots(self) -> Records:
+        """The strategies' parts of them, (S, K) of `core.ledger.LOT`."""
+        return self._book.lots
+
+    @property
+    def stopped(self) -> Ints:
+        """(N,) days on which tickers were last stopped out."""
+        return self._book.book.stopped
+
+    @property
+    def book(self) -> Book:
+        """All of it in the kernel's form. Decisions are staged in it; orders say what of them leaves."""
+        return self._book.book
 
     def snapshot(self, session: date) -> SavedBook:
         """Return the book as it stands, `session` being the last one settled."""
@@ -156,14 +170,11 @@ class AlpacaVenue:
             log.warning("order %s: %s", order.client_order_id, words)
             return own_answer(order, OrderStatus.REJECTED, words)
         if intent.side is Side.BUY:
-            limit = intent.limit_price
-            if limit is None:
+            if intent.limit_price is None:
                 raise ValueError(f"entry {order.client_order_id} has no limit price: its worst cost is unknown")
-            self._book.entries.reserve(
-                intent.ticker, intent.strategy, intent.quantity, limit, intent.stop_price, intent.target_price
-            )
-        elif intent.stop_price is None and intent.target_price is None:
-            self._book.slots[self._book.slot_of(intent.ticker)]["exit_reason"] = ORDER_REASONS.index(intent.reason)
+            self._book.entries.stage(row_of(order))
+        elif not is_protective(intent.reason, row_of(order)):
+            self._book.entries.stage(row_of(order))
         try:
             answer = self._broker.place_order(order)
         except BrokerUnreachableError as error:
@@ -189,13 +200,14 @@ class AlpacaVenue:
         """
         self._check_clocks()
         reading = self._read()
-        self._book.start_session()
         self._take_in(reading, closed, is_watch=False)
-        equity = self._book.close_session(market.bars[:, t, CLOSE])
-        news = self._book.take_news()
+        self._book.rebook(Opens(session, opened, market.bars[:, t, OPEN]))
+        self._match_orders()
+        equity = self._book.close_session(session, market.bars[:, t, CLOSE])
+        news, flows = self._book.take_news()
         self._session = session
         self._keeper.forget(closed)
-        return Settlement(equity, news.fills, {}, {}, news.dividends, news.cash_flow, news.fees)
+        return Settlement(equity, news.fills, {}, {}, flows)
 
     def watch(self, now: datetime) -> bool:
         """Look at the account: book news, do what reconciliation asks for. Return True if the book has changed.
@@ -207,16 +219,28 @@ class AlpacaVenue:
         try:
             if self._clock_trouble is not None or self._compared != session_of(now):
                 self._check_clocks()
-            reading = self._read()
+            changed = self._look(self._session)
         except BrokerUnreachableError as error:
             log.warning("the account cannot be read, no new risk until it can: %s", error)
             self._gate.quarantine({}, f"the account cannot be read: {error}")
             return False
-        horizon = self._calendar.close_at(self._calendar.next_session(self._session))
-        changed = self._take_in(reading, horizon, is_watch=True)
-        self._carry_out(reading.result.actions, self._session)
-        self._gate.mirror(self._book.record, self._book.slots)
+        self._gate.mirror(*self._parts())
         return changed
+
+    def _look(self, session: date) -> bool:
+        """Look at the account, and once more when stops were cancelled, so that others take their place at once."""
+        horizon = self._calendar.close_at(self._calendar.next_session(session))
+        changed = False
+        for _ in range(LOOKS):
+            reading = self._read()
+            changed |= self._take_in(reading, horizon, is_watch=True)
+            self._carry_out(reading.result.actions, session)
+            if not any(isinstance(action, CancelOrder) for action in reading.result.actions):
+                break
+        return changed
+
+    def _parts(self) -> tuple[Record, Records, Records, Ints]:
+        return self.record, self.slots, self.lots, self.stopped
 
     # ------------------------------------------------------------ one reading
 
@@ -254,16 +278,17 @@ class AlpacaVenue:
 
         An intent that the broker does not have is none: decided again, it goes out under the same id.
         """
-        entries, selling = dict[str, JournalOrder](), dict[str, float]()
+        entries, exits, selling = dict[str, JournalOrder](), list[JournalOrder](), dict[str, float]()
         for row in self._journal.open_orders():
             if row.status is OrderStatus.INTENT and row.broker_order_id is None:
                 continue
             left = row.quantity - row.filled_quantity
             if row.side is Side.BUY:
                 entries[row.ticker] = row
-            elif row.reason not in PROTECTIVE:
+            elif not is_protective(row.reason, row):
+                exits.append(row)
                 selling[row.ticker] = selling.get(row.ticker, 0.0) + left
-        self._book.entries.match(entries)
+        self._book.entries.match(entries, exits)
         self._gate.show_selling(selling)
 
     def _tell(self, reading: Reading) -> None:
@@ -304,3 +329,13 @@ class AlpacaVenue:
 
 def _is_same(known: JournalOrder, intent: OrderIntent) -> bool:
     return (known.ticker, known.side, known.quantity) == (intent.ticker, intent.side, intent.quantity)
+
+
+def row_of(order: ApprovedOrder) -> JournalOrder:
+    """Return an order as the journal has it before it is sent."""
+    intent = order.intent
+    return JournalOrder(
+        order.client_order_id, None, intent.ticker, intent.side, intent.quantity, 0.0, OrderStatus.INTENT,
+        intent.strategy, intent.reason, order.approved_at, intent.stop_price, intent.target_price, intent.limit_price,
+        intent.parts,
+    )  # fmt: skip

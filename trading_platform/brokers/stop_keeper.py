@@ -87,7 +87,7 @@ class StopKeeper:
         s = self._book.slot_of(ticker)
         if s < 0:
             return
-        self._gate.mirror(self._book.record, self._book.slots)
+        self._gate.mirror(self._book.record, self._book.slots, self._book.lots, self._book.book.stopped)
         strategy = self._book.strategy_of(self._book.slots[s])
         intent = OrderIntent(ticker, Side.SELL, quantity, None, stop, target, strategy, reason, 0.0, session)
         # An approval promises its shares, so only the attempt that will be sent may ask for one.

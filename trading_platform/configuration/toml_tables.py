@@ -93,7 +93,7 @@ def located(line: str, path: str | Path | None, lines: Mapping[str, int], overri
     from_command_line = any(given == name or given.startswith(f"{name}.") for given in overrides)
     if path is None or (from_command_line and (name in overrides or name not in lines)):
         return line
-    if name not in lines and (other := _written_beside(name, line, lines)):
+    if " against " in line and name not in lines and (other := _written_beside(name, line, lines)):
         return f"{path}:{lines[other]}: {line} ({name.rpartition('.')[2]} is not set, that is its default)"
     while name and name not in lines:
         name = name.rpartition(".")[0]

@@ -25,7 +25,7 @@ def list_candidates(
     spare_ticker: NDArray[np.int32],
     spare_strength: Floats,
 ) -> None:
-    """Write strategy `k`'s candidates of each session into `ticker` and `strengths`, its bit into `exits`, `wants` (T, N).
+    """Write strategy `k`'s candidates into `ticker` and `strengths`, its bit into `exits` and `wants`, all (T, N).
 
     `start` (T + 1,) says where; `spare_ticker` and `spare_strength` (N,) are working space.
     """

@@ -153,7 +153,7 @@ def join(slots: Records, lots: Records, s: int, home: int) -> None:
 
 @lean
 def pay_back(account: Record, slot: Record, lots: Records, amount: float) -> None:
-    """Pay `amount` dollars for a part of what the shares of `slot` were: it lowers their basis, profit is what exceeds it."""
+    """Pay `amount` dollars for a part of what the shares of `slot` were: first their basis back, then profit."""
     if not (amount > 0.0):
         return
     account["cash"] = round_cents(account["cash"] + amount)

@@ -177,7 +177,8 @@ class SizingConfig:
         A target is followed only when it differs from what is held by more than so many percent of the larger of both.
         20: half a year of one stock's drift; at 5 bp a trade of that size costs a hundredth of a percent of it.
     replace_margin_pct
-        With every slot taken, a candidate replaces the weakest position only if more is wanted of it by so many percent: twice as much, since to change places costs two trades and what was begun.
+        With every slot taken, a candidate replaces the weakest position only if more is wanted of it by so many
+        percent: twice as much, since to change places costs two trades and what was begun.
     unfunded_sessions
         A position whose strategy has had no capital for so many sessions is left; until then it goes to its own exit.
     """

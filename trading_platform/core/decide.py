@@ -1,10 +1,10 @@
 """The decision at a session's close: who leaves, who is trimmed, who is looked at, who comes in and how large.
 
-Pure steps over one book. The kernel calls them in a compiled loop; the engine calls the same steps from Python and hands
-each size and order to `RiskManager`, which calls the rules of `core.risk`.
+Pure steps over one book. The kernel calls them in a compiled loop; the engine calls the same steps from Python and
+hands each size and order to `RiskManager`, which calls the rules of `core.risk`.
 
-A strategy's *wish* for a ticker is a share of the account's equity. All wishes for a ticker are added before it is sized
-(`docs/decisions/0001-lots-targets-and-netting.md`).
+A strategy's *wish* for a ticker is a share of the account's equity. All wishes for a ticker are added before it is
+sized (`docs/decisions/0001-lots-targets-and-netting.md`).
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def weighted_strength(strength: float, weight: float, n_strategies: int) -> floa
 
 @lean
 def wish_for(is_target: int, strength: float, weight: float, n_strategies: int, limits: Limits) -> float:
-    """Return the share of equity that a strategy with capital `weight` wants in a ticker: of a target, or of a signal."""
+    """Return the share of equity that a strategy with capital `weight` wants: of a target, or of a signal."""
     if is_target != 0:
         return strength * weight
     return weighted_strength(strength, weight, n_strategies) * limits.max_position
@@ -288,8 +288,8 @@ def may_grow(
 
 @lean
 def wish_of_lot(
-    account: Record, slot: Record, lots: Records, stopped: Ints, day: Ints, k: int, signals: Signals, t: int, ticker: int,
-    weights: Floats, limits: Limits,
+    account: Record, slot: Record, lots: Records, stopped: Ints, day: Ints, k: int, signals: Signals, t: int,
+    ticker: int, weights: Floats, limits: Limits,
 ) -> float:  # fmt: skip
     """Return the share of equity that strategy `k` wants in `ticker`: a lot of a signal wants what it has."""
     held = owns(slot, k) and lots[k]["quantity"] > 0.0 and slot["ticker"] == ticker
@@ -308,8 +308,8 @@ def wish_of_lot(
 
 @lean
 def total_wish(
-    account: Record, slot: Record, lots: Records, stopped: Ints, day: Ints, signals: Signals, t: int, ticker: int, weights: Floats,
-    limits: Limits,
+    account: Record, slot: Record, lots: Records, stopped: Ints, day: Ints, signals: Signals, t: int, ticker: int,
+    weights: Floats, limits: Limits,
 ) -> float:  # fmt: skip
     """Return the share of equity that all strategies together want in `ticker`, the part that is held included."""
     total = 0.0
@@ -323,7 +323,7 @@ def review_growth(
     account: Record, slots: Records, lots: Records, stopped: Ints, s: int, market: Market, signals: Signals, t: int,
     weights: Floats, limits: Limits, sizing: Sizing,
 ) -> Entry:  # fmt: skip
-    """Size what the position in slot `s` lacks to what is wanted of it, and check the order that is left after netting."""
+    """Size what the position in slot `s` lacks to what is wanted of it, and check what is left after netting."""
     slot = slots[s]
     ticker = slot["ticker"]
     wish = total_wish(account, slot, lots[s], stopped, market.day, signals, t, ticker, weights, limits)
@@ -420,8 +420,8 @@ def lacking_share(
 
 @lean
 def lack(
-    account: Record, slot: Record, lots: Records, stopped: Ints, day: Ints, k: int, signals: Signals, t: int, ticker: int,
-    weights: Floats, limits: Limits,
+    account: Record, slot: Record, lots: Records, stopped: Ints, day: Ints, k: int, signals: Signals, t: int,
+    ticker: int, weights: Floats, limits: Limits,
 ) -> float:  # fmt: skip
     """Return the share of equity by which strategy `k` has less of `ticker` than it wants, >= 0."""
     wish = wish_of_lot(account, slot, lots, stopped, day, k, signals, t, ticker, weights, limits)

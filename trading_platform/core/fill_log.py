@@ -11,8 +11,8 @@ from trading_platform.core.fills import round_cents
 from trading_platform.core.ledger import FILL, Charge, Record, Records
 from trading_platform.core.types import Ints
 
-# What an execution belongs to: the order that waited for the open, strategies that sold to each other, the stop or target
-# at the broker, a corporate event.
+# What an execution belongs to: the order that waited for the open, strategies that sold to each other, the stop or
+# target at the broker, a corporate event.
 OF_ORDER, CROSSED, PROTECTIVE, SETTLED = range(4)
 
 

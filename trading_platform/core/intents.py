@@ -65,7 +65,7 @@ def exit_intent(view: MarketView, slot: Record, parts: Sequence[LotOrder]) -> Or
 
 
 def lot_orders(slot: Record, lots: Records, strategies: Sequence[str]) -> list[LotOrder]:
-    """Return what each strategy's lot of `slot` is to trade at the next open: bought above 0, sold below; (K,) `lots`."""
+    """Return what each strategy's lot of `slot`, (K,) `lots`, is to trade next: bought above 0, sold below."""
     return [
         LotOrder(
             strategies[k],
@@ -73,7 +73,8 @@ def lot_orders(slot: Record, lots: Records, strategies: Sequence[str]) -> list[L
             float(lots[k]["stop"]),
             float(lots[k]["target"]),
             ORDER_REASONS[lots[k]["exit_reason"]],
-        )  # fmt: skip
+            float(lots[k]["wish"]),
+        )
         for k in range(len(lots))
         if int(slot["owners"]) >> k & 1 and lots[k]["delta"] != 0.0
     ]

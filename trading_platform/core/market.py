@@ -203,7 +203,8 @@ def build_market(panel: MarketPanel, clock: Floats, correlation_window: int) -> 
         returns, bars,
     )  # fmt: skip
     universe, unread, work = np.zeros((3, n_sessions)), np.empty((1, n_sessions, 2)), np.empty((3, TILE))
-    fill_universe(returns, universe[0])
+    inside = panel.universe
+    fill_universe(returns if inside.all() else np.ascontiguousarray(returns[:, inside]), universe[0])
     fill_windows(
         universe[0][:, None], correlation_window, VOLATILITY_WINDOW, universe, universe[1:2], universe[2:],
         unread[:, :, 0], unread[:, :, 1], work,

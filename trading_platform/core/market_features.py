@@ -47,12 +47,19 @@ MARKET_FEATURES: tuple[FeatureSpec, ...] = (
 )
 
 
+def universe_of(panel: MarketPanel) -> MarketPanel:
+    """Return the panel without funds and benchmark, where it has stocks: they are no part of breadth or dispersion."""
+    inside = panel.universe
+    return panel if inside.all() else panel.columns(np.flatnonzero(inside).tolist())
+
+
 def market_features(panel: MarketPanel) -> Floats:
     """Return (T, 10) features in the order of `MARKET_FEATURES`, on split-adjusted bars; NaN = unknown.
 
     Row t depends on the last `LOOKBACK` rows alone. At a session at which the benchmark is not known over the whole
     window, an index of the equal-weight universe stands in for it.
     """
+    panel = universe_of(panel)
     with np.errstate(invalid="ignore", divide="ignore"):
         daily = returns(panel.close)
         universe = row_mean(daily)

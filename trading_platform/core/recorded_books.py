@@ -1,7 +1,7 @@
 """The portfolio that an allocation holds at every close of a market, kept small, so that episodes can start from any.
 
-Most lots of most books are empty, and few books are halted: what is kept are the lots that are there, and the shadows of
-halted books.
+Most lots of most books are empty, and few books are halted: what is kept are the lots that are there, and the shadows
+of halted books.
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ from trading_platform.core.ledger import (
     Records,
     lower_prices,
     mark_slot,
+    owns,
     post_dividend,
     post_interest,
     post_split,
@@ -92,14 +93,8 @@ def fill_at_open(
         slot = slots[s]
         if not (slot["quantity"] > 0.0) or slot["ticker"] < 0:
             continue
-        crossed = slot["crossing"]
         quote = market.bars[slot["ticker"], t, OPEN]
-        if crossed > 0.0 and quote > 0.0:
-            for side in (SELL, BUY):
-                order = free_of_cost(side, crossed, quote, CROSSED)
-                book_order(account, slots, lots, stopped, s, order, market.day[t], market.clock[t], limits, log)
-        elif crossed > 0.0:  # it does not trade today, and an entry lives one day
-            drop_buys(slots, lots, s)
+        crossed = cross_lots(account, slots, lots, stopped, s, quote, market.day[t], market.clock[t], limits, log)
         if slot["selling"] > 0.0:
             volume = market.bars[slot["ticker"], t, VOLUME]
             quantity = fill_quantity(slot["selling"], volume, limits.share_step, costs)
@@ -127,6 +122,45 @@ def fill_at_open(
         tidy_slot(slots, lots, s)
 
 
+@lean
+def cross_lots(
+    account: Record,
+    slots: Records,
+    lots: Records,
+    stopped: Ints,
+    s: int,
+    quote: float,
+    day: int,
+    clock: float,
+    limits: Limits,
+    log: FillLog,
+) -> float:
+    """Let the strategies in slot `s` sell to each other at the opening price `quote`; return the shares asked for.
+
+    Without a price nothing is traded, and what they would have bought is dropped.
+    """
+    crossed: float = slots[s]["crossing"]
+    if crossed > 0.0 and quote > 0.0:
+        for side in (SELL, BUY):
+            book_order(
+                account, slots, lots, stopped, s, free_of_cost(side, crossed, quote, CROSSED), day, clock, limits, log
+            )  # fmt: skip
+    elif crossed > 0.0:  # it does not trade today, and an entry lives one day
+        drop_buys(slots, lots, s)
+    return crossed
+
+
+@lean
+def crossed_shares(slot: Record, lots: Records) -> float:
+    """Return the shares that some lots of `slot` sell to others, (K,) `lots`."""
+    bought, sold = 0.0, 0.0
+    for k in range(len(lots)):
+        if owns(slot, k):
+            bought += max(0.0, lots[k]["delta"])
+            sold += max(0.0, -lots[k]["delta"])
+    return min(bought, sold)
+
+
 @inlined
 def fill_protective(
     account: Record, slots: Records, lots: Records, stopped: Ints, market: Market, t: int, rules: Rules, log: FillLog
@@ -150,6 +184,14 @@ def fill_protective(
         tidy_slot(slots, lots, s)
 
 
+@lean
+def mark_position(slot: Record, price: float) -> None:
+    """Let the position in `slot` live through a session that closed at `price`, NaN: no bar."""
+    slot["held"] += 1
+    slot["missing"] = 0 if price > 0.0 else slot["missing"] + 1
+    mark_slot(slot, price)
+
+
 @inlined
 def mark_to_close(
     account: Record, slots: Records, lots: Records, stopped: Ints, market: Market, t: int, rules: Rules, log: FillLog
@@ -159,10 +201,7 @@ def mark_to_close(
         slot = slots[s]
         if not (slot["quantity"] > 0.0):
             continue
-        price = market.bars[slot["ticker"], t, CLOSE]
-        slot["held"] += 1
-        slot["missing"] = 0 if price > 0.0 else slot["missing"] + 1
-        mark_slot(slot, price)
+        mark_position(slot, market.bars[slot["ticker"], t, CLOSE])
         if slot["missing"] >= DELISTED_AFTER_SESSIONS:
             last = slot["price"] * (1.0 - rules.costs.delisting_haircut)
             settle_slot(account, slots, lots, stopped, s, last, DELISTED, market, t, rules.limits, log)

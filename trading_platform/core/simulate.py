@@ -348,7 +348,7 @@ def step_books(
 
 
 def fills_at_most(n_slots: int, n_strategies: int, n_sessions: int) -> int:
-    """Return rows of a fill log that so many sessions of one book cannot fill, but for days on which everything trades."""
+    """Return the rows of a fill log that so many sessions of one book do not fill, unless everything trades."""
     return n_sessions * n_slots * 4 + 4 * n_slots * n_strategies + 1
 
 

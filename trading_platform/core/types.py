@@ -181,6 +181,15 @@ class MarketPanel:
         classes = self.asset_classes or (STOCK,) * self.n_tickers
         return np.array([kind == STOCK for kind in classes], dtype=np.bool_)
 
+    @property
+    def universe(self) -> Bools:
+        """(N,) True for what makes "the universe": stocks if there are any, else all but the benchmark."""
+        stocks = self.is_stock
+        if not stocks.any():
+            stocks = np.ones(self.n_tickers, dtype=np.bool_)
+        own: Bools = stocks & (np.array(self.tickers) != self.benchmark_ticker)
+        return own if own.any() else stocks
+
     def session(self, t: int) -> date:
         """Return the date of row `t`."""
         value: date = self.sessions[t].astype("datetime64[D]").item()
@@ -329,13 +338,17 @@ class Explanation:
 
 
 class LotOrder(NamedTuple):
-    """One strategy's part of an order: shares bought above 0 and sold below, its own stop and target (0 = none)."""
+    """One strategy's part of an order: shares bought above 0 and sold below, its own stop and target (0 = none).
+
+    `wish` is the share of equity that it wants, as decided.
+    """
 
     strategy: str
     quantity: float
     stop: float
     target: float
     reason: OrderReason
+    wish: float = 0.0
 
 
 class OrderIntent(NamedTuple):

@@ -84,7 +84,7 @@ class World:
     @cached_property
     def universe_returns(self) -> Floats:
         """(T,) equal-weight mean of the universe's close-to-close returns; NaN on the first row."""
-        returns = self.market.returns
+        returns = self.market.returns[self.panel.universe]
         known = np.isfinite(returns)
         count = known.sum(axis=0)
         total = np.where(known, returns, 0.0).sum(axis=0)

@@ -1,4 +1,4 @@
-"""The engine's hand on the decision core: one book, one session's signals and weights, the core's own compiled steps."""
+"""The engine's hand on the decision core: one book, one session's signals and weights, the core's own steps."""
 
 from __future__ import annotations
 

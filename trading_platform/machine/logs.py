@@ -88,6 +88,7 @@ def start_logs(config: LoggingConfig, settings: Settings) -> None:
     FixConfigError
         The log file cannot be written.
     """
+    logging.raiseExceptions = False  # a line that cannot be written (a full disk) costs that line and no traceback
     handler = _handler(config, settings.log_dir)
     handler.setFormatter(MaskingFormatter(secret_texts(settings), as_json=config.format == "json"))
     handler.set_name(OURS)

@@ -75,32 +75,34 @@ def settle_actions(told: Actions, *, names: Sequence[str], adjustment: str, file
     notices: list[Notice] = []
     if adjustment == "auto" and has_split and split is not None and _is_contained(told, before, np.log(split)):
         what = "prices are adjusted for splits already: the split of {:g} of {} is not applied again"
-        notices.append(_told(told, names, split != 1.0, split, f"{file}: {what}"))
+        notices.append(_told(NoticeKind.CONTAINED, told, names, split != 1.0, split, f"{file}: {what}"))
         split, has_split = None, False
-    if adjustment == "auto" and has_dividend and dividend is not None and _dividends_contained(told, before, dividend):
+    # nobody adjusts prices for dividends and leaves splits in: a split that is still there settles both
+    open_question = adjustment == "auto" and has_dividend and not has_split
+    if open_question and dividend is not None and _dividends_contained(told, before, dividend):
         what = "prices are adjusted for dividends already: the dividend of ${:g} of {} is not paid again"
-        notices.append(_told(told, names, dividend != 0.0, dividend, f"{file}: {what}"))
+        notices.append(_told(NoticeKind.CONTAINED, told, names, dividend != 0.0, dividend, f"{file}: {what}"))
         dividend, has_dividend = None, False
     unused = "; the adjusted close is not used" if ratio is not None else ""
     if has_split and split is not None:
         what = f"prices stand as they traded, with the split of {{:g}} of {{}}{unused}"
-        notices.append(_told(told, names, split != 1.0, split, f"{file}: {what}"))
+        notices.append(_told(NoticeKind.NOT_ADJUSTED, told, names, split != 1.0, split, f"{file}: {what}"))
     elif has_dividend and dividend is not None:
         what = f"prices stand as they traded, with the dividend of ${{:g}} of {{}}{unused}"
-        notices.append(_told(told, names, dividend != 0.0, dividend, f"{file}: {what}"))
+        notices.append(_told(NoticeKind.NOT_ADJUSTED, told, names, dividend != 0.0, dividend, f"{file}: {what}"))
     elif ratio is not None:
         notices.append(Notice(NoticeKind.COLUMN_SKIPPED, 1, f"{file}: the adjusted close"))
     return Settled(told.prices, split if has_split else None, dividend if has_dividend else None, tuple(notices))
 
 
-def _told(told: Actions, names: Sequence[str], marked: Bools, figures: Floats, text: str) -> Notice:
+def _told(kind: NoticeKind, told: Actions, names: Sequence[str], marked: Bools, figures: Floats, text: str) -> Notice:
     """Return a notice on the tickers of `marked` rows (R,), with the figure and the closes around the first of them."""
     row = int(np.flatnonzero(marked)[0])
     own = (told.ticker == told.ticker[row]) & (told.session < told.session[row])
     close = told.prices[Role.CLOSE]
     before = f"{close[own][np.argmax(told.session[own])]:g} -> " if own.any() else ""
     where = f"{names[told.ticker[row]]} on {told.session[row]} (closes {before}{close[row]:g})"
-    return Notice(NoticeKind.NOT_ADJUSTED, len(np.unique(told.ticker[marked])), text.format(figures[row], where))
+    return Notice(kind, len(np.unique(told.ticker[marked])), text.format(figures[row], where))
 
 
 def _adjusted(told: Actions, ratio: Floats, names: Sequence[str], file: str, has_actions: bool) -> Settled:

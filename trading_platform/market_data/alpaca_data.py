@@ -75,6 +75,8 @@ class AlpacaMarketData:
         The feed to begin with, "sip" or "iex".
     points_a_page, symbols_at_once
         How much is asked for with one request.
+    with_benchmark
+        True makes the benchmark a column of the panels as well.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class AlpacaMarketData:
         feed: str = SIP,
         points_a_page: int = POINTS_A_PAGE,
         symbols_at_once: int = SYMBOLS_AT_ONCE,
+        with_benchmark: bool = False,
     ) -> None:
         self._http = http
         self._cache_dir = cache_dir
@@ -101,6 +104,7 @@ class AlpacaMarketData:
         self._feed = feed
         self._points_a_page = points_a_page
         self._symbols_at_once = symbols_at_once
+        self._with_benchmark = with_benchmark
 
     @property
     def name(self) -> str:
@@ -135,7 +139,11 @@ class AlpacaMarketData:
         vix = None if self._vix is None else self._vix.history(first, last)
         bars = joined(found, self.name)
         panel = build_panel(
-            bars, source=self.name, calendar=self._calendar, beside=Beside(vix=vix, sectors=self._sectors)
+            bars,
+            source=self.name,
+            calendar=self._calendar,
+            beside=Beside(vix=vix, sectors=self._sectors),
+            with_benchmark=self._with_benchmark,
         )
         notices = [] if self._vix is None else self._vix.notices
         absent = [name for name in names if name not in bars.names]
@@ -217,7 +225,12 @@ class AlpacaMarketData:
 
 
 def open_alpaca_data(
-    config: TradingConfig, settings: Settings, calendar: NyseCalendar, now: Callable[[], datetime] = utc_now
+    config: TradingConfig,
+    settings: Settings,
+    calendar: NyseCalendar,
+    now: Callable[[], datetime] = utc_now,
+    *,
+    with_benchmark: bool = False,
 ) -> AlpacaMarketData:
     """Return the provider that configuration and settings describe.
 
@@ -245,6 +258,7 @@ def open_alpaca_data(
         sectors=universe.sectors,
         default_tickers=universe.tickers,
         now=now,
+        with_benchmark=with_benchmark,
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trading_platform.core.errors import MarketDataError
+from trading_platform.market_data.columns import Role, role_of
 from trading_platform.market_data.sources import Source, read_bytes
 from trading_platform.market_data.text_tables import RawTable
 
@@ -66,7 +67,8 @@ def _headers(names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     """Return the header rows; pandas writes the names of two header rows as ``('Close', 'AAPL')``."""
     pairs = [_pair(name) for name in names]
     if sum(pair is not None for pair in pairs) < 2:
-        return (tuple("Date" if _INDEX_NAMES.fullmatch(name) else name for name in names),)
+        dated = any(role_of(name) is Role.DATE for name in names)  # then the index is a row number
+        return (tuple(("" if dated else "Date") if _INDEX_NAMES.fullmatch(name) else name for name in names),)
     upper = tuple("Date" if pair is None else pair[0] for pair in pairs)
     lower = tuple("" if pair is None else pair[1] for pair in pairs)
     return upper, lower

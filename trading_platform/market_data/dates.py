@@ -43,7 +43,7 @@ _YEAR_MONTH = re.compile(rf"(\d{{4}})[-/. ]([a-z]{{3,9}})[-/. ](\d{{1,2}}){_TAIL
 _EPOCH = re.compile(r"(-?\d{9,10}|\d{12,13}|\d{15,16}|\d{18,19})(?:\.\d*)?")
 _SERIAL = re.compile(r"(\d{5})(?:\.\d+)?")
 _CLOCK = re.compile(
-    r"(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,]\d+)?)?\s*(am|pm)?\s*"
+    r"(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,]\d+)?)?\s*(?:(am|pm)(?![a-z]))?\s*"
     r"(z|utc|gmt|[+-]\d{2}:?\d{2}(?::?\d{2})?|[+-]\d{1,2}|e[sd]?t|[a-z]+/[a-z_]+)?", re.I
 )  # fmt: skip
 _BARE_CLOCK = re.compile(r"(\d{2})(\d{2})(\d{2})?")

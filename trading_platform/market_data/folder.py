@@ -141,7 +141,7 @@ class _Reader:
             self.out.skipped.append((source.name, reason))
             return
         named = kind_of_name(source)
-        if named is not None and named is not SideKind.VIX:
+        if named is not None:
             self._side(named, _whole(source))
             return
         try:
@@ -151,7 +151,7 @@ class _Reader:
                 self.out.skipped.append((source.name, "no table"))
                 return
             raise
-        if named is SideKind.VIX or (named := kind_of_columns(head)) is not None:
+        if (named := kind_of_columns(head)) is not None:
             self._side(named, _whole(source))
             return
         form = form_of(head)

@@ -38,7 +38,7 @@ def load_panel(
 
     `panel.cash_rate` holds what ``[cash] rate`` asks for.
     """
-    source = open_market_data(config, settings, calendar, now)
+    source = open_market_data(config, settings, calendar, now, with_benchmark=True)
     panel = with_cash_rate(source.history(wanted_tickers(config), start, end), config.cash)
     if bool(np.isfinite(panel.vix).any()):
         return panel

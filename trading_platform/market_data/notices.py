@@ -48,6 +48,7 @@ class NoticeKind(StrEnum):
     RATE_HELD = "rate_held"
     ADJUSTED = "adjusted"
     NOT_ADJUSTED = "not_adjusted"
+    CONTAINED = "contained"
     DATE_ORDER = "date_order"
     ZONE = "zone"
     DECIMALS = "decimals"
@@ -96,7 +97,16 @@ _WORDS: dict[NoticeKind, _Words] = {
         Group.GUESS, "session at the last known rate of cash", "sessions at the last known rate of cash"
     ),
     NoticeKind.ADJUSTED: _Words(Group.GUESS, "ticker whose prices were adjusted", "tickers whose prices were adjusted"),
-    NoticeKind.NOT_ADJUSTED: _Words(Group.GUESS, "ticker with splits or dividends", "tickers with splits or dividends"),
+    NoticeKind.NOT_ADJUSTED: _Words(
+        Group.GUESS,
+        "ticker with splits or dividends that prices do not hold",
+        "tickers with splits or dividends that prices do not hold",
+    ),
+    NoticeKind.CONTAINED: _Words(
+        Group.GUESS,
+        "ticker whose splits or dividends are in its prices",
+        "tickers whose splits or dividends are in their prices",
+    ),
     NoticeKind.DATE_ORDER: _Words(Group.GUESS, "file with dates in figures", "files with dates in figures"),
     NoticeKind.ZONE: _Words(Group.GUESS, "file with times beside its dates", "files with times beside their dates"),
     NoticeKind.DECIMALS: _Words(Group.GUESS, "file with decimal commas", "files with decimal commas"),
@@ -186,7 +196,8 @@ def fold(warnings: Sequence[str]) -> Folded:
     for text in warnings:
         match = _NOTICE.match(text)
         group = Group(match[1]) if match else None
-        remarks += int(match[2].replace(",", "")) if match else 1
+        if match is None or group not in (Group.GUESS, Group.READ):  # those are told in lines of their own
+            remarks += int(match[2].replace(",", "")) if match else 1
         urgent |= group is Group.ATTENTION
         (attention if group in (None, Group.ATTENTION, Group.GUESS) else rest).append(text)
     verdict = "data: look at this before you trade" if urgent else "data: fine to trade"

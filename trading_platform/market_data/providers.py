@@ -24,7 +24,7 @@ def open_market_data(
 ) -> MarketData:
     """Return the provider that `config.data.source` names; `now` tells which sessions are complete.
 
-    `with_benchmark` makes the benchmark a column of panels from files, too.
+    `with_benchmark` makes the benchmark a column of the panel as well; the embedded market has none to trade.
     """
     match config.data.source:
         case "files":
@@ -47,11 +47,11 @@ def open_market_data(
         case "alpaca":
             from trading_platform.market_data.alpaca_data import open_alpaca_data
 
-            return open_alpaca_data(config, settings, calendar, now)
+            return open_alpaca_data(config, settings, calendar, now, with_benchmark=with_benchmark)
         case "yahoo":
             from trading_platform.market_data.yahoo import YahooMarketData
 
-            return YahooMarketData(cache_dir=settings.cache_dir, calendar=calendar)
+            return YahooMarketData(cache_dir=settings.cache_dir, calendar=calendar, with_benchmark=with_benchmark)
 
 
 def reading_rules(data: DataConfig) -> Rules:

@@ -33,6 +33,7 @@ ABSURD_RATIO = 20.0
 SPIKE_RATIO = 5.0
 SPIKE_RETURN = 1.5
 LARGE_MOVE = 0.40
+HEIR_PRICE = 0.10  # a renamed company opens within a usual day's move
 WIDE_RANGE_RATIO = 3.0
 # Share-count factors of common splits; a gap at the open by one of them, to within SPLIT_TOLERANCE, looks unadjusted.
 SPLIT_FACTORS = np.array([2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0, 15.0, 20.0])
@@ -245,8 +246,8 @@ def _on_sessions(bars: Bars, calendar: NyseCalendar, max_bad_pct: float) -> tupl
         row = _first(traded)
         raise MarketDataError(
             f"{bars.label(row)} ({bars.day(row):%A}) is not an NYSE session, and so are {np.count_nonzero(traded)} of "
-            f"{len(bars)} bars with a volume: correct the dates (is their time zone right?), or name the exchange with "
-            "calendar in [data]"
+            f"{len(bars)} bars with a volume: correct the dates (is their time zone right?); "
+            "bars of other exchanges are not read"
         )
     text = f"{bars.label(row)} is a {bars.day(row):%A} without a session"
     return bars.kept(~strange).without_unused_names(), [Notice(NoticeKind.OFF_SESSION, int(strange.sum()), text)]
@@ -471,7 +472,20 @@ def _gaps(bars: Bars, order: Ints, row: Ints) -> Iterator[Notice]:
     if early.size:
         first = int(order[early[0]])
         text = f"{bars.name(first)} has no bar after {bars.day(first)}: delisted, renamed, or an old download?"
+        heir = _heir(bars, order, position, int(early[0]))
+        if heir:
+            text += f" {heir} begins on the next session at its price: if it is the same company, say so in events.csv"
         yield Notice(NoticeKind.ENDS_EARLY, int(early.size), text)
+
+
+def _heir(bars: Bars, order: Ints, position: Ints, ended: int) -> str:
+    """Return a ticker that begins where the one of sorted row `ended` ends, at nearly its price; empty if none does."""
+    ticker = bars.ticker[order]
+    first = np.append(0, np.flatnonzero(ticker[1:] != ticker[:-1]) + 1)
+    begins = first[position[first] == position[ended] + 1]
+    ratio = bars.open[order][begins] / bars.close[order[ended]]
+    near = begins[(ratio > 1.0 - HEIR_PRICE) & (ratio < 1.0 + HEIR_PRICE)]
+    return bars.name(int(order[near[0]])) if near.size else ""
 
 
 def _some(mask: Bools) -> list[int]:

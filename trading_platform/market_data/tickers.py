@@ -52,7 +52,7 @@ def is_ticker(text: str) -> bool:
 def is_vix(ticker: str) -> bool:
     """Return True for the names under which VIX is kept: ^VIX, $VIX, .VIX, I:VIX, VIX.INDX, CBOE:VIX, VIX Index."""
     letters = re.sub(r"[^A-Z0-9]", "", ticker.rpartition(":")[2].upper())
-    return letters in VIX_NAMES
+    return letters in VIX_NAMES or (ticker.startswith("$") and letters == "VIXX")  # $VIX.X is Schwab's and Tradier's
 
 
 def is_index(ticker: str) -> bool:

@@ -63,6 +63,8 @@ class YahooMarketData:
         `yfinance.download`, or a stand-in.
     now
         The clock.
+    with_benchmark
+        True makes the benchmark a column of the panels as well.
     """
 
     name = "yahoo"
@@ -76,11 +78,13 @@ class YahooMarketData:
         vix: VixService | None = None,
         download: Download | None = None,
         now: Callable[[], datetime] = utc_now,
+        with_benchmark: bool = False,
     ) -> None:
         self._calendar = calendar or NyseCalendar()
         self._universe = universe or load_universe()
         self._download = download
         self._now = now
+        self._with_benchmark = with_benchmark
         self._history = CachedHistory(
             None if cache_dir is None else BarCache(cache_dir / "yahoo"), self._calendar, self._fetch
         )
@@ -108,7 +112,11 @@ class YahooMarketData:
         bars = joined(self._history.read(names, first, last), "yahoo")
         vix = self._vix.history(first, last)
         panel = build_panel(
-            bars, source=self.name, calendar=self._calendar, beside=Beside(vix=vix, sectors=self._universe.sectors)
+            bars,
+            source=self.name,
+            calendar=self._calendar,
+            beside=Beside(vix=vix, sectors=self._universe.sectors),
+            with_benchmark=self._with_benchmark,
         )
         absent = [name for name in names if name not in bars.names]
         notices = [*self._vix.notices, *([f"no bars: {', '.join(absent)}"] if absent else [])]

@@ -101,11 +101,13 @@ def check_lines(result: CheckResult, *, verbose: bool = False) -> list[str]:
     folded = fold(panel.warnings)
     guessed = [text for text in folded.attention if text.startswith("guessed")]
     urgent = [text for text in folded.attention if text not in guessed]
+    forms = [text.partition(": ")[2] for text in folded.rest if text.startswith("read: ")]
+    understood = f"; {'; '.join(forms)}" if forms else ""
     left = [f"{name} ({why})" for name, why in result.left_out]
     lines = [
         f"{result.name}: {folded.verdict.removeprefix('data: ')}",
         f"  read      {panel.n_tickers} tickers, {panel.n_sessions} sessions, {panel.session(0)} to "
-        f"{panel.session(-1)}, from {len(result.files)} {plural(len(result.files), 'file')}",
+        f"{panel.session(-1)}, from {len(result.files)} {plural(len(result.files), 'file')}{understood}",
         f"  guessed   {'nothing' if not guessed else '; '.join(text.partition(': ')[2] for text in guessed)}",
         f"  left out  {'nothing' if not left else shown(left, 4)}",
     ]
@@ -115,9 +117,10 @@ def check_lines(result: CheckResult, *, verbose: bool = False) -> list[str]:
             f"  short     {panel.n_sessions} sessions; strategies look back up to {SHORT_HISTORY} "
             "and stay out until then"
         )
+    more = [text for text in folded.rest if not text.startswith("read: ")]
     if verbose:
-        lines += [f"  {text}" for text in folded.rest]
-    elif folded.rest:
+        lines += [f"  {text}" for text in more]
+    elif more:
         lines.append("  --verbose shows every remark")
     return lines
 
@@ -393,3 +396,18 @@ def _print_json(document: dict[str, Any]) -> None:
     import json
 
     print(json.dumps(document, indent=2, allow_nan=False))  # noqa: T201 - what the command was asked for
+
+
+def data_main(words: Sequence[str]) -> int:
+    """Run `data ...` and return its exit code; what is misspelt is one sentence and exit 2."""
+    from typer.main import get_command  # its own parser: nothing here touches an account
+
+    command = get_command(data_app)
+    try:
+        code = command.main(list(words), prog_name="python autonomous_trading_engine.py data", standalone_mode=False)
+    except Exception as error:
+        shown_as = getattr(error, "format_message", None)
+        if shown_as is None:
+            raise
+        raise FixConfigError(f"data: {shown_as()}; see python autonomous_trading_engine.py data --help") from error
+    return int(code or 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from trading_platform.core.indicators import lag, rolling_mean, rolling_std
-from trading_platform.core.market_features import known_vix, row_mean
+from trading_platform.core.market_features import known_vix, row_mean, universe_of
 from trading_platform.core.types import Floats, MarketPanel
 
 RETURN, VOLATILITY, VIX = range(3)
@@ -17,6 +17,7 @@ def regime_features(panel: MarketPanel, window: int) -> Floats:
     Row t depends on rows t - window to t (window >= MAX_VIX_AGE). NaN where history is too short, where the universe
     did not move, or where VIX is unknown or not positive.
     """
+    panel = universe_of(panel)
     with np.errstate(invalid="ignore", divide="ignore"):
         close = panel.close if panel.split_ratio is None else panel.close * _known_ratio(panel.split_ratio)
         universe = row_mean(close / lag(panel.close, 1) - 1.0)

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from trading_platform.reporting.evidence import Evidence, age_words
 from trading_platform.reporting.facts import Day, Ledger
+from trading_platform.reporting.market_words import data_words
 from trading_platform.reporting.plain import dollars
 from trading_platform.reporting.risk_view import LASTING, Halt
 
@@ -150,8 +151,7 @@ def _allocator(evidence: Evidence, ledger: Ledger) -> list[str]:
 def _data(ledger: Ledger) -> list[str]:
     lines = [f"No bookings between {a.session} and {b.session}" for a, b in _gaps(ledger.days)[-2:]]
     if ledger.warnings:
-        more = f" and {len(ledger.warnings) - 1} more" if len(ledger.warnings) > 1 else ""
-        lines.append(f"Market data: {ledger.warnings[0]}{more}")
+        lines.append(f"Market data: {data_words(ledger.warnings)}")
     return lines
 
 

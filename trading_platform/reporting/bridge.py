@@ -15,7 +15,7 @@ UNATTRIBUTED = "(account)"
 class Bridge(NamedTuple):
     """Equity at the previous close to equity now, cents. Exact when `residual` is 0.
 
-    ``end = start + realized + unrealized_change - fees + dividends + cash_flow + residual``
+    ``end = start + realized + unrealized_change - fees + dividends + interest + cash_flow + residual``
     """
 
     start: int
@@ -25,6 +25,7 @@ class Bridge(NamedTuple):
     dividends: int
     cash_flow: int
     end: int
+    interest: int = 0
 
     @property
     def profit(self) -> int:
@@ -34,22 +35,26 @@ class Bridge(NamedTuple):
     @property
     def residual(self) -> int:
         """What the parts leave unexplained; anything but 0 is an error in somebody's books."""
-        return self.profit - (self.realized + self.unrealized_change - self.fees + self.dividends)
+        return self.profit - (self.realized + self.unrealized_change - self.fees + self.dividends + self.interest)
 
 
 class Share(NamedTuple):
-    """What one strategy or ticker contributed to the day, cents: ``pnl = realized + unrealized - fees + dividends``."""
+    """What one strategy or ticker contributed to the day, cents.
+
+    ``pnl = realized + unrealized - fees + dividends + interest``; interest of cash is the account's alone.
+    """
 
     name: str
     realized: int
     unrealized: int
     fees: int
     dividends: int
+    interest: int = 0
 
     @property
     def pnl(self) -> int:
         """Contribution to the day's profit or loss."""
-        return self.realized + self.unrealized - self.fees + self.dividends
+        return self.realized + self.unrealized - self.fees + self.dividends + self.interest
 
 
 class Attribution(NamedTuple):
@@ -88,15 +93,36 @@ def attribute(
             for i, amount in enumerate((realized, unrealized, fees, dividends)):
                 cell[i] += amount
 
-    for holding in after:
-        post(holding.ticker, holding.strategy, 0, holding.unrealized or 0, 0, holding.dividends)
-    for holding in before:
-        post(holding.ticker, holding.strategy, 0, -(holding.unrealized or 0), 0, -holding.dividends)
+    for sign, holdings in ((1, after), (-1, before)):
+        for holding in holdings:
+            for strategy, unrealized, dividends in owners_shares(holding):
+                post(holding.ticker, strategy, 0, sign * unrealized, 0, sign * dividends)
     for fill in fills:
         post(fill.ticker, fill.strategy, fill.realized, 0, fill.fees, 0)
     for trip in closed:
         post(trip.ticker, trip.strategy, 0, 0, 0, trip.dividends)
     return Attribution(_shares(strategies, bridge), _shares(tickers, bridge))
+
+
+def owners_shares(holding: Holding) -> list[tuple[str | None, int, int]]:
+    """Return each owner's unrealized profit and dividends, cents; they add up to the position's.
+
+    What the lots leave of it (prices have moved since they were stored) is divided by shares.
+    """
+    unrealized = holding.unrealized or 0
+    if not holding.parts:
+        return [(holding.strategy, unrealized, holding.dividends)]
+    shares = sum(part.quantity for part in holding.parts)
+    moved = unrealized - sum(part.value - part.cost for part in holding.parts)
+    received = holding.dividends - sum(part.dividends for part in holding.parts)
+    found: list[tuple[str | None, int, int]] = []
+    done, gained, paid = 0.0, 0, 0
+    for part in holding.parts:
+        done += part.quantity / shares
+        gain, cash = round(moved * done) - gained, round(received * done) - paid
+        gained, paid = gained + gain, paid + cash
+        found.append((part.strategy, part.value - part.cost + gain, part.dividends + cash))
+    return found
 
 
 def day_profits(before: Iterable[Holding], after: Iterable[Holding], fills: Iterable[FillLine]) -> Mapping[str, int]:
@@ -119,6 +145,7 @@ def _shares(cells: Mapping[str, list[int]], bridge: Bridge) -> tuple[Share, ...]
         bridge.unrealized_change + bridge.residual - sum(s.unrealized for s in shares),
         bridge.fees - sum(s.fees for s in shares),
         bridge.dividends - sum(s.dividends for s in shares),
+        bridge.interest,
     )
     if any(own[1:]):
         shares.append(own)

@@ -78,8 +78,9 @@ def view_day(ledger: Ledger | None, snapshot: BrokerSnapshot | None, now: dateti
 def _booked(ledger: Ledger, day: Day) -> DayView:
     before = ledger.days[-2].unrealized if len(ledger.days) > 1 else 0
     bridge = Bridge(
-        day.previous_equity, day.realized, day.unrealized - before, day.fees, day.dividends, day.cash_flow, day.equity
-    )
+        day.previous_equity, day.realized, day.unrealized - before, day.fees, day.dividends, day.cash_flow, day.equity,
+        day.interest,
+    )  # fmt: skip
     return DayView(
         session=day.session,
         as_of=day.as_of,
@@ -163,7 +164,7 @@ def _reserved(ledger: Ledger) -> int:
 
 
 def _named(holdings: tuple[Holding, ...], ours: tuple[Holding, ...]) -> tuple[Holding, ...]:
-    """Return the broker's holdings with what only our book knows: strategy, stops, since when."""
+    """Return the broker's holdings with what only our book knows: strategies, stops, since when."""
     known = {h.ticker: h for h in ours}
     return tuple(
         h._replace(
@@ -171,6 +172,7 @@ def _named(holdings: tuple[Holding, ...], ours: tuple[Holding, ...]) -> tuple[Ho
             stop=known[h.ticker].stop,
             target=known[h.ticker].target,
             entry_session=known[h.ticker].entry_session,
+            parts=known[h.ticker].parts,
         )
         if h.ticker in known
         else h

@@ -12,6 +12,14 @@ from trading_platform.reporting.day_view import DayView
 from trading_platform.reporting.evidence import Evidence, close_time
 from trading_platform.reporting.facts import Day, Holding, Ledger, Run
 from trading_platform.reporting.json_values import day_text, instant_text, money, number, percent
+from trading_platform.reporting.market_words import benchmark_name, market_words, money_words
+from trading_platform.reporting.money_document import (
+    costs_part,
+    executions,
+    interest_part,
+    not_invested_part,
+    strategies_of,
+)
 from trading_platform.reporting.performance import Period, day_return, periods, run_risk
 from trading_platform.reporting.risk_document import (
     allocation_part,
@@ -23,7 +31,7 @@ from trading_platform.reporting.risk_document import (
     risk_status_part,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: interest in the bridge, a trade is a whole execution, `sharpe` is over bills
 Report = dict[str, Any]
 
 
@@ -31,6 +39,7 @@ def build_document(evidence: Evidence) -> Report:
     """Return the report without its ``summary``; every key is described in report.schema.json."""
     ledger, view = evidence.ledger, evidence.view
     run = None if ledger is None else ledger.run
+    days = () if ledger is None else ledger.days
     return {
         "schema_version": SCHEMA_VERSION,
         "generated_at": instant_text(evidence.now),
@@ -44,7 +53,7 @@ def build_document(evidence: Evidence) -> Report:
         "daily_pnl_pct": percent(view.profit_fraction),
         **_total(view, ledger),
         "positions": [_position(holding, view, ledger) for holding in _largest(view)],
-        "trades_today": [] if ledger is None else [_fill(fill) for fill in ledger.fills],
+        "trades_today": [] if ledger is None else executions(ledger.fills),
         "risk_status": risk_status_part(evidence),
         "regime": None if ledger is None or ledger.regime is None else ledger.regime.regime,
         "regime_probabilities": regime_part(ledger),
@@ -52,6 +61,9 @@ def build_document(evidence: Evidence) -> Report:
         "allocation": allocation_part(evidence),
         "alerts": build_alerts(evidence),
         "bridge": _bridge(view),
+        "interest": interest_part(days, view.booked),
+        "costs": costs_part(days, view.booked),
+        "not_invested_because": not_invested_part(view.booked),
         "attribution": _attribution(view),
         "performance": _performance(view, ledger, evidence.since),
         "risk": risk_part(evidence),
@@ -85,6 +97,9 @@ def _run(run: Run) -> Report:
         "mode": run.mode,
         "simulated": run.is_simulated,
         "market_data": run.source,
+        "market": market_words(run.source),
+        "benchmark": benchmark_name(run.source),
+        "money": money_words(run.mode),
         "account": run.account,
         "status": run.status,
         "started_at": instant_text(run.started_at),
@@ -126,26 +141,13 @@ def _position(holding: Holding, view: DayView, ledger: Ledger | None) -> Report:
         "weight_pct": percent(weight),
         "day_pnl": money(view.day_profits.get(holding.ticker)),
         "strategy": holding.strategy,
+        "strategies": strategies_of(holding),
         "sector": None if ledger is None else ledger.run.sectors.get(holding.ticker),
         "stop": number(holding.stop),
         "target": number(holding.target),
         "dividends": money(holding.dividends),
         "entry_session": day_text(entered),
         "sessions_held": sessions,
-    }
-
-
-def _fill(fill: Any) -> Report:
-    return {
-        "ticker": fill.ticker,
-        "side": fill.side,
-        "qty": number(fill.quantity, 9),
-        "price": number(fill.price),
-        "strategy": fill.strategy,
-        "amount": money(fill.amount),
-        "fees": money(fill.fees),
-        "realized_pnl": money(fill.realized),
-        "reason": fill.reason,
     }
 
 
@@ -159,6 +161,7 @@ def _bridge(view: DayView) -> Report | None:
         "unrealized_change": money(bridge.unrealized_change),
         "fees": money(-bridge.fees),
         "dividends": money(bridge.dividends),
+        "interest": money(bridge.interest),
         "cash_flow": money(bridge.cash_flow),
         "residual": money(bridge.residual),
         "equity_change": money(bridge.end - bridge.start),
@@ -183,6 +186,7 @@ def _share(share: Share) -> Report:
         "unrealized_change": money(share.unrealized),
         "fees": money(-share.fees),
         "dividends": money(share.dividends),
+        "interest": money(share.interest),
     }
 
 
@@ -197,6 +201,7 @@ def _performance(view: DayView, ledger: Ledger | None, since: date | None) -> Re
         "worst_day": _extreme(days, worst=True),
         "volatility_pct": percent(risk.volatility),
         "sharpe": number(risk.sharpe, 3),
+        "sharpe_plain": number(risk.sharpe_plain, 3),
         "sessions": len(days),
         "winning_days_pct": percent(sum(d.profit > 0 for d in days) / len(days)) if days else None,
     }

@@ -37,7 +37,11 @@ class Run(NamedTuple):
 
 
 class Day(NamedTuple):
-    """A booked session. `unrealized` and `peak` are levels, `realized` to `cash_flow` the day's own; fees positive."""
+    """A booked session. `unrealized` and `peak` are levels, `realized` to `cash_flow` the day's own; fees positive.
+
+    `commission` is among the fees; `spread`, `slippage` and `impact` are in prices. `unused_*` are the cents
+    that the decision at the close left in cash, by cause; None where nothing was decided.
+    """
 
     session: date
     as_of: datetime
@@ -59,6 +63,17 @@ class Day(NamedTuple):
     vix: float | None
     benchmark_close: float | None
     universe_return: float | None
+    interest: int = 0
+    commission: int = 0
+    spread: int = 0
+    slippage: int = 0
+    impact: int = 0
+    unused_no_signal: int | None = None
+    unused_slots: int | None = None
+    unused_caps: int | None = None
+    unused_size: int | None = None
+    unused_halts: int | None = None
+    cash_rate: float | None = None  # percent a year, as known at the close
 
     @property
     def profit(self) -> int:
@@ -71,8 +86,21 @@ class Day(NamedTuple):
         return self.previous_equity + self.cash_flow
 
 
+class Part(NamedTuple):
+    """One strategy's lot of a position that several share."""
+
+    strategy: str
+    quantity: float
+    cost: int
+    value: int
+    dividends: int
+
+
 class Holding(NamedTuple):
-    """A position at a close. Strategy is None where only the broker is known to hold it."""
+    """A position at a close. Strategy, the largest owner, is None where only the broker is known to hold it.
+
+    `parts` are the lots of the strategies that share it; empty: all of it is `strategy`'s.
+    """
 
     ticker: str
     strategy: str | None
@@ -85,6 +113,7 @@ class Holding(NamedTuple):
     target: float | None
     dividends: int
     entry_session: date | None
+    parts: tuple[Part, ...] = ()
 
     @property
     def unrealized(self) -> int | None:
@@ -93,7 +122,7 @@ class Holding(NamedTuple):
 
 
 class FillLine(NamedTuple):
-    """An execution."""
+    """One strategy's part of an execution; parts of one execution share `order`, side and price."""
 
     ticker: str
     side: str
@@ -104,6 +133,7 @@ class FillLine(NamedTuple):
     realized: int
     strategy: str
     reason: str
+    order: str = ""
 
 
 class RoundTrip(NamedTuple):

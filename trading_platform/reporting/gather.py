@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
 
 from trading_platform.configuration.environment import Settings
 from trading_platform.core.errors import BrokerUnreachableError, TradingPlatformError
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 # The broker gets this part of the time that is left, so that a silent one still leaves room for the rest.
 BROKER_SHARE = 0.4
+# A server of this machine whose last close is further back than this lives in another time than we do.
+LONG_AGO = timedelta(days=30)
+LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
 ALPACA_MODES = tuple(mode for mode in MODES if mode.startswith("alpaca"))
 
 
@@ -153,15 +157,16 @@ def _assemble(
     ledger: Ledger | None,
     history: History | None,
 ) -> Evidence:
-    view = view_day(ledger, snapshot, world.now)
-    asked, today = request.session, new_york_date(world.now)
+    now = run_clock(world.now, world.settings, ledger, snapshot)
+    view = view_day(ledger, snapshot, now)
+    asked, today = request.session, new_york_date(now)
     if view.source == "none" and notes and asked is None:
         raise BrokerUnreachableError(f"{notes[0]}, but nothing is stored in {_name(request.database)}")
     if view.source == "none":
         upto = "" if asked is None else f" up to {asked}"
         notes = (f"No session is booked{upto} in {_name(request.database)}",)
     if view.source == "alpaca_snapshot" and asked is None:
-        notes = (*notes, f"Account and positions are {age_words(view.as_of, world.now)} old")
+        notes = (*notes, f"Account and positions are {age_words(view.as_of, now)} old")
     if asked is not None and ledger is not None and ledger.is_latest and view.session and view.session < asked:
         notes = (*notes, f"Nothing is booked after {view.session}")
     sectors = sector_shares(view, {} if ledger is None else ledger.run.sectors)
@@ -169,7 +174,7 @@ def _assemble(
         now=world.now,
         today=today,
         asked=asked,
-        is_session=_is_session(request, world, ledger, snapshot),
+        is_session=_is_session(request, world._replace(now=now), ledger, snapshot),
         since=request.since,
         ledger=ledger,
         snapshot=snapshot,
@@ -178,10 +183,28 @@ def _assemble(
         headroom=headroom(view, ledger, sectors),
         sectors=sectors,
         model=_model(request, ledger),
-        missing=_missing(request, world, ledger, snapshot),
+        missing=_missing(request, world._replace(now=now), ledger, snapshot),
         notes=notes,
         history=history,
     )
+
+
+def run_clock(now: datetime, settings: Settings, ledger: Ledger | None, snapshot: BrokerSnapshot | None) -> datetime:
+    """Return the time where the account lives: the broker's own, which at a server that replays history is long ago.
+
+    Where such a server (on this machine, see ``ALPACA_BASE_URL``) does not answer, time stands at the last close.
+    """
+    if snapshot is not None:
+        return snapshot.as_of
+    day = None if ledger is None else ledger.day
+    if ledger is None or day is None or not ledger.run.is_alpaca or not is_on_this_machine(settings.alpaca_base_url):
+        return now
+    return day.as_of if now - day.as_of > LONG_AGO else now
+
+
+def is_on_this_machine(url: str | None) -> bool:
+    """Tell whether `url` is a server of this machine: Alpaca itself is never here."""
+    return url is not None and urlsplit(url).hostname in LOCAL_HOSTS
 
 
 def _is_session(request: Request, world: World, ledger: Ledger | None, snapshot: BrokerSnapshot | None) -> bool | None:

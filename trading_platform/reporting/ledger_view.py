@@ -19,6 +19,7 @@ from trading_platform.reporting.facts import (
     Holding,
     Ledger,
     OrderLine,
+    Part,
     RegimeFacts,
     RoundTrip,
     Run,
@@ -123,8 +124,11 @@ def _days(reader: Reader, run: int, until: date) -> tuple[Day, ...]:
 def _holdings(reader: Reader, run: int, session: date | None) -> tuple[Holding, ...]:
     if session is None:
         return ()
+    parts: dict[str, list[Part]] = {}
+    for ticker, *part in reader.rows(LOTS, run=run, session=session):
+        parts.setdefault(ticker, []).append(Part(*part))
     rows = reader.rows(HOLDINGS, run=run, session=session)
-    return tuple(Holding._make((*row[:10], as_date(row[10]))) for row in rows)
+    return tuple(Holding._make((*row[:10], as_date(row[10]), tuple(parts.get(row[0], ())))) for row in rows)
 
 
 def _fills(reader: Reader, run: int, session: date) -> tuple[FillLine, ...]:
@@ -229,12 +233,16 @@ NEWEST_RUN = RUN.replace("id = :id", f"mode = :mode {NEWEST_FIRST} LIMIT 1")
 DAYS = """
 SELECT session, as_of, cash, positions_value, equity, previous_equity, realized_pnl, unrealized_pnl, fees, dividends,
        cash_flow, peak_equity, drawdown, lifetime_drawdown, gross_exposure, n_positions, halted, vix, benchmark_close,
-       universe_return FROM equity WHERE run_id = :run AND session <= :until ORDER BY session"""
+       universe_return, interest, commission, spread, slippage, impact, unused_no_signal, unused_slots, unused_caps,
+       unused_size, unused_halts, cash_rate FROM equity WHERE run_id = :run AND session <= :until ORDER BY session"""
 HOLDINGS = """
 SELECT ticker, strategy, quantity, entry_price, price, cost, value, stop_price, target_price, dividends, entry_session
 FROM positions WHERE run_id = :run AND session = :session ORDER BY ticker"""
+LOTS = """
+SELECT ticker, strategy, quantity, cost, value, dividends
+FROM lots WHERE run_id = :run AND session = :session ORDER BY ticker, strategy"""
 FILLS = """
-SELECT ticker, side, quantity, price, amount, fees, realized_pnl, strategy, reason
+SELECT ticker, side, quantity, price, amount, fees, realized_pnl, strategy, reason, client_order_id
 FROM fills WHERE run_id = :run AND session = :session ORDER BY filled_at, id"""
 CLOSED = """
 SELECT ticker, strategy, entry_session, exit_session, quantity, pnl, dividends, return_fraction, exit_reason

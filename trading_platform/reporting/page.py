@@ -11,7 +11,7 @@ from trading_platform.reporting.evidence import Evidence
 from trading_platform.reporting.page_cards import day_cards, limit_cards, list_cards, tone
 from trading_platform.reporting.plain import UNKNOWN, dollars, long_date, percents
 from trading_platform.reporting.series import Series, build_series
-from trading_platform.reporting.text import MODES, NOTHING, SOURCES, STOP_WORDS
+from trading_platform.reporting.text import NOTHING, STOP_WORDS, benchmark_head, place_words
 
 STYLE = Path(__file__).with_name("page.css")
 SCRIPT = Path(__file__).with_name("page.js")
@@ -40,10 +40,8 @@ def render_page(report: dict[str, Any], evidence: Evidence) -> str:
 
 
 def _header(report: dict[str, Any]) -> str:
-    session, run = report["session"], report["run"]
-    words = [SOURCES.get(report["source"], report["source"])]
-    if run is not None:
-        words.append(MODES.get(run["mode"], run["mode"]))
+    session = report["session"]
+    words = place_words(report)
     if session["is_session"] is False:
         words.append(f"the exchange is closed on {long_date(session['asked'])}")
     elif session["market_open"]:
@@ -71,7 +69,8 @@ def _tiles(report: dict[str, Any]) -> str:
         + _tile("Equity", dollars(account["equity"], sign=False), f"cash {dollars(account['cash'], sign=False)}")
         + _tile("Total", dollars(report["total_pnl"]), percents(report["total_pnl_pct"]), report["total_pnl"])
         + _tile("Drawdown", percents(risk["drawdown_pct"], sign=False), f"deepest {deepest}")
-        + _tile("Invested", percents(risk["exposure_pct"], 1, sign=False), f"Sharpe {ratio}")
+        + _tile("Invested", percents(risk["exposure_pct"], 1, sign=False), f"{risk['positions_count']} positions")
+        + _tile("Sharpe ratio", ratio, "over bills, since start")
         + "</section>"
     )
 
@@ -91,7 +90,7 @@ def _charts(report: dict[str, Any], s: Series) -> str:
     recent = f", last {BAR_SESSIONS} sessions" if len(s.sessions) > BAR_SESSIONS else ""
     growth = [
         Line("Own", s.own, "own"),
-        Line("SPY", s.benchmark, "spy"),
+        Line(benchmark_head(report), s.benchmark, "spy"),
         Line("Equal-weight universe", s.universe, "equal"),
         Line("Equity", s.equity, "own", "$", "hidden"),
     ]
@@ -115,7 +114,7 @@ def _charts(report: dict[str, Any], s: Series) -> str:
         chart("profit", f"Daily P&L{recent}", s.sessions[-BAR_SESSIONS:], profit, unit="$", height=170),
         chart("exposure", "Invested", s.sessions, invested, height=130, limit=limit),
     ]
-    if s.weights:
+    if any(len(set(values)) > 1 for values in s.weights.values()):  # six flat bands say nothing
         lines = [Line(name, values, f"s{i % COLOURS}") for i, (name, values) in enumerate(s.weights.items())]
         parts.append(stacked("allocation", "Allocation", s.sessions, lines))
     return f'<section class="card">{"".join(parts)}</section>'
@@ -136,6 +135,6 @@ def _footer(report: dict[str, Any]) -> str:
     if run is not None:
         words += [f"run {run['id']} ({run['status']})", f"market data: {run['market_data']}"]
         words += [f"settings {run['config_fingerprint']}"]
-        words.append("simulated: no real money" if run["simulated"] else "real money")
-    words.append("SPY is a total return where the market data is adjusted for dividends")
+        words.append(f"{run['money']}: no real money" if run["simulated"] else run["money"])
+    words.append(f"{benchmark_head(report)} is a total return where the market data is adjusted for dividends")
     return f"<footer>{escape(' · '.join(words))}</footer>"

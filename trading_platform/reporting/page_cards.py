@@ -8,7 +8,7 @@ from typing import Any
 
 from trading_platform.reporting.charts import meter
 from trading_platform.reporting.plain import UNKNOWN, dollars, percents, quantity
-from trading_platform.reporting.text import PERIODS, RULES
+from trading_platform.reporting.text import PERIODS, RULES, UNUSED, benchmark_head, share_name
 
 Cell = tuple[str, str]  # text, CSS classes
 BRIDGE = {
@@ -17,6 +17,7 @@ BRIDGE = {
     "unrealized_change": "Unrealised",
     "fees": "Fees",
     "dividends": "Dividends",
+    "interest": "Interest of cash",
     "cash_flow": "Deposits and withdrawals",
     "residual": "Unexplained",
 }
@@ -29,13 +30,18 @@ LONG_PERIODS = {
     "since_date": "Since the day asked for",
 }
 # Column titles; a leading # marks numbers.
-RETURNS = ("", "#$", "#own", "#SPY", "#equal", "#max fall")
-SHARES = ("", "#realised", "#unrealised", "#fees", "#dividends", "#P&L")
+# On a phone the first columns are seen without scrolling: the money stands there.
+SHARES = ("", "#P&L", "#realised", "#unrealised", "#fees", "#dividends", "#interest")
 POSITIONS = (
-    "", "#shares", "#entry", "#price", "#value", "#weight", "#day", "#P&L", "#P&L %", "#stop", "strategy", "sector",
+    "", "#P&L", "#P&L %", "#day", "#value", "#weight", "#shares", "#entry", "#price", "#stop", "strategies", "sector",
     "#sessions",
 )  # fmt: skip
-TRADES = ("", "ticker", "#shares", "#price", "#amount", "#fees", "#realised", "strategy", "reason")
+TRADES = ("", "ticker", "#shares", "#price", "#amount", "#realised", "#fees", "strategies", "reason")
+COSTS = ("", "#day", "#since start")
+COST_NAMES = {
+    "spread": "Spread", "slippage": "Slippage", "impact": "Market's reaction", "commission": "Commission",
+    "regulatory": "Regulatory fees",
+}  # fmt: skip
 ORDERS = ("", "ticker", "#shares", "#limit", "strategy", "reason")
 DIFFERENCES = ("kind", "ticker", "ours", "broker", "action")
 EVENTS = ("time (UTC)", "event", "", "by")
@@ -43,12 +49,12 @@ EVENTS = ("time (UTC)", "event", "", "by")
 
 def day_cards(report: dict[str, Any]) -> str:
     """Return bridge, returns and attribution."""
-    cards = [_bridge_card(report), _returns_card(report)]
+    cards = [_bridge_card(report), _returns_card(report), _costs_card(report), _cash_card(report)]
     for key, title in (("strategies", "By strategy"), ("tickers", "By ticker")):
         shares = [] if report["attribution"] is None else report["attribution"][key]
-        keys = ("realized", "unrealized_change", "fees", "dividends", "pnl")
-        rows = [[_text(share["name"]), *(_money(share[name]) for name in keys)] for share in shares]
-        total = [_text("Day"), *[_text("")] * 4, _money(report["daily_pnl"])]
+        keys = ("pnl", "realized", "unrealized_change", "fees", "dividends", "interest")
+        rows = [[_text(share_name(share["name"])), *(_money(share[name]) for name in keys)] for share in shares]
+        total = [_text("Day"), _money(report["daily_pnl"]), *[_text("")] * 5]
         cards.append(_card(title, _table(SHARES, rows, total)) if rows else "")
     return f'<section class="grid">{"".join(cards)}</section>'
 
@@ -123,14 +129,34 @@ def _returns_card(report: dict[str, Any]) -> str:
             _text(LONG_PERIODS[name]),
             _money(period["pnl"]),
             _percent(period["return_pct"], coloured=True),
+            _percent(period["max_drawdown_pct"], sign=False),
             _percent(period["spy_return_pct"]),
             _percent(period["equal_weight_return_pct"]),
-            _percent(period["max_drawdown_pct"], sign=False),
         ]
         for name in PERIODS
         if (period := report["performance"]["periods"].get(name)) is not None
     ]
-    return _card("Returns", _table(RETURNS, rows))
+    head = ("", "#$", "#own", "#max fall", f"#{benchmark_head(report)}", "#equal")
+    return _card("Returns", _table(head, rows))
+
+
+def _costs_card(report: dict[str, Any]) -> str:
+    day, whole = report["costs"]["day"] or {}, report["costs"]["since_start"]
+    if not whole["total"]:
+        return ""
+    rows = [[_text(name), *(_money(part.get(key), sign=False) for part in (day, whole))] for key, name in
+            COST_NAMES.items() if whole[key]]  # fmt: skip
+    total = [_text("Together"), *(_money(part.get("total"), sign=False) for part in (day, whole))]
+    return _card("What trading cost", _table(COSTS, rows, total))
+
+
+def _cash_card(report: dict[str, Any]) -> str:
+    unused = report["not_invested_because"]
+    if unused is None or not any(unused.values()):
+        return ""
+    known = sorted(((value, name) for name, value in unused.items() if value), reverse=True)
+    rows = [[_text(UNUSED[name]), _money(value, sign=False)] for value, name in known]
+    return _card("Left in cash because", _table(("", "#$"), rows))
 
 
 def _allocation_card(report: dict[str, Any]) -> str:
@@ -170,16 +196,16 @@ def _meter(rule: dict[str, Any]) -> str:
 def _position(p: dict[str, Any]) -> list[Cell]:
     return [
         _text(p["ticker"]),
+        _money(p["pnl"]),
+        _percent(p["pnl_pct"], coloured=True),
+        _money(p["day_pnl"]),
+        _money(p["value"], sign=False),
+        _percent(p["weight_pct"], sign=False),
         (quantity(p["qty"]), "num"),
         _price(p["entry"]),
         _price(p["current"]),
-        _money(p["value"], sign=False),
-        _percent(p["weight_pct"], sign=False),
-        _money(p["day_pnl"]),
-        _money(p["pnl"]),
-        _percent(p["pnl_pct"], coloured=True),
         _price(p["stop"]),
-        _text(p["strategy"] or UNKNOWN),
+        _text(_owners(p)),
         _text(p["sector"] or UNKNOWN),
         ("" if p["sessions_held"] is None else str(p["sessions_held"]), "num"),
     ]
@@ -192,11 +218,19 @@ def _trade(t: dict[str, Any]) -> list[Cell]:
         (quantity(t["qty"]), "num"),
         _price(t["price"]),
         _money(t["amount"], sign=False),
-        _money(-t["fees"]),
         _money(t["realized_pnl"] if t["side"] == "sell" else None),
-        _text(t["strategy"]),
+        _money(-t["fees"]),
+        _text(_owners(t)),
         _text(t["reason"]),
     ]
+
+
+def _owners(row: dict[str, Any]) -> str:
+    """Return whose shares they are: a name, or every name with its shares."""
+    shares = row["strategies"]
+    if len(shares) < 2:
+        return next(iter(shares), row["strategy"] or UNKNOWN)
+    return ", ".join(f"{name} {quantity(shares[name])}" for name in sorted(shares, key=lambda name: -shares[name]))
 
 
 def _order(o: dict[str, Any]) -> list[Cell]:

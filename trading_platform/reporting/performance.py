@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import NamedTuple
 
 from trading_platform.reporting.facts import Day
 
 ANNUAL_SESSIONS = 252
+DAYS_A_YEAR = 365.0
 SHARPE_SESSIONS = 60  # below a quarter the ratio is noise, and stays out of the report
 
 
@@ -34,7 +36,8 @@ class Risk(NamedTuple):
     """Annualised figures of the whole run; None while it is too short."""
 
     volatility: float | None
-    sharpe: float | None
+    sharpe: float | None  # over bills
+    sharpe_plain: float | None = None
 
 
 def periods(days: Sequence[Day], since: date | None = None) -> tuple[Period, ...]:
@@ -55,15 +58,25 @@ def periods(days: Sequence[Day], since: date | None = None) -> tuple[Period, ...
 
 
 def run_risk(days: Sequence[Day]) -> Risk:
-    """Return annualised volatility and Sharpe ratio (no risk-free rate) of the daily returns of `days`."""
+    """Return annualised volatility and Sharpe ratios, over bills and plain, of the daily returns of `days`."""
     returns = [day_return(day) for day in days]
     known = [value for value in returns if value is not None]
     if len(known) < SHARPE_SESSIONS or len(known) < len(returns):
         return Risk(None, None)
-    mean = math.fsum(known) / len(known)
-    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in known) / (len(known) - 1))
-    root = math.sqrt(ANNUAL_SESSIONS)
-    return Risk(deviation * root, mean / deviation * root if deviation > 1e-12 else None)
+    over = [own - bill for own, bill in zip(known, nightly_bills(days), strict=True)]
+    return Risk(_deviation(known) * math.sqrt(ANNUAL_SESSIONS), _sharpe(over), _sharpe(known))
+
+
+def nightly_bills(days: Sequence[Day]) -> list[float]:
+    """Return what a dollar in bills earned in the night before each day: rate / 100 x calendar days / 365.
+
+    The rate is the one last known at the close before, as interest is counted; no night has passed before the first.
+    """
+    bills, rate = [0.0], 0.0
+    for before, day in pairwise(days):
+        rate = rate if before.cash_rate is None else before.cash_rate
+        bills.append(max(rate, 0.0) / 100.0 * (day.session - before.session).days / DAYS_A_YEAR)
+    return bills[: len(days)]
 
 
 def day_return(day: Day) -> float | None:
@@ -80,6 +93,18 @@ def growth_index(days: Sequence[Day]) -> list[float | None]:
         value = None if value is None or gain is None else value * (1.0 + gain)
         index.append(value)
     return index
+
+
+def _sharpe(returns: Sequence[float]) -> float | None:
+    deviation = _deviation(returns)
+    mean = math.fsum(returns) / len(returns)
+    return mean / deviation * math.sqrt(ANNUAL_SESSIONS) if deviation > 1e-12 else None
+
+
+def _deviation(values: Sequence[float]) -> float:
+    """Return the sample standard deviation."""
+    mean = math.fsum(values) / len(values)
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
 
 
 def _period(name: str, days: Sequence[Day], start: date) -> Period:

@@ -10,7 +10,7 @@ from trading_platform.reporting.charts import growth_scale
 from trading_platform.reporting.evidence import Evidence
 from trading_platform.reporting.plain import MONTHS, dollars, long_date, percents, safe
 from trading_platform.reporting.series import Series, build_series
-from trading_platform.reporting.text import STOP_WORDS
+from trading_platform.reporting.text import STOP_WORDS, benchmark_head, place_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +38,7 @@ def render_picture(report: dict[str, Any], evidence: Evidence) -> bytes:
         grid = figure.add_gridspec(
             3, 1, height_ratios=(3.2, 1.2, 1.6), left=0.1, right=0.965, top=0.79, bottom=0.055, hspace=0.38
         )
-        _growth(figure.add_subplot(grid[0]), series)
+        _growth(figure.add_subplot(grid[0]), series, benchmark_head(report))
         _drawdown(figure.add_subplot(grid[1]), series)
         _profit(figure.add_subplot(grid[2]), series)
     buffer = io.BytesIO()
@@ -51,7 +51,8 @@ def _headline(figure: Figure, report: dict[str, Any]) -> None:
     colour = SOFT if not pnl else GOOD if pnl > 0 else BAD
     equity = dollars(report["account"]["equity"], sign=False)
     drawdown = percents(report["risk_status"]["drawdown_pct"], 1, sign=False)
-    figure.text(0.04, 0.968, f"Trading report · {long_date(report['date'])}", color=SOFT, fontsize=11, va="top")
+    title = " · ".join((long_date(report["date"]), *(safe(word, 40) for word in place_words(report))))
+    figure.text(0.04, 0.968, title.replace("$", r"\$"), color=SOFT, fontsize=11, va="top")
     figure.text(0.04, 0.94, f"{dollars(pnl)}  {percents(report['daily_pnl_pct'])}".replace("$", r"\$"),
                 color=colour, fontsize=23, weight="bold", va="top")  # fmt: skip
     line = f"Equity {equity}   Total {percents(report['total_pnl_pct'])}   Drawdown {drawdown}".replace("$", r"\$")
@@ -65,7 +66,7 @@ def _headline(figure: Figure, report: dict[str, Any]) -> None:
         )
 
 
-def _growth(axes: Axes, s: Series) -> None:
+def _growth(axes: Axes, s: Series, benchmark: str) -> None:
     _frame(axes, s.sessions, "Growth %")
     for span in s.regimes:
         if span.label in BANDS:
@@ -73,7 +74,7 @@ def _growth(axes: Axes, s: Series) -> None:
     for span in s.halts:
         axes.axvspan(span.first - 0.5, span.last + 0.5, ymax=0.03, color=BAD, linewidth=0)
     for name, values, colour, width in (
-        ("SPY", s.benchmark, SPY, 1.2),
+        (benchmark, s.benchmark, SPY, 1.2),
         ("Equal-weight universe", s.universe, EQUAL, 1.2),
         ("Own", s.own, OWN, 2.0),
     ):

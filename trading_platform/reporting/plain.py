@@ -12,6 +12,7 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 UNKNOWN = "n/a"
 # Signs with a meaning in Markdown or to OpenClaw, which reads directives such as [[reply_to]] and MEDIA: out of a text.
 HARMLESS = str.maketrans({"`": "'", "*": "·", "[": "(", "]": ")", "|": "/", "~": "-", "\\": "/"})
+WORDS = re.compile(r"[_ ]+")
 TAG = re.compile(r"<(?=[A-Za-z/!?])")
 DIRECTIVE = re.compile(r"(?i)\b(media|no_reply|heartbeat_ok)\b")
 
@@ -41,6 +42,21 @@ def fit(text: object, width: int, *, right: bool = False) -> str:
         plain += "…"
     space = " " * (width - columns(plain))
     return space + plain if right else plain + space
+
+
+def short(text: object, width: int) -> str:
+    """Return a name in exactly `width` columns: as it is, or with its words shortened alike, ``mean.rev``."""
+    name = safe(text)
+    words = [word for word in WORDS.split(name) if word]
+    letters = width - (len(words) - 1)
+    if columns(name) <= width or len(words) < 2 or letters < 2 * len(words):
+        return fit(name, width)
+    kept = [0] * len(words)
+    while letters > 0 and any(kept[n] < len(word) for n, word in enumerate(words)):
+        for n, word in enumerate(words):
+            if letters > 0 and kept[n] < len(word):
+                kept[n], letters = kept[n] + 1, letters - 1
+    return fit(".".join(word[:count] for word, count in zip(words, kept, strict=True)), width)
 
 
 def dollars(value: Any, *, sign: bool = True) -> str:

@@ -2,32 +2,60 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Connection, Engine, func, select
 
-from trading_platform.core import metrics
-from trading_platform.core.types import Floats, RiskEventKind
+from trading_platform.core.types import Floats, MarketPanel, RiskEventKind
+from trading_platform.evaluation.critique_inputs import Finding
+from trading_platform.reporting.run_critique import run_critique
+from trading_platform.reporting.run_figures import UNUSED, Close, daily_returns, figures, known, not_invested_because
+from trading_platform.reporting.strategy_results import (
+    AccountShare,
+    StrategyResult,
+    Totals,
+    account_share,
+    strategy_results,
+)
 from trading_platform.storage import models as m
+
+SCHEMA_VERSION = 2  # 2: `sharpe` is over bills, a strategy's `pnl` its contribution to the account
+HALTS = (
+    RiskEventKind.HALT.value,
+    RiskEventKind.RELEASE.value,
+    RiskEventKind.MANUAL_HALT.value,
+    RiskEventKind.RESUME.value,
+    RiskEventKind.STATE_INVALID.value,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class StrategyResult:
-    """What one strategy's own round trips brought; dollars, fractions."""
+class Costs:
+    """What trading cost, dollars, by cause. Commission and regulatory fees are paid, the rest is in the prices."""
 
-    trades: int
-    win_rate: float | None
-    pnl: float
-    average_return: float | None
+    commission: float
+    spread: float
+    slippage: float
+    impact: float
+    regulatory: float
+    total: float
 
 
 @dataclass(frozen=True, slots=True)
 class RunResults:
-    """Totals of a run. Returns and drawdown are fractions, money is dollars, None = not defined."""
+    """Totals of a run. Returns, drawdown and exposure are fractions, money is dollars, None = not defined.
 
+    `sharpe` and `excess_return` are over bills, `beta`, `alpha` and `alpha_t` those of one factor, the benchmark over
+    bills. `strategies` (by contribution) and `account` add up to the change of equity less deposits (`cash_flow`).
+    """
+
+    schema_version: int
     run_id: int
+    market: str
     first_session: str
     last_session: str
     sessions: int
@@ -39,76 +67,53 @@ class RunResults:
     final_equity: float
     total_return: float
     annual_return: float | None
+    excess_return: float | None
     sharpe: float | None
+    sharpe_plain: float | None
+    beta: float | None
+    alpha: float | None
+    alpha_t: float | None
+    volatility: float | None
+    benchmark_volatility: float | None
+    benchmark_annual_return: float | None
+    bills_return: float
     max_drawdown: float
     avg_exposure: float
+    avg_exposure_calm: float | None
     fees: float
+    costs: Costs
+    interest: float
+    dividends: float
+    cash_flow: float
+    not_invested_because: dict[str, float | None]
     benchmark_return: float | None
     universe_return: float | None
     strategies: dict[str, StrategyResult]
+    account: AccountShare
+    critique: tuple[Finding, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON values."""
-        return asdict(self)
+        return {
+            **asdict(self),
+            "strategies": {name: result._asdict() for name, result in self.strategies.items()},
+            "account": self.account._asdict(),
+            "critique": [
+                {
+                    "code": finding.code.value,
+                    "observed": known(finding.observed),
+                    "threshold": known(finding.threshold),
+                    "message": finding.message,
+                }
+                for finding in self.critique
+            ],
+        }
 
 
-def run_results(engine: Engine, run_id: int) -> RunResults:
-    """Return the results of a run that has traded at least one session."""
+def run_results(engine: Engine, run_id: int, panel: MarketPanel | None = None) -> RunResults:
+    """Return the results of a run that has traded at least one session; `panel` lets the critique see its bars."""
     with engine.connect() as connection:
-        equity_rows = connection.execute(
-            select(
-                m.EquityRow.session,
-                m.EquityRow.equity,
-                m.EquityRow.gross_exposure,
-                m.EquityRow.benchmark_close,
-                m.EquityRow.universe_return,
-                m.EquityRow.fees,
-            )
-            .where(m.EquityRow.run_id == run_id)
-            .order_by(m.EquityRow.session)
-        ).all()
-        capital = float(connection.execute(select(m.Run.capital).where(m.Run.id == run_id)).scalar_one())
-        orders = connection.execute(select(func.count()).where(m.Order.run_id == run_id)).scalar_one()
-        fills = connection.execute(select(func.count()).where(m.FillRow.run_id == run_id)).scalar_one()
-        denials = connection.execute(
-            select(m.SignalRow.code, func.count())
-            .where(m.SignalRow.run_id == run_id, m.SignalRow.verdict == "denied")
-            .group_by(m.SignalRow.code)
-        ).all()
-        events = connection.execute(
-            select(m.RiskEvent.session, m.RiskEvent.kind, m.RiskEvent.message)
-            .where(
-                m.RiskEvent.run_id == run_id,
-                m.RiskEvent.kind.in_((RiskEventKind.HALT.value, RiskEventKind.RELEASE.value)),
-            )
-            .order_by(m.RiskEvent.id)
-        ).all()
-        trades = connection.execute(
-            select(m.Trade.strategy, m.Trade.pnl, m.Trade.return_fraction).where(m.Trade.run_id == run_id)
-        ).all()
-    equity = np.array([row.equity for row in equity_rows], dtype=np.float64)
-    returns = np.diff(np.concatenate(([capital], equity))) / np.concatenate(([capital], equity[:-1]))
-    return RunResults(
-        run_id=run_id,
-        first_session=equity_rows[0].session.isoformat(),
-        last_session=equity_rows[-1].session.isoformat(),
-        sessions=len(equity_rows),
-        orders=int(orders),
-        fills=int(fills),
-        trades=len(trades),
-        denials={str(code): int(n) for code, n in sorted(denials)},
-        halts=[{"session": row.session.isoformat(), "kind": row.kind, "message": row.message} for row in events],
-        final_equity=float(equity[-1]),
-        total_return=float(equity[-1] / capital - 1.0),
-        annual_return=_finite(metrics.annual_return(returns)),
-        sharpe=_finite(metrics.sharpe_ratio(returns)),
-        max_drawdown=float(metrics.max_drawdown(returns)),
-        avg_exposure=float(np.mean([row.gross_exposure for row in equity_rows])),
-        fees=round(sum(row.fees for row in equity_rows), 2),
-        benchmark_return=_total([row.benchmark_close for row in equity_rows]),
-        universe_return=_compound([row.universe_return for row in equity_rows]),
-        strategies=_by_strategy([(row.strategy, row.pnl, row.return_fraction) for row in trades]),
-    )
+        return _read(connection, run_id, panel)
 
 
 def equity_curve(engine: Engine, run_id: int) -> Floats:
@@ -120,27 +125,128 @@ def equity_curve(engine: Engine, run_id: int) -> Floats:
         return np.array([row[0] for row in rows], dtype=np.float64)
 
 
-def _by_strategy(trades: list[tuple[str, float, float]]) -> dict[str, StrategyResult]:
-    results = {}
-    for name in sorted({strategy for strategy, _, _ in trades}):
-        pnl = [p for strategy, p, _ in trades if strategy == name]
-        returns = [r for strategy, _, r in trades if strategy == name]
-        wins = sum(p > 0.0 for p in pnl)
-        results[name] = StrategyResult(len(pnl), wins / len(pnl), round(sum(pnl), 2), sum(returns) / len(returns))
-    return results
+def _read(connection: Connection, run_id: int, panel: MarketPanel | None) -> RunResults:
+    run = connection.execute(
+        select(m.Run.capital, m.Run.source, m.Run.strategies, m.Run.config).where(m.Run.id == run_id)
+    ).one()
+    closes = _closes(connection, run_id)
+    equity = [close.equity for close in closes]
+    sums = _sums(connection, run_id)
+    by_figure = figures(closes, run.capital)
+    events = _events(connection, run_id)
+    strategies = strategy_results(connection, run_id, json.loads(run.strategies), float(np.mean(equity)), len(closes))
+    totals = Totals(
+        sums["realized_pnl"], _unrealized(connection, run_id), *(sums[n] for n in ("dividends", "fees", "interest"))
+    )
+    return RunResults(
+        schema_version=SCHEMA_VERSION,
+        run_id=run_id,
+        market=run.source,
+        first_session=closes[0].session.isoformat(),
+        last_session=closes[-1].session.isoformat(),
+        sessions=len(closes),
+        orders=_count(connection, m.Order, run_id),
+        fills=_count(connection, m.FillRow, run_id),
+        trades=_count(connection, m.Trade, run_id),
+        denials=_denials(connection, run_id),
+        halts=events,
+        final_equity=equity[-1],
+        total_return=equity[-1] / run.capital - 1.0,
+        **by_figure._asdict(),
+        fees=sums["fees"],
+        costs=_costs(sums),
+        interest=sums["interest"],
+        dividends=sums["dividends"],
+        cash_flow=sums["cash_flow"],
+        not_invested_because=not_invested_because(closes),
+        benchmark_return=_total([close.benchmark for close in closes]),
+        universe_return=_compound([close.universe_return for close in closes]),
+        strategies=dict(sorted(strategies.items(), key=lambda item: (-item[1].pnl, item[0]))),
+        account=account_share(totals, strategies),
+        critique=run_critique(
+            connection,
+            run_id,
+            daily_returns(closes, run.capital),
+            [close.session for close in closes],
+            panel,
+            stopped_for_good=_is_stopped(closes, events, run.config),
+        ),
+    )
+
+
+def _closes(connection: Connection, run_id: int) -> list[Close]:
+    e = m.EquityRow
+    query = select(
+        e.session, e.equity, e.cash_flow, e.gross_exposure, e.halted, e.vix, e.benchmark_close, e.universe_return,
+        e.cash_rate, *(getattr(e, f"unused_{name}") for name in UNUSED),
+    )  # fmt: skip
+    rows = connection.execute(query.where(e.run_id == run_id).order_by(e.session))
+    return [Close._make((*row[:9], tuple(row[9:]))) for row in rows]
+
+
+def _sums(connection: Connection, run_id: int) -> dict[str, float]:
+    """Return the account's flows over the run, dollars."""
+    names = (
+        "realized_pnl", "fees", "commission", "spread", "slippage", "impact", "dividends", "interest", "cash_flow"
+    )  # fmt: skip
+    query = select(*(func.sum(getattr(m.EquityRow, name)) for name in names)).where(m.EquityRow.run_id == run_id)
+    return {name: round(value, 2) for name, value in zip(names, connection.execute(query).one(), strict=True)}
+
+
+def _unrealized(connection: Connection, run_id: int) -> float:
+    e = m.EquityRow
+    query = select(e.unrealized_pnl).where(e.run_id == run_id).order_by(e.session.desc()).limit(1)
+    return float(connection.execute(query).scalar_one())
+
+
+def _costs(sums: dict[str, float]) -> Costs:
+    spread, slippage, impact = (sums[name] for name in ("spread", "slippage", "impact"))
+    regulatory = round(sums["fees"] - sums["commission"], 2)
+    total = round(sums["fees"] + spread + slippage + impact, 2)
+    return Costs(sums["commission"], spread, slippage, impact, regulatory, total)
+
+
+def _count(connection: Connection, table: type[m.Base], run_id: int) -> int:
+    column = table.__table__.c.run_id
+    return int(connection.execute(select(func.count()).where(column == run_id)).scalar_one())
+
+
+def _denials(connection: Connection, run_id: int) -> dict[str, int]:
+    rows = connection.execute(
+        select(m.SignalRow.code, func.count())
+        .where(m.SignalRow.run_id == run_id, m.SignalRow.verdict == "denied")
+        .group_by(m.SignalRow.code)
+    )
+    return {str(code): int(n) for code, n in sorted((code, n) for code, n in rows)}
+
+
+def _events(connection: Connection, run_id: int) -> list[dict[str, Any]]:
+    e = m.RiskEvent
+    query = select(e.session, e.kind, e.message).where(e.run_id == run_id, e.kind.in_(HALTS)).order_by(e.id)
+    return [
+        {"session": row.session.isoformat(), "kind": row.kind, "message": row.message}
+        for row in connection.execute(query)
+    ]
+
+
+def _is_stopped(closes: Sequence[Close], halts: Sequence[dict[str, Any]], config: str) -> bool:
+    """Tell whether the run ended in a halt that nobody but an operator could have ended."""
+    if not closes[-1].halted or not halts:
+        return False
+    if halts[-1]["kind"] != RiskEventKind.HALT.value:
+        return bool(halts[-1]["kind"] in (RiskEventKind.MANUAL_HALT.value, RiskEventKind.STATE_INVALID.value))
+    release = json.loads(config).get("risk", {}).get("halt_release", "shadow")
+    # An account in cash does not recover by itself, so that a release by its own equity never comes.
+    return release == "manual" or (release == "equity" and closes[-1].exposure == 0.0)
 
 
 def _total(closes: list[float | None]) -> float | None:
     """Return last / first - 1 of the known closes."""
-    known = [close for close in closes if close is not None]
-    return known[-1] / known[0] - 1.0 if len(known) > 1 else None
+    known_closes = [close for close in closes if close is not None]
+    return known_closes[-1] / known_closes[0] - 1.0 if len(known_closes) > 1 else None
 
 
 def _compound(returns: list[float | None]) -> float | None:
     """Return the compounded return after the first session, on which nothing could be held yet."""
-    known = [r for r in returns[1:] if r is not None]
-    return float(np.prod([1.0 + r for r in known]) - 1.0) if known else None
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+    known_returns = [r for r in returns[1:] if r is not None]
+    return float(np.prod([1.0 + r for r in known_returns]) - 1.0) if known_returns else None

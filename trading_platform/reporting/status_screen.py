@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,13 +19,15 @@ MOST_LINES = 12  # of positions or orders; the rest is counted
 
 
 def say(line: str) -> None:
-    """Print a line for people, wrapped at words."""
-    Console(highlight=False).print(escape(line))
+    """Print a line for people, in a terminal wrapped at words; logs and pipes get it whole."""
+    console = Console(highlight=False)
+    console.print(escape(line), soft_wrap=not console.is_terminal)
 
 
 def complain(line: str) -> None:
-    """Print a line for people on standard error, wrapped at words."""
-    Console(stderr=True, highlight=False).print(escape(line))
+    """Print a line for people on standard error, as `say` does."""
+    console = Console(stderr=True, highlight=False)
+    console.print(escape(line), soft_wrap=not console.is_terminal)
 
 
 def show_json(value: object) -> None:
@@ -48,8 +51,10 @@ def show_status(state: Mapping[str, Any], *, as_json: bool) -> None:
         console.print(table)
         return
     for name, text in lines:
-        console.print(f"[bold]{name}[/bold]" if name else "", end=" " if name else "")
-        console.print(escape(text))
+        if name:
+            console.print(f"[bold]{name}[/bold]")
+        for line in textwrap.wrap(text, console.width - 2, break_long_words=False, break_on_hyphens=False):
+            console.print(f"  {escape(line)}")
 
 
 def status_lines(state: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -57,7 +62,6 @@ def status_lines(state: Mapping[str, Any]) -> list[tuple[str, str]]:
     run, equity = state["run"], state["equity"] or {}
     called = " ".join(filter(None, (run["name"], run["account"])))
     lines = [
-        ("engine", _engine(state)),
         ("run", f"{run['id']}, {run['mode']}{f' {called}' if called else ''} of {run['source']}, {run['status']}"),
         ("sessions", f"{run['first_session']} to {run['last_session']}"),
     ]
@@ -78,6 +82,7 @@ def status_lines(state: Mapping[str, Any]) -> list[tuple[str, str]]:
     lines += [
         ("unexplained", unexplained or "none"),
         ("waiting commands", "; ".join(state["waiting_commands"]) or "none"),
+        ("engine", _engine(state)),  # last, where a terminal ends: the first question is whether it runs
     ]
     return lines
 

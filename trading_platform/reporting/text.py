@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from trading_platform.reporting.bridge import UNATTRIBUTED
+from trading_platform.reporting.market_words import benchmark_short, mode_words
 from trading_platform.reporting.plain import (
     amount,
     columns,
@@ -14,19 +16,23 @@ from trading_platform.reporting.plain import (
     percents,
     quantity,
     safe,
+    short,
 )
 
 LIMIT = 3500  # OpenClaw cuts at 4000, Telegram at 4096
 WIDTH = 34  # monospace columns of a narrow phone
 ALERT_WIDTH = 180
+RULE_WIDTH = 16
 NOTHING = "Nothing has traded yet. Start with `python autonomous_trading_engine.py`; it explains itself."
-SOURCES = {
-    "alpaca": "Alpaca",
-    "alpaca_snapshot": "Alpaca, last stored snapshot",
-    "paper_simulator": "Paper simulator",
-    "none": "No account",
+BROKERS = {"alpaca": "Alpaca", "alpaca_snapshot": "Alpaca, last stored snapshot"}
+COSTS = ("spread", "slippage", "impact", "commission", "regulatory")
+UNUSED = {
+    "no_signal": "Nothing was wanted",
+    "slots": "No free slot",
+    "caps": "Caps",
+    "size": "Size bounds",
+    "halts": "Halts",
 }
-MODES = {"alpaca_live": "REAL MONEY", "alpaca_paper": "paper money", "paper": "paper money", "replay": "replay"}
 PERIODS = {
     "day": "Day",
     "week_to_date": "Week",
@@ -86,22 +92,22 @@ def _parts(report: dict[str, Any], rows: Rows) -> list[str]:
         _strategies(report, rows),
         _returns(report),
         _risk(report),
+        _costs(report),
+        _cash(report),
         _allocation(report, rows),
         _next_open(report, rows),
     ]
 
 
 def _title(report: dict[str, Any]) -> str:
-    session, run = report["session"], report["run"]
+    session = report["session"]
     lines = []
     asked = session["asked"] if session["is_session"] is False else report["date"]
     lines.append(f"**Trading report · {long_date(asked)}**")
     if session["is_session"] is False:
         last = f" Last session: {long_date(session['date'])}." if session["date"] is not None else ""
         lines.append(f"The exchange is closed.{last}")
-    words = [SOURCES.get(report["source"], report["source"])]
-    if run is not None:
-        words.append(MODES.get(run["mode"], safe(run["mode"])))
+    words = [safe(word) for word in place_words(report)]
     if session["market_open"]:
         words.append("market open")
     elif session["close"] is not None:
@@ -109,6 +115,23 @@ def _title(report: dict[str, Any]) -> str:
     if report["source"] != "none":
         lines.append(" · ".join(words))
     return "\n".join(lines)
+
+
+def place_words(report: dict[str, Any]) -> list[str]:
+    """Return whose money it is, on which market, and what kind of run: first of all on every picture and text."""
+    run = report["run"]
+    broker = BROKERS.get(report["source"])
+    if run is None:
+        return [broker or "No account"]
+    if broker is not None:
+        return [run["money"], broker]
+    return [run["money"], run["market"], mode_words(run["mode"])]
+
+
+def benchmark_head(report: dict[str, Any]) -> str:
+    """Return the benchmark's name for the head of a column."""
+    run = report["run"]
+    return "SPY" if run is None else benchmark_short(run["market_data"])
 
 
 def _headline(report: dict[str, Any]) -> str:
@@ -141,6 +164,7 @@ def _bridge(report: dict[str, Any]) -> str:
         ("Unrealised", bridge["unrealized_change"]),
         ("Fees", bridge["fees"]),
         ("Dividends", bridge["dividends"]),
+        ("Interest", bridge["interest"]),
         ("Deposits, withdrawals", bridge["cash_flow"]),
         ("UNEXPLAINED", bridge["residual"]),
     ]
@@ -149,6 +173,26 @@ def _bridge(report: dict[str, Any]) -> str:
         return ""
     lines.append(_pair("Change of equity", amount(bridge["equity_change"])))
     return _fence("Where it came from, $", lines)
+
+
+def _costs(report: dict[str, Any]) -> str:
+    day, whole = report["costs"]["day"], report["costs"]["since_start"]
+    if not whole["total"]:
+        return ""
+    lines = [f"{'':12}{'day':>10}{'start':>12}"] if day is not None else [f"{'':22}{'start':>12}"]
+    for name in (*COSTS, "total"):
+        if whole[name]:
+            today = "" if day is None else f"{day[name]:,.2f}"
+            lines.append(f"{name.capitalize():12}{today:>10}{whole[name]:>12,.2f}")
+    return _fence("What trading cost, $", lines)
+
+
+def _cash(report: dict[str, Any]) -> str:
+    unused = report["not_invested_because"]
+    if unused is None or not any(unused.values()):
+        return ""
+    known = sorted(((value, name) for name, value in unused.items() if value), reverse=True)
+    return _fence("Left in cash because, $", [_pair(UNUSED[name], f"{value:,.0f}") for value, name in known])
 
 
 def _positions(report: dict[str, Any], rows: Rows) -> str:
@@ -177,7 +221,7 @@ def _trades(report: dict[str, Any], rows: Rows) -> str:
     lines = []
     for t in trades[: rows.trades]:
         head = f"{fit(t['side'], 4)} {quantity(t['qty']):>5} {fit(t['ticker'], 6)}"
-        lines.append(f"{head}{t['price']:>8,.2f} {fit(t['strategy'], 8)}")
+        lines.append(f"{head}{t['price']:>8,.2f} {short(t['strategy'], 8)}")
     if len(trades) > rows.trades:
         lines.append(f"{len(trades) - rows.trades} more")
     closed = report["closed_trades_today"]
@@ -191,7 +235,7 @@ def _strategies(report: dict[str, Any], rows: Rows) -> str:
     if attribution is None or not attribution["strategies"]:
         return ""
     shares = attribution["strategies"]
-    lines = [_pair(share["name"], amount(share["pnl"])) for share in shares[: rows.others]]
+    lines = [_pair(share_name(share["name"]), amount(share["pnl"])) for share in shares[: rows.others]]
     if len(shares) > rows.others:
         rest = sum(share["pnl"] for share in shares[rows.others :])
         lines.append(_pair(f"{len(shares) - rows.others} more", amount(round(rest, 2))))
@@ -200,6 +244,11 @@ def _strategies(report: dict[str, Any], rows: Rows) -> str:
         for word, share in (("best", tickers[0]), ("worst", tickers[-1])):
             lines.append(_pair(f"{word}: {safe(share['name'])}", amount(share["pnl"])))
     return _fence("Who earned it, $", lines)
+
+
+def share_name(name: str) -> str:
+    """Return who earned it; what is no strategy's is mostly interest of cash."""
+    return "Interest, account" if name == UNATTRIBUTED else name
 
 
 def _returns(report: dict[str, Any]) -> str:
@@ -212,7 +261,7 @@ def _returns(report: dict[str, Any]) -> str:
             line = f"{word:6}" + "".join(f"{_short(period[key], key):>7}" for key in keys)
             if name == "since_start" or same not in lines:
                 lines[same] = line
-    head = f"{'%':6}{'own':>7}{'SPY':>7}{'equal':>7}{'max DD':>7}"
+    head = f"{'%':6}{'own':>7}{benchmark_head(report):>7}{'equal':>7}{'max DD':>7}"
     return _fence("Returns", [head, *lines.values()]) if lines else ""
 
 
@@ -229,8 +278,10 @@ def _risk(report: dict[str, Any]) -> str:
     for rule in report["risk"]["headroom"]:
         if rule["rule"] not in RULES or rule["limit"] is None:
             continue
-        note = f" {rule['note']}" if rule["rule"] in ("position", "sector") and rule["note"] else ""
-        name = fit(RULES[rule["rule"]] + note, 16)
+        name = RULES[rule["rule"]]
+        if rule["rule"] in ("position", "sector") and rule["note"]:
+            name += " " + short(rule["note"], RULE_WIDTH - len(name) - 1)
+        name = fit(name, RULE_WIDTH)
         lines.append(f"{name}{_level(rule['observed'], rule['unit']):>9}{_level(rule['limit'], rule['unit']):>9}")
     return _fence("Risk", lines) if len(lines) > 1 else ""
 

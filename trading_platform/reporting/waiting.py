@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -14,8 +14,20 @@ FIRST_SECONDS = 2.0  # a shorter wait needs no word
 AGAIN_SECONDS = 15.0
 
 
+def tell(line: str) -> None:
+    """Print a line on standard error."""
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - that is the point
+
+
 @contextmanager
-def waiting(words: str, *, shown: bool = True, in_pipes: bool = True) -> Iterator[None]:
+def waiting(
+    words: str,
+    *,
+    shown: bool = True,
+    in_pipes: bool = True,
+    first: float = FIRST_SECONDS,
+    teller: Callable[[str], object] = tell,
+) -> Iterator[None]:
     """Show on standard error that `words` goes on, with its time: moving in a terminal, as lines elsewhere.
 
     Parameters
@@ -26,6 +38,10 @@ def waiting(words: str, *, shown: bool = True, in_pipes: bool = True) -> Iterato
         False says nothing at all.
     in_pipes
         Also say it where no terminal listens.
+    first
+        Seconds before the first word.
+    teller
+        Takes the lines where no terminal listens.
     """
     console = Console(stderr=True, highlight=False)
     if not shown or not (console.is_terminal or in_pipes):
@@ -38,21 +54,17 @@ def waiting(words: str, *, shown: bool = True, in_pipes: bool = True) -> Iterato
             yield
         return
     ended = threading.Event()
-    teller = threading.Thread(target=_tell, args=(words, ended), daemon=True)
-    teller.start()
+    thread = threading.Thread(target=_tell_again, args=(words, ended, first, teller), daemon=True)
+    thread.start()
     try:
         yield
     finally:
         ended.set()
-        teller.join()
+        thread.join()
 
 
-def _tell(words: str, ended: threading.Event) -> None:
-    seconds = FIRST_SECONDS
-    if ended.wait(FIRST_SECONDS):
-        return
-    while True:
-        print(f"{words} ({seconds:.0f} s)", file=sys.stderr, flush=True)  # noqa: T201 - that is the point
-        if ended.wait(AGAIN_SECONDS):
-            return
-        seconds += AGAIN_SECONDS
+def _tell_again(words: str, ended: threading.Event, first: float, teller: Callable[[str], object]) -> None:
+    seconds, pause = 0.0, first
+    while not ended.wait(pause):
+        seconds, pause = seconds + pause, AGAIN_SECONDS
+        teller(f"{words} ({seconds:.0f} s)")

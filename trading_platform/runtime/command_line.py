@@ -37,7 +37,12 @@ def run(words: Sequence[str] | None = None) -> int:
     """Run the command that `words` (default: the process's own) name, and return the exit code."""
     try:
         with stop_at_start():
-            given = parse(sys.argv[1:] if words is None else words)
+            said = list(sys.argv[1:] if words is None else words)
+            if said[:1] == ["data"]:  # has a command line of its own: it needs no account
+                from trading_platform.operations.data_commands import data_main
+
+                return data_main(said[1:])
+            given = parse(said)
             if given.wants_help:
                 print(help_text(given.command))  # noqa: T201 - the command's answer
                 return 0
@@ -105,6 +110,49 @@ def _trade(given: Given) -> Work:
         from trading_platform.runtime.trade import trade
 
         return trade(options)
+
+    return work
+
+
+def _evaluate(given: Given) -> Work:
+    from trading_platform.runtime.trade_settings import TradeOptions
+
+    tickers = (given.text("--tickers") or "").split(",")
+    trade = TradeOptions(
+        command="evaluate",
+        data_dirs=given.files("--data-dir"),
+        tickers=tuple(ticker.strip().upper() for ticker in tickers if ticker.strip()),
+        start=None, end=None, fetch_from=None, fetch_to=None,
+        capital=given.number("--capital"),
+        seed=None,
+        database=None,
+        config=given.file("--config"),
+        cost_bps=given.number("--cost-bps"),
+        vix=given.text("--vix"),
+        allocation=None,
+        source=given.text("--source"),
+        once=False,
+        live=False,
+        json=given.flag("--json"),
+        quiet=given.flag("--quiet"),
+    )  # fmt: skip
+    start, end, jobs = given.day("--start"), given.day("--end"), given.whole("--jobs")
+    universes, size, seed = given.whole("--universes"), given.whole("--universe-size"), given.whole("--seed")
+
+    def work() -> int:
+        from trading_platform.runtime.evaluate import EvaluateOptions, evaluate
+
+        return evaluate(
+            EvaluateOptions(
+                trade,
+                start,
+                end,
+                20 if universes is None else universes,
+                60 if size is None else size,
+                0 if seed is None else seed,
+                (os.cpu_count() or 1) if jobs is None else jobs,
+            )
+        )
 
     return work
 
@@ -219,7 +267,7 @@ def _run_id(given: Given) -> int:
 
 
 HANDLERS: Mapping[str, Callable[[Given], Work]] = {
-    "": _trade, "trade": _trade, "replay": _trade, "status": _status,
+    "evaluate": _evaluate, "": _trade, "trade": _trade, "replay": _trade, "status": _status,
     "halt": _ask, "resume": _ask, "flatten": _ask, "pause": _ask, "unpause": _ask,
     "runs list": _runs_list, "runs show": _runs_show, "runs tag": _runs_mark, "runs note": _runs_mark,
     "runs delete": _runs_delete, "doctor": _doctor, "backup": _backup, "restore": _restore,

@@ -80,6 +80,9 @@ OPTIONS: dict[str, Option] = {
         Option("--reason", Kind.TEXT, "Why; it is recorded with your name.", "TEXT"),
         Option("--yes", Kind.FLAG, "Do not ask."),
         Option("--no-wait", Kind.FLAG, "Record the command and return; do not wait until it is obeyed."),
+        Option("--universes", Kind.WHOLE, "Random universes. Default: 20.", "N"),
+        Option("--universe-size", Kind.WHOLE, "Stocks in each. Default: 60.", "N"),
+        Option("--jobs", Kind.WHOLE, "Processes. Default: as many as there are cores.", "N"),
         Option("--keep", Kind.WHOLE, "Backups that are kept; older ones go. Default: 14.", "N"),
     )
 }
@@ -105,6 +108,14 @@ COMMANDS: dict[str, Command] = {
             (*_MARKET, "--capital", "--cost-bps", "--live", *_WHERE, *_SCREEN),
         ),
         Command("replay", "Trade past bars; never reaches an account.", (*_MARKET, *_REPLAY, *_WHERE, *_SCREEN)),
+        Command(
+            "evaluate",
+            "Judge the configured book on many random universes, beside what anybody could have held.",
+            (
+                "--source", "--data-dir", "--tickers", "--start", "--end", "--universes", "--universe-size",
+                "--cost-bps", "--seed", "--capital", "--vix", "--jobs", "--config", *_SCREEN,
+            ),
+        ),
         Command("status", "Show an account now: equity, halts, positions, engine.", (*_TARGET, "--json", *_WHERE)),
         Command("halt", "Open nothing new until `resume`; what is held may be closed.", _ASK),
         Command("resume", "End a halt, a pause by losses, a flatten, or a fault of the risk memory.", _ASK),

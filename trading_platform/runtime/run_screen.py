@@ -10,12 +10,15 @@ from typing import Any, Protocol
 from rich.console import Console
 from sqlalchemy import Engine
 
+from trading_platform.configuration.risk_config import RiskConfig
 from trading_platform.configuration.trading_config import TradingConfig, mask_password
 from trading_platform.core.types import OrderReason
 from trading_platform.engine.scan_result import ScanResult
 from trading_platform.machine.stopwatch import Stopwatch
-from trading_platform.reporting.console import ReplayScreen, summary
+from trading_platform.reporting.console import ReplayScreen
+from trading_platform.reporting.market_words import data_words, market_words
 from trading_platform.reporting.run_results import RunResults, equity_curve
+from trading_platform.reporting.run_summary import for_encoding, summary_lines
 from trading_platform.reporting.status_screen import say, show_json
 from trading_platform.runtime.open_run import Stage
 from trading_platform.storage.run_status import run_status
@@ -63,7 +66,7 @@ class RunScreen:
         if self._json:
             return
         panel = stage.world.panel
-        self._console.print(f"[bold]Simulated trading[/bold] of {panel.source}: no real money, no real orders.")
+        self._console.print(f"[bold]SIMULATED[/bold] trading, {market_words(panel.source)}: no real money.")
         for notice in stage.notices:
             self._console.print(f"[yellow]{notice}[/yellow]")
         if stage.run.continued:
@@ -71,8 +74,7 @@ class RunScreen:
                 f"Found run {stage.run.run_id}, interrupted after {row - stage.first} of {stage.stop - stage.first} "
                 "sessions; continuing where it was last committed."
             )
-        for warning in panel.warnings[:5]:
-            self._console.print(f"[yellow]data:[/yellow] {warning}")
+        self._say(f"data: {data_words(panel.warnings)}")
         allowed, message = gate.can_trade()
         if not allowed and stage.run.continued:
             self._console.print(f"[red]{message}[/red]")
@@ -118,7 +120,11 @@ class RunScreen:
         database = mask_password(self._config.storage.database_url)
         if results.sessions > 1:  # of one close there is nothing to sum up
             equity = equity_curve(stage.database, stage.run.run_id)
-            self._console.print(summary(results, equity, self._config.engine.initial_capital))
+            limits, defaults = RiskConfig.from_mapping(self._config.risk).to_dict(), RiskConfig().to_dict()
+            capital, width = self._config.engine.initial_capital, self._console.width
+            for line in summary_lines(results, equity, capital, limits, defaults, width):
+                shown = for_encoding(line, self._console.encoding)
+                self._console.print(shown, markup=False, highlight=False, soft_wrap=True)
         if stopped:
             all_sessions = stage.stop - stage.first
             self._say(

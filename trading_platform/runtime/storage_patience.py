@@ -15,6 +15,7 @@ from typing import NoReturn
 from trading_platform.core.errors import RepairDatabaseError
 from trading_platform.machine.clocks import steady_seconds
 from trading_platform.machine.stop_signals import StoppedNowError, stop_signals
+from trading_platform.storage.database import migrate, open_database
 from trading_platform.storage.sqlite import StorageTroubleError, check_identity, check_writable, identity
 
 TRY_EVERY_SECONDS = 10.0
@@ -51,18 +52,32 @@ def outlast(
     StoppedNowError
         Stopped while waiting.
     """
-    known = None
+    known = None if database is None else identity(database)
     wake = wake or threading.Event()
     while True:
         try:
+            if database is not None:
+                known = _prepared(database, known)
             return life()
         except (StorageTroubleError, OSError) as error:
             trouble = _trouble(error)
-            if database is None or (known := known or identity(database)) is None:
+            if database is None or known is None:
                 raise trouble from error  # it was never there: whoever starts it is at hand
         tell(f"{trouble}. The engine waits; what rests at the broker stays there")
         _wait(database, known, tell, steady, wake)
         tell(f"database {database} can be used again: starting over from what it holds")
+
+
+def _prepared(database: Path, known: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Make or migrate the database, if it is the one `known`; return which file it is."""
+    if known is not None:
+        check_identity(database, known)
+    engine = open_database(database)
+    try:
+        migrate(engine)
+    finally:
+        engine.dispose()
+    return known or identity(database)
 
 
 def _wait(

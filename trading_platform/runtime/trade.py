@@ -105,7 +105,7 @@ def _replay(given: Instructions) -> int:
             row = engine.run(row, stage.stop if not options.once else min(row + 1, stage.stop), show.watch)
         engine.repository.update_run(status="finished" if row >= stage.stop else "interrupted")
         engine.repository.commit()
-        show.conclude(run_results(stage.database, run_id), engine.stages, stopped=row < stage.stop)
+        show.conclude(run_results(stage.database, run_id, stage.world.panel), engine.stages, stopped=row < stage.stop)
     except KeyboardInterrupt:
         raise StoppedNowError(
             f"Stopped. What was committed of run {run_id} stands; the same command goes on from there."

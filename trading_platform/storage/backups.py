@@ -11,7 +11,7 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -57,7 +57,8 @@ def back_up(database: Path, folder: Path, keep: int, now: datetime) -> Path:
             f"{error.filename or folder}: cannot be written ({error.strerror}); make room or name another folder"
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
     for old in backups_of(database, folder)[keep:]:
         old.unlink(missing_ok=True)
     return target
@@ -123,7 +124,8 @@ def put_back(backup: Path, database: Path, now: datetime) -> Path | None:
                 f"{error.filename or database}: cannot be written ({error.strerror}); check permissions and room"
             ) from error
         finally:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink()
     return aside
 
 

@@ -159,12 +159,15 @@ SHARED = np.dtype([("ticker", np.int64), ("k", np.int64), ("value", np.float64),
 
 
 def shared_lots(slots: Records, lots: Records) -> Records:
-    """Return the lots of positions that several strategies share, of SHARED; their values add up to the position's."""
+    """Return the lots of positions that are not all their first owner's, of SHARED; their values add up.
+
+    The first owner may be one that is only buying yet: the shares that are there are another's then.
+    """
     owners = slots["owners"]
     found = []
     for s in np.flatnonzero((owners & (owners - 1)) != 0).tolist():
         held = [k for k in range(lots.shape[1]) if owners[s] >> k & 1 and lots[s, k]["quantity"] > 0.0]
-        if len(held) < 2:
+        if held in ([], [int(slots[s]["strategy"])]):
             continue
         left = float(slots[s]["value"])
         for k in held:

@@ -66,28 +66,6 @@ def operator_name() -> str:
         return "unknown"
 
 
-def newest_run(engine: Engine) -> int:
-    """Return the id of the newest run.
-
-    Raises
-    ------
-    FixConfigError
-        The database holds no run.
-    """
-    with engine.connect() as connection:
-        run_id = connection.execute(select(m.Run.id).order_by(m.Run.id.desc()).limit(1)).scalar()
-    if run_id is None:
-        raise FixConfigError("the database holds no run yet; start the engine once, or name another with --db")
-    return int(run_id)
-
-
-def leave_wish(engine: Engine, kind: str, reason: str, now: datetime) -> int:
-    """Store a command for the newest run; return the run's id."""
-    run_id = newest_run(engine)
-    leave_command(engine, run_id, kind, reason, now)
-    return run_id
-
-
 def leave_command(
     engine: Engine, run_id: int, kind: str, reason: str, now: datetime, subject: str | None = None
 ) -> int:

@@ -65,7 +65,8 @@ class DatabaseJournal:
                     f"order {order.client_order_id}: the id belongs to {known['side']} {known['quantity']:g} "
                     f"{known['ticker']} of this run; nothing was sent"
                 )
-            connection.execute(update(m.Order).where(m.Order.id == known["id"]).values(approval_id=order.approval_id))
+            anew = {name: row[name] for name in ("approval_id", "parts")}
+            connection.execute(update(m.Order).where(m.Order.id == known["id"]).values(**anew))
 
     def record_order(self, order: BrokerOrder) -> None:
         """Write down what the broker says of one of our orders and of its legs, all in one transaction.
@@ -138,6 +139,7 @@ class DatabaseJournal:
             "message": None,
             "submitted_at": leg.submitted_at,
             "closed_at": None,
+            "parts": None,  # a stop sells for all lots
         }
         connection.execute(insert(m.Order).values(**row))
         return row

@@ -46,7 +46,7 @@ def order_row(
 
 def parts_text(parts: Sequence[LotOrder]) -> str | None:
     """Return the strategies' parts of an order as JSON, None where there are none."""
-    rows = [[part.strategy, part.quantity, part.stop, part.target, part.reason.value] for part in parts]
+    rows = [[part.strategy, part.quantity, part.stop, part.target, part.reason.value, part.wish] for part in parts]
     return json.dumps(rows) if rows else None
 
 
@@ -54,7 +54,8 @@ def read_parts(text: str | None) -> tuple[LotOrder, ...]:
     """Return the parts in `text`; an order of an earlier version has none."""
     rows = [] if text is None else json.loads(text)
     return tuple(
-        LotOrder(name, shares, stop, target, OrderReason(reason)) for name, shares, stop, target, reason in rows
+        LotOrder(name, shares, stop, target, OrderReason(reason), *wish)
+        for name, shares, stop, target, reason, *wish in rows
     )
 
 

@@ -1,20 +1,37 @@
 """Our book of a real account: the kernel's own records, moved by what the broker says has happened.
 
-Executions, money and shares are posted through the very functions of `core.ledger` and `core.session` that the
-simulation uses, so cash, realized profit, fees and round trips are the same arithmetic to the cent. Shares that the
-account's owner bought by hand stand beside the book (`manual`): money that went into them has left the book like a
-withdrawal, and comes back like a deposit.
+Executions, money and shares are posted through the very functions of `core.ledger`, `core.booking` and `core.session`
+that the simulation uses, so cash, realized profit, fees and round trips are the same arithmetic to the cent. Which
+strategies an execution belongs to stands in the lots, where the decision was staged, or in the order's journal row.
+
+Shares that the account's owner bought by hand stand beside the book (`manual`): money that went into them has left the
+book like a withdrawal, and comes back like a deposit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime
+from types import MappingProxyType
+from typing import NamedTuple
 
+from trading_platform.brokers.reconciliation.day_entries import (
+    AdoptedCash,
+    AdoptedShares,
+    CashOut,
+    Day,
+    Entry,
+    FillEntry,
+    ManualMove,
+    Morning,
+    copied,
+)
 from trading_platform.brokers.reconciliation.implied_fills import cashed_out, sold_by_hand, transferred
+from trading_platform.brokers.reconciliation.lot_parts import Parts, market_parts, position_parts, total
 from trading_platform.brokers.reconciliation.owner_shares import add_shares
-from trading_platform.brokers.reconciliation.pending_entries import PendingEntries
-from trading_platform.brokers.reconciliation.settlement_news import News
+from trading_platform.brokers.reconciliation.pending_entries import PendingEntries, as_parts, is_decided, is_protective
+from trading_platform.brokers.reconciliation.settlement_news import News, crossing, part_id
 from trading_platform.brokers.reconciliation.two_books import (
     SHARE_TOLERANCE,
     CashFlow,
@@ -23,29 +40,52 @@ from trading_platform.brokers.reconciliation.two_books import (
     OurPosition,
     ShareChange,
 )
+from trading_platform.core.booking import BUY, SELL, Order, ask_all_out, book_order, drop_buys, tidy_slot
 from trading_platform.core.compiled import plain
+from trading_platform.core.fill_log import OF_ORDER, PROTECTIVE, new_fill_log
 from trading_platform.core.fills import round_cents
 from trading_platform.core.ledger import (
+    SHARE_NOISE,
+    Charge,
     Record,
     Records,
-    clear_slot,
-    mark_slot,
-    post_buy,
+    owns,
     post_cash_flow,
+    post_dividend,
     post_split,
+    settle_levels,
     total_equity,
 )
+from trading_platform.core.plan import Book
 from trading_platform.core.ports import JournalOrder
+from trading_platform.core.reasons import NO_REASON
 from trading_platform.core.risk.rules import start_session
-from trading_platform.core.round_trips import EPOCH, LoggedFill, round_trip
-from trading_platform.core.session import Rules, new_fill_log, sell
+from trading_platform.core.round_trips import EPOCH, LoggedFill, account_flows, round_trip
+from trading_platform.core.session import Rules, cross_lots, mark_position
 from trading_platform.core.simulate import open_books
-from trading_platform.core.types import ORDER_REASONS, Fill, Floats, Side
+from trading_platform.core.types import ORDER_REASONS, Fill, Floats, Flows, Side
 
 # A handful of postings a day: Python is quicker than having each function compiled by itself.
-_clear, _mark, _buy = plain(clear_slot), plain(mark_slot), plain(post_buy)
-_flow, _split, _equity = plain(post_cash_flow), plain(post_split), plain(total_equity)
-_sell, _start = plain(sell), plain(start_session)
+_flow, _split, _equity, _dividend = plain(post_cash_flow), plain(post_split), plain(total_equity), plain(post_dividend)
+_book_order, _cross, _tidy, _ask_all_out = plain(book_order), plain(cross_lots), plain(tidy_slot), plain(ask_all_out)
+_settle_levels, _drop_buys, _start, _mark, _owns = (
+    plain(settle_levels),
+    plain(drop_buys),
+    plain(start_session),
+    plain(mark_position),
+    plain(owns),
+)
+
+
+NO_REASONS: Mapping[int, int] = MappingProxyType({})
+
+
+class Opens(NamedTuple):
+    """The open of a session: its instant, and prices (N,), NaN where there are none."""
+
+    session: date
+    at: datetime
+    prices: Floats
 
 
 class AccountBook:
@@ -60,14 +100,16 @@ class AccountBook:
 
     Attributes
     ----------
-    record, slots
-        The book: one account record (`core.ledger.ACCOUNT`) and its slots (`core.ledger.SLOT`).
+    book, record, slots, lots
+        The book in the kernel's form, and views of its parts (`core.ledger`).
     entries
-        The entries among the slots that may still fill.
+        The orders that may still fill, as the lots have them.
     manual
         Ticker -> shares that are the owner's own.
     news
         What has been booked since the last settlement.
+    day
+        The entries since then, and the book before them.
     """
 
     def __init__(self, rules: Rules, cash: float, tickers: Sequence[str], strategies: Sequence[str]) -> None:
@@ -76,12 +118,15 @@ class AccountBook:
         self.manual: dict[str, float] = {}
         self.news = News()
         self._limits = rules.limits
-        books = open_books(1, rules.limits.max_positions, cash)
-        self._accounts = books.accounts
+        books = open_books(1, rules.limits.max_positions, len(self.strategies), len(self.tickers), cash)
+        self.book = Book(books.accounts, books.slots[0], books.lots[0], books.stopped[0])
         self.record: Record = books.accounts[0]
-        self.slots: Records = books.slots[0]
-        self.entries = PendingEntries(self.slots, self.tickers, self.strategies)
-        self._log = new_fill_log(1)
+        self.slots: Records = self.book.slots
+        self.lots: Records = self.book.lots
+        self.entries = PendingEntries(self.book, self.tickers, self.strategies)
+        self.day = Day(opening=self.book.accounts.copy())
+        self._opens: Opens | None = None
+        self._log = new_fill_log(2 * len(self.strategies))
 
     # ------------------------------------------------------------ reading
 
@@ -90,7 +135,7 @@ class AccountBook:
         return self.entries.slot_of(ticker)
 
     def strategy_of(self, slot: Record) -> str:
-        """Return the name of the strategy that owns a slot."""
+        """Return the name of the strategy with the largest part of a slot."""
         name: str = self.strategies[slot["strategy"]]
         return name
 
@@ -100,178 +145,337 @@ class AccountBook:
         return 0.0 if s < 0 else float(self.slots[s]["quantity"])
 
     def positions(self) -> dict[str, OurPosition]:
-        """Return open positions by ticker."""
+        """Return open positions by ticker; their stop and target are those for what stays after the next open."""
         found = {}
-        for slot in self.slots:
+        for s, slot in enumerate(self.slots):
             if slot["quantity"] > 0.0:
-                ticker = self.tickers[slot["ticker"]]
-                found[ticker] = OurPosition(
-                    ticker,
-                    float(slot["quantity"]),
-                    self.strategy_of(slot),
-                    float(slot["stop"]) or None,
-                    float(slot["target"]) or None,
-                )
+                ticker, (stop, target) = self.tickers[slot["ticker"]], self._levels(s)
+                found[ticker] = OurPosition(ticker, float(slot["quantity"]), self.strategy_of(slot), stop, target)
         return found
 
-    def refill(self, account: Records, held: Records) -> None:
-        """Take an account (1,) and its positions and pending entries (at most as many as there are slots)."""
-        self._accounts[:] = account
-        for slot in self.slots:
-            _clear(slot)
-        self.slots[: len(held)] = held
+    def _levels(self, s: int) -> tuple[float | None, float | None]:
+        """Return stop and target of slot `s` without the lots that leave; those of all lots if all do."""
+        slot, lots = self.slots[s].copy(), self.lots[s]
+        staying = [
+            k for k in range(len(lots)) if _owns(slot, k) and lots[k]["quantity"] + lots[k]["delta"] > SHARE_NOISE
+        ]
+        if staying:
+            slot["owners"] = sum(1 << k for k in staying)
+            _settle_levels(slot, lots)
+        return float(slot["stop"]) or None, float(slot["target"]) or None
 
     # ------------------------------------------------------------ posting
 
     def book_fill(self, fill: Fill, order: JournalOrder | None) -> None:
-        """Post an execution of one of our orders; `order` is its row, which tells a new position its stop and target.
+        """Post an execution of one of our orders; `order` is its row, which says whose it is where the lots do not.
 
         Shares sold beyond the book's own are the owner's.
         """
-        if fill.side is Side.BUY:
-            self._book_buy(fill, order)
-            return
-        ours = self._within(fill.ticker, fill.quantity)
-        if ours > 0.0:
-            self._book_sale(fill, ours)
-        if fill.quantity - ours > SHARE_TOLERANCE:
-            fees = 0.0 if ours > 0.0 else fill.fees
-            rest = fill.quantity - ours
-            self.move_manual(fill.ticker, -rest, round_cents(rest * fill.price) - fees)
+        self._enter(FillEntry(fill, order))
 
     def book_foreign(self, fill: ForeignFill) -> None:
         """Post a trade that the owner made by hand: what he sells beyond his own shares is the book's."""
-        if fill.side is Side.BUY:
-            self.move_manual(fill.ticker, fill.quantity, -fill.amount)
-            return
-        ours = self._within(fill.ticker, fill.quantity)
-        s = self.slot_of(fill.ticker)
-        if ours > 0.0:
-            kept = int(self.slots[s]["exit_reason"])
-            self._book_sale(sold_by_hand(fill, ours, self.strategy_of(self.slots[s])), ours)
-            if self.slots[s]["quantity"] > 0.0:
-                self.slots[s]["exit_reason"] = kept  # what is left is held on
-        if fill.quantity - ours > SHARE_TOLERANCE:
-            rest = fill.quantity - ours
-            self.move_manual(fill.ticker, -rest, round_cents(rest * fill.price))
+        self._enter(fill)
 
     def book_cash(self, flow: CashFlow) -> None:
         """Post money that moved without a trade."""
-        s = -1 if flow.ticker is None else self.slot_of(flow.ticker)
-        is_managed = flow.ticker is None or flow.ticker not in self.manual or s >= 0
-        match flow.kind:
-            case CashKind.DIVIDEND | CashKind.INTEREST if is_managed:
-                if s >= 0:
-                    self.slots[s]["dividends"] = round_cents(self.slots[s]["dividends"] + flow.amount)
-                self.record["cash"] = round_cents(self.record["cash"] + flow.amount)
-                self.record["dividends"] = round_cents(self.record["dividends"] + flow.amount)
-                self.news.dividends = round_cents(self.news.dividends + flow.amount)
-            case CashKind.FEE | CashKind.OTHER if is_managed:
-                self.book_fees(-flow.amount)
-            case _:
-                self._book_flow(flow.amount)
-
-    def book_fees(self, amount: float) -> None:
-        """Post account-wide fees, or a credit (negative)."""
-        self.record["cash"] = round_cents(self.record["cash"] - amount)
-        self.record["fees"] = round_cents(self.record["fees"] + amount)
-        self.news.fees = round_cents(self.news.fees + amount)
+        self._enter(flow)
 
     def book_shares(self, change: ShareChange) -> None:
         """Post shares that changed without a trade."""
-        s, held = self.slot_of(change.ticker), self.quantity(change.ticker)
-        if change.is_split and held > 0.0:
-            after = held + change.quantity
-            _split(self.slots[s], after / held)
-            self.slots[s]["quantity"] = after
-        else:
-            self.adopt_position(change.ticker, held + change.quantity, change.change_id, change.at)
+        self._enter(change)
 
     def book_cash_out(self, change: ShareChange, flow: CashFlow) -> None:
         """Post shares that were taken for money without a trade: a write-off, a merger for cash. It is a sale."""
-        s = self.slot_of(change.ticker)
-        self.book_fill(cashed_out(change, flow, "" if s < 0 else self.strategy_of(self.slots[s])), None)
+        self._enter(CashOut(change, flow))
 
     def adopt_position(self, ticker: str, quantity: float, name: str, at: datetime) -> None:
         """Hold `quantity` shares where the broker says so: new ones are the owner's, lost ones left at their mark."""
-        change = quantity - self.quantity(ticker)
-        if change > 0.0:
-            self.move_manual(ticker, change, 0.0)
-            return
-        ours = self._within(ticker, -change)
-        if ours > 0.0:
-            s = self.slot_of(ticker)
-            gone = transferred(name, ticker, ours, float(self.slots[s]["price"]), self.strategy_of(self.slots[s]), at)
-            self._book_sale(gone, ours)
-            self._book_flow(-gone.amount)
-        if -change - ours > SHARE_TOLERANCE:
-            self.move_manual(ticker, change + ours, 0.0)
+        self._enter(AdoptedShares(ticker, quantity - self.quantity(ticker), name, at))
 
     def adopt_cash(self, amount: float, *, is_rounding: bool) -> None:
         """Take the broker's word for cash that nothing explains; the rounding of explained entries is a fee."""
-        if is_rounding:
-            self.book_fees(-amount)
-        else:
-            self._book_flow(amount)
+        self._enter(AdoptedCash(amount, is_rounding))
 
     def move_manual(self, ticker: str, quantity: float, cash: float) -> None:
         """Change the owner's own shares by `quantity`, and the book's cash by `cash` dollars, a flow."""
-        add_shares(self.manual, ticker, quantity)
-        if cash != 0.0:
-            self._book_flow(cash)
+        self._enter(ManualMove(ticker, quantity, cash))
 
     # ------------------------------------------------------------ the close
 
-    def start_session(self) -> None:
-        """Begin a session: the day's loss counts from here."""
-        _start(self.record)
+    def rebook(self, opens: Opens) -> None:
+        """Book a session once more from the book before it, now that its opening prices are known.
 
-    def close_session(self, prices: Floats) -> float:
+        Strategies sell to each other at the open, before anything else trades in the slot, and what an order lost
+        against the open is known.
+        """
+        entries = self.day.entries
+        if self.day.morning is not None:
+            self._restore(self.day.morning)
+        _start(self.record)
+        self._opens = opens
+        for entry in entries:
+            self._post(entry)
+        for s in range(len(self.slots)):
+            self._cross_at_open(s)
+            if self.slots[s]["pending"] > 0.0 and not opens.prices[self.slots[s]["ticker"]] > 0.0:
+                _drop_buys(self.slots, self.lots, s)  # without an open nothing was bought, of each other neither
+                _tidy(self.slots, self.lots, s)
+        self._opens = None
+        self.day = Day(opening=self.day.opening)
+
+    def close_session(self, session: date, prices: Floats) -> float:
         """Mark every position at `prices` (N,), NaN where unknown, and return the equity, dollars."""
         for slot in self.slots:
             if slot["quantity"] > 0.0:
-                price = float(prices[slot["ticker"]])
-                slot["held"] += 1
-                slot["missing"] = 0 if price > 0.0 else slot["missing"] + 1
-                _mark(slot, price)
+                _mark(slot, float(prices[slot["ticker"]]))
         equity = float(_equity(self.record, self.slots))
         self.record["equity"] = self.record["accepted_equity"] = equity
+        self.record["day"] = (session - EPOCH).days
         return equity
 
-    def take_news(self) -> News:
-        """Return what was booked since the last call, and forget it."""
+    def take_news(self) -> tuple[News, Flows]:
+        """Return what was booked since the last call, and what moved the account's money; forget it."""
         news, self.news = self.news, News()
-        return news
+        flows = account_flows(self.day.opening[0], self.record)
+        self.day = Day(opening=self.book.accounts.copy())
+        return news, flows
 
-    # ------------------------------------------------------------ inside
+    # ------------------------------------------------------------ entries
 
-    def _book_buy(self, fill: Fill, order: JournalOrder | None) -> None:
+    def _enter(self, entry: Entry) -> None:
+        if self.day.morning is None:
+            self.day.morning = Morning(copied(self.book), dict(self.manual), self.news.copy())
+        self.day.entries.append(entry)
+        self._post(entry)
+
+    def _restore(self, morning: Morning) -> None:
+        for mine, part in zip(self.book, morning.book, strict=True):
+            mine[:] = part
+        self.manual, self.news = dict(morning.manual), morning.news.copy()
+
+    def _post(self, entry: Entry) -> None:
+        match entry:
+            case FillEntry(fill, order):
+                self._post_fill(fill, order)
+            case ForeignFill():
+                self._post_foreign(entry)
+            case CashFlow():
+                self._post_cash(entry)
+            case ShareChange():
+                self._post_shares(entry)
+            case CashOut(change, flow):
+                s = self.slot_of(change.ticker)
+                self._post_fill(cashed_out(change, flow, "" if s < 0 else self.strategy_of(self.slots[s])), None)
+            case AdoptedShares():
+                self._post_adopted(entry)
+            case AdoptedCash(amount, is_rounding):
+                if is_rounding:
+                    self._post_fees(-amount)
+                else:
+                    _flow(self.record, amount)
+            case ManualMove(ticker, quantity, cash):
+                self._move(ticker, quantity, cash)
+
+    def _post_fill(self, fill: Fill, order: JournalOrder | None) -> None:
+        if fill.side is Side.BUY:
+            self._post_buy(fill, order)
+            return
+        ours = self._within(fill.ticker, fill.quantity)
+        if ours > 0.0:
+            self._post_sale(fill, ours, order)
+        if fill.quantity - ours > SHARE_TOLERANCE:
+            fees = 0.0 if ours > 0.0 else fill.fees
+            rest = fill.quantity - ours
+            self._move(fill.ticker, -rest, round_cents(rest * fill.price) - fees)
+
+    def _post_foreign(self, fill: ForeignFill) -> None:
+        if fill.side is Side.BUY:
+            self._move(fill.ticker, fill.quantity, -fill.amount)
+            return
+        ours = self._within(fill.ticker, fill.quantity)
+        if ours > 0.0:
+            strategy = self.strategy_of(self.slots[self.slot_of(fill.ticker)])
+            self._post_sale(sold_by_hand(fill, ours, strategy), ours, None)
+        if fill.quantity - ours > SHARE_TOLERANCE:
+            rest = fill.quantity - ours
+            self._move(fill.ticker, -rest, round_cents(rest * fill.price))
+
+    def _post_cash(self, flow: CashFlow) -> None:
+        s = -1 if flow.ticker is None else self.slot_of(flow.ticker)
+        is_managed = flow.ticker is None or flow.ticker not in self.manual or s >= 0
+        match flow.kind:
+            case CashKind.DIVIDEND if is_managed and s >= 0 and self.slots[s]["quantity"] > 0.0:
+                _dividend(self.record, self.slots[s], self.lots[s], flow.amount / self.slots[s]["quantity"])
+            case CashKind.DIVIDEND | CashKind.INTEREST if is_managed:
+                name = "interest" if flow.kind is CashKind.INTEREST else "dividends"
+                self.record["cash"] = round_cents(self.record["cash"] + flow.amount)
+                self.record[name] = round_cents(self.record[name] + flow.amount)
+            case CashKind.FEE | CashKind.OTHER if is_managed:
+                self._post_fees(-flow.amount)
+            case _:
+                _flow(self.record, flow.amount)
+
+    def _post_fees(self, amount: float) -> None:
+        """Post account-wide fees, or a credit (negative)."""
+        self.record["cash"] = round_cents(self.record["cash"] - amount)
+        self.record["fees"] = round_cents(self.record["fees"] + amount)
+
+    def _post_shares(self, change: ShareChange) -> None:
+        s, held = self.slot_of(change.ticker), self.quantity(change.ticker)
+        if change.is_split and held > 0.0:
+            after = held + change.quantity
+            _split(self.slots[s], self.lots[s], after / held)
+            self._count_exactly(s, after)
+        else:
+            self._post_adopted(AdoptedShares(change.ticker, change.quantity, change.change_id, change.at))
+
+    def _count_exactly(self, s: int, quantity: float) -> None:
+        """Let the shares of slot `s`, and the sum over its lots, be the broker's number, without float noise."""
+        self.slots[s]["quantity"] = quantity
+        held = [k for k in range(len(self.strategies)) if self.lots[s, k]["quantity"] > 0.0]
+        for k in held[:-1]:
+            quantity -= float(self.lots[s, k]["quantity"])
+        self.lots[s, held[-1]]["quantity"] = quantity
+
+    def _post_adopted(self, adopted: AdoptedShares) -> None:
+        ticker, change = adopted.ticker, adopted.change
+        if change > 0.0:
+            self._move(ticker, change, 0.0)
+            return
+        ours = self._within(ticker, -change)
+        if ours > 0.0:
+            slot = self.slots[self.slot_of(ticker)]
+            gone = transferred(adopted.name, ticker, ours, float(slot["price"]), self.strategy_of(slot), adopted.at)
+            self._post_sale(gone, ours, None)
+            _flow(self.record, -gone.amount)
+        if -change - ours > SHARE_TOLERANCE:
+            self._move(ticker, change + ours, 0.0)
+
+    def _move(self, ticker: str, quantity: float, cash: float) -> None:
+        add_shares(self.manual, ticker, quantity)
+        if cash != 0.0:
+            _flow(self.record, cash)
+
+    # ------------------------------------------------------------ executions
+
+    def _post_buy(self, fill: Fill, order: JournalOrder | None) -> None:
         s = self.slot_of(fill.ticker)
         if s < 0:
-            stop, target = (None, None) if order is None else (order.stop_price, order.target_price)
-            s = self.entries.reserve(fill.ticker, fill.strategy, 0.0, fill.price, stop, target)
-        elif order is not None and not self.slots[s]["quantity"] > 0.0:
-            self.entries.take(order, s)  # what is saved may be an order that has ended
-        slot = self.slots[s]
-        slot["pending"] = max(0.0, slot["pending"] - fill.quantity)
-        _buy(self.record, slot, fill.quantity, fill.price, fill.fees, (fill.session - EPOCH).days)
-        self.news.add((fill, 0.0, None), s)
+            s = self.entries.open_slot(fill.ticker, fill.price)
+        done = self.news.filled(fill.client_order_id)
+        if order is not None and not self.slots[s]["quantity"] > 0.0:  # what is saved may be an order that has ended
+            self.entries.stage(replace(order, filled_quantity=done))
+        self._cross_at_open(s)
+        parts = market_parts(self.slots[s], self.lots[s], BUY, fill.quantity)
+        if fill.quantity - total(parts) > SHARE_TOLERANCE:
+            parts = {} if order is None else as_parts(order, self.entries.numbers, done, fill.quantity)
+        missing = fill.quantity - total(parts)
+        if missing > SHARE_TOLERANCE:
+            k = self.entries.numbers.get(fill.strategy, 0)
+            parts[k] = parts.get(k, 0.0) + missing
+        self.entries.let_in(order, s, parts)
+        self._execute(s, BUY, fill, fill.quantity, parts)
 
-    def _book_sale(self, fill: Fill, quantity: float) -> None:
+    def _post_sale(self, fill: Fill, quantity: float, order: JournalOrder | None) -> None:
+        """Post a sale of `quantity` shares of a position, which it has."""
         s = self.slot_of(fill.ticker)
+        self._cross_at_open(s)
+        slot, lots = self.slots[s], self.lots[s]
         reason = ORDER_REASONS.index(fill.reason)
-        self._log.used[0] = 0
-        day = (fill.session - EPOCH).days
-        _sell(
-            self.record, self.slots, s, quantity, fill.price, fill.fees, reason, day, 0.0, self._limits, self._log
-        )  # fmt: skip
-        made = LoggedFill._make(self._log.rows[0].tolist())
-        trade = round_trip(made, self.tickers, self.strategies, fill.session)
-        self.news.add((fill, made.realized, trade), s)
+        if order is not None and not is_protective(fill.reason, order):
+            parts = self._exit_parts(s, fill, quantity, order)
+            reasons = {k: int(lots[k]["exit_reason"]) or reason for k in parts}
+            self._execute(s, SELL, fill, quantity, parts, reasons)
+            return
+        parts = position_parts(slot, lots, quantity)
+        protects = is_protective(fill.reason, order)
+        kind = PROTECTIVE if protects else OF_ORDER
+        self._execute(s, SELL, fill, quantity, parts, dict.fromkeys(parts, reason), kind)
+        if protects and slot["quantity"] > 0.0:
+            _ask_all_out(self.slots, self.lots, s, reason)  # what a stop has left is not held on
+            _tidy(self.slots, self.lots, s)
 
-    def _book_flow(self, amount: float) -> None:
-        _flow(self.record, amount)
-        self.news.cash_flow = round_cents(self.news.cash_flow + amount)
+    def _exit_parts(self, s: int, fill: Fill, quantity: float, order: JournalOrder) -> Parts:
+        """Return whose shares an exit has sold: of those who ask for it, or who asked when it was decided."""
+        slot, lots, numbers = self.slots[s], self.lots[s], self.entries.numbers
+        parts = market_parts(slot, lots, SELL, quantity)
+        if quantity - total(parts) > SHARE_TOLERANCE:
+            said = as_parts(order, numbers, self.news.filled(fill.client_order_id), quantity)
+            parts = {k: min(q, float(lots[k]["quantity"])) for k, q in said.items() if lots[k]["quantity"] > 0.0}
+        if quantity - total(parts) > SHARE_TOLERANCE:
+            parts = position_parts(slot, lots, quantity, numbers.get(order.strategy))
+        return parts
+
+    def _execute(
+        self,
+        s: int,
+        side: int,
+        fill: Fill,
+        quantity: float,
+        parts: Parts,
+        reasons: Mapping[int, int] = NO_REASONS,
+        kind: int = OF_ORDER,
+    ) -> None:
+        """Book `quantity` shares of `fill` in slot `s`, divided as `parts` say; what its lots ask for besides stays."""
+        slot, lots, day = self.slots[s], self.lots[s], (fill.session - EPOCH).days
+        asked = {k: (float(lots[k]["delta"]), int(lots[k]["exit_reason"])) for k in range(len(lots)) if _owns(slot, k)}
+        for k in asked:
+            lots[k]["delta"] = side * parts.get(k, 0.0)
+            lots[k]["exit_reason"] = reasons.get(k, NO_REASON)
+        charge = Charge(0.0, fill.fees, 0.0, self._slippage(s, side, fill, quantity, kind), 0.0)
+        order = Order(side, quantity, fill.price, fill.amount, charge, kind)
+        self._log.used[0] = 0
+        _book_order(
+            self.record, self.slots, self.lots, self.book.stopped, s, order, day, 0.0, self._limits, self._log
+        )  # fmt: skip
+        for k, (delta, reason) in asked.items():
+            if _owns(slot, k):
+                left = delta - side * parts.get(k, 0.0) if delta * side > 0.0 else delta
+                left = max(left, -float(lots[k]["quantity"]))
+                lots[k]["delta"] = left if abs(left) > SHARE_NOISE and left * delta > 0.0 else 0.0
+                lots[k]["exit_reason"] = reason if lots[k]["delta"] < 0.0 else NO_REASON
+        self._tell(s, fill)
+        _tidy(self.slots, self.lots, s)
+
+    def _slippage(self, s: int, side: int, fill: Fill, quantity: float, kind: int) -> float:
+        """Return the dollars by which a fill of an order was worse than the official opening price, 0 where unknown."""
+        opens = self._opens
+        if opens is None or fill.session != opens.session or kind == PROTECTIVE or not is_decided(fill.reason):
+            return 0.0
+        quote = float(opens.prices[self.slots[s]["ticker"]])
+        return float(round_cents(side * (fill.amount - round_cents(quantity * quote)))) if quote > 0.0 else 0.0
+
+    def _cross_at_open(self, s: int) -> None:
+        """Let strategies in slot `s` sell to each other what they ask for, where the opening price is known."""
+        opens, slot = self._opens, self.slots[s]
+        if opens is None or not slot["quantity"] > 0.0:
+            return
+        ticker, day = int(slot["ticker"]), (opens.session - EPOCH).days
+        quote = float(opens.prices[ticker])
+        if not quote > 0.0:
+            return
+        self._log.used[0] = 0
+        crossed = _cross(
+            self.record, self.slots, self.lots, self.book.stopped, s, quote, day, 0.0, self._limits, self._log
+        )  # fmt: skip
+        if crossed > 0.0:
+            self._tell(s, crossing(self.tickers[ticker], opens.session, opens.at))
+            _tidy(self.slots, self.lots, s)
+
+    def _tell(self, s: int, fill: Fill) -> None:
+        """Add the parts that were just booked to the news, each as a fill of its strategy."""
+        rows = [LoggedFill._make(row) for row in self._log.rows[: self._log.used[0]].tolist()]
+        for made in rows:
+            strategy = self.strategies[made.strategy]
+            part = fill._replace(
+                side=Side.BUY if made.side > 0 else Side.SELL, quantity=made.quantity, price=made.price,
+                amount=made.amount, fees=made.fees, strategy=strategy, reason=ORDER_REASONS[made.reason],
+                fill_id=part_id(fill.fill_id, strategy, len(rows)), slippage=made.slippage,
+            )  # fmt: skip
+            self.news.add(
+                (part, made.realized, round_trip(made, self.tickers, self.strategies, fill.session)), s, made.kind
+            )
 
     def _within(self, ticker: str, quantity: float) -> float:
         """Return how much of `quantity` the book itself holds; a remainder of float noise counts as all of it."""

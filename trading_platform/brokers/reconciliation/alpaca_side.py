@@ -150,4 +150,5 @@ def _leg_row(parent: JournalOrder, leg: BrokerOrder) -> JournalOrder:
         reason=leg.reason,
         stop_price=None,
         target_price=None,
+        parts=(),
     )

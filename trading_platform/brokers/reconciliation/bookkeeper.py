@@ -13,6 +13,7 @@ from typing import Protocol
 
 from trading_platform.brokers.reconciliation.account_book import AccountBook
 from trading_platform.brokers.reconciliation.alpaca_history import SHARES
+from trading_platform.brokers.reconciliation.day_entries import CashOut
 from trading_platform.brokers.reconciliation.differences import DifferenceKind
 from trading_platform.brokers.reconciliation.owner_shares import CarvedBook
 from trading_platform.brokers.reconciliation.reconcile import Reconciliation
@@ -25,9 +26,7 @@ from trading_platform.brokers.reconciliation.two_books import (
     BookFill,
     BookForeignFill,
     BookShares,
-    CashFlow,
     CloseOrder,
-    ShareChange,
     UpdateOrder,
 )
 from trading_platform.core.ports import BrokerOrder, Checkpoint, Clock, JournalOrder, OrderJournal
@@ -54,14 +53,6 @@ class Reading:
 
     result: Reconciliation
     carved: CarvedBook
-
-
-@dataclass(frozen=True, slots=True)
-class CashOut:
-    """Shares that were taken for money without a trade."""
-
-    change: ShareChange
-    flow: CashFlow
 
 
 class Bookkeeper:

@@ -9,7 +9,7 @@ Applying the actions (`books.apply_actions`) gives the broker's book; nothing is
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
@@ -21,6 +21,7 @@ from trading_platform.brokers.reconciliation.differences import (
     Difference,
     DifferenceKind,
 )
+from trading_platform.brokers.reconciliation.protection import protection
 from trading_platform.brokers.reconciliation.two_books import (
     MANUAL,
     SHARE_TOLERANCE,
@@ -35,7 +36,6 @@ from trading_platform.brokers.reconciliation.two_books import (
     CancelOrder,
     CloseOrder,
     OurBook,
-    Protect,
     TheirBook,
     UpdateOrder,
     apply_actions,
@@ -43,7 +43,7 @@ from trading_platform.brokers.reconciliation.two_books import (
 )
 from trading_platform.core.fills import round_cents
 from trading_platform.core.ports import BrokerOrder, JournalOrder
-from trading_platform.core.types import Fill, OrderReason, OrderStatus, Side
+from trading_platform.core.types import Fill, OrderStatus, Side
 
 CENT_PER_ENTRY = 0.005  # dollars that rounding one history entry to the cent may cost
 GRACE = timedelta(seconds=60)  # a request that has not arrived by then never will
@@ -93,7 +93,7 @@ def reconcile(
         (difference, () if difference.kind in NEEDS_CONFIRMATION and difference not in previous else actions)
         for difference, actions in found
     ]
-    found += _protection(ours, apply_actions(ours, _actions(found)), theirs, prefix)
+    found += protection(ours, apply_actions(ours, _actions(found)), theirs, prefix)
     differences = tuple(difference for difference, _ in found)
     return Reconciliation(
         differences=differences,
@@ -230,51 +230,3 @@ def _cash(book: OurBook, theirs: TheirBook, tolerance: float) -> Iterator[Findin
         return
     kind = DifferenceKind.CASH_ROUNDING if abs(gap) <= tolerance else DifferenceKind.CASH_UNEXPLAINED
     yield Difference(kind, None, ours, f"{theirs.cash:.2f}"), (AdoptCash(gap),)
-
-
-# ---------------------------------------------------------------- protection
-
-
-def _protection(ours: OurBook, book: OurBook, theirs: TheirBook, prefix: str) -> Iterator[Finding]:
-    """Compare resting stops with the positions that should have one, `book` being ours after the actions so far.
-
-    Stops that no longer fit (a manual sale, a split, a partial fill) are cancelled first and placed anew after the
-    next reading. Positions with a fraction of a share have none: the engine watches them.
-    """
-    covers = _covers(theirs.orders, prefix)
-    new_splits = {c.ticker for c in theirs.history.shares if c.is_split and c.change_id not in ours.booked}
-    busy = {o.ticker for o in theirs.orders if o.status.is_open and o.client_order_id not in covers.get(o.ticker, {})}
-    for ticker in sorted(covers.keys() | book.positions.keys()):
-        position, roots = book.positions.get(ticker), covers.get(ticker, {})
-        stop = None if position is None else position.stop_price
-        held = 0.0 if position is None else position.quantity
-        covered = sum(roots.values())
-        words = f"{held:g} shares to protect", f"stops for {covered:g}"
-        lacking = Difference(DifferenceKind.UNPROTECTED, ticker, *words)
-        if roots and (abs(covered - held) > SHARE_TOLERANCE or ticker in new_splits):
-            excess = Difference(DifferenceKind.OVERPROTECTED, ticker, *words)
-            yield excess if covered > held else lacking, tuple(CancelOrder(root) for root in sorted(roots))
-        elif not roots and stop is not None and position is not None and _is_whole(held):
-            # An entry or exit still at work keeps its shares to itself; a stop beside it would be refused.
-            protect = Protect(ticker, float(round(held)), stop, position.target_price)
-            yield lacking, () if ticker in busy else (protect,)
-
-
-def _is_whole(quantity: float) -> bool:
-    return round(quantity) >= 1 and abs(quantity - round(quantity)) <= SHARE_TOLERANCE
-
-
-def _covers(orders: Sequence[BrokerOrder], prefix: str) -> dict[str, dict[str, float]]:
-    """Return ticker -> root order -> shares that its working stop would sell."""
-    covers: dict[str, dict[str, float]] = {}
-    for root in orders:
-        if not root.client_order_id.startswith(prefix):
-            continue
-        waits = root.side is Side.BUY and root.status.is_open  # legs sleep until the whole entry is filled
-        stops = [leg for leg in root.legs if leg.reason is OrderReason.STOP_LOSS]
-        stops += [root] if root.side is Side.SELL and root.stop_price is not None else []
-        for stop in stops:
-            if stop.status.is_open and not waits:
-                left = stop.quantity - stop.filled_quantity
-                covers.setdefault(root.ticker, {})[root.client_order_id] = left
-    return covers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -11,13 +11,23 @@ from typing import Any
 import numpy as np
 
 from trading_platform.brokers.reconciliation.account_book import AccountBook
+from trading_platform.brokers.reconciliation.day_entries import Day, Morning, copied
 from trading_platform.brokers.reconciliation.differences import Difference, DifferenceKind
-from trading_platform.brokers.reconciliation.settlement_news import Booked, News
+from trading_platform.brokers.reconciliation.entry_texts import (
+    entry_text,
+    news_text,
+    read_entry,
+    read_first_flows,
+    read_news,
+)
+from trading_platform.core.booking import LONG_AGO
 from trading_platform.core.errors import OperatorNeededError, RepairDatabaseError
-from trading_platform.core.ledger import ACCOUNT, SLOT
+from trading_platform.core.fills import round_cents
+from trading_platform.core.ledger import LOT, SLOT
+from trading_platform.core.plan import Book
 from trading_platform.core.ports import SavedBook
 from trading_platform.core.risk.memory import checksum
-from trading_platform.core.types import ClosedTrade, Fill, OrderReason, Side
+from trading_platform.core.saved_books import BadBookError, account_text, read_account, read_slots, slots_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +43,13 @@ class Memory:
 
 def save(book: AccountBook, memory: Memory, session: date) -> SavedBook:
     """Return the book as it stands, `session` being the last one settled."""
-    account = json.dumps({"account": book.record.tolist(), **_memory(memory)})
-    slots = {
-        "slots": book.slots.tolist(),
-        "tickers": book.tickers,
-        "strategies": book.strategies,
-        "manual": book.manual,
-        "news": _news(book.news),
-    }
-    text = json.dumps(slots)
+    account = json.dumps({"account": json.loads(account_text(book.book.accounts)), **_memory(memory)})
+    morning, day = book.day.morning, book.day
+    text = slots_text(
+        book.slots, book.lots, book.book.stopped, tickers=book.tickers, strategies=book.strategies,
+        manual=book.manual, news=news_text(book.news), opening=json.loads(account_text(day.opening)),
+        entries=[entry_text(entry) for entry in day.entries], morning=None if morning is None else _morning(morning),
+    )  # fmt: skip
     return SavedBook(session, account, text, checksum(account + text))
 
 
@@ -60,29 +68,102 @@ def load(book: AccountBook, saved: SavedBook) -> Memory:
             "table paper_books: the book does not match its checksum; restore a backup of the database"
         )
     account, outer = json.loads(saved.account), json.loads(saved.slots)
-    rows = np.array([tuple(row) for row in outer["slots"]], dtype=SLOT)
-    held = rows[rows["ticker"] >= 0]
-    if len(held) > len(book.slots):
-        raise RepairDatabaseError(
-            f"table paper_books: {len(held)} positions and pending entries, max_positions is {len(book.slots)}; "
-            "use the risk limits of the run"
-        )
-    if len(rows) == len(book.slots):
-        held = rows  # each where it was: the order of slots is the order of decisions
-    for row in held:
-        if row["ticker"] < 0:
-            continue
-        row["ticker"] = _number("ticker", outer["tickers"][row["ticker"]], book.tickers)
-        row["strategy"] = _number("strategy", outer["strategies"][row["strategy"]], book.strategies)
-    book.refill(np.array([tuple(account["account"])], dtype=ACCOUNT), held)
-    book.manual = {str(ticker): float(quantity) for ticker, quantity in outer["manual"].items()}
-    book.news = _read_news(outer["news"])
+    names = outer["tickers"], outer["strategies"]
+    try:
+        _put(book, book.book, _read(json.dumps(account["account"]), saved.slots, outer, names), names)
+        book.manual = _shares(outer["manual"])
+        book.news = read_news(outer["news"])
+        book.day = _day(book, outer, names)
+    except BadBookError as error:
+        raise RepairDatabaseError(f"table paper_books: {error}; restore a backup of the database") from error
     previous = tuple(Difference(DifferenceKind(kind), *rest) for kind, *rest in account["previous"])
     booked = {str(key): datetime.fromisoformat(at) for key, at in account["booked"].items()}
     return Memory(datetime.fromisoformat(account["since"]), booked, previous)
 
 
-def _number(what: str, name: str, names: Collection[str]) -> int:
+# ---------------------------------------------------------------- the day
+
+
+def _morning(morning: Morning) -> dict[str, Any]:
+    book = morning.book
+    return {
+        "account": json.loads(account_text(book.accounts)),
+        **json.loads(slots_text(book.slots, book.lots, book.stopped)),
+        "manual": morning.manual,
+        "news": news_text(morning.news),
+    }
+
+
+def _day(book: AccountBook, outer: Mapping[str, Any], names: tuple[Sequence[str], Sequence[str]]) -> Day:
+    """Return the entries since the last settlement; what a book of the first version has booked stays as it is."""
+    if "opening" not in outer:
+        opening = book.book.accounts.copy()
+        for name, dollars in read_first_flows(outer["news"]).items():
+            opening[name] = round_cents(float(opening[name][0]) - dollars)
+        return Day(opening)
+    day = Day(read_account(json.dumps(outer["opening"])), [read_entry(entry) for entry in outer["entries"]])
+    raw = outer["morning"]
+    if raw is not None:
+        parts = copied(book.book)
+        _put(book, parts, _read(json.dumps(raw["account"]), json.dumps(raw), raw, names), names)
+        day.morning = Morning(parts, _shares(raw["manual"]), read_news(raw["news"]))
+    return day
+
+
+def _shares(raw: Mapping[str, Any]) -> dict[str, float]:
+    return {str(ticker): float(quantity) for ticker, quantity in raw.items()}
+
+
+# ---------------------------------------------------------------- records
+
+
+def _read(account: str, slots: str, outer: Mapping[str, Any], names: tuple[Sequence[str], Sequence[str]]) -> Book:
+    """Return a saved book as it was numbered then."""
+    tickers, strategies = names
+    rows = outer["slots"] if isinstance(outer["slots"], list) else outer["slots"]["rows"]
+    book = Book(
+        read_account(account),
+        np.zeros(len(rows), dtype=SLOT),
+        np.zeros((len(rows), len(strategies)), dtype=LOT),
+        np.full(len(tickers), LONG_AGO, dtype=np.int64),
+    )
+    read_slots(slots, book.slots, book.lots, book.stopped)
+    return book
+
+
+def _put(book: AccountBook, into: Book, saved: Book, names: tuple[Sequence[str], Sequence[str]]) -> None:
+    """Write a saved book `into` arrays numbered as those of `book`."""
+    held = np.flatnonzero(saved.slots["ticker"] >= 0).tolist()
+    if len(held) > len(into.slots):
+        raise RepairDatabaseError(
+            f"table paper_books: {len(held)} positions and pending entries, the book has {len(into.slots)} places; "
+            "use the risk limits of the run"
+        )
+    # Each where it was: the order of slots is the order of decisions.
+    places = held if len(saved.slots) <= len(into.slots) else range(len(held))
+    into.accounts[:] = saved.accounts
+    into.slots[:] = np.zeros(1, dtype=SLOT)[0]
+    into.slots["ticker"] = -1
+    into.lots[:] = np.zeros(1, dtype=LOT)[0]
+    into.stopped[:] = LONG_AGO
+    tickers, strategies = names
+    for s, place in zip(held, places, strict=True):
+        slot = into.slots[place]
+        into.slots[place] = saved.slots[s]
+        slot["ticker"] = _number("ticker", tickers[saved.slots[s]["ticker"]], book.tickers)
+        slot["strategy"] = _number("strategy", strategies[saved.slots[s]["strategy"]], book.strategies)
+        slot["owners"] = 0
+        for k, name in enumerate(strategies):
+            if int(saved.slots[s]["owners"]) >> k & 1:
+                number = _number("strategy", name, book.strategies)
+                slot["owners"] |= 1 << number
+                into.lots[place, number] = saved.lots[s, k]
+    for i in np.flatnonzero(saved.stopped > LONG_AGO).tolist():
+        if tickers[i] in book.tickers:
+            into.stopped[book.tickers.index(tickers[i])] = saved.stopped[i]
+
+
+def _number(what: str, name: str, names: Sequence[str]) -> int:
     if name not in names:
         raise OperatorNeededError(
             f"the account holds a position of {what} {name}, which is no longer configured: put it back, or close the "
@@ -95,45 +176,3 @@ def _memory(memory: Memory) -> dict[str, Any]:
     previous = [[d.kind.value, d.ticker, d.ours, d.theirs] for d in memory.previous]
     booked = {key: at.isoformat() for key, at in sorted(memory.booked.items())}
     return {"since": memory.since.isoformat(), "booked": booked, "previous": previous}
-
-
-def _news(news: News) -> dict[str, Any]:
-    fills = [
-        [fill._asdict(), realized, None if trade is None else trade._asdict()] for fill, realized, trade in news.fills
-    ]
-    plain = json.loads(json.dumps(fills, default=lambda value: value.isoformat()))
-    return {
-        "fills": plain,
-        "places": news.places,
-        "dividends": news.dividends,
-        "fees": news.fees,
-        "cash_flow": news.cash_flow,
-    }
-
-
-def _read_news(raw: Mapping[str, Any]) -> News:
-    fills: list[Booked] = [
-        (_fill(fill), float(realized), None if trade is None else _trade(trade))
-        for fill, realized, trade in raw["fills"]
-    ]
-    places = [(int(day), int(part), int(slot)) for day, part, slot in raw["places"]]
-    return News(fills, places, raw["dividends"], raw["fees"], raw["cash_flow"])
-
-
-def _fill(raw: Mapping[str, Any]) -> Fill:
-    words = {
-        "side": Side(raw["side"]),
-        "reason": OrderReason(raw["reason"]),
-        "filled_at": datetime.fromisoformat(raw["filled_at"]),
-        "session": date.fromisoformat(raw["session"]),
-    }
-    return Fill(**{**raw, **words})
-
-
-def _trade(raw: Mapping[str, Any]) -> ClosedTrade:
-    words = {
-        "reason": OrderReason(raw["reason"]),
-        "entry_session": date.fromisoformat(raw["entry_session"]),
-        "exit_session": date.fromisoformat(raw["exit_session"]),
-    }
-    return ClosedTrade(**{**raw, **words})

@@ -81,7 +81,7 @@ class RiskBook:
             move_columns(self.slots, self.outside, names, view.columns)
 
     def mirror(self, account: Record, slots: Records, lots: Records, stopped: Ints) -> None:
-        """Copy cash, positions (S,), lots (S, K) and stop-outs (N,) of a broker's book, numbered as the market shown."""
+        """Copy cash, positions (S,), lots (S, K) and stop-outs (N,) of a broker's book, numbered as the market."""
         if self.view is None:
             raise ValueError("show_market() before mirror(): the columns of a book mean nothing without their market")
         if self._mirrored is None or self._mirrored[0] is not slots:

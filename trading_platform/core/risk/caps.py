@@ -1,8 +1,8 @@
 """Every code of refused risk, and the caps of a position: each cap told once, and everything else derived from it.
 
 A cap compares what is used after an order with a limit: ``used + per_dollar x notional <= limit``. From the table below
-come the check of an order, the room that is left, the largest order that passes, explanations, the risk report and the
-table in docs/risk.md, in the compiled kernel as well as in Python. A new cap is: a code (`DenialCode`), a row of `CAPS`,
+come the check of an order, the room that is left, the largest order that passes, explanations, the risk report and
+the table in docs/risk.md, in the compiled kernel as well as in Python. A new cap is: a code (`DenialCode`), a row of `CAPS`,
 a branch of `cap_numbers`; its limit is a field of `core.risk.limits.Limits` and of `RiskConfig`.
 """
 

@@ -37,14 +37,14 @@ def kelly_fraction(account: Record, limits: Limits) -> float:
 def kelly_bound(account: Record, limits: Limits) -> float:
     """Return the largest share of equity that the Kelly bet allows.
 
-    It never falls below `min_kelly_scale` of the position cap: with no trades at all the statistics could never recover.
+    It never falls below `min_kelly_scale` of the position cap: without trades the statistics could never recover.
     """
     return max(limits.kelly_fraction * kelly_fraction(account, limits), limits.min_kelly_scale * limits.max_position)
 
 
 @lean
 def volatility_bound(volatility: float, limits: Limits) -> float:
-    """Return the largest share of equity for a ticker of daily `volatility`: the position's own volatility is capped."""
+    """Return the largest share of equity for a ticker of daily `volatility`: a position's volatility is capped."""
     return limits.position_volatility / volatility
 
 

@@ -1,0 +1,170 @@
+"""A run is held by a living process only: not by a killed one, a reused number, number 1 of a container, a reboot."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from account_rows import add_run, empty
+from sqlalchemy import Engine, update
+
+from trading_platform.core.errors import OperatorNeededError
+from trading_platform.machine import process_identity
+from trading_platform.machine.process_identity import ProcessIdentity, lives, this_process
+from trading_platform.storage import models as m
+from trading_platform.storage.run_locks import KernelLock, is_held, lock_path
+from trading_platform.storage.runs import RunLock, is_running, row_lives
+
+ROOT = Path(__file__).parents[2]
+NOW = datetime(2024, 7, 3, 17, 0, tzinfo=UTC)
+HOLD = """
+import os, signal, sys
+from datetime import UTC, datetime
+from trading_platform.storage.database import open_database
+from trading_platform.storage.runs import RunLock
+lock = RunLock(open_database(sys.argv[1]), 1)
+lock.acquire(datetime.now(UTC))
+print(os.getpid(), flush=True)
+if sys.argv[2] == "die":
+    os.kill(os.getpid(), signal.SIGKILL)
+    os._exit(7)  # number 1 of a namespace is not killed by itself: it goes without a word all the same
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    database = empty(tmp_path / "d.db")
+    add_run(database, "alpaca_paper", account="PA1")
+    yield database
+    database.dispose()
+
+
+def holder(path: Path, end: str, *before: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*before, sys.executable, "-c", HOLD, str(path), end], cwd=ROOT, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def test_a_second_engine_is_refused_and_the_first_is_named(engine: Engine, tmp_path: Path) -> None:
+    first = holder(tmp_path / "d.db", "stay")
+    assert first.stdout is not None
+    pid = int(first.stdout.readline())
+    assert is_running(engine, 1, NOW)
+    with pytest.raises(OperatorNeededError, match=rf"run 1 is traded by process {pid} on .*, last seen"):
+        RunLock(engine, 1).acquire(NOW)
+    first.communicate()
+    RunLock(engine, 1).acquire(NOW)
+
+
+def test_a_killed_engine_keeps_nobody_out(engine: Engine, tmp_path: Path) -> None:
+    dead = holder(tmp_path / "d.db", "die")
+    dead.communicate()
+    assert dead.returncode == -9
+    assert lock_path(tmp_path / "d.db", 1).exists()  # it left everything as it was
+    assert not is_running(engine, 1, NOW)
+    RunLock(engine, 1).acquire(NOW)
+
+
+def can_unshare() -> bool:
+    if shutil.which("unshare") is None:
+        return False
+    tried = subprocess.run(["unshare", "--pid", "--fork", "true"], capture_output=True, check=False)
+    return tried.returncode == 0
+
+
+@pytest.mark.skipif(not can_unshare(), reason="needs the right to make a process namespace (unshare --pid)")
+def test_an_engine_killed_as_process_1_of_a_container_starts_again_as_process_1(engine: Engine, tmp_path: Path) -> None:
+    for _ in range(2):
+        run = holder(tmp_path / "d.db", "die", "unshare", "--pid", "--fork")
+        shown, _ = run.communicate()
+        assert shown == "1\n"
+    assert not is_running(engine, 1, NOW)
+
+
+def test_a_number_that_lives_again_as_another_process_holds_nothing(engine: Engine, tmp_path: Path) -> None:
+    """The row of a process that was killed, whose number now is ours: the bare number would look alive for ever."""
+    dead = holder(tmp_path / "d.db", "die")
+    dead.communicate()
+    with engine.begin() as connection:
+        connection.execute(update(m.Heartbeat).values(pid=os.getpid(), process_start="1"))
+    RunLock(engine, 1).acquire(NOW)
+
+
+def test_releasing_lets_the_next_one_in_and_leaves_no_file(engine: Engine, tmp_path: Path) -> None:
+    for _ in range(2):
+        lock = RunLock(engine, 1)
+        lock.acquire(NOW)
+        lock.release()
+        lock.release()
+    assert not lock_path(tmp_path / "d.db", 1).exists()
+
+
+def test_looking_takes_nothing_from_the_holder(tmp_path: Path) -> None:
+    lock = KernelLock(tmp_path / "x.lock")
+    assert not is_held(lock.path)
+    assert lock.acquire()
+    assert is_held(lock.path)
+    assert is_held(lock.path)
+    lock.release()
+    assert not is_held(lock.path)
+    lock.path.touch()
+    assert not is_held(lock.path)  # a file that was left is no lock
+
+
+def test_a_failed_start_leaves_no_lock(engine: Engine, tmp_path: Path) -> None:
+    lock = RunLock(engine, 99)  # the row cannot be written: there is no such run
+    with pytest.raises(Exception, match="FOREIGN KEY"):
+        lock.acquire(NOW)
+    assert not is_held(lock_path(tmp_path / "d.db", 99))
+
+
+# ---------------------------------------------------------------- on a database server the row decides
+
+
+@dataclass
+class Row:
+    """A heartbeat row as it would stand in a server's table."""
+
+    me: ProcessIdentity
+    at: datetime = NOW
+
+    def alive(self, now: datetime = NOW) -> bool:
+        host, pid, boot, started = self.me
+        return row_lives({"host": host, "pid": pid, "boot": boot, "process_start": started, "at": self.at}, now)
+
+
+def test_the_row_of_a_living_process_holds_however_old_it_is() -> None:
+    assert Row(this_process()).alive(NOW + timedelta(days=3))
+
+
+@pytest.mark.skipif(not process_identity.boot_id(), reason="this system does not tell its starts apart")
+@pytest.mark.parametrize(
+    "gone",
+    [this_process()._replace(boot="an earlier start"), this_process()._replace(started="1")],
+    ids=["a reboot", "a reused number"],
+)
+def test_the_row_of_a_process_that_is_gone_holds_nothing(gone: ProcessIdentity) -> None:
+    assert lives(gone) is False
+    assert not Row(gone).alive()
+
+
+def test_the_row_of_another_host_counts_until_it_falls_silent() -> None:
+    other = Row(this_process()._replace(host="elsewhere"))
+    assert lives(other.me) is None
+    assert other.alive(NOW + timedelta(minutes=4))
+    assert not other.alive(NOW + timedelta(minutes=6))
+
+
+def test_the_row_of_an_older_version_counts_until_it_falls_silent() -> None:
+    old = Row(ProcessIdentity(this_process().host, 1, "", ""))
+    assert old.alive(NOW + timedelta(minutes=4))
+    assert not old.alive(NOW + timedelta(minutes=6))

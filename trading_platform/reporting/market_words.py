@@ -1,0 +1,60 @@
+"""Which market and whose money: the same words on every screen, picture and page. Imports nothing slow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import PurePath
+
+# Kinds of runs: a replay and the local paper account trade nobody's money, Alpaca's paper account plays at a broker.
+MONEY = {"replay": "SIMULATED", "paper": "SIMULATED", "alpaca_paper": "PAPER MONEY", "alpaca_live": "REAL MONEY"}
+MODES = {"replay": "replay", "paper": "local paper account", "alpaca_paper": "Alpaca", "alpaca_live": "Alpaca"}
+SYNTHETIC = "synthetic"
+COUNTED = re.compile(r"^(\w+): (\d+) x\b")  # as market_data.quality.Suspicion tells itself
+
+
+def money_words(mode: str) -> str:
+    """Return whose money a run of `mode` trades; an unknown mode is said as it is."""
+    return MONEY.get(mode, mode)
+
+
+def mode_words(mode: str) -> str:
+    """Return what kind of run it is."""
+    return MODES.get(mode, mode)
+
+
+def market_words(source: str) -> str:
+    """Return where bars come from, e.g. ``embedded market (seed 7)``, ``files in market-data``."""
+    name, _, rest = source.partition(":")
+    if name == SYNTHETIC:
+        return f"embedded market (seed {rest.removeprefix('seed=')})" if rest else "embedded market"
+    if name == "files":
+        return f"files in {PurePath(rest).name or rest}"
+    if name == "yahoo":
+        return "Yahoo"
+    return f"Alpaca's bars ({rest})" if name == "alpaca" and rest else source
+
+
+def benchmark_name(source: str) -> str:
+    """Return what the market's benchmark is called: the embedded market has no SPY."""
+    return "market (synthetic)" if is_synthetic(source) else "SPY"
+
+
+def benchmark_short(source: str) -> str:
+    """Return the benchmark's name for the head of a narrow column."""
+    return "market" if is_synthetic(source) else "SPY"
+
+
+def is_synthetic(source: str) -> bool:
+    """Tell whether prices were made up by a program."""
+    return source.partition(":")[0] == SYNTHETIC
+
+
+def data_words(warnings: Sequence[str]) -> str:
+    """Return whether bars are fit to trade on, in one line: what cannot be true was refused when they were read."""
+    if not warnings:
+        return "fine to trade"
+    found = [COUNTED.match(warning) for warning in warnings]
+    remarks = sum(1 if count is None else int(count[2]) for count in found)
+    first = warnings[0] if found[0] is None else warnings[0].replace(found[0][1], found[0][1].replace("_", " "), 1)
+    return f"fine to trade; {remarks:,} remark{'' if remarks == 1 else 's'}, first: {first}"
