@@ -20,8 +20,8 @@ from trading_platform.engine.engine_market import World
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.regime.config import RegimeConfig
 from trading_platform.regime.hmm import causal_regimes
-from trading_platform.strategies.registry import make_strategies
 from trading_platform.runtime.open_run import CATCH_UP_SESSIONS, live_world
+from trading_platform.strategies.registry import make_strategies
 
 CALENDAR = NyseCalendar()
 RULES = Rules(limits_of(RiskConfig().to_dict()), ExitConfig().rates(), CostConfig().rates())

@@ -9,8 +9,8 @@ import pytest
 
 from tests.lot_world import QUIET, LotStory, says, story_panel, story_rules
 from trading_platform.core.compiled import as_rows
-from trading_platform.core.plan import Book, RuleRows
 from trading_platform.core.decide import free_slot
+from trading_platform.core.plan import Book, RuleRows
 from trading_platform.core.unused_capital import Unused, unused_capital
 
 
