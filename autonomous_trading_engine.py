@@ -33,16 +33,14 @@ from trading_platform.core.fills import round_shares as compiled_round
 from trading_platform.core.intents import entry_intent, exit_intent, lot_orders, unsized_intent
 from trading_platform.core.observation import episode_of
 from trading_platform.core.ports import Allocator
-from trading_platform.core.reasons import is_strategys_own
+from trading_platform.core.reasons import FLATTEN, STRATEGYS_OWN
 from trading_platform.core.session import Rules
 from trading_platform.core.shadow import ShadowBook
 from trading_platform.core.types import (
-    ORDER_REASONS,
     ApprovedOrder,
     Denial,
     DenialCode,
     Floats,
-    OrderReason,
     OrderStatus,
     RiskEvent,
     RiskEventKind,
@@ -51,7 +49,7 @@ from trading_platform.core.types import (
 from trading_platform.core.view import MarketView
 from trading_platform.engine.engine_market import World
 from trading_platform.engine.recovery import held_weights, rebuild_shadow, restore_broker, weights_row
-from trading_platform.engine.scan_result import ScanResult
+from trading_platform.engine.scan_result import Decision, ScanResult
 from trading_platform.engine.session_plan import SessionPlan
 from trading_platform.machine.clocks import EngineClock
 from trading_platform.machine.stop_signals import stop_signals
@@ -62,9 +60,8 @@ from trading_platform.storage.recorder import Recorder
 from trading_platform.storage.repository import Repository
 
 NOT_OBSERVED: Floats = np.empty(0)
-FLATTEN = ORDER_REASONS.index(OrderReason.FLATTEN)
 # A few multiplications: handing them to compiled code would take longer than they do.
-round_shares, weighted_strength, is_own = plain(compiled_round), plain(compiled_strength), plain(is_strategys_own)
+round_shares, weighted_strength = plain(compiled_round), plain(compiled_strength)
 
 
 class AutonomousTradingEngine:
@@ -73,8 +70,7 @@ class AutonomousTradingEngine:
     Parameters
     ----------
     world : the market, prepared. broker : where orders go and fills come from.
-    risk_manager, allocator : the one door, and the split of capital.
-    rules : limits, exits and costs; the limits are those of `risk_manager`.
+    risk_manager, allocator : the one door, and the split of capital. rules : all rules; their limits are the manager's.
     repository, recorder : where everything is written; a commit every `commit_sessions`.
     clock : told about each session's close.
     """
@@ -102,7 +98,7 @@ class AutonomousTradingEngine:
         self._clock = clock
         self._commit_sessions = commit_sessions
         self._uncommitted = 0
-        self._stop = False
+        self.stopped = False  # True after SIGINT or SIGTERM
         self._no_entries = False
         self._standing = Standing()
         self._last_session: date | None = None
@@ -121,7 +117,7 @@ class AutonomousTradingEngine:
         """
         row = first
         with stop_signals(self.ask_to_stop):
-            while row < stop and not self._stop:
+            while row < stop and not self.stopped:
                 result = self.scan_cycle(row)
                 row += 1
                 if watch is not None:
@@ -129,14 +125,9 @@ class AutonomousTradingEngine:
             self.commit()
         return row
 
-    @property
-    def stopped(self) -> bool:
-        """True after SIGINT or SIGTERM."""
-        return self._stop
-
     def ask_to_stop(self) -> None:
         """Finish the session in hand, commit, and return from `run`."""
-        self._stop = True
+        self.stopped = True
 
     def end_entries(self) -> None:
         """Decide and send no entry any more: for an account whose engine is about to stop. Exits go on."""
@@ -172,11 +163,10 @@ class AutonomousTradingEngine:
         can_trade, message = self.risk_manager.can_trade()
         allocation, weights = self._allocate(view, closed)
         since = self.stages.add("allocation", since)
-        orders: list[ApprovedOrder] = []
-        denials: list[Denial] = []
+        decision = Decision(view, allocation, [], [])
         if decide:
             self._plan.begin(self.world.market, self.world.signals, t, weights)
-            self._decide(view, allocation, orders, denials, opens=can_trade)
+            self._decide(decision, opens=can_trade)
             self.recorder.not_invested(self._plan.unused(is_open=can_trade))
             if not can_trade:
                 self.recorder.blocked(view.session, DenialCode(message.partition(":")[0]))
@@ -189,7 +179,7 @@ class AutonomousTradingEngine:
         equity = self._equities[-1]
         held = equity - float(self.broker.record["cash"])
         return ScanResult(
-            session, equity, held / equity if equity > 0.0 else 0.0, tuple(orders), tuple(denials),
+            session, equity, held / equity if equity > 0.0 else 0.0, tuple(decision.orders), tuple(decision.denials),
             allocation, self.world.regimes[t], self.risk_manager.halted,
         )  # fmt: skip
 
@@ -197,10 +187,8 @@ class AutonomousTradingEngine:
         """Carry out what operators asked for since the last commit."""
         for wish in open_wishes(self.repository.engine, self.repository.run_id):
             self._standing = self._standing.after(wish.kind, wish.subject)
-            if wish.subject is None and wish.kind == "resume":
-                self.recorder.event(self.risk_manager.resume(wish.reason, wish.actor), now.date(), now)
-            elif wish.subject is None:
-                event = self.risk_manager.halt(f"{wish.kind}: {wish.reason}", wish.actor)
+            if wish.subject is None:
+                event = self.risk_manager.obey(wish.kind, wish.reason, wish.actor)
                 self.recorder.event(event, now.date(), now)
             self.repository.mark_handled(wish.command_id, now, f"done at {now:%Y-%m-%d %H:%M} UTC")
             self._uncommitted = max(self._uncommitted, 1)
@@ -245,18 +233,16 @@ class AutonomousTradingEngine:
         """Take in fills, trades and marks of the session, and let the account rules read the equity."""
         risk, recorder, t = self.risk_manager, self.recorder, view.t
         risk.start_session(view.session)
-        previous_equity = float(risk.account["previous_equity"])
+        previous = float(risk.account["previous_equity"])
         settlement = self.broker.settle(self.world.market, t, view.session, self.world.opened[t], closed)
         recorder.settlement(settlement, closed)
         risk.show_market(view)
         self._mirror()
         events: list[RiskEvent] = []
         for _, _, trade in settlement.fills:
-            if trade is None or not is_own(ORDER_REASONS.index(trade.reason)):
-                continue
-            pause = risk.update_state(TradeResult(trade.ticker, trade.pnl, trade.cost))
-            if pause is not None:
-                events.append(pause)
+            if trade is not None and trade.reason in STRATEGYS_OWN:
+                pause = risk.update_state(TradeResult(trade.ticker, trade.pnl, trade.cost))
+                events += [] if pause is None else [pause]
         shadow_equity = float("nan")
         if risk.halted:
             self._shadow.trade(self.world.market, t, self._rules)
@@ -268,11 +254,10 @@ class AutonomousTradingEngine:
                 self._shadow.start()
         self._equities.append(settlement.equity)
         self._last_session = view.session
-        panel = self.world.panel
         recorder.close(
             view.session, closed, self.broker.book, settlement,
-            previous_equity=previous_equity, risk=risk.account, vix=panel.vix[t], benchmark=panel.benchmark[t],
-            universe_return=self.world.universe_returns[t], cash_rate=float(self.world.market.rate[t]),
+            previous_equity=previous, risk=risk.account, vix=self.world.panel.vix[t],
+            benchmark=self.world.panel.benchmark[t], universe_return=self.world.universe_returns[t], cash_rate=float(self.world.market.rate[t]),
         )  # fmt: skip
 
     def _allocate(self, view: MarketView, at: datetime) -> tuple[Mapping[str, float], Floats]:
@@ -295,10 +280,7 @@ class AutonomousTradingEngine:
 
     # ------------------------------------------------------------ deciding
 
-    def _decide(
-        self, view: MarketView, allocation: Mapping[str, float], orders: list[ApprovedOrder], denials: list[Denial],
-        *, opens: bool,
-    ) -> None:  # fmt: skip
+    def _decide(self, decision: Decision, *, opens: bool) -> None:
         """Order exits and trims; if new risk may be taken (`opens`), growth and new positions, strongest first."""
         plan, standing = self._plan, self._standing
         plan.review_lots()
@@ -308,54 +290,49 @@ class AutonomousTradingEngine:
             plan.flatten(FLATTEN, self.world.columns[ticker])
         opens = opens and not standing.flatten and not self._no_entries
         plan.pause([name in standing.paused for name in self.world.strategies])
-        grown = set(self._grow_positions(view, allocation, orders, denials)) if opens else set()
-        slots = self.broker.slots
-        for s in (slots["selling"] > 0.0).nonzero()[0].tolist():
+        grown = set(self._grow_positions(decision)) if opens else set()
+        for s in (self.broker.slots["selling"] > 0.0).nonzero()[0].tolist():
             if s not in grown:
-                self._sell(view, s, orders)
+                self._sell(decision, s)
         if opens:
-            self._open_positions(view, allocation, orders, denials)
+            self._open_positions(decision)
 
-    def _grow_positions(
-        self, view: MarketView, allocation: Mapping[str, float], orders: list[ApprovedOrder], denials: list[Denial]
-    ) -> Iterator[int]:
+    def _grow_positions(self, decision: Decision) -> Iterator[int]:
         """Let positions grow to what is wanted of them by now; yield the slots that buy."""
         plan = self._plan
         for s in plan.growing():
             ticker = int(self.broker.slots[s]["ticker"])
             limit_price = plan.limit_price(ticker)
-            dollars, strength = self._size(view, s, ticker, allocation)
+            dollars, strength = self._size(decision, s, ticker)
             quantity = plan.growth_shares(s, dollars, limit_price)
             if quantity > 0.0:
                 plan.enter(s, ticker, quantity, limit_price)
-                if self.broker.slots[s]["pending"] > 0.0 and self._buy(view, s, strength, limit_price, orders, denials):
+                if self.broker.slots[s]["pending"] > 0.0 and self._buy(decision, s, strength, limit_price):
                     yield s
 
-    def _open_positions(
-        self, view: MarketView, allocation: Mapping[str, float], orders: list[ApprovedOrder], denials: list[Denial]
-    ) -> None:
+    def _open_positions(self, decision: Decision) -> None:
         """Look at candidates, strongest first, until the book is full or none is left."""
         for candidate in self._plan.candidates(self._rules.limits.max_reviews):
             if self._no_entries:
                 return
-            if view.tickers[candidate.ticker] in self._standing.closing:
+            if decision.view.tickers[candidate.ticker] in self._standing.closing:
                 continue
             s = self._plan.slot_for_entry()
             if s < 0:  # the verdict is known, and a full book is the common case
-                self.recorder.blocked(view.session, DenialCode.MAX_POSITIONS)
+                self.recorder.blocked(decision.view.session, DenialCode.MAX_POSITIONS)
                 if (weakest := self._plan.make_room(candidate.ticker)) >= 0:
-                    self._sell(view, weakest, orders)
+                    self._sell(decision, weakest)
                 return
-            self._enter(view, s, candidate, allocation, orders, denials)
+            self._enter(decision, s, candidate)
 
     def _evaluate_signal(self, strategy: str, strength: float, allocation: Mapping[str, float]) -> float:
         """Weigh a signal by its strategy's allocation relative to equal weight; 0 skips it, equal weight leaves it."""
         return float(weighted_strength(strength, allocation[strategy], len(allocation)))
 
-    def _size(self, view: MarketView, s: int, ticker: int, allocation: Mapping[str, float]) -> tuple[float, float]:
+    def _size(self, decision: Decision, s: int, ticker: int) -> tuple[float, float]:
         """Return the dollars that column `ticker` should get (more), and the wishes of all strategies in slots."""
         strengths, fixed = self._plan.wishes(s, ticker)
-        slot_share, wish = self._rules.limits.max_position, 0.0
+        slot_share, wish, allocation = self._rules.limits.max_position, 0.0, decision.allocation
         for k, name in enumerate(self.world.strategies):
             if fixed[k] > 0.0:
                 wish += fixed[k]
@@ -364,61 +341,52 @@ class AutonomousTradingEngine:
             elif strengths[k] > 0.0:
                 wish += self._evaluate_signal(name, strengths[k], allocation) * slot_share
         strength = wish / slot_share
-        equity = float(self.risk_manager.account["equity"])
-        return self.risk_manager.calculate_position_size(view.tickers[ticker], strength, equity), strength
+        equity, name = float(self.risk_manager.account["equity"]), decision.view.tickers[ticker]
+        return self.risk_manager.calculate_position_size(name, strength, equity), strength
 
-    def _enter(
-        self, view: MarketView, s: int, candidate: Candidate, allocation: Mapping[str, float],
-        orders: list[ApprovedOrder], denials: list[Denial],
-    ) -> None:  # fmt: skip
+    def _enter(self, decision: Decision, s: int, candidate: Candidate) -> None:
         """Size a candidate, have it checked, and place the order if it is approved."""
         column = candidate.ticker
         limit_price = self._plan.limit_price(column)
-        dollars, strength = self._size(view, s, column, allocation)
+        dollars, strength = self._size(decision, s, column)
         quantity = round_shares(dollars / limit_price, self._rules.limits.share_step) if dollars > 0.0 else 0.0
         if quantity > 0.0:
             self._plan.enter(s, column, quantity, limit_price)
-            self._buy(view, s, strength, limit_price, orders, denials)
+            self._buy(decision, s, strength, limit_price)
             return
-        verdict = self.risk_manager.approve(
-            unsized_intent(view, column, self.world.strategies[candidate.strategy], limit_price)
-        )
+        view, strategy = decision.view, self.world.strategies[candidate.strategy]
+        verdict = self.risk_manager.approve(unsized_intent(view, column, strategy, limit_price))
         if isinstance(verdict, Denial):  # no size at all never passes; the rules say why
-            denials.append(verdict)
-            self.recorder.denied(view.session, self.world.strategies[candidate.strategy], min(1.0, strength), verdict)
+            decision.denials.append(verdict)
+            self.recorder.denied(view.session, strategy, min(1.0, strength), verdict)
 
-    def _buy(
-        self, view: MarketView, s: int, strength: float, limit_price: float, orders: list[ApprovedOrder],
-        denials: list[Denial],
-    ) -> bool:  # fmt: skip
+    def _buy(self, decision: Decision, s: int, strength: float, limit_price: float) -> bool:
         """Have the buy that stands in slot `s` approved and placed; refused, it is taken back."""
-        slot, lots = self.broker.slots[s], self.broker.lots[s]
-        column = int(slot["ticker"])
-        intent = entry_intent(
-            view, column, lot_orders(slot, lots, self.world.strategies), min(1.0, strength), limit_price, slot
-        )
+        slot, column = self.broker.slots[s], int(self.broker.slots[s]["ticker"])
+        parts = lot_orders(slot, self.broker.lots[s], self.world.strategies)
+        intent = entry_intent(decision.view, column, parts, min(1.0, strength), limit_price, slot)
         verdict = self.risk_manager.approve(intent)
         if isinstance(verdict, Denial):
             self._plan.withdraw_entry(s)
-            denials.append(verdict)
-            self.recorder.denied(view.session, intent.strategy, intent.strength, verdict)
+            decision.denials.append(verdict)
+            self.recorder.denied(intent.decided_session, intent.strategy, intent.strength, verdict)
             return False
         self.recorder.approved(verdict)
         self._send(verdict)
-        orders.append(verdict)
+        decision.orders.append(verdict)
         return True
 
-    def _sell(self, view: MarketView, s: int, orders: list[ApprovedOrder]) -> None:
+    def _sell(self, decision: Decision, s: int) -> None:
         """Have the sale that stands in slot `s` approved, which only reduces, and placed."""
         slot = self.broker.slots[s]
-        intent = exit_intent(view, slot, lot_orders(slot, self.broker.lots[s], self.world.strategies))
+        intent = exit_intent(decision.view, slot, lot_orders(slot, self.broker.lots[s], self.world.strategies))
         verdict = self.risk_manager.approve(intent)
         if isinstance(verdict, Denial):
             self._plan.withdraw_exit(s)
             self.recorder.denied(intent.decided_session, intent.strategy, intent.strength, verdict)
             return
         self._send(verdict)
-        orders.append(verdict)
+        decision.orders.append(verdict)
 
     def _send(self, order: ApprovedOrder) -> None:
         self.recorder.order(order, OrderStatus.SUBMITTED, self._clock.now())
@@ -426,5 +394,5 @@ class AutonomousTradingEngine:
         self._mirror()
 
     def _mirror(self) -> None:
-        broker = self.broker
-        self.risk_manager.mirror(broker.record, broker.slots, broker.lots, broker.stopped)
+        book = self.broker.book
+        self.risk_manager.mirror(book.accounts[0], book.slots, book.lots, book.stopped)

@@ -310,6 +310,10 @@ class RiskManager:
         self._kept = None
         return event
 
+    def obey(self, kind: str, reason: str, actor: str) -> RiskEvent:
+        """Carry out an operator's word: `resume` ends what is halted, everything else halts."""
+        return self.resume(reason, actor) if kind == "resume" else self.halt(f"{kind}: {reason}", actor)
+
     # ------------------------------------------------------------ memory
 
     def save(self) -> None:

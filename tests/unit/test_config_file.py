@@ -109,8 +109,7 @@ def test_every_mistake_comes_at_once_with_its_line(tmp_path: Path) -> None:
         "t.toml:3: engine.seed must be a number, was 'x'",
         "t.toml:4: engine.initial_capital must be a finite number, was nan",
         "t.toml:5: engine.scan_intervall_seconds is no setting: did you mean 'scan_interval_seconds'?",
-        't.toml:7: data.folder must name the data folder when source is "files", was empty '
-        "(folder is not set, that is its default)",
+        't.toml:6: data.folder must name the data folder when source is "files", was empty',
         "t.toml:10: costs.slippage_bps must be a number, was True",
         "t.toml:9: costs.half_spread_bps must be a finite number >= 0, was -1.0",
         "t.toml:12: exits.min_stop_pct <= exits.max_stop_pct < 100 must hold, was 30.0, 20.0",

@@ -94,7 +94,7 @@ def test_stock_merger_into_a_ticker_that_is_not_held() -> None:
     assert run.account["equity"] == 100_000.0  # 100 = 1.25 x 64 + 20
     assert slot["cost"] == lot["cost"] == 3_968.0  # 5,000 - 1,000 in cash - 32 for the fraction
     assert (lot["stop"], lot["target"]) == (60.0, 80.0)  # (95 - 20) / 1.25 and (120 - 20) / 1.25
-    assert (lot["held"], slot["held"]) == (2, 2)  # goes on
+    assert (slot["held"], lot["since"]) == (2, 0)  # goes on
     assert run.account["realized_pnl"] == 0.0
 
 

@@ -80,13 +80,8 @@ def test_parts_of_an_order_add_up_to_it(weights: tuple[float, float]) -> None:
 def traded(costs: CostConfig) -> LotStory:
     """Two strategies that buy together, leave one after the other, and are stopped, on a thin market."""
     thin = (103.0, 103.0, 103.0, 103.0, 4_000.0)
-    prices: list[Any] = [
-        100.0,
-        (100.37, 100.37, 100.37, 100.37, 3_000.0),
-        thin,
-        (101.11, 101.2, 96.0, 97.0, VOLUME),
-        97.0,
-    ]
+    first, dip = (100.37, 100.37, 100.37, 100.37, 3_000.0), (101.11, 101.2, 96.0, 97.0, VOLUME)
+    prices: list[Any] = [100.0, first, thin, dip, 97.0]
     rules = story_rules(replace(costs, max_participation_pct=100.0), entry_collar_pct=5.0)
     signals = [says([1.0] + [0.0] * 4, leaves=[1]), says([0.6] + [0.0] * 4, leaves=[2])]
     return LotStory(story_panel({"X": prices}), signals, rules)

@@ -17,6 +17,7 @@ from trading_platform.core.types import DENIAL_CODES, ORDER_REASONS, DenialCode
 
 STOP_2 = Protection(stop_volatilities=2.0)  # 2 % below
 STOP_5 = Protection(stop_volatilities=5.0)
+HALF_AGAIN = SizingConfig(replace_margin_pct=50.0)
 
 
 def told(fills: Records) -> list[tuple[int, int, float, str]]:
@@ -375,7 +376,7 @@ def rivals(weak: float, strong: float, *, sector: str = "") -> LotStory:
     """One slot: A is held for `weak`, then B is wanted for `strong`."""
     prices = {"A": [100.0] * 5, "B": [100.0] * 5}
     target = says([[weak, 0.0], [weak, 0.0], *[[weak, strong]] * 3], n_tickers=2, is_target=True)
-    return LotStory(story_panel(prices), [target], story_rules(max_positions=1))
+    return LotStory(story_panel(prices), [target], story_rules(sizing=HALF_AGAIN, max_positions=1))
 
 
 def test_much_better_candidate_replaces_the_weakest() -> None:
@@ -397,7 +398,7 @@ def test_weakest_of_several_leaves_and_only_one_at_a_time() -> None:
     prices = {name: [100.0] * 5 for name in "ABCD"}
     first, then = [0.03, 0.025, 0.0, 0.0], [0.03, 0.025, 0.05, 0.05]
     target = says([first, first, then, then, then], n_tickers=4, is_target=True)
-    run = LotStory(story_panel(prices), [target], story_rules(max_positions=2))
+    run = LotStory(story_panel(prices), [target], story_rules(sizing=HALF_AGAIN, max_positions=2))
     run.until(2)
     assert told(run.session()) == [(0, -1, 25.0, "replaced")]
     assert run.held == ["A", "C"]  # B's slot was free at this close; nobody else was sent away meanwhile

@@ -121,7 +121,7 @@ def test_half_filled_book_of_the_first_version_becomes_lots() -> None:
         "fees": 0.07,
     }  # fmt: skip
     assert (lot["stop"], lot["target"], lot["cost"], lot["dividends"]) == (90.0, 120.0, 3_000.0, 12.5)
-    assert (lot["entry_day"], lot["held"], lot["exit_reason"]) == (ENTRY_DAY, 9, SIGNAL_EXIT)
+    assert (lot["entry_day"], leaving["held"] - lot["since"], lot["exit_reason"]) == (ENTRY_DAY, 9, SIGNAL_EXIT)
     assert (waiting["stop"], waiting["target"]) == (45.0, 60.0)
     assert [order.client_order_id for order in paper.open_orders()] == ["tp-exit", "tp-entry"]
     assert [position.ticker for position in paper.positions()] == ["BBB", "AAA"]

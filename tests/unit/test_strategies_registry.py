@@ -32,10 +32,10 @@ def problems(*names: str, **parameters: dict[str, object]) -> list[str]:
     return list(caught.value.problems)
 
 
-def test_all_strategies_are_made_in_the_registrys_order_by_default() -> None:
+def test_strategies_are_made_in_the_order_asked_for() -> None:
     made = make_strategies(FIRST_SET)
-    assert [strategy.name for strategy in made] == list(STRATEGIES)
-    assert [type(strategy) for strategy in made] == list(STRATEGIES.values())
+    assert [strategy.name for strategy in made] == list(FIRST_SET)
+    assert [type(strategy) for strategy in made] == [STRATEGIES[name] for name in FIRST_SET]
     assert {"momentum", "mean_reversion", "breakout"} < STRATEGIES.keys() and len(STRATEGIES) >= 5
 
 

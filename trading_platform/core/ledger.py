@@ -2,9 +2,9 @@
 
 A book is an `ACCOUNT` record, `S` `SLOT` records (S = the allowed number of positions) and (S, K) `LOT` records. A
 slot is the netted position in one ticker: empty (`ticker` < 0), a pending entry (`pending` > 0, `quantity` 0), or a
-position. A lot is the part of it that belongs to strategy k; bit k of the slot's `owners` is set while the lot is there. What
-the slot says of shares and money is the sum over its lots. The kernel holds (E,) accounts, (E, S) slots and (E, S, K)
-lots for E portfolios; the paper broker holds one of each. Both call the same functions.
+position. A lot is the part of it that belongs to strategy k; bit k of the slot's `owners` is set while the lot is
+there. What the slot says of shares and money is the sum over its lots. The kernel holds (E,) accounts, (E, S) slots and
+(E, S, K) lots for E portfolios; the paper broker holds one of each. Both call the same functions.
 
 Money is posted in whole cents, so equity = cash + sum of slot values holds exactly, and so do the sums over lots.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trading_platform.core.compiled import lean
+from trading_platform.core.compiled import lean, plain
 from trading_platform.core.types import ORDER_REASONS, OrderReason
 
 NO_REASON = ORDER_REASONS.index(OrderReason.NONE)
@@ -27,3 +27,6 @@ def is_strategys_own(reason: int) -> bool:
     nothing of the strategy.
     """
     return reason in (SIGNAL_EXIT, STOP_LOSS, TAKE_PROFIT, MAX_HOLDING)
+
+
+STRATEGYS_OWN = frozenset(reason for i, reason in enumerate(ORDER_REASONS) if plain(is_strategys_own)(i))

@@ -1,4 +1,4 @@
-"""What a scan did, for whoever watches."""
+"""One scan: what is being decided, and what it did, for whoever watches."""
 
 from __future__ import annotations
 
@@ -7,6 +7,16 @@ from datetime import date
 from typing import NamedTuple
 
 from trading_platform.core.types import ApprovedOrder, Denial, Regime
+from trading_platform.core.view import MarketView
+
+
+class Decision(NamedTuple):
+    """A decision under way: the market seen, capital by strategy, and the orders placed and refused so far."""
+
+    view: MarketView
+    allocation: Mapping[str, float]
+    orders: list[ApprovedOrder]
+    denials: list[Denial]
 
 
 class ScanResult(NamedTuple):

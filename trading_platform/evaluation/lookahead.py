@@ -26,10 +26,10 @@ from trading_platform.core.errors import FixConfigError, TradingPlatformError
 from trading_platform.core.types import MarketPanel
 from trading_platform.evaluation.lookahead_proof import LookaheadError, Proof, prove, prove_fills, to_text
 from trading_platform.evaluation.lookahead_subjects import all_subjects, strategy_subject
-from trading_platform.strategies.base import Strategy
+from trading_platform.strategies.base import AnyStrategy
 
 
-def assert_causal(strategy: Strategy, panel: MarketPanel, n_cuts: int = 12, seed: int = 0) -> Proof:
+def assert_causal(strategy: AnyStrategy, panel: MarketPanel, n_cuts: int = 12, seed: int = 0) -> Proof:
     """Prove a strategy causal: one line for a test of your own.
 
     Raises
@@ -43,10 +43,10 @@ def assert_causal(strategy: Strategy, panel: MarketPanel, n_cuts: int = 12, seed
     return proof
 
 
-def load_strategies(path: str) -> list[Strategy]:
+def load_strategies(path: str) -> list[AnyStrategy]:
     """Return an instance of every strategy class in a Python file, made without arguments.
 
-    A strategy class has a `signals` method and a `lookback`, see `trading_platform.strategies.base.Strategy`.
+    A strategy class has a `lookback` and a method `signals` or `targets`, see `trading_platform.strategies.base`.
 
     Raises
     ------
@@ -63,11 +63,12 @@ def load_strategies(path: str) -> list[Strategy]:
     except (OSError, ImportError, SyntaxError) as error:
         raise FixConfigError(f"{path}: cannot be imported: {error}") from error
     own = [value for value in vars(module).values() if isclass(value) and value.__module__ == spec.name]
-    classes: list[type[Any]] = [value for value in own if hasattr(value, "signals") and hasattr(value, "lookback")]
+    said = ("signals", "targets")
+    classes: list[type[Any]] = [c for c in own if hasattr(c, "lookback") and any(hasattr(c, name) for name in said)]
     if not classes:
-        raise FixConfigError(f"{path}: no class with a lookback and a method signals(panel)")
+        raise FixConfigError(f"{path}: no class with a lookback and a method signals(panel) or targets(panel)")
     try:
-        made: list[Strategy] = [value() for value in classes]
+        made: list[AnyStrategy] = [value() for value in classes]
     except TypeError as error:
         raise FixConfigError(f"{path}: a strategy must have a default for every parameter: {error}") from error
     return made

@@ -121,9 +121,9 @@ class FillRow(Base):
     realized_pnl: Mapped[float] = mapped_column(Cents)  # sells: amount minus cost basis sold; buys: 0
     strategy: Mapped[str]
     reason: Mapped[str]
-    spread: Mapped[float] = mapped_column(Cents, default=0.0)
-    slippage: Mapped[float] = mapped_column(Cents, default=0.0)
-    impact: Mapped[float] = mapped_column(Cents, default=0.0)
+    spread: Mapped[float] = mapped_column(Cents, default=0.0, server_default="0")
+    slippage: Mapped[float] = mapped_column(Cents, default=0.0, server_default="0")
+    impact: Mapped[float] = mapped_column(Cents, default=0.0, server_default="0")
 
 
 class Trade(Base):
@@ -150,7 +150,9 @@ class Trade(Base):
     pnl: Mapped[float] = mapped_column(Cents)
     return_fraction: Mapped[float] = mapped_column(Float)  # pnl / cost
     exit_reason: Mapped[str]
-    market_costs: Mapped[float] = mapped_column(Cents, default=0.0)  # spread, slippage and impact, in the prices
+    market_costs: Mapped[float] = mapped_column(
+        Cents, default=0.0, server_default="0"
+    )  # spread, slippage and impact, in the prices
 
 
 class EquityRow(Base):
@@ -180,11 +182,13 @@ class EquityRow(Base):
     vix: Mapped[float | None] = mapped_column(Float)
     benchmark_close: Mapped[float | None] = mapped_column(Float)  # SPY
     universe_return: Mapped[float | None] = mapped_column(Float)  # the day's equal-weight return of the universe
-    interest: Mapped[float] = mapped_column(Cents, default=0.0)  # of cash
-    commission: Mapped[float] = mapped_column(Cents, default=0.0)  # part of the fees; the rest is regulatory
-    spread: Mapped[float] = mapped_column(Cents, default=0.0)  # the day's costs in prices
-    slippage: Mapped[float] = mapped_column(Cents, default=0.0)
-    impact: Mapped[float] = mapped_column(Cents, default=0.0)
+    interest: Mapped[float] = mapped_column(Cents, default=0.0, server_default="0")  # of cash
+    commission: Mapped[float] = mapped_column(
+        Cents, default=0.0, server_default="0"
+    )  # part of the fees; the rest is regulatory
+    spread: Mapped[float] = mapped_column(Cents, default=0.0, server_default="0")  # the day's costs in prices
+    slippage: Mapped[float] = mapped_column(Cents, default=0.0, server_default="0")
+    impact: Mapped[float] = mapped_column(Cents, default=0.0, server_default="0")
     cash_rate: Mapped[float | None] = mapped_column(Float)  # percent a year, as known at the close
     # what is not invested after the decision at this close, by cause; None where nothing was decided
     unused_no_signal: Mapped[float | None] = mapped_column(Cents)
