@@ -257,7 +257,8 @@ class AutonomousTradingEngine:
         recorder.close(
             view.session, closed, self.broker.book, settlement,
             previous_equity=previous, risk=risk.account, vix=self.world.panel.vix[t],
-            benchmark=self.world.panel.benchmark[t], universe_return=self.world.universe_returns[t], cash_rate=float(self.world.market.rate[t]),
+            benchmark=self.world.panel.benchmark[t], universe_return=self.world.universe_returns[t],
+            cash_rate=float(self.world.market.rate[t]),
         )  # fmt: skip
 
     def _allocate(self, view: MarketView, at: datetime) -> tuple[Mapping[str, float], Floats]:

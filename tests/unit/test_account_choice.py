@@ -126,9 +126,9 @@ def test_days_in_order_pass() -> None:
     check_days(TradeOptions(start=day, end=day, fetch_from=day, fetch_to=day))
 
 
-def test_several_folders_are_refused_until_they_can_be_read() -> None:
-    with pytest.raises(FixConfigError, match=r"given 2 times \(a, b\)"):
-        read_config(TradeOptions(data_dirs=(Path("a"), Path("b"))), settings({}))
+def test_several_folders_are_read_in_their_order() -> None:
+    config = read_config(TradeOptions(data_dirs=(Path("a"), Path("b"))), settings({}))
+    assert config.data.folders == (Path("a"), Path("b"))
 
 
 def test_the_next_steps_name_the_same_place() -> None:

@@ -34,6 +34,7 @@ from trading_platform.market_data.yahoo import index_closes
 
 READABLE, REFUSED = 0, MarketDataError.exit_code
 SHORT_HISTORY = 252  # sessions: strategies look back a year
+MISSPELT: Any = typer.BadParameter.__base__  # a wrong word, option or value; typer names only this one of them
 Say = Callable[[str], None]
 
 
@@ -405,9 +406,7 @@ def data_main(words: Sequence[str]) -> int:
     command = get_command(data_app)
     try:
         code = command.main(list(words), prog_name="python autonomous_trading_engine.py data", standalone_mode=False)
-    except Exception as error:
-        shown_as = getattr(error, "format_message", None)
-        if shown_as is None:
-            raise
-        raise FixConfigError(f"data: {shown_as()}; see python autonomous_trading_engine.py data --help") from error
+    except MISSPELT as error:
+        cure = "see python autonomous_trading_engine.py data --help"
+        raise FixConfigError(f"data: {error.format_message()}; {cure}") from error
     return int(code or 0)

@@ -104,7 +104,7 @@ def read_config(options: TradeOptions, settings: Settings) -> TradingConfig:
     overrides = {
         **machine_overrides(settings),
         "data.source": source,
-        "data.folder": _folder(options.data_dirs),
+        "data.folder": [str(folder) for folder in options.data_dirs] or None,
         "data.vix": options.vix,
         "universe.tickers": options.tickers or None,
         "engine.initial_capital": options.capital,
@@ -166,10 +166,3 @@ def check_days(options: TradeOptions) -> None:
         raise FixConfigError(f"--to {last} lies before --end {options.end}: the last sessions would have no bars")
     if options.start is not None and first is not None and options.start < first:
         raise FixConfigError(f"--start {options.start} lies before --from {first}: its session would have no bars")
-
-
-def _folder(folders: tuple[Path, ...]) -> str | None:
-    if len(folders) > 1:
-        named = ", ".join(map(str, folders))
-        raise FixConfigError(f"--data-dir is given {len(folders)} times ({named}): this version reads one folder")
-    return str(folders[0]) if folders else None
