@@ -167,7 +167,12 @@ def broken_caps(history: History, books: Books, t: int, limits: Limits) -> Itera
         if dollars[sectors == sectors[i]].sum() > limits.max_sector * equity + HALF_CENT * len(slots):
             yield f"sector {sectors[i]}"
         for j in range(len(slots)):
-            if j != i and not np.corrcoef(returns[:, i], returns[:, j])[0, 1] <= limits.max_correlation + 1e-9:
+            is_new = slots["quantity"][i] == 0.0  # a position may grow whatever has come beside it
+            if (
+                j != i
+                and is_new
+                and not np.corrcoef(returns[:, i], returns[:, j])[0, 1] <= limits.max_correlation + 1e-9
+            ):
                 yield f"correlation of {columns[i]} and {columns[j]}"
 
 

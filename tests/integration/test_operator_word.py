@@ -65,7 +65,7 @@ def test_the_word_reaches_the_account_and_not_a_finished_replay(
     assert nobody.returncode == 2  # it asks, and nobody answers
     assert commands(tmp_path / "a.db") == [(1, "halt", None)]
 
-    paused = command(tmp_path, "pause", "momentum", "--reason", "x", "--no-wait", "--db", "a.db")
+    paused = command(tmp_path, "pause", "managed_market", "--reason", "x", "--no-wait", "--db", "a.db")
     assert paused.returncode == 0
     held = command(tmp_path, "restore", "a.db", "--yes", "--db", "a.db")
     assert held.returncode == 2
@@ -111,7 +111,8 @@ def test_a_replays_options_never_reach_the_account(tmp_path: Path, server: Alpac
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert (document["first_session"], document["last_session"]) == (days[0], days[1])
-    assert document["final_equity"] == pytest.approx(5000.0)
+    assert document["final_equity"] == pytest.approx(5000.0 + document["interest"], abs=0.005)  # nothing traded
+    assert 0.0 < document["interest"] < 5.0
     for words in (["--live", "--seed", "3"], ["trade", "--capital", "5000"], ["trade", "--start", days[0]]):
         before = len(server.requests)
         refused = command(tmp_path, *words, "--db", "b.db", url=server.url)

@@ -14,7 +14,7 @@ from trading_platform.market_data.synthetic import SyntheticMarketData
 from trading_platform.storage import models as m
 from trading_platform.storage.operator_requests import leave_command
 from trading_platform.strategies.base import prepare_signals
-from trading_platform.strategies.registry import make_strategies
+from trading_platform.strategies.registry import FIRST_SET, make_strategies
 
 START, STOP = 253, 400
 BUSIEST = "mean_reversion"
@@ -22,7 +22,7 @@ BUSIEST = "mean_reversion"
 
 @pytest.fixture(scope="module")
 def case() -> Case:
-    strategies = make_strategies()
+    strategies = make_strategies(FIRST_SET)
     panel = SyntheticMarketData(seed=7, n_tickers=40, n_sessions=500).history()
     names = tuple(strategy.name for strategy in strategies)
     return Case(panel, prepare_signals(panel, strategies), np.full(len(names), 1.0 / len(names)), names=names)

@@ -1,4 +1,4 @@
-"""A new cap is three files: its row and numbers, its limit, its setting. Everybody else learns of it by themselves.
+"""A new cap is four files: its code, its row and numbers, its limit, its setting. Everybody else learns of it.
 
 The package is copied, the cap written in, and a process of its own asks kernel, RiskManager, explanation and report.
 """
@@ -18,7 +18,8 @@ import pytest
 from trading_platform.core.compiled import HAS_NUMBA
 
 ROOT = Path(__file__).parents[2]
-CAPS, LIMITS, SETTINGS = (
+CODES, CAPS, LIMITS, SETTINGS = (
+    "trading_platform/core/risk/denial_codes.py",
     "trading_platform/core/risk/caps.py",
     "trading_platform/core/risk/limits.py",
     "trading_platform/configuration/risk_config.py",
@@ -29,7 +30,7 @@ NUMBERS = "    if cap == DOLLARS:\n        return Room(measures.position, 1.0, l
 SETTING = '    max_dollars: Annotated[float, Interval("(0, 1000000000]")] = 1_000.0\n'
 # A cap on the dollars of one position, whatever the equity: file, what stands there, what is put before it.
 EDITS = [
-    (CAPS, "    TICKER_QUARANTINED = (\n", CODE),
+    (CODES, "    TICKER_QUARANTINED = (\n", CODE),
     (CAPS, ")\nN_CAPS = len(CAPS)", ROW),
     (CAPS, " = range(N_CAPS)", ", DOLLARS"),
     (CAPS, "    return Room(measures.reserved, 1.0, cash)\n", NUMBERS),
@@ -101,9 +102,9 @@ def with_cap(folder: Path) -> set[str]:
     "numba",
     [False, pytest.param(True, marks=[pytest.mark.skipif(not HAS_NUMBA, reason="numba is absent"), pytest.mark.slow])],
 )
-def test_new_cap_is_three_files_and_reaches_everyone(tmp_path: Path, numba: bool) -> None:
+def test_new_cap_is_four_files_and_reaches_everyone(tmp_path: Path, numba: bool) -> None:
     folder = copied(tmp_path)
-    assert len(with_cap(folder)) <= 3
+    assert len(with_cap(folder)) == 4
     told = ask(folder, numba=numba)
     assert told["numba"] is numba
     assert told["check"].startswith("DOLLAR_LIMIT: T00 1100 dollars > 1000")

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trading_platform.core.costs import Protection
-from trading_platform.core.risk.caps import DENIAL_CODES as DENIAL_CODES  # a code stands beside its rule
-from trading_platform.core.risk.caps import DenialCode as DenialCode
+from trading_platform.core.risk.denial_codes import DENIAL_CODES as DENIAL_CODES
+from trading_platform.core.risk.denial_codes import DenialCode as DenialCode
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

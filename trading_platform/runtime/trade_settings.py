@@ -80,7 +80,8 @@ def parse_allocation(text: str | None, strategies: tuple[str, ...]) -> dict[str,
         name, sign, number = (piece.strip() for piece in part.partition("="))
         if name not in weights:
             raise FixConfigError(
-                f"--allocation: {name!r} is no enabled strategy{validation.did_you_mean(name, strategies)}"
+                f"--allocation: {name!r} is no enabled strategy{validation.did_you_mean(name, strategies)}; "
+                f"enabled are {', '.join(strategies)}"
             )
         try:
             weights[name] = float(number) if sign else 1.0
