@@ -90,23 +90,26 @@ def make_strategies(
 def active_strategies(
     strategies: Sequence[AnyStrategy], panel: MarketPanel
 ) -> tuple[tuple[AnyStrategy, ...], tuple[str, ...]]:
-    """Return the strategies for which `panel` has what they need, and a line for each that stands aside.
+    """Return the strategies for which `panel` has what they need, and a line about those that stand aside.
 
     Raises
     ------
     FixConfigError
         None is left.
     """
-    active, notices = [], []
+    active, aside = [], []
     for strategy in strategies:
         reason = strategy.stands_aside(panel) if isinstance(strategy, TargetStrategy) else ""
         if reason:
-            notices.append(f"{strategy.name} stands aside: {reason}; its capital goes to the others")
+            aside.append(f"{strategy.name} ({reason})")
         else:
             active.append(strategy)
     if not active:
-        raise FixConfigError("no strategy can trade this market: " + "; ".join(notices))
-    return tuple(active), tuple(notices)
+        raise FixConfigError(f"no strategy can trade this market: {'; '.join(aside)}")
+    if not aside:
+        return tuple(active), ()
+    told = f"{len(aside)} of {len(strategies)} strategies stand aside, their capital goes to the others"
+    return tuple(active), (f"{told}: {'; '.join(aside)}",)
 
 
 def _make_all(
