@@ -104,6 +104,14 @@ def read_slots(text: str, slots: Records, lots: Records, stopped: Ints) -> Mappi
         raise BadBookError(f"a stored book is unreadable ({error})") from error
 
 
+def holds_nothing(text: str) -> bool:
+    """Return True if the book in `text`, of either version, has neither a position nor an entry that waits."""
+    table = json.loads(text)["slots"]
+    first = isinstance(table, list)
+    rows, names = (table, FIRST_SLOT) if first else (table["rows"], table["names"])
+    return all(row[list(names).index("ticker")] < 0 for row in rows)
+
+
 def _make_lots(rows: Sequence[Sequence[float]], slots: Records, lots: Records) -> None:
     """Give every position of a book of the first version to its strategy, as one lot."""
     for s, row in enumerate(rows):

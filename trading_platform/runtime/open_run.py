@@ -18,6 +18,7 @@ from trading_platform.configuration.trading_config import (
 from trading_platform.core.compiled import HAS_NUMBA
 from trading_platform.core.errors import FixConfigError, MarketDataError
 from trading_platform.core.ports import Allocator
+from trading_platform.core.saved_books import holds_nothing
 from trading_platform.core.session import Rules
 from trading_platform.core.shadow_books import lookback_sessions
 from trading_platform.core.types import MarketPanel
@@ -29,9 +30,9 @@ from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.load_panel import load_panel
 from trading_platform.regime.hmm import RegimeConfig, RegimePath
 from trading_platform.storage.database import migrate, open_database
-from trading_platform.storage.runs import OpenedRun, open_run
+from trading_platform.storage.runs import OpenedRun, begun_with, open_run, paper_book, renumber
 from trading_platform.strategies.base import AnyStrategy
-from trading_platform.strategies.registry import active_strategies
+from trading_platform.strategies.registry import active_strategies, make_strategies
 
 CODE_VERSION = "0.1.0"
 FIRST_LIVE_DAY = date(2000, 1, 1)
@@ -127,11 +128,49 @@ def live_run(
     config: TradingConfig, limits: Mapping[str, object], world: World, mode: str, account: str | None
 ) -> tuple[Engine, OpenedRun]:
     """Open the database and the run of a live account: one run for the life of the account, whatever the settings."""
+    database = _database(config)
+    key = _live_key(config, mode, account)
+    values = {**_values(config, limits, world, len(world.sessions) - 1), "mode": mode, "account": account}
+    run = open_run(database, key, values, world.panel.warnings, config.account.name or None)
+    if run.continued:
+        _follow_strategies(database, run.run_id, begun_with(database, key), world.strategies, mode)
+    return database, run
+
+
+def kept_strategies(
+    config: TradingConfig, chosen: Sequence[AnyStrategy], mode: str, account: str | None
+) -> Sequence[AnyStrategy]:
+    """Return what a live account trades: the strategies that are named; else those it began with; else `chosen`.
+
+    A new version's default set is for new accounts: nobody's positions change hands because he upgraded.
+    """
+    if config.strategies.enabled:
+        return chosen
+    begun = begun_with(_database(config), _live_key(config, mode, account))
+    return make_strategies(begun, config.strategies.parameters) if begun else chosen
+
+
+def _follow_strategies(database: Engine, run_id: int, before: Sequence[str], now: Sequence[str], mode: str) -> None:
+    """Let the run go on with other strategies, if no position of the paper book would change hands by it."""
+    if tuple(before) == tuple(now):
+        return
+    book = paper_book(database, run_id) if mode == "paper" else None  # a book of Alpaca names its strategies itself
+    if book is not None and not holds_nothing(book):
+        raise FixConfigError(
+            f"run {run_id} holds positions of {', '.join(before)}, and now {', '.join(now)} would trade: name the "
+            "former in [strategies] enabled, or flatten first"
+        )
+    renumber(database, run_id, now)
+
+
+def _database(config: TradingConfig) -> Engine:
     database = open_database(config.storage.database_url)
     migrate(database)
-    key = hashlib.sha256(json.dumps([mode, config.data.source, account]).encode()).hexdigest()[:32]
-    values = {**_values(config, limits, world, len(world.sessions) - 1), "mode": mode, "account": account}
-    return database, open_run(database, key, values, world.panel.warnings, config.account.name or None)
+    return database
+
+
+def _live_key(config: TradingConfig, mode: str, account: str | None) -> str:
+    return hashlib.sha256(json.dumps([mode, config.data.source, account]).encode()).hexdigest()[:32]
 
 
 def missing_packages(regimes: RegimePath) -> tuple[str, ...]:

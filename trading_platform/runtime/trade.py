@@ -29,7 +29,7 @@ from trading_platform.runtime.account_choice import Whose, chosen_account
 from trading_platform.runtime.build import build_engine
 from trading_platform.runtime.instructions import Instructions
 from trading_platform.runtime.live_loop import LiveLoop, due_session, run_live
-from trading_platform.runtime.open_run import live_run, live_world, set_stage
+from trading_platform.runtime.open_run import kept_strategies, live_run, live_world, set_stage
 from trading_platform.runtime.run_screen import LiveScreen, RunScreen
 from trading_platform.runtime.storage_patience import outlast
 from trading_platform.runtime.trade_settings import (
@@ -119,7 +119,8 @@ def _trade_paper(given: Instructions) -> int:
     """Paper-trade the real market on the exchange's clock, until stopped (or for one scan)."""
     options, settings, config = given.options, given.settings, given.config
     calendar, clock = NyseCalendar(), WallClock()
-    load = functools.partial(live_world, config, settings, given.rules, calendar, given.strategies)
+    strategies = kept_strategies(config, given.strategies, "paper", None)
+    load = functools.partial(live_world, config, settings, given.rules, calendar, strategies)
     tickers = wanted_tickers(config) or ()
     with waiting(f"asking {config.data.source} for {len(tickers)} tickers", shown=not options.json):
         world = load(due_session(calendar, clock.now()))

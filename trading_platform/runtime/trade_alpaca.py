@@ -35,7 +35,7 @@ from trading_platform.runtime.account_choice import open_account
 from trading_platform.runtime.build import build_engine
 from trading_platform.runtime.instructions import Instructions
 from trading_platform.runtime.live_loop import LiveLoop, due_session, run_live
-from trading_platform.runtime.open_run import live_run, live_world
+from trading_platform.runtime.open_run import kept_strategies, live_run, live_world
 from trading_platform.runtime.run_screen import LiveScreen
 from trading_platform.storage import models as m
 from trading_platform.storage.difference_store import DifferenceStore
@@ -72,11 +72,12 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
         _agree_on_time(reader, once=options.once)
         clock = asking = WallClock()
     calendar = NyseCalendar()
-    load = functools.partial(live_world, config, settings, rules, calendar, given.strategies, now=clock.now)
+    mode = "alpaca_live" if options.live else "alpaca_paper"
+    strategies = kept_strategies(config, given.strategies, mode, account.account_id)
+    load = functools.partial(live_world, config, settings, rules, calendar, strategies, now=clock.now)
     tickers = wanted_tickers(config) or ()
     with waiting(f"asking Alpaca for the bars of {len(tickers)} tickers", shown=not options.json):
         world = load(due_session(calendar, clock.now()))
-    mode = "alpaca_live" if options.live else "alpaca_paper"
     capital = _managed_cash(account)
     config = replace(config, engine=replace(config.engine, initial_capital=capital))
     database, run = live_run(config, given.limits, world, mode, account.account_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,6 +41,26 @@ def open_run(
             return OpenedRun(int(run["id"]), continued=True)
     new = {**values, "key": key, "status": "running", "name": name}
     return OpenedRun(create_run(engine, new, warnings), continued=False)
+
+
+def begun_with(engine: Engine, key: str) -> tuple[str, ...]:
+    """Return the strategies of the unfinished run with `key`, in kernel order; none if there is no such run."""
+    for run in find_runs(engine, key):
+        if run["status"] != "finished":
+            return tuple(json.loads(run["strategies"]))
+    return ()
+
+
+def renumber(engine: Engine, run_id: int, strategies: Sequence[str]) -> None:
+    """Write down which strategies a run trades from now on, in kernel order."""
+    with engine.begin() as connection:
+        connection.execute(update(m.Run).where(m.Run.id == run_id).values(strategies=json.dumps(list(strategies))))
+
+
+def paper_book(engine: Engine, run_id: int) -> str | None:
+    """Return the slots of a paper account's book as they were last saved, or None."""
+    with engine.connect() as connection:
+        return connection.execute(select(m.PaperBook.slots).where(m.PaperBook.run_id == run_id)).scalar()
 
 
 def _call(engine: Engine, run_id: int, known: str | None, name: str | None) -> None:
