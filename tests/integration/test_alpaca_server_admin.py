@@ -17,7 +17,9 @@ from alpaca_world import KEY, SECRET, Bar, Register, flat, make_server, make_wor
 from risk_config import RiskConfig
 from trading_platform.alpaca_server.fill_models import PaperFills
 from trading_platform.alpaca_server.server import AlpacaServer
+from trading_platform.brokers.alpaca_venue import row_of
 from trading_platform.brokers.paper import PaperBroker
+from trading_platform.brokers.reconciliation.pending_entries import PendingEntries
 from trading_platform.core.costs import CostConfig, ExitConfig
 from trading_platform.core.market import build_market
 from trading_platform.core.risk.limits import limits_of
@@ -120,6 +122,7 @@ class Pair:
         clock = np.arange(panel.n_sessions, dtype=np.float64) * 23_400.0
         self.market = build_market(panel, clock, window)
         self.paper = PaperBroker(self.rules, 100_000.0, panel.tickers, ["momentum"], self.register)
+        self.staged = PendingEntries(self.paper.book, panel.tickers, ["momentum"])
 
     def buy(self, quantity: float, stop: float, target: float) -> None:
         now = self.server.now
@@ -127,7 +130,9 @@ class Pair:
             "AAA", Side.BUY, quantity, 102.0, stop, target, "momentum", OrderReason.ENTRY, 1.0, now.date()
         )
         self.world.broker.place_order(self.world.register.approve(wish, now))
-        self.paper.place_order(self.register.approve(wish, now))
+        approved = self.register.approve(wish, now)
+        self.staged.stage(row_of(approved))
+        self.paper.place_order(approved)
 
     def settle(self, t: int) -> None:
         panel, times = self.server.market.panel, self.server.market
@@ -173,12 +178,12 @@ def test_delisted_position_is_written_off_as_at_the_paper_broker() -> None:
         assert pair.cash()[0] == pair.cash()[1]
         removal = server.account.activities[-1].json()
         assert (removal["activity_type"], removal["symbol"], removal["qty"]) == ("REORG", "AAA", "-100")
-        assert removal["net_amount"] == "6720"  # 96 less 30 %
+        assert removal["net_amount"] == "9600"  # at the last close of 96, whole: costs.delisting_haircut_pct is 0
         changes = pair.world.broker.history_since(utc("2024-01-01"))
         assert [(change.ticker, change.quantity, change.is_split) for change in changes.shares] == [
             ("AAA", -100.0, False)
         ]
-        assert changes.cash[-1].amount == 6720.0
+        assert changes.cash[-1].amount == 9600.0
         assert not list(server.exchange.working("AAA"))
 
 
