@@ -55,7 +55,7 @@ ALL = Trouble(
     gaps=True, halted=True, zero_volume=True, thin=True, delisted=True, splits=True, dividends=True, vix_missing=True
 )
 EAGER = RiskConfig(
-    max_position_pct=20.0, max_sector_pct=40.0, max_exposure_pct=70.0, max_correlation=0.9, correlation_window=8,
+    max_position_pct=20.0, max_sector_pct=40.0, max_exposure_pct=70.0, max_correlation=0.9, correlation_window=30,
     position_volatility_pct=60.0, kelly_prior_payoff=3.0, max_positions=5, consecutive_loss_limit=2,
     max_drawdown_pct=4.0, recovery_drawdown_pct=3.0, max_daily_loss_pct=1.5, max_equity_jump_pct=5.0,
     min_order_dollars=2_000.0,
