@@ -77,3 +77,17 @@ def values_of(hint: object) -> st.SearchStrategy[float]:
         return st.integers(max(int(low), 1), min(int(high), LONGEST))
     numbers = st.floats(low, min(high, max(3.0, 2 * low)), exclude_min=interval.text[0] == "(")
     return numbers.map(lambda value: round(value, 3)).filter(lambda value: value in interval)
+
+
+def exactly_adjustable(panel: MarketPanel) -> MarketPanel:
+    """Return the panel with splits by powers of two, and dividends of half the price.
+
+    Both are folded into prices as factors from the first session on. The product of others is rounded, so that it
+    depends in its last bit on where the history begins, and a weight such as one over a volatility shows it.
+    """
+    if panel.split_ratio is None or panel.dividend is None:
+        return panel
+    ratio = np.where(panel.split_ratio == 3.0, 4.0, panel.split_ratio)
+    half = np.zeros_like(panel.dividend)
+    half[1:] = np.where(panel.dividend[1:] > 0.0, panel.close[:-1] / ratio[1:] / 2.0, 0.0)
+    return replace(panel, split_ratio=ratio, dividend=np.nan_to_num(half))

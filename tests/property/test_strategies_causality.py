@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.causal_checks import Compute, faults_of
 from tests.kernel_world import random_panel
+from tests.strategy_markets import exactly_adjustable
 from trading_platform.core.market import forward_adjusted
 from trading_platform.core.market_features import LOOKBACK, market_features
 from trading_platform.core.types import Floats, MarketPanel
@@ -36,18 +37,11 @@ def features_of(panel: MarketPanel) -> Floats:
     return market_features(forward_adjusted(panel))
 
 
-def power_of_two_splits(panel: MarketPanel) -> MarketPanel:
-    """Return the panel with splits whose products are exact: others are folded in with a rounding of their own."""
-    if panel.split_ratio is None:
-        return panel
-    return replace(panel, split_ratio=np.where(panel.split_ratio == 3.0, 4.0, panel.split_ratio))
-
-
 @pytest.mark.parametrize("strategy", EVERY)
 @SOON
 @given(seed=st.integers(0, 10_000), row=st.integers(255, 418), faults=st.booleans())
 def test_strategy_knows_its_lookback_and_nothing_else(strategy: Strategy, seed: int, row: int, faults: bool) -> None:
-    panel = power_of_two_splits(random_panel(seed, 420, 23, faults=faults))
+    panel = exactly_adjustable(random_panel(seed, 420, 23, faults=faults))
     compute = table_of(strategy)
     event(f"{strategy.name}: something is said {bool(compute(panel)[row].any())}")
     assert faults_of(compute, panel, strategy.lookback, [row]) == []
@@ -56,7 +50,7 @@ def test_strategy_knows_its_lookback_and_nothing_else(strategy: Strategy, seed: 
 @SOON
 @given(seed=st.integers(0, 10_000), row=st.integers(LOOKBACK, 418), faults=st.booleans(), benchmark=st.booleans())
 def test_features_know_their_lookback_and_nothing_else(seed: int, row: int, faults: bool, benchmark: bool) -> None:
-    panel = power_of_two_splits(random_panel(seed, 420, 23, faults=faults))
+    panel = exactly_adjustable(random_panel(seed, 420, 23, faults=faults))
     if not benchmark:
         panel = replace(panel, benchmark=np.full_like(panel.benchmark, np.nan))
     event(f"features known: {int(np.isfinite(features_of(panel)[row]).sum())}")

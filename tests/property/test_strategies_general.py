@@ -11,7 +11,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from tests.causal_checks import faults_of
-from tests.strategy_markets import mixed_panel, parameters_of, said
+from tests.strategy_markets import exactly_adjustable, mixed_panel, parameters_of, said
 from trading_platform.core.costs import Protection
 from trading_platform.core.types import Floats, MarketPanel
 from trading_platform.strategies.base import StrategyTargetError, check_targets, prepare_targets
@@ -214,20 +214,6 @@ def members_stay(panel: MarketPanel, t: int) -> bool:
     Who joins and leaves is announced days before, so `prepare_signals` may read it; a panel cut at `t` cannot tell it.
     """
     return panel.member is None or bool((panel.member[t] == panel.member[t + 1]).all())
-
-
-def exactly_adjustable(panel: MarketPanel) -> MarketPanel:
-    """Return the panel with splits by powers of two, and dividends of half the price.
-
-    Both are folded into prices as factors from the first session on. The product of others is rounded, so that it
-    depends in its last bit on where the history begins, and a weight such as one over a volatility shows it.
-    """
-    if panel.split_ratio is None or panel.dividend is None:
-        return panel
-    ratio = np.where(panel.split_ratio == 3.0, 4.0, panel.split_ratio)
-    half = np.zeros_like(panel.dividend)
-    half[1:] = np.where(panel.dividend[1:] > 0.0, panel.close[:-1] / ratio[1:] / 2.0, 0.0)
-    return replace(panel, split_ratio=ratio, dividend=np.nan_to_num(half))
 
 
 def rescaled(panel: MarketPanel, scale: Floats) -> MarketPanel:
