@@ -15,7 +15,7 @@ from trading_platform.core.booking import ask_all_out, net_order
 from trading_platform.core.compiled import inlined, lean
 from trading_platform.core.costs import Exits, Protection, Sizing
 from trading_platform.core.fills import down_to_tick, protective_prices, round_shares, to_tick
-from trading_platform.core.ledger import SHARE_NOISE, Record, Records, owns, settle_levels, want
+from trading_platform.core.ledger import SHARE_NOISE, Record, Records, owns, settle_levels, sum_wishes, want
 from trading_platform.core.market import CLOSE, VOLATILITY, Market, Signals
 from trading_platform.core.reasons import (
     MAX_HOLDING,
@@ -398,10 +398,7 @@ def share_out(
             )
             given = upto
     slot["limit_price"] = limit_price
-    slot["wish"] = 0.0
-    for k in range(len(weights)):
-        if owns(slot, k):
-            slot["wish"] += lots[s, k]["wish"]
+    sum_wishes(slot, lots[s])
     net_order(slots, lots, s)
     settle_levels(slot, lots[s])
 

@@ -417,6 +417,24 @@ def lowered(price: float, dollars: float, factor: float) -> float:
 
 
 @lean
+def sum_wishes(slot: Record, lots: Records) -> None:
+    """Set what all owners of `slot` together want of it from its lots, (K,)."""
+    slot["wish"] = 0.0
+    for k in range(len(lots)):
+        if owns(slot, k):
+            slot["wish"] += lots[k]["wish"]
+
+
+@lean
+def watch_slot(slot: Record, lots: Records) -> None:
+    """Let the next close look at `slot` if a lot of it, (K,), is to leave or had no capital."""
+    slot["watched"] = 0
+    for k in range(len(lots)):
+        if owns(slot, k) and (lots[k]["exit_reason"] != 0 or lots[k]["unfunded"] > 0):
+            slot["watched"] = 1
+
+
+@lean
 def settle_levels(slot: Record, lots: Records) -> None:
     """Derive the slot's stop, target and largest owner from its lots: the widest of each, no target if a lot has none.
 

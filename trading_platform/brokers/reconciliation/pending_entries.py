@@ -14,7 +14,7 @@ from trading_platform.brokers.reconciliation.two_books import SHARE_TOLERANCE
 from trading_platform.core.booking import BUY, SELL, net_order, tidy_slot
 from trading_platform.core.compiled import plain
 from trading_platform.core.errors import OperatorNeededError
-from trading_platform.core.ledger import clear_lot, owns, reserve, settle_levels, want
+from trading_platform.core.ledger import clear_lot, owns, reserve, settle_levels, sum_wishes, want, watch_slot
 from trading_platform.core.plan import Book
 from trading_platform.core.ports import JournalOrder
 from trading_platform.core.reasons import NO_REASON
@@ -25,6 +25,7 @@ PROTECTIVE = (OrderReason.STOP_LOSS, OrderReason.TAKE_PROFIT)
 # A handful a day: not worth a compilation of their own.
 _clear_lot, _owns, _reserve, _want = plain(clear_lot), plain(owns), plain(reserve), plain(want)
 _net, _tidy, _levels = plain(net_order), plain(tidy_slot), plain(settle_levels)
+_sum_wishes, _watch = plain(sum_wishes), plain(watch_slot)
 
 
 class PendingEntries:
@@ -170,6 +171,8 @@ class PendingEntries:
     def _settle(self, s: int) -> None:
         _net(self._slots, self._lots, s)
         _levels(self._slots[s], self._lots[s])
+        _sum_wishes(self._slots[s], self._lots[s])
+        _watch(self._slots[s], self._lots[s])
 
     def _free_slot(self, ticker: str) -> int:
         if ticker not in self._columns:
