@@ -6,7 +6,7 @@ journal, the account's history, reconciliation, resting stops that lapse and are
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -41,6 +41,7 @@ from trading_platform.storage.repository import Repository, RiskStore, create_ru
 
 KEY, SECRET = "PKPARITY0123456789", "parity-secret"
 START, STOP, SESSIONS = 21, 69, 70  # an order needs a session after it
+REFUSED = 50  # by then the market of seed 5 has had a stop refused
 CALM = Trouble(**dict.fromkeys(Trouble.__dataclass_fields__, False))
 SETTLED_AFTER = timedelta(minutes=25)
 RISK = RiskConfig(
@@ -85,7 +86,7 @@ class AlpacaDesk:
         book = AccountBook(case.rules, case.capital, world.panel.tickers, world.strategies)
         store = DifferenceStore(self.database, self.run_id)
         memory = Memory(clock.now(), {})
-        venue = AlpacaVenue(broker, journal, store, risk, book, memory, CALENDAR, clock, lambda tickers: {})
+        venue = AlpacaVenue(broker, journal, store, risk, book, memory, CALENDAR, clock, self.latest)
         opens = dict(zip(world.sessions, world.opened, strict=True))
         recorder = Recorder(repository, world.panel.tickers, world.strategies, opens, journaled=True)
         rows = {session: t for t, session in enumerate(world.sessions)}
@@ -94,6 +95,11 @@ class AlpacaDesk:
         return AutonomousTradingEngine(
             world, venue, risk, allocator, case.rules, repository, recorder, clock, commit_sessions=1
         )
+
+    def latest(self, tickers: Collection[str]) -> dict[str, float]:
+        """Return the latest prices, which are asked for where the broker has refused a stop."""
+        prices = {ticker: self.server.market.price(ticker) for ticker in tickers}
+        return {ticker: price for ticker, price in prices.items() if price is not None}
 
     def restart(self) -> None:
         """Build the engine from what the database holds."""
@@ -169,11 +175,25 @@ def test_alpaca_gives_the_trades_of_the_paper_broker(tmp_path: Path, seed: int, 
     assert {trade[6] for trade in paper.trades} >= {"entry", "signal_exit", "stop_loss", "take_profit"}
 
 
-def test_restarts_between_bells_change_nothing(tmp_path: Path) -> None:
+def test_refused_stop_is_watched_and_sold_as_the_paper_broker_sells_it(tmp_path: Path) -> None:
+    """A close within a cent of the stop: the service refuses to hold it, and the next open gaps below it."""
     case = case_of(5, replace(CALM, gaps=True))
-    paper = engine(case, tmp_path, START, STOP)
+    paper = engine(case, tmp_path, START, REFUSED)
     with alpaca_desk(case, tmp_path) as desk:
-        desk.trade(range(START, START + 1))
-        desk.trade(range(START + 1, STOP), killed=frozenset(range(START + 1, STOP, 2)))
+        desk.trade(range(START, REFUSED))
+        assert count(desk.database, m.Order, m.Order.status == "rejected") > 0
         trail = stored_trail(desk.database, desk.run_id)
     assert_same(trail, paper)
+
+
+def test_restarts_between_bells_change_nothing(tmp_path: Path) -> None:
+    """The reference trades at Alpaca too: two stops that rest there fill apart, in the paper broker's book as one."""
+    case = case_of(5, replace(CALM, gaps=True))
+    trails = []
+    for name, killed in (("undisturbed", range(0)), ("killed", range(START + 1, STOP, 2))):
+        (tmp_path / name).mkdir()
+        with alpaca_desk(case, tmp_path / name) as desk:
+            desk.trade(range(START, STOP), killed=frozenset(killed))
+            trails.append(stored_trail(desk.database, desk.run_id))
+    assert len(trails[0].trades) > 40
+    assert_same(trails[1], trails[0])

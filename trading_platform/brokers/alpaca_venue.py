@@ -318,6 +318,7 @@ class AlpacaVenue:
             except BrokerUnreachableError as error:  # asked for again at the next look
                 log.warning("%s: %s", type(action).__name__, error)
         if self._is_open():
+            self._match_orders()  # shares that a refused stop was to sell may be sold
             self._stops.watch(session)
 
     def _is_open(self) -> bool:
