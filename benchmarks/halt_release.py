@@ -214,8 +214,8 @@ def document(history: History, replays: list[Replay], audits: list[tuple[str, in
         "",
         "`shadow` = the same decisions continued on paper have recovered; `equity` = the account itself has; `manual` ="
         " never here, since no operator sits in a replay; `none` = no halt; `any` = no halt came, so that all are the"
-        " same. Drawdown is from the highest equity ever. At the default 10 % the sizes keep every allocation clear of"
-        " the halt; half the limit shows what it does.",
+        " same. Drawdown is from the highest equity ever. A halt keeps new risk out and sells nothing, and each release"
+        " begins with a new peak, so that a fall over several halts can be far deeper than the limit.",
         "",
         "| allocation | limit | release | return/y | Sharpe | volatility | max drawdown | exposure | sessions halted |"
         " halts | releases |",

@@ -41,10 +41,11 @@ CAVEATS = """\
 **Read this first.** Every stock here still traded at the end of the history (survivorship), so all long-only figures
 are too good; compare strategies with the *equal-weight universe*, never with SPY alone. Prices are split- and
 dividend-adjusted. The parameters of the strategies are textbook ones, but the choice of strategies was made while
-looking at this very history: these are in-sample figures, not a promise. The default limits (5 % a position, 10
-positions, a volatility budget a position) leave most of the capital in cash, which earns nothing here; Sharpe ratios
-can be compared across exposures, returns cannot. Single paths are sensitive: changing the weights by 5 % moves a
-Sharpe ratio by 0.1 (one standard deviation over universes, see rl-evaluation.md).
+looking at this very history: these are in-sample figures, not a promise. These are the first six strategies; the
+default set is judged in strategies.md. The default limits (5 % a position, 10 positions) leave most of the capital in
+cash, which earns nothing in the tables; their Sharpe ratios are plain, not over bills, and can be compared across
+exposures, returns cannot. Single paths are sensitive: a slightly different weighting or universe moves a Sharpe ratio
+by 0.1.
 """
 
 
@@ -187,7 +188,7 @@ def engine_row(folder: Path, start: date, end: date) -> str:
     result: dict[str, Any] = json.loads(done.stdout)
     return (
         "`python autonomous_trading_engine.py --data-dir FOLDER --start ... --end ... --allocation equal --json`: "
-        f"final equity ${result['final_equity']:,.2f}, Sharpe {result['sharpe']:.2f}, "
+        f"the default set, final equity ${result['final_equity']:,.2f}, Sharpe over bills {result['sharpe']:.2f}, "
         f"{result['annual_return']:.2%} a year, drawdown {result['max_drawdown']:.1%}, exposure "
         f"{result['avg_exposure']:.0%}, {result['trades']} trades, {result['fills']} fills, "
         f"fees ${result['fees']:,.2f}, "

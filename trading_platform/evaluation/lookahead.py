@@ -27,6 +27,7 @@ from trading_platform.core.types import MarketPanel
 from trading_platform.evaluation.lookahead_proof import LookaheadError, Proof, prove, prove_fills, to_text
 from trading_platform.evaluation.lookahead_subjects import all_subjects, strategy_subject
 from trading_platform.strategies.base import AnyStrategy
+from trading_platform.strategies.registry import active_strategies, make_strategies
 
 
 def assert_causal(strategy: AnyStrategy, panel: MarketPanel, n_cuts: int = 12, seed: int = 0) -> Proof:
@@ -79,15 +80,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         panel = _load_panel(options.data_dir, options.sessions)
-        subjects, fills = all_subjects(panel)
+        strategies, notices = active_strategies(make_strategies(), panel)
+        subjects, fills = all_subjects(panel, strategies)
         if options.strategy_file is not None:
             subjects, fills = [strategy_subject(item) for item in load_strategies(options.strategy_file)], []
+            notices = ()
         proofs = [prove(subject, panel, options.cuts, options.seed) for subject in subjects]
         proofs += [prove_fills(subject, panel, options.cuts, options.seed) for subject in fills]
     except TradingPlatformError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the command's answer
         return error.exit_code
     print(f"{panel.source}: {panel.n_sessions} sessions to {panel.session(-1)}, {panel.n_tickers} tickers")  # noqa: T201
+    for notice in notices:
+        print(notice)  # noqa: T201
     print(to_text(proofs))  # noqa: T201
     return 0 if all(proof.holds for proof in proofs) else 1
 
