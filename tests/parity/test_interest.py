@@ -15,7 +15,7 @@ from trading_platform.core.fills import round_cents
 from trading_platform.core.ledger import post_interest
 from trading_platform.core.prepare import record_books
 from trading_platform.core.simulate import backtest, open_books
-from trading_platform.core.types import Floats, Ints, MarketPanel
+from trading_platform.core.types import Floats, Ints, MarketPanel, StrategySignals
 
 NAN = math.nan
 
@@ -33,7 +33,7 @@ def quiet(rates: list[float]) -> MarketPanel:
     return story_panel({"X": [100.0] * len(rates)}, rate=rates)
 
 
-def silent(n: int) -> object:
+def silent(n: int) -> StrategySignals:
     return says([0.0] * n)
 
 
@@ -41,7 +41,7 @@ def test_a_year_of_cash_is_the_formula_to_the_cent() -> None:
     n = 260
     rates = [5.25 if t < 100 else 4.75 for t in range(n)]
     panel = quiet(rates)
-    run = LotStory(panel, [silent(n)])  # type: ignore[list-item] # signals
+    run = LotStory(panel, [silent(n)])
     run.until(n - 1)
     expected = by_formula(100_000.0, panel.sessions.astype(np.int64), np.array(rates))
     assert run.account["cash"] == run.account["equity"] == expected
@@ -53,7 +53,7 @@ def test_kernel_engine_and_paper_broker_pay_the_same(tmp_path: Path) -> None:
     n = 60
     rates = [4.0 + 0.01 * t for t in range(n)]
     panel = replace(quiet(rates), sessions=session_days(n))
-    case = Case(panel, (silent(n),), np.ones(1))  # type: ignore[arg-type] # signals
+    case = Case(panel, (silent(n),), np.ones(1))
     world = case.world
     run = backtest(world.market, world.signals, case.weights, case.rules, case.capital, 5, n)
     desk = Desk(case, tmp_path, 5)
@@ -78,13 +78,13 @@ def test_kernel_engine_and_paper_broker_pay_the_same(tmp_path: Path) -> None:
     ],
 )
 def test_nights_are_calendar_days(row: int, paid: float) -> None:
-    run = LotStory(quiet([3.65] * 5), [silent(5)])  # type: ignore[list-item] # signals
+    run = LotStory(quiet([3.65] * 5), [silent(5)])
     run.until(row)
     assert run.account["interest"] == pytest.approx(paid, abs=0.02)  # and interest of interest
 
 
 def test_rate_is_the_one_known_the_evening_before() -> None:
-    run = LotStory(quiet([3.65, 7.30, 0.0, 0.0]), [silent(4)])  # type: ignore[list-item] # signals
+    run = LotStory(quiet([3.65, 7.30, 0.0, 0.0]), [silent(4)])
     paid = []
     for t in range(4):
         run.until(t)
@@ -93,10 +93,10 @@ def test_rate_is_the_one_known_the_evening_before() -> None:
 
 
 def test_unknown_rate_is_the_last_known_and_none_before_the_first() -> None:
-    run = LotStory(quiet([3.65, NAN, NAN, 3.65]), [silent(4)])  # type: ignore[list-item] # signals
+    run = LotStory(quiet([3.65, NAN, NAN, 3.65]), [silent(4)])
     run.until(2)
     assert run.account["interest"] == 20.0
-    never = LotStory(quiet([NAN, NAN, 3.65, 3.65]), [silent(4)])  # type: ignore[list-item] # signals
+    never = LotStory(quiet([NAN, NAN, 3.65, 3.65]), [silent(4)])
     never.until(2)
     assert never.account["interest"] == 0.0
     never.until(3)
@@ -110,7 +110,7 @@ def test_only_cash_earns() -> None:
 
 
 def test_market_without_rates_earns_nothing() -> None:
-    run = LotStory(story_panel({"X": [100.0] * 4}), [silent(4)])  # type: ignore[list-item] # signals
+    run = LotStory(story_panel({"X": [100.0] * 4}), [silent(4)])
     run.until(3)
     assert run.account["interest"] == 0.0
 

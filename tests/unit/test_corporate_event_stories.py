@@ -5,12 +5,14 @@ A holder has 50 shares bought at 100 unless a story says otherwise; an order cos
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.lot_world import GONE, NAN, VOLUME, LotStory, says, story_panel, story_rules
+from tests.lot_world import GONE, NAN, VOLUME, Bar, LotStory, says, story_panel, story_rules
 from trading_platform.core.costs import CostConfig, Protection
 from trading_platform.core.fill_log import SETTLED
 from trading_platform.core.market import forward_adjusted
@@ -19,6 +21,7 @@ from trading_platform.core.types import ORDER_REASONS, CorporateEvent, EventKind
 DAY = date(2024, 1, 4)  # row 2 of a story
 STOPS = Protection(stop_volatilities=5.0, target_volatilities=20.0)  # 95 and 120
 Fills = np.ndarray
+Prices = Sequence[float | Bar]
 FREE_OF_COST = {
     "half_spread_bps": 0.0, "slippage_bps": 0.0, "impact_bps": 0.0, "sec_fee_per_million": 0.0, "taf_per_share": 0.0,
     "taf_max": 0.0,
@@ -34,12 +37,12 @@ def told(fills: Fills) -> list[tuple[int, int, float, float, str]]:
     ]  # fmt: skip
 
 
-def holder(event: CorporateEvent, x: list[object], y: list[object] | None = None, **more: object) -> LotStory:
+def holder(event: CorporateEvent, x: Prices, y: Prices | None = None, **more: Any) -> LotStory:
     """Return a story in which X is bought at row 0's close and `event` comes; Y is another ticker."""
     prices = {"X": x, "Y": y if y is not None else [50.0] * len(x)}
     wants = says([[1.0, 0.0], *[[0.0, 0.0]] * (len(x) - 1)], n_tickers=2, protection=STOPS)
     signals = more.pop("signals", (wants,))
-    return LotStory(story_panel(prices, (event,)), signals, **more)  # type: ignore[arg-type] # what a story says
+    return LotStory(story_panel(prices, (event,)), signals, **more)
 
 
 # ---------------------------------------------------------------- the end of a ticker
@@ -145,7 +148,7 @@ def test_cash_beyond_the_basis_is_profit() -> None:
 # ---------------------------------------------------------------- spin-offs
 
 
-def spin(x: list[object], y: list[object], ratio: float = 0.5, **more: object) -> LotStory:
+def spin(x: Prices, y: Prices, ratio: float = 0.5, **more: Any) -> LotStory:
     return holder(CorporateEvent(DAY, "X", EventKind.SPIN_OFF, "Y", ratio), x, y, **more)
 
 
@@ -278,7 +281,7 @@ def test_events_are_worth_what_was_held(event: CorporateEvent) -> None:
     worth = {EventKind.STOCK_MERGER: 0.0, EventKind.SPIN_OFF: 100.0 - 0.37 * y, EventKind.SPLIT: 100.0 / 3.0}[
         event.kind
     ]
-    x: object = GONE if event.kind is EventKind.STOCK_MERGER else worth
+    x: float | Bar = GONE if event.kind is EventKind.STOCK_MERGER else worth
     run = holder(event, [100.0, 100.0, x, x], [y] * 4)
     run.until(2)
     lost = {EventKind.STOCK_MERGER: 50.0 * (100.0 - 1.37 * y - 31.5)}.get(event.kind, 0.0)

@@ -6,14 +6,17 @@ strength 1.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
-from tests.lot_world import GONE, VOLUME, LotStory, says, story_panel, story_rules
+from tests.lot_world import GONE, VOLUME, Bar, LotStory, says, story_panel, story_rules
 from trading_platform.core.costs import CostConfig, Protection, SizingConfig
 from trading_platform.core.fill_log import CROSSED, OF_ORDER, PROTECTIVE
 from trading_platform.core.ledger import Records
 from trading_platform.core.market import VOLATILITY
-from trading_platform.core.types import DENIAL_CODES, ORDER_REASONS, DenialCode
+from trading_platform.core.types import DENIAL_CODES, ORDER_REASONS, DenialCode, StrategySignals
 
 STOP_2 = Protection(stop_volatilities=2.0)  # 2 % below
 STOP_5 = Protection(stop_volatilities=5.0)
@@ -28,10 +31,10 @@ def told(fills: Records) -> list[tuple[int, int, float, str]]:
     ]
 
 
-def story(n: int, *signals: object, prices: object = None, **more: object) -> LotStory:
+def story(n: int, *signals: StrategySignals, prices: Sequence[float | Bar] | None = None, **more: Any) -> LotStory:
     """Return a story of one ticker X at 100 for `n` sessions unless `prices` say otherwise."""
-    panel = story_panel({"X": prices or [100.0] * n})  # type: ignore[dict-item] # bars
-    return LotStory(panel, signals, **more)  # type: ignore[arg-type] # what the story says
+    panel = story_panel({"X": prices or [100.0] * n})
+    return LotStory(panel, signals, **more)
 
 
 # ---------------------------------------------------------------- sharing an order
@@ -101,7 +104,7 @@ def test_costs_of_a_shared_order_are_divided_to_the_cent() -> None:
 # ---------------------------------------------------------------- crossing
 
 
-def crossing(prices: object = None) -> LotStory:
+def crossing(prices: Sequence[float | Bar] | None = None) -> LotStory:
     """Strategy 0 holds 24 shares and leaves at row 1's close, when strategy 1 wants as much."""
     return story(
         5, says([0.5, 0.0, 0.0, 0.0, 0.0], leaves=[1]), says([0.0, 0.5, 0.0, 0.0, 0.0]), prices=prices,
@@ -411,7 +414,7 @@ def test_weakest_of_several_leaves_and_only_one_at_a_time() -> None:
 
 def test_streak_and_kelly_count_what_a_strategy_closed_only() -> None:
     """Three losing stop-outs pause; three losing replacements, mergers or flattenings would not."""
-    dips: list[object] = []
+    dips: list[float | Bar] = []
     for _ in range(3):
         dips += [100.0, (100.0, 100.0, 97.0, 100.0, VOLUME)]
     protection = Protection(stop_volatilities=2.0, cooling=0)
