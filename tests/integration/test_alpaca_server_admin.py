@@ -195,5 +195,8 @@ def test_command_ends_quietly_when_it_is_asked_to(number: signal.Signals) -> Non
         url = process.stdout.readline().split(" on ")[1].split()[0]
         assert requests.get(f"{url}/admin/state", timeout=5).status_code == 200
         process.send_signal(number)
-        _, errors = process.communicate(timeout=60)
+        try:
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()  # what does not hear the signal must not keep the suite waiting
     assert (process.returncode, errors) == (0, "")

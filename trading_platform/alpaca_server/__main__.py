@@ -59,7 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     if options.seconds_per_step is not None:
         threading.Thread(target=_walk, args=(server, options.seconds_per_step), daemon=True).start()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's stop ends it like Ctrl-C
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background ignores the first unless it is listened for
+        signal.signal(number, signal.default_int_handler)
     try:
         server.serve_forever()
     except KeyboardInterrupt:
