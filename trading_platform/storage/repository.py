@@ -19,7 +19,6 @@ from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, sele
 from trading_platform.core.ports import SavedBook
 from trading_platform.core.types import ApprovedOrder, OrderStatus
 from trading_platform.storage import models as m
-from trading_platform.storage.closes import Closes
 from trading_platform.storage.order_rows import order_row
 from trading_platform.storage.rows import Row, RowBuffer
 
@@ -63,6 +62,8 @@ class Repository:
     def __init__(
         self, engine: Engine, run_id: int, tickers: Sequence[str] = (), strategies: Sequence[str] = ()
     ) -> None:
+        from trading_platform.storage.closes import Closes  # brings the compiler, which status does not need
+
         self.engine = engine
         self.run_id = run_id
         self.closes = Closes(run_id, tickers, strategies)
