@@ -251,8 +251,9 @@ def test_alpaca_py_reads_announcements_contracts_and_watchlists(busy: tuple[Alpa
 
     server, ticker = busy[0], busy[1].split()[0]
     client = trading(server)
-    window = {"since": date(2024, 11, 1), "until": date(2024, 12, 31)}
-    asked = GetCorporateAnnouncementsRequest(ca_types=list(CorporateActionType), **window)  # type: ignore[arg-type]
+    asked = GetCorporateAnnouncementsRequest(
+        ca_types=list(CorporateActionType), since=date(2024, 11, 1), until=date(2024, 12, 31)
+    )
     assert len(client.get_corporate_announcements(asked)) >= len(KINDS)
     actions = CorporateActionsClient("PKLOCAL", "local-secret", url_override=server.url)
     request = CorporateActionsRequest(symbols=[ticker], start=date(2024, 11, 1), end=date(2024, 12, 31))

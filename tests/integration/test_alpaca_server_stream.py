@@ -159,7 +159,7 @@ def test_fault_of_the_stream_that_is_unknown_is_refused(server: AlpacaServer) ->
 
 
 def test_paper_host_speaks_binary_and_a_client_may_ask_for_msgpack(server: AlpacaServer) -> None:
-    import msgpack  # type: ignore[import-untyped]  # it has no types
+    import msgpack
 
     server.advance_to_open()
     with (

@@ -45,9 +45,9 @@ def by_name(path: Path, sql: str) -> dict[str, int]:
     return {str(name): int(value) for name, value in rows(path, sql)}
 
 
-def rows(path: Path, sql: str) -> list[tuple[int, ...]]:
+def rows(path: Path, sql: str, *values: object) -> list[tuple[int, ...]]:
     connection = sqlite3.connect(path)
-    found = connection.execute(sql).fetchall()
+    found = connection.execute(sql, values).fetchall()
     connection.close()
     return found
 
@@ -70,16 +70,19 @@ def test_contribution_of_each_strategy_is_what_its_fills_lots_and_dividends_say(
     path: Path, results: RunResults
 ) -> None:
     (last,) = rows(path, "SELECT max(session) FROM equity")[0]
-    assert rows(path, f"SELECT count(*) FROM lots WHERE session = '{last}'")[0][0] > 0  # noqa: S608 - our own date
+    assert rows(path, "SELECT count(*) FROM lots WHERE session = ?", last)[0][0] > 0
     wanted: dict[str, int] = defaultdict(int)
     for name, side, amount, fees in rows(path, "SELECT strategy, side, amount, fees FROM fills"):
         wanted[str(name)] += (amount if str(side) == "sell" else -amount) - fees
     for name, dividends in rows(path, "SELECT strategy, dividends FROM trades"):
         wanted[str(name)] += dividends
-    shared = {row[0] for row in rows(path, f"SELECT ticker FROM lots WHERE session = '{last}'")}  # noqa: S608
-    for table in ("lots", "positions"):
-        sql = f"SELECT ticker, strategy, value, dividends FROM {table} WHERE session = '{last}'"  # noqa: S608
-        for ticker, name, value, dividends in rows(path, sql):
+    shared = {row[0] for row in rows(path, "SELECT ticker FROM lots WHERE session = ?", last)}
+    held = {
+        "lots": "SELECT ticker, strategy, value, dividends FROM lots WHERE session = ?",
+        "positions": "SELECT ticker, strategy, value, dividends FROM positions WHERE session = ?",
+    }
+    for table, sql in held.items():
+        for ticker, name, value, dividends in rows(path, sql, last):
             if table == "lots" or ticker not in shared:
                 wanted[str(name)] += value + dividends
     assert {name: cents(result.pnl) for name, result in results.strategies.items() if result.pnl} == dict(wanted)

@@ -47,7 +47,7 @@ class Subscriber:
     def send(self, message: Json) -> None:
         """Queue a message."""
         if self._packs:
-            import msgpack  # type: ignore[import-untyped]  # it comes with alpaca-py; only a client that asks for it needs it
+            import msgpack  # it comes with alpaca-py; only a client that asks for it needs it
 
             self._waiting.put(encode(Opcode.BINARY, msgpack.packb(message)))
         else:

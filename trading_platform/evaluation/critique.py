@@ -126,8 +126,13 @@ def _one_ticker(backtest: Backtest, config: CritiqueConfig) -> Finding | None:
     share, number = largest_share(backtest.trade_profits, backtest.trade_tickers)
     if not (share > config.max_ticker_share):  # NaN: a book that loses has no profit to be concentrated
         return None
-    message = f"{share:.0%} of the profit come from {backtest.tickers[number]} alone"
+    message = f"{_part(share)} the profit came from {backtest.tickers[number]} alone"
     return Finding(FindingCode.ONE_TICKER, share, config.max_ticker_share, message)
+
+
+def _part(share: float) -> str:
+    """Return "40 % of", or "2.5 times" where the rest together lost."""
+    return f"{share:.0%} of" if share <= 1.0 else f"{share:.1f} times"
 
 
 def _one_year(backtest: Backtest, config: CritiqueConfig) -> Finding | None:
@@ -137,7 +142,7 @@ def _one_year(backtest: Backtest, config: CritiqueConfig) -> Finding | None:
     share, year = largest_share(gains, backtest.years)
     if not (share > config.max_year_share):
         return None
-    message = f"{share:.0%} of the gain over bills come from {year} alone"
+    message = f"{_part(share)} the gain over bills came from {year} alone"
     return Finding(FindingCode.ONE_YEAR, share, config.max_year_share, message)
 
 
