@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.types import Floats, MarketPanel
-from trading_platform.market_data.own_files import HEADER, write_csv
+from trading_platform.market_data.columns import OWN_HEADER
+from trading_platform.market_data.own_files import write_csv
 from trading_platform.market_data.panel import VixHistory
-from trading_platform.market_data.yahoo import Download, ask_yfinance, to_yahoo, whole_rows
+from trading_platform.market_data.yahoo import BENCHMARK, Download, ask_yfinance, to_yahoo, whole_rows
 
 NOTE = "download.json"
 AT_ONCE = 20  # tickers a request: a broken one costs no more, and progress is seen
-BENCHMARK = "SPY"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,7 +134,7 @@ def _with_dividends(frame: Any, symbol: str) -> FetchedBars:
 
 
 def _rows(name: str, bars: FetchedBars) -> list[Sequence[object]]:
-    header: Sequence[object] = HEADER if bars.dividend is None else (*HEADER, "dividend")
+    header: Sequence[object] = OWN_HEADER if bars.dividend is None else (*OWN_HEADER, "dividend")
     rows: list[Sequence[object]] = [header]
     for row, (day, values) in enumerate(zip(bars.sessions, bars.values, strict=True)):
         paid = () if bars.dividend is None else (repr(float(bars.dividend[row])),)

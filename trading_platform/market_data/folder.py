@@ -15,7 +15,7 @@ from trading_platform.core.errors import MarketDataError
 from trading_platform.core.types import Bools
 from trading_platform.market_data.arrow_tables import read_arrow_table
 from trading_platform.market_data.bars import Bars, join_bars
-from trading_platform.market_data.columns import Role, repeated
+from trading_platform.market_data.columns import FIELDS, PRICE_ROLES, Role, repeated
 from trading_platform.market_data.dates import DateOrder
 from trading_platform.market_data.events import EventTable, read_events_table
 from trading_platform.market_data.forms import Form, Kind, form_of, is_intraday
@@ -41,7 +41,6 @@ from trading_platform.market_data.tickers import is_index, is_vix
 from trading_platform.market_data.weights import TargetWeights, weights_of
 
 FILES_NAMED = 6
-FIELDS_NEEDED = (Role.OPEN, Role.HIGH, Role.LOW, Role.CLOSE, Role.VOLUME)
 
 
 @dataclass(slots=True, eq=False)
@@ -184,7 +183,7 @@ class _Reader:
                     self.problems.append(f"{source.name}: holds {whole.field}, and so does another file; keep one")
                 elif whole.field is not None:
                     self.fields[whole.field] = table, whole
-            case Kind.INCOMPLETE if sum(role in form.roles for role in FIELDS_NEEDED[:4]) >= 2:
+            case Kind.INCOMPLETE if sum(role in form.roles for role in PRICE_ROLES) >= 2:
                 self.problems.append(f"{source.name}: {form.reason}")
             case Kind.NONE if not head.columns or not len(head):
                 if head.problems:
@@ -229,7 +228,7 @@ class _Reader:
         if not self.fields:
             return
         names = sorted(table.source.name for table, _ in self.fields.values())
-        missing = [role for role in FIELDS_NEEDED if role not in self.fields]
+        missing = [role for role in FIELDS if role not in self.fields]
         if missing:
             alone = set(self.fields) <= {Role.CLOSE, Role.ADJ_CLOSE, Role.VOLUME}
             reason = (

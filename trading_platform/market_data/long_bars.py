@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from trading_platform.core.types import Bools, Floats, Ints
 from trading_platform.market_data.actions import Actions, settle_actions
 from trading_platform.market_data.bars import Bars, sort_names
-from trading_platform.market_data.columns import FIELDS, Role
+from trading_platform.market_data.columns import ACTIONS, FIELDS, PRICE_ROLES, Role
 from trading_platform.market_data.dates import NEW_YORK, DateForm, DateOrder, Days, parse_days
 from trading_platform.market_data.forms import Form, Kind, dates_of
 from trading_platform.market_data.notices import Notice, NoticeKind, shown
@@ -27,7 +27,6 @@ from trading_platform.market_data.tickers import canonical, without_market
 Adjustment = Literal["auto", "raw", "adjusted"]
 ROWS_NAMED = 20
 NAME_FORMAT = 'say which with date_order = "month_first" or "day_first" in [data], or write dates as 2017-12-29'
-PRICE_ROLES = (Role.OPEN, Role.HIGH, Role.LOW, Role.CLOSE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +219,6 @@ def _decimals(table: RawTable, form: Form) -> Decimals:
     return decimals_of(texts[:40], table.separator)
 
 
-ACTIONS = (Role.SPLIT, Role.DIVIDEND)  # one that cannot be read changes every price before it, so it is no bad bar
 NUMBERS = (*FIELDS, Role.ADJ_CLOSE, *ACTIONS)
 
 
@@ -255,7 +253,7 @@ def _long_columns(table: RawTable, form: Form, decimals: Decimals) -> _Columns:
     for role in NUMBERS:
         if role in form.roles:
             values[role], wrong = _numbers(table, form.roles[role], role, decimals)
-            if role in ACTIONS:
+            if role in ACTIONS:  # one that cannot be read changes every price before it: no bad bar
                 faults += [f"{table.place(row)}: {text}; correct or delete the line" for row, text in wrong.items()]
             else:
                 unread = {**wrong, **unread}
@@ -421,7 +419,5 @@ def _signs(table: RawTable, form: Form) -> str:
 
 def _own_names(table: RawTable, form: Form) -> bool:
     """Return True if splits and dividends stand under the platform's own names, whose prices are raw by definition."""
-    names = {
-        table.header[form.roles[role]].strip().lower() for role in (Role.SPLIT, Role.DIVIDEND) if role in form.roles
-    }
-    return bool(names) and names <= {"split_ratio", "dividend"} and Role.ADJ_CLOSE not in form.roles
+    names = {table.header[form.roles[role]].strip().lower() for role in ACTIONS if role in form.roles}
+    return bool(names) and names <= set(ACTIONS) and Role.ADJ_CLOSE not in form.roles

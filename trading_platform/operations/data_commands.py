@@ -30,7 +30,7 @@ from trading_platform.market_data.own_files import write_panel
 from trading_platform.market_data.panel import VixHistory
 from trading_platform.market_data.providers import reading_rules
 from trading_platform.market_data.vix import VixService, YahooVix, cboe, fred
-from trading_platform.market_data.yahoo import index_closes
+from trading_platform.market_data.yahoo import FIRST_DAY, index_closes
 
 READABLE, REFUSED = 0, MarketDataError.exit_code
 SHORT_HISTORY = 252  # sessions: strategies look back a year
@@ -337,7 +337,7 @@ def download_command(
     asked = Question(
         source,
         names,
-        date(2010, 1, 4) if first is None else first.date(),
+        FIRST_DAY if first is None else first.date(),
         newest if last is None else min(last.date(), newest),
     )
     vix = VixService([cboe(), fred(), YahooVix(index_closes)], None, calendar)
