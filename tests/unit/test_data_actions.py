@@ -13,7 +13,7 @@ import pytest
 from trading_platform.core.types import MarketPanel
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.files import FilesMarketData
-from trading_platform.market_data.long_bars import Rules
+from trading_platform.market_data.reading_rules import Rules
 
 SESSIONS = NyseCalendar().sessions_between(date(2019, 1, 2), date(2022, 12, 30))
 PRICES = ["open", "high", "low", "close"]

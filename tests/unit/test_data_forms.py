@@ -17,7 +17,7 @@ from trading_platform.core.types import MarketPanel
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.dates import DateOrder
 from trading_platform.market_data.files import FilesMarketData
-from trading_platform.market_data.long_bars import Rules
+from trading_platform.market_data.reading_rules import Rules
 
 Form = Callable[[Path], None]
 NUMBERS = ("open", "high", "low", "close", "volume", "vix", "benchmark")

@@ -19,9 +19,9 @@ from trading_platform.core.validation import did_you_mean
 from trading_platform.market_data.bars import Bars
 from trading_platform.market_data.columns import Role, key_of, roles_of
 from trading_platform.market_data.dates import parse_days
-from trading_platform.market_data.long_bars import NAME_FORMAT, Rules
 from trading_platform.market_data.notices import Notice, NoticeKind, refuse, shown
 from trading_platform.market_data.numbers import parse_number
+from trading_platform.market_data.reading_rules import NAME_FORMAT, Rules
 from trading_platform.market_data.text_tables import RawTable
 from trading_platform.market_data.tickers import canonical
 
@@ -217,18 +217,6 @@ def with_events(bars: Bars, table: EventTable) -> tuple[Bars, tuple[CorporateEve
         names = [told.event.ticker for told in strangers]
         notices.append(Notice(NoticeKind.EVENT_SKIPPED, len(strangers), f"no bars of {shown(names)}"))
     return replace(bars, split_ratio=split, dividend=dividend), tuple(handed), notices
-
-
-def on_sessions(
-    events: Sequence[CorporateEvent], sessions: np.ndarray[tuple[int], np.dtype[np.datetime64]]
-) -> tuple[CorporateEvent, ...]:
-    """Return the events on the first session at or after their date; later ones than the last are dropped."""
-    moved = []
-    for event in events:
-        at = int(np.searchsorted(sessions, np.datetime64(event.session, "D")))
-        if at < len(sessions):
-            moved.append(event._replace(session=sessions[at].item()))
-    return tuple(moved)
 
 
 def _enter(bars: Bars, values: Floats, told: ToldEvent) -> list[str]:

@@ -19,12 +19,13 @@ from trading_platform.market_data.columns import FIELDS, PRICE_ROLES, Role, repe
 from trading_platform.market_data.dates import DateOrder
 from trading_platform.market_data.events import EventTable, read_events_table
 from trading_platform.market_data.forms import Form, Kind, form_of, is_intraday
-from trading_platform.market_data.long_bars import Part, Rules, join_fields, read_part
+from trading_platform.market_data.long_bars import Part, join_fields, read_part
 from trading_platform.market_data.membership import Membership
 from trading_platform.market_data.notices import Notice, NoticeKind, refuse, shown
 from trading_platform.market_data.own_form import is_own_form, read_own_form
 from trading_platform.market_data.panel import VixHistory
 from trading_platform.market_data.rates import RateHistory
+from trading_platform.market_data.reading_rules import Rules
 from trading_platform.market_data.side_files import (
     SideKind,
     kind_of_columns,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,36 +16,15 @@ from trading_platform.core.types import Bools, Floats, Ints
 from trading_platform.market_data.actions import Actions, settle_actions
 from trading_platform.market_data.bars import Bars, sort_names
 from trading_platform.market_data.columns import ACTIONS, FIELDS, PRICE_ROLES, Role
-from trading_platform.market_data.dates import NEW_YORK, DateForm, DateOrder, Days, parse_days
+from trading_platform.market_data.dates import DateForm, DateOrder, Days, parse_days
 from trading_platform.market_data.forms import Form, Kind, dates_of
 from trading_platform.market_data.notices import Notice, NoticeKind, shown
 from trading_platform.market_data.numbers import Decimals, decimals_of, parse_numbers
+from trading_platform.market_data.reading_rules import NAME_FORMAT, Rules
 from trading_platform.market_data.text_tables import RawTable
 from trading_platform.market_data.tickers import canonical, without_market
 
-Adjustment = Literal["auto", "raw", "adjusted"]
 ROWS_NAMED = 20
-NAME_FORMAT = 'say which with date_order = "month_first" or "day_first" in [data], or write dates as 2017-12-29'
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """How to read where the data alone do not say.
-
-    Attributes
-    ----------
-    date_order
-        Day or month first in dates in figures; None asks the column.
-    adjustment
-        "auto": splits and dividends where they are told, else the adjusted close; "raw": prices as they stand;
-        "adjusted": always by the adjusted close.
-    zone
-        The exchange's zone, for instants.
-    """
-
-    date_order: DateOrder | None = None
-    adjustment: Adjustment = "auto"
-    zone: str = NEW_YORK
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,13 +19,13 @@ from trading_platform.core.validation import did_you_mean
 from trading_platform.market_data.columns import Role, key_of, roles_of
 from trading_platform.market_data.dates import parse_days
 from trading_platform.market_data.forms import Form, Kind, dates_of, form_of
-from trading_platform.market_data.long_bars import NAME_FORMAT, Rules
 from trading_platform.market_data.membership import Membership
 from trading_platform.market_data.notices import Notice, NoticeKind, refuse
 from trading_platform.market_data.numbers import decimals_of, parse_numbers
 from trading_platform.market_data.panel import VixHistory
 from trading_platform.market_data.quality import VIX_RANGE
 from trading_platform.market_data.rates import RateHistory, yield_of_discount
+from trading_platform.market_data.reading_rules import NAME_FORMAT, Rules
 from trading_platform.market_data.sources import Source
 from trading_platform.market_data.text_tables import RawTable
 from trading_platform.market_data.tickers import NOISE, canonical, is_vix

@@ -12,9 +12,9 @@ from trading_platform.core.errors import MarketDataError
 from trading_platform.core.types import Floats
 from trading_platform.market_data.columns import Role, key_of, roles_of
 from trading_platform.market_data.dates import parse_days
-from trading_platform.market_data.long_bars import NAME_FORMAT, Rules
 from trading_platform.market_data.notices import refuse
 from trading_platform.market_data.numbers import decimals_of, parse_numbers
+from trading_platform.market_data.reading_rules import NAME_FORMAT, Rules
 from trading_platform.market_data.sources import Source
 from trading_platform.market_data.text_tables import RawTable, read_text_table
 from trading_platform.market_data.tickers import canonical

@@ -1,0 +1,31 @@
+"""How to read files where they alone do not say; apart from the readers, so that whoever reads no file loads none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from trading_platform.market_data.dates import NEW_YORK, DateOrder
+
+Adjustment = Literal["auto", "raw", "adjusted"]
+NAME_FORMAT = 'say which with date_order = "month_first" or "day_first" in [data], or write dates as 2017-12-29'
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How to read where the data alone do not say.
+
+    Attributes
+    ----------
+    date_order
+        Day or month first in dates in figures; None asks the column.
+    adjustment
+        "auto": splits and dividends where they are told, else the adjusted close; "raw": prices as they stand;
+        "adjusted": always by the adjusted close.
+    zone
+        The exchange's zone, for instants.
+    """
+
+    date_order: DateOrder | None = None
+    adjustment: Adjustment = "auto"
+    zone: str = NEW_YORK
