@@ -222,17 +222,16 @@ def _members(
     if rows is not None:
         grid, noticed = member_grid(rows, checked.sessions, tickers)
         if benchmark in tickers:
-            grid[:, tickers.index(benchmark)] = (
-                True  # it is no member of anything, and strategies that name it may trade it
-            )
+            # it is no member of anything, and strategies that name it may trade it
+            grid[:, tickers.index(benchmark)] = True
     jumps: Sequence[Jump] = [jump for jump in checked.jumps if jump.ticker in tickers]
-    if jumps and grid is None:
+    if not jumps:
+        return grid, noticed
+    if grid is None:
         grid = np.ones((len(checked.sessions), len(tickers)), dtype=np.bool_)
     for jump in jumps:
-        if grid is not None:
-            grid[
-                int(np.searchsorted(checked.sessions, np.datetime64(jump.session, "D"))) :, tickers.index(jump.ticker)
-            ] = False
+        since = int(np.searchsorted(checked.sessions, np.datetime64(jump.session, "D")))
+        grid[since:, tickers.index(jump.ticker)] = False
     return grid, noticed
 
 
