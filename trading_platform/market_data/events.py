@@ -7,7 +7,7 @@ both tickers into one series. Everything else is handed on, on sessions that exi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -170,16 +170,7 @@ def with_events(bars: Bars, table: EventTable) -> tuple[Bars, tuple[CorporateEve
         tickers included.
     """
     problems = list(table.problems)
-    strangers = [
-        told for told in table.rows if told.event.ticker not in bars.names and told.event.kind is not EventKind.RENAME
-    ]
-    strangers += [
-        told
-        for told in table.rows
-        if told.event.kind is EventKind.RENAME
-        and told.event.other not in bars.names
-        and told.event.ticker not in bars.names
-    ]
+    strangers = [told for told in table.rows if _is_stranger(told.event, bars.names)]
     split = None if bars.split_ratio is None else bars.split_ratio.copy()
     dividend = None if bars.dividend is None else bars.dividend.copy()
     handed: list[CorporateEvent] = []
@@ -188,15 +179,16 @@ def with_events(bars: Bars, table: EventTable) -> tuple[Bars, tuple[CorporateEve
     first_day: date = bars.session.min().item()
     for told in table.rows:
         event = told.event
-        if told in strangers or event.kind is EventKind.RENAME:
+        if event.kind is EventKind.RENAME or _is_stranger(event, bars.names):
             continue
         if not first_day <= event.session <= last_day:
             notices.append(Notice(NoticeKind.EVENT_SKIPPED, 1, f"{told.place}: {event.session} is outside the bars"))
             continue
         if event.kind in (EventKind.STOCK_MERGER, EventKind.SPIN_OFF) and event.other not in bars.names:
-            notices.append(Notice(NoticeKind.EVENT_SKIPPED, 1, f"{told.place}: there are no bars of {event.other}, so "
-                                  f"{event.ticker} is settled at its last price" if event.kind is EventKind.STOCK_MERGER
-                                  else f"{told.place}: there are no bars of {event.other}"))  # fmt: skip
+            text = f"{told.place}: there are no bars of {event.other}"
+            if event.kind is EventKind.STOCK_MERGER:
+                text += f", so {event.ticker} is settled at its last price"
+            notices.append(Notice(NoticeKind.EVENT_SKIPPED, 1, text))
             continue
         if event.kind in (EventKind.SPLIT, EventKind.SPECIAL_DIVIDEND):
             is_split = event.kind is EventKind.SPLIT
@@ -217,6 +209,11 @@ def with_events(bars: Bars, table: EventTable) -> tuple[Bars, tuple[CorporateEve
         names = [told.event.ticker for told in strangers]
         notices.append(Notice(NoticeKind.EVENT_SKIPPED, len(strangers), f"no bars of {shown(names)}"))
     return replace(bars, split_ratio=split, dividend=dividend), tuple(handed), notices
+
+
+def _is_stranger(event: CorporateEvent, names: Collection[str]) -> bool:
+    """Return True for an event of a ticker without bars; of a change of name the new one's will do."""
+    return event.ticker not in names and not (event.kind is EventKind.RENAME and event.other in names)
 
 
 def _enter(bars: Bars, values: Floats, told: ToldEvent) -> list[str]:
