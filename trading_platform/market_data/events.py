@@ -18,10 +18,9 @@ from trading_platform.core.types import CorporateEvent, EventKind, Floats
 from trading_platform.core.validation import did_you_mean
 from trading_platform.market_data.bars import Bars
 from trading_platform.market_data.columns import Role, key_of, roles_of
-from trading_platform.market_data.dates import parse_days
 from trading_platform.market_data.notices import Notice, NoticeKind, refuse, shown
 from trading_platform.market_data.numbers import parse_number
-from trading_platform.market_data.reading_rules import NAME_FORMAT, Rules
+from trading_platform.market_data.reading_rules import Rules, settled_days
 from trading_platform.market_data.text_tables import RawTable
 from trading_platform.market_data.tickers import canonical
 
@@ -76,9 +75,7 @@ def read_events_table(table: RawTable, rules: Rules) -> EventTable:
             "an events file needs date,ticker,kind,new_ticker,ratio,cash"
         )
     texts = {name: [""] * len(table) if place is None else list(table.texts(place)) for name, place in places.items()}
-    days = parse_days(texts["date"], rules.date_order, rules.zone)
-    if days.ambiguous:
-        raise MarketDataError(f"{table.source.name}: dates can be day or month first; {NAME_FORMAT}")
+    days = settled_days(texts["date"], rules, table.source.name)
     rows: list[ToldEvent] = []
     problems = list(table.problems)
     for row, day in enumerate(days.day.tolist()):

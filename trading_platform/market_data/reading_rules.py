@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from trading_platform.market_data.dates import NEW_YORK, DateOrder
+import numpy as np
+
+from trading_platform.core.errors import MarketDataError
+from trading_platform.market_data.dates import NEW_YORK, DateOrder, Days, parse_days
 
 Adjustment = Literal["auto", "raw", "adjusted"]
 NAME_FORMAT = 'say which with date_order = "month_first" or "day_first" in [data], or write dates as 2017-12-29'
@@ -29,3 +33,19 @@ class Rules:
     date_order: DateOrder | None = None
     adjustment: Adjustment = "auto"
     zone: str = NEW_YORK
+
+
+def settled_days(texts: Sequence[str], rules: Rules, file: str) -> Days:
+    """Return the days that `texts` (R,) of a file beside the bars name.
+
+    Raises
+    ------
+    MarketDataError
+        They can be day or month first, and nothing says which.
+    """
+    days = parse_days(texts, rules.date_order, rules.zone)
+    if days.ambiguous:
+        unsettled = np.isnat(days.day).tolist()
+        text = next(text for text, is_open in zip(texts, unsettled, strict=True) if is_open and text.strip())
+        raise MarketDataError(f"{file}: dates such as {text.strip()!r} can be day or month first; {NAME_FORMAT}")
+    return days
