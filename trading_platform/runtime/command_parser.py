@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import calendar
 import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
 from trading_platform.core.errors import FixConfigError
+from trading_platform.core.written_days import written_day
 from trading_platform.runtime.command_table import (
     ALIASES,
     COMMANDS,
@@ -21,7 +21,6 @@ from trading_platform.runtime.command_table import (
 )
 
 HELP = ("-h", "--help")
-_DAY = re.compile(r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?")
 
 Value = bool | str | Path | float | int | date | tuple[Path, ...]
 
@@ -210,25 +209,12 @@ def _converted(option: Option, text: str) -> Value:
             except ValueError:
                 raise ValueError(f"must be a whole number, was {text!r}") from None
         case Kind.FIRST_DAY | Kind.LAST_DAY:
-            return _day(text, last=option.kind is Kind.LAST_DAY)
+            return written_day(text, last=option.kind is Kind.LAST_DAY)
         case Kind.FILE:
             if not text:
                 raise ValueError("must name a file or folder, was empty")
             return Path(text)
     return text
-
-
-def _day(text: str, *, last: bool) -> date:
-    """Return a day; of a year or a month alone its first one, or its last."""
-    found = _DAY.fullmatch(text.strip())
-    try:
-        if found is None:
-            raise ValueError
-        year, month = int(found[1]), int(found[2] or (12 if last else 1))
-        day = int(found[3] or (calendar.monthrange(year, month)[1] if last else 1))
-        return date(year, month, day)
-    except ValueError:
-        raise ValueError(f"must be a day such as 2024-03-28 (or 2024-03, or 2024), was {text!r}") from None
 
 
 def _near(word: str, known: Mapping[str, object] | Sequence[str]) -> str:
