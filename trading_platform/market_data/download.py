@@ -101,7 +101,7 @@ def download_bars_into(
 
 def yahoo_fetch(download: Download | None = None) -> Fetch:
     """Return a function that asks yfinance for prices without dividends in them, and the dividends."""
-    cure = "what is there stays: wait some minutes and give the same command again"
+    cure = "what is there stays; wait some minutes and give the same command again"
 
     def fetch(tickers: Sequence[str], first: date, last: date) -> dict[str, FetchedBars]:
         frame = ask_yfinance(download, tickers, first, last, adjusted=False, cure=cure)
