@@ -86,10 +86,10 @@ def new_york() -> Any:
     return BARS.date.dt.tz_localize("America/New_York").dt.tz_convert("UTC")
 
 
-def panel_in(folder: Path, make: Form, **options: object) -> MarketPanel:
+def panel_in(folder: Path, make: Form, **options: Any) -> MarketPanel:
     (folder / "vix.csv").write_text("date,close\n" + "".join(f"{day.date()},20.5\n" for day in BARS.date.unique()))
     make(folder)
-    return FilesMarketData(folder, now=now, **options).history()  # type: ignore[arg-type]  # options by name
+    return FilesMarketData(folder, now=now, **options).history()
 
 
 @form

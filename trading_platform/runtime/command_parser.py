@@ -14,6 +14,7 @@ from trading_platform.runtime.command_table import (
     COMMANDS,
     ELSEWHERE,
     OPTIONS,
+    OWN_LINES,
     SAME_AS,
     Command,
     Kind,
@@ -150,6 +151,8 @@ def _unknown(plain: Sequence[str]) -> str:
     word = plain[0]
     if word in ELSEWHERE:
         return f"{word} is a program of its own here: {ELSEWHERE[word]}"
+    if word in OWN_LINES:
+        return f"{word} stands before every option, and has its own: see `{word} --help`"
     if word in SAME_AS:
         return f"there is no command {word}; the word here is {SAME_AS[word]}"
     below = [words for words in COMMANDS if words.startswith(f"{word} ")]
@@ -157,7 +160,7 @@ def _unknown(plain: Sequence[str]) -> str:
         said = " ".join(plain[:2])
         hint = _near(said, below) or f"; there are {', '.join(below)}"
         return f"there is no command {said}{hint}"
-    names = [words for words in COMMANDS if words]
+    names = [*(words for words in COMMANDS if words), *OWN_LINES]
     hint = _near(word, [*names, *SAME_AS])
     near = re.search(r"'(\w+)'", hint)
     if near is not None and near[1] in SAME_AS:
