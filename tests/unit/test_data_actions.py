@@ -13,7 +13,7 @@ import pytest
 from trading_platform.core.types import MarketPanel
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.files import FilesMarketData
-from trading_platform.market_data.long_bars import Rules
+from trading_platform.market_data.reading_rules import Adjustment, Rules
 
 SESSIONS = NyseCalendar().sessions_between(date(2019, 1, 2), date(2022, 12, 30))
 PRICES = ["open", "high", "low", "close"]
@@ -62,9 +62,9 @@ def joined(bars: pd.DataFrame, **columns: Any) -> pd.DataFrame:
     return table
 
 
-def panel_of(folder: Path, bars: pd.DataFrame, **options: object) -> MarketPanel:
+def panel_of(folder: Path, bars: pd.DataFrame, adjustment: Adjustment = "auto") -> MarketPanel:
     bars.to_csv(folder / "bars.csv", index=False)
-    return FilesMarketData(folder, now=now, **options).history()  # type: ignore[arg-type]  # options by name
+    return FilesMarketData(folder, now=now, rules=Rules(None, adjustment)).history()
 
 
 def counts(panel: MarketPanel) -> tuple[int, int]:
@@ -110,11 +110,11 @@ def test_large_dividend_is_seen_in_the_gap_without_an_adjusted_close(tmp_path: P
 
 @pytest.mark.parametrize(("setting", "expected"), [("raw", WITH_DIVIDENDS), ("auto", ADJUSTED), ("adjusted", ADJUSTED)])
 def test_adjusted_close_is_used_unless_the_setting_says_otherwise(
-    tmp_path: Path, setting: str, expected: pd.DataFrame
+    tmp_path: Path, setting: Adjustment, expected: pd.DataFrame
 ) -> None:
     bars = joined(WITH_DIVIDENDS, Adj_Close=ADJUSTED.close)
 
-    panel = panel_of(tmp_path, bars, rules=Rules(None, setting))  # type: ignore[arg-type]  # one of the three
+    panel = panel_of(tmp_path, bars, setting)
 
     for name in PRICES:
         np.testing.assert_allclose(getattr(panel, name)[:, 0], expected[name])

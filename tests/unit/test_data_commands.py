@@ -23,6 +23,7 @@ from trading_platform.operations.data_commands import (
     check_lines,
     convert,
     data_app,
+    data_main,
     download,
     files_market,
     picture_lines,
@@ -239,3 +240,28 @@ def test_picture_is_written_as_svg_or_png(folder: Path, tmp_path: Path, name: st
     assert (tmp_path / name).read_bytes().startswith(first)
     with pytest.raises(FixConfigError, match=r"a picture is a \.svg or a \.png file"):
         write_picture(panel, "AAA", tmp_path / "a.gif")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "data: Missing command; see"),
+        (["check"], "data: Missing argument 'DIR'; see"),
+        (["chekc", "bars"], "No such command 'chekc'. Did you mean 'check'"),
+        (["download", "AAA", "--to", "2024-13"], r"'--to': must be a day such as 2024-03-28 .*, was '2024-13'; see"),
+    ],
+)
+def test_misspelt_words_are_one_sentence_with_where_to_look(words: list[str], message: str) -> None:
+    with pytest.raises(FixConfigError, match=message):
+        data_main(words)
+
+
+def test_last_day_may_be_a_year_and_is_then_its_last() -> None:
+    with pytest.raises(FixConfigError, match="--to 2019-12-31 lies before --from 2020-01-01"):
+        data_main(["download", "AAA", "--from", "2020", "--to", "2019"])
+
+
+def test_picture_fits_a_screen_of_80_columns(folder: Path) -> None:
+    lines = picture_lines(files_market([folder], DataConfig(), now).history(), "AAA")
+
+    assert max(len(line) for line in lines) < 80

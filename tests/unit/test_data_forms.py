@@ -17,7 +17,7 @@ from trading_platform.core.types import MarketPanel
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.dates import DateOrder
 from trading_platform.market_data.files import FilesMarketData
-from trading_platform.market_data.long_bars import Rules
+from trading_platform.market_data.reading_rules import Rules
 
 Form = Callable[[Path], None]
 NUMBERS = ("open", "high", "low", "close", "volume", "vix", "benchmark")
@@ -86,10 +86,10 @@ def new_york() -> Any:
     return BARS.date.dt.tz_localize("America/New_York").dt.tz_convert("UTC")
 
 
-def panel_in(folder: Path, make: Form, **options: object) -> MarketPanel:
+def panel_in(folder: Path, make: Form, **options: Any) -> MarketPanel:
     (folder / "vix.csv").write_text("date,close\n" + "".join(f"{day.date()},20.5\n" for day in BARS.date.unique()))
     make(folder)
-    return FilesMarketData(folder, now=now, **options).history()  # type: ignore[arg-type]  # options by name
+    return FilesMarketData(folder, now=now, **options).history()
 
 
 @form

@@ -46,8 +46,8 @@ def folder(path: Path, bars: str = MARKET, **files: str) -> Path:
     return path
 
 
-def panel_of(path: Path, **options: object) -> MarketPanel:
-    return FilesMarketData(path, now=now, **options).history()  # type: ignore[arg-type]  # options by name
+def panel_of(path: Path, *, cache_dir: Path | None = None, with_benchmark: bool = False) -> MarketPanel:
+    return FilesMarketData(path, now=now, cache_dir=cache_dir, with_benchmark=with_benchmark).history()
 
 
 def test_split_and_special_dividend_become_numbers_of_their_bars(tmp_path: Path) -> None:

@@ -28,13 +28,12 @@ from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.panel import Beside, build_panel
 from trading_platform.market_data.universe import load_universe
 from trading_platform.market_data.vix import AlpacaVix, LocalVix, VixService, VixSource, YahooVix, cboe, fred
-from trading_platform.market_data.yahoo import index_closes
+from trading_platform.market_data.yahoo import BENCHMARK, index_closes
 
 if TYPE_CHECKING:
     from trading_platform.configuration.environment import Settings
     from trading_platform.configuration.trading_config import TradingConfig
 
-BENCHMARK = "SPY"
 FIRST_DAY = date(2016, 1, 4)  # Alpaca's consolidated history begins in 2016
 SIP_DELAY_MINUTES = 16.0
 SYMBOLS_AT_ONCE = 100

@@ -8,7 +8,7 @@ corrected them and they are replaced. A file is only a copy: anything wrong with
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -218,20 +218,6 @@ def joined(found: Mapping[str, TickerBars], service: str) -> Bars:
 def last_finished(calendar: NyseCalendar, now: datetime, delay_minutes: float = 0.0) -> date:
     """Return the newest session whose close is at least `delay_minutes` before `now`."""
     return calendar.last_completed_session(now - timedelta(minutes=delay_minutes))
-
-
-def require_tickers(tickers: Iterable[str]) -> list[str]:
-    """Return the tickers sorted and once each.
-
-    Raises
-    ------
-    FixConfigError
-        There are none.
-    """
-    names = sorted(set(tickers))
-    if not names:
-        raise FixConfigError("no tickers to fetch: name some, or leave the list out for the shipped universe")
-    return names
 
 
 def _pyarrow() -> tuple[Any, Any]:

@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
 
-PRICES = ("open", "high", "low", "close")
-
 
 class Role(StrEnum):
     """What a column of a table of bars is."""
@@ -27,8 +25,11 @@ class Role(StrEnum):
     DIVIDEND = "dividend"
 
 
-REQUIRED = (Role.DATE, Role.TICKER, Role.OPEN, Role.HIGH, Role.LOW, Role.CLOSE, Role.VOLUME)
-FIELDS = (Role.OPEN, Role.HIGH, Role.LOW, Role.CLOSE, Role.VOLUME)
+PRICE_ROLES = (Role.OPEN, Role.HIGH, Role.LOW, Role.CLOSE)
+FIELDS = (*PRICE_ROLES, Role.VOLUME)
+ACTIONS = (Role.SPLIT, Role.DIVIDEND)
+REQUIRED = (Role.DATE, Role.TICKER, *FIELDS)
+OWN_HEADER = tuple(role.value for role in REQUIRED)  # of the platform's own form, as it is written
 
 # Names by role, the surest first: where a table has two of a role, the one that comes first here is meant.
 NAMES: Mapping[Role, tuple[str, ...]] = {

@@ -7,10 +7,9 @@ adjusted for both. A note in the folder says what was asked for and what is ther
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,15 +17,15 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from trading_platform.core.errors import FixConfigError, MarketDataError
+from trading_platform.core.errors import FixConfigError
 from trading_platform.core.types import Floats, MarketPanel
-from trading_platform.market_data.own_files import HEADER, write_csv
+from trading_platform.market_data.columns import OWN_HEADER
+from trading_platform.market_data.own_files import write_csv
 from trading_platform.market_data.panel import VixHistory
-from trading_platform.market_data.yahoo import FIELDS, Download, to_yahoo, yfinance_download
+from trading_platform.market_data.yahoo import BENCHMARK, Download, ask_yfinance, to_yahoo, whole_rows
 
 NOTE = "download.json"
 AT_ONCE = 20  # tickers a request: a broken one costs no more, and progress is seen
-BENCHMARK = "SPY"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,36 +101,11 @@ def download_bars_into(
 
 def yahoo_fetch(download: Download | None = None) -> Fetch:
     """Return a function that asks yfinance for prices without dividends in them, and the dividends."""
+    cure = "what is there stays; wait some minutes and give the same command again"
 
     def fetch(tickers: Sequence[str], first: date, last: date) -> dict[str, FetchedBars]:
-        ask, errors = (download, (Exception,)) if download is not None else yfinance_download()
-        symbols = {to_yahoo(name): name for name in tickers}
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # yfinance 1.7 on pandas 3.1: dozens a call
-                frame = ask(
-                    list(symbols),
-                    start=first.isoformat(),
-                    end=(last + timedelta(days=1)).isoformat(),  # yfinance's end is exclusive
-                    auto_adjust=False,
-                    actions=True,
-                    progress=False,
-                    threads=True,
-                    group_by="column",
-                    multi_level_index=True,
-                    timeout=10,
-                )
-        except errors as error:
-            raise MarketDataError(
-                f"yahoo: no answer for {shown_few(tickers)} ({type(error).__name__}: {error}); what is there stays: "
-                "wait some minutes and give the same command again"
-            ) from error
-        if frame is None or len(frame) == 0:
-            raise MarketDataError(
-                f"yahoo: an empty answer for {shown_few(tickers)}; the service limits requests or the tickers are "
-                "unknown: what is there stays, give the same command again later"
-            )
-        return {name: bars for symbol, name in symbols.items() if (bars := _of_frame(frame, symbol)) is not None}
+        frame = ask_yfinance(download, tickers, first, last, adjusted=False, cure=cure)
+        return {name: bars for name in tickers if len((bars := _with_dividends(frame, to_yahoo(name))).sessions)}
 
     return fetch
 
@@ -151,26 +125,16 @@ def panel_fetch(history: Callable[[Sequence[str], date, date], MarketPanel]) -> 
     return fetch
 
 
-def shown_few(tickers: Sequence[str]) -> str:
-    """Return the first tickers of a request, and how many it has."""
-    return tickers[0] if len(tickers) == 1 else f"{tickers[0]} and {len(tickers) - 1} more"
-
-
-def _of_frame(frame: Any, symbol: str) -> FetchedBars | None:
+def _with_dividends(frame: Any, symbol: str) -> FetchedBars:
     """Return the whole rows of one ticker from columns (field, ticker)."""
-    columns = [(field, symbol) for field in FIELDS]
-    if any(column not in frame.columns for column in columns):
-        return None
-    values = np.column_stack([frame[column].to_numpy(dtype=np.float64) for column in columns])
+    rows, bars = whole_rows(frame, symbol)
     paid = ("Dividends", symbol)
-    dividend = frame[paid].to_numpy(dtype=np.float64) if paid in frame.columns else np.zeros(len(values))
-    days = frame.index.tz_localize(None).to_numpy().astype("datetime64[D]")
-    whole = np.isfinite(values).all(axis=1) & (values[:, :4] > 0.0).all(axis=1)
-    return FetchedBars(days[whole], values[whole], np.nan_to_num(dividend[whole]))
+    dividend = frame[paid].to_numpy(dtype=np.float64)[rows] if paid in frame.columns else np.zeros(len(rows))
+    return FetchedBars(bars.sessions, bars.values, np.nan_to_num(dividend))
 
 
 def _rows(name: str, bars: FetchedBars) -> list[Sequence[object]]:
-    header: Sequence[object] = HEADER if bars.dividend is None else (*HEADER, "dividend")
+    header: Sequence[object] = OWN_HEADER if bars.dividend is None else (*OWN_HEADER, "dividend")
     rows: list[Sequence[object]] = [header]
     for row, (day, values) in enumerate(zip(bars.sessions, bars.values, strict=True)):
         paid = () if bars.dividend is None else (repr(float(bars.dividend[row])),)

@@ -7,7 +7,7 @@ both tickers into one series. Everything else is handed on, on sessions that exi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -18,10 +18,9 @@ from trading_platform.core.types import CorporateEvent, EventKind, Floats
 from trading_platform.core.validation import did_you_mean
 from trading_platform.market_data.bars import Bars
 from trading_platform.market_data.columns import Role, key_of, roles_of
-from trading_platform.market_data.dates import parse_days
-from trading_platform.market_data.long_bars import NAME_FORMAT, Rules
 from trading_platform.market_data.notices import Notice, NoticeKind, refuse, shown
 from trading_platform.market_data.numbers import parse_number
+from trading_platform.market_data.reading_rules import Rules, settled_days
 from trading_platform.market_data.text_tables import RawTable
 from trading_platform.market_data.tickers import canonical
 
@@ -76,9 +75,7 @@ def read_events_table(table: RawTable, rules: Rules) -> EventTable:
             "an events file needs date,ticker,kind,new_ticker,ratio,cash"
         )
     texts = {name: [""] * len(table) if place is None else list(table.texts(place)) for name, place in places.items()}
-    days = parse_days(texts["date"], rules.date_order, rules.zone)
-    if days.ambiguous:
-        raise MarketDataError(f"{table.source.name}: dates can be day or month first; {NAME_FORMAT}")
+    days = settled_days(texts["date"], rules, table.source.name)
     rows: list[ToldEvent] = []
     problems = list(table.problems)
     for row, day in enumerate(days.day.tolist()):
@@ -170,16 +167,7 @@ def with_events(bars: Bars, table: EventTable) -> tuple[Bars, tuple[CorporateEve
         tickers included.
     """
     problems = list(table.problems)
-    strangers = [
-        told for told in table.rows if told.event.ticker not in bars.names and told.event.kind is not EventKind.RENAME
-    ]
-    strangers += [
-        told
-        for told in table.rows
-        if told.event.kind is EventKind.RENAME
-        and told.event.other not in bars.names
-        and told.event.ticker not in bars.names
-    ]
+    strangers = [told for told in table.rows if _is_stranger(told.event, bars.names)]
     split = None if bars.split_ratio is None else bars.split_ratio.copy()
     dividend = None if bars.dividend is None else bars.dividend.copy()
     handed: list[CorporateEvent] = []
@@ -188,15 +176,16 @@ def with_events(bars: Bars, table: EventTable) -> tuple[Bars, tuple[CorporateEve
     first_day: date = bars.session.min().item()
     for told in table.rows:
         event = told.event
-        if told in strangers or event.kind is EventKind.RENAME:
+        if event.kind is EventKind.RENAME or _is_stranger(event, bars.names):
             continue
         if not first_day <= event.session <= last_day:
             notices.append(Notice(NoticeKind.EVENT_SKIPPED, 1, f"{told.place}: {event.session} is outside the bars"))
             continue
         if event.kind in (EventKind.STOCK_MERGER, EventKind.SPIN_OFF) and event.other not in bars.names:
-            notices.append(Notice(NoticeKind.EVENT_SKIPPED, 1, f"{told.place}: there are no bars of {event.other}, so "
-                                  f"{event.ticker} is settled at its last price" if event.kind is EventKind.STOCK_MERGER
-                                  else f"{told.place}: there are no bars of {event.other}"))  # fmt: skip
+            text = f"{told.place}: there are no bars of {event.other}"
+            if event.kind is EventKind.STOCK_MERGER:
+                text += f", so {event.ticker} is settled at its last price"
+            notices.append(Notice(NoticeKind.EVENT_SKIPPED, 1, text))
             continue
         if event.kind in (EventKind.SPLIT, EventKind.SPECIAL_DIVIDEND):
             is_split = event.kind is EventKind.SPLIT
@@ -219,16 +208,9 @@ def with_events(bars: Bars, table: EventTable) -> tuple[Bars, tuple[CorporateEve
     return replace(bars, split_ratio=split, dividend=dividend), tuple(handed), notices
 
 
-def on_sessions(
-    events: Sequence[CorporateEvent], sessions: np.ndarray[tuple[int], np.dtype[np.datetime64]]
-) -> tuple[CorporateEvent, ...]:
-    """Return the events on the first session at or after their date; later ones than the last are dropped."""
-    moved = []
-    for event in events:
-        at = int(np.searchsorted(sessions, np.datetime64(event.session, "D")))
-        if at < len(sessions):
-            moved.append(event._replace(session=sessions[at].item()))
-    return tuple(moved)
+def _is_stranger(event: CorporateEvent, names: Collection[str]) -> bool:
+    """Return True for an event of a ticker without bars; of a change of name the new one's will do."""
+    return event.ticker not in names and not (event.kind is EventKind.RENAME and event.other in names)
 
 
 def _enter(bars: Bars, values: Floats, told: ToldEvent) -> list[str]:

@@ -23,11 +23,11 @@ from trading_platform.market_data.bars import Bars, join_bars
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.events import joined_events, joined_names, renames_of, with_events
 from trading_platform.market_data.folder import FolderReading, read_folder
-from trading_platform.market_data.long_bars import Rules
 from trading_platform.market_data.membership import Membership
 from trading_platform.market_data.notices import Notice, NoticeKind, refuse, shown
 from trading_platform.market_data.panel import Beside, Checks, build_panel, select
 from trading_platform.market_data.quality import MAX_BAD_BARS_PCT
+from trading_platform.market_data.reading_rules import Rules
 from trading_platform.market_data.snapshot import load_snapshot, save_snapshot
 from trading_platform.market_data.sources import foreign_reason, list_files, sources_of
 from trading_platform.market_data.weights import TargetWeights

@@ -6,7 +6,7 @@ Nothing is ignored without a word, and nothing stops at the first fault: the pro
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +15,17 @@ from trading_platform.core.errors import MarketDataError
 from trading_platform.core.types import Bools
 from trading_platform.market_data.arrow_tables import read_arrow_table
 from trading_platform.market_data.bars import Bars, join_bars
-from trading_platform.market_data.columns import Role, repeated
+from trading_platform.market_data.columns import FIELDS, PRICE_ROLES, Role, repeated
 from trading_platform.market_data.dates import DateOrder
 from trading_platform.market_data.events import EventTable, read_events_table
 from trading_platform.market_data.forms import Form, Kind, form_of, is_intraday
-from trading_platform.market_data.long_bars import Part, Rules, join_fields, read_part
+from trading_platform.market_data.long_bars import Part, join_fields, read_part
 from trading_platform.market_data.membership import Membership
 from trading_platform.market_data.notices import Notice, NoticeKind, refuse, shown
 from trading_platform.market_data.own_form import is_own_form, read_own_form
 from trading_platform.market_data.panel import VixHistory
 from trading_platform.market_data.rates import RateHistory
+from trading_platform.market_data.reading_rules import Rules
 from trading_platform.market_data.side_files import (
     SideKind,
     kind_of_columns,
@@ -41,7 +42,6 @@ from trading_platform.market_data.tickers import is_index, is_vix
 from trading_platform.market_data.weights import TargetWeights, weights_of
 
 FILES_NAMED = 6
-FIELDS_NEEDED = (Role.OPEN, Role.HIGH, Role.LOW, Role.CLOSE, Role.VOLUME)
 
 
 @dataclass(slots=True, eq=False)
@@ -58,6 +58,8 @@ class FolderReading:
         (file, what became of it), in the order of reading.
     skipped
         (file, why) of what was not read.
+    vix, sectors, assets, rate, events, members, weights, notices
+        What the side files say (ticker -> sector, ticker -> asset class), and what was noticed.
     """
 
     folder: Path
@@ -152,7 +154,7 @@ class _Reader:
                 return
             raise
         if (named := kind_of_columns(head)) is not None:
-            self._side(named, _whole(source))
+            self._side(named, _whole(source, head))
             return
         form = form_of(head)
         if form.kind in (Kind.LONG, Kind.WIDE, Kind.FIELD) and is_intraday(head, form, self.rules.zone):
@@ -165,7 +167,7 @@ class _Reader:
             case Kind.LONG if len(head.headers) == 1 and is_own_form(source, head.header) and self._own(source, head):
                 pass
             case Kind.LONG | Kind.WIDE:
-                table = _whole(source)
+                table = _whole(source, head)
                 whole = form_of(table)
                 if twice := repeated(table.header, whole.roles) if whole.cells is None and table.headers else []:
                     self.problems.append(f"{source.name}: column {', '.join(twice)} appears twice; remove one of them")
@@ -178,13 +180,13 @@ class _Reader:
                 else:
                     self._take(source.name, lambda rules: read_part(table, whole, rules))
             case Kind.FIELD:
-                table = _whole(source)
+                table = _whole(source, head)
                 whole = form_of(table)
                 if whole.field is not None and whole.field in self.fields:
                     self.problems.append(f"{source.name}: holds {whole.field}, and so does another file; keep one")
                 elif whole.field is not None:
                     self.fields[whole.field] = table, whole
-            case Kind.INCOMPLETE if sum(role in form.roles for role in FIELDS_NEEDED[:4]) >= 2:
+            case Kind.INCOMPLETE if sum(role in form.roles for role in PRICE_ROLES) >= 2:
                 self.problems.append(f"{source.name}: {form.reason}")
             case Kind.NONE if not head.columns or not len(head):
                 if head.problems:
@@ -220,8 +222,7 @@ class _Reader:
         """Read files whose dates fit both orders in the one order that the other files of the folder have."""
         for part, read in self.open:
             if len(self.orders) == 1:
-                rules = Rules(next(iter(self.orders)), self.rules.adjustment, self.rules.zone)
-                self.parts.append(read(rules))
+                self.parts.append(read(replace(self.rules, date_order=next(iter(self.orders)))))
             else:
                 self.problems += part.problems
 
@@ -229,7 +230,7 @@ class _Reader:
         if not self.fields:
             return
         names = sorted(table.source.name for table, _ in self.fields.values())
-        missing = [role for role in FIELDS_NEEDED if role not in self.fields]
+        missing = [role for role in FIELDS if role not in self.fields]
         if missing:
             alone = set(self.fields) <= {Role.CLOSE, Role.ADJ_CLOSE, Role.VOLUME}
             reason = (
@@ -283,7 +284,7 @@ class _Reader:
 
     def _side_rules(self) -> Rules:
         order = self.rules.date_order or (next(iter(self.orders)) if len(self.orders) == 1 else None)
-        return Rules(order, self.rules.adjustment, self.rules.zone)
+        return replace(self.rules, date_order=order)
 
     @staticmethod
     def _is_plain_vix(source: Source) -> bool:
@@ -369,5 +370,8 @@ def _by_name(kept: Sequence[bool], bars: Bars) -> Bools:
     return np.array(kept, dtype=np.bool_)[bars.ticker]
 
 
-def _whole(source: Source) -> RawTable:
-    return read_text_table(source) if source.is_text else read_arrow_table(source)
+def _whole(source: Source, head: RawTable | None = None) -> RawTable:
+    """Return a whole table; of a text `head` is but its beginning, of Parquet and Feather it is all."""
+    if source.is_text:
+        return read_text_table(source)
+    return read_arrow_table(source) if head is None else head

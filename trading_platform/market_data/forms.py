@@ -10,7 +10,9 @@ from enum import StrEnum
 import numpy as np
 
 from trading_platform.market_data.columns import (
+    ACTIONS,
     FIELDS,
+    PRICE_ROLES,
     REQUIRED,
     Role,
     is_price,
@@ -43,7 +45,6 @@ class Kind(StrEnum):
     FIELD = "one field of bars, tickers side by side"
     CLOSES = "closes alone"
     INCOMPLETE = "bars that lack a column"
-    INTRADAY = "intraday bars"
     NONE = "no bars"
 
 
@@ -114,7 +115,6 @@ def form_of(table: RawTable) -> Form:
     return Form(Kind.NONE, roles, reason=f"no bars in its columns {', '.join(name for name in header[:8] if name)}")
 
 
-PRICE_ROLES = (Role.OPEN, Role.HIGH, Role.LOW, Role.CLOSE)
 _CLOSES = "closes alone cannot be traded at an open: open, high, low and volume are needed as well"
 
 
@@ -230,7 +230,7 @@ def _two_headers(table: RawTable) -> Form | None:
         role = role_of(cell)
         if role is Role.DATE or (place == 0 and not is_price(role)):
             date = place
-        elif is_price(role) or role in (Role.SPLIT, Role.DIVIDEND):
+        elif is_price(role) or role in ACTIONS:
             if role is not None and name and role_of(name) is not Role.TICKER:
                 cells.setdefault((canonical(name), role), place)
         elif cell:

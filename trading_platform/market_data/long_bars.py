@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,38 +15,16 @@ from numpy.typing import NDArray
 from trading_platform.core.types import Bools, Floats, Ints
 from trading_platform.market_data.actions import Actions, settle_actions
 from trading_platform.market_data.bars import Bars, sort_names
-from trading_platform.market_data.columns import FIELDS, Role
-from trading_platform.market_data.dates import NEW_YORK, DateForm, DateOrder, Days, parse_days
+from trading_platform.market_data.columns import ACTIONS, FIELDS, PRICE_ROLES, Role
+from trading_platform.market_data.dates import DateForm, DateOrder, Days, parse_days
 from trading_platform.market_data.forms import Form, Kind, dates_of
 from trading_platform.market_data.notices import Notice, NoticeKind, shown
 from trading_platform.market_data.numbers import Decimals, decimals_of, parse_numbers
+from trading_platform.market_data.reading_rules import NAME_FORMAT, Rules
 from trading_platform.market_data.text_tables import RawTable
 from trading_platform.market_data.tickers import canonical, without_market
 
-Adjustment = Literal["auto", "raw", "adjusted"]
 ROWS_NAMED = 20
-NAME_FORMAT = 'say which with date_order = "month_first" or "day_first" in [data], or write dates as 2017-12-29'
-PRICE_ROLES = (Role.OPEN, Role.HIGH, Role.LOW, Role.CLOSE)
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """How to read where the data alone do not say.
-
-    Attributes
-    ----------
-    date_order
-        Day or month first in dates in figures; None asks the column.
-    adjustment
-        "auto": splits and dividends where they are told, else the adjusted close; "raw": prices as they stand;
-        "adjusted": always by the adjusted close.
-    zone
-        The exchange's zone, for instants.
-    """
-
-    date_order: DateOrder | None = None
-    adjustment: Adjustment = "auto"
-    zone: str = NEW_YORK
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,50 +77,13 @@ def read_part(table: RawTable, form: Form, rules: Rules) -> Part:
     columns = _kept(columns, placed & ~blank)
     if not len(columns.row):
         return Part(None, tuple(notices), tuple(problems), order=days.order)
-    names, spelt = spelling_notices(columns.labels, table.source.name)
-    notices += spelt
-    ordered, ticker = sort_names(names, columns.ticker)
-    actions = settle_actions(
-        Actions(
-            ticker=ticker,
-            session=days.day[columns.row],
-            prices={role: columns.values[role] for role in PRICE_ROLES},
-            adj_close=columns.values.get(Role.ADJ_CLOSE),
-            split=columns.values.get(Role.SPLIT),
-            dividend=columns.values.get(Role.DIVIDEND),
-        ),
-        names=ordered,
-        adjustment=rules.adjustment,
-        file=table.source.name,
-        own_names=_own_names(table, form),
-    )
-    rows = columns.row
-
-    def place(row: int) -> str:
-        return table.place(int(rows[row]))
-
-    notices += order_notices(ticker, days.day[rows], table.source.name)
-    bars = Bars(
-        names=ordered,
-        ticker=ticker,
-        session=days.day[rows],
-        open=actions.prices[Role.OPEN],
-        high=actions.prices[Role.HIGH],
-        low=actions.prices[Role.LOW],
-        close=actions.prices[Role.CLOSE],
-        volume=columns.values[Role.VOLUME],
-        place=place,
-        split_ratio=actions.split,
-        dividend=actions.dividend,
-        unread=columns.unread,
-    )
-    return Part(bars, (*notices, *actions.notices), tuple(problems), order=days.order)
+    bars, settled = _bars_of(columns, days.day[columns.row], table, rules, own_names=_own_names(table, form))
+    return Part(bars, (*notices, *settled), tuple(problems), order=days.order)
 
 
 def join_fields(tables: Mapping[Role, tuple[RawTable, Form]], rules: Rules) -> Part:
     """Return the bars of one field a file (dates by tickers); volumes and the four prices must all be there."""
     found: dict[Role, tuple[Days, _Columns, RawTable]] = {}
-    notices: list[Notice] = []
     problems: list[str] = []
     for role, (table, form) in tables.items():
         days = parse_days(dates_of(table, form), rules.date_order, rules.zone)
@@ -175,43 +115,54 @@ def join_fields(tables: Mapping[Role, tuple[RawTable, Form]], rules: Rules) -> P
     if not len(columns.row):
         return Part(None, problems=tuple(problems))
     session = np.array([key[1] for key, kept in zip(keys, whole, strict=True) if kept], dtype="datetime64[D]")
-    names, spelt = spelling_notices(columns.labels, table.source.name)
+    bars, settled = _bars_of(columns, session, table, rules, own_names=False)
+    files = ", ".join(sorted(at.source.name for _, _, at in found.values()))
+    form_notice = Notice(NoticeKind.FORM, len(found), f"one field a file: {files}")
+    return Part(bars, (form_notice, *settled), tuple(problems), order=days.order)
+
+
+def _bars_of(
+    columns: _Columns, session: NDArray[np.datetime64], table: RawTable, rules: Rules, *, own_names: bool
+) -> tuple[Bars, list[Notice]]:
+    """Return bars under the platform's tickers and on one basis of prices, and what is to be told of both."""
+    file = table.source.name
+    names, notices = spelling_notices(columns.labels, file)
     ordered, ticker = sort_names(names, columns.ticker)
-    actions = settle_actions(
+    notices += order_notices(ticker, session, file)
+    settled = settle_actions(
         Actions(
-            ticker,
-            session,
-            {role: columns.values[role] for role in PRICE_ROLES},
-            columns.values.get(Role.ADJ_CLOSE),
-            columns.values.get(Role.SPLIT),
-            columns.values.get(Role.DIVIDEND),
+            ticker=ticker,
+            session=session,
+            prices={role: columns.values[role] for role in PRICE_ROLES},
+            adj_close=columns.values.get(Role.ADJ_CLOSE),
+            split=columns.values.get(Role.SPLIT),
+            dividend=columns.values.get(Role.DIVIDEND),
         ),
         names=ordered,
         adjustment=rules.adjustment,
-        file=table.source.name,
-        own_names=False,
+        file=file,
+        own_names=own_names,
     )
-    files = ", ".join(sorted(at.source.name for _, _, at in found.values()))
-    notices += [*spelt, Notice(NoticeKind.FORM, len(found), f"one field a file: {files}"), *actions.notices]
-    kept_rows = columns.row
+    rows = columns.row
 
     def place(row: int) -> str:
-        return table.place(int(kept_rows[row]))
+        return table.place(int(rows[row]))
 
     bars = Bars(
         names=ordered,
         ticker=ticker,
         session=session,
-        open=actions.prices[Role.OPEN],
-        high=actions.prices[Role.HIGH],
-        low=actions.prices[Role.LOW],
-        close=actions.prices[Role.CLOSE],
+        open=settled.prices[Role.OPEN],
+        high=settled.prices[Role.HIGH],
+        low=settled.prices[Role.LOW],
+        close=settled.prices[Role.CLOSE],
         volume=columns.values[Role.VOLUME],
         place=place,
-        split_ratio=actions.split,
-        dividend=actions.dividend,
+        split_ratio=settled.split,
+        dividend=settled.dividend,
+        unread=columns.unread,
     )
-    return Part(bars, tuple(notices), tuple(problems), order=days.order)
+    return bars, [*notices, *settled.notices]
 
 
 def _decimals(table: RawTable, form: Form) -> Decimals:
@@ -220,7 +171,6 @@ def _decimals(table: RawTable, form: Form) -> Decimals:
     return decimals_of(texts[:40], table.separator)
 
 
-ACTIONS = (Role.SPLIT, Role.DIVIDEND)  # one that cannot be read changes every price before it, so it is no bad bar
 NUMBERS = (*FIELDS, Role.ADJ_CLOSE, *ACTIONS)
 
 
@@ -255,7 +205,7 @@ def _long_columns(table: RawTable, form: Form, decimals: Decimals) -> _Columns:
     for role in NUMBERS:
         if role in form.roles:
             values[role], wrong = _numbers(table, form.roles[role], role, decimals)
-            if role in ACTIONS:
+            if role in ACTIONS:  # one that cannot be read changes every price before it: no bad bar
                 faults += [f"{table.place(row)}: {text}; correct or delete the line" for row, text in wrong.items()]
             else:
                 unread = {**wrong, **unread}
@@ -421,7 +371,5 @@ def _signs(table: RawTable, form: Form) -> str:
 
 def _own_names(table: RawTable, form: Form) -> bool:
     """Return True if splits and dividends stand under the platform's own names, whose prices are raw by definition."""
-    names = {
-        table.header[form.roles[role]].strip().lower() for role in (Role.SPLIT, Role.DIVIDEND) if role in form.roles
-    }
-    return bool(names) and names <= {"split_ratio", "dividend"} and Role.ADJ_CLOSE not in form.roles
+    names = {table.header[form.roles[role]].strip().lower() for role in ACTIONS if role in form.roles}
+    return bool(names) and names <= set(ACTIONS) and Role.ADJ_CLOSE not in form.roles

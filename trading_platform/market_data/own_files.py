@@ -11,8 +11,7 @@ import numpy as np
 
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.types import STOCK, UNKNOWN_SECTOR, EventKind, MarketPanel
-
-HEADER = ("date", "ticker", "open", "high", "low", "close", "volume")
+from trading_platform.market_data.columns import OWN_HEADER
 
 
 def write_panel(panel: MarketPanel, folder: Path) -> list[str]:
@@ -59,7 +58,7 @@ def _bars(panel: MarketPanel) -> list[Sequence[object]]:
         if values is not None
     ]
     columns = [panel.open, panel.high, panel.low, panel.close, panel.volume, *(values for _, values in extra)]
-    rows: list[Sequence[object]] = [(*HEADER, *(name for name, _ in extra))]
+    rows: list[Sequence[object]] = [(*OWN_HEADER, *(name for name, _ in extra))]
     days = [str(day) for day in panel.sessions]
     for t, i in zip(*np.nonzero(np.isfinite(panel.close)), strict=True):
         rows.append((days[t], panel.tickers[i], *(repr(float(values[t, i])) for values in columns)))

@@ -12,26 +12,25 @@ import numpy as np
 
 from trading_platform.core.types import Floats
 from trading_platform.market_data.bars import Bars, sort_names
-from trading_platform.market_data.columns import role_of
+from trading_platform.market_data.columns import OWN_HEADER, Role, role_of
 from trading_platform.market_data.long_bars import Part, order_notices, spelling_notices
 from trading_platform.market_data.notices import Notice, NoticeKind, shown
 from trading_platform.market_data.sources import Source
 from trading_platform.market_data.text_tables import read_text_table
 
-REQUIRED = ("date", "ticker", "open", "high", "low", "close", "volume")
 # An empty field in these columns means that nothing happened on that day.
-OPTIONAL = {"split_ratio": 1.0, "dividend": 0.0}
+OPTIONAL = {Role.SPLIT.value: 1.0, Role.DIVIDEND.value: 0.0}
 SUFFIXES = (".csv", ".csv.gz")
 
 
 def is_own_form(source: Source, header: Sequence[str]) -> bool:
     """Return True if the columns have the platform's own names, and no other column can mean anything for bars."""
     names = [name.strip().lower() for name in header]
-    others = [name for name in names if name not in REQUIRED and name not in OPTIONAL]
+    others = [name for name in names if name not in OWN_HEADER and name not in OPTIONAL]
     return (
         source.member is None
         and source.path.name.lower().endswith(SUFFIXES)
-        and all(names.count(name) == 1 for name in REQUIRED)
+        and all(names.count(name) == 1 for name in OWN_HEADER)
         and len(set(names)) == len(names)
         and all(role_of(name) is None for name in others)
     )
@@ -47,7 +46,7 @@ def read_own_form(source: Source, header: Sequence[str]) -> Part | None:
     spelled = {name.strip().lower(): name for name in header}
     types = {
         spelled[name]: pa.date32() if name == "date" else pa.float64()
-        for name in (*REQUIRED, *OPTIONAL)
+        for name in (*OWN_HEADER, *OPTIONAL)
         if name in spelled and name != "ticker"
     }
     types[spelled["ticker"]] = pa.dictionary(pa.int32(), pa.string())
@@ -59,9 +58,9 @@ def read_own_form(source: Source, header: Sequence[str]) -> Part | None:
     except (pa.ArrowException, OSError, EOFError, ValueError):
         return None
     table = table.rename_columns([name.strip().lower() for name in table.column_names])
-    if table.num_rows == 0 or any(table.column(name).null_count for name in REQUIRED):
+    if table.num_rows == 0 or any(table.column(name).null_count for name in OWN_HEADER):
         return None
-    return _part(source, table, [name for name in header if name.strip().lower() not in (*REQUIRED, *OPTIONAL)])
+    return _part(source, table, [name for name in header if name.strip().lower() not in (*OWN_HEADER, *OPTIONAL)])
 
 
 def _part(source: Source, table: Any, unused: Sequence[str]) -> Part | None:
@@ -74,7 +73,7 @@ def _part(source: Source, table: Any, unused: Sequence[str]) -> Part | None:
     names, notices = spelling_notices(labels, source.name)
     ordered, ticker = sort_names(names, codes)
     columns: dict[str, Floats] = {}
-    for name in (*REQUIRED[2:], *OPTIONAL):
+    for name in (*OWN_HEADER[2:], *OPTIONAL):
         if name in table.column_names:
             columns[name] = table.column(name).fill_null(OPTIONAL.get(name, np.nan)).to_numpy().astype(np.float64)
     if any(np.isnan(columns[name]).any() for name in columns):

@@ -16,7 +16,6 @@ from trading_platform.core.types import STOCK, UNKNOWN_SECTOR, Bools, CorporateE
 from trading_platform.market_data.assets import classes_of
 from trading_platform.market_data.bars import Bars
 from trading_platform.market_data.calendar import NyseCalendar
-from trading_platform.market_data.events import on_sessions
 from trading_platform.market_data.membership import Membership, member_grid
 from trading_platform.market_data.notices import Notice, NoticeKind, merged, shown
 from trading_platform.market_data.quality import MAX_BAD_BARS_PCT, CheckedBars, Jump, check_bars, check_vix
@@ -124,7 +123,7 @@ def build_panel(
     MarketDataError
         The bars or the VIX fail a check of `quality`, or nothing but the benchmark is there.
     """
-    events = on_sessions(beside.events, _span(bars, calendar)) if beside.events else ()
+    events = _on_sessions(beside.events, _span(bars, calendar)) if beside.events else ()
     explained = checks.accepted | {(event.ticker, event.session) for event in events}
     checked = check_bars(bars, calendar, today=checks.today, max_bad_pct=checks.max_bad_pct, explained=explained)
     bars, sessions = checked.bars, checked.sessions
@@ -179,6 +178,16 @@ def _span(bars: Bars, calendar: NyseCalendar) -> NDArray[np.datetime64]:
     return calendar.sessions_between(days.min().item(), days.max().item())
 
 
+def _on_sessions(events: Sequence[CorporateEvent], sessions: NDArray[np.datetime64]) -> tuple[CorporateEvent, ...]:
+    """Return the events on the first session at or after their date; later ones than the last are dropped."""
+    moved = []
+    for event in events:
+        at = int(np.searchsorted(sessions, np.datetime64(event.session, "D")))
+        if at < len(sessions):
+            moved.append(event._replace(session=sessions[at].item()))
+    return tuple(moved)
+
+
 class _Grids:
     """Lays columns of bars (R,) out as sessions x tickers (T, N)."""
 
@@ -213,17 +222,16 @@ def _members(
     if rows is not None:
         grid, noticed = member_grid(rows, checked.sessions, tickers)
         if benchmark in tickers:
-            grid[:, tickers.index(benchmark)] = (
-                True  # it is no member of anything, and strategies that name it may trade it
-            )
+            # it is no member of anything, and strategies that name it may trade it
+            grid[:, tickers.index(benchmark)] = True
     jumps: Sequence[Jump] = [jump for jump in checked.jumps if jump.ticker in tickers]
-    if jumps and grid is None:
+    if not jumps:
+        return grid, noticed
+    if grid is None:
         grid = np.ones((len(checked.sessions), len(tickers)), dtype=np.bool_)
     for jump in jumps:
-        if grid is not None:
-            grid[
-                int(np.searchsorted(checked.sessions, np.datetime64(jump.session, "D"))) :, tickers.index(jump.ticker)
-            ] = False
+        since = int(np.searchsorted(checked.sessions, np.datetime64(jump.session, "D")))
+        grid[since:, tickers.index(jump.ticker)] = False
     return grid, noticed
 
 

@@ -11,7 +11,7 @@ from trading_platform.core.ports import MarketData
 from trading_platform.machine.clocks import utc_now
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.dates import DateOrder
-from trading_platform.market_data.long_bars import Rules
+from trading_platform.market_data.reading_rules import Rules
 
 
 def open_market_data(

@@ -261,17 +261,19 @@ def _without_repeats(bars: Bars) -> tuple[Bars, Ints, list[Notice]]:
     if not twice.size:
         return bars, order, []
     earlier, later = order[twice], order[twice + 1]
-    same = np.ones(len(twice), dtype=np.bool_)
-    for column in (*PRICES, "volume", "split_ratio", "dividend"):
+    columns = (*PRICES, "volume", "split_ratio", "dividend")
+    differing = np.full(len(twice), -1)  # the first column in which the two rows differ
+    for place, column in enumerate(columns):
         values = getattr(bars, column)
         if values is not None:
             one, two = values[earlier], values[later]
             with np.errstate(invalid="ignore"):
-                same &= (np.abs(one - two) <= SAME_BAR * np.abs(one)) | (np.isnan(one) & np.isnan(two))
+                same = (np.abs(one - two) <= SAME_BAR * np.abs(one)) | (np.isnan(one) & np.isnan(two))
+            differing[(differing < 0) & ~same] = place
     problems = []
-    for one, two in zip(earlier[~same][: PROBLEMS_SHOWN + 1].tolist(), later[~same].tolist(), strict=False):
-        first, second = sorted((one, two))
-        column = next(name for name in (*PRICES, "volume", "split_ratio", "dividend") if _differs(bars, name, one, two))
+    for at in np.flatnonzero(differing >= 0)[: PROBLEMS_SHOWN + 1].tolist():
+        first, second = sorted((int(earlier[at]), int(later[at])))
+        column = columns[differing[at]]
         values = getattr(bars, column)
         problems.append(
             f"{bars.label(second)} repeats {bars.place(first)} with another {column} ({values[second]:g}, there "
@@ -284,13 +286,6 @@ def _without_repeats(bars: Bars) -> tuple[Bars, Ints, list[Notice]]:
     notice = Notice(NoticeKind.ROW_REPEATED, len(twice), bars.label(row))
     bars = bars.kept(kept)
     return bars, sorted_rows(bars), [notice]
-
-
-def _differs(bars: Bars, column: str, one: int, two: int) -> bool:
-    values: Floats | None = getattr(bars, column)
-    if values is None or (np.isnan(values[one]) and np.isnan(values[two])):
-        return False
-    return not abs(values[one] - values[two]) <= SAME_BAR * abs(values[one])
 
 
 def _find_jumps(
@@ -321,10 +316,10 @@ def _find_jumps(
     factor = np.maximum(gap[wide], 1.0 / gap[wide])
     near = np.min(np.abs(factor[:, None] / SPLIT_FACTORS - 1.0), axis=1, initial=np.inf) < SPLIT_TOLERANCE
     alike[wide] = near & (np.abs(np.log(ratio[wide] / gap[wide])) < CALM_DAY)
-    quiet = _usual_turnover(bars, order, gap)
+    quiet = _usual_turnover(bars, order, wide)
     alike &= ~off & ~is_return
     splits = (alike & quiet) | (absurd & ~off & ~is_return)
-    known = {(name, day) for name, day in explained}
+    known = set(explained)
     jumps = []
     for at in np.flatnonzero(splits).tolist():
         row = int(order[at])
@@ -368,19 +363,19 @@ def _worth(bars: Bars, prices: Floats, order: Ints) -> Floats:
     return prices if bars.split_ratio is None else prices * bars.split_ratio[order]
 
 
-def _usual_turnover(bars: Bars, order: Ints, gap: Floats) -> Bools:
+def _usual_turnover(bars: Bars, order: Ints, wide: Ints) -> Bools:
     """Return True where dollars traded are not many times their median before (R,), or cannot be compared.
 
-    Computed for large gaps only: there are few.
+    Computed for the sorted rows in `wide` only, those of large gaps: there are few.
     """
     usual = np.ones(len(order), dtype=np.bool_)
-    large = np.flatnonzero((gap < 1.0 - SPLIT_GAP) | (gap > 1.0 / (1.0 - SPLIT_GAP)))
-    if not large.size:
+    if not wide.size:
         return usual
     turnover = (bars.close * bars.volume)[order]
     ticker = bars.ticker[order]
-    for at in large.tolist():
-        past = turnover[max(0, at - TURNOVER_SESSIONS) : at][ticker[max(0, at - TURNOVER_SESSIONS) : at] == ticker[at]]
+    for at in wide.tolist():
+        before = slice(max(0, at - TURNOVER_SESSIONS), at)
+        past = turnover[before][ticker[before] == ticker[at]]
         past = past[past > 0.0]
         if len(past) >= FEWEST_TURNOVERS:
             usual[at] = turnover[at] <= CRASH_TURNOVER * float(np.median(past))

@@ -12,20 +12,20 @@ from datetime import date
 from enum import StrEnum
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trading_platform.core.errors import MarketDataError
-from trading_platform.core.types import STOCK
+from trading_platform.core.types import STOCK, Floats
 from trading_platform.core.validation import did_you_mean
 from trading_platform.market_data.columns import Role, key_of, roles_of
-from trading_platform.market_data.dates import parse_days
 from trading_platform.market_data.forms import Form, Kind, dates_of, form_of
-from trading_platform.market_data.long_bars import NAME_FORMAT, Rules
 from trading_platform.market_data.membership import Membership
 from trading_platform.market_data.notices import Notice, NoticeKind, refuse
 from trading_platform.market_data.numbers import decimals_of, parse_numbers
 from trading_platform.market_data.panel import VixHistory
 from trading_platform.market_data.quality import VIX_RANGE
 from trading_platform.market_data.rates import RateHistory, yield_of_discount
+from trading_platform.market_data.reading_rules import Rules, settled_days
 from trading_platform.market_data.sources import Source
 from trading_platform.market_data.text_tables import RawTable
 from trading_platform.market_data.tickers import NOISE, canonical, is_vix
@@ -117,24 +117,12 @@ def read_vix_table(table: RawTable, rules: Rules) -> tuple[VixHistory, list[Noti
     place = _vix_column(table)
     form = Form(Kind.NONE, {Role.DATE: place[0], **({Role.TIME: place[2]} if place[2] is not None else {})})
     texts = dates_of(table, form)
-    days = parse_days(texts, rules.date_order, rules.zone)
-    if days.ambiguous:
-        raise MarketDataError(f"{name}: dates such as {texts[0]!r} can be day or month first; {NAME_FORMAT}")
-    column = table.texts(place[1])
-    values, wrong = parse_numbers(column, decimals_of([column], table.separator))
-    problems = list(table.problems)
-    problems += [
-        f"{table.place(row)}: date {texts[row]!r} is no date; correct or delete the line" for row in days.wrong.tolist()
-    ]
-    problems += [
-        f"{table.place(row)}: VIX {column[row]!r} is not a number; correct or delete the line" for row in wrong.tolist()
-    ]
+    days, values, problems = _dated_numbers(table, texts, place[1], rules, "VIX", "correct or delete the line")
     refuse(problems)
-    known = ~np.isnat(days.day) & ~np.isnan(values)
-    rows = np.flatnonzero(known)
+    rows = np.flatnonzero(~np.isnat(days) & ~np.isnan(values))
     if not len(rows):
         raise MarketDataError(f"{name} has a header and no rows with values; add VIX closes or remove the file")
-    day, value = days.day[rows], values[rows]
+    day, value = days[rows], values[rows]
     order = np.argsort(day, kind="stable")
     day, value, rows = day[order], value[order], rows[order]
     again = np.flatnonzero(day[1:] == day[:-1])
@@ -200,21 +188,9 @@ def read_rate_table(table: RawTable, rules: Rules, *, is_discount: bool) -> Rate
         column = 1 - roles[Role.DATE]
     if Role.DATE not in roles or column is None:
         raise MarketDataError(f"{name}: needs the columns date and rate, has {', '.join(table.header)}")
-    texts = table.texts(roles[Role.DATE])
-    days = parse_days(texts, rules.date_order, rules.zone)
-    if days.ambiguous:
-        raise MarketDataError(f"{name}: dates such as {texts[0]!r} can be day or month first; {NAME_FORMAT}")
-    column_texts = table.texts(column)
-    values, wrong = parse_numbers(column_texts, decimals_of([column_texts], table.separator))
-    known = ~np.isnat(days.day) & ~np.isnan(values)
-    problems = list(table.problems)
-    problems += [
-        f"{table.place(row)}: date {texts[row]!r} is no date; correct or delete the line" for row in days.wrong.tolist()
-    ]
-    problems += [
-        f"{table.place(row)}: rate {column_texts[row]!r} is not a number; write percent a year, e.g. 4.25"
-        for row in wrong.tolist()
-    ]
+    cure = "write percent a year, e.g. 4.25"
+    days, values, problems = _dated_numbers(table, table.texts(roles[Role.DATE]), column, rules, "rate", cure)
+    known = ~np.isnat(days) & ~np.isnan(values)
     with np.errstate(invalid="ignore"):
         outside = known & ~((values >= RATE_RANGE[0]) & (values <= RATE_RANGE[1]))
     problems += [
@@ -223,8 +199,8 @@ def read_rate_table(table: RawTable, rules: Rules, *, is_discount: bool) -> Rate
         for row in np.flatnonzero(outside).tolist()
     ]
     rows = np.flatnonzero(known)
-    order = rows[np.argsort(days.day[rows], kind="stable")]
-    day, value = days.day[order], values[order]
+    order = rows[np.argsort(days[rows], kind="stable")]
+    day, value = days[order], values[order]
     again = np.flatnonzero((day[1:] == day[:-1]) & (value[1:] != value[:-1]))
     problems += [
         f"{table.place(int(order[at + 1]))}: {day[at]} has the rate {value[at + 1]:g}, and {value[at]:g} in "
@@ -258,9 +234,7 @@ def read_universe_table(table: RawTable, rules: Rules) -> list[Membership]:
             bounds.append([None] * len(table))
             continue
         texts = table.texts(place)
-        days = parse_days(texts, rules.date_order, rules.zone)
-        if days.ambiguous:
-            raise MarketDataError(f"{table.source.name}: dates can be day or month first; {NAME_FORMAT}")
+        days = settled_days(texts, rules, table.source.name)
         problems += [
             f"{table.place(row)}: {table.header[place]} {texts[row]!r} is no date; "
             "write it as 2017-12-29, or leave it empty"
@@ -279,6 +253,21 @@ def read_universe_table(table: RawTable, rules: Rules) -> list[Membership]:
             found.append(Membership(canonical(ticker), first, last, table.place(row)))
     refuse(problems)
     return found
+
+
+def _dated_numbers(
+    table: RawTable, dates: Sequence[str], column: int, rules: Rules, what: str, cure: str
+) -> tuple[NDArray[np.datetime64], Floats, list[str]]:
+    """Return days (R,), NaT where there is none, numbers (R,), NaN where there is none, and what is neither."""
+    days = settled_days(dates, rules, table.source.name)
+    texts = table.texts(column)
+    values, wrong = parse_numbers(texts, decimals_of([texts], table.separator))
+    problems = list(table.problems)
+    problems += [
+        f"{table.place(row)}: date {dates[row]!r} is no date; correct or delete the line" for row in days.wrong.tolist()
+    ]
+    problems += [f"{table.place(row)}: {what} {texts[row]!r} is not a number; {cure}" for row in wrong.tolist()]
+    return days.day, values, problems
 
 
 def _vix_column(table: RawTable) -> tuple[int, int, int | None]:

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from trading_platform.core.errors import MarketDataError
 from trading_platform.core.types import Floats
 from trading_platform.market_data.columns import Role, key_of, roles_of
-from trading_platform.market_data.dates import parse_days
-from trading_platform.market_data.long_bars import NAME_FORMAT, Rules
 from trading_platform.market_data.notices import refuse
 from trading_platform.market_data.numbers import decimals_of, parse_numbers
+from trading_platform.market_data.reading_rules import Rules, settled_days
 from trading_platform.market_data.sources import Source
 from trading_platform.market_data.text_tables import RawTable, read_text_table
 from trading_platform.market_data.tickers import canonical
@@ -74,9 +73,7 @@ def weights_of(table: RawTable, rules: Rules) -> TargetWeights:
             "a weights file needs date,strategy,ticker,weight"
         )
     texts = {column: table.texts(place) for column, place in places.items() if place is not None}
-    days = parse_days(texts["date"], rules.date_order, rules.zone)
-    if days.ambiguous:
-        raise MarketDataError(f"{name}: dates can be day or month first; {NAME_FORMAT}")
+    days = settled_days(texts["date"], rules, name)
     values, wrong = parse_numbers(texts["weight"], decimals_of([texts["weight"]], table.separator))
     problems = list(table.problems)
     problems += [

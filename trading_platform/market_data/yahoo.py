@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 
 from trading_platform.core.errors import FixConfigError, MarketDataError
-from trading_platform.core.types import MarketPanel
+from trading_platform.core.types import Ints, MarketPanel
 from trading_platform.machine.clocks import utc_now
 from trading_platform.market_data.cache import BarCache, CachedHistory, TickerBars, joined, last_finished
 from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.market_data.notices import shown
 from trading_platform.market_data.panel import Beside, build_panel
 from trading_platform.market_data.universe import Universe, load_universe
 from trading_platform.market_data.vix import VixService, YahooVix, cboe, fred
@@ -143,24 +144,49 @@ def index_closes(symbol: str, start: date, end: date, download: Download | None 
 
 
 def download_bars(download: Download | None, tickers: Sequence[str], start: date, end: date) -> dict[str, TickerBars]:
-    """Ask yfinance for whole daily bars of `tickers` on days in [start, end].
+    """Ask yfinance for whole daily bars of `tickers` on days in [start, end], adjusted for splits and dividends.
 
     Raises
     ------
-    MarketDataError
-        It raised, or answered with an empty frame.
+    MarketDataError, FixConfigError
+        It raised, or answered with an empty frame; it is not installed.
     """
-    ask, errors = (download, ERRORS) if download is not None else yfinance_download()
-    symbols = {to_yahoo(name): name for name in tickers}
+    cure = 'wait some minutes and try again, or use data.source = "alpaca" or "files"'
+    frame = ask_yfinance(download, tickers, start, end, adjusted=True, cure=cure)
+    return {name: bars for name in tickers if len(bars := whole_rows(frame, to_yahoo(name))[1])}
+
+
+def ask_yfinance(
+    download: Download | None, tickers: Sequence[str], start: date, end: date, *, adjusted: bool, cure: str
+) -> Any:
+    """Return yfinance's frame of daily bars, columns (field, Yahoo's ticker), for days in [start, end].
+
+    Parameters
+    ----------
+    download
+        `yfinance.download`, or a stand-in; None for the former.
+    tickers
+        In our spelling.
+    adjusted
+        True: prices adjusted for splits and dividends. False: for splits alone, with a column of dividends.
+    cure
+        What to do about a failure, for people.
+
+    Raises
+    ------
+    MarketDataError, FixConfigError
+        It raised, or answered with an empty frame; it is not installed.
+    """
+    ask, errors = (download, ERRORS) if download is not None else _yfinance_download()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # yfinance 1.7 on pandas 3.1: dozens a call
             frame = ask(
-                list(symbols),
+                [to_yahoo(name) for name in tickers],
                 start=start.isoformat(),
                 end=(end + timedelta(days=1)).isoformat(),  # yfinance's end is exclusive
-                auto_adjust=True,
-                actions=False,
+                auto_adjust=adjusted,
+                actions=not adjusted,
                 progress=False,
                 threads=True,
                 group_by="column",
@@ -169,15 +195,14 @@ def download_bars(download: Download | None, tickers: Sequence[str], start: date
             )
     except errors as error:
         raise MarketDataError(
-            f"yahoo: no answer for {len(tickers)} tickers ({type(error).__name__}: {error}); wait some minutes and try "
-            'again, or use data.source = "alpaca" or "files"'
+            f"yahoo: no answer for {shown(tickers, 3)} ({type(error).__name__}: {error}); {cure}"
         ) from error
     if frame is None or len(frame) == 0:
         raise MarketDataError(
-            f"yahoo: an empty answer for {', '.join(tickers[:3])} and {max(0, len(tickers) - 3)} more from {start} to "
-            f"{end}; the service limits requests or the tickers are unknown: try again later"
+            f"yahoo: an empty answer for {shown(tickers, 3)} from {start} to {end}; the service limits requests or "
+            f"the tickers are unknown: {cure}"
         )
-    return {name: bars for symbol, name in symbols.items() if len(bars := _ticker_bars(frame, symbol))}
+    return frame
 
 
 def to_yahoo(ticker: str) -> str:
@@ -185,19 +210,21 @@ def to_yahoo(ticker: str) -> str:
     return ticker.replace(".", "-")
 
 
-def _ticker_bars(frame: Any, symbol: str) -> TickerBars:
-    """Return the whole rows of one ticker from columns (field, ticker); rows with a NaN are no bars."""
+def whole_rows(frame: Any, symbol: str) -> tuple[Ints, TickerBars]:
+    """Return the rows (n,) of a frame that are bars of one ticker, and the bars; none if it has no such columns.
+
+    Rows with a NaN are no bars; of a day that is there twice the last row counts.
+    """
     columns = [(field, symbol) for field in FIELDS]
     if any(column not in frame.columns for column in columns):
-        return TickerBars(np.empty(0, "datetime64[D]"), np.empty((0, 5)))
+        return np.empty(0, np.int64), TickerBars(np.empty(0, "datetime64[D]"), np.empty((0, 5)))
     values = np.column_stack([frame[column].to_numpy(dtype=np.float64) for column in columns])
     days = frame.index.tz_localize(None).to_numpy().astype("datetime64[D]")
-    whole = np.isfinite(values).all(axis=1) & (values[:, :4] > 0.0).all(axis=1)
-    values, days = values[whole], days[whole]
-    order = np.argsort(days, kind="stable")
-    last_of_day = np.append(np.diff(days[order].astype(np.int64)) > 0, True)[: len(order)]
-    kept = order[last_of_day]
-    return TickerBars(days[kept], values[kept])
+    whole = np.flatnonzero(np.isfinite(values).all(axis=1) & (values[:, :4] > 0.0).all(axis=1))
+    rows = whole[np.argsort(days[whole], kind="stable")]
+    last_of_day = np.append(np.diff(days[rows].astype(np.int64)) > 0, True)[: len(rows)]
+    kept = rows[last_of_day]
+    return kept, TickerBars(days[kept], values[kept])
 
 
 def _on_sessions(bars: TickerBars, sessions: np.ndarray[Any, np.dtype[np.datetime64]]) -> TickerBars:
@@ -206,12 +233,12 @@ def _on_sessions(bars: TickerBars, sessions: np.ndarray[Any, np.dtype[np.datetim
     return TickerBars(bars.sessions[inside], bars.values[inside])
 
 
-def yfinance_download() -> tuple[Download, tuple[type[Exception], ...]]:
+def _yfinance_download() -> tuple[Download, tuple[type[Exception], ...]]:
     """Return its download function and what it may raise."""
     try:
         import yfinance
         from yfinance.exceptions import YFException
     except ImportError as error:
-        raise FixConfigError('data.source = "yahoo" needs the package yfinance; run pip install yfinance') from error
+        raise FixConfigError("bars from Yahoo need the package yfinance; run pip install yfinance") from error
     logging.getLogger("yfinance").setLevel(logging.CRITICAL)  # what it would print is in our error or our warnings
     return yfinance.download, (*ERRORS, YFException)

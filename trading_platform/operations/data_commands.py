@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from trading_platform.configuration.environment import load_settings
 from trading_platform.configuration.trading_config import DataConfig, TradingConfig, config_path, load_config
 from trading_platform.core.errors import FixConfigError, MarketDataError
 from trading_platform.core.types import MarketPanel
+from trading_platform.core.written_days import written_day
 from trading_platform.machine.clocks import utc_now
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.download import (
@@ -30,7 +32,7 @@ from trading_platform.market_data.own_files import write_panel
 from trading_platform.market_data.panel import VixHistory
 from trading_platform.market_data.providers import reading_rules
 from trading_platform.market_data.vix import VixService, YahooVix, cboe, fred
-from trading_platform.market_data.yahoo import index_closes
+from trading_platform.market_data.yahoo import FIRST_DAY, index_closes
 
 READABLE, REFUSED = 0, MarketDataError.exit_code
 SHORT_HISTORY = 252  # sessions: strategies look back a year
@@ -107,8 +109,8 @@ def check_lines(result: CheckResult, *, verbose: bool = False) -> list[str]:
     left = [f"{name} ({why})" for name, why in result.left_out]
     lines = [
         f"{result.name}: {folded.verdict.removeprefix('data: ')}",
-        f"  read      {panel.n_tickers} tickers, {panel.n_sessions} sessions, {panel.session(0)} to "
-        f"{panel.session(-1)}, from {len(result.files)} {plural(len(result.files), 'file')}{understood}",
+        f"  read      {_size(panel)}, {panel.session(0)} to {panel.session(-1)}, "
+        f"from {len(result.files)} {plural(len(result.files), 'file')}{understood}",
         f"  guessed   {'nothing' if not guessed else '; '.join(text.partition(': ')[2] for text in guessed)}",
         f"  left out  {'nothing' if not left else shown(left, 4)}",
     ]
@@ -146,7 +148,7 @@ def convert(folders: Sequence[Path], out: Path, data: DataConfig, now: Callable[
             f"{out}: what was written reads back as another panel; keep the original folder and tell us"
         )
     return [
-        f"{out}: {panel.n_tickers} tickers, {panel.n_sessions} sessions in {', '.join(names)}",
+        f"{out}: {_size(panel)} in {', '.join(names)}",
         f"checked: it reads back the same ({panel.data_hash[:16]})",
     ]
 
@@ -184,9 +186,24 @@ def download(
 
 
 def picture_lines(
-    panel: MarketPanel, ticker: str, width: int = 72, height: int = 14, *, plain: bool = False
+    panel: MarketPanel, ticker: str, width: int = 68, height: int = 14, *, plain: bool = False
 ) -> list[str]:
-    """Return a ticker's closes drawn in characters, highest first, with the ends named; `plain` uses ASCII alone."""
+    """Return a ticker's closes drawn in characters, highest first, with the ends named.
+
+    Parameters
+    ----------
+    panel, ticker
+        Whose closes.
+    width, height
+        Of the drawing, in characters; the prices beside it take another 11, so that all fits 80 columns.
+    plain
+        True uses ASCII alone.
+
+    Raises
+    ------
+    MarketDataError
+        There is no such ticker, or it has no bar.
+    """
     column = _column(panel, ticker)
     closes = panel.close[:, column]
     known = [(t, value) for t, value in enumerate(closes.tolist()) if value == value]
@@ -239,9 +256,14 @@ def _check_one(folders: Sequence[Path], data: DataConfig, now: Callable[[], date
     return CheckResult(name, reading.panel, files, left, "")
 
 
+def _size(panel: MarketPanel) -> str:
+    tickers, sessions = plural(panel.n_tickers, "ticker"), plural(panel.n_sessions, "session")
+    return f"{panel.n_tickers} {tickers}, {panel.n_sessions} {sessions}"
+
+
 def _column(panel: MarketPanel, ticker: str) -> int:
     if ticker not in panel.tickers:
-        raise MarketDataError(f"ticker {ticker!r} is not in {panel.source}; it has {', '.join(panel.tickers[:8])}")
+        raise MarketDataError(f"ticker {ticker!r} is not in {panel.source}; it has {shown(panel.tickers, 8)}")
     return panel.tickers.index(ticker)
 
 
@@ -283,13 +305,32 @@ def _png(panel: MarketPanel, ticker: str, points: Sequence[tuple[int, float]], p
     figure.savefig(path, dpi=120)
 
 
-Folders = Annotated[list[Path], typer.Argument(help="Folders with daily bars.")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings file; trading.toml is taken if it exists.")]
-Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])]
+def _first_day(text: str) -> date:
+    return _day(text, last=False)
+
+
+def _last_day(text: str) -> date:
+    return _day(text, last=True)
+
+
+def _day(text: str, *, last: bool) -> date:
+    try:
+        return written_day(text, last=last)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+Folders = Annotated[list[Path], typer.Argument(metavar="DIR", help="Folders with daily bars.")]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Settings file; trading.toml is taken if it exists."),
+]
+DataDirs = Annotated[
+    list[Path] | None, typer.Option("--data-dir", metavar="DIR", help="Folder with daily bars; several count in order.")
+]
 
 data_app = typer.Typer(
     add_completion=False,
-    no_args_is_help=True,
     rich_markup_mode=None,
     help="Check, convert, fetch and look at daily bars.",
 )
@@ -299,14 +340,17 @@ data_app = typer.Typer(
 def check_command(
     folders: Folders,
     together: Annotated[bool, typer.Option("--together", help="Read the folders as one, as --data-dir does.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print exactly one JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print exactly one JSON object.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Every remark.")] = False,
     config: ConfigFile = None,
 ) -> int:
-    """Say whether folders can be read, and what was read, guessed and left out (exit 0, or 6 if one is refused)."""
+    """Say whether folders can be read, what was guessed and left out.
+
+    Exit 0, or 6 if one is refused.
+    """
     results = check(folders, _config(config).data, together=together)
     code = max(result.exit_code for result in results)
-    if json:
+    if as_json:
         _print_json({"readable": code == READABLE, "folders": [result.to_dict() for result in results]})
     else:
         for result in results:
@@ -315,30 +359,43 @@ def check_command(
 
 
 @data_app.command("convert")
-def convert_command(folder: Path, out: Path, config: ConfigFile = None) -> int:
-    """Write a folder's data in the platform's own form into a new folder."""
+def convert_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with daily bars.")],
+    out: Annotated[Path, typer.Argument(metavar="NEW_DIR", help="Where they go; nothing is overwritten.")],
+    config: ConfigFile = None,
+) -> int:
+    """Write a folder in the platform's own form into a new one."""
     _print(convert([folder], out, _config(config).data))
     return READABLE
 
 
 @data_app.command("download")
 def download_command(
-    tickers: Annotated[str, typer.Argument(help="Tickers, separated by commas.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the bars.")] = Path("bars"),
-    first: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d", "%Y"], help="First day.")] = None,
-    last: Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d", "%Y"], help="Last day.")] = None,
-    source: Annotated[str, typer.Option(help="yahoo or alpaca.")] = "yahoo",
+    tickers: Annotated[str, typer.Argument(metavar="LIST", help="Tickers, separated by commas.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the bars.")] = Path("bars"),
+    first: Annotated[
+        date | None,
+        typer.Option("--from", parser=_first_day, metavar="DATE", help=f"First day. Default: {FIRST_DAY}."),
+    ] = None,
+    last: Annotated[
+        date | None,
+        typer.Option("--to", parser=_last_day, metavar="DATE", help="Last day. Default: the newest complete session."),
+    ] = None,
+    source: Annotated[str, typer.Option(metavar="NAME", help="yahoo or alpaca.")] = "yahoo",
     config: ConfigFile = None,
 ) -> int:
-    """Fetch daily bars and VIX into a folder; the same command goes on after a break."""
+    """Fetch daily bars and VIX into a folder.
+
+    After a break the same command goes on where it was.
+    """
     calendar, settings = NyseCalendar(), _config(config)
     newest = calendar.last_completed_session(utc_now())
     names = tuple(name.strip().upper() for name in tickers.split(",") if name.strip())
     asked = Question(
         source,
         names,
-        date(2010, 1, 4) if first is None else first.date(),
-        newest if last is None else min(last.date(), newest),
+        FIRST_DAY if first is None else first,
+        newest if last is None else min(last, newest),
     )
     vix = VixService([cboe(), fred(), YahooVix(index_closes)], None, calendar)
     lines = download(asked, out, settings.data, _fetch(source, settings, calendar), vix.history, _tell)
@@ -348,9 +405,11 @@ def download_command(
 
 @data_app.command("show")
 def show_command(
-    ticker: str,
-    folders: Annotated[list[Path] | None, typer.Option("--data-dir", help="Folders with daily bars.")] = None,
-    file: Annotated[Path | None, typer.Option("--file", help="Draw into a .svg or .png file as well.")] = None,
+    ticker: Annotated[str, typer.Argument(metavar="TICKER", help="Whose closes.")],
+    folders: DataDirs = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", metavar="FILE", help="Draw into a .svg or .png file as well.")
+    ] = None,
     config: ConfigFile = None,
 ) -> int:
     """Draw a ticker's closes in the terminal, and into a file."""
@@ -394,8 +453,6 @@ def _print(lines: Sequence[str]) -> None:
 
 
 def _print_json(document: dict[str, Any]) -> None:
-    import json
-
     print(json.dumps(document, indent=2, allow_nan=False))  # noqa: T201 - what the command was asked for
 
 
@@ -408,5 +465,5 @@ def data_main(words: Sequence[str]) -> int:
         code = command.main(list(words), prog_name="python autonomous_trading_engine.py data", standalone_mode=False)
     except MISSPELT as error:
         cure = "see python autonomous_trading_engine.py data --help"
-        raise FixConfigError(f"data: {error.format_message()}; {cure}") from error
+        raise FixConfigError(f"data: {error.format_message().rstrip('.')}; {cure}") from error
     return int(code or 0)

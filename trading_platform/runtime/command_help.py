@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import textwrap
 
-from trading_platform.runtime.command_table import COMMANDS, OPTIONS, Command
+from trading_platform.runtime.command_table import COMMANDS, OPTIONS, OWN_LINES, Command
 
 PROGRAM = "python autonomous_trading_engine.py"
 NARROWEST, WIDEST = 40, 120
@@ -30,6 +30,7 @@ def help_text(command: Command) -> str:
             for other in COMMANDS.values()
             if other.words
         ]
+        parts += [_entry(words, text, width) for words, text in OWN_LINES.items()]
     title = "Options without a command:" if not command.words else "Options:"
     parts += ["", title, *(_option(name, width) for name in command.options)]
     if not command.words:

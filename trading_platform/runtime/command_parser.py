@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import calendar
 import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
 from trading_platform.core.errors import FixConfigError
+from trading_platform.core.written_days import written_day
 from trading_platform.runtime.command_table import (
     ALIASES,
     COMMANDS,
     ELSEWHERE,
     OPTIONS,
+    OWN_LINES,
     SAME_AS,
     Command,
     Kind,
@@ -21,7 +22,6 @@ from trading_platform.runtime.command_table import (
 )
 
 HELP = ("-h", "--help")
-_DAY = re.compile(r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?")
 
 Value = bool | str | Path | float | int | date | tuple[Path, ...]
 
@@ -151,6 +151,8 @@ def _unknown(plain: Sequence[str]) -> str:
     word = plain[0]
     if word in ELSEWHERE:
         return f"{word} is a program of its own here: {ELSEWHERE[word]}"
+    if word in OWN_LINES:
+        return f"{word} stands before every option, and has its own: see `{word} --help`"
     if word in SAME_AS:
         return f"there is no command {word}; the word here is {SAME_AS[word]}"
     below = [words for words in COMMANDS if words.startswith(f"{word} ")]
@@ -158,7 +160,7 @@ def _unknown(plain: Sequence[str]) -> str:
         said = " ".join(plain[:2])
         hint = _near(said, below) or f"; there are {', '.join(below)}"
         return f"there is no command {said}{hint}"
-    names = [words for words in COMMANDS if words]
+    names = [*(words for words in COMMANDS if words), *OWN_LINES]
     hint = _near(word, [*names, *SAME_AS])
     near = re.search(r"'(\w+)'", hint)
     if near is not None and near[1] in SAME_AS:
@@ -210,25 +212,12 @@ def _converted(option: Option, text: str) -> Value:
             except ValueError:
                 raise ValueError(f"must be a whole number, was {text!r}") from None
         case Kind.FIRST_DAY | Kind.LAST_DAY:
-            return _day(text, last=option.kind is Kind.LAST_DAY)
+            return written_day(text, last=option.kind is Kind.LAST_DAY)
         case Kind.FILE:
             if not text:
                 raise ValueError("must name a file or folder, was empty")
             return Path(text)
     return text
-
-
-def _day(text: str, *, last: bool) -> date:
-    """Return a day; of a year or a month alone its first one, or its last."""
-    found = _DAY.fullmatch(text.strip())
-    try:
-        if found is None:
-            raise ValueError
-        year, month = int(found[1]), int(found[2] or (12 if last else 1))
-        day = int(found[3] or (calendar.monthrange(year, month)[1] if last else 1))
-        return date(year, month, day)
-    except ValueError:
-        raise ValueError(f"must be a day such as 2024-03-28 (or 2024-03, or 2024), was {text!r}") from None
 
 
 def _near(word: str, known: Mapping[str, object] | Sequence[str]) -> str:

@@ -144,6 +144,9 @@ COMMANDS: dict[str, Command] = {
 
 ALIASES = {"runs": "runs list"}
 
+# Commands that have a command line of their own, because they touch no account, and what they do.
+OWN_LINES = {"data": "Check, convert, fetch and look at folders of daily bars; see `data --help`."}
+
 # What people of other programs type.
 SAME_AS = {
     "backtest": "replay", "simulate": "replay", "run": "replay", "live": "trade --live", "paper": "trade",
