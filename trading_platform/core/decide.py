@@ -482,16 +482,6 @@ def passed_over(
     return cools(signals, k, stopped, day, ticker, t)
 
 
-@inlined
-def first_candidate(
-    signals: Signals, t: int, weights: Floats, slots: Records, stopped: Ints, day: Ints, heads: Ints, seen: Ints,
-    n_seen: int, limits: Limits,
-) -> Candidate:  # fmt: skip
-    """Point `heads` (K,) at the beginning of the lists, and take the strongest candidate: both in one call."""
-    start_candidates(signals, t, heads)
-    return next_candidate(signals, t, weights, slots, stopped, day, heads, seen, n_seen, limits)
-
-
 @lean
 def is_held(slots: Records, ticker: int) -> bool:
     """Return True if a slot holds `ticker` or has it pending."""
