@@ -39,7 +39,7 @@ class Candidate(NamedTuple):
 
     strategy: int
     ticker: int
-    strength: float  # of the signal, or the target weight, before the allocation weighs it
+    wish: float  # share of equity that no strategy's wish for the ticker exceeds
 
 
 class Entry(NamedTuple):
@@ -448,7 +448,7 @@ def next_candidate(
     that are among the first `n_seen` of `seen`: they have been looked at.
     """
     n_strategies = len(weights)
-    best, best_wish, best_strength, best_ticker = -1, 0.0, 0.0, -1
+    best, best_wish, best_ticker = -1, 0.0, -1
     for k in range(n_strategies):
         if not (weights[k] > 0.0):
             continue
@@ -458,15 +458,14 @@ def next_candidate(
         heads[k] = n
         if n >= stop:
             continue
-        ticker, strength = signals.ticker[n], signals.strength[n]
-        wish = strength * weights[k]
+        ticker, wish = signals.ticker[n], signals.strength[n] * weights[k]
         if signals.is_target[k] == 0:
             wish *= n_strategies * limits.max_position
         if best < 0 or wish > best_wish or (wish == best_wish and ticker < best_ticker):
-            best, best_wish, best_strength, best_ticker = k, wish, strength, ticker
+            best, best_wish, best_ticker = k, wish, ticker
     if best >= 0:
         heads[best] += 1
-    return Candidate(best, best_ticker, best_strength)
+    return Candidate(best, best_ticker, best_wish)
 
 
 @lean
@@ -597,15 +596,6 @@ def weakest_slot(
         return -1
     offered = total_wish(account, slots[weakest], lots[weakest], stopped, day, signals, t, rival, weights, limits)
     return weakest if offered > least * (1.0 + sizing.replace_margin) else -1
-
-
-@lean
-def largest_wish(signals: Signals, candidate: Candidate, weights: Floats, limits: Limits) -> float:
-    """Return a share of equity that no strategy's wish for the ticker of `candidate` exceeds."""
-    wish: float = candidate.strength * weights[candidate.strategy]
-    if signals.is_target[candidate.strategy] == 0:
-        wish *= len(weights) * limits.max_position
-    return wish
 
 
 @lean

@@ -20,7 +20,6 @@ from trading_platform.core.costs import Costs
 from trading_platform.core.decide import (
     free_slot,
     grow_positions,
-    largest_wish,
     may_replace,
     next_candidate,
     review_entry,
@@ -158,7 +157,7 @@ def decide_session(
         s, ticker = free_slot(slots, limits), candidate.ticker
         if s < 0:  # the verdict is known, and a full book is the common case
             denials[MAX_POSITIONS] += 1
-            if may_replace(slots, largest_wish(signals, candidate, weights, limits), n_strategies, rules.sizing):
+            if may_replace(slots, candidate.wish, n_strategies, rules.sizing):
                 make_room(account, slots, lots, stopped, market, signals, t, weights, rules, ticker)
             return
         seen[n_seen] = ticker
