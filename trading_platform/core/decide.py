@@ -42,6 +42,13 @@ class Candidate(NamedTuple):
     wish: float  # share of equity that no strategy's wish for the ticker exceeds
 
 
+class RawWish(NamedTuple):
+    """What a strategy says of a ticker before the allocation weighs it; one of the two is 0."""
+
+    kept: float  # share of equity that a lot of a signal has and keeps
+    strength: float  # of a signal that wants to enter, or the target weight
+
+
 class Entry(NamedTuple):
     """A reviewed entry: the verdict and, if it is OK, the shares to buy and the worst price."""
 
@@ -287,23 +294,31 @@ def may_grow(
 
 
 @lean
+def raw_wish(
+    account: Record, slot: Record, lots: Records, stopped: Ints, day: Ints, k: int, signals: Signals, t: int,
+    ticker: int, weights: Floats,
+) -> RawWish:  # fmt: skip
+    """Return what strategy `k` says of `ticker`, which is or will be in `slot`: a lot of a signal wants what it has."""
+    held = owns(slot, k) and lots[k]["quantity"] > 0.0 and slot["ticker"] == ticker
+    if held and lots[k]["exit_reason"] != NO_REASON and lots[k]["exit_reason"] != REBALANCE:
+        return RawWish(0.0, 0.0)
+    if held and signals.is_target[k] == 0:
+        return RawWish(lots[k]["quantity"] * slot["price"] / account["equity"], 0.0)
+    if not (weights[k] > 0.0) or not wants_it(signals, k, t, ticker):
+        return RawWish(0.0, 0.0)
+    if not held and cools(signals, k, stopped, day, ticker, t):
+        return RawWish(0.0, 0.0)
+    return RawWish(0.0, strength_of(signals, k, t, ticker))
+
+
+@lean
 def wish_of_lot(
     account: Record, slot: Record, lots: Records, stopped: Ints, day: Ints, k: int, signals: Signals, t: int,
     ticker: int, weights: Floats, limits: Limits,
 ) -> float:  # fmt: skip
-    """Return the share of equity that strategy `k` wants in `ticker`: a lot of a signal wants what it has."""
-    held = owns(slot, k) and lots[k]["quantity"] > 0.0 and slot["ticker"] == ticker
-    if held and lots[k]["exit_reason"] != NO_REASON and lots[k]["exit_reason"] != REBALANCE:
-        return 0.0
-    if held and signals.is_target[k] == 0:
-        share: float = lots[k]["quantity"] * slot["price"] / account["equity"]
-        return share
-    if not (weights[k] > 0.0) or not wants_it(signals, k, t, ticker):
-        return 0.0
-    if not held and cools(signals, k, stopped, day, ticker, t):
-        return 0.0
-    strength = strength_of(signals, k, t, ticker)
-    return wish_for(signals.is_target[k], strength, weights[k], len(weights), limits)
+    """Return the share of equity that strategy `k` wants in `ticker`, as the allocation weighs it."""
+    raw = raw_wish(account, slot, lots, stopped, day, k, signals, t, ticker, weights)
+    return raw.kept + wish_for(signals.is_target[k], raw.strength, weights[k], len(weights), limits)
 
 
 @lean
