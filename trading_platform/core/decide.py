@@ -236,10 +236,7 @@ def grow_positions(
     most = position_bound(account, market.vix[t], limits)
     for s in range(len(slots)):
         slot = slots[s]
-        if not (slot["quantity"] > 0.0):
-            continue
-        share = min(most, volatility_bound(market.bars[slot["ticker"], t, VOLATILITY], limits))
-        if not (staying(slot) < (1.0 - sizing.band) * share * account["equity"]):
+        if not (slot["quantity"] > 0.0) or not has_room(account, slot, market, t, most, limits, sizing):
             continue
         wants, owners = signals.wants[slot["ticker"], t], slot["owners"]
         if (wants & ~owners) == 0 and (wants & signals.target_bits[0]) == 0:
@@ -254,10 +251,16 @@ def grow_positions(
 
 
 @lean
-def staying(slot: Record) -> float:
-    """Return the dollars of a position that nobody sells; what some sell others may take over."""
-    dollars: float = slot["value"] - slot["selling"] * slot["price"]
-    return dollars
+def has_room(
+    account: Record, slot: Record, market: Market, t: int, most: float, limits: Limits, sizing: Sizing
+) -> bool:
+    """Return True if the position in `slot` is further than the band below the largest that it may be.
+
+    `most` is `position_bound`. Shares that some sell count as room, since others may take them over.
+    """
+    share = min(most, volatility_bound(market.bars[slot["ticker"], t, VOLATILITY], limits))
+    staying = slot["value"] - slot["selling"] * slot["price"]
+    return bool(staying < (1.0 - sizing.band) * share * account["equity"])
 
 
 @lean

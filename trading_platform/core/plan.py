@@ -12,21 +12,20 @@ from trading_platform.core.compiled import lean
 from trading_platform.core.decide import (
     free_slot,
     growth_shares,
+    has_room,
     lacking_share,
     may_grow,
     position_bound,
     raw_wish,
     review_lots,
     share_out,
-    staying,
     weakest_slot,
 )
 from trading_platform.core.ledger import Records, owns, reserve, settle_levels
-from trading_platform.core.market import CLOSE, VOLATILITY, Market, Signals
+from trading_platform.core.market import CLOSE, Market, Signals
 from trading_platform.core.reasons import NO_REASON
 from trading_platform.core.risk.caps import OK
 from trading_platform.core.risk.rules import market_verdict
-from trading_platform.core.risk.sizing import volatility_bound
 from trading_platform.core.types import Floats, Ints
 
 
@@ -72,10 +71,7 @@ def growing_slot(
     most = position_bound(account, market.vix[t], limits)
     for s in range(first, len(book.slots)):
         slot = book.slots[s]
-        if not (slot["quantity"] > 0.0):
-            continue
-        share = min(most, volatility_bound(market.bars[slot["ticker"], t, VOLATILITY], limits))
-        if not (staying(slot) < (1.0 - sizing.band) * share * account["equity"]):
+        if not (slot["quantity"] > 0.0) or not has_room(account, slot, market, t, most, limits, sizing):
             continue
         if may_grow(account, slot, book.lots[s], book.stopped, market.day, signals, t, weights, sizing):
             return s
