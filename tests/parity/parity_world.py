@@ -17,6 +17,7 @@ from risk_manager import RiskManager
 from trading_platform.brokers.paper import PaperBroker
 from trading_platform.core.costs import CostConfig, ExitConfig, default_protection
 from trading_platform.core.market import build_market, build_signals
+from trading_platform.core.order_reasons import ORDER_REASONS
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.risk.rules import HALTED, RELEASED
 from trading_platform.core.round_trips import EPOCH
@@ -24,7 +25,6 @@ from trading_platform.core.session import Rules
 from trading_platform.core.simulate import Backtest, backtest
 from trading_platform.core.types import (
     DENIAL_CODES,
-    ORDER_REASONS,
     DenialCode,
     Floats,
     MarketPanel,

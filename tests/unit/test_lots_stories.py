@@ -13,7 +13,8 @@ from trading_platform.core.costs import CostConfig, Protection, SizingConfig
 from trading_platform.core.fill_log import CROSSED, OF_ORDER, PROTECTIVE
 from trading_platform.core.ledger import Records
 from trading_platform.core.market import VOLATILITY
-from trading_platform.core.types import DENIAL_CODES, ORDER_REASONS, DenialCode
+from trading_platform.core.order_reasons import ORDER_REASONS
+from trading_platform.core.types import DENIAL_CODES, DenialCode
 
 STOP_2 = Protection(stop_volatilities=2.0)  # 2 % below
 STOP_5 = Protection(stop_volatilities=5.0)
