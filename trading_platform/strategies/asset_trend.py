@@ -9,8 +9,8 @@ from typing import Annotated
 import numpy as np
 
 from trading_platform.core.costs import Protection
+from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.indicators import rate_of_change, returns, rolling_mean, rolling_volatility
-from trading_platform.core.market_features import ANNUAL_SESSIONS
 from trading_platform.core.types import STOCK, Floats, Ints, MarketPanel
 from trading_platform.core.validation import Interval
 from trading_platform.strategies.base import Names, Window, check_parameters
