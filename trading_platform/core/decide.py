@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from trading_platform.core.booking import ask_all_out, net_order
+from trading_platform.core.booking import ask_all_out, asked_shares, net_order
 from trading_platform.core.compiled import inlined, lean
 from trading_platform.core.costs import Exits, Protection, Sizing
 from trading_platform.core.fills import down_to_tick, protective_prices, round_shares, to_tick
@@ -351,7 +351,7 @@ def review_growth(
     if market_verdict(market, t, ticker).code != OK:
         lacking = 0.0
     quantity = growth_shares(slot, lots[s], dollars, lacking * account["equity"], limit_price, limits, sizing)
-    net = quantity - sold_shares(slot, lots[s])
+    net = quantity - asked_shares(slot, lots[s]).sold
     if not (net > SHARE_NOISE):
         return Entry(Verdict(OK, 0.0, 0.0), quantity, limit_price)
     return Entry(check_order(account, slots, market, t, ticker, net, limit_price, limits), quantity, limit_price)
@@ -367,7 +367,7 @@ def growth_shares(
     after netting is an order worth sending, or nothing: then strategies trade with each other only.
     """
     grows = dollars if dollars > 0.0 and not (dollars < sizing.band * (slot["value"] + dollars)) else 0.0
-    sold = sold_shares(slot, lots)
+    sold = asked_shares(slot, lots).sold
     wanted = grows if sold == 0.0 else min(grows + sold * limit_price, lacking)
     if not (wanted > 0.0):
         return 0.0
@@ -378,16 +378,6 @@ def growth_shares(
     if net <= SHARE_NOISE and quantity * limit_price < limits.min_order:
         return 0.0
     return quantity
-
-
-@lean
-def sold_shares(slot: Record, lots: Records) -> float:
-    """Return the shares that lots of `slot` sell at the next open."""
-    sold = 0.0
-    for k in range(len(lots)):
-        if owns(slot, k):
-            sold += max(0.0, -lots[k]["delta"])
-    return sold
 
 
 @lean
