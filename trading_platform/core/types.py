@@ -157,10 +157,14 @@ class MarketPanel:
         return len(self.tickers)
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """(N,) asset class of each ticker."""
+        return self.asset_classes or (STOCK,) * self.n_tickers
+
+    @property
     def is_stock(self) -> Bools:
         """(N,) True for stocks, False for funds."""
-        classes = self.asset_classes or (STOCK,) * self.n_tickers
-        return np.array([kind == STOCK for kind in classes], dtype=np.bool_)
+        return np.array([kind == STOCK for kind in self.classes], dtype=np.bool_)
 
     @property
     def universe(self) -> Bools:

@@ -73,7 +73,7 @@ def _account_gate(book: RiskBook, view: MarketView) -> tuple[float, Verdict]:
 
 @lean
 def account_verdict(accounts: Records, clock: float, vix: float, vix_age: float, limits: Records) -> Verdict:
-    """Return what the account rules (`core.risk_rules.entry_gate`) say of `accounts` (1,) under `limits` (1,)."""
+    """Return what the account rules (`core.risk.rules.entry_gate`) say of `accounts` (1,) under `limits` (1,)."""
     return entry_gate(accounts[0], clock, vix, vix_age, limits[0])
 
 
