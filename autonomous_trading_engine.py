@@ -35,12 +35,12 @@ from trading_platform.core.observation import episode_of
 from trading_platform.core.order_reasons import STRATEGYS_OWN
 from trading_platform.core.ports import Allocator
 from trading_platform.core.reasons import FLATTEN
+from trading_platform.core.risk.denial_codes import DenialCode
 from trading_platform.core.session import Rules
 from trading_platform.core.shadow import ShadowBook
 from trading_platform.core.types import (
     ApprovedOrder,
     Denial,
-    DenialCode,
     Floats,
     OrderStatus,
     RiskEvent,

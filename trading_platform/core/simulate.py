@@ -34,6 +34,7 @@ from trading_platform.core.fill_log import FillLog, new_fill_log
 from trading_platform.core.ledger import Record, Records, new_books, reserve
 from trading_platform.core.market import CLOSE, Market, Signals
 from trading_platform.core.risk.caps import OK
+from trading_platform.core.risk.denial_codes import DENIAL_CODES
 from trading_platform.core.risk.rules import (
     HALTED,
     MAX_POSITIONS,
@@ -45,7 +46,7 @@ from trading_platform.core.risk.rules import (
     update_drawdown,
 )
 from trading_platform.core.session import Rules, trade_session
-from trading_platform.core.types import DENIAL_CODES, Floats, Ints
+from trading_platform.core.types import Floats, Ints
 
 N_CODES = len(DENIAL_CODES)
 SPARE_SLOTS = 2  # beyond the allowed positions: what a spin-off adds is nobody's decision

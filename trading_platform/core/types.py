@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from trading_platform.core.costs import Protection
 from trading_platform.core.order_reasons import OrderReason
-from trading_platform.core.risk.denial_codes import DENIAL_CODES as DENIAL_CODES
-from trading_platform.core.risk.denial_codes import DenialCode as DenialCode
+from trading_platform.core.risk.denial_codes import DenialCode
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
