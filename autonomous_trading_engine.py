@@ -32,14 +32,15 @@ from trading_platform.core.errors import OperatorNeededError
 from trading_platform.core.fills import round_shares as compiled_round
 from trading_platform.core.intents import entry_intent, exit_intent, lot_orders, unsized_intent
 from trading_platform.core.observation import episode_of
+from trading_platform.core.order_reasons import STRATEGYS_OWN
 from trading_platform.core.ports import Allocator
-from trading_platform.core.reasons import FLATTEN, STRATEGYS_OWN
+from trading_platform.core.reasons import FLATTEN
+from trading_platform.core.risk.denial_codes import DenialCode
 from trading_platform.core.session import Rules
 from trading_platform.core.shadow import ShadowBook
 from trading_platform.core.types import (
     ApprovedOrder,
     Denial,
-    DenialCode,
     Floats,
     OrderStatus,
     RiskEvent,

@@ -25,6 +25,7 @@ from trading_platform.core.ledger import SHARE_NOISE, Record, Records
 from trading_platform.core.ports import Clock, RiskStateStore
 from trading_platform.core.risk.approvals import Approvals
 from trading_platform.core.risk.book import RiskBook
+from trading_platform.core.risk.denial_codes import DENIAL_CODES, DenialCode
 from trading_platform.core.risk.entry_check import judge_entry, market_gate
 from trading_platform.core.risk.explain import explain_entry, sensible_dollars
 from trading_platform.core.risk.halts import Halts
@@ -41,10 +42,8 @@ from trading_platform.core.risk.messages import deny
 from trading_platform.core.risk.report import risk_report
 from trading_platform.core.simulate import Books
 from trading_platform.core.types import (
-    DENIAL_CODES,
     ApprovedOrder,
     Denial,
-    DenialCode,
     Explanation,
     Ints,
     OrderIntent,

@@ -18,6 +18,7 @@ from trading_platform.core.costs import CostConfig, ExitConfig, SizingConfig
 from trading_platform.core.fill_log import new_fill_log
 from trading_platform.core.market import Market, Signals, build_market, build_signals
 from trading_platform.core.metrics import annual_return, sharpe_ratio, volatility, worst_drawdown
+from trading_platform.core.risk.denial_codes import DENIAL_CODES
 from trading_platform.core.risk.limits import Limits, limits_of
 from trading_platform.core.risk.rules import HALTED, RELEASED
 from trading_platform.core.session import Rules
@@ -30,7 +31,7 @@ from trading_platform.core.simulate import (
     open_books,
     process_session,
 )
-from trading_platform.core.types import DENIAL_CODES, Floats, MarketPanel
+from trading_platform.core.types import Floats, MarketPanel
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.files import FilesMarketData
 from trading_platform.strategies.base import prepare_signals

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trading_platform.core.types import DenialCode
+from trading_platform.core.risk.denial_codes import DenialCode
 
 PAGE = Path(__file__).parents[1] / "docs" / "risk.md"
 START, END = "<!-- codes -->\n", "<!-- /codes -->\n"

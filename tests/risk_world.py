@@ -12,15 +12,8 @@ import numpy as np
 
 from risk_config import RiskConfig
 from risk_manager import RiskManager
-from trading_platform.core.types import (
-    Floats,
-    Holding,
-    MarketPanel,
-    OrderIntent,
-    OrderReason,
-    Portfolio,
-    Side,
-)
+from trading_platform.core.order_reasons import OrderReason
+from trading_platform.core.types import Floats, Holding, MarketPanel, OrderIntent, Portfolio, Side
 from trading_platform.core.view import MarketView
 
 N_SESSIONS = 61

@@ -18,16 +18,9 @@ from trading_platform.brokers.alpaca_broker import AlpacaBroker
 from trading_platform.brokers.reconciliation.bookkeeper import Journal
 from trading_platform.configuration.environment import Secret
 from trading_platform.core.errors import ApprovalError
+from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.ports import BrokerOrder, JournalOrder
-from trading_platform.core.types import (
-    ApprovedOrder,
-    Floats,
-    MarketPanel,
-    OrderIntent,
-    OrderReason,
-    OrderStatus,
-    Side,
-)
+from trading_platform.core.types import ApprovedOrder, Floats, MarketPanel, OrderIntent, OrderStatus, Side
 from trading_platform.market_data.calendar import NyseCalendar
 
 CALENDAR = NyseCalendar()

@@ -16,8 +16,9 @@ from trading_platform.alpaca_server.server import AlpacaServer
 from trading_platform.alpaca_server.validation import Asset
 from trading_platform.configuration.environment import Secret
 from trading_platform.core.errors import ApprovalError, BrokerUnreachableError, FixCredentialsError
+from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.ports import JournalOrder
-from trading_platform.core.types import OrderReason, OrderStatus, Side
+from trading_platform.core.types import OrderStatus, Side
 
 ORDERS = "/v2/orders"
 ENTRY: dict[str, Any] = {"limit_price": 101.0, "stop_price": 95.0, "target_price": 111.0}

@@ -28,7 +28,8 @@ from trading_platform.brokers.reconciliation.two_books import (
     apply_actions,
 )
 from trading_platform.core.errors import BrokerUnreachableError
-from trading_platform.core.types import OrderReason, OrderStatus, Side
+from trading_platform.core.order_reasons import OrderReason
+from trading_platform.core.types import OrderStatus, Side
 
 TICKERS = ("AAA", "BBB", "CCC", "DDD", "EEE")
 SESSIONS = 22

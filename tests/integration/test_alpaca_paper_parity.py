@@ -22,9 +22,10 @@ from trading_platform.brokers.reconciliation.reconcile import reconcile
 from trading_platform.brokers.reconciliation.two_books import OurBook, Protect, UpdateOrder, apply_actions
 from trading_platform.core.costs import CostConfig, ExitConfig
 from trading_platform.core.market import build_market
+from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
-from trading_platform.core.types import Fill, OrderIntent, OrderReason, Side
+from trading_platform.core.types import Fill, OrderIntent, Side
 
 TICKERS = ("AAA", "BBB", "CCC", "DDD")
 SESSIONS = 60

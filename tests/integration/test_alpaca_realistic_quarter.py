@@ -22,7 +22,8 @@ from crash_world import CALENDAR, SETTINGS, TICKERS, Campaign, Forge, HeardServe
 from trading_platform.alpaca_server.behaviour import EXACT, REALISTIC, Behaviour, changed
 from trading_platform.alpaca_server.server import AlpacaServer, ServerConfig
 from trading_platform.core.fills import round_cents
-from trading_platform.core.types import MarketPanel, OrderReason
+from trading_platform.core.order_reasons import OrderReason
+from trading_platform.core.types import MarketPanel
 
 QUARTER = 63  # sessions
 CENT = 0.005

@@ -22,9 +22,10 @@ from trading_platform.brokers.paper import PaperBroker
 from trading_platform.brokers.reconciliation.pending_entries import PendingEntries
 from trading_platform.core.costs import CostConfig, ExitConfig
 from trading_platform.core.market import build_market
+from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
-from trading_platform.core.types import OrderIntent, OrderReason, Side
+from trading_platform.core.types import OrderIntent, Side
 
 ROOT = Path(__file__).parents[2]
 HEADERS = {"APCA-API-KEY-ID": KEY, "APCA-API-SECRET-KEY": SECRET}

@@ -33,19 +33,11 @@ from trading_platform.core.costs import CostConfig, ExitConfig
 from trading_platform.core.errors import BrokerUnreachableError, FixCredentialsError
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.market import Market, build_market
+from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.ports import DifferenceRow
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
-from trading_platform.core.types import (
-    ApprovedOrder,
-    Ints,
-    MarketPanel,
-    OrderIntent,
-    OrderReason,
-    OrderStatus,
-    Settlement,
-    Side,
-)
+from trading_platform.core.types import ApprovedOrder, Ints, MarketPanel, OrderIntent, OrderStatus, Settlement, Side
 
 RULES = Rules(limits_of(RiskConfig().to_dict()), ExitConfig().rates(), CostConfig().rates())
 CASH = 100_000.0

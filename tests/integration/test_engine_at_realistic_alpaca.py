@@ -22,8 +22,9 @@ from test_alpaca_venue import CASH, Scene
 
 from trading_platform.alpaca_server.behaviour import EXACT, Behaviour
 from trading_platform.alpaca_server.records import Whim
+from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.ports import BrokerOrder
-from trading_platform.core.types import OrderIntent, OrderReason, OrderStatus, Side
+from trading_platform.core.types import OrderIntent, OrderStatus, Side
 from trading_platform.engine.engine_market import World
 from trading_platform.machine.heartbeat import Heartbeat
 from trading_platform.market_data.alpaca_data import LatestPrice

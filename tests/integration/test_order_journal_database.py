@@ -15,8 +15,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import DropTable
 
 from trading_platform.core.errors import ApprovalError, RepairDatabaseError
+from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.ports import BrokerOrder
-from trading_platform.core.types import ApprovedOrder, OrderIntent, OrderReason, OrderStatus, Side
+from trading_platform.core.types import ApprovedOrder, OrderIntent, OrderStatus, Side
 from trading_platform.storage import models as m
 from trading_platform.storage.database import migrate, open_database
 from trading_platform.storage.order_journal import DatabaseJournal

@@ -17,22 +17,14 @@ from risk_manager import RiskManager
 from trading_platform.brokers.paper import PaperBroker
 from trading_platform.core.costs import CostConfig, ExitConfig, default_protection
 from trading_platform.core.market import build_market, build_signals
+from trading_platform.core.order_reasons import ORDER_REASONS
+from trading_platform.core.risk.denial_codes import DENIAL_CODES, DenialCode
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.risk.rules import HALTED, RELEASED
 from trading_platform.core.round_trips import EPOCH
 from trading_platform.core.session import Rules
 from trading_platform.core.simulate import Backtest, backtest
-from trading_platform.core.types import (
-    DENIAL_CODES,
-    ORDER_REASONS,
-    DenialCode,
-    Floats,
-    MarketPanel,
-    Regime,
-    RiskEventKind,
-    Side,
-    StrategySignals,
-)
+from trading_platform.core.types import Floats, MarketPanel, Regime, RiskEventKind, Side, StrategySignals
 from trading_platform.engine.engine_market import World
 from trading_platform.machine.clocks import ReplayClock
 from trading_platform.market_data.calendar import NyseCalendar

@@ -25,10 +25,11 @@ from trading_platform.brokers.reconciliation.two_books import (
 )
 from trading_platform.core.costs import CostConfig, ExitConfig
 from trading_platform.core.fills import round_cents
+from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.ports import BrokerPosition
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
-from trading_platform.core.types import Fill, OrderReason, Side
+from trading_platform.core.types import Fill, Side
 
 TICKERS, STRATEGIES = ("AAA", "BBB", "CCC"), ("momentum", "breakout")
 RULES = Rules(limits_of(RiskConfig().to_dict()), ExitConfig().rates(), CostConfig().rates())

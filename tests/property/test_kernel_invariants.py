@@ -11,9 +11,9 @@ from tests.kernel_world import STRATEGIES, kernel_arrays, make_rules, random_pan
 from tests.lot_world import N_MIXED, assert_book_adds_up, mixed_arrays
 from trading_platform.core.fill_log import CROSSED, new_fill_log
 from trading_platform.core.market import Market, build_signals
+from trading_platform.core.risk.denial_codes import DENIAL_CODES
 from trading_platform.core.session import Rules
 from trading_platform.core.simulate import DAY, N_CODES, backtest, open_books, run_books
-from trading_platform.core.types import DENIAL_CODES
 
 N_SESSIONS = 160
 CENT = 1e-6  # dollars are exact to the cent; floats of this size carry 1e-10

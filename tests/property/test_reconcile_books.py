@@ -24,8 +24,9 @@ from trading_platform.brokers.reconciliation.two_books import (
     apply_actions,
 )
 from trading_platform.core.fills import round_cents
+from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.ports import BrokerPosition
-from trading_platform.core.types import Fill, OrderReason, Side
+from trading_platform.core.types import Fill, Side
 
 NOW = datetime(2024, 1, 3, 15, tzinfo=UTC)
 ENTRY = OrderReason.ENTRY

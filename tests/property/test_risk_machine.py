@@ -28,11 +28,11 @@ from risk_config import RiskConfig
 from risk_manager import RiskManager
 from tests.risk_world import Stock, StoryClock, StoryStore, buy, sell, story_panel
 from trading_platform.core.errors import ApprovalError
+from trading_platform.core.risk.denial_codes import DenialCode
 from trading_platform.core.risk.memory import VERSION
 from trading_platform.core.types import (
     ApprovedOrder,
     Denial,
-    DenialCode,
     Holding,
     MarketPanel,
     Portfolio,

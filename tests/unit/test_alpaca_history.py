@@ -9,8 +9,9 @@ import pytest
 
 from trading_platform.brokers.reconciliation.alpaca_history import parse_history
 from trading_platform.brokers.reconciliation.two_books import CashKind
+from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.ports import JournalOrder
-from trading_platform.core.types import OrderReason, OrderStatus, Side
+from trading_platform.core.types import OrderStatus, Side
 
 AT = "2024-01-03T02:30:00.123Z"  # 2 January, 21:30 in New York
 

@@ -21,7 +21,8 @@ from trading_platform.alpaca.orders import (
     tick,
     to_request,
 )
-from trading_platform.core.types import OrderIntent, OrderReason, OrderStatus, Side
+from trading_platform.core.order_reasons import OrderReason
+from trading_platform.core.types import OrderIntent, OrderStatus, Side
 
 
 def intent(side: Side = Side.BUY, quantity: float = 10.0, **prices: float | None) -> OrderIntent:

@@ -16,7 +16,8 @@ from tests.lot_world import GONE, NAN, VOLUME, Bar, LotStory, says, story_panel,
 from trading_platform.core.costs import CostConfig, Protection
 from trading_platform.core.fill_log import SETTLED
 from trading_platform.core.market import forward_adjusted
-from trading_platform.core.types import ORDER_REASONS, CorporateEvent, EventKind
+from trading_platform.core.order_reasons import ORDER_REASONS
+from trading_platform.core.types import CorporateEvent, EventKind
 
 DAY = date(2024, 1, 4)  # row 2 of a story
 STOPS = Protection(stop_volatilities=5.0, target_volatilities=20.0)  # 95 and 120

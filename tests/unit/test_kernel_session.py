@@ -14,10 +14,11 @@ from trading_platform.core.fill_log import new_fill_log
 from trading_platform.core.fills import buy_price, sell_price
 from trading_platform.core.ledger import reserve, settle_levels, want
 from trading_platform.core.market import Market, Signals, build_market, build_signals
+from trading_platform.core.order_reasons import ORDER_REASONS, OrderReason
 from trading_platform.core.reasons import SIGNAL_EXIT
 from trading_platform.core.session import Rules, trade_session
 from trading_platform.core.simulate import Books, backtest, open_books
-from trading_platform.core.types import ORDER_REASONS, MarketPanel, OrderReason, StrategySignals
+from trading_platform.core.types import MarketPanel, StrategySignals
 
 NAN = float("nan")
 RULES = make_rules()

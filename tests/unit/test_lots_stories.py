@@ -16,7 +16,9 @@ from trading_platform.core.costs import CostConfig, Protection, SizingConfig
 from trading_platform.core.fill_log import CROSSED, OF_ORDER, PROTECTIVE
 from trading_platform.core.ledger import Records
 from trading_platform.core.market import VOLATILITY
-from trading_platform.core.types import DENIAL_CODES, ORDER_REASONS, DenialCode, StrategySignals
+from trading_platform.core.order_reasons import ORDER_REASONS
+from trading_platform.core.risk.denial_codes import DENIAL_CODES, DenialCode
+from trading_platform.core.types import StrategySignals
 
 STOP_2 = Protection(stop_volatilities=2.0)  # 2 % below
 STOP_5 = Protection(stop_volatilities=5.0)
@@ -372,6 +374,33 @@ def test_position_not_worth_its_slot_is_not_opened(strength: float, shares: list
     assert run.denials[0][DENIAL_CODES.index(DenialCode.BELOW_MINIMUM)] == (0 if shares else 1)
 
 
+def test_position_inside_the_band_does_not_grow_although_one_of_its_lots_would() -> None:
+    signal, target = says([0.5, 0.0, 0.0, 0.0]), says([0.01, 0.01, 0.014, 0.014], is_target=True)
+    run = story(4, signal, target)
+    run.until(2)
+    assert run.shares("X") == [25.0, 5.0]  # 2 more of 30 shares: two fifths of the lot, a sixteenth of the position
+    assert told(run.session()) == []
+
+
+def test_growth_stops_at_the_room_that_other_caps_leave() -> None:
+    still = {"X": [100.0] * 4, "Y": [100.0] * 4}
+    target = says([[0.03, 0.05], [0.03, 0.05], *[[0.05, 0.05]] * 2], n_tickers=2, is_target=True)
+    run = LotStory(story_panel(still), [target], story_rules(max_exposure_pct=9.0))
+    run.until(2)
+    assert (run.shares("X"), run.shares("Y")) == ([30.0], [50.0])
+    assert told(run.session()) == [(0, 1, 10.0, "entry")]
+
+
+@pytest.mark.parametrize(("held", "bought"), [(0.03, [(0, 1, 20.0, "entry")]), (0.0, [])])
+def test_correlation_refuses_what_is_new_and_not_what_grows(held: float, bought: list[object]) -> None:
+    still = {"X": [100.0] * 4, "Y": [100.0] * 4}
+    target = says([[held, 0.05], [held, 0.05], *[[0.05, 0.05]] * 2], n_tickers=2, is_target=True)
+    run = LotStory(story_panel(still), [target], story_rules(correlation_discount=0.0))
+    run.market.returns[:, -2:] = 1.0  # from the third close on they move as one
+    run.until(2)
+    assert told(run.session()) == bought
+
+
 # ---------------------------------------------------------------- a full book
 
 
@@ -395,6 +424,35 @@ def test_candidate_within_the_margin_replaces_nothing() -> None:
     run = rivals(0.03, 0.045)  # half as much again is the margin
     run.until(4)
     assert run.held == ["A"]
+
+
+def test_margin_is_of_what_all_strategies_together_want() -> None:
+    """The strongest wish for B alone would allow for twice as much; nobody else adds to it."""
+    prices = {"A": [100.0] * 4, "B": [100.0] * 4}
+    first, second = (
+        says([[0.06, 0.0], [0.06, 0.0], *[[0.06, 0.085]] * 2], n_tickers=2, is_target=True),
+        says([[0.0, 0.0]] * 4, n_tickers=2),
+    )
+    run = LotStory(story_panel(prices), [first, second], story_rules(sizing=HALF_AGAIN, max_positions=1))
+    run.until(3)
+    assert run.held == ["A"]
+
+
+def test_rival_without_data_replaces_nothing() -> None:
+    run = rivals(0.03, 0.05)
+    run.market.bars[1, :, VOLATILITY] = float("nan")
+    run.until(4)
+    assert run.held == ["A"]
+
+
+def test_nobody_is_sent_away_while_another_leaves() -> None:
+    prices = {name: [100.0] * 4 for name in "ABC"}
+    first, then = [0.03, 0.025, 0.0], [0.0, 0.025, 0.05]
+    target = says([first, first, then, then], n_tickers=3, is_target=True)
+    run = LotStory(story_panel(prices), [target], story_rules(sizing=HALF_AGAIN, max_positions=2))
+    run.until(2)
+    assert told(run.session()) == [(0, -1, 30.0, "signal_exit")]
+    assert run.held == ["B", "C"]
 
 
 def test_weakest_of_several_leaves_and_only_one_at_a_time() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 
-from trading_platform.core.types import ApprovedOrder, OrderIntent, OrderReason, OrderStatus, Side
+from trading_platform.core.order_reasons import OrderReason
+from trading_platform.core.types import ApprovedOrder, OrderIntent, OrderStatus, Side
 from trading_platform.storage import models as m
 from trading_platform.storage.order_rows import approved_signal, order_row
 

@@ -9,11 +9,12 @@ import pytest
 from trading_platform.brokers.reconciliation.pending_entries import PendingEntries
 from trading_platform.core.errors import OperatorNeededError
 from trading_platform.core.ledger import Record
+from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.plan import Book
 from trading_platform.core.ports import JournalOrder
 from trading_platform.core.reasons import SIGNAL_EXIT, STOP_LOSS
 from trading_platform.core.simulate import SPARE_SLOTS, open_books
-from trading_platform.core.types import LotOrder, OrderReason, OrderStatus, Side
+from trading_platform.core.types import LotOrder, OrderStatus, Side
 
 TICKERS, STRATEGIES = ("AAA", "BBB", "CCC", "DDD", "EEE"), ("momentum", "breakout")
 AT = datetime(2024, 1, 2, 21, 0, tzinfo=UTC)

@@ -30,8 +30,9 @@ from trading_platform.brokers.reconciliation.two_books import (
     UpdateOrder,
     apply_actions,
 )
+from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.ports import BrokerOrder, BrokerPosition, JournalOrder
-from trading_platform.core.types import Fill, OrderReason, OrderStatus, Side
+from trading_platform.core.types import Fill, OrderStatus, Side
 
 NOW = datetime(2024, 1, 3, 15, tzinfo=UTC)
 KINDS = DifferenceKind

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from trading_platform.core.types import DenialCode, RiskEventKind
+from trading_platform.core.risk.denial_codes import DenialCode
+from trading_platform.core.types import RiskEventKind
 from trading_platform.reporting.alerts import WORDS, halt_line
 from trading_platform.reporting.day_view import view_day
 from trading_platform.reporting.facts import BrokerSnapshot, Day, Event, Holding, Ledger, Run

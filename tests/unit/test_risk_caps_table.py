@@ -16,7 +16,6 @@ from trading_platform.core.decide import check_order, entry_price, review_entry
 from trading_platform.core.risk.caps import (
     CAP_CODES,
     CAPS,
-    DENIAL_CODES,
     N_CAPS,
     OK,
     Measures,
@@ -26,9 +25,10 @@ from trading_platform.core.risk.caps import (
     cap_room,
     cap_slack,
 )
+from trading_platform.core.risk.denial_codes import DENIAL_CODES, DenialCode
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.risk.messages import describe
-from trading_platform.core.types import ApprovedOrder, Denial, DenialCode, Holding
+from trading_platform.core.types import ApprovedOrder, Denial, Holding
 
 LIMITS = limits_of(RiskConfig().to_dict())
 EMPTY = Measures(0.0, 0.0, 0.0, 0.0, 0, True, -1.0, -1)

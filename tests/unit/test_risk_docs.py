@@ -6,8 +6,8 @@ import re
 from dataclasses import fields
 
 from tests.risk_docs import PAGE, table, written
+from trading_platform.core.risk.denial_codes import DenialCode
 from trading_platform.core.risk.memory import RiskMemory
-from trading_platform.core.types import DenialCode
 
 
 def test_the_table_of_codes_is_that_of_the_enum() -> None:

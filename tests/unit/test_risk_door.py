@@ -23,8 +23,9 @@ from tests.risk_world import (
 )
 from trading_platform.core.errors import ApprovalError
 from trading_platform.core.intents import order_id
+from trading_platform.core.risk.denial_codes import DenialCode
 from trading_platform.core.simulate import open_books
-from trading_platform.core.types import ApprovedOrder, Denial, DenialCode, Holding, Portfolio, Side
+from trading_platform.core.types import ApprovedOrder, Denial, Holding, Portfolio, Side
 
 NAN = math.nan
 DAY = date(2024, 6, 3)

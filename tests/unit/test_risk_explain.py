@@ -12,8 +12,9 @@ from risk_config import RiskConfig
 from risk_manager import RiskManager
 from tests.risk_world import NOW, STOCKS, Stock, StoryClock, StoryStore, buy, desk, holding, story_view
 from trading_platform.core.risk.caps import Verdict
+from trading_platform.core.risk.denial_codes import DENIAL_CODES, DenialCode
 from trading_platform.core.risk.messages import describe
-from trading_platform.core.types import DENIAL_CODES, ApprovedOrder, DenialCode, Holding, Portfolio, TradeResult
+from trading_platform.core.types import ApprovedOrder, Holding, Portfolio, TradeResult
 
 NAN = math.nan
 DAY = date(2024, 6, 3)

@@ -43,7 +43,8 @@ import numpy as np
 from tests.risk_world import buy, desk, holding
 from tests.lot_world import LotStory, says, story_panel, story_rules
 from trading_platform.core.compiled import HAS_NUMBA
-from trading_platform.core.types import DENIAL_CODES, Denial
+from trading_platform.core.risk.denial_codes import DENIAL_CODES
+from trading_platform.core.types import Denial
 
 risk = desk(99_500.0, [holding("T00", 500.0)])
 told = risk.explain("T00", "buy", 6.0, 100.0)

@@ -15,10 +15,11 @@ from trading_platform.core.ledger import Record
 from trading_platform.core.market import CLOSE, VOLATILITY
 from trading_platform.core.risk import rules
 from trading_platform.core.risk.caps import Measures, Verdict, vix_scale
+from trading_platform.core.risk.denial_codes import DENIAL_CODES, DenialCode
 from trading_platform.core.risk.limits import Limits, limits_of
 from trading_platform.core.risk.sizing import entry_dollars, kelly_fraction
 from trading_platform.core.simulate import open_books
-from trading_platform.core.types import DENIAL_CODES, ApprovedOrder, Denial, DenialCode, Holding, Portfolio
+from trading_platform.core.types import ApprovedOrder, Denial, Holding, Portfolio
 
 NAN, INF = math.nan, math.inf
 LIMITS = limits_of(RiskConfig().to_dict())

@@ -12,11 +12,12 @@ from risk_config import RiskConfig
 from tests.risk_world import Stock, code_of, desk, holding, story_view
 from trading_platform.core.ledger import Record
 from trading_platform.core.risk.caps import Measures, cap_room, vix_scale
+from trading_platform.core.risk.denial_codes import DENIAL_CODES
 from trading_platform.core.risk.limits import Limits, limits_of
 from trading_platform.core.risk.rules import record_trade
 from trading_platform.core.risk.sizing import entry_dollars, kelly_fraction, worth_a_slot
 from trading_platform.core.simulate import open_books
-from trading_platform.core.types import DENIAL_CODES, Holding
+from trading_platform.core.types import Holding
 
 NAN = math.nan
 LIMITS = limits_of(RiskConfig().to_dict())

@@ -16,7 +16,8 @@ import pytest
 from risk_config import RiskConfig
 from risk_manager import RiskManager
 from tests.risk_world import DAY_ONE, STOCKS, Stock, code_of, desk, holding, loosened, story_panel, story_view
-from trading_platform.core.risk.caps import DENIAL_CODES, DenialCode, Verdict
+from trading_platform.core.risk.caps import Verdict
+from trading_platform.core.risk.denial_codes import DENIAL_CODES, DenialCode
 from trading_platform.core.risk.messages import describe
 from trading_platform.core.types import Holding, Portfolio
 from trading_platform.core.view import SESSION_SECONDS, MarketView

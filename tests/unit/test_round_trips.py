@@ -6,8 +6,8 @@ from datetime import date
 
 from trading_platform.core.fill_log import PROTECTIVE
 from trading_platform.core.ledger import FILL
+from trading_platform.core.order_reasons import ORDER_REASONS, OrderReason
 from trading_platform.core.round_trips import LoggedFill, round_trip
-from trading_platform.core.types import ORDER_REASONS, OrderReason
 
 EXIT = ORDER_REASONS.index(OrderReason.STOP_LOSS)
 LAST = LoggedFill(

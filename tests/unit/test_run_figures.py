@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from trading_platform.core import metrics
+from trading_platform.reporting.performance import nightly_bills
 from trading_platform.reporting.run_figures import (
     Close,
     daily_returns,
     figures,
-    nightly_bills,
     not_invested_because,
 )
 
@@ -38,7 +38,7 @@ def test_bills_earn_the_rate_of_the_close_before_over_calendar_days() -> None:
 
 def test_negative_rate_earns_nothing_as_in_the_ledger() -> None:
     closes = [close(FRIDAY, 1.0, cash_rate=-0.5), close(FRIDAY + timedelta(days=1), 1.0)]
-    assert nightly_bills(closes).tolist() == [0.0, 0.0]
+    assert nightly_bills(closes) == [0.0, 0.0]
 
 
 def test_deposit_is_no_profit() -> None:

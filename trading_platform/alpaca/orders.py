@@ -21,8 +21,9 @@ from datetime import datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
+from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.ports import BrokerOrder
-from trading_platform.core.types import OrderIntent, OrderReason, OrderStatus, Side
+from trading_platform.core.types import OrderIntent, OrderStatus, Side
 
 if TYPE_CHECKING:
     from alpaca.trading.requests import OrderRequest

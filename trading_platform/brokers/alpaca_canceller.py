@@ -10,8 +10,9 @@ from trading_platform.alpaca.http import AlpacaHttp
 from trading_platform.alpaca.orders import root_id
 from trading_platform.alpaca.reader import AlpacaReader
 from trading_platform.core.errors import BrokerUnreachableError, FixCredentialsError
+from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.ports import BrokerOrder, OrderJournal
-from trading_platform.core.types import OrderIntent, OrderReason, Side
+from trading_platform.core.types import OrderIntent, Side
 
 CANCELS = 3  # of one order
 RELEASE_CHECKS = 20  # looks at a cancelled order before it counts as still holding its shares

@@ -15,6 +15,7 @@ from trading_platform.core.errors import OperatorNeededError, RepairDatabaseErro
 from trading_platform.core.fill_log import CROSSED, OF_ORDER, new_fill_log
 from trading_platform.core.ledger import SHARE_NOISE, Record
 from trading_platform.core.market import Market
+from trading_platform.core.order_reasons import ORDER_REASONS
 from trading_platform.core.plan import Book, withdraw_entry, withdraw_exit
 from trading_platform.core.ports import ApprovalRegister, BrokerAccount, BrokerOrder, BrokerPosition, SavedBook
 from trading_platform.core.reasons import DELISTED, STOP_LOSS, TAKE_PROFIT
@@ -23,7 +24,7 @@ from trading_platform.core.round_trips import LoggedFill, account_flows, round_t
 from trading_platform.core.saved_books import BadBookError, account_text, read_account, read_slots, slots_text
 from trading_platform.core.session import Rules, settle_book
 from trading_platform.core.simulate import open_books
-from trading_platform.core.types import ORDER_REASONS, ApprovedOrder, ClosedTrade, Fill, OrderStatus, Settlement, Side
+from trading_platform.core.types import ApprovedOrder, ClosedTrade, Fill, OrderStatus, Settlement, Side
 
 LEGS = {STOP_LOSS: "stop", TAKE_PROFIT: "target", DELISTED: "delisted"}
 

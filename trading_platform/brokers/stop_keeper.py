@@ -16,8 +16,9 @@ from trading_platform.brokers.reconciliation.account_book import AccountBook
 from trading_platform.brokers.venue import RiskGate
 from trading_platform.core.errors import TradingPlatformError
 from trading_platform.core.intents import order_id
+from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.ports import BrokerOrder, OrderJournal
-from trading_platform.core.types import ApprovedOrder, Denial, OrderIntent, OrderReason, OrderStatus, Side
+from trading_platform.core.types import ApprovedOrder, Denial, OrderIntent, OrderStatus, Side
 
 log = logging.getLogger("trading_platform.stops")
 

@@ -22,7 +22,7 @@ from trading_platform.core.ledger import (
     trade_profit,
 )
 from trading_platform.core.market import Market
-from trading_platform.core.reasons import ENTRY, STOP_LOSS, is_strategys_own
+from trading_platform.core.reasons import ENTRY, NO_REASON, STOP_LOSS, is_strategys_own
 from trading_platform.core.risk.limits import Limits
 from trading_platform.core.risk.rules import record_trade
 from trading_platform.core.types import Ints
@@ -40,6 +40,14 @@ class Order(NamedTuple):
     amount: float
     charge: Charge
     kind: int
+
+
+class Asked(NamedTuple):
+    """Shares that the lots of a slot buy and sell, and the reason of the largest sale (0 = none)."""
+
+    bought: float
+    sold: float
+    reason: int
 
 
 @lean
@@ -136,21 +144,28 @@ def tidy_slot(slots: Records, lots: Records, s: int) -> None:
 def net_order(slots: Records, lots: Records, s: int) -> None:
     """Set the one order of slot `s` from its lots: bought is what is left after strategies have sold to each other."""
     slot = slots[s]
-    bought, sold, reason, most = 0.0, 0.0, 0, 0.0
-    for k in range(lots.shape[1]):
+    bought, sold, reason = asked_shares(slot, lots[s])
+    slot["pending"] = max(0.0, bought - sold) if bought - sold > SHARE_NOISE else 0.0
+    slot["selling"] = max(0.0, sold - bought) if sold - bought > SHARE_NOISE else 0.0
+    slot["crossing"] = min(bought, sold)
+    slot["exit_reason"] = reason if slot["selling"] > 0.0 else 0
+
+
+@lean
+def asked_shares(slot: Record, lots: Records) -> Asked:
+    """Return what the lots of `slot`, (K,) `lots`, buy and sell at the next open, before they trade with each other."""
+    bought, sold, reason, most = 0.0, 0.0, NO_REASON, 0.0
+    for k in range(len(lots)):
         if not owns(slot, k):
             continue
-        delta = lots[s, k]["delta"]
+        delta = lots[k]["delta"]
         if delta > 0.0:
             bought += delta
         elif delta < 0.0:
             sold -= delta
             if -delta > most:
-                reason, most = lots[s, k]["exit_reason"], -delta
-    slot["pending"] = max(0.0, bought - sold) if bought - sold > SHARE_NOISE else 0.0
-    slot["selling"] = max(0.0, sold - bought) if sold - bought > SHARE_NOISE else 0.0
-    slot["crossing"] = min(bought, sold)
-    slot["exit_reason"] = reason if slot["selling"] > 0.0 else 0
+                reason, most = lots[k]["exit_reason"], -delta
+    return Asked(bought, sold, reason)
 
 
 @lean

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from trading_platform.core.compiled import direct, lean
-from trading_platform.core.decide import Candidate, first_candidate, next_candidate
+from trading_platform.core.decide import Candidate, next_candidate, start_candidates
 from trading_platform.core.ledger import Records
 from trading_platform.core.market import Signals
 from trading_platform.core.types import Floats, Ints
@@ -19,7 +19,7 @@ class CandidateQueue:
     def __init__(self, n_strategies: int) -> None:
         self._heads = np.zeros(n_strategies, dtype=np.int64)
         self._seen = np.zeros(0, dtype=np.int64)
-        self._first, self._next = direct(first_of_list), direct(next_of_list)
+        self._take = direct(take_candidate)
 
     def strongest(
         self,
@@ -36,20 +36,18 @@ class CandidateQueue:
 
         `limit_rows` are the limits as `core.compiled.as_rows` gives them.
         """
-        take = self._first
         if len(self._seen) < most:
             self._seen = np.zeros(most, dtype=np.int64)
         for n in range(most):
-            candidate = take(signals, t, weights, slots, stopped, day, self._heads, self._seen, n, limit_rows)
+            candidate = self._take(signals, t, weights, slots, stopped, day, self._heads, self._seen, n, limit_rows)
             if candidate.strategy < 0:
                 return
             self._seen[n] = candidate.ticker
             yield candidate
-            take = self._next
 
 
 @lean
-def first_of_list(
+def take_candidate(
     signals: Signals,
     t: int,
     weights: Floats,
@@ -61,22 +59,7 @@ def first_of_list(
     n_seen: int,
     limits: Records,
 ) -> Candidate:
-    """Return `first_candidate` under `limits` (1,)."""
-    return first_candidate(signals, t, weights, slots, stopped, day, heads, seen, n_seen, limits[0])
-
-
-@lean
-def next_of_list(
-    signals: Signals,
-    t: int,
-    weights: Floats,
-    slots: Records,
-    stopped: Ints,
-    day: Ints,
-    heads: Ints,
-    seen: Ints,
-    n_seen: int,
-    limits: Records,
-) -> Candidate:
-    """Return `next_candidate` under `limits` (1,)."""
+    """Return `next_candidate` under `limits` (1,); with nothing seen yet, `heads` (K,) are put to their beginnings."""
+    if n_seen == 0:
+        start_candidates(signals, t, heads)
     return next_candidate(signals, t, weights, slots, stopped, day, heads, seen, n_seen, limits[0])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from trading_platform.core.booking import ask_all_out, net_order
+from trading_platform.core.booking import ask_all_out, asked_shares, net_order
 from trading_platform.core.compiled import inlined, lean
 from trading_platform.core.costs import Exits, Protection, Sizing
 from trading_platform.core.fills import down_to_tick, protective_prices, round_shares, to_tick
@@ -39,7 +39,14 @@ class Candidate(NamedTuple):
 
     strategy: int
     ticker: int
-    strength: float  # of the signal, or the target weight, before the allocation weighs it
+    wish: float  # share of equity that no strategy's wish for the ticker exceeds
+
+
+class RawWish(NamedTuple):
+    """What a strategy says of a ticker before the allocation weighs it; one of the two is 0."""
+
+    kept: float  # share of equity that a lot of a signal has and keeps
+    strength: float  # of a signal that wants to enter, or the target weight
 
 
 class Entry(NamedTuple):
@@ -229,10 +236,7 @@ def grow_positions(
     most = position_bound(account, market.vix[t], limits)
     for s in range(len(slots)):
         slot = slots[s]
-        if not (slot["quantity"] > 0.0):
-            continue
-        share = min(most, volatility_bound(market.bars[slot["ticker"], t, VOLATILITY], limits))
-        if not (staying(slot) < (1.0 - sizing.band) * share * account["equity"]):
+        if not (slot["quantity"] > 0.0) or not has_room(account, slot, market, t, most, limits, sizing):
             continue
         wants, owners = signals.wants[slot["ticker"], t], slot["owners"]
         if (wants & ~owners) == 0 and (wants & signals.target_bits[0]) == 0:
@@ -247,10 +251,16 @@ def grow_positions(
 
 
 @lean
-def staying(slot: Record) -> float:
-    """Return the dollars of a position that nobody sells; what some sell others may take over."""
-    dollars: float = slot["value"] - slot["selling"] * slot["price"]
-    return dollars
+def has_room(
+    account: Record, slot: Record, market: Market, t: int, most: float, limits: Limits, sizing: Sizing
+) -> bool:
+    """Return True if the position in `slot` is further than the band below the largest that it may be.
+
+    `most` is `position_bound`. Shares that some sell count as room, since others may take them over.
+    """
+    share = min(most, volatility_bound(market.bars[slot["ticker"], t, VOLATILITY], limits))
+    staying = slot["value"] - slot["selling"] * slot["price"]
+    return bool(staying < (1.0 - sizing.band) * share * account["equity"])
 
 
 @lean
@@ -287,23 +297,31 @@ def may_grow(
 
 
 @lean
+def raw_wish(
+    account: Record, slot: Record, lots: Records, stopped: Ints, day: Ints, k: int, signals: Signals, t: int,
+    ticker: int, weights: Floats,
+) -> RawWish:  # fmt: skip
+    """Return what strategy `k` says of `ticker`, which is or will be in `slot`: a lot of a signal wants what it has."""
+    held = owns(slot, k) and lots[k]["quantity"] > 0.0 and slot["ticker"] == ticker
+    if held and lots[k]["exit_reason"] != NO_REASON and lots[k]["exit_reason"] != REBALANCE:
+        return RawWish(0.0, 0.0)
+    if held and signals.is_target[k] == 0:
+        return RawWish(lots[k]["quantity"] * slot["price"] / account["equity"], 0.0)
+    if not (weights[k] > 0.0) or not wants_it(signals, k, t, ticker):
+        return RawWish(0.0, 0.0)
+    if not held and cools(signals, k, stopped, day, ticker, t):
+        return RawWish(0.0, 0.0)
+    return RawWish(0.0, strength_of(signals, k, t, ticker))
+
+
+@lean
 def wish_of_lot(
     account: Record, slot: Record, lots: Records, stopped: Ints, day: Ints, k: int, signals: Signals, t: int,
     ticker: int, weights: Floats, limits: Limits,
 ) -> float:  # fmt: skip
-    """Return the share of equity that strategy `k` wants in `ticker`: a lot of a signal wants what it has."""
-    held = owns(slot, k) and lots[k]["quantity"] > 0.0 and slot["ticker"] == ticker
-    if held and lots[k]["exit_reason"] != NO_REASON and lots[k]["exit_reason"] != REBALANCE:
-        return 0.0
-    if held and signals.is_target[k] == 0:
-        share: float = lots[k]["quantity"] * slot["price"] / account["equity"]
-        return share
-    if not (weights[k] > 0.0) or not wants_it(signals, k, t, ticker):
-        return 0.0
-    if not held and cools(signals, k, stopped, day, ticker, t):
-        return 0.0
-    strength = strength_of(signals, k, t, ticker)
-    return wish_for(signals.is_target[k], strength, weights[k], len(weights), limits)
+    """Return the share of equity that strategy `k` wants in `ticker`, as the allocation weighs it."""
+    raw = raw_wish(account, slot, lots, stopped, day, k, signals, t, ticker, weights)
+    return raw.kept + wish_for(signals.is_target[k], raw.strength, weights[k], len(weights), limits)
 
 
 @lean
@@ -333,7 +351,7 @@ def review_growth(
     if market_verdict(market, t, ticker).code != OK:
         lacking = 0.0
     quantity = growth_shares(slot, lots[s], dollars, lacking * account["equity"], limit_price, limits, sizing)
-    net = quantity - sold_shares(slot, lots[s])
+    net = quantity - asked_shares(slot, lots[s]).sold
     if not (net > SHARE_NOISE):
         return Entry(Verdict(OK, 0.0, 0.0), quantity, limit_price)
     return Entry(check_order(account, slots, market, t, ticker, net, limit_price, limits), quantity, limit_price)
@@ -349,7 +367,7 @@ def growth_shares(
     after netting is an order worth sending, or nothing: then strategies trade with each other only.
     """
     grows = dollars if dollars > 0.0 and not (dollars < sizing.band * (slot["value"] + dollars)) else 0.0
-    sold = sold_shares(slot, lots)
+    sold = asked_shares(slot, lots).sold
     wanted = grows if sold == 0.0 else min(grows + sold * limit_price, lacking)
     if not (wanted > 0.0):
         return 0.0
@@ -360,16 +378,6 @@ def growth_shares(
     if net <= SHARE_NOISE and quantity * limit_price < limits.min_order:
         return 0.0
     return quantity
-
-
-@lean
-def sold_shares(slot: Record, lots: Records) -> float:
-    """Return the shares that lots of `slot` sell at the next open."""
-    sold = 0.0
-    for k in range(len(lots)):
-        if owns(slot, k):
-            sold += max(0.0, -lots[k]["delta"])
-    return sold
 
 
 @lean
@@ -448,7 +456,7 @@ def next_candidate(
     that are among the first `n_seen` of `seen`: they have been looked at.
     """
     n_strategies = len(weights)
-    best, best_wish, best_strength, best_ticker = -1, 0.0, 0.0, -1
+    best, best_wish, best_ticker = -1, 0.0, -1
     for k in range(n_strategies):
         if not (weights[k] > 0.0):
             continue
@@ -458,15 +466,14 @@ def next_candidate(
         heads[k] = n
         if n >= stop:
             continue
-        ticker, strength = signals.ticker[n], signals.strength[n]
-        wish = strength * weights[k]
+        ticker, wish = signals.ticker[n], signals.strength[n] * weights[k]
         if signals.is_target[k] == 0:
             wish *= n_strategies * limits.max_position
         if best < 0 or wish > best_wish or (wish == best_wish and ticker < best_ticker):
-            best, best_wish, best_strength, best_ticker = k, wish, strength, ticker
+            best, best_wish, best_ticker = k, wish, ticker
     if best >= 0:
         heads[best] += 1
-    return Candidate(best, best_ticker, best_strength)
+    return Candidate(best, best_ticker, best_wish)
 
 
 @lean
@@ -480,16 +487,6 @@ def passed_over(
         if seen[n] == ticker:
             return True
     return cools(signals, k, stopped, day, ticker, t)
-
-
-@inlined
-def first_candidate(
-    signals: Signals, t: int, weights: Floats, slots: Records, stopped: Ints, day: Ints, heads: Ints, seen: Ints,
-    n_seen: int, limits: Limits,
-) -> Candidate:  # fmt: skip
-    """Point `heads` (K,) at the beginning of the lists, and take the strongest candidate: both in one call."""
-    start_candidates(signals, t, heads)
-    return next_candidate(signals, t, weights, slots, stopped, day, heads, seen, n_seen, limits)
 
 
 @lean
@@ -607,15 +604,6 @@ def weakest_slot(
         return -1
     offered = total_wish(account, slots[weakest], lots[weakest], stopped, day, signals, t, rival, weights, limits)
     return weakest if offered > least * (1.0 + sizing.replace_margin) else -1
-
-
-@lean
-def largest_wish(signals: Signals, candidate: Candidate, weights: Floats, limits: Limits) -> float:
-    """Return a share of equity that no strategy's wish for the ticker of `candidate` exceeds."""
-    wish: float = candidate.strength * weights[candidate.strategy]
-    if signals.is_target[candidate.strategy] == 0:
-        wish *= len(weights) * limits.max_position
-    return wish
 
 
 @lean

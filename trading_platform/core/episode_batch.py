@@ -30,8 +30,9 @@ from trading_platform.core.fill_log import new_fill_log
 from trading_platform.core.metrics import episode_sharpe
 from trading_platform.core.observation import EPISODE_SESSIONS
 from trading_platform.core.prepare import PreparedMarket
+from trading_platform.core.risk.denial_codes import DENIAL_CODES
 from trading_platform.core.simulate import N_CODES, new_scratch, open_books, step_books
-from trading_platform.core.types import DENIAL_CODES, Bools, Ints
+from trading_platform.core.types import Bools, Ints
 
 Execute = Callable[[Callable[["Part"], None], Sequence["Part"]], None]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trading_platform.core.ledger import Record, Records
-from trading_platform.core.types import ORDER_REASONS, LotOrder, OrderIntent, OrderReason, Side
+from trading_platform.core.order_reasons import ORDER_REASONS, OrderReason
+from trading_platform.core.types import LotOrder, OrderIntent, Side
 from trading_platform.core.view import MarketView
 
 

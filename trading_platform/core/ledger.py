@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trading_platform.core.compiled import lean
+from trading_platform.core.day_count import DAYS_A_YEAR
 from trading_platform.core.fills import round_cents, to_tick
 
 Records = NDArray[np.void]
@@ -329,7 +330,7 @@ def post_interest(account: Record, rate: float, days: int) -> float:
     """Credit a night's interest on cash: `rate` percent a year over calendar `days`; return the amount, dollars."""
     if not (account["cash"] > 0.0) or not (rate > 0.0):
         return 0.0
-    amount = round_cents(account["cash"] * rate / 100.0 * days / 365.0)
+    amount = round_cents(account["cash"] * rate / 100.0 * days / DAYS_A_YEAR)
     account["cash"] = round_cents(account["cash"] + amount)
     account["interest"] = round_cents(account["interest"] + amount)
     return amount

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.indicators import (
     lag,
     last_known,
@@ -19,7 +20,6 @@ from trading_platform.core.types import Floats, MarketPanel
 
 LONG, MEDIUM, SHORT = 200, 63, 20
 LOOKBACK = LONG + 1
-ANNUAL_SESSIONS = 252
 # Public VIX files lag a session or two; the risk rules' default age limit is the same.
 MAX_VIX_AGE = 3
 

@@ -15,10 +15,9 @@ import math
 from typing import NamedTuple
 
 from trading_platform.core.compiled import compiled
+from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.types import Floats
 
-# Sessions a year: the one place that annualises.
-ANNUAL_SESSIONS = 252
 # Pseudo-sessions of prior in the running episode Sharpe. Without it the ratio's standard deviation is 29 after
 # three sessions, and the reward is noise.
 EPISODE_PRIOR_SESSIONS = 5.0

@@ -10,25 +10,22 @@ from typing import NamedTuple
 from trading_platform.core.booking import ask_all_out, drop_buys, net_order, tidy_slot
 from trading_platform.core.compiled import lean
 from trading_platform.core.decide import (
-    cools,
     free_slot,
     growth_shares,
+    has_room,
     lacking_share,
     may_grow,
     position_bound,
+    raw_wish,
     review_lots,
     share_out,
-    staying,
-    strength_of,
-    wants_it,
     weakest_slot,
 )
 from trading_platform.core.ledger import Records, owns, reserve, settle_levels
-from trading_platform.core.market import CLOSE, VOLATILITY, Market, Signals
-from trading_platform.core.reasons import NO_REASON, REBALANCE
+from trading_platform.core.market import CLOSE, Market, Signals
+from trading_platform.core.reasons import NO_REASON
 from trading_platform.core.risk.caps import OK
 from trading_platform.core.risk.rules import market_verdict
-from trading_platform.core.risk.sizing import volatility_bound
 from trading_platform.core.types import Floats, Ints
 
 
@@ -74,10 +71,7 @@ def growing_slot(
     most = position_bound(account, market.vix[t], limits)
     for s in range(first, len(book.slots)):
         slot = book.slots[s]
-        if not (slot["quantity"] > 0.0):
-            continue
-        share = min(most, volatility_bound(market.bars[slot["ticker"], t, VOLATILITY], limits))
-        if not (staying(slot) < (1.0 - sizing.band) * share * account["equity"]):
+        if not (slot["quantity"] > 0.0) or not has_room(account, slot, market, t, most, limits, sizing):
             continue
         if may_grow(account, slot, book.lots[s], book.stopped, market.day, signals, t, weights, sizing):
             return s
@@ -99,24 +93,12 @@ def raw_wishes(
     """Write what each strategy says of `ticker`, which is or will be in slot `s`, into `strengths` and `fixed` (K,).
 
     `strengths` are signals or target weights before the allocation weighs them; `fixed` is the share of equity that a
-    lot of a signal keeps. The same cases as `core.decide.wish_of_lot`.
+    lot of a signal keeps.
     """
-    slot, equity = book.slots[s], book.accounts[0]["equity"]
+    slot, lots = book.slots[s], book.lots[s]
     for k in range(len(weights)):
-        strengths[k] = 0.0
-        fixed[k] = 0.0
-        lot = book.lots[s, k]
-        held = owns(slot, k) and lot["quantity"] > 0.0 and slot["ticker"] == ticker
-        if held and lot["exit_reason"] != NO_REASON and lot["exit_reason"] != REBALANCE:
-            continue
-        if held and signals.is_target[k] == 0:
-            fixed[k] = lot["quantity"] * slot["price"] / equity
-            continue
-        if not (weights[k] > 0.0) or not wants_it(signals, k, t, ticker):
-            continue
-        if not held and cools(signals, k, book.stopped, market.day, ticker, t):
-            continue
-        strengths[k] = strength_of(signals, k, t, ticker)
+        raw = raw_wish(book.accounts[0], slot, lots, book.stopped, market.day, k, signals, t, ticker, weights)
+        strengths[k], fixed[k] = raw.strength, raw.kept
 
 
 @lean

@@ -7,16 +7,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import NamedTuple, Protocol
 
-from trading_platform.core.types import (
-    ApprovedOrder,
-    Fill,
-    Floats,
-    LotOrder,
-    MarketPanel,
-    OrderReason,
-    OrderStatus,
-    Side,
-)
+from trading_platform.core.order_reasons import OrderReason
+from trading_platform.core.types import ApprovedOrder, Fill, Floats, LotOrder, MarketPanel, OrderStatus, Side
 
 
 class Clock(Protocol):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from trading_platform.core.compiled import lean, plain
-from trading_platform.core.types import ORDER_REASONS, OrderReason
+from trading_platform.core.compiled import lean
+from trading_platform.core.order_reasons import ORDER_REASONS, STRATEGYS_OWN, OrderReason
 
 NO_REASON = ORDER_REASONS.index(OrderReason.NONE)
 ENTRY = ORDER_REASONS.index(OrderReason.ENTRY)
@@ -18,15 +18,10 @@ REPLACED = ORDER_REASONS.index(OrderReason.REPLACED)
 UNFUNDED = ORDER_REASONS.index(OrderReason.UNFUNDED)
 MERGER = ORDER_REASONS.index(OrderReason.MERGER)
 
+_OWN_NUMBERS = tuple(number for number, reason in enumerate(ORDER_REASONS) if reason in STRATEGYS_OWN)
+
 
 @lean
 def is_strategys_own(reason: int) -> bool:
-    """Return True if a strategy ended a position by its exit, stop, target or time: such results say what it is worth.
-
-    Loss streak and Kelly count these. What the book did to it (made room, lost its capital, merged, was flattened) says
-    nothing of the strategy.
-    """
-    return reason in (SIGNAL_EXIT, STOP_LOSS, TAKE_PROFIT, MAX_HOLDING)
-
-
-STRATEGYS_OWN = frozenset(reason for i, reason in enumerate(ORDER_REASONS) if plain(is_strategys_own)(i))
+    """Return True if a strategy ended a position by its exit, stop, target or time (`order_reasons.STRATEGYS_OWN`)."""
+    return reason in _OWN_NUMBERS

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from trading_platform.core.fills import round_cents
 from trading_platform.core.ledger import Record
-from trading_platform.core.types import ORDER_REASONS, ClosedTrade, Flows
+from trading_platform.core.order_reasons import ORDER_REASONS
+from trading_platform.core.types import ClosedTrade, Flows
 
 EPOCH = date(1970, 1, 1)
 

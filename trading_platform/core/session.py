@@ -35,7 +35,6 @@ from trading_platform.core.ledger import (
     Records,
     lower_prices,
     mark_slot,
-    owns,
     post_dividend,
     post_interest,
     post_split,
@@ -148,17 +147,6 @@ def cross_lots(
     elif crossed > 0.0:  # it does not trade today, and an entry lives one day
         drop_buys(slots, lots, s)
     return crossed
-
-
-@lean
-def crossed_shares(slot: Record, lots: Records) -> float:
-    """Return the shares that some lots of `slot` sell to others, (K,) `lots`."""
-    bought, sold = 0.0, 0.0
-    for k in range(len(lots)):
-        if owns(slot, k):
-            bought += max(0.0, lots[k]["delta"])
-            sold += max(0.0, -lots[k]["delta"])
-    return min(bought, sold)
 
 
 @inlined

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from trading_platform.core.compiled import lean
+from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.fill_log import new_fill_log
 from trading_platform.core.market import Market, Signals
-from trading_platform.core.metrics import ANNUAL_SESSIONS
 from trading_platform.core.session import Rules
 from trading_platform.core.simulate import N_CODES, new_scratch, open_books, step_books
 from trading_platform.core.types import Bools, Floats, Ints

@@ -20,7 +20,6 @@ from trading_platform.core.costs import Costs
 from trading_platform.core.decide import (
     free_slot,
     grow_positions,
-    largest_wish,
     may_replace,
     next_candidate,
     review_entry,
@@ -35,6 +34,7 @@ from trading_platform.core.fill_log import FillLog, new_fill_log
 from trading_platform.core.ledger import Record, Records, new_books, reserve
 from trading_platform.core.market import CLOSE, Market, Signals
 from trading_platform.core.risk.caps import OK
+from trading_platform.core.risk.denial_codes import DENIAL_CODES
 from trading_platform.core.risk.rules import (
     HALTED,
     MAX_POSITIONS,
@@ -46,7 +46,7 @@ from trading_platform.core.risk.rules import (
     update_drawdown,
 )
 from trading_platform.core.session import Rules, trade_session
-from trading_platform.core.types import DENIAL_CODES, Floats, Ints
+from trading_platform.core.types import Floats, Ints
 
 N_CODES = len(DENIAL_CODES)
 SPARE_SLOTS = 2  # beyond the allowed positions: what a spin-off adds is nobody's decision
@@ -158,7 +158,7 @@ def decide_session(
         s, ticker = free_slot(slots, limits), candidate.ticker
         if s < 0:  # the verdict is known, and a full book is the common case
             denials[MAX_POSITIONS] += 1
-            if may_replace(slots, largest_wish(signals, candidate, weights, limits), n_strategies, rules.sizing):
+            if may_replace(slots, candidate.wish, n_strategies, rules.sizing):
                 make_room(account, slots, lots, stopped, market, signals, t, weights, rules, ticker)
             return
         seen[n_seen] = ticker

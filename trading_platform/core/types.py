@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trading_platform.core.costs import Protection
-from trading_platform.core.risk.denial_codes import DENIAL_CODES as DENIAL_CODES
-from trading_platform.core.risk.denial_codes import DenialCode as DenialCode
+from trading_platform.core.order_reasons import OrderReason
+from trading_platform.core.risk.denial_codes import DenialCode
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -60,26 +60,6 @@ class OrderStatus(StrEnum):
     def is_open(self) -> bool:
         """True while the order may still fill, as far as we know."""
         return self in (self.INTENT, self.SUBMITTED, self.PARTIALLY_FILLED, self.UNCERTAIN)
-
-
-class OrderReason(StrEnum):
-    """Why an order exists. The position of each member is its number in the kernel."""
-
-    NONE = "none"
-    ENTRY = "entry"
-    SIGNAL_EXIT = "signal_exit"
-    STOP_LOSS = "stop_loss"
-    TAKE_PROFIT = "take_profit"
-    MAX_HOLDING = "max_holding"
-    DELISTED = "delisted"
-    FLATTEN = "flatten"
-    REBALANCE = "rebalance"
-    REPLACED = "replaced"
-    UNFUNDED = "unfunded"
-    MERGER = "merger"
-
-
-ORDER_REASONS: tuple[OrderReason, ...] = tuple(OrderReason)
 
 
 class RiskEventKind(StrEnum):
@@ -176,10 +156,14 @@ class MarketPanel:
         return len(self.tickers)
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """(N,) asset class of each ticker."""
+        return self.asset_classes or (STOCK,) * self.n_tickers
+
+    @property
     def is_stock(self) -> Bools:
         """(N,) True for stocks, False for funds."""
-        classes = self.asset_classes or (STOCK,) * self.n_tickers
-        return np.array([kind == STOCK for kind in classes], dtype=np.bool_)
+        return np.array([kind == STOCK for kind in self.classes], dtype=np.bool_)
 
     @property
     def universe(self) -> Bools:

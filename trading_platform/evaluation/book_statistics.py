@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trading_platform.core.metrics import ANNUAL_SESSIONS, annual_return, max_drawdown, sharpe_ratio, volatility
+from trading_platform.core.day_count import ANNUAL_SESSIONS
+from trading_platform.core.metrics import annual_return, max_drawdown, sharpe_ratio, volatility
 from trading_platform.core.types import Bools, Floats
 from trading_platform.evaluation.bootstrap import (
     circular_bootstrap_sharpes,

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from trading_platform.core.compiled import compiled
+from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.errors import FixConfigError
-from trading_platform.core.metrics import ANNUAL_SESSIONS, ROUNDING, sharpe_ratio
+from trading_platform.core.metrics import ROUNDING, sharpe_ratio
 from trading_platform.core.types import Floats, Ints
 from trading_platform.evaluation.sharpe_tests import influence
 

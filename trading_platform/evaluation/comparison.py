@@ -12,14 +12,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from trading_platform.core.metrics import (
-    ANNUAL_SESSIONS,
-    annual_return,
-    annual_turnover,
-    max_drawdown,
-    sharpe_ratio,
-    volatility,
-)
+from trading_platform.core.day_count import ANNUAL_SESSIONS
+from trading_platform.core.metrics import annual_return, annual_turnover, max_drawdown, sharpe_ratio, volatility
 from trading_platform.core.types import Floats
 from trading_platform.evaluation.bootstrap import (
     DEFAULT_RESAMPLES,

@@ -15,7 +15,8 @@ from statistics import NormalDist
 
 import numpy as np
 
-from trading_platform.core.metrics import ANNUAL_SESSIONS, sharpe_ratio
+from trading_platform.core.day_count import ANNUAL_SESSIONS
+from trading_platform.core.metrics import sharpe_ratio
 from trading_platform.core.types import Floats
 
 NORMAL = NormalDist()

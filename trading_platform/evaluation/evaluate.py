@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.types import Bools, Floats, MarketPanel
 from trading_platform.evaluation.book_statistics import (
@@ -240,7 +241,7 @@ def _paper_side(
 def _yearly(names: Sequence[str], form: PaperForm, start: int) -> dict[str, float]:
     """Return what each strategy's own book buys and sells a year, as a multiple of its capital."""
     books = zip(names, form.strategies, strict=True)
-    return {name: 252.0 * float(book.turnover[start:].mean()) for name, book in books}
+    return {name: ANNUAL_SESSIONS * float(book.turnover[start:].mean()) for name, book in books}
 
 
 def _aside(strategy: AnyStrategy, panel: MarketPanel) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trading_platform.core.costs import default_protection
+from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.market import Market, Signals, build_market, build_signals
 from trading_platform.core.metrics import sharpe_ratio
 from trading_platform.core.session import Rules
@@ -107,7 +108,4 @@ def _profits(result: Backtest, names: Sequence[str]) -> dict[str, float]:
 def _stopped_for_good(result: Backtest) -> bool:
     """Return True if the book was halted at the end and had been for a year: only an operator could have gone on."""
     halted = result.days["halted"] != 0
-    return bool(len(halted) > YEAR and halted[-YEAR:].all())
-
-
-YEAR = 252
+    return bool(len(halted) > ANNUAL_SESSIONS and halted[-ANNUAL_SESSIONS:].all())

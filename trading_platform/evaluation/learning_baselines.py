@@ -12,7 +12,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from trading_platform.core.metrics import ANNUAL_SESSIONS
+from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.types import Floats, Ints
 from trading_platform.evaluation.baselines import (
     Baseline,

@@ -15,8 +15,9 @@ from itertools import combinations
 
 import numpy as np
 
+from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.errors import FixConfigError
-from trading_platform.core.metrics import ANNUAL_SESSIONS, ROUNDING
+from trading_platform.core.metrics import ROUNDING
 from trading_platform.core.types import Floats
 
 # 16 blocks give 12,870 halves, as in the paper. More would take the machine's memory, not buy insight.

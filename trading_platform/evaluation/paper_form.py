@@ -15,11 +15,11 @@ import numpy as np
 
 from trading_platform.core.compiled import compiled
 from trading_platform.core.costs import BASIS_POINT
+from trading_platform.core.day_count import DAYS_A_YEAR
 from trading_platform.core.indicators import lag
 from trading_platform.core.market import forward_adjusted
 from trading_platform.core.types import Bools, Floats, MarketPanel
 
-DAYS_A_YEAR = 365.0
 # A position is traded when it is off by more than this part of what is wanted: prices alone should not trade it.
 NO_TRADE_BAND = 0.2
 # Sessions without a bar after which a ticker has ended, and what is left of it is settled at its last price.

@@ -21,8 +21,9 @@ from enum import StrEnum
 
 import numpy as np
 
+from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.errors import FixConfigError
-from trading_platform.core.metrics import ANNUAL_SESSIONS, sharpe_ratio
+from trading_platform.core.metrics import sharpe_ratio
 from trading_platform.core.types import Floats
 from trading_platform.evaluation.bootstrap import sharpe_difference
 from trading_platform.evaluation.deflated import deflated_sharpe, return_shape

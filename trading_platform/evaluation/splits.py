@@ -15,8 +15,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.errors import FixConfigError, MarketDataError
-from trading_platform.core.metrics import ANNUAL_SESSIONS
 
 
 class WalkForwardScheme(StrEnum):

@@ -13,6 +13,7 @@ import numpy as np
 
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.types import Bools, Floats, Ints, MarketPanel
+from trading_platform.strategies.measures import stock_columns
 
 # A stock without a bar for longer has ended; a shorter hole is a halt.
 ENDED_AFTER = 21
@@ -51,7 +52,7 @@ def draw_universe(panel: MarketPanel, number: int, size: int, seed: int, start: 
         Fewer than `size` stocks with bars at `start`.
     """
     alive = _alive(panel)
-    stocks = np.flatnonzero(panel.is_stock & np.array([name != panel.benchmark_ticker for name in panel.tickers]))
+    stocks = np.flatnonzero(stock_columns(panel))
     at_start = stocks[alive[start, stocks]]
     if len(at_start) < size:
         raise FixConfigError(
@@ -128,8 +129,7 @@ def equal_weight_returns(panel: MarketPanel, daily: Floats, start: int = 1) -> F
 
     Rebalanced each day without cost, as an index is; members are those of the close before. 0 before `start`.
     """
-    stocks = panel.is_stock & np.array([name != panel.benchmark_ticker for name in panel.tickers])
-    member = np.isfinite(daily) & stocks
+    member = np.isfinite(daily) & stock_columns(panel)
     if panel.member is not None:
         member[1:] &= panel.member[:-1]
     count = member.sum(axis=1)

@@ -18,10 +18,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.types import Floats, Ints
 from trading_platform.market_data.market_model import MarketModel
 
-SESSIONS_A_YEAR = 252
 N_REGIMES = 3
 # Mean of |z| for a standard normal; close enough for unit-variance t shocks, and only a centring constant.
 MEAN_ABS = math.sqrt(2.0 / math.pi)
@@ -66,8 +66,8 @@ def generate_market(model: MarketModel, seed: int, n_sessions: int) -> MarketPat
     """Draw the regimes, the market factor and VIX."""
     regimes = _draw_regimes(model, _random(seed, _Stream.REGIME).random(n_sessions))
     shocks = _unit_t(_random(seed, _Stream.MARKET), model.market_tail, n_sessions)
-    drift = np.array(model.drift)[regimes] / SESSIONS_A_YEAR
-    goal = np.log(np.array(model.volatility) / math.sqrt(SESSIONS_A_YEAR))
+    drift = np.array(model.drift)[regimes] / ANNUAL_SESSIONS
+    goal = np.log(np.array(model.volatility) / math.sqrt(ANNUAL_SESSIONS))
     typical = _typical_log_volatility(model)
     returns, volatility, expected = np.empty(n_sessions), np.empty(n_sessions), np.empty(n_sessions)
     level, excess, last = float(goal[regimes[0]]), 0.0, 0.0
@@ -117,7 +117,7 @@ def _unit_t(random: np.random.Generator, tail: float, size: int) -> Floats:
 def _vix(model: MarketModel, log_excess: Floats, typical: float, shocks: Floats) -> Floats:
     response = VIX_SATURATION * np.tanh(model.vix_response * log_excess / VIX_SATURATION)
     noise = model.vix_noise * _autoregression(shocks, 0.9)
-    base = 100.0 * math.sqrt(SESSIONS_A_YEAR) * math.exp(typical) * model.vix_premium
+    base = 100.0 * math.sqrt(ANNUAL_SESSIONS) * math.exp(typical) * model.vix_premium
     return np.round(VIX_FLOOR + base * np.exp(response + noise), 2)
 
 
@@ -136,7 +136,7 @@ def _typical_log_volatility(model: MarketModel) -> float:
     """Return the log of daily volatility, averaged over the time spent in each regime."""
     visits = np.linalg.matrix_power(0.5 * (np.eye(N_REGIMES) + np.array(model.next_regime)), 256)[0]
     share = visits * np.array(model.mean_duration)
-    return float(np.log(np.array(model.volatility) / math.sqrt(SESSIONS_A_YEAR)) @ share / share.sum())
+    return float(np.log(np.array(model.volatility) / math.sqrt(ANNUAL_SESSIONS)) @ share / share.sum())
 
 
 def _relative_volatility(model: MarketModel, market: MarketPath) -> Floats:
@@ -155,7 +155,7 @@ def _autoregression(shocks: Floats, memory: float) -> Floats:
 
 def _sector_factor(model: MarketModel, seed: int, market: MarketPath, sector: int) -> Floats:
     shocks = _unit_t(_random(seed, _Stream.SECTOR, sector), model.market_tail, len(market.returns))
-    daily = model.sector_volatility / math.sqrt(SESSIONS_A_YEAR)
+    daily = model.sector_volatility / math.sqrt(ANNUAL_SESSIONS)
     return daily * _relative_volatility(model, market) * shocks
 
 
@@ -171,7 +171,7 @@ class _Traits(NamedTuple):
 
 def _draw_traits(model: MarketModel, seed: int, stocks: Ints) -> _Traits:
     draws = np.stack([_random(seed, _Stream.TRAITS, i).standard_normal(4) for i in stocks])
-    daily = model.own_volatility / math.sqrt(SESSIONS_A_YEAR)
+    daily = model.own_volatility / math.sqrt(ANNUAL_SESSIONS)
     # volatile stocks tend to have high betas
     wild = 0.6 * draws[:, 1] + 0.5 * draws[:, 0]
     return _Traits(
@@ -193,7 +193,7 @@ def _stock_chunk(model: MarketModel, seed: int, market: MarketPath, factors: Flo
     returns = _total_returns(model, market, traits, factors, own, own_volatility)
     variance = (
         (traits.beta * market.volatility[:, None]) ** 2
-        + (model.sector_volatility**2 / SESSIONS_A_YEAR) * _relative_volatility(model, market)[:, None] ** 2
+        + (model.sector_volatility**2 / ANNUAL_SESSIONS) * _relative_volatility(model, market)[:, None] ** 2
         + own_volatility**2
     )
     close = np.log(traits.first_price) + np.cumsum(returns, axis=0)
@@ -238,9 +238,9 @@ def _total_returns(
 
     Without the variance terms an equal-weight portfolio would beat the market by half its stocks' own variance.
     """
-    sector_variance = (model.sector_volatility**2 / SESSIONS_A_YEAR) * _relative_volatility(model, market) ** 2
+    sector_variance = (model.sector_volatility**2 / ANNUAL_SESSIONS) * _relative_volatility(model, market) ** 2
     convexity = (traits.beta - traits.beta**2) * market.volatility[:, None] ** 2 - own_volatility**2
-    flat = (1.0 - traits.beta) * float(np.mean(model.drift)) / SESSIONS_A_YEAR
+    flat = (1.0 - traits.beta) * float(np.mean(model.drift)) / ANNUAL_SESSIONS
     total: Floats = traits.beta * market.returns[:, None] + flat + factors + own
     return total + 0.5 * (convexity - sector_variance[:, None])
 

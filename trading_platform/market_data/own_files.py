@@ -75,7 +75,7 @@ def _series(
 
 
 def _sectors(panel: MarketPanel) -> list[Sequence[object]]:
-    kinds = panel.asset_classes or (STOCK,) * panel.n_tickers
+    kinds = panel.classes
     rows: list[Sequence[object]] = [
         (ticker, sector)
         for ticker, sector, kind in zip(panel.tickers, panel.sectors, kinds, strict=True)

@@ -9,6 +9,7 @@ from itertools import starmap
 from typing import Any
 
 from trading_platform.core.errors import FixConfigError
+from trading_platform.core.order_reasons import STRATEGYS_OWN
 from trading_platform.reporting.facts import (
     AllocationFacts,
     Day,
@@ -249,7 +250,9 @@ SELECT ticker, strategy, entry_session, exit_session, quantity, pnl, dividends, 
 FROM trades WHERE run_id = :run AND exit_session = :session ORDER BY id"""
 RESULTS = """
 SELECT pnl FROM trades WHERE run_id = :run AND exit_session <= :until
-AND exit_reason IN ('signal_exit', 'stop_loss', 'take_profit', 'max_holding') ORDER BY id DESC LIMIT :n"""
+AND exit_reason IN (OWN) ORDER BY id DESC LIMIT :n""".replace(
+    "OWN", ", ".join(f"'{name}'" for name in sorted(STRATEGYS_OWN))
+)
 RECORDS = """
 SELECT strategy, count(*), sum(CASE WHEN pnl > 0 THEN 1 ELSE 0 END), sum(pnl)
 FROM trades WHERE run_id = :run AND exit_session <= :until GROUP BY strategy ORDER BY strategy"""

@@ -6,12 +6,11 @@ import math
 from collections.abc import Sequence
 from datetime import date, timedelta
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+from trading_platform.core.day_count import ANNUAL_SESSIONS, DAYS_A_YEAR
 from trading_platform.reporting.facts import Day
 
-ANNUAL_SESSIONS = 252
-DAYS_A_YEAR = 365.0
 SHARPE_SESSIONS = 60  # below a quarter the ratio is noise, and stays out of the report
 
 
@@ -30,6 +29,20 @@ class Period(NamedTuple):
     benchmark: float | None
     universe: float | None
     max_drawdown: float | None
+
+
+class RateDay(Protocol):
+    """A session and the yield of cash as last known at its close, percent a year; None = unknown."""
+
+    @property
+    def session(self) -> date:
+        """Date of the session."""
+        ...
+
+    @property
+    def cash_rate(self) -> float | None:
+        """Percent a year."""
+        ...
 
 
 class Risk(NamedTuple):
@@ -67,7 +80,7 @@ def run_risk(days: Sequence[Day]) -> Risk:
     return Risk(_deviation(known) * math.sqrt(ANNUAL_SESSIONS), _sharpe(over), _sharpe(known))
 
 
-def nightly_bills(days: Sequence[Day]) -> list[float]:
+def nightly_bills(days: Sequence[RateDay]) -> list[float]:
     """Return what a dollar in bills earned in the night before each day: rate / 100 x calendar days / 365.
 
     The rate is the one last known at the close before, as interest is counted; no night has passed before the first.

@@ -10,10 +10,11 @@ from typing import NamedTuple
 import numpy as np
 
 from trading_platform.core import metrics
+from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.types import Floats
 from trading_platform.evaluation.book_statistics import book_figures, exposure_means, one_factor
+from trading_platform.reporting.performance import nightly_bills
 
-DAYS_A_YEAR = 365.0  # as interest is counted: core.ledger.post_interest
 UNUSED = ("no_signal", "slots", "caps", "size", "halts")
 
 
@@ -77,19 +78,7 @@ def daily_returns(closes: Sequence[Close], capital: float) -> Returns:
     market = np.array([math.nan if c.benchmark is None else c.benchmark for c in closes], dtype=np.float64)
     moved = np.full(len(closes), math.nan)
     moved[1:] = market[1:] / market[:-1] - 1.0
-    return Returns(equity / before - 1.0, nightly_bills(closes), moved)
-
-
-def nightly_bills(closes: Sequence[Close]) -> Floats:
-    """Return what a dollar in bills earned in the night before each close, (T,): rate / 100 x calendar days / 365."""
-    bills = np.zeros(len(closes))
-    rate = 0.0
-    for n in range(1, len(closes)):
-        known = closes[n - 1].cash_rate
-        rate = rate if known is None else known
-        days = (closes[n].session - closes[n - 1].session).days
-        bills[n] = max(rate, 0.0) / 100.0 * days / DAYS_A_YEAR
-    return bills
+    return Returns(equity / before - 1.0, np.array(nightly_bills(closes)), moved)
 
 
 def figures(closes: Sequence[Close], capital: float) -> Figures:
@@ -108,7 +97,7 @@ def figures(closes: Sequence[Close], capital: float) -> Figures:
         sharpe=known(book.sharpe),
         sharpe_plain=known(book.sharpe_plain),
         beta=known(factor.beta),
-        alpha=known(factor.alpha * metrics.ANNUAL_SESSIONS),
+        alpha=known(factor.alpha * ANNUAL_SESSIONS),
         alpha_t=known(factor.alpha_t),
         volatility=known(book.volatility),
         benchmark_volatility=known(metrics.volatility(market)),

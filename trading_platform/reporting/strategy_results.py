@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, exists, func, select
 
+from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.storage import models as m
-
-SESSIONS_A_YEAR = 252.0
 
 
 class StrategyResult(NamedTuple):
@@ -80,7 +79,7 @@ def strategy_results(
 ) -> dict[str, StrategyResult]:
     """Return the contribution of each strategy in `names`, and of every other one that traded, by name."""
     fills, trips, open_lots = _fills(connection, run_id), _trips(connection, run_id), _open(connection, run_id)
-    scale = mean_equity * sessions / SESSIONS_A_YEAR
+    scale = mean_equity * sessions / ANNUAL_SESSIONS
     results = {}
     for name in (*names, *sorted({*fills, *trips, *open_lots} - set(names))):
         traded, realized, fees, market = fills.get(name, (0.0, 0.0, 0.0, 0.0))

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from trading_platform.configuration.risk_config import RiskConfig
 from trading_platform.configuration.trading_config import TradingConfig, mask_password
-from trading_platform.core.types import OrderReason
+from trading_platform.core.order_reasons import OrderReason
 from trading_platform.engine.scan_result import ScanResult
 from trading_platform.machine.stopwatch import Stopwatch
 from trading_platform.reporting.console import ReplayScreen

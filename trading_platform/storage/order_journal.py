@@ -13,8 +13,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, insert, select, update
 
 from trading_platform.core.errors import ApprovalError, RepairDatabaseError
+from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.ports import BrokerOrder, JournalOrder
-from trading_platform.core.types import ApprovedOrder, OrderReason, OrderStatus, Side
+from trading_platform.core.types import ApprovedOrder, OrderStatus, Side
 from trading_platform.storage import models as m
 from trading_platform.storage.order_rows import approved_signal, order_row, read_parts
 from trading_platform.storage.repository import OPEN_STATUSES

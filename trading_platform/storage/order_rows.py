@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from trading_platform.core.types import ApprovedOrder, DenialCode, LotOrder, OrderReason, OrderStatus
+from trading_platform.core.order_reasons import OrderReason
+from trading_platform.core.risk.denial_codes import DenialCode
+from trading_platform.core.types import ApprovedOrder, LotOrder, OrderStatus
 
 
 def order_row(

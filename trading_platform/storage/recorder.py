@@ -9,11 +9,11 @@ from datetime import date, datetime
 from trading_platform.core.ledger import Record
 from trading_platform.core.plan import Book
 from trading_platform.core.ports import AllocationReason
+from trading_platform.core.risk.denial_codes import DenialCode
 from trading_platform.core.types import (
     ApprovedOrder,
     ClosedTrade,
     Denial,
-    DenialCode,
     Fill,
     Floats,
     OrderStatus,

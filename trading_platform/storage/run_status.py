@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, func, select
 
-from trading_platform.core.types import OrderReason, OrderStatus
+from trading_platform.core.order_reasons import OrderReason
+from trading_platform.core.types import OrderStatus
 from trading_platform.storage import models as m
 from trading_platform.storage.operator_requests import open_wishes, standing_orders
 

@@ -9,9 +9,9 @@ from typing import Annotated
 import numpy as np
 
 from trading_platform.core.costs import Protection
+from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.indicators import rate_of_change, returns, rolling_mean, rolling_volatility
-from trading_platform.core.market_features import ANNUAL_SESSIONS
-from trading_platform.core.types import STOCK, Floats, Ints, MarketPanel
+from trading_platform.core.types import Floats, Ints, MarketPanel
 from trading_platform.core.validation import Interval
 from trading_platform.strategies.base import Names, Window, check_parameters
 from trading_platform.strategies.holding import MEMORY, first_of_month, held_names, known_close, tradable
@@ -96,6 +96,5 @@ class AssetTrend:
 
 def asset_groups(panel: MarketPanel) -> Ints:
     """Return the group of each column's asset class, (N,); `NO_GROUP` for stocks, cash, currencies and others."""
-    classes = panel.asset_classes or (STOCK,) * panel.n_tickers
-    groups = np.array([GROUPS.get(name, NO_GROUP) for name in classes], dtype=np.int64)
+    groups = np.array([GROUPS.get(name, NO_GROUP) for name in panel.classes], dtype=np.int64)
     return np.where(benchmark_column(panel), GROUPS["equity_us"], groups)

@@ -9,8 +9,8 @@ from typing import Annotated
 import numpy as np
 
 from trading_platform.core.costs import Protection
+from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.indicators import returns, rolling_volatility
-from trading_platform.core.market_features import ANNUAL_SESSIONS
 from trading_platform.core.types import Floats, MarketPanel
 from trading_platform.core.validation import Interval
 from trading_platform.strategies.base import Slot, Window, check_parameters

@@ -8,7 +8,7 @@ import numpy as np
 
 from trading_platform.core.indicators import last_known, returns, rolling_product, rolling_sum
 from trading_platform.core.market_features import row_mean
-from trading_platform.core.types import STOCK, Bools, Floats, MarketPanel
+from trading_platform.core.types import Bools, Floats, MarketPanel
 from trading_platform.strategies.holding import MAX_GAP, known_close
 
 FEWEST_STOCKS = 5  # a rank among fewer is no rank
@@ -27,11 +27,6 @@ def stock_columns(panel: MarketPanel) -> Bools:
     return panel.is_stock & ~benchmark_column(panel)
 
 
-def fund_columns(panel: MarketPanel) -> Bools:
-    """Return which columns are funds, the benchmark among them, (N,)."""
-    return ~panel.is_stock | benchmark_column(panel)
-
-
 def benchmark_column(panel: MarketPanel) -> Bools:
     """Return which column is the benchmark, (N,); none where it is not one of the tickers."""
     return np.array([ticker == panel.benchmark_ticker for ticker in panel.tickers], dtype=np.bool_)
@@ -39,8 +34,7 @@ def benchmark_column(panel: MarketPanel) -> Bools:
 
 def class_columns(panel: MarketPanel, asset_class: str) -> Bools:
     """Return which columns are funds of `asset_class`, (N,)."""
-    classes = panel.asset_classes or (STOCK,) * panel.n_tickers
-    return np.array([kind == asset_class for kind in classes], dtype=np.bool_)
+    return np.array([kind == asset_class for kind in panel.classes], dtype=np.bool_)
 
 
 def too_few_stocks(panel: MarketPanel) -> str:

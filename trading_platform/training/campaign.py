@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.errors import MarketDataError, RetrainModelError
-from trading_platform.core.metrics import ANNUAL_SESSIONS, sharpe_ratio
+from trading_platform.core.metrics import sharpe_ratio
 from trading_platform.core.policy import Policy
 from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.types import Floats

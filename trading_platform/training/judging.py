@@ -9,7 +9,8 @@ from datetime import datetime
 
 import numpy as np
 
-from trading_platform.core.metrics import ANNUAL_SESSIONS, sharpe_ratio
+from trading_platform.core.day_count import ANNUAL_SESSIONS
+from trading_platform.core.metrics import sharpe_ratio
 from trading_platform.core.policy import Policy, averaged
 from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.types import Floats

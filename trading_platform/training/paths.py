@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trading_platform.core.action_map import action_to_weights
+from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.policy import Policy, policy_actions
 from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.session import Rules
@@ -18,7 +19,6 @@ from trading_platform.core.simulate import backtest
 from trading_platform.core.types import Floats
 
 LEAD_IN = 20
-ANNUAL_SESSIONS = 252
 
 
 @dataclass(frozen=True, slots=True, eq=False)

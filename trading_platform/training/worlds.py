@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from trading_platform.core.costs import BASIS_POINT
+from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.prepare import PreparedMarket, record_books
 from trading_platform.core.resample import ResampleOptions, resample_market
 from trading_platform.core.session import Rules
@@ -55,7 +56,7 @@ def shrunken_base(world: PreparedMarket, stop: int, sharpness: float, prior_sess
     deviation = returns.std(axis=0)
     trades = deviation > 0.0
     sharpe = np.where(trades, returns.sum(axis=0) / (len(returns) + prior_sessions), 0.0)
-    sharpe = sharpe / np.where(trades, deviation, 1.0) * np.sqrt(252.0)
+    sharpe = sharpe / np.where(trades, deviation, 1.0) * np.sqrt(ANNUAL_SESSIONS)
     weights = np.exp(sharpness * (sharpe - sharpe.max()))
     normalised: Floats = weights / weights.sum()
     return normalised

@@ -56,6 +56,7 @@ from trading_platform.core.ledger import (
     settle_levels,
     total_equity,
 )
+from trading_platform.core.order_reasons import ORDER_REASONS
 from trading_platform.core.plan import Book
 from trading_platform.core.ports import JournalOrder
 from trading_platform.core.reasons import NO_REASON
@@ -63,7 +64,7 @@ from trading_platform.core.risk.rules import start_session
 from trading_platform.core.round_trips import EPOCH, LoggedFill, account_flows, round_trip
 from trading_platform.core.session import Rules, cross_lots, mark_position
 from trading_platform.core.simulate import open_books
-from trading_platform.core.types import ORDER_REASONS, Fill, Floats, Flows, Side
+from trading_platform.core.types import Fill, Floats, Flows, Side
 
 # A handful of postings a day: Python is quicker than having each function compiled by itself.
 _flow, _split, _equity, _dividend = plain(post_cash_flow), plain(post_split), plain(total_equity), plain(post_dividend)

@@ -12,8 +12,8 @@ from trading_platform.alpaca.reader import AlpacaReader
 from trading_platform.brokers.reconciliation.alpaca_history import parse_history, read_activities
 from trading_platform.brokers.reconciliation.two_books import AccountHistory, TheirBook, state_of
 from trading_platform.core.errors import BrokerUnreachableError
+from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.ports import BrokerAccount, BrokerOrder, BrokerPosition, JournalOrder, OrderJournal
-from trading_platform.core.types import OrderReason
 
 STEADY_READINGS = 3
 

@@ -20,9 +20,10 @@ from trading_platform.brokers.reconciliation.day_entries import (
 from trading_platform.brokers.reconciliation.settlement_news import Booked, News
 from trading_platform.brokers.reconciliation.two_books import CashFlow, CashKind, ForeignFill, ShareChange
 from trading_platform.core.fills import round_cents
+from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.ports import JournalOrder
 from trading_platform.core.saved_books import BadBookError
-from trading_platform.core.types import ClosedTrade, Fill, LotOrder, OrderReason, OrderStatus, Side
+from trading_platform.core.types import ClosedTrade, Fill, LotOrder, OrderStatus, Side
 
 KINDS: Mapping[str, type] = {
     kind.__name__: kind

@@ -6,7 +6,8 @@ from datetime import datetime
 
 from trading_platform.brokers.reconciliation.two_books import CashFlow, ForeignFill, ShareChange
 from trading_platform.core.fills import round_cents
-from trading_platform.core.types import Fill, OrderReason, Side
+from trading_platform.core.order_reasons import OrderReason
+from trading_platform.core.types import Fill, Side
 from trading_platform.machine.clocks import session_of
 
 

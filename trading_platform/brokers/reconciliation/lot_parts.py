@@ -8,21 +8,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from trading_platform.core.booking import SELL
+from trading_platform.core.booking import SELL, asked_shares
 from trading_platform.core.compiled import plain
 from trading_platform.core.ledger import SHARE_NOISE, Record, Records, owns
-from trading_platform.core.session import crossed_shares
 from trading_platform.core.types import LotOrder
 
 Parts = dict[int, float]  # number of the strategy -> shares, positive
 
-_owns, _crossed = plain(owns), plain(crossed_shares)
+_owns, _asked = plain(owns), plain(asked_shares)
 
 
 def market_parts(slot: Record, lots: Records, side: int, quantity: float = math.inf) -> Parts:
     """Return what each lot of `slot`, (K,) `lots`, trades of the first `quantity` shares that the market trades."""
     deltas = [(k, float(lots[k]["delta"])) for k in range(len(lots)) if _owns(slot, k)]
-    return _after(deltas, side, float(_crossed(slot, lots)), quantity)
+    asked = _asked(slot, lots)
+    return _after(deltas, side, float(min(asked.bought, asked.sold)), quantity)
 
 
 def order_parts(

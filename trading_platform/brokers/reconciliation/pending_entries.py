@@ -15,10 +15,11 @@ from trading_platform.core.booking import BUY, SELL, net_order, tidy_slot
 from trading_platform.core.compiled import plain
 from trading_platform.core.errors import OperatorNeededError
 from trading_platform.core.ledger import clear_lot, owns, reserve, settle_levels, sum_wishes, want, watch_slot
+from trading_platform.core.order_reasons import ORDER_REASONS, OrderReason
 from trading_platform.core.plan import Book
 from trading_platform.core.ports import JournalOrder
 from trading_platform.core.reasons import NO_REASON
-from trading_platform.core.types import ORDER_REASONS, LotOrder, OrderReason, Side
+from trading_platform.core.types import LotOrder, Side
 
 EMPTY = -1
 PROTECTIVE = (OrderReason.STOP_LOSS, OrderReason.TAKE_PROFIT)

@@ -17,8 +17,9 @@ from trading_platform.brokers.reconciliation.two_books import (
 )
 from trading_platform.core.compiled import plain
 from trading_platform.core.fills import ticks_a_dollar
+from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.ports import BrokerOrder
-from trading_platform.core.types import OrderReason, Side
+from trading_platform.core.types import Side
 
 TICKS_APART = 0.75  # of a price step, from which on two prices are different ones
 

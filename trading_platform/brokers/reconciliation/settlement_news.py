@@ -8,8 +8,9 @@ from datetime import date, datetime
 
 from trading_platform.brokers.paper import netting_id
 from trading_platform.core.fill_log import CROSSED, OF_ORDER, PROTECTIVE
+from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.round_trips import EPOCH
-from trading_platform.core.types import ClosedTrade, Fill, OrderReason, Side
+from trading_platform.core.types import ClosedTrade, Fill, Side
 
 Booked = tuple[Fill, float, ClosedTrade | None]
 Place = tuple[int, int, int, int]

@@ -9,8 +9,9 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from trading_platform.core.fills import round_cents
+from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.ports import BrokerOrder, BrokerPosition, JournalOrder
-from trading_platform.core.types import Fill, OrderReason, OrderStatus, Side
+from trading_platform.core.types import Fill, OrderStatus, Side
 
 SHARE_TOLERANCE = 1e-6  # shares; Alpaca counts to 1e-9 and floats lose less
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

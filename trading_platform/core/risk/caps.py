@@ -12,8 +12,7 @@ import math
 from typing import NamedTuple
 
 from trading_platform.core.compiled import lean
-from trading_platform.core.risk.denial_codes import DENIAL_CODES as DENIAL_CODES
-from trading_platform.core.risk.denial_codes import DenialCode as DenialCode
+from trading_platform.core.risk.denial_codes import DENIAL_CODES, DenialCode
 from trading_platform.core.risk.limits import Limits
 
 

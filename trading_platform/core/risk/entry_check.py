@@ -10,10 +10,11 @@ from trading_platform.core.ledger import Records
 from trading_platform.core.market import Market
 from trading_platform.core.risk.book import RiskBook
 from trading_platform.core.risk.caps import OK, Verdict
+from trading_platform.core.risk.denial_codes import DENIAL_CODES, DenialCode
 from trading_platform.core.risk.explain import denied
 from trading_platform.core.risk.messages import describe, market_age
 from trading_platform.core.risk.rules import entry_gate
-from trading_platform.core.types import DENIAL_CODES, Denial, DenialCode
+from trading_platform.core.types import Denial
 from trading_platform.core.view import MarketView
 
 CLOCK_NOISE = 1e-6  # sessions, a fortieth of a second; float noise of the exchange clock
@@ -73,7 +74,7 @@ def _account_gate(book: RiskBook, view: MarketView) -> tuple[float, Verdict]:
 
 @lean
 def account_verdict(accounts: Records, clock: float, vix: float, vix_age: float, limits: Records) -> Verdict:
-    """Return what the account rules (`core.risk_rules.entry_gate`) say of `accounts` (1,) under `limits` (1,)."""
+    """Return what the account rules (`core.risk.rules.entry_gate`) say of `accounts` (1,) under `limits` (1,)."""
     return entry_gate(accounts[0], clock, vix, vix_age, limits[0])
 
 

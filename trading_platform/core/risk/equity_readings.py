@@ -7,8 +7,9 @@ import math
 from trading_platform.core.compiled import direct, lean
 from trading_platform.core.ledger import Record, Records, post_cash_flow
 from trading_platform.core.risk import rules
+from trading_platform.core.risk.denial_codes import DenialCode
 from trading_platform.core.risk.limits import Limits
-from trading_platform.core.types import DenialCode, RiskEvent, RiskEventKind
+from trading_platform.core.types import RiskEvent, RiskEventKind
 
 # fields of the account that a reading may change, so that it can be taken back and read again
 READING_FIELDS = [

@@ -14,19 +14,18 @@ from trading_platform.core.risk.book import RiskBook
 from trading_platform.core.risk.caps import (
     CAP_IS_SHARE,
     CAPS,
-    DENIAL_CODES,
     HALF_CENT,
     INVALID_ORDER,
     N_CAPS,
     NOISE,
     OK,
     SMALLEST_PRICE,
-    DenialCode,
     Verdict,
     cap_numbers,
     cap_room,
     cap_slack,
 )
+from trading_platform.core.risk.denial_codes import DENIAL_CODES, DenialCode
 from trading_platform.core.risk.limits import Limits
 from trading_platform.core.risk.messages import describe, market_age
 from trading_platform.core.risk.rules import daily_loss_of, drawdown_of, entry_gate, market_verdict, measure_entry

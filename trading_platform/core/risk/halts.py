@@ -10,10 +10,11 @@ from trading_platform.core.ledger import Record
 from trading_platform.core.risk import rules
 from trading_platform.core.risk.book import RiskBook
 from trading_platform.core.risk.caps import NOISE
+from trading_platform.core.risk.denial_codes import DenialCode
 from trading_platform.core.risk.equity_readings import READING_FIELDS, begin_session, count_result, event, take_reading
 from trading_platform.core.risk.memory import Standing
 from trading_platform.core.risk.portfolio_slots import ABSURD
-from trading_platform.core.types import DenialCode, RiskEvent, RiskEventKind, TradeResult
+from trading_platform.core.types import RiskEvent, RiskEventKind, TradeResult
 
 # Sums of positions and a broker's own figure differ by cents, or by a price that one of them has a moment earlier.
 SAME_MOMENT = 0.01

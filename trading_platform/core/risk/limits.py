@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple, get_type_hints
 
-ANNUAL_SESSIONS = 252
+from trading_platform.core.day_count import ANNUAL_SESSIONS
+
 SECONDS_PER_HOUR = 3600.0
 
 RELEASE_SHADOW, RELEASE_EQUITY, RELEASE_MANUAL = 0, 1, 2

@@ -14,16 +14,15 @@ from trading_platform.core.ledger import Record, Records
 from trading_platform.core.market import CLOSE, VOLATILITY, Market
 from trading_platform.core.risk.caps import (
     BELOW_MINIMUM,
-    DENIAL_CODES,
     HALF_CENT,
     INVALID_ORDER,
     NOISE,
     OK,
-    DenialCode,
     Measures,
     Verdict,
     broken_cap,
 )
+from trading_platform.core.risk.denial_codes import DENIAL_CODES, DenialCode
 from trading_platform.core.risk.limits import RELEASE_MANUAL, RELEASE_SHADOW, Limits
 
 EQUITY_UNKNOWN = DENIAL_CODES.index(DenialCode.EQUITY_UNKNOWN)
