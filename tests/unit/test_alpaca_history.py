@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from trading_platform.brokers.reconciliation.alpaca_history import parse_history
-from trading_platform.brokers.reconciliation.two_books import CashKind
+from trading_platform.brokers.reconciliation.two_books import CashFlow, CashKind, ShareChange
 from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.ports import JournalOrder
 from trading_platform.core.types import OrderStatus, Side
@@ -69,7 +69,8 @@ def test_fee_of_a_named_fill_is_its_fee() -> None:
         ("DIV", "1.5", CashKind.DIVIDEND),
         ("DIVNRA", "-0.2", CashKind.DIVIDEND),
         ("INT", "0.3", CashKind.INTEREST),
-        ("MA", "12", CashKind.OTHER),
+        ("PTR", "0.01", CashKind.FEE),
+        ("OPCSH", "12", CashKind.DEPOSIT),
         ("NEW TYPE", "-1", CashKind.OTHER),
     ],
 )
@@ -105,6 +106,64 @@ def test_creation_time_wins_over_the_date() -> None:
     assert flow.at == datetime(2024, 1, 2, 14, tzinfo=UTC)
 
 
-def test_unreadable_activity_is_an_error() -> None:
-    with pytest.raises(ValueError, match="time"):
-        parse_history([fill(transaction_time=None)], order_of)
+@pytest.mark.parametrize(
+    "broken",
+    [
+        fill(transaction_time=None),
+        fill(qty="NaN"),
+        fill(side="sell_to_forget"),
+        {"activity_type": "CSD", "net_amount": "?"},
+    ],
+)
+def test_entry_that_cannot_be_read_is_named_and_the_rest_is_sorted(broken: dict[str, Any]) -> None:
+    history = parse_history([broken, fill(id="f2")], order_of)
+    assert [booked.fill_id for booked in history.fills] == ["f2"]
+    assert (history.foreign, history.cash) == ((), ())
+    (thing,) = history.unreadable
+    assert "cannot be read" in thing.text
+    assert thing.ticker == broken.get("symbol")
+
+
+def test_stock_dividend_moves_shares_like_a_split() -> None:
+    rows = [other("DIV", symbol="AAA", qty="1", activity_sub_type="SDIV")]
+    (change,) = parse_history(rows, order_of).shares
+    assert (change.quantity, change.is_split) == (1.0, True)
+    paid = [other("DIV", symbol="AAA", qty="2", activity_sub_type="SDIV", net_amount="1.02")]
+    assert parse_history(paid, order_of).shares == ()  # the shares that money was paid on
+
+
+def test_pending_entry_has_not_happened() -> None:
+    assert parse_history([other("CSD", net_amount="5", status="pending")], order_of).cash == ()
+
+
+def test_cancelled_entry_tells_what_takes_it_back() -> None:
+    history = parse_history([other("DIV", symbol="AAA", qty="10", net_amount="7", status="canceled")], order_of)
+    assert history.cash == ()
+    ((entry_id, flow),) = history.undone
+    assert (entry_id, flow) == ("div", CashFlow("div/undone", CashKind.DIVIDEND, -7.0, flow.at, "AAA", "DIV words"))
+    split = [other("SPLIT", symbol="AAA", qty="10", status="canceled")]
+    ((entry_id, change),) = parse_history(split, order_of).undone
+    assert isinstance(change, ShareChange)
+    assert (entry_id, change.change_id, change.quantity) == ("split/shares", "split/shares/undone", -10.0)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "side", "amount"),
+    [("AAPL250117C00190000", "buy", -300.15), ("AAPL250117C00190000", "sell", 300.15), ("BTC/USD", "buy", -3.0)],
+)
+def test_deal_of_the_owner_in_something_else_is_his_money(symbol: str, side: str, amount: float) -> None:
+    price = "1.0005" if "/" not in symbol else "1"
+    history = parse_history([fill(order_id="his", symbol=symbol, side=side, price=price)], order_of)
+    assert history.foreign == ()
+    (flow,) = history.cash
+    assert (flow.kind, flow.amount) == (CashKind.DEPOSIT if amount > 0.0 else CashKind.WITHDRAWAL, amount)
+
+
+def test_assigned_option_trades_shares_by_hand() -> None:
+    rows = [
+        other("OPASN", symbol="AAA250117C00190000", qty="-1"),
+        other("OPTRD", symbol="AAA", qty="-100", net_amount="19000"),
+    ]
+    history = parse_history(rows, order_of)
+    assert [(f.side, f.quantity, f.price, f.amount) for f in history.foreign] == [(Side.SELL, 100.0, 190.0, 19000.0)]
+    assert (history.cash, history.shares) == ((), ())

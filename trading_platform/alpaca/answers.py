@@ -5,6 +5,7 @@ Only the fields that matter are read, so that one which Alpaca adds or drops els
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -43,6 +44,14 @@ class EquityPoint:
     cash_flow: float
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """One thing in an answer that nobody understands: what it is and why, and its ticker where that can be read."""
+
+    text: str
+    ticker: str | None = None
+
+
 def as_object(raw: object) -> Mapping[str, Any]:
     """Return `raw` if it is a JSON object."""
     if not isinstance(raw, Mapping):
@@ -69,17 +78,32 @@ def parse_account(raw: Any) -> BrokerAccount:
     )
 
 
-def parse_positions(raw: Any) -> list[BrokerPosition]:
-    """Read positions; short ones have negative quantities."""
-    return [
-        BrokerPosition(
-            ticker=str(entry["symbol"]),
-            quantity=-abs(float(entry["qty"])) if entry.get("side") == "short" else float(entry["qty"]),
-            entry_price=float(entry["avg_entry_price"]),
-            price=_dollars(entry.get("current_price")),
-        )
-        for entry in as_list(raw)
-    ]
+UNREADABLE_ERRORS = (ValueError, TypeError, KeyError, AttributeError)
+
+
+def parse_positions(raw: Any) -> tuple[list[BrokerPosition], list[Unreadable]]:
+    """Read positions in US shares, short ones with negative quantities, and name those that cannot be read."""
+    found: list[BrokerPosition] = []
+    unreadable: list[Unreadable] = []
+    for entry in as_list(raw):
+        try:
+            if str(entry.get("asset_class") or "us_equity") == "us_equity":
+                found.append(_position(entry))
+        except UNREADABLE_ERRORS as error:
+            ticker = entry.get("symbol") if isinstance(entry, Mapping) else None
+            words = f"position {ticker}: {type(error).__name__}: {error}"
+            unreadable.append(Unreadable(words, None if ticker is None else str(ticker)))
+    return found, unreadable
+
+
+def _position(entry: Mapping[str, Any]) -> BrokerPosition:
+    quantity = finite(entry["qty"])
+    return BrokerPosition(
+        ticker=str(entry["symbol"]),
+        quantity=-abs(quantity) if entry.get("side") == "short" else quantity,
+        entry_price=finite(entry["avg_entry_price"]),
+        price=_dollars(entry.get("current_price")),
+    )
 
 
 def parse_clock(raw: Any) -> BrokerClock:
@@ -117,5 +141,19 @@ def parse_equity(raw: Any) -> list[EquityPoint]:
     return points
 
 
+def finite(value: object) -> float:
+    """Return a number in an answer.
+
+    Raises
+    ------
+    ValueError
+        It is none, or not finite.
+    """
+    number = float(str(value))
+    if not math.isfinite(number):
+        raise ValueError(f"number {value!r} is not finite")
+    return number
+
+
 def _dollars(value: object) -> float | None:
-    return None if value is None or value == "" else float(str(value))
+    return None if value is None or value == "" else finite(value)

@@ -204,7 +204,7 @@ def _required(price: Decimal | None) -> float:
 
 
 def parse_order(raw: Mapping[str, Any], ours: str | None = None) -> BrokerOrder:
-    """Read an order entity. `ours` is the client id to call it by: that of a leg is made from its parent's.
+    """Read an order entity. `ours` is the client id to call a leg by: it is made from its parent's.
 
     Only the fields that matter are read, so that a field that Alpaca adds or drops elsewhere breaks nothing. A status
     word that we do not know is `uncertain`.
@@ -234,7 +234,23 @@ def parse_order(raw: Mapping[str, Any], ours: str | None = None) -> BrokerOrder:
         reason=_exit_reason(kind, str(raw.get("order_class") or ""), is_leg=ours is not None),
         message=str(raw["status"]),
         legs=_parse_legs(legs, client_order_id),
+        word=str(raw["status"]),
     )
+
+
+def successor_of(raw: Mapping[str, Any]) -> str | None:
+    """Return Alpaca's id of the order that took this one's place, None where none did.
+
+    Alpaca edits nothing in place: whoever changes an order, in the dashboard, by PATCH, or Alpaca after a corporate
+    action, ends it as `replaced` and begins another under a client id of its own.
+    """
+    return str(raw["replaced_by"]) if str(raw.get("status")) == "replaced" and raw.get("replaced_by") else None
+
+
+def is_of_shares(raw: Mapping[str, Any]) -> bool:
+    """Return False for an order of something else than US shares: an option, a spread, a coin."""
+    kind = str(raw.get("asset_class") or "us_equity")
+    return kind == "us_equity" and str(raw.get("order_class") or "") != "mleg"
 
 
 def _parse_legs(legs: Sequence[Mapping[str, Any]], parent: str) -> tuple[BrokerOrder, ...]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import date, datetime
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 from trading_platform.alpaca.answers import (
+    UNREADABLE_ERRORS,
     AssetFlags,
     BrokerClock,
     EquityPoint,
+    Unreadable,
     as_list,
     as_object,
     parse_account,
@@ -21,13 +24,14 @@ from trading_platform.alpaca.answers import (
 )
 from trading_platform.alpaca.failures import AlpacaRefusalError, FailureKind
 from trading_platform.alpaca.http import AlpacaHttp
-from trading_platform.alpaca.orders import parse_order
+from trading_platform.alpaca.orders import is_of_shares, parse_order, successor_of
 from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.ports import BrokerAccount, BrokerOrder, BrokerPosition
 
 T = TypeVar("T")
 
 MAX_ORDERS = 500  # Alpaca's largest page
+MAX_SUCCESSORS = 100  # edits of one order that are followed
 
 
 class AlpacaReader:
@@ -45,7 +49,11 @@ class AlpacaReader:
         return self._http.read("account", self._http.trading.get_account, parse_account)
 
     def positions(self) -> list[BrokerPosition]:
-        """Return all open positions, manual ones included."""
+        """Return all open positions in shares, manual ones included."""
+        return self.holdings()[0]
+
+    def holdings(self) -> tuple[list[BrokerPosition], list[Unreadable]]:
+        """Return all open positions in shares, and those that cannot be read."""
         return self._http.read("positions", self._http.trading.get_all_positions, parse_positions)
 
     def exchange_clock(self) -> BrokerClock:
@@ -85,27 +93,38 @@ class AlpacaReader:
         """Return an order with its legs (which Alpaca shows by its own id only), None if there is no such order."""
         trading, what = self._http.trading, f"order {client_order_id}"
         if broker_order_id is not None:
-            return _unless_unknown(lambda: self._nested(broker_order_id))
+            return _unless_unknown(lambda: self._nested(broker_order_id, client_order_id))
         raw = _unless_unknown(
             lambda: self._http.read(what, lambda: trading.get_order_by_client_id(client_order_id), as_object)
         )
         if raw is None:
             return None
-        if str(raw.get("order_class") or "simple") in ("simple", ""):
+        if str(raw.get("order_class") or "simple") in ("simple", "") and successor_of(raw) is None:
             return parse_order(raw)
-        return self._nested(str(raw["id"]))
+        return self._nested(str(raw["id"]), client_order_id)
 
-    def _nested(self, broker_order_id: str) -> BrokerOrder:
+    def _nested(self, broker_order_id: str, client_order_id: str) -> BrokerOrder:
+        """Return an order with its legs, or the one that has taken its place, by our name of it."""
         from alpaca.trading.requests import GetOrderByIdRequest
 
-        request = GetOrderByIdRequest(nested=True)
-        trading = self._http.trading
-        return self._http.read(
-            f"order {broker_order_id}", lambda: trading.get_order_by_id(broker_order_id, request), parse_order
-        )
+        request, trading = GetOrderByIdRequest(nested=True), self._http.trading
+        for _ in range(MAX_SUCCESSORS):
+            order, successor = self._http.read(
+                f"order {broker_order_id}",
+                partial(trading.get_order_by_id, broker_order_id, request),
+                partial(_parse_named, client_order_id),
+            )
+            if successor is None:
+                return order
+            broker_order_id = successor
+        raise BrokerUnreachableError(f"order {client_order_id}: its edits lead in a circle at Alpaca; try again later")
 
     def open_orders(self) -> list[BrokerOrder]:
-        """Return open orders, foreign ones included, flat. Alpaca does not list held stops."""
+        """Return open orders of shares, foreign ones included, flat. Alpaca does not list held stops."""
+        return self.listed_orders()[0]
+
+    def listed_orders(self) -> tuple[list[BrokerOrder], list[Unreadable]]:
+        """Return the same, and what can not be read, or is of something else: options, spreads, coins."""
         from alpaca.trading.enums import QueryOrderStatus
         from alpaca.trading.requests import GetOrdersRequest
 
@@ -113,7 +132,20 @@ class AlpacaReader:
         raw = self._http.read("open orders", lambda: self._http.trading.get_orders(request), as_list)
         if len(raw) >= MAX_ORDERS:
             raise BrokerUnreachableError(f"the account has {MAX_ORDERS} or more open orders; cancel some of them")
-        return [parse_order(entry) for entry in raw]
+        found: list[BrokerOrder] = []
+        others: list[Unreadable] = []
+        for entry in raw:
+            try:
+                if is_of_shares(entry):
+                    found.append(parse_order(entry))
+                else:
+                    kind = entry.get("order_class") if entry.get("order_class") == "mleg" else entry.get("asset_class")
+                    others.append(Unreadable(f"order {entry.get('client_order_id')} of another kind ({kind})"))
+            except UNREADABLE_ERRORS as error:
+                ticker = entry.get("symbol") or None
+                words = f"order {entry.get('client_order_id')} cannot be read: {type(error).__name__}: {error}"
+                others.append(Unreadable(words, None if ticker is None else str(ticker)))
+        return found, others
 
     def client_id_of(self, broker_order_id: str) -> str | None:
         """Return the client order id of an order by Alpaca's id, None if there is no such order."""
@@ -122,6 +154,11 @@ class AlpacaReader:
             lambda: self._http.read(what, lambda: trading.get_order_by_id(broker_order_id), as_object)
         )
         return None if raw is None else str(raw["client_order_id"])
+
+
+def _parse_named(client_order_id: str, raw: Any) -> tuple[BrokerOrder, str | None]:
+    """Return an order under our name of it, whatever name its editor gave it, and its successor's id."""
+    return parse_order({**raw, "client_order_id": client_order_id}), successor_of(raw)
 
 
 def _unless_unknown(read: Callable[[], T]) -> T | None:

@@ -184,5 +184,5 @@ class TradingApi:
             "unrealized_intraday_plpc": repr(today / position.cost if position.cost > 0.0 else 0.0),
             "current_price": number(price),
             "lastday_price": number(last),
-            "change_today": repr(price / last - 1.0),
+            "change_today": repr(price / last - 1.0 if last > 0.0 else 0.0),
         }

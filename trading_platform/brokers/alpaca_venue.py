@@ -260,7 +260,7 @@ class AlpacaVenue:
         carved = carve_out(theirs, self._book.manual, held, memory.booked)
         cash = float(self._book.record["cash"]) + carved.cash
         orders = {row.client_order_id: row for row in self._journal.open_orders()}
-        mine = OurBook(cash, ours, orders, frozenset(memory.booked))
+        mine = OurBook(cash, ours, orders, frozenset(memory.booked), frozenset(self._book.tickers))
         now = self._clock.now()
         result = reconcile(mine, carved.theirs, now, self._prefix, memory.previous)
         self.reconciled_at = now

@@ -94,7 +94,8 @@ class BrokerPosition:
 class BrokerOrder(NamedTuple):
     """An order as the broker sees it. `client_order_id` may be foreign: then it is not ours to touch.
 
-    `legs` are the resting stop and target of a group, named ``<parent>-stop`` and ``<parent>-target``.
+    `legs` are the resting stop and target of a group, named ``<parent>-stop`` and ``<parent>-target``. `word` is the
+    broker's own word for the status, "" where it has none.
     """
 
     client_order_id: str
@@ -112,6 +113,7 @@ class BrokerOrder(NamedTuple):
     reason: OrderReason = OrderReason.NONE
     message: str = ""
     legs: tuple[BrokerOrder, ...] = ()
+    word: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from trading_platform.brokers.reconciliation.day_entries import (
     Morning,
     copied,
 )
+from trading_platform.brokers.reconciliation.event_market import event_market, forget_levels, give_spin_off_prices
 from trading_platform.brokers.reconciliation.implied_fills import cashed_out, sold_by_hand, transferred
 from trading_platform.brokers.reconciliation.lot_parts import Parts, market_parts, position_parts, total
 from trading_platform.brokers.reconciliation.owner_shares import add_shares
@@ -36,12 +37,15 @@ from trading_platform.brokers.reconciliation.two_books import (
     SHARE_TOLERANCE,
     CashFlow,
     CashKind,
+    Exchange,
+    ExchangeKind,
     ForeignFill,
     OurPosition,
     ShareChange,
 )
 from trading_platform.core.booking import BUY, SELL, Order, ask_all_out, book_order, drop_buys, tidy_slot
 from trading_platform.core.compiled import plain
+from trading_platform.core.corporate_events import become, spin_off
 from trading_platform.core.fill_log import OF_ORDER, PROTECTIVE, new_fill_log
 from trading_platform.core.fills import round_cents
 from trading_platform.core.ledger import (
@@ -69,6 +73,7 @@ from trading_platform.core.types import Fill, Floats, Flows, Side
 # A handful of postings a day: Python is quicker than having each function compiled by itself.
 _flow, _split, _equity, _dividend = plain(post_cash_flow), plain(post_split), plain(total_equity), plain(post_dividend)
 _book_order, _cross, _tidy, _ask_all_out = plain(book_order), plain(cross_lots), plain(tidy_slot), plain(ask_all_out)
+_become, _spin_off = plain(become), plain(spin_off)
 _settle_levels, _drop_buys, _start, _mark, _owns = (
     plain(settle_levels),
     plain(drop_buys),
@@ -118,7 +123,7 @@ class AccountBook:
         self.strategies = tuple(strategies)
         self.manual: dict[str, float] = {}
         self.news = News()
-        self._limits = rules.limits
+        self._limits, self._exits = rules.limits, rules.exits
         books = open_books(1, rules.limits.max_positions, len(self.strategies), len(self.tickers), cash)
         self.book = Book(books.accounts, books.slots[0], books.lots[0], books.stopped[0])
         self.record: Record = books.accounts[0]
@@ -189,6 +194,10 @@ class AccountBook:
     def book_cash_out(self, change: ShareChange, flow: CashFlow) -> None:
         """Post shares that were taken for money without a trade: a write-off, a merger for cash. It is a sale."""
         self._enter(CashOut(change, flow))
+
+    def book_exchange(self, exchange: Exchange) -> None:
+        """Post shares that became others: a rename, a merger for shares, a spin-off."""
+        self._enter(exchange)
 
     def adopt_position(self, ticker: str, quantity: float, name: str, at: datetime) -> None:
         """Hold `quantity` shares where the broker says so: new ones are the owner's, lost ones left at their mark."""
@@ -265,6 +274,8 @@ class AccountBook:
                 self._post_cash(entry)
             case ShareChange():
                 self._post_shares(entry)
+            case Exchange():
+                self._post_exchange(entry)
             case CashOut(change, flow):
                 s = self.slot_of(change.ticker)
                 self._post_fill(cashed_out(change, flow, "" if s < 0 else self.strategy_of(self.slots[s])), None)
@@ -330,6 +341,33 @@ class AccountBook:
             self._count_exactly(s, after)
         else:
             self._post_adopted(AdoptedShares(change.ticker, change.quantity, change.change_id, change.at))
+
+    def _post_exchange(self, exchange: Exchange) -> None:
+        """Let the kernel's own functions move lots, basis, stops and statistics, and count as the broker does."""
+        s, other = self.slot_of(exchange.ticker), self.entries.column_of(exchange.other)
+        if s < 0 or not self.slots[s]["quantity"] > 0.0:
+            self._move(exchange.ticker, -exchange.gone, exchange.cash)
+            self._move(exchange.other, exchange.came, 0.0)
+            return
+        held = self.quantity(exchange.other)
+        limits = self._limits._replace(share_step=SHARE_NOISE)  # fractions are paid out by the broker, not by us
+        market = event_market(len(self.tickers), exchange.at, None if self._opens is None else self._opens.prices)
+        self._log.used[0] = 0
+        if exchange.kind is ExchangeKind.SPIN_OFF:
+            is_priced = give_spin_off_prices(market, self.slots[s], other)
+            ratio = exchange.came / float(self.slots[s]["quantity"])
+            _spin_off(self.record, self.slots, self.lots, s, other, ratio, market, 0, limits, self._exits, self._log)
+            if not is_priced and held == 0.0:
+                forget_levels(self.slots, self.lots, self.slot_of(exchange.other))
+            self.record["cash"] = round_cents(self.record["cash"] + exchange.cash)
+        else:
+            _drop_buys(self.slots, self.lots, s)
+            held_before = float(self.slots[s]["quantity"])
+            ratio, paid = exchange.came / held_before, exchange.cash / held_before
+            _become(self.record, self.slots, self.lots, s, other, ratio, paid, market, 0, limits, self._log)
+        home = self.slot_of(exchange.other)
+        if home >= 0:
+            self._count_exactly(home, held + exchange.came)
 
     def _count_exactly(self, s: int, quantity: float) -> None:
         """Let the shares of slot `s`, and the sum over its lots, be the broker's number, without float noise."""

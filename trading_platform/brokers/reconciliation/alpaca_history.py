@@ -2,43 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from trading_platform.alpaca.answers import as_list
+from trading_platform.alpaca.answers import UNREADABLE_ERRORS, Unreadable, as_list, finite
 from trading_platform.alpaca.http import AlpacaHttp
-from trading_platform.alpaca.orders import parse_instant
+from trading_platform.brokers.reconciliation.activity_fields import (
+    SHARES,
+    dollars,
+    entry_time,
+    multiplier_of,
+    note_of,
+    required_instant,
+    side_of,
+    ticker_of,
+)
+from trading_platform.brokers.reconciliation.corporate_rows import CORPORATE, STOCK_DIVIDEND, corporate_actions
 from trading_platform.brokers.reconciliation.two_books import (
     AccountHistory,
     CashFlow,
     CashKind,
+    Exchange,
     ForeignFill,
+    HalfAction,
     ShareChange,
 )
 from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.fills import round_cents
 from trading_platform.core.ports import JournalOrder
 from trading_platform.core.types import Fill, Side
-from trading_platform.machine.clocks import NEW_YORK, session_of
+from trading_platform.machine.clocks import session_of
 
-SHARES = "/shares"  # ends the id of the shares that an entry moved
 PAGE = 100  # Alpaca's largest page of activities
 MAX_PAGES = 1000
+CANCELED, PENDING = "canceled", "pending"
+UNDONE = "/undone"  # ends the id of what takes a cancelled entry back
 
 CASH_KINDS: Mapping[str, CashKind] = {
     **dict.fromkeys(("CSD", "ACATC"), CashKind.DEPOSIT),
     "CSW": CashKind.WITHDRAWAL,
-    **dict.fromkeys(("FEE", "CFEE", "PTC", "DIVFEE"), CashKind.FEE),
+    **dict.fromkeys(("FEE", "CFEE", "PTC", "PTR", "DIVFEE"), CashKind.FEE),
     **dict.fromkeys(
         ("DIV", "CGD", "DIVCGL", "DIVCGS", "DIVFT", "DIVNRA", "DIVROC", "DIVTW", "DIVTXEX"), CashKind.DIVIDEND
     ),
     **dict.fromkeys(("INT", "INTNRA", "INTTW"), CashKind.INTEREST),
-    # Journals and transfers between the owner's accounts: money in or out, neither profit nor loss.
-    **dict.fromkeys(("JNL", "JNLC", "TRANS"), CashKind.DEPOSIT),
+    # Journals and transfers between the owner's accounts, and all that comes of his options: money in or out,
+    # neither profit nor loss.
+    **dict.fromkeys(("JNL", "JNLC", "TRANS", "OPASN", "OPEXC", "OPEXP", "OPCA", "OPCSH", "OPTRD"), CashKind.DEPOSIT),
 }
 SPLITS = frozenset({"SPLIT", "FSPLIT", "RSPLIT", "USPLIT"})
+# Of these `qty` is what the money was paid on, or a number of contracts: no share moves.
+WITHOUT_SHARES = frozenset({*CASH_KINDS, "OPASN", "OPEXC", "OPEXP"}) - {"TRANS", "OPTRD"}
 
 OrderOf = Callable[[str], JournalOrder | None]
 
@@ -58,8 +75,8 @@ def read_activities(http: AlpacaHttp, since: datetime) -> list[Mapping[str, Any]
         if token is not None:
             query["page_token"] = token
         page = http.read("account activities", partial(http.trading.get, "/account/activities", query), as_list)
-        entries |= {str(entry["id"]): entry for entry in page}
-        last = str(page[-1]["id"]) if page else token
+        entries |= {_name(entry): entry for entry in page}
+        last = _name(page[-1]) if page else token
         if len(page) < PAGE:
             return list(entries.values())
         if last == token:
@@ -68,42 +85,127 @@ def read_activities(http: AlpacaHttp, since: datetime) -> list[Mapping[str, Any]
     raise BrokerUnreachableError("account activities: Alpaca repeats the same page for ever; try again later")
 
 
+def _name(entry: Mapping[str, Any]) -> str:
+    """Return the id of an entry; one without an id is its own name."""
+    return str(entry.get("id") or entry) if isinstance(entry, Mapping) else str(entry)
+
+
 def parse_history(entries: Sequence[Mapping[str, Any]], order_of: OrderOf) -> AccountHistory:
     """Sort activities into fills of our orders, manual trades, money and shares.
 
     `order_of` finds our order or leg by the broker's order id. A fee whose `group_id` names one of our fills is that
-    fill's fee; Alpaca itself books fees by the day, and those stay account-wide.
+    fill's fee; Alpaca itself books fees by the day, and those stay account-wide. What the broker has cancelled counts
+    for nothing, and is undone where it was booked; what is pending has not happened yet.
     """
-    fills: dict[str, Fill] = {}
-    foreign: list[ForeignFill] = []
-    cash: list[CashFlow] = []
-    shares: list[ShareChange] = []
+    sorted_ = _Sorted()
+    corporate: list[Mapping[str, Any]] = []
     for entry in entries:
+        try:
+            status = str(entry.get("status") or "executed")
+            if status == PENDING:
+                continue
+            if status == CANCELED:
+                sorted_.undo(entry)
+            elif str(entry["activity_type"]) in CORPORATE:
+                entry_time(entry), finite(entry.get("qty") or 0.0), dollars(entry)  # a row that is none fails here
+                corporate.append(entry)
+            else:
+                sorted_.take(entry, order_of)
+        except UNREADABLE_ERRORS as error:
+            sorted_.unreadable.append(_unreadable(entry, error))
+    for told in corporate_actions(corporate):
+        sorted_.keep(told)
+    return sorted_.history()
+
+
+@dataclass(slots=True)
+class _Sorted:
+    """Activities by what they mean."""
+
+    fills: dict[str, Fill] = field(default_factory=dict)
+    foreign: list[ForeignFill] = field(default_factory=list)
+    cash: list[CashFlow] = field(default_factory=list)
+    shares: list[ShareChange] = field(default_factory=list)
+    exchanges: list[Exchange] = field(default_factory=list)
+    halves: list[HalfAction] = field(default_factory=list)
+    undone: list[tuple[str, CashFlow | ShareChange]] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
+
+    def take(self, entry: Mapping[str, Any], order_of: OrderOf) -> None:
+        """Sort one entry that has been executed."""
         kind = str(entry["activity_type"])
         if kind == "FILL":
-            order = order_of(str(entry["order_id"]))
-            if order is None:
-                foreign.append(_foreign(entry))
-            else:
-                fill = _fill(entry, order)
-                fills[fill.fill_id] = fill
-            continue
-        group, amount = str(entry.get("group_id") or ""), _dollars(entry)
-        if kind == "FEE" and group in fills:
-            fills[group] = fills[group]._replace(fees=round_cents(fills[group].fees - amount))
-            continue
-        cash += _cash(entry, kind, amount)
-        shares += _shares(entry, kind)
-    return AccountHistory(tuple(fills.values()), tuple(foreign), tuple(cash), tuple(shares))
+            self._take_fill(entry, order_of)
+            return
+        group, amount = str(entry.get("group_id") or ""), dollars(entry)
+        if kind == "FEE" and group in self.fills:
+            fill = self.fills[group]
+            self.fills[group] = fill._replace(fees=round_cents(fill.fees - amount))
+            return
+        if kind == "OPTRD" and ticker_of(entry) is not None and multiplier_of(str(entry["symbol"])) is None:
+            self.foreign.append(_assigned(entry, amount))
+            return
+        for told in (_cash(entry, kind, amount), _shares(entry, kind)):
+            if told is not None:
+                self.keep(told)
+
+    def keep(self, told: Exchange | ShareChange | CashFlow | HalfAction) -> None:
+        """Keep what an entry, or several, have told."""
+        match told:
+            case Exchange():
+                self.exchanges.append(told)
+            case ShareChange():
+                self.shares.append(told)
+            case CashFlow():
+                self.cash.append(told)
+            case HalfAction():
+                self.halves.append(told)
+
+    def undo(self, entry: Mapping[str, Any]) -> None:
+        """Note what takes back an entry that was cancelled, should it have been booked."""
+        kind = str(entry["activity_type"])
+        flow, change = _cash(entry, kind, dollars(entry)), _shares(entry, kind)
+        if flow is not None:
+            self.undone.append((flow.flow_id, replace(flow, flow_id=flow.flow_id + UNDONE, amount=-flow.amount)))
+        if change is not None:
+            taken = replace(change, change_id=change.change_id + UNDONE, quantity=-change.quantity)
+            self.undone.append((change.change_id, taken))
+
+    def history(self) -> AccountHistory:
+        """Return all of it."""
+        return AccountHistory(
+            tuple(self.fills.values()), tuple(self.foreign), tuple(self.cash), tuple(self.shares),
+            tuple(self.exchanges), tuple(self.halves), tuple(self.undone), tuple(self.unreadable),
+        )  # fmt: skip
+
+    def _take_fill(self, entry: Mapping[str, Any], order_of: OrderOf) -> None:
+        symbol = str(entry["symbol"])
+        multiplier = multiplier_of(symbol)
+        if multiplier is not None:
+            self.cash.append(_other_deal(entry, symbol, multiplier))
+            return
+        order = order_of(str(entry["order_id"]))
+        if order is None:
+            self.foreign.append(_foreign(entry))
+            return
+        fill = _fill(entry, order)
+        self.fills[fill.fill_id] = fill
+
+
+def _unreadable(entry: Mapping[str, Any], error: Exception) -> Unreadable:
+    symbol = entry.get("symbol") if isinstance(entry, Mapping) else None
+    name = entry.get("id") if isinstance(entry, Mapping) else entry
+    words = f"activity {name} cannot be read: {type(error).__name__}: {error}"
+    return Unreadable(words, None if not symbol else str(symbol))
 
 
 def _fill(entry: Mapping[str, Any], order: JournalOrder) -> Fill:
-    at = _required_instant(entry["transaction_time"])
-    quantity, price = float(entry["qty"]), float(entry["price"])
+    at = required_instant(entry["transaction_time"])
+    quantity, price = finite(entry["qty"]), finite(entry["price"])
     return Fill(
         client_order_id=order.client_order_id,
         ticker=str(entry["symbol"]),
-        side=_side(entry),
+        side=side_of(entry),
         quantity=quantity,
         price=price,
         amount=round_cents(quantity * price),
@@ -117,65 +219,60 @@ def _fill(entry: Mapping[str, Any], order: JournalOrder) -> Fill:
 
 
 def _foreign(entry: Mapping[str, Any]) -> ForeignFill:
-    quantity, price = float(entry["qty"]), float(entry["price"])
+    quantity, price = finite(entry["qty"]), finite(entry["price"])
     return ForeignFill(
         fill_id=str(entry["id"]),
         broker_order_id=str(entry["order_id"]),
         ticker=str(entry["symbol"]),
-        side=_side(entry),
+        side=side_of(entry),
         quantity=quantity,
         price=price,
         amount=round_cents(quantity * price),
-        at=_required_instant(entry["transaction_time"]),
+        at=required_instant(entry["transaction_time"]),
     )
 
 
-def _cash(entry: Mapping[str, Any], kind: str, amount: float) -> Iterator[CashFlow]:
+def _assigned(entry: Mapping[str, Any], amount: float) -> ForeignFill:
+    """Return the shares that an option of the owner's has brought or taken, as the trade by hand that it is."""
+    quantity = finite(entry["qty"])
+    price = abs(amount / quantity)
+    side = Side.BUY if quantity > 0.0 else Side.SELL
+    name = str(entry["id"])
+    return ForeignFill(name, name, str(entry["symbol"]), side, abs(quantity), price, abs(amount), entry_time(entry))
+
+
+def _other_deal(entry: Mapping[str, Any], symbol: str, multiplier: float) -> CashFlow:
+    """Return the money of a deal in an option or a coin: the owner's, who takes it out or puts it in."""
+    amount = round_cents(finite(entry["qty"]) * finite(entry["price"]) * multiplier)
+    bought = side_of(entry) is Side.BUY
+    kind = CashKind.WITHDRAWAL if bought else CashKind.DEPOSIT
+    return CashFlow(
+        str(entry["id"]), kind, -amount if bought else amount, required_instant(entry["transaction_time"]), None,
+        f"{entry['side']} {entry['qty']} {symbol}, not ours",
+    )  # fmt: skip
+
+
+def _cash(entry: Mapping[str, Any], kind: str, amount: float) -> CashFlow | None:
     if amount == 0.0:
-        return
+        return None
     sort = CASH_KINDS.get(kind, CashKind.OTHER)
     if sort is CashKind.DEPOSIT and amount < 0.0:
         sort = CashKind.WITHDRAWAL
-    note = f"{kind} {entry.get('description') or ''}".strip()
-    yield CashFlow(str(entry["id"]), sort, amount, _entry_time(entry), _ticker(entry), note)
+    return CashFlow(str(entry["id"]), sort, amount, entry_time(entry), ticker_of(entry), note_of(entry))
 
 
-def _shares(entry: Mapping[str, Any], kind: str) -> Iterator[ShareChange]:
-    """Yield shares that moved without a trade. Dividends name the shares they were paid on: those do not move."""
-    quantity, ticker = float(entry.get("qty") or 0.0), _ticker(entry)
-    if quantity == 0.0 or ticker is None or (kind in CASH_KINDS and kind != "TRANS"):
-        return
+def _shares(entry: Mapping[str, Any], kind: str) -> ShareChange | None:
+    """Return shares that moved without a trade. Dividends name the shares they were paid on: those do not move."""
+    quantity, ticker = finite(entry.get("qty") or 0.0), ticker_of(entry)
+    if quantity == 0.0 or ticker is None or multiplier_of(ticker) is not None:
+        return None
+    multiplies = kind in SPLITS or _is_stock_dividend(entry, kind)
+    if kind in WITHOUT_SHARES and not multiplies:
+        return None
     change_id = f"{entry['id']}{SHARES}"  # apart from the money that the same entry may have moved
-    note = f"{kind} {entry.get('description') or ''}".strip()
-    yield ShareChange(change_id, ticker, quantity, _entry_time(entry), kind in SPLITS, note)
+    return ShareChange(change_id, ticker, quantity, entry_time(entry), multiplies, note_of(entry))
 
 
-def _entry_time(entry: Mapping[str, Any]) -> datetime:
-    """Return when an entry was made; older entries carry the New York date only, and count from its start."""
-    for key in ("transaction_time", "created_at"):
-        if entry.get(key):
-            return _required_instant(entry[key])
-    text = str(entry["date"])
-    if len(text) > 10:
-        return _required_instant(text)
-    day = datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 - a date; its zone follows
-    return datetime.combine(day, time(), tzinfo=NEW_YORK).astimezone(UTC)
-
-
-def _required_instant(text: object) -> datetime:
-    instant = parse_instant(text)
-    if instant is None:
-        raise ValueError("an activity without a time")
-    return instant
-
-
-def _side(entry: Mapping[str, Any]) -> Side:
-    return Side.BUY if str(entry["side"]) == "buy" else Side.SELL  # also `sell_short`
-
-
-def _ticker(entry: Mapping[str, Any]) -> str | None:
-    return str(entry["symbol"]) if entry.get("symbol") else None
-
-
-def _dollars(entry: Mapping[str, Any]) -> float:
-    return round_cents(float(entry.get("net_amount") or 0.0))
+def _is_stock_dividend(entry: Mapping[str, Any], kind: str) -> bool:
+    """Return True if a dividend is paid in shares: then `qty` are the new ones, and no money moves."""
+    return kind == "DIV" and entry.get("activity_sub_type") == STOCK_DIVIDEND and dollars(entry) == 0.0

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from trading_platform.alpaca.answers import Unreadable
 from trading_platform.alpaca.http import AlpacaHttp
 from trading_platform.alpaca.orders import root_id
 from trading_platform.alpaca.reader import AlpacaReader
@@ -96,25 +97,26 @@ class AlpacaBook:
         before = self._holdings()
         for _ in range(STEADY_READINGS):
             ours, missing = self.look()
-            listed = self._reader.open_orders()
+            listed, strange = self._reader.listed_orders()
             history = self.history_of(instant, ours)
             after = self._holdings()
             if before == after:
-                account, positions = after
+                account, positions, unknown = after
                 legs = {leg.broker_order_id for order in ours for leg in order.legs}
                 known = {order.broker_order_id for order in ours} | legs
                 others = tuple(order for order in listed if order.broker_order_id not in known)
                 held = {position.ticker: position for position in positions}
-                return TheirBook(account.cash, held, (*ours, *others), missing, history)
+                unreadable = (*strange, *unknown, *history.unreadable)
+                return TheirBook(account.cash, held, (*ours, *others), missing, history, unreadable)
             before = after
         raise BrokerUnreachableError(
             "the account changes with every look at it; try again when fewer orders are filling"
         )
 
-    def _holdings(self) -> tuple[BrokerAccount, list[BrokerPosition]]:
-        account, positions = self._reader.account(), self._reader.positions()
+    def _holdings(self) -> tuple[BrokerAccount, list[BrokerPosition], list[Unreadable]]:
+        account, (positions, unreadable) = self._reader.account(), self._reader.holdings()
         # Prices move all the time; cash and shares are what must agree.
-        return replace(account, equity=None, buying_power=None), [replace(p, price=None) for p in positions]
+        return replace(account, equity=None, buying_power=None), [replace(p, price=None) for p in positions], unreadable
 
     def _order_named(self, broker_order_id: str) -> JournalOrder | None:
         """Return our order or leg with Alpaca's id; one that the journal does not know yet is asked for."""

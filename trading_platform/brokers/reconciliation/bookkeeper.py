@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from trading_platform.brokers.reconciliation.account_book import AccountBook
-from trading_platform.brokers.reconciliation.alpaca_history import SHARES
+from trading_platform.brokers.reconciliation.activity_fields import SHARES
 from trading_platform.brokers.reconciliation.day_entries import CashOut
 from trading_platform.brokers.reconciliation.differences import DifferenceKind
 from trading_platform.brokers.reconciliation.owner_shares import CarvedBook
@@ -23,6 +23,7 @@ from trading_platform.brokers.reconciliation.two_books import (
     AdoptCash,
     AdoptPosition,
     BookCash,
+    BookExchange,
     BookFill,
     BookForeignFill,
     BookShares,
@@ -150,7 +151,10 @@ class Bookkeeper:
             case BookShares(change) if change.at <= horizon:
                 self._book.book_shares(change)
                 booked[change.change_id] = change.at
-            case BookFill() | BookForeignFill() | BookCash() | BookShares() | CashOut():
+            case BookExchange(exchange) if exchange.at <= horizon:
+                self._book.book_exchange(exchange)
+                booked[exchange.exchange_id] = exchange.at
+            case BookFill() | BookForeignFill() | BookCash() | BookShares() | BookExchange() | CashOut():
                 return False
         return True
 

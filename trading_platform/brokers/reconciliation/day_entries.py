@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
 from trading_platform.brokers.reconciliation.settlement_news import News
-from trading_platform.brokers.reconciliation.two_books import CashFlow, ForeignFill, ShareChange
+from trading_platform.brokers.reconciliation.two_books import CashFlow, Exchange, ForeignFill, ShareChange
 from trading_platform.core.ledger import Records
 from trading_platform.core.plan import Book
 from trading_platform.core.ports import JournalOrder
@@ -61,7 +61,9 @@ class ManualMove:
     cash: float
 
 
-Entry: TypeAlias = FillEntry | ForeignFill | CashFlow | ShareChange | CashOut | AdoptedShares | AdoptedCash | ManualMove
+Entry: TypeAlias = (
+    FillEntry | ForeignFill | CashFlow | ShareChange | Exchange | CashOut | AdoptedShares | AdoptedCash | ManualMove
+)
 
 
 class Morning(NamedTuple):

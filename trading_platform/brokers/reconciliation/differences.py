@@ -30,6 +30,11 @@ class DifferenceKind(StrEnum):
     POSITION_UNEXPLAINED = "position_unexplained"
     CASH_UNEXPLAINED = "cash_unexplained"
     CASH_UNKNOWN = "cash_unknown"
+    AWAITED_FILL = "awaited_fill"
+    EXCHANGE = "exchange"
+    HALF_ACTION = "half_action"
+    UNKNOWN_TICKER = "unknown_ticker"
+    UNREADABLE = "unreadable"
 
 
 # New risk in a ticker waits while one of these stands.
@@ -42,6 +47,10 @@ QUARANTINES = frozenset(
         DifferenceKind.MANUAL_TRADE,
         DifferenceKind.MANUAL_POSITION,
         DifferenceKind.POSITION_UNEXPLAINED,
+        DifferenceKind.AWAITED_FILL,
+        DifferenceKind.HALF_ACTION,
+        DifferenceKind.UNKNOWN_TICKER,
+        DifferenceKind.UNREADABLE,
     }
 )
 # No new risk anywhere while one of these stands.

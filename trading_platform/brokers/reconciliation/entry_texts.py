@@ -18,7 +18,14 @@ from trading_platform.brokers.reconciliation.day_entries import (
     ManualMove,
 )
 from trading_platform.brokers.reconciliation.settlement_news import Booked, News
-from trading_platform.brokers.reconciliation.two_books import CashFlow, CashKind, ForeignFill, ShareChange
+from trading_platform.brokers.reconciliation.two_books import (
+    CashFlow,
+    CashKind,
+    Exchange,
+    ExchangeKind,
+    ForeignFill,
+    ShareChange,
+)
 from trading_platform.core.fills import round_cents
 from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.ports import JournalOrder
@@ -28,7 +35,7 @@ from trading_platform.core.types import ClosedTrade, Fill, LotOrder, OrderStatus
 KINDS: Mapping[str, type] = {
     kind.__name__: kind
     for kind in (
-        FillEntry, ForeignFill, CashFlow, ShareChange, CashOut, AdoptedShares, AdoptedCash, ManualMove, Fill,
+        FillEntry, ForeignFill, CashFlow, ShareChange, Exchange, CashOut, AdoptedShares, AdoptedCash, ManualMove, Fill,
         JournalOrder, LotOrder, ClosedTrade,
     )
 }  # fmt: skip
@@ -44,6 +51,8 @@ READERS: Mapping[str, Any] = {
     "entry_session": date.fromisoformat,
     "exit_session": date.fromisoformat,
 }
+
+KINDS_OF: Mapping[type, Any] = {CashFlow: CashKind, Exchange: ExchangeKind}
 
 
 def entry_text(entry: Entry) -> dict[str, Any]:
@@ -129,7 +138,7 @@ def _read(raw: Any) -> Any:
 
 
 def _made(kind: Any, raw: Mapping[str, Any]) -> Any:
-    readers = {**READERS, "kind": CashKind} if kind is CashFlow else READERS
+    readers = {**READERS, "kind": KINDS_OF[kind]} if kind in KINDS_OF else READERS
     return kind(**{name: _field(readers, name, value) for name, value in raw.items()})
 
 

@@ -12,7 +12,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from trading_platform.brokers.reconciliation.differences import Difference, DifferenceKind
-from trading_platform.brokers.reconciliation.two_books import SHARE_TOLERANCE, ForeignFill, ShareChange, TheirBook
+from trading_platform.brokers.reconciliation.two_books import (
+    SHARE_TOLERANCE,
+    Exchange,
+    ForeignFill,
+    ShareChange,
+    TheirBook,
+)
 from trading_platform.core.fills import round_cents
 from trading_platform.core.ports import BrokerPosition
 from trading_platform.core.types import Side
@@ -92,13 +98,55 @@ def carve_out(
             change = replace(change, quantity=change.quantity - part)
         if abs(change.quantity) > SHARE_TOLERANCE:
             changes.append(change)
+    exchanges: list[Exchange] = []
+    for told in theirs.history.exchanges:
+        exchange = with_parent(told, {*held, *ours})
+        if exchange.exchange_id not in booked:
+            part = _owners_part(exchange, held, ours)
+            moves += _moves_of(exchange, part, held)
+            exchange = _without(exchange, part)
+        if exchange.came > SHARE_TOLERANCE or exchange.gone > SHARE_TOLERANCE:
+            exchanges.append(exchange)
     positions = dict(theirs.positions)
     for ticker, quantity in held.items():
         seen = positions.pop(ticker, None) or BrokerPosition(ticker, 0.0, 0.0, None)
         if abs(seen.quantity - quantity) > SHARE_TOLERANCE:  # negative: shares of the owner that nothing explains
             positions[ticker] = replace(seen, quantity=seen.quantity - quantity)
-    history = replace(theirs.history, foreign=tuple(foreign), shares=tuple(changes))
+    history = replace(theirs.history, foreign=tuple(foreign), shares=tuple(changes), exchanges=tuple(exchanges))
     return CarvedBook(replace(theirs, positions=positions, history=history), tuple(moves), held)
+
+
+def with_parent(exchange: Exchange, tickers: Collection[str]) -> Exchange:
+    """Return a spin-off with the holding that it came from, where its words name one of `tickers` and no other."""
+    named = {ticker for ticker in exchange.named if ticker in tickers}
+    if exchange.ticker or len(named) != 1:
+        return exchange
+    return replace(exchange, ticker=named.pop())
+
+
+def _owners_part(exchange: Exchange, held: Mapping[str, float], ours: Mapping[str, float]) -> float:
+    """Return the share of what came and went that is the owner's, 0 to 1."""
+    own, mine = held.get(exchange.ticker, 0.0), ours.get(exchange.ticker, 0.0)
+    return own / (own + mine) if own > 0.0 else 0.0
+
+
+def _moves_of(exchange: Exchange, part: float, held: dict[str, float]) -> list[OwnersMove]:
+    """Return what moves the owner's `part`, and move it in `held`."""
+    if not (part > 0.0):
+        return []
+    moves = []
+    cash = round_cents(exchange.cash * part)
+    for ticker, quantity, dollars in ((exchange.ticker, -exchange.gone, cash), (exchange.other, exchange.came, 0.0)):
+        name = exchange.exchange_id if part == 1.0 and ticker == exchange.other else f"{exchange.exchange_id}/{ticker}"
+        moves.append(OwnersMove(name, ticker, quantity * part, dollars, exchange.at))
+        add_shares(held, ticker, quantity * part)
+    return moves
+
+
+def _without(exchange: Exchange, part: float) -> Exchange:
+    cash = round_cents(exchange.cash - round_cents(exchange.cash * part))
+    rest = 1.0 - part
+    return replace(exchange, gone=exchange.gone * rest, came=exchange.came * rest, cash=cash)
 
 
 def add_shares(held: dict[str, float], ticker: str, quantity: float) -> None:

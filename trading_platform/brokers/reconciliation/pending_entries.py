@@ -55,6 +55,10 @@ class PendingEntries:
         held: list[int] = self._slots["ticker"].tolist()
         return held.index(column) if column != EMPTY and column in held else -1
 
+    def column_of(self, ticker: str) -> int:
+        """Return the number of a ticker of the universe, -1 if it has none."""
+        return self._columns.get(ticker, EMPTY)
+
     def stage(self, order: JournalOrder) -> int:
         """Let the lots of the order's slot ask for what it has left, unless they do already; return the slot, -1: none.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from trading_platform.brokers.reconciliation.differences import Difference, DifferenceKind
@@ -36,18 +36,18 @@ class Cover:
 
 
 def protection(
-    ours: OurBook, book: OurBook, theirs: TheirBook, prefix: str
+    ours: OurBook, book: OurBook, theirs: TheirBook, prefix: str, unclear: Collection[str | None] = ()
 ) -> Iterator[tuple[Difference, tuple[Action, ...]]]:
     """Compare stops at the broker with what should rest there, `book` being ours after the actions so far.
 
     Stops that no longer fit (a manual sale, a split, a partial fill, a position that has grown, a level that has
     moved) are cancelled first and
     placed anew after the next reading. Shares that an exit of ours is selling need none. Positions with a fraction of
-    a share have none: the engine watches them.
+    a share have none: the engine watches them. Of `unclear` tickers nobody knows yet what is held: they are left alone.
     """
     covers = covers_of(theirs.orders, prefix)
     new_splits = {c.ticker for c in theirs.history.shares if c.is_split and c.change_id not in ours.booked}
-    for ticker in sorted(covers.keys() | book.positions.keys()):
+    for ticker in sorted((covers.keys() | book.positions.keys()) - {*unclear}):
         position, roots = book.positions.get(ticker), covers.get(ticker, {})
         at_work = [
             o for o in theirs.orders if o.ticker == ticker and o.status.is_open and o.client_order_id not in roots

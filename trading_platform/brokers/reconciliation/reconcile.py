@@ -10,7 +10,7 @@ Applying the actions (`books.apply_actions`) gives the broker's book; nothing is
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
@@ -30,12 +30,17 @@ from trading_platform.brokers.reconciliation.two_books import (
     AdoptCash,
     AdoptPosition,
     BookCash,
+    BookExchange,
     BookFill,
     BookForeignFill,
     BookShares,
     CancelOrder,
+    CashFlow,
     CloseOrder,
+    Exchange,
+    HalfAction,
     OurBook,
+    ShareChange,
     TheirBook,
     UpdateOrder,
     apply_actions,
@@ -47,6 +52,7 @@ from trading_platform.core.types import Fill, OrderStatus, Side
 
 CENT_PER_ENTRY = 0.005  # dollars that rounding one history entry to the cent may cost
 GRACE = timedelta(seconds=60)  # a request that has not arrived by then never will
+HALF_PATIENCE = timedelta(days=2)  # with a corporate action of which a part is told
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +89,23 @@ def reconcile(
     previous
         Differences of the reading before: what needs confirmation is adopted only if it stands in there.
     """
-    explained = [*_history(ours, theirs.history)]
-    book = apply_actions(ours, _actions(explained))
-    entries = len(explained) + 1
-    found = [*explained, *_orders(ours, theirs, now, prefix), *_manual_positions(book)]
-    found += _positions(book, theirs)
+    explained = [*_history(ours, theirs.history), *_strange(theirs)]
+    waiting, halves = awaited_fills(ours, theirs), [*_unfinished(ours, theirs.history, now)]
+    # What orders say they have traded, or half an action has moved, is counted for the comparison only.
+    seen = [*(BookFill(fill) for _, fill in waiting), *(AdoptCash(half.cash) for half in _young(theirs.history, now))]
+    book = apply_actions(ours, [*_actions(explained), *seen])
+    entries = len(explained) + len(waiting) + 1
+    unclear = {d.ticker for d, _ in halves} | {thing.ticker for thing in theirs.unreadable}
+    found = [*explained, *((d, ()) for d, _ in waiting), *halves]
+    found += [*_orders(ours, theirs, now, prefix), *_manual_positions(book)]
+    found += _positions(book, theirs, unclear)
     found += _cash(book, theirs, entries * CENT_PER_ENTRY)
     found = [
         (difference, () if difference.kind in NEEDS_CONFIRMATION and difference not in previous else actions)
         for difference, actions in found
     ]
-    found += protection(ours, apply_actions(ours, _actions(found)), theirs, prefix)
+    unclear |= {d.ticker for d, _ in waiting}
+    found += protection(ours, apply_actions(ours, _actions(found)), theirs, prefix, unclear)
     differences = tuple(difference for difference, _ in found)
     return Reconciliation(
         differences=differences,
@@ -125,6 +137,14 @@ def _history(ours: OurBook, history: AccountHistory) -> Iterator[Finding]:
             text = f"{foreign.side} {foreign.quantity:g} at {foreign.price:g}, order {foreign.broker_order_id}"
             words = Difference(DifferenceKind.MANUAL_TRADE, foreign.ticker, "not ours", text)
             entries.append((foreign.at, (words, (BookForeignFill(foreign),))))
+    for entry_id, reversal in history.undone:
+        if entry_id in ours.booked:
+            history = _with_reversal(history, reversal)
+    for exchange in history.exchanges:
+        if exchange.exchange_id not in ours.booked and _is_bookable(ours, exchange):
+            text = f"{exchange.gone:g} {exchange.ticker} became {exchange.came:g} {exchange.other}, {exchange.note}"
+            words = Difference(DifferenceKind.EXCHANGE, exchange.ticker, "not booked", text)
+            entries.append((exchange.at, (words, (BookExchange(exchange),))))
     for flow in history.cash:
         if flow.flow_id not in ours.booked:
             text = f"{flow.kind} {flow.amount:+.2f} {flow.note}".strip()
@@ -137,6 +157,77 @@ def _history(ours: OurBook, history: AccountHistory) -> Iterator[Finding]:
             entries.append((change.at, (words, (BookShares(change),))))
     for _, finding in sorted(entries, key=lambda entry: entry[0]):
         yield finding
+
+
+def _with_reversal(history: AccountHistory, reversal: CashFlow | ShareChange) -> AccountHistory:
+    if isinstance(reversal, CashFlow):
+        return replace(history, cash=(*history.cash, reversal))
+    return replace(history, shares=(*history.shares, reversal))
+
+
+def _is_bookable(ours: OurBook, exchange: Exchange) -> bool:
+    """Return True if it is known whose shares came, and the book can hold them."""
+    return exchange.ticker != "" and (ours.known is None or exchange.other in ours.known)
+
+
+def _unfinished(ours: OurBook, history: AccountHistory, now: datetime) -> Iterator[Finding]:
+    """Yield corporate actions that cannot be booked yet; their tickers are left alone meanwhile."""
+    for half in _young(history, now):
+        moved = ", ".join(f"{quantity:+g} {ticker}" for ticker, quantity in half.moved)
+        for ticker, _ in half.moved:
+            words = "waits for the rest of it", f"{half.kind} {moved}"
+            yield Difference(DifferenceKind.HALF_ACTION, ticker, *words), ()
+    for exchange in history.exchanges:
+        if exchange.exchange_id in ours.booked or _is_bookable(ours, exchange):
+            continue
+        if exchange.ticker == "" and now - exchange.at > HALF_PATIENCE:
+            continue  # shares of which nobody says where they come from are the owner's in the end
+        cure = "nobody says of which holding" if exchange.ticker == "" else f"add {exchange.other} to [universe]"
+        text = f"{exchange.came:g} {exchange.other} came for {exchange.gone:g} {exchange.ticker or '?'}"
+        for ticker in (exchange.ticker, exchange.other):
+            if ticker:
+                yield Difference(DifferenceKind.UNKNOWN_TICKER, ticker, cure, text), ()
+
+
+def _young(history: AccountHistory, now: datetime) -> list[HalfAction]:
+    return [half for half in history.halves if now - half.at <= HALF_PATIENCE]
+
+
+def _strange(theirs: TheirBook) -> Iterator[Finding]:
+    for thing in theirs.unreadable:
+        yield Difference(DifferenceKind.UNREADABLE, thing.ticker, "left alone", thing.text), ()
+
+
+def awaited_fills(ours: OurBook, theirs: TheirBook) -> list[tuple[Difference, Fill]]:
+    """Return what our orders say they have traded beyond what history tells, as fills at their mean price.
+
+    Alpaca enters executions late at times; until it does, the shares are ours, and nothing is booked.
+    """
+    found = []
+    for order in flatten(theirs.orders):
+        known = ours.orders.get(order.client_order_id)
+        missing = 0.0 if known is None else order.filled_quantity - _told(ours, theirs, known)
+        if known is None or not (missing > SHARE_TOLERANCE) or order.filled_average_price is None:
+            continue
+        text = f"{order.side} {missing:g} of {order.filled_quantity:g} filled, {order.client_order_id}"
+        amount = round_cents(missing * order.filled_average_price)
+        at = order.submitted_at or known.decided_at
+        fill = Fill(
+            order.client_order_id, order.ticker, order.side, missing, order.filled_average_price, amount, 0.0, at,
+            at.date(), known.strategy, known.reason,
+        )  # fmt: skip
+        found.append((Difference(DifferenceKind.AWAITED_FILL, order.ticker, "history has no entry yet", text), fill))
+    return found
+
+
+def _told(ours: OurBook, theirs: TheirBook, known: JournalOrder) -> float:
+    """Return the shares of one of our orders that are booked, or can be by now."""
+    new = sum(
+        fill.quantity
+        for fill in theirs.history.fills
+        if fill.client_order_id == known.client_order_id and fill.fill_id not in ours.booked
+    )
+    return known.filled_quantity + new
 
 
 def _fill_words(kind: DifferenceKind, fill: Fill) -> Difference:
@@ -160,11 +251,22 @@ def _orders(ours: OurBook, theirs: TheirBook, now: datetime, prefix: str) -> Ite
         order = seen.get(known.client_order_id)
         if order is None:
             yield _absent(known, known.client_order_id in theirs.missing, now)
-        elif state_of(order) != state_of(known):
-            yield _news(known, order)
+        else:
+            told = _as_told(ours, theirs, known, order)
+            if state_of(told) != state_of(known):
+                yield _news(known, told)
     for order in seen.values():
         if order.client_order_id not in ours.orders and order.status.is_open:
             yield _stranger(order, prefix)
+
+
+def _as_told(ours: OurBook, theirs: TheirBook, known: JournalOrder, order: BrokerOrder) -> BrokerOrder:
+    """Return an order as far as history bears it out: one whose executions are awaited is not over."""
+    told = _told(ours, theirs, known)
+    if not (order.filled_quantity - told > SHARE_TOLERANCE) or order.filled_average_price is None:
+        return order
+    status = OrderStatus.PARTIALLY_FILLED if told > 0.0 else OrderStatus.SUBMITTED
+    return order._replace(status=status, filled_quantity=told)
 
 
 def _news(known: JournalOrder, order: BrokerOrder) -> Finding:
@@ -211,8 +313,8 @@ def _manual_positions(book: OurBook) -> Iterator[Finding]:
             yield Difference(DifferenceKind.MANUAL_POSITION, position.ticker, text, "held"), ()
 
 
-def _positions(book: OurBook, theirs: TheirBook) -> Iterator[Finding]:
-    for ticker in sorted(book.positions.keys() | theirs.positions.keys()):
+def _positions(book: OurBook, theirs: TheirBook, unclear: Collection[str | None]) -> Iterator[Finding]:
+    for ticker in sorted((book.positions.keys() | theirs.positions.keys()) - {*unclear}):
         mine = book.positions[ticker].quantity if ticker in book.positions else 0.0
         held = theirs.positions[ticker].quantity if ticker in theirs.positions else 0.0
         if not (abs(mine - held) <= SHARE_TOLERANCE):

@@ -8,10 +8,15 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TypeAlias
 
+from trading_platform.alpaca.answers import Unreadable
+from trading_platform.core.compiled import plain
 from trading_platform.core.fills import round_cents
+from trading_platform.core.ledger import lowered
 from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.ports import BrokerOrder, BrokerPosition, JournalOrder
 from trading_platform.core.types import Fill, OrderStatus, Side
+
+_lowered = plain(lowered)
 
 SHARE_TOLERANCE = 1e-6  # shares; Alpaca counts to 1e-9 and floats lose less
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -53,6 +58,44 @@ class ShareChange:
     note: str = ""
 
 
+class ExchangeKind(StrEnum):
+    """How shares of one ticker became, or brought, those of another."""
+
+    RENAME = "rename"
+    MERGER = "merger"
+    SPIN_OFF = "spin_off"
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Shares that became others without a trade: `gone` of `ticker` went, `came` of `other` and `cash` dollars came.
+
+    Of a spin-off nothing went; its `ticker` is "" until somebody knows whose shares they are: one of those `named`.
+    """
+
+    exchange_id: str
+    kind: ExchangeKind
+    ticker: str
+    gone: float
+    other: str
+    came: float
+    cash: float
+    at: datetime
+    note: str = ""
+    named: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HalfAction:
+    """A corporate action of which the broker has told a part: shares of each ticker and dollars that moved so far."""
+
+    entry_id: str
+    kind: str
+    moved: tuple[tuple[str, float], ...]
+    at: datetime
+    cash: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class ForeignFill:
     """An execution of an order that is not ours: the account's owner traded by hand."""
@@ -69,12 +112,21 @@ class ForeignFill:
 
 @dataclass(frozen=True, slots=True)
 class AccountHistory:
-    """What the broker says has happened, oldest first."""
+    """What the broker says has happened, oldest first.
+
+    `exchanges` and `halves` are corporate actions that move more than one ticker, whole and in part. `undone` are
+    reversals of entries that the broker has cancelled since, for those who have booked them: (id of the entry, what
+    takes it back). `unreadable` are entries that nobody understands.
+    """
 
     fills: tuple[Fill, ...] = ()
     foreign: tuple[ForeignFill, ...] = ()
     cash: tuple[CashFlow, ...] = ()
     shares: tuple[ShareChange, ...] = ()
+    exchanges: tuple[Exchange, ...] = ()
+    halves: tuple[HalfAction, ...] = ()
+    undone: tuple[tuple[str, CashFlow | ShareChange], ...] = ()
+    unreadable: tuple[Unreadable, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +142,17 @@ class OurPosition:
 
 @dataclass(frozen=True, slots=True)
 class OurBook:
-    """What we believe. `orders` are those still open to us; `booked` are ids of history entries already in here."""
+    """What we believe.
+
+    `orders` are those still open to us; `booked` are ids of history entries already in here; `known` are the tickers
+    that the book can hold, None: any.
+    """
 
     cash: float
     positions: Mapping[str, OurPosition] = field(default_factory=dict)
     orders: Mapping[str, JournalOrder] = field(default_factory=dict)
     booked: frozenset[str] = frozenset()
+    known: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +160,7 @@ class TheirBook:
     """What the broker says now.
 
     `orders` are all open orders and the last state of ours that were open to us, with legs inside their parents;
-    `missing` are ids of ours that the broker has never seen.
+    `missing` are ids of ours that the broker has never seen; `unreadable` is what nobody understands of the answers.
     """
 
     cash: float | None
@@ -111,6 +168,7 @@ class TheirBook:
     orders: tuple[BrokerOrder, ...] = ()
     missing: frozenset[str] = frozenset()
     history: AccountHistory = AccountHistory()
+    unreadable: tuple[Unreadable, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +197,13 @@ class BookShares:
     """Book shares that changed without a trade; a split also moves stop and target."""
 
     change: ShareChange
+
+
+@dataclass(frozen=True, slots=True)
+class BookExchange:
+    """Book a rename, a merger for shares, a spin-off."""
+
+    exchange: Exchange
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +259,7 @@ Action: TypeAlias = (
     | BookForeignFill
     | BookCash
     | BookShares
+    | BookExchange
     | UpdateOrder
     | CloseOrder
     | CancelOrder
@@ -230,6 +296,8 @@ def _apply(book: OurBook, action: Action) -> OurBook:
             return replace(book, cash=round_cents(book.cash + flow.amount), booked=book.booked | {flow.flow_id})
         case BookShares(change):
             return replace(_change_shares(book, change), booked=book.booked | {change.change_id})
+        case BookExchange(exchange):
+            return replace(_exchanged(book, exchange), booked=book.booked | {exchange.exchange_id})
         case UpdateOrder(order):
             return replace(book, orders=_with_order(book.orders, order))
         case CloseOrder(client_order_id):
@@ -273,6 +341,22 @@ def _change_shares(book: OurBook, change: ShareChange) -> OurBook:
         target_price=None if after.target_price is None else after.target_price / ratio,
     )
     return replace(book, positions={**book.positions, change.ticker: moved})
+
+
+def _exchanged(book: OurBook, exchange: Exchange) -> OurBook:
+    held = book.positions.get(exchange.ticker)
+    strategy = MANUAL if held is None else held.strategy
+    is_new = exchange.other not in book.positions
+    book = _add_shares(book, exchange.ticker, -exchange.gone, strategy)
+    book = _add_shares(book, exchange.other, exchange.came, strategy)
+    if held is not None and is_new and exchange.gone > 0.0:
+        paid, factor = exchange.cash / exchange.gone, exchange.gone / exchange.came
+        stop, target = (
+            (None if p is None else _lowered(p, paid, factor)) for p in (held.stop_price, held.target_price)
+        )
+        moved = replace(book.positions[exchange.other], stop_price=stop, target_price=target)
+        book = replace(book, positions={**book.positions, exchange.other: moved})
+    return replace(book, cash=round_cents(book.cash + exchange.cash))
 
 
 def _with_order(orders: Mapping[str, JournalOrder], order: BrokerOrder) -> Mapping[str, JournalOrder]:

@@ -1,0 +1,179 @@
+"""What corporate actions and the owner's other deals do to our book of an account, over the local Alpaca."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from alpaca_world import Bar, flat
+from test_alpaca_venue import CASH, Scene
+from test_engine_at_realistic_alpaca import ONE_LOOK, covered, deed, held, holding
+
+from trading_platform.alpaca_server.behaviour import Behaviour
+from trading_platform.core.order_reasons import OrderReason
+
+GONE: list[Bar | None] = [None] * 5
+
+
+def after_dawn(scene: Scene) -> None:
+    """Go through the evening of session 2 and the dawn of session 3 to its open, with a look at each."""
+    scene.settle(2)
+    scene.server.advance_to_dawn()
+    scene.look()
+    scene.opened(3)
+
+
+def ties(scene: Scene) -> None:
+    """Assert that shares and cash are the server's, to the cent."""
+    mine = {ticker: position.quantity for ticker, position in scene.book.positions().items()}
+    for ticker, quantity in scene.book.manual.items():
+        mine[ticker] = mine.get(ticker, 0.0) + quantity
+    assert mine == {symbol: p.quantity for symbol, p in scene.server.account.positions.items()}
+    assert float(scene.venue.record["cash"]) == scene.server.account.cash
+
+
+def lot(scene: Scene, ticker: str) -> tuple[float, float, float, float]:
+    """Return (shares, basis, stop, target) of the only lot in a ticker."""
+    s = scene.book.slot_of(ticker)
+    (found,) = [row for row in scene.venue.lots[s] if row["quantity"] > 0.0]
+    return float(found["quantity"]), float(found["cost"]), float(found["stop"]), float(found["target"])
+
+
+def test_renamed_lot_keeps_basis_stop_and_target() -> None:
+    bars = {"AAA": [*flat(50.0, 3), *GONE], "NEW": [*[None] * 3, *flat(50.0, 5)]}
+    with holding(bars=bars) as scene:
+        deed(scene, "events", kind="rename", ticker="AAA", other="NEW")
+        after_dawn(scene)
+        assert lot(scene, "NEW") == (10.0, 500.0, 45.0, 90.0)
+        settled = scene.settle(3)
+        assert (settled.equity, settled.fills) == (CASH, [])
+        ties(scene)
+
+
+def test_rename_moves_the_owners_shares_beside_ours() -> None:
+    bars = {"AAA": [*flat(50.0, 3), *GONE], "NEW": [*[None] * 3, *flat(50.0, 5)]}
+    with holding(bars=bars) as scene:
+        deed(scene, "activities", activity_type="JNLS", symbol="AAA", qty=30.0, moves_shares=True)
+        scene.look()
+        deed(scene, "events", kind="rename", ticker="AAA", other="NEW")
+        after_dawn(scene)
+        assert (scene.book.quantity("NEW"), scene.book.manual) == (10.0, {"NEW": 30.0})
+        ties(scene)
+
+
+def test_rename_to_a_ticker_outside_the_universe_waits_and_says_what_to_do() -> None:
+    bars = {"AAA": [*flat(50.0, 3), *GONE]}
+    with holding(bars=bars) as scene:
+        deed(scene, "events", kind="rename", ticker="AAA", other="NEW")
+        after_dawn(scene)
+        scene.look(scene.server.now + ONE_LOOK)
+        assert scene.book.manual == {}
+        assert scene.book.quantity("AAA") == 10.0
+        assert not scene.gate.stops_all()
+        assert set(scene.gate.reasons) == {"AAA", "NEW"}
+        assert "add NEW to [universe]" in scene.gate.reasons["AAA"]
+
+
+def test_merger_for_shares_and_money_pays_basis_back_and_scales_the_stop() -> None:
+    bars = {"AAA": [*flat(50.0, 3), *GONE], "NEW": flat(96.0)}
+    with holding(bars=bars) as scene:
+        deed(scene, "events", kind="stock_merger", ticker="AAA", other="NEW", ratio=0.5, cash=2.0)
+        after_dawn(scene)
+        assert lot(scene, "NEW") == (5.0, 480.0, 86.0, 176.0)  # (45 - 2) / 0.5, (90 - 2) / 0.5
+        assert covered(scene, "NEW") == 5.0
+        settled = scene.settle(3)
+        assert (settled.equity, settled.flows.cash_flow, settled.flows.fees) == (CASH, 0.0, 0.0)
+        ties(scene)
+
+
+def test_spun_off_shares_are_ours_with_their_part_of_the_basis() -> None:
+    bars = {"AAA": [*flat(50.0, 3), *flat(48.0, 5)], "NEW": [*[None] * 3, *flat(20.0, 5)]}
+    with holding(bars=bars) as scene:
+        deed(scene, "events", kind="spin_off", ticker="AAA", other="NEW", ratio=0.1)
+        after_dawn(scene)
+        assert (scene.book.quantity("NEW"), scene.book.manual) == (1.0, {})
+        settled = scene.settle(3)
+        assert (settled.equity, settled.flows.cash_flow) == (CASH, 0.0)
+        assert lot(scene, "AAA") == (10.0, 480.0, 43.2, 86.4)
+        assert lot(scene, "NEW")[:2] == (1.0, 20.0)
+        assert lot(scene, "NEW")[2] > 10.0  # the engine's disaster stop
+        ties(scene)
+
+
+def test_reverse_split_pays_the_fraction_and_moves_the_stop() -> None:
+    bars = {"AAA": [*flat(50.0, 3), *flat(200.0, 5)]}
+    with holding(Behaviour(cash_in_lieu=True), bars=bars) as scene:
+        deed(scene, "events", kind="split", ticker="AAA", ratio=0.25)
+        after_dawn(scene)
+        scene.look(scene.server.now + ONE_LOOK)
+        assert held(scene) == scene.book.quantity("AAA") == 2.0
+        assert lot(scene, "AAA")[2] == 180.0
+        assert covered(scene) == 2.0
+        settled = scene.settle(3)
+        assert (settled.equity, settled.flows.cash_flow) == (CASH, 0.0)
+        ties(scene)
+
+
+def test_dividend_that_is_cancelled_after_it_was_booked_is_taken_back() -> None:
+    with holding() as scene:
+        row = deed(scene, "activities", activity_type="DIV", symbol="AAA", net_amount=7.0)
+        scene.look()
+        deed(scene, "activities", cancel=row["id"])
+        scene.look(scene.server.now + ONE_LOOK)
+        assert not scene.gate.stops_all()
+        settled = scene.settle(2)
+        assert (settled.flows.dividends, settled.equity) == (0.0, CASH)
+        ties(scene)
+
+
+def test_dividend_that_is_corrected_counts_once_and_rightly() -> None:
+    with holding() as scene:
+        row = deed(scene, "activities", activity_type="DIV", symbol="AAA", net_amount=7.7)
+        scene.look()
+        deed(scene, "activities", cancel=row["id"])
+        deed(scene, "activities", activity_type="DIV", symbol="AAA", net_amount=7.0, status="correct")
+        scene.look(scene.server.now + ONE_LOOK)
+        assert scene.settle(2).flows.dividends == 7.0
+        ties(scene)
+
+
+def test_half_of_a_merger_is_left_alone_until_the_rest_is_told() -> None:
+    with holding(target=None) as scene:
+        row = {"activity_type": "MA", "symbol": "AAA", "qty": -10.0, "moves_shares": True, "group_id": "g"}
+        deed(scene, "activities", **row)
+        for _ in range(3):
+            scene.look(scene.server.now + ONE_LOOK)
+        assert scene.book.quantity("AAA") == 10.0
+        assert "AAA" in scene.gate.reasons
+        assert not scene.gate.stops_all()
+        deed(scene, "activities", activity_type="MA", symbol="AAA", net_amount=520.0, group_id="g")
+        scene.look(scene.server.now + ONE_LOOK)
+        settled = scene.settle(2)
+        assert (settled.equity, settled.flows.cash_flow, settled.flows.fees) == (CASH + 20.0, 0.0, 0.0)
+        assert [(fill.quantity, fill.price, fill.reason) for fill, _, _ in settled.fills] == [
+            (10.0, 52.0, OrderReason.DELISTED)
+        ]
+        ties(scene)
+
+
+@pytest.mark.parametrize("deal", ["option", "mleg", "crypto"])
+def test_deals_of_the_owner_in_other_things_are_his_money(deal: str) -> None:
+    with holding() as scene:
+        deed(scene, "foreign", kind=deal, qty=2, price=3.0, filled=True)
+        scene.look()
+        assert scene.book.manual == {}
+        settled = scene.settle(2)
+        assert settled.flows.fees == 0.0
+        assert settled.flows.cash_flow < 0.0
+        assert float(scene.venue.record["cash"]) == scene.server.account.cash
+
+
+def test_activity_that_nobody_understands_is_told_and_the_rest_goes_on() -> None:
+    with holding() as scene:
+        deed(scene, "activities", activity_type="CSD", net_amount=25.0)
+        scene.server.account.activities[-1].body["qty"] = "a few"
+        deed(scene, "activities", activity_type="DIV", symbol="AAA", net_amount=7.0)
+        scene.server.account.activities[-2].body["symbol"] = "AAA"
+        scene.look(scene.server.now + timedelta(minutes=1))
+        assert "unreadable" in scene.differences.kinds
+        assert scene.settle(2).flows.dividends == 7.0
