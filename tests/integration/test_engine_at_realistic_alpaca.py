@@ -158,6 +158,18 @@ def test_resting_order_edited_by_the_owner_goes_on_as_ours(
         assert leave(scene).status is not OrderStatus.REJECTED
 
 
+def test_level_that_the_owner_has_set_stays_until_ours_moves() -> None:
+    with holding(target=None) as scene:
+        deed(scene, "replace", symbol="AAA", type="stop", stop_price=46.0)
+        for _ in range(3):
+            scene.look(scene.server.now + ONE_LOOK)
+        assert scene.working("AAA") == [("stop", 10.0, 46.0)]
+        s = scene.book.slot_of("AAA")
+        scene.venue.slots[s]["stop"] = scene.venue.lots[s]["stop"] = 47.0  # a trailing stop of the strategy has risen
+        scene.look(scene.server.now + ONE_LOOK)
+        assert scene.working("AAA") == [("stop", 10.0, 47.0)]
+
+
 def test_fill_of_a_stop_that_the_owner_has_edited_is_a_stop_loss() -> None:
     bars = {"AAA": [*flat(50.0, 3), (50.0, 50.0, 45.5, 47.0), *flat(47.0, 4)]}
     with holding(bars=bars, target=None) as scene:

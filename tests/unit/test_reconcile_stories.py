@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from trading_platform.alpaca.answers import Unreadable
 from trading_platform.brokers.reconciliation.differences import DifferenceKind
 from trading_platform.brokers.reconciliation.reconcile import GRACE, Reconciliation, reconcile
 from trading_platform.brokers.reconciliation.two_books import (
@@ -14,6 +15,7 @@ from trading_platform.brokers.reconciliation.two_books import (
     AdoptCash,
     AdoptPosition,
     BookCash,
+    BookExchange,
     BookFill,
     BookForeignFill,
     BookShares,
@@ -21,7 +23,10 @@ from trading_platform.brokers.reconciliation.two_books import (
     CashFlow,
     CashKind,
     CloseOrder,
+    Exchange,
+    ExchangeKind,
     ForeignFill,
+    HalfAction,
     OurBook,
     OurPosition,
     Protect,
@@ -319,3 +324,74 @@ def test_unexplained_shares_are_quarantined_then_adopted() -> None:
 def test_short_position_is_unexplained_too() -> None:
     result = compare(ours(), TheirBook(10_000.0, held(-3.0)))
     assert (kinds(result), result.quarantine) == ([KINDS.POSITION_UNEXPLAINED], frozenset({"AAA"}))
+
+
+def test_shares_that_an_order_has_bought_are_ours_before_history_tells() -> None:
+    filled = seen(status=OrderStatus.FILLED, filled_quantity=10.0, filled_average_price=100.0)
+    theirs = TheirBook(9_000.0, held(10.0), (filled,))
+    first = compare(ours(0.0, 10_000.0, row()), theirs)
+    assert (kinds(first), first.actions) == ([KINDS.AWAITED_FILL], ())
+    assert (first.quarantine, first.cash_ties) == (frozenset({"AAA"}), True)
+    second = compare(ours(0.0, 10_000.0, row()), theirs, first)
+    assert second.actions == ()  # it waits for as long as it takes: nothing is adopted
+    told = replace(theirs, history=AccountHistory(fills=(fill(),)))
+    third = compare(ours(0.0, 10_000.0, row()), told, second)
+    assert kinds(third)[:2] == [KINDS.FILL, KINDS.ORDER_ENDED]
+    assert BookFill(fill()) in third.actions
+
+
+def test_order_is_as_far_as_history_bears_it_out() -> None:
+    part = seen(status=OrderStatus.PARTIALLY_FILLED, filled_quantity=7.0, filled_average_price=100.0)
+    theirs = TheirBook(9_300.0, held(7.0), (part,), history=AccountHistory(fills=(fill(quantity=4.0),)))
+    result = compare(ours(0.0, 10_000.0, row()), theirs)
+    assert kinds(result) == [KINDS.PARTIAL_FILL, KINDS.AWAITED_FILL, KINDS.ORDER_NEWS]
+    (news,) = [action.order for action in result.actions if isinstance(action, UpdateOrder)]
+    assert (news.status, news.filled_quantity) == (OrderStatus.PARTIALLY_FILLED, 4.0)
+    assert result.cash_ties
+
+
+def test_half_an_action_is_left_alone_for_two_days_and_no_longer() -> None:
+    half = HalfAction("a", "MA", (("AAA", -10.0),), NOW - timedelta(days=2))
+    theirs = TheirBook(9_000.0, history=AccountHistory(halves=(half,)))
+    first = compare(ours(10.0, 9_000.0), theirs)
+    assert (kinds(first), first.actions, first.quarantine) == ([KINDS.HALF_ACTION], (), frozenset({"AAA"}))
+    old = replace(half, at=half.at - timedelta(seconds=1))
+    assert kinds(compare(ours(10.0, 9_000.0), replace(theirs, history=AccountHistory(halves=(old,))))) == [
+        KINDS.POSITION_UNEXPLAINED
+    ]
+
+
+def test_renamed_shares_move_and_those_of_an_unknown_name_wait() -> None:
+    exchange = Exchange("x", ExchangeKind.RENAME, "AAA", 10.0, "NEW", 10.0, 0.0, NOW)
+    theirs = TheirBook(9_000.0, held(10.0, "NEW"), history=AccountHistory(exchanges=(exchange,)))
+    book = ours(10.0, 9_000.0, stop=90.0)
+    result = compare(book, theirs)
+    assert result.actions == (BookExchange(exchange), Protect("NEW", 10.0, 90.0, None))
+    unknown = compare(replace(book, known=frozenset({"AAA"})), theirs)
+    assert (unknown.actions, unknown.quarantine) == ((), frozenset({"AAA", "NEW"}))
+    assert set(kinds(unknown)) == {KINDS.UNKNOWN_TICKER}
+
+
+def test_cancelled_entry_is_taken_back_only_where_it_was_booked() -> None:
+    back = CashFlow("d/undone", CashKind.DIVIDEND, -7.0, NOW, "AAA")
+    theirs = TheirBook(10_000.0, history=AccountHistory(undone=(("d", back),)))
+    assert compare(ours(), theirs).is_clean
+    booked = replace(ours(0.0, 10_007.0), booked=frozenset({"d"}))
+    assert compare(booked, theirs).actions == (BookCash(back),)
+    assert compare(replace(ours(), booked=frozenset({"d", "d/undone"})), theirs).is_clean
+
+
+def test_what_cannot_be_read_is_told_and_its_ticker_left_alone() -> None:
+    theirs = TheirBook(9_000.0, {}, unreadable=(Unreadable("position AAA: ?", "AAA"),))
+    result = compare(ours(10.0, 9_000.0, stop=90.0), theirs)
+    assert (kinds(result), result.actions, result.quarantine) == ([KINDS.UNREADABLE], (), frozenset({"AAA"}))
+
+
+def test_edited_order_goes_on_under_our_name() -> None:
+    edited = seen("tp-3", Side.SELL, broker_order_id="successor", stop_price=92.0)
+    book = ours(10.0, 9_000.0, row("tp-3", Side.SELL, stop_price=90.0), stop=90.0)
+    result = compare(book, TheirBook(9_000.0, held(10.0), (edited,)))
+    assert (kinds(result), result.actions) == ([KINDS.EDITED], (UpdateOrder(edited),))
+    assert "stop 92" in result.differences[0].theirs
+    moved = replace(book, positions={"AAA": OurPosition("AAA", 10.0, "momentum", 91.0)})
+    assert CancelOrder("tp-3") in compare(moved, TheirBook(9_000.0, held(10.0), (edited,))).actions

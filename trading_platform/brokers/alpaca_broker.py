@@ -206,7 +206,11 @@ class AlpacaBroker:
             )
 
     def _record(self, order: BrokerOrder) -> BrokerOrder:
-        self._journal.record_order(order)
+        """Write an answer down; what it has traded at once is written when the account's history tells it."""
+        is_done = order.filled_quantity > 0.0 and order.broker_order_id != ""
+        self._journal.record_order(
+            order._replace(status=OrderStatus.SUBMITTED, filled_quantity=0.0) if is_done else order
+        )
         self._checkpoint("after_commit")
         return order
 

@@ -21,6 +21,9 @@ ROUTINE = frozenset(
 )
 ACTIONS = {
     DifferenceKind.OVERPROTECTED: "stops placed anew",
+    DifferenceKind.EDITED: "followed",
+    DifferenceKind.AWAITED_FILL: "waits for the broker's entry",
+    DifferenceKind.UNREADABLE: "left alone",
     DifferenceKind.NOT_SENT: "decided again, it goes out under the same id",
 }
 

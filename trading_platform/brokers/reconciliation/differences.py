@@ -30,6 +30,7 @@ class DifferenceKind(StrEnum):
     POSITION_UNEXPLAINED = "position_unexplained"
     CASH_UNEXPLAINED = "cash_unexplained"
     CASH_UNKNOWN = "cash_unknown"
+    EDITED = "edited"
     AWAITED_FILL = "awaited_fill"
     EXCHANGE = "exchange"
     HALF_ACTION = "half_action"

@@ -18,7 +18,7 @@ from trading_platform.brokers.reconciliation.two_books import (
 from trading_platform.core.compiled import plain
 from trading_platform.core.fills import ticks_a_dollar
 from trading_platform.core.order_reasons import OrderReason
-from trading_platform.core.ports import BrokerOrder
+from trading_platform.core.ports import BrokerOrder, JournalOrder
 from trading_platform.core.types import Side
 
 TICKS_APART = 0.75  # of a price step, from which on two prices are different ones
@@ -62,7 +62,7 @@ def protection(
             yield excess if covered > held else lacking, tuple(CancelOrder(root) for root in sorted(roots))
         elif position is None:
             continue
-        elif roots and not is_busy and not _is_as_wanted(roots, position):
+        elif roots and not is_busy and not _is_as_wanted(roots, position, ours):
             yield _moved(position, roots), tuple(CancelOrder(root) for root in sorted(roots))
         elif not roots and position.stop_price is not None and _is_whole(held):
             protect = Protect(ticker, float(round(held)), position.stop_price, position.target_price)
@@ -107,9 +107,21 @@ def _is_in_the_way(order: BrokerOrder, prefix: str) -> bool:
     return order.side is Side.BUY or not order.client_order_id.startswith(prefix)
 
 
-def _is_as_wanted(roots: Mapping[str, Cover], position: OurPosition) -> bool:
-    """Return True if one stop protects the whole position, where the position has it: two would sell at two prices."""
-    return len(roots) == 1 and all(_is_at_level(cover, position) for cover in roots.values())
+def _is_as_wanted(roots: Mapping[str, Cover], position: OurPosition, ours: OurBook) -> bool:
+    """Return True if one stop protects the whole position, where the position has it: two would sell at two prices.
+
+    What was placed there and moved since by the account's owner, or by the broker, stays as it is.
+    """
+    return len(roots) == 1 and all(
+        _is_at_level(cover, position) or _was_at_level(ours.orders.get(root), position) for root, cover in roots.items()
+    )
+
+
+def _was_at_level(placed: JournalOrder | None, position: OurPosition) -> bool:
+    """Return True if an order was placed where the position has its stop and target now."""
+    if placed is None or placed.side is not Side.SELL or placed.stop_price is None:
+        return False
+    return _is_at_level(Cover(placed.quantity, placed.stop_price, placed.target_price), position)
 
 
 def _is_at_level(cover: Cover, position: OurPosition) -> bool:

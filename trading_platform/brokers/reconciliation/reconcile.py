@@ -92,7 +92,10 @@ def reconcile(
     explained = [*_history(ours, theirs.history), *_strange(theirs)]
     waiting, halves = awaited_fills(ours, theirs), [*_unfinished(ours, theirs.history, now)]
     # What orders say they have traded, or half an action has moved, is counted for the comparison only.
-    seen = [*(BookFill(fill) for _, fill in waiting), *(AdoptCash(half.cash) for half in _young(theirs.history, now))]
+    seen: list[Action] = [
+        *(BookFill(fill) for _, fill in waiting),
+        *(AdoptCash(half.cash) for half in _young(theirs.history, now)),
+    ]
     book = apply_actions(ours, [*_actions(explained), *seen])
     entries = len(explained) + len(waiting) + 1
     unclear = {d.ticker for d, _ in halves} | {thing.ticker for thing in theirs.unreadable}
@@ -273,7 +276,16 @@ def _news(known: JournalOrder, order: BrokerOrder) -> Finding:
     ours = f"{known.client_order_id} {known.status}, {known.filled_quantity:g} filled"
     theirs = f"{order.status}, {order.filled_quantity:g} filled"
     kind = DifferenceKind.ORDER_NEWS if order.status.is_open else DifferenceKind.ORDER_ENDED
+    if known.broker_order_id not in (None, order.broker_order_id):
+        kind, theirs = DifferenceKind.EDITED, f"changed by its owner or by the broker; {theirs}, {_levels(order)}"
     return Difference(kind, order.ticker, ours, theirs), (UpdateOrder(order),)
+
+
+def _levels(order: BrokerOrder) -> str:
+    prices = [
+        f"{name} {price:g}" for name, price in (("stop", order.stop_price), ("limit", order.limit_price)) if price
+    ]
+    return " and ".join(prices) or "at the market"
 
 
 def _absent(known: JournalOrder, is_missing: bool, now: datetime) -> Finding:
