@@ -62,7 +62,7 @@ def test_example_as_shipped_changes_nothing() -> None:
 def test_example_uncommented_holds_every_setting_with_its_default(tmp_path: Path) -> None:
     path = write(tmp_path, uncommented(EXAMPLE.read_text()))
     written = read_toml(path)
-    defaults: dict[str, object] = {**TradingConfig().to_dict(), "strategies": {"enabled": []}}
+    defaults: dict[str, object] = {**TradingConfig().to_dict(), "strategies": {"enabled": [], "weights": ""}}
     defaults["risk"] = {"profile": "conservative", **RiskConfig().to_dict()}
     assert written == defaults
     loaded = load_config(path)

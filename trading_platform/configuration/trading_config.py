@@ -167,9 +167,14 @@ class DataConfig(_Checked):
 
 @dataclass(frozen=True, slots=True)
 class StrategiesConfig:
-    """Which strategies trade, in this order (empty: every registered one), and their parameters by name."""
+    """Which strategies trade, in this order, and their parameters by name.
+
+    `weights` is a file of targets made elsewhere. Empty `enabled` means the file's strategies where there is one, else
+    the default set.
+    """
 
     enabled: tuple[str, ...] = ()
+    weights: str = ""
     parameters: Mapping[str, Table] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -359,13 +364,16 @@ def _read_strategies(table: dict[str, object]) -> tuple[object, list[str]]:
     plain = {key: value for key, value in table.items() if key not in parameters}
     problems = [
         f"{key} is no setting: parameters of a strategy stand in a table [strategies.<name>]"
-        f"{validation.did_you_mean(key, ['enabled'])}"
+        f"{validation.did_you_mean(key, ['enabled', 'weights'])}"
         for key in plain
-        if key != "enabled"
+        if key not in ("enabled", "weights")
     ]
+    weights = plain.get("weights", "")
+    if not isinstance(weights, str):
+        problems.append(f"weights must be the path of a file, was {weights!r}")
     try:
         enabled = validation.checked(plain.get("enabled", ()), tuple[str, ...])
-        return StrategiesConfig(enabled, parameters), problems  # type: ignore[arg-type]  # just checked
+        return StrategiesConfig(enabled, str(weights), parameters), problems  # type: ignore[arg-type]  # just checked
     except ValueError as problem:
         return None, [*problems, f"enabled {problem}"]
     except InvalidSettingsError as error:

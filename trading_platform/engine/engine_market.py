@@ -19,6 +19,7 @@ from trading_platform.core.session import Rules
 from trading_platform.core.shadow_books import shadow_statistics
 from trading_platform.core.types import Floats, MarketPanel, Regime
 from trading_platform.core.view import MarketView, columns_of
+from trading_platform.engine.given_weights import given_strategies
 from trading_platform.machine.memory import keep_freed_pages
 from trading_platform.machine.stopwatch import Stopwatch
 from trading_platform.market_data.calendar import NyseCalendar
@@ -140,5 +141,13 @@ def build_world(
 
 
 def configured_strategies(config: TradingConfig) -> tuple[AnyStrategy, ...]:
-    """Return the enabled strategies with their parameters."""
-    return make_strategies(config.strategies.enabled, config.strategies.parameters)
+    """Return the enabled strategies with their parameters; a file of weights brings its own.
+
+    Where none is enabled by name, those of the file are traded alone, else the default set.
+    """
+    given = given_strategies(config)
+    enabled = config.strategies.enabled or tuple(given)
+    registered = [name for name in enabled if name not in given]
+    made = make_strategies(registered, config.strategies.parameters) if registered or not enabled else ()
+    by_name = {strategy.name: strategy for strategy in (*made, *given.values())}
+    return tuple(by_name[name] for name in enabled) or made

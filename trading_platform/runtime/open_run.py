@@ -23,6 +23,7 @@ from trading_platform.core.session import Rules
 from trading_platform.core.shadow_books import lookback_sessions
 from trading_platform.core.types import MarketPanel
 from trading_platform.engine.engine_market import World, build_world
+from trading_platform.engine.given_weights import weights_file
 from trading_platform.engine.regime_cache import continued_regimes, load_regimes
 from trading_platform.machine.clocks import utc_now
 from trading_platform.machine.stopwatch import Stopwatch
@@ -89,7 +90,7 @@ def set_stage(
     since = stopwatch.start()
     database = open_database(config.storage.database_url, synchronous="NORMAL")
     migrate(database)
-    key = _key(config, panel, world, first, stop, allocation, allocator.model_id)
+    key = _key(config, panel, world, first, stop, allocation, allocator.model_id, _digests(active))
     run = open_run(database, key, _values(config, limits, world, first), panel.warnings)
     stopwatch.add("database", since)
     return Stage(world, first, stop, database, run, stopwatch, (*missing_packages(regimes), *notices), allocator)
@@ -144,7 +145,7 @@ def kept_strategies(
 
     A new version's default set is for new accounts: nobody's positions change hands because he upgraded.
     """
-    if config.strategies.enabled:
+    if config.strategies.enabled or weights_file(config) is not None:
         return chosen
     begun = begun_with(_database(config), _live_key(config, mode, account))
     return make_strategies(begun, config.strategies.parameters) if begun else chosen
@@ -198,6 +199,7 @@ def _key(
     stop: int,
     allocation: Mapping[str, float] | None,
     model_id: str | None,
+    given: Sequence[str],
 ) -> str:
     """Return what makes two commands the same run: settings, data, sessions, allocation or model, code."""
     parts = {
@@ -209,8 +211,14 @@ def _key(
         "allocation": dict(allocation) if allocation is not None else None,
         "code": CODE_VERSION,
         **({} if model_id is None else {"model": model_id}),
+        **({"weights": list(given)} if given else {}),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _digests(strategies: Sequence[AnyStrategy]) -> list[str]:
+    """Return what the files of strategies that are given by files hold."""
+    return [str(digest) for strategy in strategies if (digest := getattr(strategy, "digest", "")) != ""]
 
 
 def _values(config: TradingConfig, limits: Mapping[str, object], world: World, first: int) -> dict[str, object]:

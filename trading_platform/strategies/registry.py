@@ -97,8 +97,9 @@ def active_strategies(
     FixConfigError
         None is left.
     """
-    active, aside = [], []
+    active, aside, notices = [], [], []
     for strategy in strategies:
+        notices += [line for line in [getattr(strategy, "notice", _no_notice)(panel)] if line]
         reason = strategy.stands_aside(panel) if isinstance(strategy, TargetStrategy) else ""
         if reason:
             aside.append(f"{strategy.name} ({reason})")
@@ -107,9 +108,13 @@ def active_strategies(
     if not active:
         raise FixConfigError(f"no strategy can trade this market: {'; '.join(aside)}")
     if not aside:
-        return tuple(active), ()
+        return tuple(active), tuple(notices)
     told = f"{len(aside)} of {len(strategies)} strategies stand aside, their capital goes to the others"
-    return tuple(active), (f"{told}: {'; '.join(aside)}",)
+    return tuple(active), (f"{told}: {'; '.join(aside)}", *notices)
+
+
+def _no_notice(panel: MarketPanel) -> str:
+    return ""
 
 
 def _make_all(
