@@ -22,6 +22,7 @@ from trading_platform.core.saved_books import holds_nothing
 from trading_platform.core.session import Rules
 from trading_platform.core.shadow_books import lookback_sessions
 from trading_platform.core.types import MarketPanel
+from trading_platform.engine.account_notices import account_notices
 from trading_platform.engine.engine_market import World, build_world
 from trading_platform.engine.given_weights import weights_file
 from trading_platform.engine.regime_cache import continued_regimes, load_regimes
@@ -93,7 +94,9 @@ def set_stage(
     key = _key(config, panel, world, first, stop, allocation, allocator.model_id, _digests(active))
     run = open_run(database, key, _values(config, limits, world, first), panel.warnings)
     stopwatch.add("database", since)
-    return Stage(world, first, stop, database, run, stopwatch, (*missing_packages(regimes), *notices), allocator)
+    closes = panel.close[max(0, first - 1)]
+    told = *missing_packages(regimes), *notices, *account_notices(config, config.engine.initial_capital, closes)
+    return Stage(world, first, stop, database, run, stopwatch, told, allocator)
 
 
 def live_world(

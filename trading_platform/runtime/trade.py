@@ -16,6 +16,7 @@ from trading_platform.configuration.risk_config import RiskConfig
 from trading_platform.core.ports import Checkpoint, no_checkpoint
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
+from trading_platform.engine.account_notices import account_notices
 from trading_platform.machine.clocks import ReplayClock, WallClock
 from trading_platform.machine.heartbeat import HEARTBEAT_FILE, Heartbeat
 from trading_platform.machine.logs import start_logs
@@ -125,6 +126,8 @@ def _trade_paper(given: Instructions) -> int:
     with waiting(f"asking {config.data.source} for {len(tickers)} tickers", shown=not options.json):
         world = load(due_session(calendar, clock.now()))
     database, run = live_run(config, given.limits, world, "paper", None)
+    for notice in account_notices(config, config.engine.initial_capital, world.panel.close[-1]):
+        log.warning("%s", notice)
     allocator, _ = given.choose(world.strategies)
     engine, lock = build_engine(world, database, run.run_id, config, given.rules, allocator, clock, live=True)
     heart = Heartbeat(lock, settings.log_dir / HEARTBEAT_FILE, run.run_id)

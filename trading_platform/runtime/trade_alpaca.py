@@ -24,6 +24,7 @@ from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.errors import FixConfigError, MarketDataError, OperatorNeededError, RepairDatabaseError
 from trading_platform.core.ports import BrokerAccount, Checkpoint, Clock
 from trading_platform.core.session import Rules
+from trading_platform.engine.account_notices import account_notices
 from trading_platform.engine.engine_market import World
 from trading_platform.machine.clocks import EngineClock, WallClock
 from trading_platform.machine.heartbeat import HEARTBEAT_FILE, Heartbeat
@@ -82,6 +83,8 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
     config = replace(config, engine=replace(config.engine, initial_capital=capital))
     database, run = live_run(config, given.limits, world, mode, account.account_id)
     _open_book(database, run.run_id, rules, world, reader, clock.now())
+    for notice in account_notices(config, capital, world.panel.close[-1]):
+        log.warning("%s", notice)
 
     compare_clocks = (lambda: None) if is_local else SkewGuard(reader, clock.now).compare
     venues: list[AlpacaVenue] = []
