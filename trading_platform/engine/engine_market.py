@@ -15,6 +15,7 @@ from trading_platform.core.costs import default_protection
 from trading_platform.core.market import Market, Signals, build_market, build_signals, forward_adjusted
 from trading_platform.core.market_features import market_features
 from trading_platform.core.observation import Observer, exogenous_matrix, observation_schema
+from trading_platform.core.realistic_fills import EXACT, with_fills
 from trading_platform.core.session import Rules
 from trading_platform.core.shadow_books import shadow_statistics
 from trading_platform.core.types import Floats, MarketPanel, Regime
@@ -114,15 +115,17 @@ def build_world(
     calendar: NyseCalendar,
     regimes: RegimePath,
     stopwatch: Stopwatch,
+    fills: str = EXACT,
+    seed: int = 0,
 ) -> World:
-    """Prepare `panel` for trading: kernel arrays, signals, session times."""
+    """Prepare `panel` for trading: kernel arrays, signals, session times; `seed` is that of realistic `fills`."""
     since = stopwatch.start()
     keep_freed_pages()
     signals = build_signals(prepare_signals(panel, strategies), default_protection(rules.exits))
     since = stopwatch.add("signals", since)
     clock = calendar.exchange_seconds(panel.sessions)
     opened, closed = calendar.session_times(panel.sessions)
-    market = build_market(panel, clock, rules.limits.correlation_window)
+    market = with_fills(build_market(panel, clock, rules.limits.correlation_window), panel, fills, seed)
     world = World(
         panel=panel,
         market=market,

@@ -120,7 +120,7 @@ def _trade_paper(given: Instructions) -> int:
     options, settings, config = given.options, given.settings, given.config
     calendar, clock = NyseCalendar(), WallClock()
     strategies = kept_strategies(config, given.strategies, "paper", None)
-    load = functools.partial(live_world, config, settings, given.rules, calendar, strategies)
+    load = functools.partial(live_world, config, settings, given.rules, calendar, strategies, fills=config.engine.fills)
     tickers = wanted_tickers(config) or ()
     with waiting(f"asking {config.data.source} for {len(tickers)} tickers", shown=not options.json):
         world = load(due_session(calendar, clock.now()))
