@@ -16,6 +16,7 @@ import numpy as np
 
 from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.errors import FixConfigError
+from trading_platform.core.realistic_fills import EXACT
 from trading_platform.core.types import Bools, Floats, MarketPanel
 from trading_platform.evaluation.book_statistics import (
     FEWEST_SESSIONS,
@@ -42,7 +43,8 @@ TARGETS = "targets"
 class EvaluateSettings:
     """What is asked. `start`, `end` are the first and last day that is traded; None = the panel's own.
 
-    `n_trials` is from how many tries the book was chosen, as docs/strategies.md counts them.
+    `fills` is the book of fills that the figures are of, `n_trials` from how many tries the book was chosen, as
+    docs/strategies.md counts them.
     """
 
     start: date | None = None
@@ -50,6 +52,7 @@ class EvaluateSettings:
     universes: int = 20
     universe_size: int = 60
     cost_bps: float = 10.0
+    fills: str = EXACT
     seed: int = 0
     n_trials: int = 1
 

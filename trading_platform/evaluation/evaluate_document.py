@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from trading_platform.core.realistic_fills import REALISTIC
 from trading_platform.core.types import Floats
 from trading_platform.evaluation.book_statistics import (
     BookFigures,
@@ -46,6 +47,7 @@ def document(yardsticks: Yardsticks, runs: Sequence[UniverseRun], settings: Eval
         "end": str(yardsticks.sessions[-1]),
         "sessions": len(yardsticks.sessions),
         "cost_bps": settings.cost_bps,
+        "fill_model": settings.fills,
         "seed": settings.seed,
         "trials": settings.n_trials,
         "sharpe": sharpe_summary(book, rng).to_dict(),
@@ -75,9 +77,10 @@ def document(yardsticks: Yardsticks, runs: Sequence[UniverseRun], settings: Eval
 
 def table(result: Document) -> str:
     """Return the document as lines for a terminal."""
+    fills = "realistic fills, " if result["fill_model"] == REALISTIC else ""
     lines = [
         f"{result['universes']} universes of {result['universe_size']} stocks, {result['start']} to {result['end']}, "
-        f"{result['cost_bps']:g} bp one way, seed {result['seed']}; trials {result['trials']}",
+        f"{result['cost_bps']:g} bp one way, {fills}seed {result['seed']}; trials {result['trials']}",
         "",
         f"{'Sharpe ratio over bills':28s} {'mean':>6s} {'sd':>6s} {'95 % interval':>16s}",
     ]
