@@ -73,8 +73,8 @@ class BookRun:
         Mean fraction of equity kept in cash, by cause (slots, caps, size, halts, no_signal).
     stopped_for_good
         Only an operator could have gone on, so the book went flat to its end.
-    sharpe_realistic
-        Sharpe ratio over bills of the same book with realistic fills; None = not run.
+    realistic
+        Daily returns of the same book with realistic fills; None = not run.
     sharpe_if_ended_lost_30
         The same if tickers that ended had lost 30 % of their last price; None = not run.
     """
@@ -87,7 +87,7 @@ class BookRun:
     profit: Mapping[str, float] = field(default_factory=dict)
     not_invested_because: Mapping[str, float] = field(default_factory=dict)
     stopped_for_good: bool = False
-    sharpe_realistic: float | None = None
+    realistic: Floats | None = None
     sharpe_if_ended_lost_30: float | None = None
 
 

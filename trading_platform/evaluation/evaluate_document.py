@@ -38,7 +38,7 @@ def document(yardsticks: Yardsticks, runs: Sequence[UniverseRun], settings: Eval
     bills = yardsticks.bills
     book, equal = _excess([run.run.returns for run in runs], bills), _excess([run.equal_weight for run in runs], bills)
     paper = [run.paper.returns for run in runs if run.paper is not None]
-    realistic = [run.run.sharpe_realistic for run in runs]
+    realistic = [run.run.realistic for run in runs if run.run.realistic is not None]
     result: Document = {
         "schema_version": SCHEMA_VERSION,
         "universes": len(runs),
@@ -51,7 +51,7 @@ def document(yardsticks: Yardsticks, runs: Sequence[UniverseRun], settings: Eval
         "seed": settings.seed,
         "trials": settings.n_trials,
         "sharpe": sharpe_summary(book, rng).to_dict(),
-        "sharpe_realistic": _without_interval(realistic),
+        "sharpe_realistic": _paired(realistic, bills, settings),
         "paper_form": sharpe_summary(_excess(paper, bills), rng).to_dict() if paper else None,
         "equal_weight_universe": sharpe_summary(equal, rng).to_dict(),
         "benchmark": sharpe_summary(_excess([yardsticks.benchmark], bills), rng).to_dict(),
@@ -103,13 +103,12 @@ def _excess(returns: Sequence[Floats], bills: Floats) -> Floats:
     return np.stack(returns, axis=1) - bills[:, None]
 
 
-def _without_interval(values: Sequence[float | None]) -> dict[str, float | None] | None:
-    """Return mean and deviation of ratios whose daily returns are not kept; None where they were not run."""
-    known = [value for value in values if value is not None and math.isfinite(value)]
-    if not known:
+def _paired(returns: Sequence[Floats], bills: Floats, settings: EvaluateSettings) -> dict[str, float | None] | None:
+    """Return the summary of another run of the book, over the blocks of time that the book's own interval is from."""
+    if not returns:
         return None
-    deviation = float(np.std(known, ddof=1)) if len(known) > 1 else 0.0
-    return SharpeSummary(float(np.mean(known)), deviation, math.nan, math.nan).to_dict()
+    rng = np.random.default_rng([settings.seed, settings.universes])
+    return sharpe_summary(_excess(returns, bills), rng).to_dict()
 
 
 def _gain(summary: SharpeSummary) -> dict[str, float | None]:

@@ -52,8 +52,7 @@ class KernelBook:
         active, _ = active_strategies(self.strategies, panel)
         signals = build_signals(prepare_signals(panel, active), default_protection(self.rules.exits))
         exact = build_market(panel, self.exchange_seconds(panel.sessions), self.rules.limits.correlation_window)
-        realistic = with_fills(exact, panel, REALISTIC, seed)
-        market = realistic if self.fills == REALISTIC else exact
+        market = exact if self.fills == EXACT else with_fills(exact, panel, self.fills, seed)
         result = self._run(market, signals, len(active), start, panel.n_sessions, self.rules)
         returns = self._returns(result)
         names = [strategy.name for strategy in active]
@@ -69,7 +68,7 @@ class KernelBook:
             fills={name: int((result.fills["strategy"] == k).sum()) for k, name in enumerate(names)},
             profit=_profits(result, names),
             stopped_for_good=_stopped_for_good(result),
-            sharpe_realistic=self._ratio(realistic, signals, panel, start, len(active), self.rules),
+            realistic=self._realistic(exact, signals, panel, start, len(active), seed) if market is exact else returns,
             sharpe_if_ended_lost_30=self._if_ended_lost(market, signals, panel, start, len(active)),
         )
 
@@ -93,14 +92,15 @@ class KernelBook:
         if not ((last < panel.n_sessions - 1) & (last >= start)).any():
             return None
         rules = self.rules._replace(costs=self.rules.costs._replace(delisting_haircut=ENDED_LOSS))
-        return self._ratio(market, signals, panel, start, n_strategies, rules)
+        worse = self._returns(self._run(market, signals, n_strategies, start, panel.n_sessions, rules))
+        return float(sharpe_ratio(worse - nightly_interest(panel)[start:]))
 
-    def _ratio(
-        self, market: Market, signals: Signals, panel: MarketPanel, start: int, n_strategies: int, rules: Rules
-    ) -> float:
-        """Return the Sharpe ratio over bills of the book in `market` under `rules`."""
-        returns = self._returns(self._run(market, signals, n_strategies, start, panel.n_sessions, rules))
-        return float(sharpe_ratio(returns - nightly_interest(panel)[start:]))
+    def _realistic(
+        self, exact: Market, signals: Signals, panel: MarketPanel, start: int, n_strategies: int, seed: int
+    ) -> Floats:
+        """Return the daily returns of the same book with realistic fills."""
+        market = with_fills(exact, panel, REALISTIC, seed)
+        return self._returns(self._run(market, signals, n_strategies, start, panel.n_sessions, self.rules))
 
 
 def _profits(result: Backtest, names: Sequence[str]) -> dict[str, float]:
