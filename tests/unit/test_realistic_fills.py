@@ -154,6 +154,7 @@ def test_draws_are_those_of_earlier_versions() -> None:
 def test_the_local_server_meets_the_same_auctions_partials_and_slips() -> None:
     sessions = CALENDAR.sessions_between(date(2024, 1, 2), date(2024, 6, 1))[:60]
     panel = replace(random_panel(2, n_sessions=60, n_tickers=5), sessions=sessions)
+    panel = replace(panel, securities=("OLD", *panel.tickers[1:]))  # the first was renamed
     server = SimulatedMarket(panel, CALENDAR, seed=SEED, behaviour=REALISTIC_SERVER)
     draws = draw_fills(panel, SEED)
     for row, day in enumerate(server.sessions):
