@@ -46,6 +46,12 @@ def test_verdict_says_gain_risk_investment_and_distance() -> None:
     )
 
 
+def test_realistic_fills_are_said_with_their_seed_and_exact_ones_go_without_saying() -> None:
+    drawn = replace(RESULTS, fill_model="realistic", seed=11)
+    assert "realistic fills (seed 11)" in " ".join(lines(drawn, 80)[:3])
+    assert "fills (seed" not in " ".join(lines(RESULTS, 80))
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -59,9 +59,13 @@ class World:
 
     @cached_property
     def observer(self) -> Observer:
-        """What builds observations. Shadow books and market features are computed when a model first asks for them."""
+        """What builds observations. Shadow books and market features are computed when a model first asks for them.
+
+        A model was trained on exact fills, so that the books of its statistics have exact ones, too.
+        """
         schema = observation_schema(self.strategies)
-        shadows = shadow_statistics(self.market, self.signals, self.rules, self.lookback)
+        exact = with_fills(self.market, self.panel, EXACT, 0)
+        shadows = shadow_statistics(exact, self.signals, self.rules, self.lookback)
         features = market_features(forward_adjusted(self.panel))
         exogenous = exogenous_matrix(schema, self.regime_probabilities, shadows.statistics, features)
         return Observer(schema, exogenous, self.market)
