@@ -15,6 +15,7 @@ from test_parity_engine_generated import START, trouble_case
 from risk_config import RiskConfig
 from trading_platform.core.realistic_fills import EXACT, REALISTIC
 from trading_platform.market_data.synthetic import SyntheticMarketData
+from trading_platform.storage.operator_requests import leave_command
 from trading_platform.strategies.base import prepare_signals
 from trading_platform.strategies.registry import FIRST_SET, make_strategies
 
@@ -72,3 +73,25 @@ def test_another_seed_or_book_is_noticed(embedded: Case, difference: dict[str, o
     other = replace(embedded, **difference)  # type: ignore[arg-type] # fields by name
     with pytest.raises(AssertionError):
         assert_same(engine(other, tmp_path, 253, 400), kernel(embedded, 253, 400)[0])
+
+
+def test_flatten_filled_in_part_goes_on_until_all_is_sold_over_a_restart(embedded: Case, tmp_path: Path) -> None:
+    desk = Desk(replace(embedded, risk=RiskConfig(), seed=3), tmp_path, 253)
+    desk.run(300)
+    leave_command(desk.database, 1, "flatten", "why", desk.engine.world.closed[299])
+    desk.run(301)
+    held = [desk_shares(desk)]
+    for row in range(302, 307):
+        desk.run(row)
+        held.append(desk_shares(desk))
+        desk.restart()
+    in_part = [share for share in held[1].tolist() if share > 0.0]
+    assert 0 < len(in_part) < int((held[0] > 0.0).sum())  # most went at once, and not all
+    assert held[1].sum() < held[0].sum()
+    assert held[-1].sum() == 0.0
+
+
+def desk_shares(desk: Desk) -> np.ndarray:
+    """Return the shares of every slot, (S,)."""
+    shares: np.ndarray = desk.engine.broker.slots["quantity"].copy()
+    return shares
