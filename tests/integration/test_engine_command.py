@@ -144,6 +144,22 @@ def test_json_output_is_one_object_with_the_promised_keys(home: Path) -> None:
     assert done.stderr == ""
 
 
+def test_realistic_fills_are_another_run_that_says_so_and_repeats(home: Path) -> None:
+    def document(database: str, *options: str) -> dict[str, object]:
+        done = engine(home, "--db", database, "--json", *options)
+        assert done.returncode == 0, done.stderr
+        found: dict[str, object] = json.loads(done.stdout)
+        return found
+
+    drawn, exact = document("fills.db", "--fills", "realistic"), document("fills.db")
+    assert (drawn["fill_model"], exact["fill_model"], drawn["seed"]) == ("realistic", "exact", 7)
+    assert drawn["run_id"] != exact["run_id"]
+    assert drawn["final_equity"] != exact["final_equity"]
+    assert document("again.db", "--fills", "realistic")["final_equity"] == drawn["final_equity"]
+    shown = engine(home, "--db", "fills.db", "--fills", "realistic", "--quiet")
+    assert "realistic fills (seed 7)" in " ".join(shown.stdout.split())
+
+
 def test_two_runs_with_one_seed_trade_the_same(home: Path, whole: dict[str, list[tuple[object, ...]]]) -> None:
     done = engine(home, "--config", "often.toml", "--db", "again.db", "--json", TZ="Asia/Tokyo")
     assert done.returncode == 0

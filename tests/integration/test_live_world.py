@@ -14,6 +14,7 @@ from trading_platform.configuration.environment import load_settings
 from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.costs import CostConfig, ExitConfig
 from trading_platform.core.errors import MarketDataError
+from trading_platform.core.realistic_fills import draw_fills
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
 from trading_platform.engine.engine_market import World
@@ -33,6 +34,15 @@ CONFIG = replace(TradingConfig(), regime=REGIME)
 def scan(session: date, folder: Path) -> World:
     settings = load_settings({"TRADING_CACHE_DIR": str(folder)}, None)
     return live_world(CONFIG, settings, RULES, CALENDAR, make_strategies(None), session)
+
+
+def test_simulated_account_may_have_realistic_fills_and_a_broker_s_market_has_none(tmp_path: Path) -> None:
+    settings = load_settings({"TRADING_CACHE_DIR": str(tmp_path)}, None)
+    config = replace(CONFIG, engine=replace(CONFIG.engine, fills="realistic"))
+    arguments = config, settings, RULES, CALENDAR, make_strategies(("momentum",)), MONDAY
+    assert live_world(*arguments).market.draws.size == 0
+    drawn = live_world(*arguments, fills=config.engine.fills)
+    assert drawn.market.draws.tobytes() == draw_fills(drawn.panel, config.engine.seed).tobytes()
 
 
 def afresh(world: World) -> np.ndarray:

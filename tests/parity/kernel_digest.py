@@ -16,6 +16,7 @@ import numpy as np
 
 from tests.kernel_world import STRATEGIES, kernel_arrays, make_rules, prepared_market, random_panel
 from trading_platform.core.episode_batch import EpisodeBatch, EpisodeOptions
+from trading_platform.core.realistic_fills import REALISTIC, with_fills
 from trading_platform.core.shadow_books import shadow_statistics
 from trading_platform.core.simulate import backtest
 
@@ -36,13 +37,17 @@ def digests() -> dict[str, object]:
     result: dict[str, object] = {}
     for seed, profile in ((1, "conservative"), (2, "aggressive")):
         rules = make_rules(profile=profile, max_drawdown_pct=1.0, recovery_drawdown_pct=0.5)
-        market, signals = kernel_arrays(random_panel(seed, N_SESSIONS, faults=True), rules)
+        panel = random_panel(seed, N_SESSIONS, faults=True)
+        market, signals = kernel_arrays(panel, rules)
         weights = np.random.default_rng(seed).dirichlet(np.ones(len(STRATEGIES)), N_SESSIONS)
         run = backtest(market, signals, weights, rules, 100_000.0, 25, N_SESSIONS)
         result[f"fills {profile}"] = digest(run.fills)
         result[f"days {profile}"] = digest(run.days)
         result[f"books {profile}"] = digest(*run.books)
         result[f"market {profile}"] = digest(market.bars, market.return_mean, market.return_norm)
+        drawn = with_fills(market, panel, REALISTIC, seed)
+        run_drawn = backtest(drawn, signals, weights, rules, 100_000.0, 25, N_SESSIONS)
+        result[f"realistic {profile}"] = digest(drawn.draws, run_drawn.fills, run_drawn.days)
         result[f"counts {profile}"] = [len(run.fills), int(run.days["halted"].sum()), *run.denials.tolist()]
     world = prepared_market(3, 330, faults=True)
     result["shadow books"] = digest(*shadow_statistics(world.market, world.signals, world.rules, 30))

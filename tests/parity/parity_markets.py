@@ -11,6 +11,7 @@ from parity_world import Case, session_days
 
 from risk_config import RiskConfig
 from trading_platform.core.costs import CostConfig, ExitConfig
+from trading_platform.core.realistic_fills import EXACT, REALISTIC
 from trading_platform.core.types import Bools, Floats, MarketPanel, StrategySignals
 
 N_STRATEGIES = 3
@@ -161,4 +162,6 @@ def cases(draw: Any) -> Case:
     risk, exits, costs = rules_of(draw)
     weights = scripted_weights(rng, panel.n_sessions, N_STRATEGIES) if draw(st.booleans()) else np.full(3, 1.0 / 3.0)
     capital = draw(st.sampled_from([100_000.0, 1_000_000.0, 2_000.0]))
-    return Case(panel, signals_of(rng, panel.close.shape), weights, risk, exits, costs, capital)
+    fills, seed = draw(st.sampled_from([EXACT, REALISTIC])), draw(st.integers(0, 2**32 - 1))
+    signals = signals_of(rng, panel.close.shape)
+    return Case(panel, signals, weights, risk, exits, costs, capital, fills=fills, seed=seed)

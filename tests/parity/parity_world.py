@@ -18,6 +18,7 @@ from trading_platform.brokers.paper import PaperBroker
 from trading_platform.core.costs import CostConfig, ExitConfig, default_protection
 from trading_platform.core.market import build_market, build_signals
 from trading_platform.core.order_reasons import ORDER_REASONS
+from trading_platform.core.realistic_fills import EXACT, with_fills
 from trading_platform.core.risk.denial_codes import DENIAL_CODES, DenialCode
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.risk.rules import HALTED, RELEASED
@@ -57,7 +58,10 @@ class Trail:
 
 @dataclass(frozen=True)
 class Case:
-    """A market with signals, the rules of the account, and the allocation of every row, (K,) or (T, K)."""
+    """A market with signals, the rules of the account, and the allocation of every row, (K,) or (T, K).
+
+    `fills` is the book of fills, `seed` that of its draws.
+    """
 
     panel: MarketPanel
     signals: tuple[StrategySignals, ...]
@@ -67,6 +71,8 @@ class Case:
     costs: CostConfig = field(default_factory=CostConfig)
     capital: float = CAPITAL
     names: tuple[str, ...] = ()
+    fills: str = EXACT
+    seed: int = 7
 
     @cached_property
     def strategies(self) -> tuple[str, ...]:
@@ -83,9 +89,10 @@ class Case:
         """The market as the engine wants it; regimes stay unknown, since no allocator here reads them."""
         sessions: list[date] = self.panel.sessions.astype("datetime64[D]").tolist()
         clock = CALENDAR.exchange_seconds(self.panel.sessions)
+        market = build_market(self.panel, clock, self.rules.limits.correlation_window)
         return World(
             panel=self.panel,
-            market=build_market(self.panel, clock, self.rules.limits.correlation_window),
+            market=with_fills(market, self.panel, self.fills, self.seed),
             signals=build_signals(self.signals, default_protection(self.rules.exits)),
             strategies=self.strategies,
             regimes=[Regime.UNKNOWN] * len(sessions),

@@ -28,6 +28,7 @@ def test_engine_trades_as_the_kernel_on_any_market(case: Case, cut: int, killed:
         event(f"refused by {code}")
     for kind in sorted({kind for _, kind in reference.halts}):
         event(f"drawdown {kind}")
+    event(f"{case.fills} fills")
     event("halted at the restart" if halted_at(reference, case, cut) else "trading at the restart")
     with tempfile.TemporaryDirectory() as folder:
         desk = Desk(case, Path(folder), START, commit_sessions=7)

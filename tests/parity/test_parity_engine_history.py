@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from parity_markets import scripted_weights
 from parity_world import Case, Desk, Trail, assert_same, engine, kernel
 
 from risk_config import RiskConfig
+from trading_platform.core.realistic_fills import EXACT, REALISTIC
 from trading_platform.core.types import MarketPanel
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.files import FilesMarketData
@@ -19,6 +21,7 @@ from trading_platform.strategies.registry import FIRST_SET, make_strategies
 
 HISTORY = Path(__file__).parents[2] / ".." / "shared" / "market-data"
 START = 253
+TIGHT = RiskConfig(max_drawdown_pct=3.0, recovery_drawdown_pct=1.5)
 
 pytestmark = [
     pytest.mark.slow,
@@ -52,16 +55,19 @@ def tell(name: str, trail: Trail, case: Case) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "risk", "script"),
+    ("name", "risk", "script", "fills"),
     [
-        ("constant allocation, default limits", RiskConfig(), False),
-        ("scripted allocation, default limits", RiskConfig(), True),
-        ("scripted allocation, halted at 3 %", RiskConfig(max_drawdown_pct=3.0, recovery_drawdown_pct=1.5), True),
-        ("constant allocation, aggressive profile", RiskConfig.profile("aggressive"), False),
+        ("constant allocation, default limits", RiskConfig(), False, EXACT),
+        ("scripted allocation, default limits", RiskConfig(), True, EXACT),
+        ("scripted allocation, halted at 3 %", TIGHT, True, EXACT),
+        ("constant allocation, aggressive profile", RiskConfig.profile("aggressive"), False, EXACT),
+        ("scripted allocation, halted at 3 %, realistic fills", TIGHT, True, REALISTIC),
     ],
 )
-def test_engine_equals_kernel(panel: MarketPanel, name: str, risk: RiskConfig, script: bool, tmp_path: Path) -> None:
-    case = real_case(panel, risk, script=script)
+def test_engine_equals_kernel(
+    panel: MarketPanel, name: str, risk: RiskConfig, script: bool, fills: str, tmp_path: Path
+) -> None:
+    case = replace(real_case(panel, risk, script=script), fills=fills)
     reference, _ = kernel(case, START, panel.n_sessions)
     trail = engine(case, tmp_path, START, panel.n_sessions)
     assert_same(trail, reference)
@@ -70,7 +76,7 @@ def test_engine_equals_kernel(panel: MarketPanel, name: str, risk: RiskConfig, s
 
 
 def test_engine_restarted_every_quarter_equals_kernel(panel: MarketPanel, tmp_path: Path) -> None:
-    case = real_case(panel, RiskConfig(max_drawdown_pct=3.0, recovery_drawdown_pct=1.5), script=True)
+    case = real_case(panel, TIGHT, script=True)
     reference, _ = kernel(case, START, panel.n_sessions)
     desk = Desk(case, tmp_path, START, commit_sessions=10)
     for row in range(START + 61, panel.n_sessions, 63):

@@ -15,19 +15,21 @@ ROOT = HERE.parents[1]
 
 PROGRAM = """
 import json, sys, tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 sys.path[:0] = [".", sys.argv[1]]
 from test_parity_engine_generated import trouble_case
 from parity_world import assert_same, engine, kernel
 from trading_platform.core.risk.rules import drawdown_of
 
-case = trouble_case(3, thin=False)
-trail, result = kernel(case, 21, 160)
-with tempfile.TemporaryDirectory() as folder:
-    assert_same(engine(case, Path(folder), 21, 160), trail)
-books = [array.tobytes().hex() for array in result.books]
-print(json.dumps([hasattr(drawdown_of, "py_func"), asdict(trail), books], default=str))
+out = [hasattr(drawdown_of, "py_func")]
+for fills in ("exact", "realistic"):
+    case = replace(trouble_case(3, thin=False), fills=fills)
+    trail, result = kernel(case, 21, 160)
+    with tempfile.TemporaryDirectory() as folder:
+        assert_same(engine(case, Path(folder), 21, 160), trail)
+    out += [asdict(trail), [array.tobytes().hex() for array in result.books]]
+print(json.dumps(out, default=str))
 """
 
 

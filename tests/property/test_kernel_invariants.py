@@ -11,6 +11,7 @@ from tests.kernel_world import STRATEGIES, kernel_arrays, make_rules, random_pan
 from tests.lot_world import N_MIXED, assert_book_adds_up, mixed_arrays
 from trading_platform.core.fill_log import CROSSED, new_fill_log
 from trading_platform.core.market import Market, build_signals
+from trading_platform.core.realistic_fills import EXACT, REALISTIC, with_fills
 from trading_platform.core.risk.denial_codes import DENIAL_CODES
 from trading_platform.core.session import Rules
 from trading_platform.core.simulate import DAY, N_CODES, backtest, open_books, run_books
@@ -32,11 +33,15 @@ def allocations(seed: int, n_sessions: int = N_SESSIONS, n_strategies: int = len
 
 @relaxed
 @given(seed=st.integers(0, 10_000), profile=profiles, faults=st.booleans(), step=st.sampled_from([1.0, 0.001]))
-def test_book_adds_up_and_entries_keep_every_cap(seed: int, profile: str, faults: bool, step: float) -> None:
+@pytest.mark.parametrize("fills", [EXACT, REALISTIC])
+def test_book_adds_up_and_entries_keep_every_cap(
+    fills: str, seed: int, profile: str, faults: bool, step: float
+) -> None:
     """Session by session: money, lots, log, protection; and no order breaks a cap at the price it was checked at."""
     rules = make_rules(profile=profile, share_step=step)
     limits = rules.limits
     panel, market, signals = mixed_arrays(seed, N_SESSIONS, rules, faults=faults)
+    market = with_fills(market, panel, fills, seed)
     weights = allocations(seed, N_SESSIONS, N_MIXED)
     books = open_books(1, limits.max_positions, N_MIXED, panel.n_tickers, 100_000.0)
     days, denials = np.zeros((1, N_SESSIONS), dtype=DAY), np.zeros((1, N_CODES), dtype=np.int64)
@@ -58,6 +63,7 @@ def test_book_adds_up_and_entries_keep_every_cap(seed: int, profile: str, faults
         assert abs(account["cash"] - before["cash"] - moved) < CENT
         for name in ("fees", "commission", "spread", "slippage", "impact"):
             assert abs(account[name] - before[name] - rows[name].sum()) < CENT, name
+            assert rows[name].min(initial=0.0) > -0.025, name  # two cents of rounding
         assert abs(account["realized_pnl"] - before["realized_pnl"] - rows["realized"].sum()) < CENT
         across = rows[rows["kind"] == CROSSED]
         assert abs(float((across["amount"] * across["side"]).sum())) < CENT
@@ -108,9 +114,12 @@ def test_strategy_with_weight_zero_never_trades(seed: int, silent: int) -> None:
 
 @relaxed
 @given(seed=st.integers(0, 10_000), faults=st.booleans())
-def test_book_in_a_batch_equals_the_book_alone_in_any_order(seed: int, faults: bool) -> None:
+@pytest.mark.parametrize("fills", [EXACT, REALISTIC])
+def test_book_in_a_batch_equals_the_book_alone_in_any_order(fills: str, seed: int, faults: bool) -> None:
     rules = make_rules(profile="aggressive")
-    market, signals = kernel_arrays(random_panel(seed, N_SESSIONS, faults=faults), rules)
+    panel = random_panel(seed, N_SESSIONS, faults=faults)
+    market, signals = kernel_arrays(panel, rules)
+    market = with_fills(market, panel, fills, seed)
     n_books = 5
     weights = np.stack([allocations(seed + e) for e in range(n_books)])
     order = np.random.default_rng(seed).permutation(n_books)
@@ -136,7 +145,8 @@ def test_book_in_a_batch_equals_the_book_alone_in_any_order(seed: int, faults: b
 
 @relaxed
 @given(seed=st.integers(0, 10_000), cut=st.integers(60, N_SESSIONS - 20))
-def test_future_bars_move_nothing_before(seed: int, cut: int) -> None:
+@pytest.mark.parametrize("fills", [EXACT, REALISTIC])
+def test_future_bars_move_nothing_before(fills: str, seed: int, cut: int) -> None:
     rules = make_rules()
     panel = random_panel(seed, N_SESSIONS, faults=True)
     shocked = panel.rows(0, N_SESSIONS)
@@ -145,6 +155,7 @@ def test_future_bars_move_nothing_before(seed: int, cut: int) -> None:
     runs = []
     for version in (panel, shocked):
         market, signals = kernel_arrays(version, rules)
+        market = with_fills(market, version, fills, seed)
         runs.append(backtest(market, signals, np.full(3, 1.0 / 3.0), rules, 100_000.0, 25, cut))
     assert runs[0].fills.tobytes() == runs[1].fills.tobytes()
     assert runs[0].days.tobytes() == runs[1].days.tobytes()

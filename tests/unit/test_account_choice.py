@@ -19,6 +19,7 @@ KEYS = {"ALPACA_API_KEY": "PK0123456789", "ALPACA_SECRET_KEY": "secret"}
 LIVE = {**KEYS, "TRADING_ALLOW_LIVE": "yes-i-mean-it"}
 REPLAY_OPTIONS: list[dict[str, Any]] = [
     {"start": date(2020, 1, 2)}, {"end": date(2020, 12, 31)}, {"seed": 3}, {"capital": 5000.0}, {"cost_bps": 4.0},
+    {"fills": "realistic"},
     {"data_dirs": (Path("bars"),)}, {"fetch_from": date(2019, 1, 2)}, {"fetch_to": date(2020, 12, 31)},
 ]  # fmt: skip
 SOURCES = [None, "alpaca", "yahoo", "synthetic", "files"]
@@ -45,7 +46,7 @@ def test_a_replays_option_never_reaches_a_broker(
         except FixConfigError as error:
             assert "--data-dir is a folder of files" in str(error)
         for forced in (replace(options, live=True), replace(options, command="trade")):
-            local_paper = source == "yahoo" and not forced.live and option.keys() <= {"capital", "cost_bps"}
+            local_paper = source == "yahoo" and not forced.live and option.keys() <= {"capital", "cost_bps", "fills"}
             if local_paper:
                 assert whose(forced, values, config) is Whose.SIMULATED
             else:

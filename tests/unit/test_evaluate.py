@@ -154,12 +154,34 @@ def test_benchmark_at_the_same_beta_has_the_books_beta() -> None:
 
 def test_realistic_fills_are_told_where_they_were_run() -> None:
     def realistic(panel: MarketPanel, start: int, seed: int) -> BookRun:
-        return replace(equal_weight(panel, start, seed), sharpe_realistic=0.5, sharpe_if_ended_lost_30=0.25)
+        run = equal_weight(panel, start, seed)
+        return replace(run, realistic=run.returns - 1e-4, sharpe_if_ended_lost_30=0.25)
 
     result = judged(realistic)
-    assert result["sharpe_realistic"] == {"mean": 0.5, "sd": 0.0, "low": None, "high": None}
+    told, exact = result["sharpe_realistic"], result["sharpe"]
+    assert set(told) == {"mean", "sd", "low", "high"}
+    assert all(told[name] < exact[name] for name in ("mean", "low", "high"))
     assert result["sharpe_if_ended_lost_30"] == 0.25
+    assert "with realistic fills" in table(result)
     assert judged()["sharpe_realistic"] is None
+    assert "with realistic fills" not in table(judged())
+
+
+def test_run_that_fills_the_same_either_way_has_one_ratio_and_interval() -> None:
+    def alike(panel: MarketPanel, start: int, seed: int) -> BookRun:
+        run = equal_weight(panel, start, seed)
+        return replace(run, realistic=run.returns)
+
+    result = judged(alike)
+    assert result["sharpe_realistic"] == result["sharpe"]
+
+
+def test_document_and_table_say_which_fills_the_figures_are_of() -> None:
+    assert judged()["fill_model"] == "exact"
+    assert "realistic" not in table(judged()).splitlines()[0]
+    result = judged(settings=replace(ASKED, fills="realistic"))
+    assert result["fill_model"] == "realistic"
+    assert "realistic fills, seed 5" in table(result).splitlines()[0]
 
 
 def test_run_of_another_length_is_refused() -> None:

@@ -21,7 +21,8 @@ DOUBT = "the benchmark held at the same beta earns as much: the gain over it has
 STRATEGY = StrategyResult(7, 0.571, 3_777.15, 0.04, 1_477.76, 2_300.13, 0.0, 0.74, 31.52, 0.56, 1_477.02)
 RESULTS = RunResults(
     schema_version=2, run_id=1, market="files:/data/prices", first_session="2010-01-04", last_session="2010-12-31",
-    sessions=252, orders=77, fills=81, trades=31, denials={"MAX_POSITIONS": 148}, halts=[], final_equity=105_100.0,
+    sessions=252, orders=77, fills=81, fill_model="exact", seed=7, trades=31,
+    denials={"MAX_POSITIONS": 148}, halts=[], final_equity=105_100.0,
     total_return=0.051, annual_return=0.051, excess_return=0.041, sharpe=0.91, sharpe_plain=1.12, beta=0.31,
     alpha=0.024, alpha_t=1.4, volatility=0.05, benchmark_volatility=0.15, benchmark_annual_return=0.176,
     bills_return=0.01, max_drawdown=0.044, avg_exposure=0.42, avg_exposure_calm=0.45, fees=3.71,
@@ -43,6 +44,12 @@ def test_verdict_says_gain_risk_investment_and_distance() -> None:
     assert verdict(RESULTS, DEFAULTS, DEFAULTS) == (
         "+4.1 % a year over bills with a third of the market's risk, 42 % invested; 12.5 points behind SPY."
     )
+
+
+def test_realistic_fills_are_said_with_their_seed_and_exact_ones_go_without_saying() -> None:
+    drawn = replace(RESULTS, fill_model="realistic", seed=11)
+    assert "realistic fills (seed 11)" in " ".join(lines(drawn, 80)[:3])
+    assert "fills (seed" not in " ".join(lines(RESULTS, 80))
 
 
 @pytest.mark.parametrize(

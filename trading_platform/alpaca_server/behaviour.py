@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 from trading_platform.core.errors import FixConfigError
+from trading_platform.core.realistic_fills import ALPACA  # the kernel's realistic fills have the same habits
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +133,12 @@ EXACT = Behaviour()
 REALISTIC = Behaviour(
     late_cancels=True,
     replaced_legs=0.02,
-    partial_fills=0.1,  # the paper-trading page: "partial fills for a random size 10% of the time"
+    partial_fills=ALPACA.partial_fills,
     limits_rest=True,
     seeded_path=True,
-    auction_least=0.001,  # forum 14227, 14672: 0.1 to 0.3 % either way
-    auction_most=0.003,
-    stop_slippage=0.001,
+    auction_least=ALPACA.auction_least,
+    auction_most=ALPACA.auction_most,
+    stop_slippage=ALPACA.stop_slippage,
     late_activities=45.0,
     doubled_activities=0.05,
     reversed_activities=0.05,

@@ -84,7 +84,8 @@ class SimulatedMarket:
         self._columns = {ticker: column for column, ticker in enumerate(panel.tickers)}
         self._benchmark = benchmark_bars(panel)
         self._names: dict[str, str] = {}  # a new ticker -> the one whose prices it goes on with
-        self._ids: dict[str, str] = {}  # a new ticker -> the first one of the same security
+        # a ticker -> the first one of the same security; a panel may have joined names already
+        self._ids = dict(zip(panel.tickers, panel.security_ids, strict=True))
         self._ended: dict[str, int] = {}  # a ticker that is no longer -> the first row without it
         row = 1 if start is None else self._row_at_or_after(start)
         self.now = self.opens[row] - timedelta(hours=1)

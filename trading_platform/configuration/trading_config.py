@@ -67,6 +67,10 @@ class EngineConfig(_Checked):
         Sessions that a replay trades when no dates are given.
     history_sessions
         Sessions before the first traded one, for lookbacks and regime fits; 756 is three years.
+    fills
+        How a replay, `evaluate` and the local paper account fill orders: "exact" at the official open and in full;
+        "realistic" as Alpaca does (auction beside the open, partial fills, stops that slip), drawn from `seed`. An
+        account at a broker is filled by the broker.
     commit_sessions
         Sessions a replay books per database transaction. A killed replay continues at its last transaction and ends
         with the same trades; what it repeats is at most so many sessions, a tenth of a second for 504. Fewer show a
@@ -78,6 +82,7 @@ class EngineConfig(_Checked):
     seed: Annotated[int, Interval("[0, 4294967295]")] = 7
     replay_sessions: Count = 252
     history_sessions: Annotated[int, Interval("[0, 1000000]")] = 756
+    fills: Literal["exact", "realistic"] = "exact"
     commit_sessions: Count = 504
 
 

@@ -61,6 +61,18 @@ def executed(side: int, quantity: float, quote: float, price: float, costs: Cost
 
 
 @lean
+def bought_within(order: Order) -> Order:
+    """Return a buy whose limit kept its price from rising by all costs, with the costs that it really bore."""
+    charge = order.charge
+    lost = round_cents(charge.spread + charge.slippage + charge.impact)
+    spread = min(charge.spread, lost)
+    slippage = min(max(charge.slippage, 0.0), round_cents(lost - spread))
+    impact = round_cents(lost - spread - slippage)
+    borne = Charge(charge.commission, charge.regulatory, spread, slippage, impact)
+    return Order(order.side, order.quantity, order.price, order.amount, borne, order.kind)
+
+
+@lean
 def free_of_cost(side: int, quantity: float, price: float, kind: int) -> Order:
     """Return an execution that costs nothing: a crossing of lots, a settlement of what has ended."""
     return Order(side, quantity, price, round_cents(quantity * price), Charge(0.0, 0.0, 0.0, 0.0, 0.0), kind)

@@ -51,6 +51,7 @@ class Market(NamedTuple):
     rate : (T,) yield of cash in percent a year as last known at each close; 0 where it never was.
     event_start : (T + 1,) corporate events of row t are events[event_start[t] : event_start[t + 1]].
     events : (M, 5) kind (`core.types.EVENT_KINDS`), column, other column (-1 = none), ratio, cash.
+    draws : (N, T, 4) what chance does to fills (`core.realistic_fills`); (0, 0, 0) where fills are exact.
     """
 
     bars: Floats
@@ -67,6 +68,7 @@ class Market(NamedTuple):
     rate: Floats
     event_start: Ints
     events: Floats
+    draws: Floats
 
 
 class Signals(NamedTuple):
@@ -192,7 +194,10 @@ def _event_rows(panel: MarketPanel) -> tuple[Ints, Floats]:
 
 
 def build_market(panel: MarketPanel, clock: Floats, correlation_window: int) -> Market:
-    """Build the kernel's arrays from `panel`; `clock` is the exchange clock at each close, (T,) seconds."""
+    """Build the kernel's arrays from `panel`; `clock` is the exchange clock at each close, (T,) seconds.
+
+    Fills are exact; `core.realistic_fills.with_fills` gives the market another book of fills.
+    """
     n_sessions, n_tickers = panel.close.shape
     bars = np.empty((n_tickers, n_sessions, 8))
     returns = np.full((n_sessions, n_tickers), np.nan)
@@ -233,6 +238,7 @@ def build_market(panel: MarketPanel, clock: Floats, correlation_window: int) -> 
         rate=np.where(np.isfinite(rate), rate, 0.0),
         event_start=event_start,
         events=events,
+        draws=np.empty((0, 0, 0)),
     )
 
 

@@ -12,6 +12,7 @@ from trading_platform.core.booking import (
     SELL,
     ask_all_out,
     book_order,
+    bought_within,
     drop_buys,
     executed,
     free_of_cost,
@@ -24,7 +25,6 @@ from trading_platform.core.costs import Costs, Exits, Sizing
 from trading_platform.core.fill_log import CROSSED, OF_ORDER, PROTECTIVE, FillLog
 from trading_platform.core.fills import (
     DELISTED_AFTER_SESSIONS,
-    buy_price,
     fill_quantity,
     round_shares,
     sell_price,
@@ -41,6 +41,14 @@ from trading_platform.core.ledger import (
     total_equity,
 )
 from trading_platform.core.market import CLOSE, HIGH, LOW, OPEN, VOLUME, Market
+from trading_platform.core.realistic_fills import (
+    BUY_PART,
+    SELL_PART,
+    elected_quote,
+    entry_offer,
+    filled_part,
+    opening_quote,
+)
 from trading_platform.core.reasons import DELISTED, STOP_LOSS, TAKE_PROFIT
 from trading_platform.core.risk.limits import Limits
 from trading_platform.core.risk.rules import start_session
@@ -85,7 +93,7 @@ def fill_at_open(
 ) -> None:
     """Cross what strategies sell to each other, then fill sales, then buys, at the open of session `t`.
 
-    Buys left unfilled expire; sales stand.
+    Buys left unfilled expire; sales stand. What strategies sell to each other changes hands at the official open.
     """
     costs, limits = rules.costs, rules.limits
     for s in range(len(slots)):
@@ -98,7 +106,10 @@ def fill_at_open(
             volume = market.bars[slot["ticker"], t, VOLUME]
             quantity = fill_quantity(slot["selling"], volume, limits.share_step, costs)
             if quote > 0.0 and quantity > 0.0:
-                order = executed(SELL, quantity, quote, sell_price(quote, quantity, volume, costs), costs, OF_ORDER)
+                met = opening_quote(market.draws, slot["ticker"], t, quote)
+                price = sell_price(met, quantity, volume, costs)
+                done = filled_part(market.draws, slot["ticker"], t, SELL_PART, quantity, limits.share_step)
+                order = executed(SELL, done, met, price, costs, OF_ORDER)
                 book_order(account, slots, lots, stopped, s, order, market.day[t], market.clock[t], limits, log)
             tidy_slot(slots, lots, s)
         elif crossed > 0.0:
@@ -113,9 +124,13 @@ def fill_at_open(
         affordable = round_shares(account["cash"] / slot["limit_price"], limits.share_step)
         quantity = min(quantity, affordable)
         if quote > 0.0 and quantity > 0.0:
-            price = buy_price(quote, quantity, volume, costs)
-            if price <= slot["limit_price"]:
-                order = executed(BUY, quantity, quote, price, costs, OF_ORDER)
+            limit = slot["limit_price"]
+            offer = entry_offer(market.draws, slot["ticker"], t, quote, limit, quantity, volume, costs)
+            if offer.price > 0.0:
+                done = filled_part(market.draws, slot["ticker"], t, BUY_PART, quantity, limits.share_step)
+                order = executed(BUY, done, offer.quote, offer.price, costs, OF_ORDER)
+                if len(market.draws) > 0 and offer.price == limit:
+                    order = bought_within(order)
                 book_order(account, slots, lots, stopped, s, order, market.day[t], market.clock[t], limits, log)
         drop_buys(slots, lots, s)
         tidy_slot(slots, lots, s)
@@ -163,7 +178,9 @@ def fill_protective(
         hit, quote = triggered_exit(bar[OPEN], bar[HIGH], bar[LOW], slot["stop"], slot["target"])
         if hit == 0:
             continue
-        reason = STOP_LOSS if hit == 1 else TAKE_PROFIT
+        reason = TAKE_PROFIT
+        if hit == 1:
+            reason, quote = STOP_LOSS, elected_quote(market.draws, slot["ticker"], t, quote)
         quantity = fill_quantity(slot["quantity"], bar[VOLUME], limits.share_step, costs)
         ask_all_out(slots, lots, s, reason)
         if quantity > 0.0:

@@ -121,7 +121,8 @@ class MarketPanel:
     `asset_classes` (N,) says "stock" or the class of a fund (empty: all are stocks); the class of a fund is its sector
     as well. `cash_rate` (T,) is the yield of cash in percent a year, NaN where unknown; None: cash earns nothing.
     `member` (T, N) is True while a ticker belongs to the universe; None: always. `benchmark_ticker` names the column of
-    the benchmark where it is one of the tickers: only strategies that name it trade it.
+    the benchmark where it is one of the tickers: only strategies that name it trade it. `securities` (N,) are ids that
+    a change of name keeps, the first name of each (empty: nothing was renamed).
     """
 
     sessions: NDArray[np.datetime64]
@@ -144,6 +145,7 @@ class MarketPanel:
     member: Bools | None = None
     events: tuple[CorporateEvent, ...] = ()
     benchmark_ticker: str = ""
+    securities: tuple[str, ...] = ()
 
     @property
     def n_sessions(self) -> int:
@@ -159,6 +161,11 @@ class MarketPanel:
     def classes(self) -> tuple[str, ...]:
         """(N,) asset class of each ticker."""
         return self.asset_classes or (STOCK,) * self.n_tickers
+
+    @property
+    def security_ids(self) -> tuple[str, ...]:
+        """(N,) an id of each column that a change of name keeps."""
+        return self.securities or self.tickers
 
     @property
     def is_stock(self) -> Bools:
@@ -221,6 +228,7 @@ class MarketPanel:
             member=None if self.member is None else np.ascontiguousarray(self.member[rows][:, columns]),
             events=tuple(event for event in self.events if event.ticker in tickers),
             benchmark_ticker=self.benchmark_ticker if self.benchmark_ticker in tickers else "",
+            securities=tuple(self.securities[i] for i in picked) if self.securities else (),
         )
 
 

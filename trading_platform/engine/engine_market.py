@@ -15,6 +15,7 @@ from trading_platform.core.costs import default_protection
 from trading_platform.core.market import Market, Signals, build_market, build_signals, forward_adjusted
 from trading_platform.core.market_features import market_features
 from trading_platform.core.observation import Observer, exogenous_matrix, observation_schema
+from trading_platform.core.realistic_fills import EXACT, with_fills
 from trading_platform.core.session import Rules
 from trading_platform.core.shadow_books import shadow_statistics
 from trading_platform.core.types import Floats, MarketPanel, Regime
@@ -59,9 +60,13 @@ class World:
 
     @cached_property
     def observer(self) -> Observer:
-        """What builds observations. Shadow books and market features are computed when a model first asks for them."""
+        """What builds observations. Shadow books and market features are computed when a model first asks for them.
+
+        A model was trained on exact fills, so that the books of its statistics have exact ones, too.
+        """
         schema = observation_schema(self.strategies)
-        shadows = shadow_statistics(self.market, self.signals, self.rules, self.lookback)
+        exact = with_fills(self.market, self.panel, EXACT, 0)
+        shadows = shadow_statistics(exact, self.signals, self.rules, self.lookback)
         features = market_features(forward_adjusted(self.panel))
         exogenous = exogenous_matrix(schema, self.regime_probabilities, shadows.statistics, features)
         return Observer(schema, exogenous, self.market)
@@ -115,15 +120,17 @@ def build_world(
     calendar: NyseCalendar,
     regimes: RegimePath,
     stopwatch: Stopwatch,
+    fills: str = EXACT,
+    seed: int = 0,
 ) -> World:
-    """Prepare `panel` for trading: kernel arrays, signals, session times."""
+    """Prepare `panel` for trading: kernel arrays, signals, session times; `seed` is that of realistic `fills`."""
     since = stopwatch.start()
     keep_freed_pages()
     signals = build_signals(prepare_signals(panel, strategies), default_protection(rules.exits))
     since = stopwatch.add("signals", since)
     clock = calendar.exchange_seconds(panel.sessions)
     opened, closed = calendar.session_times(panel.sessions)
-    market = build_market(panel, clock, rules.limits.correlation_window)
+    market = with_fills(build_market(panel, clock, rules.limits.correlation_window), panel, fills, seed)
     world = World(
         panel=panel,
         market=market,

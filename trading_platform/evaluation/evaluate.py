@@ -16,6 +16,7 @@ import numpy as np
 
 from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.errors import FixConfigError
+from trading_platform.core.realistic_fills import EXACT
 from trading_platform.core.types import Bools, Floats, MarketPanel
 from trading_platform.evaluation.book_statistics import (
     FEWEST_SESSIONS,
@@ -42,7 +43,8 @@ TARGETS = "targets"
 class EvaluateSettings:
     """What is asked. `start`, `end` are the first and last day that is traded; None = the panel's own.
 
-    `n_trials` is from how many tries the book was chosen, as docs/strategies.md counts them.
+    `fills` is the book of fills that the figures are of, `n_trials` from how many tries the book was chosen, as
+    docs/strategies.md counts them.
     """
 
     start: date | None = None
@@ -50,6 +52,7 @@ class EvaluateSettings:
     universes: int = 20
     universe_size: int = 60
     cost_bps: float = 10.0
+    fills: str = EXACT
     seed: int = 0
     n_trials: int = 1
 
@@ -70,8 +73,8 @@ class BookRun:
         Mean fraction of equity kept in cash, by cause (slots, caps, size, halts, no_signal).
     stopped_for_good
         Only an operator could have gone on, so the book went flat to its end.
-    sharpe_realistic
-        Sharpe ratio over bills of the same book with realistic fills; None = not run.
+    realistic
+        Daily returns of the same book with realistic fills; None = not run.
     sharpe_if_ended_lost_30
         The same if tickers that ended had lost 30 % of their last price; None = not run.
     """
@@ -84,7 +87,7 @@ class BookRun:
     profit: Mapping[str, float] = field(default_factory=dict)
     not_invested_because: Mapping[str, float] = field(default_factory=dict)
     stopped_for_good: bool = False
-    sharpe_realistic: float | None = None
+    realistic: Floats | None = None
     sharpe_if_ended_lost_30: float | None = None
 
 

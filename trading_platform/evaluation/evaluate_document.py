@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from trading_platform.core.realistic_fills import REALISTIC
 from trading_platform.core.types import Floats
 from trading_platform.evaluation.book_statistics import (
     BookFigures,
@@ -37,7 +38,7 @@ def document(yardsticks: Yardsticks, runs: Sequence[UniverseRun], settings: Eval
     bills = yardsticks.bills
     book, equal = _excess([run.run.returns for run in runs], bills), _excess([run.equal_weight for run in runs], bills)
     paper = [run.paper.returns for run in runs if run.paper is not None]
-    realistic = [run.run.sharpe_realistic for run in runs]
+    realistic = [run.run.realistic for run in runs if run.run.realistic is not None]
     result: Document = {
         "schema_version": SCHEMA_VERSION,
         "universes": len(runs),
@@ -46,10 +47,11 @@ def document(yardsticks: Yardsticks, runs: Sequence[UniverseRun], settings: Eval
         "end": str(yardsticks.sessions[-1]),
         "sessions": len(yardsticks.sessions),
         "cost_bps": settings.cost_bps,
+        "fill_model": settings.fills,
         "seed": settings.seed,
         "trials": settings.n_trials,
         "sharpe": sharpe_summary(book, rng).to_dict(),
-        "sharpe_realistic": _without_interval(realistic),
+        "sharpe_realistic": _paired(realistic, bills, settings),
         "paper_form": sharpe_summary(_excess(paper, bills), rng).to_dict() if paper else None,
         "equal_weight_universe": sharpe_summary(equal, rng).to_dict(),
         "benchmark": sharpe_summary(_excess([yardsticks.benchmark], bills), rng).to_dict(),
@@ -75,9 +77,10 @@ def document(yardsticks: Yardsticks, runs: Sequence[UniverseRun], settings: Eval
 
 def table(result: Document) -> str:
     """Return the document as lines for a terminal."""
+    fills = "realistic fills, " if result["fill_model"] == REALISTIC else ""
     lines = [
         f"{result['universes']} universes of {result['universe_size']} stocks, {result['start']} to {result['end']}, "
-        f"{result['cost_bps']:g} bp one way, seed {result['seed']}; trials {result['trials']}",
+        f"{result['cost_bps']:g} bp one way, {fills}seed {result['seed']}; trials {result['trials']}",
         "",
         f"{'Sharpe ratio over bills':28s} {'mean':>6s} {'sd':>6s} {'95 % interval':>16s}",
     ]
@@ -100,13 +103,12 @@ def _excess(returns: Sequence[Floats], bills: Floats) -> Floats:
     return np.stack(returns, axis=1) - bills[:, None]
 
 
-def _without_interval(values: Sequence[float | None]) -> dict[str, float | None] | None:
-    """Return mean and deviation of ratios whose daily returns are not kept; None where they were not run."""
-    known = [value for value in values if value is not None and math.isfinite(value)]
-    if not known:
+def _paired(returns: Sequence[Floats], bills: Floats, settings: EvaluateSettings) -> dict[str, float | None] | None:
+    """Return the summary of another run of the book, over the blocks of time that the book's own interval is from."""
+    if not returns:
         return None
-    deviation = float(np.std(known, ddof=1)) if len(known) > 1 else 0.0
-    return SharpeSummary(float(np.mean(known)), deviation, math.nan, math.nan).to_dict()
+    rng = np.random.default_rng([settings.seed, settings.universes])
+    return sharpe_summary(_excess(returns, bills), rng).to_dict()
 
 
 def _gain(summary: SharpeSummary) -> dict[str, float | None]:

@@ -14,6 +14,7 @@ from trading_platform.core.costs import default_protection
 from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.market import Market, Signals, build_market, build_signals
 from trading_platform.core.metrics import sharpe_ratio
+from trading_platform.core.realistic_fills import EXACT, REALISTIC, with_fills
 from trading_platform.core.session import Rules
 from trading_platform.core.simulate import Backtest, backtest
 from trading_platform.core.types import Floats, MarketPanel
@@ -36,19 +37,22 @@ class KernelBook:
         Who trades, by which rules, with how many dollars at the start.
     exchange_seconds
         Returns the exchange clock at the close of sessions, (T,) seconds.
+    fills
+        The book of fills, "exact" or "realistic"; the realistic ratio is told either way.
     """
 
     strategies: Sequence[AnyStrategy]
     rules: Rules
     capital: float
     exchange_seconds: Callable[[np.ndarray], Floats]
+    fills: str = EXACT
 
     def __call__(self, panel: MarketPanel, start: int, seed: int) -> BookRun:
-        """Trade `panel` from row `start` on at equal weight. `seed` draws nothing: fills are exact."""
-        del seed
+        """Trade `panel` from row `start` on at equal weight; `seed` is that of realistic fills."""
         active, _ = active_strategies(self.strategies, panel)
         signals = build_signals(prepare_signals(panel, active), default_protection(self.rules.exits))
-        market = build_market(panel, self.exchange_seconds(panel.sessions), self.rules.limits.correlation_window)
+        exact = build_market(panel, self.exchange_seconds(panel.sessions), self.rules.limits.correlation_window)
+        market = exact if self.fills == EXACT else with_fills(exact, panel, self.fills, seed)
         result = self._run(market, signals, len(active), start, panel.n_sessions, self.rules)
         returns = self._returns(result)
         names = [strategy.name for strategy in active]
@@ -64,7 +68,8 @@ class KernelBook:
             fills={name: int((result.fills["strategy"] == k).sum()) for k, name in enumerate(names)},
             profit=_profits(result, names),
             stopped_for_good=_stopped_for_good(result),
-            sharpe_if_ended_lost_30=self._if_ended_lost(market, signals, panel, start, returns, len(active)),
+            realistic=self._realistic(exact, signals, panel, start, len(active), seed) if market is exact else returns,
+            sharpe_if_ended_lost_30=self._if_ended_lost(market, signals, panel, start, len(active)),
         )
 
     def _run(
@@ -80,7 +85,7 @@ class KernelBook:
         return returns
 
     def _if_ended_lost(
-        self, market: Market, signals: Signals, panel: MarketPanel, start: int, returns: Floats, n_strategies: int
+        self, market: Market, signals: Signals, panel: MarketPanel, start: int, n_strategies: int
     ) -> float | None:
         """Return the ratio if tickers that end had lost `ENDED_LOSS`; None if none ends while it could be held."""
         last = panel.n_sessions - 1 - np.argmax(np.isfinite(panel.close[::-1]), axis=0)
@@ -89,6 +94,13 @@ class KernelBook:
         rules = self.rules._replace(costs=self.rules.costs._replace(delisting_haircut=ENDED_LOSS))
         worse = self._returns(self._run(market, signals, n_strategies, start, panel.n_sessions, rules))
         return float(sharpe_ratio(worse - nightly_interest(panel)[start:]))
+
+    def _realistic(
+        self, exact: Market, signals: Signals, panel: MarketPanel, start: int, n_strategies: int, seed: int
+    ) -> Floats:
+        """Return the daily returns of the same book with realistic fills."""
+        market = with_fills(exact, panel, REALISTIC, seed)
+        return self._returns(self._run(market, signals, n_strategies, start, panel.n_sessions, self.rules))
 
 
 def _profits(result: Backtest, names: Sequence[str]) -> dict[str, float]:

@@ -116,6 +116,15 @@ def renames_of(table: EventTable) -> dict[str, str]:
     return newest
 
 
+def first_names_of(table: EventTable) -> dict[str, str]:
+    """Return new ticker -> the name that its security had first, over chains of changes."""
+    first: dict[str, str] = {}
+    for told in table.rows:
+        if told.event.kind is EventKind.RENAME:
+            first[told.event.other] = first.get(told.event.ticker, told.event.ticker)
+    return first
+
+
 def joined_names(bars: Bars, table: EventTable) -> tuple[Bars, EventTable, list[Notice]]:
     """Return bars in which a renamed ticker is one series under its newest name, and the events under that name.
 

@@ -21,7 +21,7 @@ from trading_platform.core.types import MarketPanel
 from trading_platform.machine.clocks import utc_now
 from trading_platform.market_data.bars import Bars, join_bars
 from trading_platform.market_data.calendar import NyseCalendar
-from trading_platform.market_data.events import joined_events, joined_names, renames_of, with_events
+from trading_platform.market_data.events import first_names_of, joined_events, joined_names, renames_of, with_events
 from trading_platform.market_data.folder import FolderReading, read_folder
 from trading_platform.market_data.membership import Membership
 from trading_platform.market_data.notices import Notice, NoticeKind, refuse, shown
@@ -167,7 +167,7 @@ class FilesMarketData:
             bars, begun = _from_benchmark(bars, self.benchmark)
             notices += begun
         events = joined_events([reading.events for reading in readings])
-        newest = renames_of(events)
+        newest, first_names = renames_of(events), first_names_of(events)
         bars, events, renamed = joined_names(bars, events)
         bars, handed, left_out = with_events(bars, events)
         beside = Beside(
@@ -177,6 +177,7 @@ class FilesMarketData:
             rate=next((reading.rate for reading in readings if reading.rate is not None), None),
             members=_all_members(readings, newest),
             events=handed,
+            first_names=first_names,
         )
         checks = Checks(
             today=self._now().astimezone(ZoneInfo(self._rules.zone)).date(),

@@ -51,6 +51,8 @@ class Beside:
         Membership over time; None: every ticker always.
     events
         Events that are not in the bars: mergers, spin-offs, delistings, special dividends.
+    first_names
+        Ticker -> the name that it had first, of those that were renamed.
     """
 
     vix: VixHistory | None = None
@@ -59,6 +61,7 @@ class Beside:
     rate: RateHistory | None = None
     members: Sequence[Membership] | None = None
     events: Sequence[CorporateEvent] = ()
+    first_names: Mapping[str, str] = field(default_factory=dict)
 
 
 NOTHING_BESIDE = Beside()
@@ -168,6 +171,7 @@ def build_panel(
         member=member,
         events=tuple(event for event in events if event.ticker in tickers),
         benchmark_ticker=benchmark if benchmark in tickers else "",
+        securities=_securities(tickers, beside.first_names),
     )
     return with_hash(panel)
 
@@ -211,6 +215,11 @@ def _sectors(tickers: Sequence[str], classes: Sequence[str], known: Mapping[str,
     return tuple(
         known.get(name, UNKNOWN_SECTOR) if kind == STOCK else kind for name, kind in zip(tickers, kinds, strict=True)
     )
+
+
+def _securities(tickers: Sequence[str], first: Mapping[str, str]) -> tuple[str, ...]:
+    """Return an id of each ticker that a change of name keeps; none where nothing was renamed."""
+    return tuple(first.get(name, name) for name in tickers) if any(name in first for name in tickers) else ()
 
 
 def _members(
@@ -267,6 +276,8 @@ def content_hash(panel: MarketPanel) -> str:
         digest.update(b"events\0" + "\0".join(repr(tuple(event)) for event in panel.events).encode())
     if panel.benchmark_ticker:
         digest.update(b"benchmark\0" + panel.benchmark_ticker.encode())
+    if panel.securities:
+        digest.update(b"securities\0" + "\0".join(panel.securities).encode())
     return digest.hexdigest()
 
 

@@ -20,10 +20,10 @@ from trading_platform.core.types import CorporateEvent, EventKind, MarketPanel
 from trading_platform.market_data.panel import content_hash
 
 # Raise this when the layout, or a check that a stored panel has passed, changes.
-FORMAT = "2"
+FORMAT = "3"
 NUMBERS = ("open", "high", "low", "close", "volume", "vix", "benchmark")
 OPTIONAL = ("split_ratio", "dividend", "cash_rate", "member")
-NAMES = ("tickers", "sectors", "warnings", "asset_classes")
+NAMES = ("tickers", "sectors", "warnings", "asset_classes", "securities")
 
 
 def save_snapshot(path: Path, key: str, panel: MarketPanel) -> None:

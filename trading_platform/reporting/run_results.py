@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Engine, func, select
 
+from trading_platform.core.realistic_fills import EXACT
 from trading_platform.core.types import Floats, MarketPanel, RiskEventKind
 from trading_platform.evaluation.critique_inputs import Finding
 from trading_platform.reporting.run_critique import run_critique
@@ -51,6 +52,7 @@ class RunResults:
 
     `sharpe` and `excess_return` are over bills, `beta`, `alpha` and `alpha_t` those of one factor, the benchmark over
     bills. `strategies` (by contribution) and `account` add up to the change of equity less deposits (`cash_flow`).
+    `fill_model` is the book of fills, "exact" or "realistic", which is drawn from `seed`.
     """
 
     schema_version: int
@@ -61,6 +63,8 @@ class RunResults:
     sessions: int
     orders: int
     fills: int
+    fill_model: str
+    seed: int | None
     trades: int
     denials: dict[str, int]
     halts: list[dict[str, Any]]
@@ -127,7 +131,7 @@ def equity_curve(engine: Engine, run_id: int) -> Floats:
 
 def _read(connection: Connection, run_id: int, panel: MarketPanel | None) -> RunResults:
     run = connection.execute(
-        select(m.Run.capital, m.Run.source, m.Run.strategies, m.Run.config).where(m.Run.id == run_id)
+        select(m.Run.capital, m.Run.source, m.Run.strategies, m.Run.config, m.Run.seed).where(m.Run.id == run_id)
     ).one()
     closes = _closes(connection, run_id)
     equity = [close.equity for close in closes]
@@ -147,6 +151,8 @@ def _read(connection: Connection, run_id: int, panel: MarketPanel | None) -> Run
         sessions=len(closes),
         orders=_count(connection, m.Order, run_id),
         fills=_count(connection, m.FillRow, run_id),
+        fill_model=json.loads(run.config).get("engine", {}).get("fills", EXACT),
+        seed=run.seed,
         trades=_count(connection, m.Trade, run_id),
         denials=_denials(connection, run_id),
         halts=events,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from trading_platform.core.realistic_fills import REALISTIC
 from trading_platform.core.types import Floats
 from trading_platform.reporting.market_words import benchmark_name, market_words
 from trading_platform.reporting.narrow import KEPT, Column, pairs, table, wrap
@@ -35,7 +36,8 @@ def summary_lines(
 ) -> list[str]:
     """Return the summary in lines of at most `width` columns; the first blank line ends the verdict."""
     days = f"{results.first_session} to {results.last_session}, {results.sessions:,} sessions"
-    lines = wrap(f"SIMULATED, {market_words(results.market)}: {days}", width)
+    fills = f", realistic fills (seed {results.seed})" if results.fill_model == REALISTIC else ""
+    lines = wrap(f"SIMULATED, {market_words(results.market)}{fills}: {days}", width)
     lines += wrap(verdict(results, limits, defaults), width)
     lines += ["", *_curve(results, equity, capital, width)]
     lines += _block("Money", _money(results), width)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # its HTTP library is nothing to a replay
     from trading_platform.alpaca.reader import AlpacaReader
 
 ALPACA, YAHOO, FILES = "alpaca", "yahoo", "files"
-PAPER_ACCOUNT_OPTIONS = frozenset({"--capital", "--cost-bps"})  # they set up the local paper account, too
+PAPER_ACCOUNT_OPTIONS = frozenset({"--capital", "--cost-bps", "--fills"})  # they set up the local paper account, too
 
 
 class Whose(StrEnum):
@@ -40,7 +40,7 @@ def chosen_account(options: TradeOptions, settings: Settings, config: TradingCon
 
     Any option that only a replay knows makes it a replay, which never reaches an account, whatever the source. Without
     one, Alpaca's keys mean its account unless another market is named, and Yahoo means the local paper account, which
-    ``--capital`` and ``--cost-bps`` set up.
+    ``--capital``, ``--cost-bps`` and ``--fills`` set up.
 
     Raises
     ------

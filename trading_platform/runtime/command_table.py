@@ -66,8 +66,11 @@ OPTIONS: dict[str, Option] = {
         Option("--from", Kind.FIRST_DAY, "First day of which bars are fetched.", "DATE"),
         Option("--to", Kind.LAST_DAY, "Last day of which bars are fetched.", "DATE"),
         Option("--capital", Kind.NUMBER, "Dollars to start with. Default: 100000.", "DOLLARS"),
-        Option("--seed", Kind.WHOLE, "Seed of the embedded market and of the regime model. Default: 7.", "N"),
+        Option(
+            "--seed", Kind.WHOLE, "Seed of the embedded market, the regime model, realistic fills. Default: 7.", "N"
+        ),
         Option("--cost-bps", Kind.NUMBER, "Half spread plus slippage, basis points. Default: 5.", "BPS"),
+        Option("--fills", Kind.TEXT, "exact, or realistic: auction, partial fills, slipping stops.", "HOW"),
         Option("--vix", Kind.TEXT, "required, or realized: from the bars where there is no VIX.", "HOW"),
         Option("--allocation", Kind.TEXT, "Split capital by hand: equal, NAME, or NAME=0.6,NAME=0.4.", "SPLIT"),
         Option("--once", Kind.FLAG, "One look (of a replay: one session), then stop."),
@@ -90,7 +93,7 @@ OPTIONS: dict[str, Option] = {
 _WHERE = ("--db", "--config")
 _SCREEN = ("--json", "--quiet")
 _MARKET = ("--source", "--tickers", "--vix", "--allocation", "--once")
-_REPLAY = ("--data-dir", "--start", "--end", "--from", "--to", "--capital", "--seed", "--cost-bps")
+_REPLAY = ("--data-dir", "--start", "--end", "--from", "--to", "--capital", "--seed", "--cost-bps", "--fills")
 _TARGET = ("--run", "--account", "--all")
 _ASK = ("--reason", "--no-wait", *_TARGET, *_WHERE)
 
@@ -105,7 +108,7 @@ COMMANDS: dict[str, Command] = {
         Command(
             "trade",
             "Trade an account: Alpaca's, or with --source yahoo a local paper account.",
-            (*_MARKET, "--capital", "--cost-bps", "--live", *_WHERE, *_SCREEN),
+            (*_MARKET, "--capital", "--cost-bps", "--fills", "--live", *_WHERE, *_SCREEN),
         ),
         Command("replay", "Trade past bars; never reaches an account.", (*_MARKET, *_REPLAY, *_WHERE, *_SCREEN)),
         Command(
@@ -113,7 +116,7 @@ COMMANDS: dict[str, Command] = {
             "Judge the configured book on many random universes, beside what anybody could have held.",
             (
                 "--source", "--data-dir", "--tickers", "--start", "--end", "--universes", "--universe-size",
-                "--cost-bps", "--seed", "--capital", "--vix", "--jobs", "--config", *_SCREEN,
+                "--cost-bps", "--fills", "--seed", "--capital", "--vix", "--jobs", "--config", *_SCREEN,
             ),
         ),
         Command("status", "Show an account now: equity, halts, positions, engine.", (*_TARGET, "--json", *_WHERE)),

@@ -94,12 +94,13 @@ def evaluate(options: EvaluateOptions) -> int:
         universes=options.universes,
         universe_size=options.universe_size,
         cost_bps=config.costs.half_spread_bps + config.costs.slippage_bps,
+        fills=config.engine.fills,
         seed=options.seed,
         n_trials=DEFAULT_SET_TRIALS if names == DEFAULT_SET else 1,
     )
     cut, start = traded_rows(panel, asked)
     universes = draw_universes(cut, asked.universes, asked.universe_size, asked.seed, start)
-    book = KernelBook(strategies, rules, config.engine.initial_capital, calendar.exchange_seconds)
+    book = KernelBook(strategies, rules, config.engine.initial_capital, calendar.exchange_seconds, config.engine.fills)
     task = Task(universes, strategies, book, yardsticks_of(cut, start), start, asked)
     runs = sorted(_judged(task, options.jobs, shown=not quiet), key=lambda run: run.number)
     result = document(task.yardsticks, runs, asked)

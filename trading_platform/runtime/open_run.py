@@ -18,6 +18,7 @@ from trading_platform.configuration.trading_config import (
 from trading_platform.core.compiled import HAS_NUMBA
 from trading_platform.core.errors import FixConfigError, MarketDataError
 from trading_platform.core.ports import Allocator
+from trading_platform.core.realistic_fills import EXACT
 from trading_platform.core.saved_books import holds_nothing
 from trading_platform.core.session import Rules
 from trading_platform.core.shadow_books import lookback_sessions
@@ -87,7 +88,7 @@ def set_stage(
     stopwatch.add("regimes", since)
     active, notices = active_strategies(strategies, panel)
     allocator, allocation = choose(tuple(strategy.name for strategy in active))
-    world = build_world(panel, active, rules, calendar, regimes, stopwatch)
+    world = build_world(panel, active, rules, calendar, regimes, stopwatch, config.engine.fills, config.engine.seed)
     since = stopwatch.start()
     database = open_database(config.storage.database_url, synchronous="NORMAL")
     migrate(database)
@@ -107,8 +108,11 @@ def live_world(
     strategies: Sequence[AnyStrategy],
     session: date,
     now: Callable[[], datetime] = utc_now,
+    fills: str = EXACT,
 ) -> World:
     """Return the market up to `session`, with as much history as the settings ask for, prepared.
+
+    `fills` is the book of fills of a simulated account; at a broker's the broker fills.
 
     Raises
     ------
@@ -125,7 +129,8 @@ def live_world(
     regime = RegimeConfig.from_mapping(config.regime)
     first = max(0, panel.n_sessions - CATCH_UP_SESSIONS)
     regimes = continued_regimes(panel, regime, config.engine.seed, first, settings.cache_dir / "regimes")
-    return build_world(panel, active_strategies(strategies, panel)[0], rules, calendar, regimes, Stopwatch())
+    active = active_strategies(strategies, panel)[0]
+    return build_world(panel, active, rules, calendar, regimes, Stopwatch(), fills, config.engine.seed)
 
 
 def live_run(

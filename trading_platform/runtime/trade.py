@@ -14,6 +14,7 @@ from typing import assert_never
 from trading_platform.configuration.environment import load_settings
 from trading_platform.configuration.risk_config import RiskConfig
 from trading_platform.core.ports import Checkpoint, no_checkpoint
+from trading_platform.core.realistic_fills import REALISTIC
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
 from trading_platform.engine.account_notices import account_notices
@@ -121,7 +122,7 @@ def _trade_paper(given: Instructions) -> int:
     options, settings, config = given.options, given.settings, given.config
     calendar, clock = NyseCalendar(), WallClock()
     strategies = kept_strategies(config, given.strategies, "paper", None)
-    load = functools.partial(live_world, config, settings, given.rules, calendar, strategies)
+    load = functools.partial(live_world, config, settings, given.rules, calendar, strategies, fills=config.engine.fills)
     tickers = wanted_tickers(config) or ()
     with waiting(f"asking {config.data.source} for {len(tickers)} tickers", shown=not options.json):
         world = load(due_session(calendar, clock.now()))
@@ -136,7 +137,8 @@ def _trade_paper(given: Instructions) -> int:
         engine, calendar, clock, heart, load, config.engine.scan_interval_seconds, on_scan=screen.watch,
         asked=functools.partial(has_open_wishes, database, run.run_id),
     )  # fmt: skip
-    welcome = f"paper trading of {world.panel.source}, run {run.run_id}: simulated fills, no real orders; Ctrl-C stops"
+    fills = f"realistic fills (seed {config.engine.seed})" if config.engine.fills == REALISTIC else "simulated fills"
+    welcome = f"paper trading of {world.panel.source}, run {run.run_id}: {fills}, no real orders; Ctrl-C stops"
     code = run_live(
         engine, lock, world, loop, welcome, once=options.once, quiet=screen.quiet,
         farewell=lambda: f"Stopped. The paper account is in {database_name(database.url)}; the same command goes on.",

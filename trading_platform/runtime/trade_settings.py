@@ -39,6 +39,7 @@ class TradeOptions:
     database: str | None = None
     config: Path | None = None
     cost_bps: float | None = None
+    fills: str | None = None
     vix: str | None = None
     allocation: str | None = None
     source: str | None = None
@@ -52,6 +53,7 @@ class TradeOptions:
         given = {
             "--data-dir": self.data_dirs, "--start": self.start, "--end": self.end, "--from": self.fetch_from,
             "--to": self.fetch_to, "--capital": self.capital, "--seed": self.seed, "--cost-bps": self.cost_bps,
+            "--fills": self.fills,
         }  # fmt: skip
         return [name for name, value in given.items() if value is not None and value != ()]
 
@@ -110,6 +112,7 @@ def read_config(options: TradeOptions, settings: Settings) -> TradingConfig:
         "universe.tickers": options.tickers or None,
         "engine.initial_capital": options.capital,
         "engine.seed": options.seed,
+        "engine.fills": options.fills,
         "costs.half_spread_bps": half,
         "costs.slippage_bps": half,
     }
