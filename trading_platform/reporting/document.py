@@ -20,6 +20,7 @@ from trading_platform.reporting.money_document import (
     not_invested_part,
     strategies_of,
 )
+from trading_platform.reporting.own_costs import own_costs_part
 from trading_platform.reporting.performance import Period, day_return, periods, run_risk
 from trading_platform.reporting.risk_document import (
     allocation_part,
@@ -63,6 +64,7 @@ def build_document(evidence: Evidence) -> Report:
         "bridge": _bridge(view),
         "interest": interest_part(days, view.booked),
         "costs": costs_part(days, view.booked),
+        "own_costs": own_costs_part(None if ledger is None else ledger.own_costs),
         "not_invested_because": not_invested_part(view.booked),
         "attribution": _attribution(view),
         "performance": _performance(view, ledger, evidence.since),

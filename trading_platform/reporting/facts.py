@@ -24,6 +24,7 @@ class Run(NamedTuple):
     risk: dict[str, object]
     strategies: tuple[str, ...]
     sectors: dict[str, str]
+    cost_bps: float = 5.0  # half spread and slippage of its settings
 
     @property
     def is_alpaca(self) -> bool:
@@ -216,6 +217,25 @@ class DifferenceLine(NamedTuple):
     action: str
 
 
+class CostEstimate(NamedTuple):
+    """Basis points that fills have cost, with half the width of the 95 % interval, and what they are shrunk to."""
+
+    fills: int
+    mean: float
+    half_width: float
+    shrunk: float
+
+
+class OwnCosts(NamedTuple):
+    """What an account's fills have cost beside its setting, all together and by size; None: too few to say anything."""
+
+    fills: int
+    setting: float
+    every: CostEstimate | None
+    small: CostEstimate | None
+    large: CostEstimate | None
+
+
 class Ledger(NamedTuple):
     """Everything that the database knew about a run at the close of `days[-1]`, the reported session."""
 
@@ -238,6 +258,7 @@ class Ledger(NamedTuple):
     warnings: tuple[str, ...]
     heartbeat: datetime | None
     risk_state: dict[str, object] | None
+    own_costs: OwnCosts | None = None
 
     @property
     def day(self) -> Day | None:

@@ -8,6 +8,7 @@ from datetime import date
 from itertools import starmap
 from typing import Any
 
+from trading_platform.core.costs import CostConfig
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.order_reasons import STRATEGYS_OWN
 from trading_platform.reporting.facts import (
@@ -26,6 +27,7 @@ from trading_platform.reporting.facts import (
     Run,
     StrategyRecord,
 )
+from trading_platform.reporting.own_costs import read_own_costs
 from trading_platform.storage.newest_run import MODES, NEWEST_FIRST
 from trading_platform.storage.reader import Reader, as_date, as_instant
 
@@ -89,6 +91,7 @@ def read_ledger(reader: Reader, run: Run, until: date | None = None, trading: da
         warnings=tuple(str(row[0]) for row in reader.rows(WARNINGS, run=run.id)),
         heartbeat=_heartbeat(reader, run.id) if is_latest else None,
         risk_state=_risk_state(reader, run.id) if is_latest else None,
+        own_costs=read_own_costs(reader, run, shown),
     )
 
 
@@ -109,7 +112,18 @@ def _run(row: Sequence[Any]) -> Run:
         id=row[0], mode=row[1], source=row[2], account=row[3], status=row[4], started_at=as_instant(row[5]),
         capital=row[6], config_fingerprint=row[7], code_version=row[8], risk=_object(config.get("risk")),
         strategies=tuple(str(name) for name in _list(row[10])), sectors=_texts(row[11]),
+        cost_bps=_cost_bps(_object(config.get("costs"))),
     )  # fmt: skip
+
+
+def _cost_bps(costs: dict[str, object]) -> float:
+    """Return half spread and slippage of a run's settings; the defaults where they were not stored."""
+    defaults = CostConfig()
+    given = {name: costs.get(name) for name in ("half_spread_bps", "slippage_bps")}
+    return sum(
+        float(value) if isinstance(value, int | float) else float(getattr(defaults, name))
+        for name, value in given.items()
+    )
 
 
 def _newest_session(reader: Reader, run: int) -> date | None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from trading_platform.reporting.bridge import UNATTRIBUTED
 from trading_platform.reporting.market_words import benchmark_short, mode_words
+from trading_platform.reporting.own_costs import own_costs_words
 from trading_platform.reporting.plain import (
     amount,
     columns,
@@ -184,7 +185,8 @@ def _costs(report: dict[str, Any]) -> str:
         if whole[name]:
             today = "" if day is None else f"{day[name]:,.2f}"
             lines.append(f"{name.capitalize():12}{today:>10}{whole[name]:>12,.2f}")
-    return _fence("What trading cost, $", lines)
+    own = own_costs_words(report["own_costs"])
+    return "\n".join(filter(None, [_fence("What trading cost, $", lines), own]))
 
 
 def _cash(report: dict[str, Any]) -> str:

@@ -23,7 +23,7 @@ def event_market(n_tickers: int, at: datetime, opens: Floats | None) -> Market:
     row, day = np.zeros(1), np.array([(session_of(at) - EPOCH).days], dtype=np.int64)
     return Market(
         bars, none, none, none, np.zeros(n_tickers, dtype=np.int64), row, row, row, day, none, none, row,
-        np.zeros(2, dtype=np.int64), none,
+        np.zeros(2, dtype=np.int64), none, np.zeros((0, 0, 0)),
     )  # fmt: skip
 
 
