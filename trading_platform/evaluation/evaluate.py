@@ -69,8 +69,6 @@ class BookRun:
         Dollars by kind (commission, spread, slippage, impact, regulatory, total).
     fills, profit
         By strategy: number of fills, dollars after costs.
-    not_invested_because
-        Mean fraction of equity kept in cash, by cause (slots, caps, size, halts, no_signal).
     stopped_for_good
         Only an operator could have gone on, so the book went flat to its end.
     realistic
@@ -85,7 +83,6 @@ class BookRun:
     costs: Mapping[str, float] = field(default_factory=dict)
     fills: Mapping[str, int] = field(default_factory=dict)
     profit: Mapping[str, float] = field(default_factory=dict)
-    not_invested_because: Mapping[str, float] = field(default_factory=dict)
     stopped_for_good: bool = False
     realistic: Floats | None = None
     sharpe_if_ended_lost_30: float | None = None

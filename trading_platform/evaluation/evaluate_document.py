@@ -63,7 +63,6 @@ def document(yardsticks: Yardsticks, runs: Sequence[UniverseRun], settings: Eval
         **{name: mean_of([getattr(run.figures, name) for run in runs]) for name in SINGLE_FIGURES},
         "stopped_for_good": sum(run.run.stopped_for_good for run in runs),
         "sharpe_if_ended_lost_30": mean_of([run.run.sharpe_if_ended_lost_30 for run in runs]),
-        "not_invested_because": _mean_table([run.run.not_invested_because for run in runs]),
         "costs": _mean_table([run.run.costs for run in runs]),
         "per_strategy": _per_strategy(runs),
         "correlation": _correlation(runs),
@@ -94,8 +93,6 @@ def table(result: Document) -> str:
     }
     lines += [_summary_line(label, result[key]) for label, key in rows.items() if result[key]]
     lines += ["", *_figure_lines(result), "", *_comparison_lines(result), "", *_strategy_lines(result)]
-    reasons = [f"{name} {_percent(share)}" for name, share in result["not_invested_because"].items()]
-    lines += ["", "in cash because: " + ", ".join(reasons)] if reasons else []
     return "\n".join([*lines, *(f"note: {note}" for note in result["notes"])])
 
 
