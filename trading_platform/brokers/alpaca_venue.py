@@ -348,7 +348,9 @@ class AlpacaVenue:
         cancels += self._overdue() if is_open else []
         for cancel in cancels:
             self._ask(cancel, session)
-        sent = self._exits.try_again(session, is_open=is_open)
+        is_decided = self._clock.now() < self._calendar.open_at(self._calendar.next_session(session))
+        # Between a close and its settlement exits are about to be decided anew.
+        sent = self._exits.try_again(session, is_open=is_open) if is_open or is_decided else frozenset()
         if sent:
             self._match_orders()
         for action in reading.result.actions:

@@ -194,15 +194,11 @@ class ExitKeeper:
 
     def _note(self, intent: OrderIntent, why: str) -> None:
         ticker, before = intent.ticker, self.waits.get(intent.ticker)
-        if before is None:
-            due = self._calendar.next_session(intent.decided_session)
-            self.waits[ticker] = WaitingExit(ticker, due, 1, why)
-        else:
-            self.waits[ticker] = before.again(why)
+        due = self._calendar.next_session(intent.decided_session) if before is None else before.due
+        waiting = WaitingExit(ticker, due, 1, why) if before is None else before.again(why)
+        self.waits = {**self.waits, ticker: waiting}
         if before is None or before.why != why:
-            log.warning(
-                "exit of %g %s waits, due at the open of %s: %s", intent.quantity, ticker, self.waits[ticker].due, why
-            )
+            log.warning("exit of %g %s waits, due at the open of %s: %s", intent.quantity, ticker, due, why)
 
     def _at_work(self) -> frozenset[str]:
         """Return the tickers of which an exit is at the broker, or may be."""
