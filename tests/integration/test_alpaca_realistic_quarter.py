@@ -196,3 +196,17 @@ def test_realistic_quarter_leaves_nothing_to_find(forge: Forge, tmp_path: Path) 
         findings = account.trade(QUARTER, with_owner=True)
         assert account.world.ledger().fills
         assert findings.all() == []
+
+
+def test_exits_of_the_engine_leave_at_the_bell_though_cancellations_pend_until_then(
+    forge: Forge, tmp_path: Path
+) -> None:
+    """Each look is a process of its own, so what waits overnight has survived restarts."""
+    habits = changed(EXACT, {"late_cancels": True})
+    with quarter(forge, tmp_path / "late", habits, sessions=10, seed=11) as account:
+        findings = account.trade(10, with_owner=False)
+        assert (findings.ends, findings.books, findings.bare) == ([], [], [])
+        exits = [row for row in account.world.ledger().orders if row["side"] == "sell" and row["reason"] in EXITS]
+        assert {row["status"] for row in exits} <= {"filled", "submitted"}
+        bells = {f"{opened:%Y-%m-%d %H:%M}" for opened in account.world.server.market.opens}
+        assert [row for row in exits if row["status"] == "filled" and row["submitted_at"][:16] in bells]

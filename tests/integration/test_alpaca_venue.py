@@ -38,6 +38,7 @@ from trading_platform.core.ports import DifferenceRow
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
 from trading_platform.core.types import ApprovedOrder, Ints, MarketPanel, OrderIntent, OrderStatus, Settlement, Side
+from trading_platform.market_data.alpaca_data import LatestPrice
 
 RULES = Rules(limits_of(RiskConfig().to_dict()), ExitConfig().rates(), CostConfig().rates())
 CASH = 100_000.0
@@ -107,9 +108,10 @@ class Scene:
             compare_clocks=guard.compare,
         )  # fmt: skip
 
-    def prices(self, tickers: Iterable[str]) -> dict[str, float]:
+    def prices(self, tickers: Iterable[str]) -> dict[str, LatestPrice]:
         found = {ticker: self.server.market.price(ticker) for ticker in tickers}
-        return {ticker: price for ticker, price in found.items() if price is not None}
+        now = self.server.now
+        return {ticker: LatestPrice(price, now) for ticker, price in found.items() if price is not None}
 
     def enter(self, ticker: str, quantity: float, limit: float = 60.0, stop: float = 45.0) -> OrderStatus:
         intent = OrderIntent(

@@ -32,6 +32,7 @@ from trading_platform.brokers.reconciliation.account_book import AccountBook
 from trading_platform.brokers.reconciliation.saved_account import Memory
 from trading_platform.configuration.environment import Secret
 from trading_platform.core.costs import CostConfig, ExitConfig
+from trading_platform.market_data.alpaca_data import LatestPrice
 from trading_platform.storage import models as m
 from trading_platform.storage.database import migrate, open_database
 from trading_platform.storage.difference_store import DifferenceStore
@@ -96,10 +97,11 @@ class AlpacaDesk:
             world, venue, risk, allocator, case.rules, repository, recorder, clock, commit_sessions=1
         )
 
-    def latest(self, tickers: Collection[str]) -> dict[str, float]:
+    def latest(self, tickers: Collection[str]) -> dict[str, LatestPrice]:
         """Return the latest prices, which are asked for where the broker has refused a stop."""
         prices = {ticker: self.server.market.price(ticker) for ticker in tickers}
-        return {ticker: price for ticker, price in prices.items() if price is not None}
+        now = self.server.now
+        return {ticker: LatestPrice(price, now) for ticker, price in prices.items() if price is not None}
 
     def restart(self) -> None:
         """Build the engine from what the database holds."""

@@ -72,6 +72,15 @@ class AlpacaReader:
         listed = self.listed()
         return {ticker: listed.get(ticker) or AssetFlags(ticker, False, False) for ticker in tickers}
 
+    def asset(self, ticker: str) -> AssetFlags | None:
+        """Return the flags of one ticker as they are now, None if Alpaca does not know it."""
+        trading = self._http.trading
+        return _unless_unknown(
+            lambda: self._http.read(
+                f"asset {ticker}", lambda: trading.get_asset(ticker), lambda raw: parse_assets([raw])[ticker]
+            )
+        )
+
     def listed(self) -> dict[str, AssetFlags]:
         """Return the flags of every active US equity by ticker: some ten thousand at Alpaca."""
         from alpaca.trading.enums import AssetClass, AssetStatus

@@ -24,9 +24,10 @@ from trading_platform.alpaca.orders import (
     to_request,
 )
 from trading_platform.alpaca.reader import AlpacaReader
-from trading_platform.brokers.alpaca_canceller import SHORTEST_WAIT, AlpacaCanceller
+from trading_platform.brokers.alpaca_canceller import RELEASE_CHECKS, SHORTEST_WAIT, AlpacaCanceller
 from trading_platform.brokers.reconciliation.alpaca_side import AlpacaBook
 from trading_platform.brokers.reconciliation.two_books import SHARE_TOLERANCE, AccountHistory, TheirBook
+from trading_platform.brokers.sale_check import SaleCheck, check_sale
 from trading_platform.core.errors import ApprovalError, BrokerUnreachableError, FixCredentialsError
 from trading_platform.core.ports import (
     ApprovalRegister,
@@ -44,6 +45,7 @@ log = logging.getLogger("trading_platform.alpaca")
 
 PREFIX = "tp-"
 SENDS = 3  # of one order under one id
+IMPATIENT_CHECKS = 2  # one cancellation, and one look at what it did
 
 
 class AlpacaBroker:
@@ -140,7 +142,34 @@ class AlpacaBroker:
         """Return the broker's side for `reconcile` (`AlpacaBook.book_since`). Writes nothing."""
         return self._book.book_since(instant)
 
+    def check_sale(self, ticker: str, price: float) -> SaleCheck:
+        """Return what would refuse a sale of `ticker` now, whose last known price is `price` dollars.
+
+        Raises
+        ------
+        BrokerUnreachableError
+            No usable answer.
+        """
+        try:
+            account, asset = self.reader.account(), self.reader.asset(ticker)
+            return check_sale(ticker, price, account, asset, self.reader.open_orders(), self._prefix)
+        except AlpacaRefusalError as error:
+            raise BrokerUnreachableError(f"Alpaca refuses to show what would refuse a sale: {error}") from error
+
     # ------------------------------------------------------------ changing
+
+    def release(self, ticker: str, *, is_patient: bool) -> bool:
+        """Cancel our orders that hold the shares of `ticker`, which an exit needs; return True when none does any more.
+
+        `is_patient`: wait some seconds for the cancellations, which after hours may pend until the next open.
+
+        Raises
+        ------
+        BrokerUnreachableError
+            No usable answer.
+        """
+        checks = RELEASE_CHECKS if is_patient else IMPATIENT_CHECKS
+        return self._canceller.release(ticker, with_entry=True, checks=checks)
 
     def place_order(self, order: ApprovedOrder) -> BrokerOrder:
         """Send an approved order; never raises for an unclear outcome.

@@ -16,6 +16,7 @@ from trading_platform.core.types import OrderIntent, Side
 
 CANCELS = 3  # of one order
 RELEASE_CHECKS = 20  # looks at a cancelled order before it counts as still holding its shares
+PENDING = "pending_cancel"
 SHORTEST_WAIT = 0.25  # seconds between looks, and before anything is sent again
 
 
@@ -70,40 +71,44 @@ class AlpacaCanceller:
     def make_way(self, intent: OrderIntent) -> bool:
         """Cancel what of ours stands in the way of an order; return True when nothing does any more.
 
-        Of a sale these are all resting sells; a new stop has its place beside an exit, and comes when no other rests.
+        Of a sale these are all resting sells, and the rest of an entry, with which it might trade; a new stop has its
+        place beside an exit, and comes when no other rests.
         Of a buy it is a stop without a target, which Alpaca takes for one half of a wash trade; a stop that sleeps
         beside its target does not count.
         """
         if intent.side is Side.SELL:
             is_stop = intent.stop_price is not None or intent.target_price is not None
-            return is_stop or self.release(intent.ticker)
+            return is_stop or self.release(intent.ticker, with_entry=True)
         ours = [row for row in self._journal.open_orders() if row.ticker == intent.ticker and row.side is Side.SELL]
         targets = {root_id(row.client_order_id) for row in ours if row.reason is OrderReason.TAKE_PROFIT}
         alone = [row for row in ours if root_id(row.client_order_id) not in targets]
         return not alone or self.release(intent.ticker)
 
-    def release(self, ticker: str) -> bool:
-        """Cancel our resting sells of `ticker`, since Alpaca sells shares only once; return True when none is left."""
+    def release(self, ticker: str, *, with_entry: bool = False, checks: int = RELEASE_CHECKS) -> bool:
+        """Cancel our resting sells of `ticker`, since Alpaca sells shares only once; return True when none is left.
+
+        `with_entry`: its open buys as well. Each is looked at `checks` times: after hours a cancellation may pend until
+        the open.
+        """
         for root in dict.fromkeys(
             root_id(row.client_order_id)
             for row in self._journal.open_orders()
-            if row.ticker == ticker and row.side is Side.SELL and row.broker_order_id is not None
+            if row.ticker == ticker and (with_entry or row.side is Side.SELL) and row.broker_order_id is not None
         ):
-            if not self._release_root(root):
+            if not self._release_root(root, checks):
                 return False
         return True
 
-    def _release_root(self, root: str) -> bool:
-        for _ in range(RELEASE_CHECKS):
+    def _release_root(self, root: str, checks: int) -> bool:
+        for _ in range(checks):
             order = self._reader.order(root)
-            working = (
-                [] if order is None else [o for o in (order, *order.legs) if o.side is Side.SELL and o.status.is_open]
-            )
+            working = [] if order is None else [o for o in (order, *order.legs) if o.status.is_open]
             if not working:
                 if order is not None:
                     self._journal.record_order(order)
                 return True
-            with contextlib.suppress(BrokerUnreachableError):  # the next look tells
-                self.cancel(working[0])
+            if working[0].message != PENDING:
+                with contextlib.suppress(BrokerUnreachableError):  # the next look tells
+                    self.cancel(working[0])
             self._wait(SHORTEST_WAIT)
         return False

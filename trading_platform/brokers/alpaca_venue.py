@@ -9,23 +9,28 @@ nothing is lost, nothing counts twice.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from datetime import date, datetime
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from typing import Protocol
 
 from trading_platform.alpaca.failures import AlpacaRefusalError
 from trading_platform.brokers.alpaca_broker import PREFIX, AlpacaBroker, own_answer
+from trading_platform.brokers.exit_keeper import ExitKeeper
+from trading_platform.brokers.last_prices import Prices
 from trading_platform.brokers.paper import PendingOrder
 from trading_platform.brokers.reconciliation.account_book import AccountBook, Opens
 from trading_platform.brokers.reconciliation.bookkeeper import Bookkeeper, Journal, Reading
 from trading_platform.brokers.reconciliation.difference_words import cash_words, difference_rows, reasons_of
+from trading_platform.brokers.reconciliation.differences import DifferenceKind
 from trading_platform.brokers.reconciliation.owner_shares import carve_out
 from trading_platform.brokers.reconciliation.pending_entries import is_protective
+from trading_platform.brokers.reconciliation.protection import idle_roots, is_whole
 from trading_platform.brokers.reconciliation.reconcile import reconcile
 from trading_platform.brokers.reconciliation.saved_account import Memory, load, save
-from trading_platform.brokers.reconciliation.two_books import Action, CancelOrder, OurBook, Protect
-from trading_platform.brokers.stop_keeper import Prices, StopKeeper
-from trading_platform.brokers.venue import RiskGate
+from trading_platform.brokers.reconciliation.two_books import CancelOrder, OurBook, Protect
+from trading_platform.brokers.stop_keeper import Moment, StopKeeper
+from trading_platform.brokers.venue import ENTRY_LIFE, RiskGate
 from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.market import CLOSE, OPEN, Market
@@ -53,6 +58,7 @@ from trading_platform.machine.clocks import session_of
 log = logging.getLogger("trading_platform.venue")
 
 LOOKS = 3  # at the account in one go, where what was found made us change something
+SOONEST_LOOK = timedelta(seconds=20)  # after the last one, where a glance asks for one
 
 
 class Differences(Protocol):
@@ -79,7 +85,7 @@ class AlpacaVenue:
     calendar, clock
         Sessions, and the time.
     prices
-        Latest prices, for stops that Alpaca does not hold.
+        Last trades, for stops that Alpaca does not hold.
     prefix
         Our client order ids begin so.
     checkpoint
@@ -118,6 +124,9 @@ class AlpacaVenue:
         self._checkpoint = checkpoint
         self._keeper = Bookkeeper(book, journal, memory, clock, checkpoint)
         self._stops = StopKeeper(book, gate, journal, self.place_order, prices)
+        self._exits = ExitKeeper(book, gate, journal, broker, self._place, self._cover_again, calendar)
+        self._idle: Collection[str] = ()  # our orders at the broker whose sells cannot trade now
+        self._bare: dict[str, str] = {}  # ticker -> why its position has no stop
         self._session: date | None = None
         self._told: list[DifferenceRow] = []
         self.reconciled_at: datetime | None = None
@@ -152,17 +161,21 @@ class AlpacaVenue:
     def snapshot(self, session: date) -> SavedBook:
         """Return the book as it stands, `session` being the last one settled."""
         self._checkpoint("before_book")
-        return save(self._book, self._keeper.memory, session)
+        return save(self._book, replace(self._keeper.memory, waits=self._exits.waits), session)
 
     def restore(self, saved: SavedBook, open_orders: Sequence[PendingOrder] = ()) -> None:
         """Continue from a saved book; the next look tells what became of orders since, whatever was known then."""
         self._keeper.memory = load(self._book, saved)
+        self._exits.waits = dict(self._keeper.memory.waits)
         self._session = saved.session
 
     # ------------------------------------------------------------ orders
 
     def place_order(self, order: ApprovedOrder) -> BrokerOrder:
-        """Send an approved order; one whose fate is unclear stays in the book until a reading tells."""
+        """Send an approved order; one whose fate is unclear stays in the book until a reading tells.
+
+        An exit that cannot leave yet is answered as an intent: it waits, and every look tries it again.
+        """
         intent = order.intent
         known = self._journal.find_order(order.client_order_id)
         if known is not None and not _is_same(known, intent):
@@ -175,6 +188,11 @@ class AlpacaVenue:
             self._book.entries.stage(row_of(order))
         elif not is_protective(intent.reason, row_of(order)):
             self._book.entries.stage(row_of(order))
+            return self._exits.leave(order)
+        return self._place(order)
+
+    def _place(self, order: ApprovedOrder) -> BrokerOrder:
+        intent = order.intent
         try:
             answer = self._broker.place_order(order)
         except BrokerUnreachableError as error:
@@ -201,6 +219,7 @@ class AlpacaVenue:
         self._check_clocks()
         reading = self._read()
         self._take_in(reading, closed, is_watch=False)
+        self._tell(reading)
         self._book.rebook(Opens(session, opened, market.bars[:, t, OPEN]))
         self._match_orders()
         equity = self._book.close_session(session, market.bars[:, t, CLOSE])
@@ -230,14 +249,26 @@ class AlpacaVenue:
     def _look(self, session: date) -> bool:
         """Look at the account, and once more when stops were cancelled, so that others take their place at once."""
         horizon = self._calendar.close_at(self._calendar.next_session(session))
-        changed = False
+        changed, waited = False, self._exits.waits
         for _ in range(LOOKS):
             reading = self._read()
             changed |= self._take_in(reading, horizon, is_watch=True)
-            self._carry_out(reading.result.actions, session)
-            if not any(isinstance(action, CancelOrder) for action in reading.result.actions):
+            is_over = not self._carry_out(reading, session)
+            self._tell(reading)
+            if is_over:
                 break
-        return changed
+        return changed or self._exits.waits != waited
+
+    def glance(self, now: datetime) -> bool:
+        """Return True if the account should be looked at now, and not at the next turn. Cheap; changes nothing.
+
+        While the exchange is open: a position that the engine watches has reached its stop or target, or an exit waits
+        for shares that should be free any moment.
+        """
+        seen = self.reconciled_at
+        if self._session is None or seen is None or now - seen < SOONEST_LOOK or not self._is_open():
+            return False
+        return self._exits.is_due() or self._stops.is_reached(self._moment(self._session))
 
     def _parts(self) -> tuple[Record, Records, Records, Ints]:
         return self.record, self.slots, self.lots, self.stopped
@@ -267,10 +298,10 @@ class AlpacaVenue:
         return Reading(result, carved)
 
     def _take_in(self, reading: Reading, horizon: datetime, *, is_watch: bool) -> bool:
-        """Book a reading up to `horizon`, tell the risk manager, and return True if the book has changed."""
+        """Book a reading up to `horizon`, and return True if the book has changed."""
         changed = self._keeper.take_in(reading, horizon, is_watch=is_watch)
         self._match_orders()
-        self._tell(reading)
+        self._idle = idle_roots(reading.carved.theirs.orders, self._prefix)
         return changed
 
     def _match_orders(self) -> None:
@@ -296,7 +327,8 @@ class AlpacaVenue:
         found = [*reading.result.differences, *reading.carved.differences()]
         quarantine = {*reading.result.quarantine, *reading.carved.manual}
         self._gate.quarantine(reasons_of(found, quarantine), self._clock_trouble or cash_words(found))
-        told, now = difference_rows(found, quarantine), self._clock.now()
+        now = self._clock.now()
+        told = [*difference_rows(found, quarantine), *self._exits.rows(session_of(now)), *self._bare_rows()]
         self._differences.note(told, self._session or now.date(), now)
         for row in told:
             if row not in self._told:
@@ -306,20 +338,77 @@ class AlpacaVenue:
 
     # ------------------------------------------------------------ wishes
 
-    def _carry_out(self, actions: Sequence[Action], session: date) -> None:
-        """Cancel and protect as reconciliation asks, and look after the stops that the broker does not hold."""
-        for action in actions:
-            try:
-                match action:
-                    case CancelOrder(client_order_id):
-                        self._broker.cancel_order(client_order_id)
-                    case Protect(ticker, quantity, stop, target):
-                        self._stops.protect(ticker, quantity, stop, target, session)
-            except BrokerUnreachableError as error:  # asked for again at the next look
-                log.warning("%s: %s", type(action).__name__, error)
-        if self._is_open():
+    def _carry_out(self, reading: Reading, session: date) -> bool:
+        """Do what the reading asks for: cancel, send the exits that wait, protect, and look after the stops that the
+        broker does not hold. Return True if the account should be looked at once more.
+        """
+        self._bare = {}
+        is_open = self._is_open()
+        cancels = [action for action in reading.result.actions if isinstance(action, CancelOrder)]
+        cancels += self._overdue() if is_open else []
+        for cancel in cancels:
+            self._ask(cancel, session)
+        is_decided = self._clock.now() < self._calendar.open_at(self._calendar.next_session(session))
+        # Between a close and its settlement exits are about to be decided anew.
+        sent = self._exits.try_again(session, is_open=is_open) if is_open or is_decided else frozenset()
+        if sent:
+            self._match_orders()
+        for action in reading.result.actions:
+            if isinstance(action, Protect) and action.ticker not in sent:  # what is left of it: at the next reading
+                self._ask(action, session)
+        if is_open:
             self._match_orders()  # shares that a refused stop was to sell may be sold
-            self._stops.watch(session)
+            self._bare |= self._stops.watch(self._moment(session))
+        return bool(cancels or sent)
+
+    def _ask(self, action: CancelOrder | Protect, session: date) -> None:
+        """Ask the broker for something; what it does not answer is asked for again at the next look."""
+        try:
+            match action:
+                case CancelOrder(client_order_id):
+                    self._broker.cancel_order(client_order_id)
+                case Protect(ticker, quantity, stop, target):
+                    self._note_bare(ticker, self._stops.protect(ticker, quantity, stop, target, session))
+        except BrokerUnreachableError as error:
+            log.warning("%s: %s", type(action).__name__, error)
+
+    def _overdue(self) -> list[CancelOrder]:
+        """Return the entries whose time is over (`ENTRY_LIFE`), the exchange being open."""
+        now = self._clock.now()
+        if now < self._calendar.open_at(session_of(now)) + ENTRY_LIFE:
+            return []
+        return [
+            CancelOrder(row.client_order_id)
+            for row in self._journal.open_orders()
+            if row.side is Side.BUY and row.broker_order_id is not None
+        ]
+
+    def _cover_again(self, ticker: str, session: date) -> None:
+        """Set the stop of a position anew that was given up for an exit, which was refused."""
+        position = self._book.positions().get(ticker)
+        if position is None or position.stop_price is None or not is_whole(position.quantity):
+            return
+        self._match_orders()  # the shares of the refused order are free again
+        self._ask(Protect(ticker, float(round(position.quantity)), position.stop_price, position.target_price), session)
+
+    def _note_bare(self, ticker: str, why: str) -> None:
+        if why:
+            self._bare[ticker] = why
+
+    def _bare_rows(self) -> list[DifferenceRow]:
+        """Return a line for every position whose stop neither rests at the broker nor can be watched now."""
+        bare = self._stops.uncovered(self._idle)
+        rows = []
+        for ticker, why in sorted(self._bare.items()):
+            if ticker in bare:
+                ours = f"{bare[ticker].quantity:g} shares, stop {bare[ticker].stop_price}"
+                theirs, action = f"no stop that can trade: {why}", "tried again at every look"
+                rows.append(DifferenceRow(DifferenceKind.NO_COVER.value, ticker, ours, theirs, action, stands=True))
+        return rows
+
+    def _moment(self, session: date) -> Moment:
+        now = self._clock.now()
+        return Moment(session, self._calendar.open_at(session_of(now)), now, self._idle)
 
     def _is_open(self) -> bool:
         now = self._clock.now()

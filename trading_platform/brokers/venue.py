@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Protocol
 
 from trading_platform.brokers.paper import PendingOrder
@@ -12,6 +12,10 @@ from trading_platform.core.market import Market
 from trading_platform.core.plan import Book
 from trading_platform.core.ports import ApprovalRegister, BrokerOrder, SavedBook
 from trading_platform.core.types import ApprovedOrder, Denial, Ints, OrderIntent, Settlement
+
+# After the open. What an entry has not bought by then it does not buy: the decision was for the open, a limit that has
+# missed it comes back when the price falls, and the legs of a group sleep until all of the entry is filled.
+ENTRY_LIFE = timedelta(minutes=5)
 
 
 class Venue(Protocol):

@@ -15,11 +15,12 @@ from datetime import date, datetime, timedelta
 from typing import Protocol
 
 from autonomous_trading_engine import AutonomousTradingEngine
+from trading_platform.brokers.venue import ENTRY_LIFE
 from trading_platform.core.errors import BrokerUnreachableError, MarketDataError
 from trading_platform.core.ports import Clock
 from trading_platform.engine.engine_market import World
 from trading_platform.engine.scan_result import ScanResult
-from trading_platform.machine.clocks import steady_seconds
+from trading_platform.machine.clocks import session_of, steady_seconds
 from trading_platform.machine.heartbeat import Heartbeat
 from trading_platform.machine.stop_signals import INTERRUPTED, StoppedNowError, stop_signals
 from trading_platform.machine.watchdog import Watchdog
@@ -32,10 +33,25 @@ log = logging.getLogger("trading_platform.runtime.live_loop")
 # Daily bars are final some minutes after the close; free feeds hold the consolidated tape back for fifteen.
 BARS_FINAL_AFTER = timedelta(minutes=20)
 BEAT_SECONDS = 60.0
+GLANCE_SECONDS = 5.0  # between glances at the stops that the engine watches
 WAIT_STEP_SECONDS = 2.0  # an operator's word is heard within that time
 CLOCK_JUMP_SECONDS = 60.0  # by which the wall clock may run away from the steady one before a look is due at once
 BLIND_AFTER = timedelta(minutes=15)  # without a usable answer of the account
 STALE_AFTER = timedelta(hours=2)  # without bars of a session that should be there
+
+
+def next_moment(calendar: NyseCalendar, now: datetime) -> datetime:
+    """Return the next instant after `now` at which a look is due whatever the interval.
+
+    At the bell cancellations come true and exits that waited leave; a few minutes later entries are over.
+    """
+    day = session_of(now)
+    if calendar.is_session(day):
+        opened = calendar.open_at(day)
+        for moment in (opened, opened + ENTRY_LIFE):
+            if now < moment:
+                return moment
+    return calendar.open_at(calendar.next_session(day))
 
 
 def due_session(calendar: NyseCalendar, now: datetime) -> date:
@@ -100,6 +116,9 @@ class LiveLoop:
         Returns when the account was last read, None where there is nothing to read.
     asked
         Returns True if an operator waits for an answer: the next look is then due at once.
+    glance
+        Returns True if something cannot wait for the next look: a stop that the engine watches is reached, say. Asked
+        every few seconds.
     watchdog
         Ends the process when no look happens.
     steady
@@ -120,6 +139,7 @@ class LiveLoop:
     on_scan: Callable[[ScanResult], None] | None = None
     reading: Callable[[], datetime | None] = lambda: None
     asked: Callable[[], bool] = lambda: False
+    glance: Callable[[datetime], bool] = lambda now: False
     watchdog: Watchdog = field(default_factory=Watchdog)
     checkpoint: Callable[[str], None] = lambda step: None
     wake: threading.Event = field(default_factory=threading.Event)
@@ -199,13 +219,18 @@ class LiveLoop:
             self._follow(self.poll)
             return
         wall, begun = self.clock.now(), self.steady()
-        beaten = begun
+        beaten = glanced = begun
+        pause = min(self.scan_interval, (next_moment(self.calendar, wall) - wall).total_seconds())
         while not self.engine.stopped and not self.wake.is_set():
             waited = self.steady() - begun
             jump = (self.clock.now() - wall).total_seconds() - waited
-            if waited >= self.scan_interval or jump > CLOCK_JUMP_SECONDS or self.asked():
+            if waited >= pause or jump > CLOCK_JUMP_SECONDS or self.asked():
                 return
-            self.wake.wait(min(self.scan_interval - waited, WAIT_STEP_SECONDS))
+            if self.steady() - glanced >= GLANCE_SECONDS:
+                glanced = self.steady()
+                if self.glance(self.clock.now()):
+                    return
+            self.wake.wait(min(pause - waited, WAIT_STEP_SECONDS))
             if self.steady() - beaten >= BEAT_SECONDS:
                 beaten = self.steady()
                 self.heart.beat(self.clock.now(), self.heart.note)

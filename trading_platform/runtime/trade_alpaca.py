@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -90,9 +90,6 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
     venues: list[AlpacaVenue] = []
     quotes = AlpacaMarketData(http, cache_dir=None, calendar=calendar)
 
-    def latest(tickers: Collection[str]) -> dict[str, float]:
-        return {ticker: last.price for ticker, last in quotes.latest_prices(tickers).items()}
-
     def open_venue(gate: RiskGate) -> AlpacaVenue:
         journal = DatabaseJournal(database, run.run_id, clock.now)
         broker = AlpacaBroker(http, gate, journal, clock, time.sleep, checkpoint=checkpoint)
@@ -101,7 +98,7 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
         store = DifferenceStore(database, run.run_id)
         memory = Memory(clock.now(), {})
         venue = AlpacaVenue(
-            broker, journal, store, gate, book, memory, calendar, clock, latest, checkpoint=checkpoint,
+            broker, journal, store, gate, book, memory, calendar, clock, quotes.latest_prices, checkpoint=checkpoint,
             compare_clocks=compare_clocks,
         )  # fmt: skip
         venues.append(venue)
@@ -124,6 +121,7 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
         engine, calendar, asking, heart, load, config.engine.scan_interval_seconds,
         poll=POLL_SECONDS if is_local else None, on_scan=screen.watch, reading=lambda: venues[0].reconciled_at,
         asked=functools.partial(has_open_wishes, database, run.run_id), checkpoint=checkpoint,
+        glance=lambda now: venues[0].glance(now),
     )  # fmt: skip
     welcome = f"trading Alpaca account {account.account_id}, run {run.run_id}; Ctrl-C stops, orders stay at Alpaca"
     code = run_live(

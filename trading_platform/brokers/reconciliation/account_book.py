@@ -156,7 +156,8 @@ class AccountBook:
         for s, slot in enumerate(self.slots):
             if slot["quantity"] > 0.0:
                 ticker, (stop, target) = self.tickers[slot["ticker"]], self._levels(s)
-                found[ticker] = OurPosition(ticker, float(slot["quantity"]), self.strategy_of(slot), stop, target)
+                held, leaving = float(slot["quantity"]), float(slot["selling"])
+                found[ticker] = OurPosition(ticker, held, self.strategy_of(slot), stop, target, leaving)
         return found
 
     def _levels(self, s: int) -> tuple[float | None, float | None]:

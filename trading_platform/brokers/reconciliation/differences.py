@@ -27,6 +27,9 @@ class DifferenceKind(StrEnum):
     SHARE_CHANGE = "share_change"
     UNPROTECTED = "unprotected"
     OVERPROTECTED = "overprotected"
+    STOP_IDLE = "stop_idle"
+    EXIT_WAITS = "exit_waits"
+    NO_COVER = "no_cover"
     POSITION_UNEXPLAINED = "position_unexplained"
     CASH_UNEXPLAINED = "cash_unexplained"
     CASH_UNKNOWN = "cash_unknown"
@@ -52,6 +55,7 @@ QUARANTINES = frozenset(
         DifferenceKind.HALF_ACTION,
         DifferenceKind.UNKNOWN_TICKER,
         DifferenceKind.UNREADABLE,
+        DifferenceKind.STOP_IDLE,
     }
 )
 # No new risk anywhere while one of these stands.

@@ -21,6 +21,8 @@ from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.ports import BrokerOrder, JournalOrder
 from trading_platform.core.types import Side
 
+# Alpaca's words for an order that holds its place and cannot trade now.
+IDLE = frozenset({"suspended", "calculated", "done_for_day"})
 TICKS_APART = 0.75  # of a price step, from which on two prices are different ones
 
 _ticks_a_dollar = plain(ticks_a_dollar)
@@ -28,11 +30,15 @@ _ticks_a_dollar = plain(ticks_a_dollar)
 
 @dataclass(frozen=True, slots=True)
 class Cover:
-    """A working stop: shares that it would sell, its price, and that of the target beside it."""
+    """A stop at the broker: shares that it would sell, its price, and that of the target beside it.
+
+    One that `is_idle` (suspended, say) claims its shares and cannot trade.
+    """
 
     quantity: float
     stop: float | None
     target: float | None
+    is_idle: bool = False
 
 
 def protection(
@@ -42,8 +48,9 @@ def protection(
 
     Stops that no longer fit (a manual sale, a split, a partial fill, a position that has grown, a level that has
     moved) are cancelled first and
-    placed anew after the next reading. Shares that an exit of ours is selling need none. Positions with a fraction of
-    a share have none: the engine watches them. Of `unclear` tickers nobody knows yet what is held: they are left alone.
+    placed anew after the next reading. Shares that an exit of ours is selling need none; those that wait to leave keep
+    the stop that they have until they can. Positions with a fraction of a share have none: the engine watches them. Of
+    `unclear` tickers nobody knows yet what is held: they are left alone.
     """
     covers = covers_of(theirs.orders, prefix)
     new_splits = {c.ticker for c in theirs.history.shares if c.is_split and c.change_id not in ours.booked}
@@ -52,21 +59,37 @@ def protection(
         at_work = [
             o for o in theirs.orders if o.ticker == ticker and o.status.is_open and o.client_order_id not in roots
         ]
-        held = 0.0 if position is None else max(0.0, position.quantity - _leaving(at_work, prefix))
+        leaving = _leaving(at_work, prefix)
+        held = 0.0 if position is None else max(0.0, position.quantity - leaving)
+        waits = position is not None and min(position.leaving, position.quantity) - leaving > SHARE_TOLERANCE
         covered = sum(cover.quantity for cover in roots.values())
         words = f"{held:g} shares to protect", f"stops for {covered:g}"
         lacking = Difference(DifferenceKind.UNPROTECTED, ticker, *words)
         is_busy = any(_is_in_the_way(order, prefix) for order in at_work)
-        if roots and (abs(covered - held) > SHARE_TOLERANCE or ticker in new_splits):
+        if any(cover.is_idle for cover in roots.values()):
+            yield Difference(DifferenceKind.STOP_IDLE, ticker, words[0], f"{words[1]} that cannot trade now"), ()
+        if roots and (_differs(covered, held, may_lack=waits) or ticker in new_splits):
             excess = Difference(DifferenceKind.OVERPROTECTED, ticker, *words)
             yield excess if covered > held else lacking, tuple(CancelOrder(root) for root in sorted(roots))
         elif position is None:
             continue
-        elif roots and not is_busy and not _is_as_wanted(roots, position, ours):
+        elif roots and not is_busy and not waits and not _is_as_wanted(roots, position, ours):
             yield _moved(position, roots), tuple(CancelOrder(root) for root in sorted(roots))
-        elif not roots and position.stop_price is not None and _is_whole(held):
+        elif not roots and position.stop_price is not None and is_whole(held):
             protect = Protect(ticker, float(round(held)), position.stop_price, position.target_price)
             yield lacking, () if is_busy else (protect,)
+
+
+def _differs(covered: float, held: float, *, may_lack: bool) -> bool:
+    return covered - held > SHARE_TOLERANCE or (held - covered > SHARE_TOLERANCE and not may_lack)
+
+
+def idle_roots(orders: Sequence[BrokerOrder], prefix: str) -> frozenset[str]:
+    """Return our orders whose sells cannot trade now: legs that sleep until an entry is filled, suspended stops."""
+    covers = covers_of(orders, prefix)
+    idle = {root for roots in covers.values() for root, cover in roots.items() if cover.is_idle}
+    sleeping = {o.client_order_id for o in orders if o.side is Side.BUY and o.status.is_open}
+    return frozenset(idle | {root for root in sleeping if root.startswith(prefix)})
 
 
 def covers_of(orders: Sequence[BrokerOrder], prefix: str) -> dict[str, dict[str, Cover]]:
@@ -81,7 +104,8 @@ def covers_of(orders: Sequence[BrokerOrder], prefix: str) -> dict[str, dict[str,
         for stop in stops:
             if stop.status.is_open and not waits:
                 left = stop.quantity - stop.filled_quantity
-                covers.setdefault(root.ticker, {})[root.client_order_id] = Cover(left, stop.stop_price, _target(root))
+                cover = Cover(left, stop.stop_price, _target(root), stop.message in IDLE)
+                covers.setdefault(root.ticker, {})[root.client_order_id] = cover
     return covers
 
 
@@ -145,5 +169,6 @@ def _moved(position: OurPosition, roots: Mapping[str, Cover]) -> Difference:
     return Difference(DifferenceKind.UNPROTECTED, position.ticker, ours, resting)
 
 
-def _is_whole(quantity: float) -> bool:
+def is_whole(quantity: float) -> bool:
+    """Return True for a whole number of shares: of others the broker holds no stop."""
     return round(quantity) >= 1 and abs(quantity - round(quantity)) <= SHARE_TOLERANCE

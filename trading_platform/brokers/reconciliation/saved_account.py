@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ from trading_platform.brokers.reconciliation.entry_texts import (
     read_first_flows,
     read_news,
 )
+from trading_platform.brokers.reconciliation.waiting_exits import WaitingExit, read_waits, waits_text
 from trading_platform.core.booking import LONG_AGO
 from trading_platform.core.errors import OperatorNeededError, RepairDatabaseError
 from trading_platform.core.fills import round_cents
@@ -32,13 +33,14 @@ from trading_platform.core.saved_books import BadBookError, account_text, read_a
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What reconciliation must remember: where history begins, what of it is booked (id -> when it happened), and the
-    differences of the last reading.
+    """What reconciliation must remember: where history begins, what of it is booked (id -> when it happened), the
+    differences of the last reading, and the exits that could not leave yet.
     """
 
     since: datetime
     booked: Mapping[str, datetime]
     previous: tuple[Difference, ...] = ()
+    waits: Mapping[str, WaitingExit] = field(default_factory=dict)
 
 
 def save(book: AccountBook, memory: Memory, session: date) -> SavedBook:
@@ -78,7 +80,8 @@ def load(book: AccountBook, saved: SavedBook) -> Memory:
         raise RepairDatabaseError(f"table paper_books: {error}; restore a backup of the database") from error
     previous = tuple(Difference(DifferenceKind(kind), *rest) for kind, *rest in account["previous"])
     booked = {str(key): datetime.fromisoformat(at) for key, at in account["booked"].items()}
-    return Memory(datetime.fromisoformat(account["since"]), booked, previous)
+    waits = read_waits(account.get("waits", []))  # a book of an older version has none
+    return Memory(datetime.fromisoformat(account["since"]), booked, previous, waits)
 
 
 # ---------------------------------------------------------------- the day
@@ -175,4 +178,5 @@ def _number(what: str, name: str, names: Sequence[str]) -> int:
 def _memory(memory: Memory) -> dict[str, Any]:
     previous = [[d.kind.value, d.ticker, d.ours, d.theirs] for d in memory.previous]
     booked = {key: at.isoformat() for key, at in sorted(memory.booked.items())}
-    return {"since": memory.since.isoformat(), "booked": booked, "previous": previous}
+    waits = waits_text(memory.waits)
+    return {"since": memory.since.isoformat(), "booked": booked, "previous": previous, "waits": waits}

@@ -131,13 +131,16 @@ class AccountHistory:
 
 @dataclass(frozen=True, slots=True)
 class OurPosition:
-    """A position in our book: shares, and where its stop and target belong (dollars a share, None = none)."""
+    """A position in our book: shares, where its stop and target belong (dollars a share, None = none), and how many of
+    the shares are to leave.
+    """
 
     ticker: str
     quantity: float
     strategy: str
     stop_price: float | None = None
     target_price: float | None = None
+    leaving: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
