@@ -234,7 +234,6 @@ def parse_order(raw: Mapping[str, Any], ours: str | None = None) -> BrokerOrder:
         reason=_exit_reason(kind, str(raw.get("order_class") or ""), is_leg=ours is not None),
         message=str(raw["status"]),
         legs=_parse_legs(legs, client_order_id),
-        word=str(raw["status"]),
     )
 
 

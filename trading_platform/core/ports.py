@@ -94,8 +94,7 @@ class BrokerPosition:
 class BrokerOrder(NamedTuple):
     """An order as the broker sees it. `client_order_id` may be foreign: then it is not ours to touch.
 
-    `legs` are the resting stop and target of a group, named ``<parent>-stop`` and ``<parent>-target``. `word` is the
-    broker's own word for the status, "" where it has none.
+    `legs` are the resting stop and target of a group, named ``<parent>-stop`` and ``<parent>-target``.
     """
 
     client_order_id: str
@@ -113,7 +112,6 @@ class BrokerOrder(NamedTuple):
     reason: OrderReason = OrderReason.NONE
     message: str = ""
     legs: tuple[BrokerOrder, ...] = ()
-    word: str = ""
 
 
 @dataclass(frozen=True, slots=True)
