@@ -299,7 +299,7 @@ class AlpacaVenue:
         told, now = difference_rows(found, quarantine), self._clock.now()
         self._differences.note(told, self._session or now.date(), now)
         for row in told:
-            if row not in self._told:
+            if row not in self._told and not row.is_patient:
                 words = row.kind, row.ticker, row.ours, row.theirs, row.action
                 log.warning("%s %s: ours %s, the broker's %s; %s", *words)
         self._told = told
