@@ -41,7 +41,7 @@ def test_positions_without_a_stop_share_one_line_with_the_oldest_time() -> None:
     assert state.text == (
         "6 positions have no stop at the broker that fits (T0, T1, T2, T3, T4, ...), since 2024-01-05 15:05 UTC"
     )
-    assert (state.count, state.tickers[-1]) == (6, "T5")
+    assert (state.as_json()["count"], state.tickers[-1]) == (6, "T5")
 
 
 def test_no_trouble_gives_no_state() -> None:

@@ -29,15 +29,10 @@ class State(NamedTuple):
     since: str | None
     text: str
 
-    @property
-    def count(self) -> int:
-        """How many positions or things it is about."""
-        return max(1, len(self.tickers))
-
     def as_json(self) -> dict[str, Any]:
         """Return the state as JSON values."""
-        return {"kind": self.kind, "count": self.count, "tickers": list(self.tickers), "since": self.since,
-                "text": self.text}  # fmt: skip
+        return {"kind": self.kind, "count": max(1, len(self.tickers)), "tickers": list(self.tickers),
+                "since": self.since, "text": self.text}  # fmt: skip
 
 
 class Unexplained(NamedTuple):
