@@ -34,8 +34,7 @@ WORDS = {
 def build_alerts(evidence: Evidence) -> list[str]:
     """Return the alerts of a report, most urgent first."""
     ledger = evidence.ledger
-    lines = [halt_line(halt) for halt in evidence.halts]
-    lines += [state.text for state in report_states(evidence)]
+    lines = [state.text for state in report_states(evidence)]
     lines += _tie_out(evidence)
     lines += evidence.notes
     if ledger is not None:
@@ -50,15 +49,16 @@ def build_alerts(evidence: Evidence) -> list[str]:
 
 
 def report_states(evidence: Evidence) -> list[State]:
-    """Return what is wrong and lasts, most urgent first; halts have their own lines."""
+    """Return what is wrong and lasts, most urgent first: halts, then what `all_states` finds."""
     ledger = evidence.ledger
+    halts = [State(h.kind, (), None if h.since is None else str(h.since), halt_line(h)) for h in evidence.halts]
     if ledger is None:
-        return []
+        return halts
     is_watched = ledger.run.status == "running" and ledger.run.mode != "replay" and evidence.asked is None
     silent = engine_silent(ledger.heartbeat, evidence.now) if is_watched else None
     found = [Unexplained(d.found_at, d.kind, d.ticker, d.ours, d.theirs) for d in ledger.differences]
     note = ledger.beat_note if is_watched else ""
-    return all_states(found, ledger.exits if evidence.asked is None else (), note, silent)
+    return halts + all_states(found, ledger.exits if evidence.asked is None else (), note, silent)
 
 
 def halt_line(halt: Halt) -> str:
