@@ -282,7 +282,10 @@ def test_reconciliation_and_order_problems_are_alerts(folder: Path) -> None:
     engine.dispose()
     found = report(folder)
     assert [line["ticker"] for line in found["reconciliation"]] == ["AAPL"]
-    assert any(alert.startswith("Unreconciled quantity AAPL: ours 10, broker 12") for alert in found["alerts"])
+    assert any(
+        alert.startswith("AAPL is in quarantine since 2023-06-05 12:00 UTC (quantity): 10 here, 12 at the broker")
+        for alert in found["alerts"]
+    )
     assert any(alert.startswith("Engine silent for") for alert in found["alerts"])
     assert any("not booked since" in alert for alert in found["alerts"])
     assert found["data"]["sessions_not_booked"] > 100

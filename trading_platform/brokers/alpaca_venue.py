@@ -331,7 +331,7 @@ class AlpacaVenue:
         told = [*difference_rows(found, quarantine), *self._exits.rows(session_of(now)), *self._bare_rows()]
         self._differences.note(told, self._session or now.date(), now)
         for row in told:
-            if row not in self._told:
+            if row not in self._told and not row.is_patient:
                 words = row.kind, row.ticker, row.ours, row.theirs, row.action
                 log.warning("%s %s: ours %s, the broker's %s; %s", *words)
         self._told = told

@@ -291,6 +291,7 @@ class DifferenceRow:
     theirs: str
     action: str
     stands: bool
+    is_patient: bool = False  # true: mended within a look as a rule, and worth a line only if it is not
 
 
 Checkpoint = Callable[[str], None]  # called with the name of each step of an order's and a book's life

@@ -18,6 +18,7 @@ from trading_platform.core.errors import FixConfigError
 from trading_platform.core.validation import did_you_mean
 from trading_platform.machine.clocks import steady_seconds
 from trading_platform.machine.stop_signals import StoppedNowError
+from trading_platform.reporting.states import UNPROTECTED, status_states
 from trading_platform.reporting.status_screen import complain, say, show_json, show_runs, show_status
 from trading_platform.storage import models as m
 from trading_platform.storage.database import check_schema, open_database
@@ -298,6 +299,8 @@ def _state(database: Engine, account: Account, now: datetime) -> dict[str, Any]:
     state = run_status(database, account.run_id, now)
     if state["heartbeat"] is not None:
         state["heartbeat"]["alive"] = account.running
+    state["states"] = [line.as_json() for line in status_states(state, now)]
+    state["differences"] = [row for row in state["differences"] if row["kind"] != UNPROTECTED]
     return state
 
 

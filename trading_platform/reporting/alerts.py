@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from itertools import pairwise
 
-from trading_platform.reporting.evidence import Evidence, age_words
+from trading_platform.reporting.evidence import Evidence
 from trading_platform.reporting.facts import Day, Ledger
 from trading_platform.reporting.market_words import data_words
 from trading_platform.reporting.plain import dollars
 from trading_platform.reporting.risk_view import LASTING, Halt
+from trading_platform.reporting.states import State, Unexplained, all_states, engine_silent
 
-HEARTBEAT_LIMIT = timedelta(minutes=15)
 # A limit that is used up to this part is worth a look, except for those that a full book reaches by design.
 NEAR_LIMIT = 0.75
 NEAR_RULES = ("drawdown", "daily_loss")
@@ -35,7 +34,7 @@ WORDS = {
 def build_alerts(evidence: Evidence) -> list[str]:
     """Return the alerts of a report, most urgent first."""
     ledger = evidence.ledger
-    lines = [halt_line(halt) for halt in evidence.halts]
+    lines = [state.text for state in report_states(evidence)]
     lines += _tie_out(evidence)
     lines += evidence.notes
     if ledger is not None:
@@ -47,6 +46,19 @@ def build_alerts(evidence: Evidence) -> list[str]:
         lines += _allocator(evidence, ledger)
         lines += _data(ledger)
     return lines
+
+
+def report_states(evidence: Evidence) -> list[State]:
+    """Return what is wrong and lasts, most urgent first: halts, then what `all_states` finds."""
+    ledger = evidence.ledger
+    halts = [State(h.kind, (), None if h.since is None else str(h.since), halt_line(h)) for h in evidence.halts]
+    if ledger is None:
+        return halts
+    is_watched = ledger.run.status == "running" and ledger.run.mode != "replay" and evidence.asked is None
+    silent = engine_silent(ledger.heartbeat, evidence.now) if is_watched else None
+    found = [Unexplained(d.found_at, d.kind, d.ticker, d.ours, d.theirs) for d in ledger.differences]
+    note = ledger.beat_note if is_watched else ""
+    return halts + all_states(found, ledger.exits if evidence.asked is None else (), note, silent)
 
 
 def halt_line(halt: Halt) -> str:
@@ -84,11 +96,6 @@ def _books(ledger: Ledger) -> list[str]:
         lines.append(
             f"Equity jumps between closes, last on {last.session}: {len(broken)} session(s) begin from another equity"
         )
-    for line in ledger.differences[:3]:
-        about = f" {line.ticker}" if line.ticker else ""
-        lines.append(f"Unreconciled {line.kind}{about}: ours {line.ours}, broker {line.theirs}")
-    if len(ledger.differences) > 3:
-        lines.append(f"{len(ledger.differences) - 3} more unreconciled differences")
     return lines
 
 
@@ -130,10 +137,7 @@ def _engine(evidence: Evidence) -> list[str]:
     if evidence.missing > 0:
         last = ledger.day.session if ledger.day else "the start"
         lines.append(f"{evidence.missing} closed session(s) not booked since {last}: is the engine running?")
-    if ledger.run.status == "running" and ledger.run.mode != "replay" and ledger.heartbeat is not None:
-        if evidence.now - ledger.heartbeat > HEARTBEAT_LIMIT:
-            lines.append(f"Engine silent for {age_words(ledger.heartbeat, evidence.now)}")
-    elif ledger.run.status == "interrupted":
+    if ledger.run.status == "interrupted":
         lines.append("The run was interrupted; the same command continues it")
     return lines
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from trading_platform.reporting.alerts import build_alerts
+from trading_platform.reporting.alerts import build_alerts, report_states
 from trading_platform.reporting.bridge import Share
 from trading_platform.reporting.day_view import DayView
 from trading_platform.reporting.evidence import Evidence, close_time
@@ -61,6 +61,7 @@ def build_document(evidence: Evidence) -> Report:
         "rl_allocations": {} if ledger is None or ledger.allocation is None else ledger.allocation.weights,
         "allocation": allocation_part(evidence),
         "alerts": build_alerts(evidence),
+        "states": [state.as_json() for state in report_states(evidence)],
         "bridge": _bridge(view),
         "interest": interest_part(days, view.booked),
         "costs": costs_part(days, view.booked),

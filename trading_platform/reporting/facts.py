@@ -8,6 +8,8 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import NamedTuple
 
+from trading_platform.storage.overdue_exits import OverdueExit
+
 
 class Run(NamedTuple):
     """One account's life. `risk` are the limits by `RiskConfig` field name, as far as they were stored."""
@@ -259,6 +261,8 @@ class Ledger(NamedTuple):
     heartbeat: datetime | None
     risk_state: dict[str, object] | None
     own_costs: OwnCosts | None = None
+    exits: tuple[OverdueExit, ...] = ()
+    beat_note: str = ""
 
     @property
     def day(self) -> Day | None:

@@ -29,6 +29,7 @@ from trading_platform.reporting.facts import (
 )
 from trading_platform.reporting.own_costs import read_own_costs
 from trading_platform.storage.newest_run import MODES, NEWEST_FIRST
+from trading_platform.storage.overdue_exits import EXITS, OverdueExit, overdue_exits
 from trading_platform.storage.reader import Reader, as_date, as_instant
 
 RECENT_TRADES = 50  # enough to count any sensible losing streak
@@ -92,6 +93,8 @@ def read_ledger(reader: Reader, run: Run, until: date | None = None, trading: da
         heartbeat=_heartbeat(reader, run.id) if is_latest else None,
         risk_state=_risk_state(reader, run.id) if is_latest else None,
         own_costs=read_own_costs(reader, run, shown),
+        exits=_exits(reader, run.id, newest) if is_latest else (),
+        beat_note=_beat_note(reader, run.id) if is_latest else "",
     )
 
 
@@ -204,6 +207,15 @@ def _differences(reader: Reader, run: int, past: Day | None) -> tuple[Difference
 def _heartbeat(reader: Reader, run: int) -> Any:
     found = reader.rows("SELECT at FROM heartbeats WHERE run_id = :run", run=run)
     return as_instant(found[0][0]) if found else None
+
+
+def _exits(reader: Reader, run: int, session: date | None) -> tuple[OverdueExit, ...]:
+    return () if session is None else overdue_exits(reader.rows(EXITS, run=run, session=session))
+
+
+def _beat_note(reader: Reader, run: int) -> str:
+    found = reader.rows("SELECT note FROM heartbeats WHERE run_id = :run", run=run)
+    return str(found[0][0]) if found else ""
 
 
 def _risk_state(reader: Reader, run: int) -> dict[str, object] | None:

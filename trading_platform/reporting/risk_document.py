@@ -8,6 +8,7 @@ from typing import Any
 from trading_platform.reporting.evidence import Evidence
 from trading_platform.reporting.facts import AllocationFacts, Ledger
 from trading_platform.reporting.json_values import day_text, instant_text, money, number, percent
+from trading_platform.reporting.states import UNPROTECTED
 
 Part = dict[str, Any]
 
@@ -107,7 +108,11 @@ def risk_part(evidence: Evidence) -> Part:
 
 def difference_part(ledger: Ledger) -> list[Mapping[str, Any]]:
     """Return what reconciliation could not explain."""
-    return [{**line._asdict(), "found_at": instant_text(line.found_at)} for line in ledger.differences]
+    return [
+        {**line._asdict(), "found_at": instant_text(line.found_at)}
+        for line in ledger.differences
+        if line.kind != UNPROTECTED
+    ]
 
 
 def data_part(evidence: Evidence) -> Part:

@@ -61,7 +61,8 @@ def status_lines(state: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the state of a run as (name, text); a name is empty where the text goes on with the one above."""
     run, equity = state["run"], state["equity"] or {}
     called = " ".join(filter(None, (run["name"], run["account"])))
-    lines = [
+    lines = _rows("WRONG NOW", [line["text"] for line in state.get("states", ())]) if state.get("states") else []
+    lines += [
         ("run", f"{run['id']}, {run['mode']}{f' {called}' if called else ''} of {run['source']}, {run['status']}"),
         ("sessions", f"{run['first_session']} to {run['last_session']}"),
     ]

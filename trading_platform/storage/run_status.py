@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, select, text
 
 from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.types import OrderStatus
 from trading_platform.storage import models as m
 from trading_platform.storage.operator_requests import open_wishes, standing_orders
+from trading_platform.storage.overdue_exits import EXITS, overdue_exits
 
 PROTECTING = frozenset({OrderReason.STOP_LOSS.value, OrderReason.TAKE_PROFIT.value})
 OPEN = tuple(status.value for status in OrderStatus if status.is_open)
@@ -54,10 +55,15 @@ def run_status(engine: Engine, run_id: int, now: datetime | None = None) -> dict
             .order_by(m.Order.id)
         ).all()
         differences = connection.execute(
-            select(m.Difference.kind, m.Difference.ticker, m.Difference.ours, m.Difference.theirs).where(
-                m.Difference.run_id == run_id, m.Difference.resolved_at.is_(None)
-            )
+            select(
+                m.Difference.found_at,
+                m.Difference.kind,
+                m.Difference.ticker,
+                m.Difference.ours,
+                m.Difference.theirs,
+            ).where(m.Difference.run_id == run_id, m.Difference.resolved_at.is_(None))
         ).all()
+        exits = connection.execute(text(EXITS), {"run": run_id, "session": run["last_session"]}).all()
         events = connection.execute(
             select(m.RiskEvent.session, m.RiskEvent.kind, m.RiskEvent.message, m.RiskEvent.actor)
             .where(m.RiskEvent.run_id == run_id)
@@ -83,6 +89,7 @@ def run_status(engine: Engine, run_id: int, now: datetime | None = None) -> dict
             "risk": None if risk_row is None else _risk(risk_row),
             "recent_events": [_row(row) for row in events],
             "differences": [_row(row) for row in differences],
+            "overdue_exits": [line._asdict() | {"decided": str(line.decided)} for line in overdue_exits(exits)],
             "waiting_commands": waiting,
             "standing": {
                 "flatten": standing.flatten,

@@ -15,7 +15,6 @@ ROUTINE = frozenset(
         DifferenceKind.ORDER_ENDED,
         DifferenceKind.ORDER_NEWS,
         DifferenceKind.HELD_LEG,
-        DifferenceKind.UNPROTECTED,
         DifferenceKind.CASH_ROUNDING,
     }
 )
@@ -52,6 +51,8 @@ def difference_rows(found: Sequence[Difference], quarantine: Collection[str]) ->
 
 def _row(d: Difference, quarantine: Collection[str]) -> DifferenceRow:
     stands = d.kind in CASH_KINDS or (d.ticker in quarantine and d.kind is not DifferenceKind.MANUAL_TRADE)
+    if d.kind is DifferenceKind.UNPROTECTED:
+        return DifferenceRow(d.kind.value, d.ticker, d.ours, d.theirs, "a stop is asked for", True, is_patient=True)
     action = ACTIONS.get(d.kind, "booked")
     if stands:
         action = "no new risk" if d.kind in CASH_KINDS else f"no new risk in {d.ticker}"

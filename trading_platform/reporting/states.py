@@ -1,0 +1,194 @@
+"""Alerts by state: what is wrong now, since when, folded by kind, and shown until it is over.
+
+An event is told once; a state stands first in every report and in `status`, whoever asks, for as long as it lasts. All
+of it comes from the database: another process, or the same one after a restart, tells the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple
+
+from trading_platform.storage.overdue_exits import OverdueExit
+
+UNPROTECTED = "unprotected"
+SINGLE_LINES = 3  # so many of a kind get a line each, more share one
+NAMED = 5  # tickers named in a line that is shared
+HEARTBEAT_LIMIT = timedelta(minutes=15)
+# How the engine's proof of life begins what it has missed for too long, and the word for it.
+TROUBLES = {"ACCOUNT UNREADABLE": "Account cannot be read", "NOT SETTLED": "Session is not settled"}
+REDUCTIONS = frozenset({"rebalance", "unfunded"})
+
+
+class State(NamedTuple):
+    """What is wrong: `kind`, the tickers it is about, since when (ISO 8601; None unknown), in one line."""
+
+    kind: str
+    tickers: tuple[str, ...]
+    since: str | None
+    text: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the state as JSON values."""
+        return {"kind": self.kind, "count": max(1, len(self.tickers)), "tickers": list(self.tickers),
+                "since": self.since, "text": self.text}  # fmt: skip
+
+
+class Unexplained(NamedTuple):
+    """A difference between the two books that has not been resolved."""
+
+    found_at: datetime
+    kind: str
+    ticker: str | None
+    ours: str
+    theirs: str
+
+
+def all_states(
+    differences: Sequence[Unexplained], exits: Sequence[OverdueExit], note: str, silent: State | None
+) -> list[State]:
+    """Return what is wrong, most urgent first: the engine, cover, exits, quarantines, cash.
+
+    Parameters
+    ----------
+    differences, exits
+        As the database has them.
+    note
+        The note of the engine's last heartbeat.
+    silent
+        What `engine_silent` says.
+    """
+    bare = [line for line in differences if line.kind == UNPROTECTED]
+    doubted = [line for line in differences if line.kind != UNPROTECTED and line.ticker is not None]
+    cash = [line for line in differences if line.kind != UNPROTECTED and line.ticker is None]
+    states = [] if silent is None else [silent]
+    states += _troubles(note)
+    states += _bare(bare)
+    states += _late(exits)
+    states += _quarantined(doubted)
+    states += [
+        State(line.kind, (), line.found_at.isoformat(), f"Cash differs since {_time(line.found_at)}: {_books(line)}")
+        for line in cash
+    ]
+    return states
+
+
+def engine_silent(heartbeat: datetime | None, now: datetime) -> State | None:
+    """Return the state of a running engine that has not been heard of for too long."""
+    if heartbeat is None or now - heartbeat <= HEARTBEAT_LIMIT:
+        return None
+    words = f"Engine silent for {_age(now - heartbeat)}, since {_time(heartbeat)}"
+    return State("engine_silent", (), heartbeat.isoformat(), words)
+
+
+def status_states(state: Mapping[str, Any], now: datetime) -> list[State]:
+    """Return the states of what `storage.run_status` says of a run, in which `heartbeat` has ``alive``."""
+    beat = state["heartbeat"] or {}
+    found = [
+        Unexplained(datetime.fromisoformat(row["found_at"]), row["kind"], row["ticker"], row["ours"], row["theirs"])
+        for row in state["differences"]
+    ]
+    exits = [OverdueExit(**{**row, "decided": date.fromisoformat(row["decided"])}) for row in state["overdue_exits"]]
+    is_watched = state["run"]["status"] == "running" and state["run"]["mode"] != "replay" and bool(beat)
+    silent = engine_silent(datetime.fromisoformat(beat["at"]), now) if is_watched else None
+    return _halts(state["risk"] or {}) + all_states(found, exits, beat["note"] if is_watched else "", silent)
+
+
+def _halts(risk: Mapping[str, Any]) -> list[State]:
+    found = []
+    if risk.get("manual_halt"):
+        since = risk.get("manual_halt_since")
+        found.append(State("manual_halt", (), since, f"HALTED by an operator{_since(since)}: {risk['manual_halt']}"))
+    if risk.get("halted_since"):
+        since = risk["halted_since"]
+        found.append(State("halt", (), since, f"HALTED{_since(since)}: drawdown limit"))
+    if risk.get("fault"):
+        found.append(State("state_invalid", (), None, f"HALTED, risk memory unusable: {risk['fault']}"))
+    return found
+
+
+def _since(since: object) -> str:
+    return "" if since is None else f" since {since}"
+
+
+def _troubles(note: str) -> list[State]:
+    found = []
+    for part in note.split("; "):
+        for sign, words in TROUBLES.items():
+            if part.startswith(sign):
+                rest = part.removeprefix(sign).removeprefix(":").strip()
+                found.append(State(sign.lower().replace(" ", "_"), (), None, f"{words} {rest}: no new trades"))
+    return found
+
+
+def _bare(lines: Sequence[Unexplained]) -> list[State]:
+    if not lines:
+        return []
+    tickers = _tickers(lines)
+    since = min(line.found_at for line in lines)
+    subject = "1 position has" if len(tickers) == 1 else f"{len(tickers)} positions have"
+    words = f"{subject} no stop at the broker that fits ({_names(tickers)}), since {_time(since)}"
+    return [State(UNPROTECTED, tickers, since.isoformat(), words)]
+
+
+def _late(exits: Sequence[OverdueExit]) -> list[State]:
+    if len(exits) <= SINGLE_LINES:
+        return [State("exit_overdue", (line.ticker,), str(line.decided), _late_words(line)) for line in exits]
+    oldest, tickers = exits[0], tuple(line.ticker for line in exits)
+    refusals = sum(line.refusals for line in exits)
+    why = f": refused {_times(refusals)}" if refusals else ""
+    words = f"{len(exits)} positions should have been left ({_names(tickers)}), first decided {oldest.decided}{why}"
+    return [State("exit_overdue", tickers, str(oldest.decided), words)]
+
+
+def _late_words(line: OverdueExit) -> str:
+    what = "reduced" if line.reason in REDUCTIONS else "left"
+    if line.sessions == 0:
+        begin = f"{line.ticker} should be {what} at the next open"
+    else:
+        ago = "a session ago" if line.sessions == 1 else f"{line.sessions} sessions ago"
+        begin = f"{line.ticker} should have been {what} {ago}"
+    tried = [f"refused {_times(line.refusals)}"] if line.refusals else ["not filled yet"]
+    return f"{begin} (decided {line.decided}): {', '.join([*tried, *filter(None, [line.why])])}"
+
+
+def _quarantined(lines: Sequence[Unexplained]) -> list[State]:
+    tickers = _tickers(lines)
+    if len(tickers) <= SINGLE_LINES:
+        return [
+            State(line.kind, (str(line.ticker),), line.found_at.isoformat(),
+                  f"{line.ticker} is in quarantine since {_time(line.found_at)} "
+                  f"({line.kind.replace('_', ' ')}): {_books(line)}")
+            for line in lines
+        ]  # fmt: skip
+    since = min(line.found_at for line in lines)
+    words = f"{len(tickers)} tickers are in quarantine ({_names(tickers)}), since {_time(since)}"
+    return [State("quarantine", tickers, since.isoformat(), words)]
+
+
+def _books(line: Unexplained) -> str:
+    return f"{line.ours} here, {line.theirs} at the broker"
+
+
+def _tickers(lines: Sequence[Unexplained]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(ticker for _, ticker in sorted((line.found_at, str(line.ticker)) for line in lines)))
+
+
+def _names(tickers: Sequence[str]) -> str:
+    return ", ".join([*tickers[:NAMED], *(["..."] if len(tickers) > NAMED else [])])
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _time(instant: datetime) -> str:
+    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _age(age: timedelta) -> str:
+    seconds = age.total_seconds()
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} days"
