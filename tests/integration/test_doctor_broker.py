@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import requests
-from alpaca_world import FakeTimer, flat, make_http, make_server, market
+from alpaca_world import SECRET, FakeTimer, flat, make_http, make_server, market
 from test_alpaca_venue import Scene
-from test_venue_doctor import SECRET, doctor
+from test_venue_doctor import doctor
 
 from trading_platform.alpaca_server.faults import Fault, FaultKind
 from trading_platform.alpaca_server.server import AlpacaServer
