@@ -269,7 +269,7 @@ def test_provider_is_built_from_settings(server: AlpacaServer, tmp_path: Path) -
 
 
 def young(running: AlpacaServer, misprint: dict[str, object] | None = None) -> MarketPanel:
-    """Return the history of a server, one of whose tickers is younger than the window, so that it is asked for twice."""
+    """Return the history of a server of which one ticker is younger than the window, so that it is asked for twice."""
     if misprint is not None:
         running.faults.add(Fault(FaultKind.REWRITE, path="bars", fields=misprint))
     return source(running).history(None, START)

@@ -2,9 +2,9 @@
 
 Adjusted history moves when a split or dividend happens. So every fetch of newer bars repeats the last few known ones:
 where the oldest repeated bar differs, the whole ticker is fetched again; where only newer ones differ, the service has
-corrected them and they are replaced. Older corrections come with the whole history, which is fetched anew once a week. A
-newest bar that is not out yet is asked for again. A file is only a copy: anything wrong with one means that it is fetched
-anew.
+corrected them and they are replaced. Older corrections come with the whole history, which is fetched anew once a week.
+A newest bar that is not out yet is asked for again. A file is only a copy: anything wrong with one means that it is
+fetched anew.
 """
 
 from __future__ import annotations
@@ -171,8 +171,8 @@ class CachedHistory:
                 bars = answer.get(name, NO_BARS)
                 fresh[name] = KnownBars(bars, first, self._known_to(bars, end), end)
         if self._cache is not None:
-            for name, bars in fresh.items():
-                self._cache.store(name, bars)
+            for name, facts in fresh.items():
+                self._cache.store(name, facts)
         found = {name: fresh.get(name) or known.get(name) for name in tickers}
         return {name: bars.bars.between(start, end) for name, bars in found.items() if bars is not None}
 
