@@ -199,7 +199,7 @@ class AlpacaMarketData:
     def _ask(
         self, feed: str, tickers: Sequence[str], start: date, end: date
     ) -> tuple[dict[str, TickerBars], dict[str, frozenset[date]]]:
-        """Return bars by ticker, the newest answer winning, and the days on whose prices pages contradict each other."""
+        """Return bars by ticker, the newest answer winning, and the days on whose prices pages disagree."""
         rows: dict[str, dict[date, tuple[float, ...]]] = {}
         disputed: dict[str, frozenset[date]] = {}
         for place in range(0, len(tickers), self._symbols_at_once):
