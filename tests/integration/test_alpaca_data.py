@@ -14,6 +14,7 @@ from alpaca_world import CALENDAR, KEY, SECRET, FakeTimer, flat, make_http, make
 from trading_platform.alpaca.http import AlpacaHttp
 from trading_platform.alpaca_server.data_api import Entitlement
 from trading_platform.alpaca_server.faults import Fault, FaultKind
+from trading_platform.alpaca_server.prints import Misprint
 from trading_platform.alpaca_server.server import AlpacaServer
 from trading_platform.configuration.environment import Secret, load_settings
 from trading_platform.configuration.trading_config import TradingConfig
@@ -262,3 +263,90 @@ def test_provider_is_built_from_settings(server: AlpacaServer, tmp_path: Path) -
     }
     provider = open_alpaca_data(TradingConfig(), load_settings(environment, None), CALENDAR)
     assert set(provider.latest_prices(["T000"])) == {"T000"}
+
+
+# ---------------------------------------------------------------- evenings
+
+
+def young(running: AlpacaServer, misprint: dict[str, object] | None = None) -> MarketPanel:
+    """Return the history of a server of which one ticker is younger than the window, so that it is asked for twice."""
+    if misprint is not None:
+        running.faults.add(Fault(FaultKind.REWRITE, path="bars", fields=misprint))
+    return source(running).history(None, START)
+
+
+@pytest.fixture
+def evening() -> Iterator[AlpacaServer]:
+    bars = {"OLD": flat(50.0, N), "NEW": [*[None] * 20, *flat(30.0, N - 20)], "SPY": flat(400.0, N)}
+    with make_server(market(bars)) as running:
+        running.advance(running.market.closes[N - 1])
+        running.advance(running.now + timedelta(minutes=20))
+        yield running
+
+
+def test_volume_that_has_grown_between_two_answers_is_the_newer_one(evening: AlpacaServer) -> None:
+    panel = young(evening, {"v": 123.0})
+    column = panel.tickers.index("NEW")
+    assert panel.volume[-1, column] == 1e6  # OLD, which was not asked for again, keeps what it was told
+    assert panel.volume[-1, 1 - column] == 123.0
+    assert panel.close[-1].tolist() == [30.0, 50.0]
+
+
+def test_price_that_changes_between_two_answers_and_stays_is_the_newer_one(evening: AlpacaServer) -> None:
+    panel = young(evening, {"l": 3.0})
+    assert panel.low[-1, panel.tickers.index("NEW")] == 30.0
+    assert bar_requests(evening) == 3
+
+
+def test_price_that_is_another_at_each_answer_is_one_ticker_s_unknown_day(evening: AlpacaServer) -> None:
+    for low in (3.0, 4.0, 5.0):
+        evening.faults.add(Fault(FaultKind.REWRITE, path="bars", fields={"l": low}))
+    panel = source(evening).history(None, START)
+    assert panel.tickers == ("OLD",)  # of NEW each bar was another each time
+    assert np.isfinite(panel.close).all()
+    assert sum("another price at each of 3 answers" in text for text in panel.warnings) == N - 20
+
+
+def test_listing_younger_than_the_window_is_no_trouble(evening: AlpacaServer) -> None:
+    panel = young(evening)
+    assert int(np.isfinite(panel.close[:, panel.tickers.index("NEW")]).sum()) == N - 20
+
+
+@pytest.mark.parametrize(("field", "value"), [("low", 3.0), ("high", 300.0)])
+def test_absurd_tick_leaves_the_session_settled_and_is_corrected_in_the_cache(
+    evening: AlpacaServer, tmp_path: Path, field: str, value: float
+) -> None:
+    last = evening.market.session_at(N - 3)
+    evening.data.prints.misprints.append(Misprint("OLD", last, {field: value}, None))
+    first = source(evening, tmp_path).history(None, START, last)
+    column = first.tickers.index("OLD")
+    assert first.close[-1, column] == 50.0
+    assert any("OLD" in text and last.isoformat() in text for text in first.warnings)
+    evening.data.prints.misprints.clear()
+    after = source(evening, tmp_path).history(None, START)
+    row = first.n_sessions - 1
+    assert (after.low[row, column], after.high[row, column]) == (50.0, 50.0)
+
+
+@pytest.mark.parametrize("values", [{"low": 60.0}, {"close": 0.0}, {"open": -1.0}], ids=["low", "close", "open"])
+def test_bar_that_cannot_be_is_one_ticker_s_unknown_day(evening: AlpacaServer, values: dict[str, float]) -> None:
+    last = evening.market.session_at(N - 1)
+    evening.data.prints.misprints.append(Misprint("OLD", last, values, None))
+    panel = source(evening).history(None, START)
+    assert panel.session(panel.n_sessions - 1) == last
+    assert np.isnan(panel.close[-1, panel.tickers.index("OLD")])
+    assert panel.close[-1, panel.tickers.index("NEW")] == 30.0
+
+
+def test_split_that_the_source_adjusts_late_reaches_the_cache(tmp_path: Path) -> None:
+    bars = {"AAA": [*flat(100.0, 5), *flat(50.0, 7)], "SPY": flat(400.0, 12)}
+    split = np.ones((12, 2))
+    with make_server(market(bars, split_ratio=split)) as running:  # nothing is known of the split
+        running.advance(running.market.closes[6] + timedelta(hours=1))
+        before = source(running, tmp_path).history(["AAA"], START)
+        assert before.close[:, 0].tolist() == [100.0] * 5 + [50.0] * 2
+    split[5, 0] = 2.0
+    with make_server(market(bars, split_ratio=split)) as running:  # two sessions later it is
+        running.advance(running.market.closes[8] + timedelta(hours=1))
+        after = source(running, tmp_path).history(["AAA"], START)
+        assert after.close[:, 0].tolist() == [50.0] * 9

@@ -22,11 +22,13 @@ from alpaca_world import (
 
 from risk_config import RiskConfig
 from trading_platform.alpaca.clock import SkewGuard
+from trading_platform.alpaca.http import AlpacaHttp
 from trading_platform.alpaca_server.faults import Fault, FaultKind
 from trading_platform.alpaca_server.records import Whim
 from trading_platform.alpaca_server.server import AlpacaServer
 from trading_platform.brokers.alpaca_broker import AlpacaBroker
 from trading_platform.brokers.alpaca_venue import AlpacaVenue
+from trading_platform.brokers.eve_events import ExDateSource
 from trading_platform.brokers.reconciliation.account_book import AccountBook
 from trading_platform.brokers.reconciliation.saved_account import Memory
 from trading_platform.core.costs import CostConfig, ExitConfig
@@ -105,8 +107,12 @@ class Scene:
         guard = SkewGuard(broker.reader, lambda: self.server.now + self.ahead)
         return AlpacaVenue(
             broker, self.journal, self.differences, self.gate, self.book, memory, CALENDAR, clock, self.prices,
-            compare_clocks=guard.compare,
+            compare_clocks=guard.compare, ex_dates=self.ex_dates(http),
         )  # fmt: skip
+
+    def ex_dates(self, http: AlpacaHttp) -> ExDateSource | None:
+        """Return who tells corporate actions: nobody, unless a test is about them."""
+        return None
 
     def prices(self, tickers: Iterable[str]) -> dict[str, LatestPrice]:
         found = {ticker: self.server.market.price(ticker) for ticker in tickers}

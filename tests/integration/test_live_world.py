@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from alpaca_world import flat, market
 
 from risk_config import RiskConfig
 from trading_platform.configuration.environment import load_settings
@@ -21,7 +22,7 @@ from trading_platform.engine.engine_market import World
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.regime.config import RegimeConfig
 from trading_platform.regime.hmm import causal_regimes
-from trading_platform.runtime.open_run import CATCH_UP_SESSIONS, live_world
+from trading_platform.runtime.open_run import CATCH_UP_SESSIONS, check_newest_session, live_world
 from trading_platform.strategies.registry import make_strategies
 
 CALENDAR = NyseCalendar()
@@ -72,3 +73,13 @@ def test_next_session_has_the_regimes_computed_afresh_without_a_fit(tmp_path: Pa
 def test_session_whose_bars_are_missing_is_told(tmp_path: Path) -> None:
     with pytest.raises(MarketDataError, match="not out yet"):
         scan(date(2025, 1, 8), tmp_path)
+
+
+def test_session_whose_bars_are_out_for_a_few_tickers_only_is_waited_for() -> None:
+    for absent, is_out in ((1, True), (2, True), (3, False)):
+        bars = {f"T{n}": flat(50.0) if n >= absent else [*flat(50.0, 7), None] for n in range(4)}
+        if is_out:
+            check_newest_session(market(bars))
+        else:
+            with pytest.raises(MarketDataError, match="are out for 1 of 4 tickers so far"):
+                check_newest_session(market(bars))

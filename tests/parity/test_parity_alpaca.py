@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +23,14 @@ from autonomous_trading_engine import AutonomousTradingEngine
 from risk_config import RiskConfig
 from risk_manager import RiskManager
 from trading_platform.alpaca.clock import FollowedClock
+from trading_platform.alpaca.corporate_actions import ask_actions
 from trading_platform.alpaca.http import AlpacaAccess, AlpacaHttp
 from trading_platform.alpaca.reader import AlpacaReader
 from trading_platform.alpaca_server.fill_models import PaperFills
 from trading_platform.alpaca_server.server import AlpacaServer, ServerConfig
 from trading_platform.brokers.alpaca_broker import AlpacaBroker
 from trading_platform.brokers.alpaca_venue import AlpacaVenue
+from trading_platform.brokers.eve_events import ExDateSource
 from trading_platform.brokers.reconciliation.account_book import AccountBook
 from trading_platform.brokers.reconciliation.saved_account import Memory
 from trading_platform.configuration.environment import Secret
@@ -70,6 +73,7 @@ class AlpacaDesk:
     database: Engine
     run_id: int
     engine: AutonomousTradingEngine | None = None
+    tells_actions: bool = True  # False: nobody tells the engine corporate actions
 
     def build(self) -> AutonomousTradingEngine:
         case, world = self.case, self.case.world
@@ -87,7 +91,11 @@ class AlpacaDesk:
         book = AccountBook(case.rules, case.capital, world.panel.tickers, world.strategies)
         store = DifferenceStore(self.database, self.run_id)
         memory = Memory(clock.now(), {})
-        venue = AlpacaVenue(broker, journal, store, risk, book, memory, CALENDAR, clock, self.latest)
+        ex_dates = ExDateSource(partial(ask_actions, http), case.rules.costs.special_dividend)
+        venue = AlpacaVenue(
+            broker, journal, store, risk, book, memory, CALENDAR, clock, self.latest,
+            ex_dates=ex_dates if self.tells_actions else None,
+        )  # fmt: skip
         opens = dict(zip(world.sessions, world.opened, strict=True))
         recorder = Recorder(repository, world.panel.tickers, world.strategies, opens, journaled=True)
         rows = {session: t for t, session in enumerate(world.sessions)}
@@ -127,13 +135,13 @@ class AlpacaDesk:
 
 
 @contextmanager
-def alpaca_desk(case: Case, folder: Path) -> Iterator[AlpacaDesk]:
+def alpaca_desk(case: Case, folder: Path, start: int = START) -> Iterator[AlpacaDesk]:
     database = open_database(folder / "alpaca.db", synchronous="NORMAL")
     migrate(database)
-    run_id = create_run(database, run_values(case, START), [])
+    run_id = create_run(database, run_values(case, start), [])
     config = ServerConfig(cash=case.capital, key_id=KEY, secret_key=SECRET)
     fills = PaperFills(case.costs)
-    first: date = case.world.sessions[START]
+    first: date = case.world.sessions[start]
     with AlpacaServer(case.panel, CALENDAR, config, fills, start=first) as server:
         yield AlpacaDesk(case, server, database, run_id)
     database.dispose()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from trading_platform.core.errors import MarketDataError
 from trading_platform.market_data.cache import (
     NO_BARS,
     OVERLAP_SESSIONS,
+    WHOLE_EVERY,
     BarCache,
     CachedHistory,
     KnownBars,
@@ -22,7 +23,7 @@ from trading_platform.market_data.cache import (
 from trading_platform.market_data.calendar import NyseCalendar
 
 CALENDAR = NyseCalendar()
-START, MIDDLE, END = date(2024, 1, 2), date(2024, 2, 1), date(2024, 3, 1)
+START, MIDDLE, END = date(2024, 1, 2), date(2024, 2, 26), date(2024, 3, 1)
 
 
 class Service:
@@ -33,6 +34,8 @@ class Service:
         self.factor: dict[str, float] = {}
         self.correction: tuple[date, float] | None = None
         self.listed: dict[str, date] = {}
+        self.late: dict[str, date] = {}  # bars from this day on are not out yet
+        self.absurd: dict[tuple[str, date], float] = {}  # by which factor a low is off
 
     def __call__(self, tickers: Sequence[str], start: date, end: date) -> Mapping[str, TickerBars]:
         self.asked.append((tuple(tickers), start, end))
@@ -44,7 +47,12 @@ class Service:
         close = close * self.factor.get(name, 1.0)
         if self.correction is not None:
             close = np.where(days >= np.datetime64(self.correction[0], "D"), close * self.correction[1], close)
-        return TickerBars(days, np.column_stack([close, close + 1, close - 1, close, close * 1000]))
+        low = close - 1
+        for (ticker, day), factor in self.absurd.items():
+            low = np.where((days == np.datetime64(day, "D")) & (ticker == name), low * factor, low)
+        bars = TickerBars(days, np.column_stack([close, close + 1, low, close, close * 1000]))
+        out = self.late.get(name)
+        return bars if out is None else bars.between(start, out - timedelta(days=1))
 
 
 @pytest.fixture
@@ -126,7 +134,7 @@ def test_corrected_newest_bar_is_replaced_without_refetching_all(service: Servic
     found = reading()
     assert len(service.asked) == 2
     row = found["AAA"].sessions.tolist().index(MIDDLE)
-    assert found["AAA"].values[row, 3] == pytest.approx((100 + 31) * 1.01)
+    assert found["AAA"].values[row, 3] == pytest.approx((100 + 56) * 1.01)
     assert found["AAA"].values[0, 3] == 101.0
 
 
@@ -165,14 +173,14 @@ def test_truncated_file_is_fetched_anew(service: Service, reading: Reading, tmp_
 
 def test_unsorted_file_is_not_used(tmp_path: Path) -> None:
     days = np.array(["2024-01-03", "2024-01-02"], dtype="datetime64[D]")
-    BarCache(tmp_path).store("AAA", KnownBars(TickerBars(days, np.ones((2, 5))), START, END))
+    BarCache(tmp_path).store("AAA", KnownBars(TickerBars(days, np.ones((2, 5))), START, END, END))
     assert BarCache(tmp_path).load("AAA") is None
 
 
 def test_odd_tickers_have_files_of_their_own(tmp_path: Path) -> None:
     cache = BarCache(tmp_path)
     for name in ("BRK.B", "BRK-B", "A/B", "../../etc"):
-        cache.store(name, KnownBars(NO_BARS, START, END))
+        cache.store(name, KnownBars(NO_BARS, START, END, END))
     assert len(list(tmp_path.glob("*.parquet"))) == 4
     assert cache.load("A/B") is not None
 
@@ -201,3 +209,51 @@ def test_long_form_has_every_row_once(service: Service) -> None:
 def test_nothing_at_all_is_an_error() -> None:
     with pytest.raises(MarketDataError, match="no bars for any of 2 tickers"):
         joined({"AAA": NO_BARS, "BBB": NO_BARS}, "x")
+
+
+# ---------------------------------------------------------------- what comes late, and what is corrected later
+
+
+def test_newest_bar_that_is_not_out_yet_is_asked_for_again(service: Service, reading: Reading) -> None:
+    service.late = {"AAA": END}
+    assert reading()["AAA"].sessions[-1] == np.datetime64("2024-02-29")
+    service.late = {}
+    found = reading()
+    assert found["AAA"].sessions[-1] == np.datetime64("2024-03-01")
+    assert [names for names, _, _ in service.asked] == [("AAA", "BBB"), ("AAA",)]
+
+
+def test_ticker_that_has_not_traded_for_long_is_not_asked_for_again(service: Service, reading: Reading) -> None:
+    service.late = {"AAA": date(2024, 2, 20)}
+    reading()
+    reading()
+    assert len(service.asked) == 1
+
+
+def test_old_bar_that_is_corrected_is_corrected_here_within_a_week(service: Service, reading: Reading) -> None:
+    day = date(2024, 1, 10)
+    service.absurd = {("AAA", day): 0.1}
+    before = reading(end=MIDDLE)["AAA"]
+    service.absurd = {}
+    later = MIDDLE + WHOLE_EVERY
+    same = reading(end=later - timedelta(days=3))["AAA"]
+    place = before.sessions.tolist().index(day)
+    assert before.values[place, 2] == same.values[place, 2] < 20.0  # the overlap does not reach back so far
+    after = reading(end=later)["AAA"]
+    assert after.values[place, 2] == service.bars("AAA", START, END).values[place, 2]
+    assert service.asked[-1] == (("AAA", "BBB"), START, later)
+
+
+def test_file_of_an_older_version_is_read_anew_as_a_whole_once(
+    service: Service, reading: Reading, tmp_path: Path
+) -> None:
+    pq = pytest.importorskip("pyarrow.parquet")
+    reading(end=MIDDLE)
+    for path in tmp_path.glob("*.parquet"):
+        table = pq.read_table(path)
+        kept = {key: value for key, value in table.schema.metadata.items() if key != b"whole_to"}
+        pq.write_table(table.replace_schema_metadata(kept), path)
+    reading(end=MIDDLE)
+    assert len(service.asked) == 1  # nothing newer is wanted
+    reading()
+    assert service.asked[-1] == (("AAA", "BBB"), START, END)

@@ -163,6 +163,7 @@ class Engine:
     stops_after: int | None = None
     is_lost: bool = False
     recovered: list[int] = field(default_factory=list)
+    orders: tuple[str, ...] = ()
 
     def recover(self, first: int) -> int:
         if self.is_lost:
@@ -186,6 +187,7 @@ class Engine:
             raise BrokerUnreachableError("no answer")
         self.decided.append((t, decide))
         self.last_session = self.world.sessions[t]
+        return SimpleNamespace(session=self.last_session, orders=self.orders if decide else ())
 
     def watch(self, now: datetime) -> None:
         self.watched += 1
@@ -352,6 +354,41 @@ def test_missing_bars_and_a_mute_account_are_told_in_the_heartbeat() -> None:
     loop.scan()
     assert "NOT SETTLED: 2024-07-03" in loop.heart.note
     assert "ACCOUNT UNREADABLE since" in loop.heart.note
+
+
+SATURDAY = datetime(2024, 7, 13, 13, 0, tzinfo=UTC)  # the second of July, 9:00 in New York
+WORKED = timedelta(hours=2, minutes=30)
+
+
+@pytest.mark.parametrize(
+    ("seen", "now", "is_told"),
+    [
+        (timedelta(), WORKED - timedelta(minutes=1), False),
+        (-timedelta(minutes=14), WORKED + timedelta(minutes=15), False),
+        (timedelta(), WORKED + timedelta(minutes=16), True),
+        (-timedelta(minutes=16), -timedelta(seconds=1), True),
+        (-timedelta(days=7), -timedelta(days=7) + WORKED, True),  # the first Saturday of the month
+        (WORKED, WORKED + timedelta(minutes=16), True),
+    ],
+)
+def test_silence_in_the_hours_of_maintenance_is_no_alarm(seen: timedelta, now: timedelta, is_told: bool) -> None:
+    engine = Engine(date(2024, 7, 12))
+    loop = loop_at(SATURDAY + now, engine, world, SATURDAY + seen)
+    loop.scan()
+    assert ("ACCOUNT UNREADABLE" in loop.heart.note) == is_told
+
+
+@pytest.mark.parametrize(
+    ("before", "orders", "is_told"), [(121, ("a buy",), False), (120, ("a buy",), True), (120, (), False)]
+)
+def test_orders_decided_after_9_28_are_told_to_miss_the_auction(
+    before: int, orders: tuple[str, ...], is_told: bool
+) -> None:
+    engine = Engine(date(2024, 7, 2), orders=orders)
+    loop = loop_at(NEXT_OPEN - timedelta(seconds=before), engine, world, NEXT_OPEN)
+    loop.scan()
+    assert engine.decided == [(2, True)]
+    assert ("LATE FOR THE AUCTION" in loop.heart.note) == is_told
 
 
 def test_a_settlement_that_cannot_read_the_account_is_tried_again() -> None:

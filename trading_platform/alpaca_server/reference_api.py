@@ -13,6 +13,7 @@ from trading_platform.alpaca_server.validation import MISSING, SYNTAX
 from trading_platform.core.fills import round_cents
 
 ANNOUNCED_AHEAD = timedelta(days=30)  # how long before its session the simulated world knows of an event
+PAID_AFTER = timedelta(days=15)  # from the ex-date of a dividend to its payment, which the data host files it under
 CUSIP = "000000000"
 MONTHS_OF_OPTIONS = 3
 STRIKES = (0.8, 0.9, 1.0, 1.1, 1.2)
@@ -113,11 +114,11 @@ class ReferenceApi:
         types = {f"{kind}s" for kind in query.get("types", "").split(",") if kind}
         listed: dict[str, list[Json]] = {}
         total = 0
-        for event in self._known(first, last):
+        for event in self._known(first - PAID_AFTER, last):
             if symbols and not symbols & {event.ticker, event.other}:
                 continue
             name, entry = self._listed(event)
-            if types and name not in types:
+            if (types and name not in types) or not first <= _day(str(entry["process_date"])) <= last:
                 continue
             total += 1
             if total <= read_whole(query, "limit", 1000, 1000):
@@ -140,7 +141,11 @@ class ReferenceApi:
         match event.kind:
             case "dividend" | "special_dividend":
                 special = event.kind == "special_dividend"
-                return "cash_dividends", {**one, "rate": event.cash, "special": special, "foreign": False}
+                paid = (event.session + PAID_AFTER).isoformat()
+                payment: Json = {"process_date": paid, "payable_date": paid}
+                return "cash_dividends", {
+                    **one, **payment, "rate": event.cash, "special": special, "foreign": False,
+                }  # fmt: skip
             case "stock_dividend":
                 return "stock_dividends", {**one, "rate": event.ratio}
             case "split" if event.ratio >= 1.0:

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from trading_platform.alpaca.failures import AlpacaRefusalError
 from trading_platform.brokers.alpaca_broker import PREFIX, AlpacaBroker, own_answer
+from trading_platform.brokers.eve_events import EveOfExDates, ExDateSource
 from trading_platform.brokers.exit_keeper import ExitKeeper
 from trading_platform.brokers.last_prices import Prices
 from trading_platform.brokers.paper import PendingOrder
@@ -28,7 +29,7 @@ from trading_platform.brokers.reconciliation.pending_entries import is_protectiv
 from trading_platform.brokers.reconciliation.protection import idle_roots, is_whole
 from trading_platform.brokers.reconciliation.reconcile import reconcile
 from trading_platform.brokers.reconciliation.saved_account import Memory, load, save
-from trading_platform.brokers.reconciliation.two_books import CancelOrder, OurBook, Protect
+from trading_platform.brokers.reconciliation.two_books import BookExchange, BookShares, CancelOrder, OurBook, Protect
 from trading_platform.brokers.stop_keeper import Moment, StopKeeper
 from trading_platform.brokers.venue import ENTRY_LIFE, RiskGate
 from trading_platform.core.errors import BrokerUnreachableError
@@ -47,6 +48,7 @@ from trading_platform.core.ports import (
 )
 from trading_platform.core.types import (
     ApprovedOrder,
+    Denial,
     Ints,
     OrderIntent,
     OrderStatus,
@@ -93,6 +95,8 @@ class AlpacaVenue:
     compare_clocks
         Returns why this machine's time cannot be trusted, or None (`SkewGuard.compare`). Asked at each settlement, at
         the first look of each day, and at every look while it cannot; meanwhile there is no new risk.
+    ex_dates
+        Who tells corporate actions, which orders of the eve follow; None: nobody.
     """
 
     def __init__(
@@ -109,6 +113,7 @@ class AlpacaVenue:
         prefix: str = PREFIX,
         checkpoint: Checkpoint = no_checkpoint,
         compare_clocks: Callable[[], str | None] = lambda: None,
+        ex_dates: ExDateSource | None = None,
     ) -> None:
         self._compare_clocks = compare_clocks
         self._compared: date | None = None
@@ -123,7 +128,9 @@ class AlpacaVenue:
         self._prefix = prefix
         self._checkpoint = checkpoint
         self._keeper = Bookkeeper(book, journal, memory, clock, checkpoint)
-        self._stops = StopKeeper(book, gate, journal, self.place_order, prices)
+        self._eve = EveOfExDates(ex_dates, book, self._keeper, calendar)
+        believed = self._eve.priced(prices, lambda: self._session)
+        self._stops = StopKeeper(book, gate, journal, self.place_order, believed)
         self._exits = ExitKeeper(book, gate, journal, broker, self._place, self._cover_again, calendar)
         self._idle: Collection[str] = ()  # our orders at the broker whose sells cannot trade now
         self._bare: dict[str, str] = {}  # ticker -> why its position has no stop
@@ -174,8 +181,18 @@ class AlpacaVenue:
     def place_order(self, order: ApprovedOrder) -> BrokerOrder:
         """Send an approved order; one whose fate is unclear stays in the book until a reading tells.
 
-        An exit that cannot leave yet is answered as an intent: it waits, and every look tries it again.
+        An exit that cannot leave yet is answered as an intent: it waits, and every look tries it again. An entry on the
+        eve of an ex-date is sent on the terms that are right after it, which are approved anew.
         """
+        terms = self._eve.terms(order.intent)
+        if isinstance(terms, str):
+            self._gate.consume(order)
+            return self._withdraw(order, terms)
+        if terms != order.intent:
+            verdict = self._gate.approve(terms, int(order.client_order_id.rpartition("-")[2]))
+            if isinstance(verdict, Denial):
+                return self._withdraw(order, verdict.message)
+            order = verdict
         intent = order.intent
         known = self._journal.find_order(order.client_order_id)
         if known is not None and not _is_same(known, intent):
@@ -206,6 +223,15 @@ class AlpacaVenue:
             self._match_orders()
         return answer
 
+    def _withdraw(self, order: ApprovedOrder, why: str) -> BrokerOrder:
+        """Write an entry down that is not sent, and take it back."""
+        answer = own_answer(order, OrderStatus.REJECTED, f"withdrawn: {why}")
+        self._journal.record_intent(order)
+        self._journal.record_order(answer)
+        log.warning("order %s: %s", order.client_order_id, answer.message)
+        self._match_orders()
+        return answer
+
     # ------------------------------------------------------------ looking
 
     def settle(self, market: Market, t: int, session: date, opened: datetime, closed: datetime) -> Settlement:
@@ -220,12 +246,14 @@ class AlpacaVenue:
         reading = self._read()
         self._take_in(reading, closed, is_watch=False)
         self._tell(reading)
+        self._eve.close(session)
         self._book.rebook(Opens(session, opened, market.bars[:, t, OPEN]))
         self._match_orders()
         equity = self._book.close_session(session, market.bars[:, t, CLOSE])
         news, flows = self._book.take_news()
         self._session = session
         self._keeper.forget(closed)
+        self._eve.ask(self._clock.now(), at_once=True)
         return Settlement(equity, news.fills, {}, {}, flows)
 
     def watch(self, now: datetime) -> bool:
@@ -238,7 +266,10 @@ class AlpacaVenue:
         try:
             if self._clock_trouble is not None or self._compared != session_of(now):
                 self._check_clocks()
-            changed = self._look(self._session)
+            before = self._keeper.memory
+            self._cancel(self._eve.follow(now, self._session, self._journal.open_orders()))
+            has_followed = self._keeper.memory is not before
+            changed = self._look(self._session) or has_followed
         except BrokerUnreachableError as error:
             log.warning("the account cannot be read, no new risk until it can: %s", error)
             self._gate.quarantine({}, f"the account cannot be read: {error}")
@@ -247,7 +278,7 @@ class AlpacaVenue:
         return changed
 
     def _look(self, session: date) -> bool:
-        """Look at the account, and once more when stops were cancelled, so that others take their place at once."""
+        """Look at the account, and once more when stops were cancelled or shares changed: others take their place."""
         horizon = self._calendar.close_at(self._calendar.next_session(session))
         changed, waited = False, self._exits.waits
         for _ in range(LOOKS):
@@ -255,7 +286,7 @@ class AlpacaVenue:
             changed |= self._take_in(reading, horizon, is_watch=True)
             is_over = not self._carry_out(reading, session)
             self._tell(reading)
-            if is_over:
+            if is_over and not any(isinstance(action, BookShares | BookExchange) for action in reading.result.actions):
                 break
         return changed or self._exits.waits != waited
 
@@ -291,7 +322,8 @@ class AlpacaVenue:
         carved = carve_out(theirs, self._book.manual, held, memory.booked)
         cash = float(self._book.record["cash"]) + carved.cash
         orders = {row.client_order_id: row for row in self._journal.open_orders()}
-        mine = OurBook(cash, ours, orders, frozenset(memory.booked), frozenset(self._book.tickers))
+        wanted, known = self._eve.wanted(ours, self._session), frozenset(self._book.tickers)
+        mine = OurBook(cash, wanted, orders, frozenset(memory.booked), known)
         now = self._clock.now()
         result = reconcile(mine, carved.theirs, now, self._prefix, memory.previous)
         self.reconciled_at = now
@@ -337,6 +369,13 @@ class AlpacaVenue:
         self._told = told
 
     # ------------------------------------------------------------ wishes
+
+    def _cancel(self, client_order_ids: Iterable[str]) -> None:
+        for client_order_id in client_order_ids:
+            try:
+                self._broker.cancel_order(client_order_id)
+            except BrokerUnreachableError as error:  # the next look cancels again
+                log.warning("cancel %s: %s", client_order_id, error)
 
     def _carry_out(self, reading: Reading, session: date) -> bool:
         """Do what the reading asks for: cancel, send the exits that wait, protect, and look after the stops that the

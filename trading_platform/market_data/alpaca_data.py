@@ -23,7 +23,7 @@ from trading_platform.configuration.environment import is_loopback
 from trading_platform.core.errors import MarketDataError
 from trading_platform.core.types import MarketPanel
 from trading_platform.machine.clocks import utc_now
-from trading_platform.market_data.cache import BarCache, CachedHistory, TickerBars, joined, last_finished
+from trading_platform.market_data.cache import PRICES, BarCache, CachedHistory, TickerBars, joined, last_finished
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.panel import Beside, build_panel
 from trading_platform.market_data.universe import load_universe
@@ -39,6 +39,8 @@ SIP_DELAY_MINUTES = 16.0
 SYMBOLS_AT_ONCE = 100
 POINTS_A_PAGE = 10_000
 MAX_PAGES = 10_000
+ANSWERS = 3  # that are asked for before a bar whose price is another in each counts as unknown
+NO_DAYS: frozenset[date] = frozenset()
 SIP, IEX = "sip", "iex"
 IEX_WARNING = "feed: IEX only, since the data plan refuses SIP; volumes are about 2 % of the market's"
 
@@ -101,6 +103,7 @@ class AlpacaMarketData:
         self._default_tickers = tuple(default_tickers)
         self._now = now
         self._feed = feed
+        self._unsettled: set[str] = set()  # what the reading in hand could not be told twice alike
         self._points_a_page = points_a_page
         self._symbols_at_once = symbols_at_once
         self._with_benchmark = with_benchmark
@@ -118,7 +121,7 @@ class AlpacaMarketData:
         Raises
         ------
         MarketDataError
-            The data fail a check, or contradict themselves when asked twice.
+            The data fail a check.
         BrokerUnreachableError, FixCredentialsError
             No answer; keys refused.
         """
@@ -128,6 +131,7 @@ class AlpacaMarketData:
         first = max(start or FIRST_DAY, FIRST_DAY)
         if first > last:
             raise MarketDataError(f"{self.name} has sessions from {FIRST_DAY} to {newest}, none from {first} to {last}")
+        self._unsettled.clear()
         try:
             found = self._cached(self._feed).read(names, first, last)
         except AlpacaRefusalError as error:
@@ -148,6 +152,7 @@ class AlpacaMarketData:
         absent = [name for name in names if name not in bars.names]
         if absent:
             notices = [*notices, f"no bars: {', '.join(absent)}"]
+        notices = [*notices, *sorted(self._unsettled)]
         if self._feed == IEX:
             notices = [*notices, IEX_WARNING]
         return replace(panel, warnings=(*panel.warnings, *notices))
@@ -169,33 +174,56 @@ class AlpacaMarketData:
     # ------------------------------------------------------------ fetching
 
     def _fetch(self, feed: str, tickers: Sequence[str], start: date, end: date) -> dict[str, TickerBars]:
-        """Return all bars of `tickers`; what looks incomplete is asked for once more."""
-        found = self._ask(feed, tickers, start, end)
+        """Return all bars of `tickers`. What looks incomplete, or contradicts itself, is asked for again.
+
+        Volumes grow in the evening by late prints: the newer one counts. A price that is another at each answer is no
+        price: that bar is left out, and told; the next reading asks for it anew.
+        """
+        found, disputed = self._ask(feed, tickers, start, end)
         sessions = self._calendar.sessions_between(start, end)
-        doubtful = [name for name in tickers if len(found.get(name, ())) < len(sessions)]
-        for name, bars in self._ask(feed, doubtful, start, end).items():
-            found[name] = _agreed(name, found.get(name), bars)
+        doubtful = {name: NO_DAYS for name in tickers if len(found.get(name, ())) < len(sessions)} | disputed
+        for _ in range(ANSWERS - 1):
+            if not doubtful:
+                break
+            again, disputed = self._ask(feed, sorted(doubtful), start, end)
+            doubtful = disputed
+            for name, bars in again.items():
+                found[name], days = _compared(found.get(name), bars)
+                if days:
+                    doubtful = {**doubtful, name: days | doubtful.get(name, NO_DAYS)}
+        for name, days in doubtful.items():
+            found[name] = found[name].without(days)
+            self._unsettled |= {f"{name} {day}: another price at each of {ANSWERS} answers, unknown" for day in days}
         return found
 
-    def _ask(self, feed: str, tickers: Sequence[str], start: date, end: date) -> dict[str, TickerBars]:
+    def _ask(
+        self, feed: str, tickers: Sequence[str], start: date, end: date
+    ) -> tuple[dict[str, TickerBars], dict[str, frozenset[date]]]:
+        """Return bars by ticker, the newest answer winning, and the days on whose prices pages disagree."""
         rows: dict[str, dict[date, tuple[float, ...]]] = {}
+        disputed: dict[str, frozenset[date]] = {}
         for place in range(0, len(tickers), self._symbols_at_once):
-            self._pages(feed, tickers[place : place + self._symbols_at_once], start, end, rows)
-        return {name: _to_bars(series) for name, series in rows.items()}
+            self._pages(feed, tickers[place : place + self._symbols_at_once], start, end, rows, disputed)
+        return {name: _to_bars(series) for name, series in rows.items()}, disputed
 
     def _pages(
-        self, feed: str, tickers: Sequence[str], start: date, end: date, rows: dict[str, dict[date, tuple[float, ...]]]
+        self,
+        feed: str,
+        tickers: Sequence[str],
+        start: date,
+        end: date,
+        rows: dict[str, dict[date, tuple[float, ...]]],
+        disputed: dict[str, frozenset[date]],
     ) -> None:
         query = self._query(feed, tickers, start, end)
         seen: set[str] = set()
         for _ in range(MAX_PAGES):
             page = self._http.read("bars", partial(self._http.data.get, "/stocks/bars", dict(query)), _parse_page)
             for name, day, values in page.bars:
-                known = rows.setdefault(name, {}).setdefault(day, values)
-                if known != values:
-                    raise MarketDataError(
-                        f"{self.name}: {name} {day} comes twice with different values, {known} and {values}; try again"
-                    )
+                series = rows.setdefault(name, {})
+                if series.get(day, values)[PRICES] != values[PRICES]:
+                    disputed[name] = disputed.get(name, NO_DAYS) | {day}
+                series[day] = values
             if page.token is None:
                 return
             if page.token in seen:
@@ -308,12 +336,10 @@ def _to_bars(series: Mapping[date, tuple[float, ...]]) -> TickerBars:
     return TickerBars(np.array(days, dtype="datetime64[D]"), np.array([series[day] for day in days]).reshape(-1, 5))
 
 
-def _agreed(name: str, first: TickerBars | None, second: TickerBars) -> TickerBars:
-    """Return the union of two answers to one question, which must not contradict each other."""
+def _compared(first: TickerBars | None, second: TickerBars) -> tuple[TickerBars, frozenset[date]]:
+    """Return the union of two answers, the second winning, and the days whose prices they do not agree on."""
     if first is None:
-        return second
+        return second, NO_DAYS
     both, ours, theirs = np.intersect1d(first.sessions, second.sessions, return_indices=True)
-    differ = np.any(first.values[ours] != second.values[theirs], axis=1)
-    if np.any(differ):
-        raise MarketDataError(f"Alpaca: {name} {both[differ][0]} had two values within one minute; try again")
-    return first.merged(second)
+    differ = np.any(first.values[ours, PRICES] != second.values[theirs, PRICES], axis=1)
+    return first.merged(second), frozenset(both[differ].astype("datetime64[D]").tolist())

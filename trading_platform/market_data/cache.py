@@ -2,13 +2,15 @@
 
 Adjusted history moves when a split or dividend happens. So every fetch of newer bars repeats the last few known ones:
 where the oldest repeated bar differs, the whole ticker is fetched again; where only newer ones differ, the service has
-corrected them and they are replaced. A file is only a copy: anything wrong with one means that it is fetched anew.
+corrected them and they are replaced. Older corrections come with the whole history, which is fetched anew once a week.
+A newest bar that is not out yet is asked for again. A file is only a copy: anything wrong with one means that it is
+fetched anew.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -29,7 +31,8 @@ COLUMNS = ("open", "high", "low", "close", "volume")
 PRICES = slice(0, 4)
 OVERLAP_SESSIONS = 5
 SAME_PRICE = 1e-9  # relative: the same adjustment gives the same digits
-FIRST_KEY, LAST_KEY = b"known_from", b"known_to"
+WHOLE_EVERY = timedelta(days=7)
+FIRST_KEY, LAST_KEY, WHOLE_KEY = b"known_from", b"known_to", b"whole_to"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,17 +57,26 @@ class TickerBars:
         order = np.argsort(sessions, kind="stable")
         return TickerBars(sessions[order], np.concatenate([self.values[kept], newer.values])[order])
 
+    def without(self, days: Collection[date]) -> TickerBars:
+        """Return the bars of all other sessions."""
+        kept = ~np.isin(self.sessions, np.array(sorted(days), dtype="datetime64[D]"))
+        return TickerBars(self.sessions[kept], self.values[kept])
+
 
 NO_BARS = TickerBars(np.empty(0, "datetime64[D]"), np.empty((0, 5)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KnownBars:
-    """What a file holds: bars, and the range of days for which they are all there is."""
+    """What a file holds: bars, and the range of days for which they are all there is.
+
+    `whole` is the last day of the reading that fetched all of them at once.
+    """
 
     bars: TickerBars
     first: date
     last: date
+    whole: date
 
 
 Fetch = Callable[[Sequence[str], date, date], Mapping[str, TickerBars]]
@@ -86,20 +98,22 @@ class BarCache:
             table = parquet.read_table(path)
             facts = table.schema.metadata
             first, last = (date.fromisoformat(facts[key].decode()) for key in (FIRST_KEY, LAST_KEY))
+            whole = date.fromisoformat(facts[WHOLE_KEY].decode()) if WHOLE_KEY in facts else first
             sessions = table.column("date").to_numpy().astype("datetime64[D]")
             values = np.column_stack([table.column(name).to_numpy().astype(np.float64) for name in COLUMNS])
         except (pa.ArrowException, OSError, KeyError, TypeError, ValueError):
             return None
         if len(sessions) and not bool(np.all(np.diff(sessions.astype(np.int64)) > 0)):
             return None
-        return KnownBars(TickerBars(sessions, values), first, last)
+        return KnownBars(TickerBars(sessions, values), first, last, whole)
 
     def store(self, ticker: str, known: KnownBars) -> None:
         """Replace the file of `ticker` at once. A disk that refuses costs only the next start's time."""
         pa, parquet = _pyarrow()
         columns = {"date": pa.array(known.bars.sessions.astype("datetime64[D]"))}
         columns |= {name: pa.array(known.bars.values[:, place]) for place, name in enumerate(COLUMNS)}
-        facts = {FIRST_KEY: known.first.isoformat(), LAST_KEY: known.last.isoformat()}
+        days = {FIRST_KEY: known.first, LAST_KEY: known.last, WHOLE_KEY: known.whole}
+        facts = {key: day.isoformat() for key, day in days.items()}
         table = pa.table(columns).replace_schema_metadata(facts)
         path = self._path(ticker)
         partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
@@ -143,19 +157,22 @@ class CachedHistory:
             for name in names:
                 new, old = answer.get(name, NO_BARS), known.get(name)
                 if old is None or first <= old.first:
-                    fresh[name] = KnownBars(new, first, last)
+                    fresh[name] = KnownBars(new, first, self._known_to(new, last), last)
                 elif _has_moved(old.bars, new):
                     again.append(name)
                 else:
-                    fresh[name] = KnownBars(old.bars.merged(new), old.first, last)
+                    bars = old.bars.merged(new)
+                    fresh[name] = KnownBars(bars, old.first, self._known_to(bars, last), old.whole)
         if again:
             origins = [old.first for old in (known[name] for name in again) if old is not None]
             first = min([start, *origins])
             answer = self._fetch(again, first, end)
-            fresh |= {name: KnownBars(answer.get(name, NO_BARS), first, end) for name in again}
+            for name in again:
+                bars = answer.get(name, NO_BARS)
+                fresh[name] = KnownBars(bars, first, self._known_to(bars, end), end)
         if self._cache is not None:
-            for name, bars in fresh.items():
-                self._cache.store(name, bars)
+            for name, facts in fresh.items():
+                self._cache.store(name, facts)
         found = {name: fresh.get(name) or known.get(name) for name in tickers}
         return {name: bars.bars.between(start, end) for name, bars in found.items() if bars is not None}
 
@@ -165,10 +182,20 @@ class CachedHistory:
             return start, end
         if end <= known.last:
             return None
+        if end - known.whole >= WHOLE_EVERY:
+            return known.first, end
         tail = known.bars.sessions[-OVERLAP_SESSIONS:]
         if len(tail) == 0:
             return known.first, end
         return tail[0].item(), end
+
+    def _known_to(self, bars: TickerBars, last: date) -> date:
+        """Return `last`, or the newest bar's day where the next may still come: the ticker traded a short while ago."""
+        if len(bars) == 0:
+            return last
+        newest: date = bars.sessions[-1].item()
+        lacking = len(self._calendar.sessions_between(newest, last)) - 1
+        return newest if 0 < lacking <= OVERLAP_SESSIONS else last
 
 
 def _grouped(wanted: Mapping[str, tuple[date, date] | None]) -> dict[tuple[date, date], list[str]]:

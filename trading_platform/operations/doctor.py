@@ -1,6 +1,7 @@
 """`doctor`: is everything there that trading needs? Each check is a function that returns a `Finding`.
 
-Nothing is changed, made or sent: the database is opened read-only, and the account is only asked.
+Nothing is changed, made or sent: the database is opened read-only, and the account is only asked, but for the one
+order of `--broker` (`operations.doctor_broker`).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -18,9 +20,13 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import inspect, select
 
+from trading_platform.alpaca.http import AlpacaHttp, access_from
 from trading_platform.configuration.environment import Settings, load_settings
 from trading_platform.configuration.trading_config import TradingConfig, config_path, load_config, machine_overrides
 from trading_platform.core.errors import FixConfigError, RepairDatabaseError, RetrainModelError
+from trading_platform.machine.clocks import steady_seconds
+from trading_platform.operations.commands import confirmed
+from trading_platform.operations.doctor_broker import BrokerTrial, skipped_trial
 from trading_platform.operations.doctor_findings import Finding, Verdict, examined, exit_code_of
 from trading_platform.operations.doctor_services import service_findings
 from trading_platform.reporting.status_screen import WIDE, say
@@ -30,6 +36,7 @@ from trading_platform.storage.model_registry import ModelRegistry
 
 LEAST_FREE = 100_000_000  # bytes: below it a commit may fail
 FEW_FREE = 1_000_000_000
+LIVE_QUESTION = "Place, replace and cancel an order of one share, at half the market's price, on the LIVE account?"
 
 
 def doctor(
@@ -39,9 +46,17 @@ def doctor(
     *,
     live: bool,
     as_json: bool,
+    broker: bool = False,
+    sure: bool = False,
 ) -> int:
-    """Examine everything, print the findings with cures, and return the exit code."""
-    findings = examine(database, config_file, now, live=live)
+    """Examine everything, print the findings with cures, and return the exit code.
+
+    With `broker` one order is placed far from the market, replaced and cancelled; on a live account only after a yes.
+    """
+    if broker and live and not sure and not confirmed(LIVE_QUESTION):
+        say("Nothing was sent and nothing was looked at.")
+        return 0
+    findings = examine(database, config_file, now, live=live, broker=broker)
     code = exit_code_of(findings)
     if as_json:
         report = {"exit_code": code, "checks": [asdict(finding) for finding in findings]}
@@ -58,6 +73,7 @@ def examine(
     now: Callable[[], datetime],
     *,
     live: bool,
+    broker: bool = False,
 ) -> list[Finding]:
     """Return the findings of all checks, in the order in which one rests on another."""
     try:
@@ -69,13 +85,26 @@ def examine(
         return [
             Finding("settings", Verdict.FAILED, str(error), "nothing else can be looked at before", error.exit_code)
         ]
+    services = service_findings(settings, config, now, live=live)
     return [
         examined("settings", lambda: check_settings(settings, config, path)),
-        *service_findings(settings, config, now, live=live),
+        *services,
+        *(try_broker(settings, services, now, live=live) if broker else ()),
         examined("database", lambda: check_database(config.storage.database_url)),
         examined("disk", lambda: check_disk(_folders(settings, config), lambda path: shutil.disk_usage(path).free)),
         examined("model", lambda: check_model(Path(config.allocator.models_dir))),
     ]
+
+
+def try_broker(
+    settings: Settings, services: Sequence[Finding], now: Callable[[], datetime], *, live: bool
+) -> Sequence[Finding]:
+    """Return the findings of a trial order, which is sent only where keys and account are well."""
+    verdicts = {finding.check: finding.verdict for finding in services}
+    for name in ("keys", "account"):
+        if verdicts.get(name) not in (Verdict.OK, Verdict.WARNING):
+            return skipped_trial(f"no order was sent, since {name} is {verdicts.get(name, Verdict.SKIPPED)}")
+    return BrokerTrial(AlpacaHttp(access_from(settings, live=live)), now, steady_seconds, time.sleep).run()
 
 
 # ---------------------------------------------------------------- checks of this machine

@@ -221,12 +221,13 @@ def _runs_delete(given: Given) -> Work:
 def _doctor(given: Given) -> Work:
     database, config = given.text("--db"), given.file("--config")
     live, as_json = given.flag("--live"), given.flag("--json")
+    broker, sure = given.flag("--broker"), given.flag("--yes")
 
     def work() -> int:
         from trading_platform.machine.clocks import utc_now
         from trading_platform.operations.doctor import doctor
 
-        return doctor(database, config, utc_now, live=live, as_json=as_json)
+        return doctor(database, config, utc_now, live=live, as_json=as_json, broker=broker, sure=sure)
 
     return work
 

@@ -75,6 +75,7 @@ OPTIONS: dict[str, Option] = {
         Option("--allocation", Kind.TEXT, "Split capital by hand: equal, NAME, or NAME=0.6,NAME=0.4.", "SPLIT"),
         Option("--once", Kind.FLAG, "One look (of a replay: one session), then stop."),
         Option("--live", Kind.FLAG, "Real money; needs TRADING_ALLOW_LIVE as well."),
+        Option("--broker", Kind.FLAG, "Try one order far from the market: place, read, replace, cancel it."),
         Option("--json", Kind.FLAG, "Print exactly one JSON value."),
         Option("--quiet", Kind.FLAG, "No progress, only what was found and the summary."),
         Option("--run", Kind.WHOLE, "The run meant, by its number.", "ID"),
@@ -133,7 +134,7 @@ COMMANDS: dict[str, Command] = {
         Command(
             "doctor",
             "Check keys, account, clock, data, VIX, database, disk, model; say what to mend.",
-            ("--live", "--json", *_WHERE),
+            ("--broker", "--live", "--yes", "--json", *_WHERE),
         ),
         Command(
             "backup",

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Protocol
 
 from autonomous_trading_engine import AutonomousTradingEngine
+from trading_platform.alpaca.maintenance import excused
 from trading_platform.brokers.venue import ENTRY_LIFE
 from trading_platform.core.errors import BrokerUnreachableError, MarketDataError
 from trading_platform.core.ports import Clock
@@ -38,6 +39,7 @@ WAIT_STEP_SECONDS = 2.0  # an operator's word is heard within that time
 CLOCK_JUMP_SECONDS = 60.0  # by which the wall clock may run away from the steady one before a look is due at once
 BLIND_AFTER = timedelta(minutes=15)  # without a usable answer of the account
 STALE_AFTER = timedelta(hours=2)  # without bars of a session that should be there
+AUCTION_CLOSES = timedelta(minutes=2)  # before the open: what comes later (9:28) trades after it, not in it
 
 
 def next_moment(calendar: NyseCalendar, now: datetime) -> datetime:
@@ -178,20 +180,29 @@ class LiveLoop:
         self.checkpoint("after_book")
         heart = self.heart
         heart.scanned, heart.last_session, heart.reconciled = now, self.engine.last_session, self.reading()
-        heart.beat(now, "; ".join([f"watching; settled to {heart.last_session}", *self._troubles(now, due)]))
+        found = [*self._lateness(results), *self._troubles(now, due)]
+        heart.beat(now, "; ".join([f"watching; settled to {heart.last_session}", *found]))
         self.watchdog.pet(self.scan_interval)
         return results
 
     def _troubles(self, now: datetime, due: date) -> Iterator[str]:
         """Yield what has been missing for too long; new risk is refused meanwhile by what misses it."""
         seen, settled = self.heart.reconciled, self.heart.last_session
-        if seen is not None and now - seen > BLIND_AFTER:
+        if seen is not None and now - excused(seen, now) > BLIND_AFTER:
             log.error("the account has not been readable since %s: no new risk", seen)
             yield f"ACCOUNT UNREADABLE since {seen:%Y-%m-%d %H:%M} UTC"
         expected = self.calendar.close_at(due) + BARS_FINAL_AFTER
         if (settled is None or due > settled) and now - expected > STALE_AFTER:
             log.error("session %s should have been settled at %s: no new risk", due, expected)
             yield f"NOT SETTLED: {due}, expected since {expected:%Y-%m-%d %H:%M} UTC"
+
+    def _lateness(self, results: Sequence[ScanResult]) -> Iterator[str]:
+        """Yield that what this look has decided comes too late for the opening auction."""
+        if results and results[-1].orders:
+            opens = self.calendar.open_at(self.calendar.next_session(results[-1].session))
+            if self.clock.now() >= opens - AUCTION_CLOSES:
+                log.warning("decided after 9:28 New York: these orders trade after the opening auction, not in it")
+                yield "LATE FOR THE AUCTION: orders decided after 9:28 New York"
 
     def _catch_up(self, world: World, now: datetime) -> list[ScanResult]:
         """Settle the sessions since the last one, oldest first; decide the newest while its next open is ahead."""

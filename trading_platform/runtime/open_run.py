@@ -39,6 +39,7 @@ from trading_platform.strategies.registry import active_strategies, make_strateg
 
 CODE_VERSION = "0.1.0"
 FIRST_LIVE_DAY = date(2000, 1, 1)
+LEAST_OUT = 0.5  # of the tickers that traded the session before: with fewer bars, the session is not out yet
 CATCH_UP_SESSIONS = 30  # rows at the end of a live market that get regimes: a longer sleep is a new start
 
 
@@ -126,11 +127,23 @@ def live_world(
     if panel.session(panel.n_sessions - 1) != session:
         newest = panel.session(panel.n_sessions - 1)
         raise MarketDataError(f"{panel.source}: the newest bars are of {newest}, those of {session} are not out yet")
+    check_newest_session(panel)
     regime = RegimeConfig.from_mapping(config.regime)
     first = max(0, panel.n_sessions - CATCH_UP_SESSIONS)
     regimes = continued_regimes(panel, regime, config.engine.seed, first, settings.cache_dir / "regimes")
     active = active_strategies(strategies, panel)[0]
     return build_world(panel, active, rules, calendar, regimes, Stopwatch(), fills, config.engine.seed)
+
+
+def check_newest_session(panel: MarketPanel) -> None:
+    """Refuse a newest session whose bars are out for a few only: who lacks one of many is unknown for the day."""
+    if panel.n_sessions < 2:
+        return
+    traded = ~np.isnan(panel.close[-2:])
+    expected, there = int(traded[0].sum()), int((traded[0] & traded[1]).sum())
+    if expected > 1 and there < LEAST_OUT * expected:
+        session = panel.session(panel.n_sessions - 1)
+        raise MarketDataError(f"{panel.source}: bars of {session} are out for {there} of {expected} tickers so far")
 
 
 def live_run(

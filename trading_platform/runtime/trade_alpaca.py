@@ -12,10 +12,12 @@ from datetime import datetime
 from sqlalchemy import Engine, select
 
 from trading_platform.alpaca.clock import FollowedClock, SkewGuard, check_skew
+from trading_platform.alpaca.corporate_actions import ask_actions
 from trading_platform.alpaca.http import AlpacaHttp, access_from
 from trading_platform.alpaca.reader import AlpacaReader
 from trading_platform.brokers.alpaca_broker import AlpacaBroker
 from trading_platform.brokers.alpaca_venue import AlpacaVenue
+from trading_platform.brokers.eve_events import ExDateSource
 from trading_platform.brokers.reconciliation.account_book import AccountBook
 from trading_platform.brokers.reconciliation.saved_account import Memory, save
 from trading_platform.brokers.venue import RiskGate
@@ -100,6 +102,7 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
         venue = AlpacaVenue(
             broker, journal, store, gate, book, memory, calendar, clock, quotes.latest_prices, checkpoint=checkpoint,
             compare_clocks=compare_clocks,
+            ex_dates=ExDateSource(functools.partial(ask_actions, http), rules.costs.special_dividend),
         )  # fmt: skip
         venues.append(venue)
         return venue

@@ -136,6 +136,11 @@ class AccountBook:
 
     # ------------------------------------------------------------ reading
 
+    @property
+    def share_step(self) -> float:
+        """What quantities are multiples of, shares."""
+        return float(self._limits.share_step)
+
     def slot_of(self, ticker: str) -> int:
         """Return the slot that holds `ticker` or has it pending, -1 if there is none."""
         return self.entries.slot_of(ticker)
