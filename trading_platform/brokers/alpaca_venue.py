@@ -19,6 +19,7 @@ from trading_platform.brokers.paper import PendingOrder
 from trading_platform.brokers.reconciliation.account_book import AccountBook, Opens
 from trading_platform.brokers.reconciliation.bookkeeper import Bookkeeper, Journal, Reading
 from trading_platform.brokers.reconciliation.difference_words import cash_words, difference_rows, reasons_of
+from trading_platform.brokers.reconciliation.lacking_stops import LackingStops
 from trading_platform.brokers.reconciliation.owner_shares import carve_out
 from trading_platform.brokers.reconciliation.pending_entries import is_protective
 from trading_platform.brokers.reconciliation.reconcile import reconcile
@@ -120,6 +121,7 @@ class AlpacaVenue:
         self._stops = StopKeeper(book, gate, journal, self.place_order, prices)
         self._session: date | None = None
         self._told: list[DifferenceRow] = []
+        self.lacking = LackingStops()
         self.reconciled_at: datetime | None = None
 
     # ------------------------------------------------------------ the book
@@ -297,6 +299,7 @@ class AlpacaVenue:
         quarantine = {*reading.result.quarantine, *reading.carved.manual}
         self._gate.quarantine(reasons_of(found, quarantine), self._clock_trouble or cash_words(found))
         told, now = difference_rows(found, quarantine), self._clock.now()
+        self.lacking.note(reading.result.differences, now)
         self._differences.note(told, self._session or now.date(), now)
         for row in told:
             if row not in self._told:

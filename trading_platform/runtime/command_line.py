@@ -253,6 +253,13 @@ def _restore(given: Given) -> Work:
     return lambda: restore(place, file, sure=sure)
 
 
+def _alerts_test(given: Given) -> Work:
+    from trading_platform.operations.try_alerts import alerts_test
+
+    config, as_json = given.file("--config"), given.flag("--json")
+    return lambda: alerts_test(config, as_json=as_json)
+
+
 def _target(given: Given) -> Target:
     from trading_platform.storage.run_targets import Target
 
@@ -271,4 +278,5 @@ HANDLERS: Mapping[str, Callable[[Given], Work]] = {
     "halt": _ask, "resume": _ask, "flatten": _ask, "pause": _ask, "unpause": _ask,
     "runs list": _runs_list, "runs show": _runs_show, "runs tag": _runs_mark, "runs note": _runs_mark,
     "runs delete": _runs_delete, "doctor": _doctor, "backup": _backup, "restore": _restore,
+    "alerts test": _alerts_test,
 }  # fmt: skip

@@ -138,6 +138,11 @@ COMMANDS: dict[str, Command] = {
             ("--keep", "--json", *_WHERE),
             "[DIR]",
         ),
+        Command(
+            "alerts test",
+            "Send one test alert to every channel that is set up, and say what became of it.",
+            ("--config", "--json"),
+        ),
         Command("restore", "Put a backup in the database's place; no engine may run.", ("--yes", *_WHERE), "FILE"),
     )
 }  # fmt: skip

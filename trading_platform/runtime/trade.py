@@ -26,6 +26,7 @@ from trading_platform.reporting.run_results import run_results
 from trading_platform.reporting.status_screen import complain
 from trading_platform.reporting.waiting import waiting
 from trading_platform.runtime.account_choice import Whose, chosen_account
+from trading_platform.runtime.alerting import NobodyListens, open_post, posted, telling_watchdog
 from trading_platform.runtime.build import build_engine
 from trading_platform.runtime.instructions import Instructions
 from trading_platform.runtime.live_loop import LiveLoop, due_session, run_live
@@ -126,17 +127,20 @@ def _trade_paper(given: Instructions) -> int:
         world = load(due_session(calendar, clock.now()))
     database, run = live_run(config, given.limits, world, "paper", None)
     allocator, _ = given.choose(world.strategies)
+    post = open_post(settings, config, database, run.run_id, "paper", config.account.name)
     engine, lock = build_engine(world, database, run.run_id, config, given.rules, allocator, clock, live=True)
     heart = Heartbeat(lock, settings.log_dir / HEARTBEAT_FILE, run.run_id)
     screen = LiveScreen(database, run.run_id, as_json=options.json, quiet=options.quiet)
     loop = LiveLoop(
         engine, calendar, clock, heart, load, config.engine.scan_interval_seconds, on_scan=screen.watch,
-        asked=functools.partial(has_open_wishes, database, run.run_id),
+        asked=functools.partial(has_open_wishes, database, run.run_id), ears=post or NobodyListens(),
+        watchdog=telling_watchdog(post),
     )  # fmt: skip
     welcome = f"paper trading of {world.panel.source}, run {run.run_id}: simulated fills, no real orders; Ctrl-C stops"
-    code = run_live(
-        engine, lock, world, loop, welcome, once=options.once, quiet=screen.quiet,
-        farewell=lambda: f"Stopped. The paper account is in {database_name(database.url)}; the same command goes on.",
-    )  # fmt: skip
+    goodbye = f"Stopped. The paper account is in {database_name(database.url)}; the same command goes on."
+    with posted(post, drained=options.once):
+        code = run_live(
+            engine, lock, world, loop, welcome, once=options.once, quiet=screen.quiet, farewell=lambda: goodbye
+        )
     screen.conclude()
     return code

@@ -32,6 +32,7 @@ from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.load_panel import wanted_tickers
 from trading_platform.reporting.waiting import waiting
 from trading_platform.runtime.account_choice import open_account
+from trading_platform.runtime.alerting import NobodyListens, open_post, posted, telling_watchdog
 from trading_platform.runtime.build import build_engine
 from trading_platform.runtime.instructions import Instructions
 from trading_platform.runtime.live_loop import LiveLoop, due_session, run_live
@@ -104,6 +105,7 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
         venues.append(venue)
         return venue
 
+    post = open_post(settings, config, database, run.run_id, mode, config.account.name or account.account_id)
     engine, lock = build_engine(
         world,
         database,
@@ -121,12 +123,14 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
         engine, calendar, asking, heart, load, config.engine.scan_interval_seconds,
         poll=POLL_SECONDS if is_local else None, on_scan=screen.watch, reading=lambda: venues[0].reconciled_at,
         asked=functools.partial(has_open_wishes, database, run.run_id), checkpoint=checkpoint,
+        ears=post or NobodyListens(), standing=lambda: venues[0].lacking.states(), watchdog=telling_watchdog(post),
     )  # fmt: skip
     welcome = f"trading Alpaca account {account.account_id}, run {run.run_id}; Ctrl-C stops, orders stay at Alpaca"
-    code = run_live(
-        engine, lock, world, loop, welcome, once=options.once, quiet=screen.quiet,
-        farewell=functools.partial(_farewell, database, run.run_id),
-    )  # fmt: skip
+    with posted(post, drained=options.once):
+        code = run_live(
+            engine, lock, world, loop, welcome, once=options.once, quiet=screen.quiet,
+            farewell=functools.partial(_farewell, database, run.run_id),
+        )  # fmt: skip
     screen.conclude()
     return code
 
