@@ -18,8 +18,8 @@ from sqlalchemy import Engine, select, text
 from telegram_stub import CHAT, TOKEN
 from telegram_stub import Telegram as Server
 from telegram_stub import telegram as run_server
-from test_difference_store import run_row
 
+from tests.alert_world import NOW, database_with_a_run
 from trading_platform.configuration.environment import Secret, load_settings
 from trading_platform.configuration.trading_config import AlertsConfig
 from trading_platform.core.alert_states import AlertKind, AlertState
@@ -38,10 +38,7 @@ from trading_platform.reporting.alert_post import AlertPost
 from trading_platform.storage import models as m
 from trading_platform.storage.account_states import account_states
 from trading_platform.storage.alert_log import AlertLog
-from trading_platform.storage.database import migrate, open_database
-from trading_platform.storage.repository import create_run
 
-NOW = datetime(2024, 7, 3, 17, 0, tzinfo=UTC)
 HALT = AlertState(AlertKind.HALT, "operator", NOW, "HALTED by an operator: lunch")
 NO_STOP = AlertState(AlertKind.UNPROTECTED, "AAA", NOW, "AAA has no stop")
 PATIENCE = 20.0
@@ -50,10 +47,7 @@ CONFIG = AlertsConfig(quiet_minutes=0.0)
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Engine:
-    database = open_database(tmp_path / "a.db")
-    migrate(database)
-    create_run(database, run_row(), [])
-    return database
+    return database_with_a_run(tmp_path)
 
 
 @pytest.fixture
@@ -214,6 +208,18 @@ def test_a_look_is_told_once_over_restarts_and_so_is_its_end(engine: Engine) -> 
                 post.drain(PATIENCE)
     told = [([s["subject"] for s in body["began"]], [s["subject"] for s in body["over"]]) for body in hook.bodies]  # type: ignore[attr-defined]
     assert told == [(["operator"], []), (["AAA"], []), ([], ["operator"])]
+
+
+def test_books_that_differ_at_one_look_only_are_no_news_and_a_restart_ends_nothing(engine: Engine) -> None:
+    differs = AlertState(AlertKind.QUARANTINE, "AAA", NOW, "No new risk in AAA")
+    with hooked() as (hook, _, channel):
+        for looks in ([[differs], []], [[differs], [differs]], [[differs], []]):
+            with post_of(engine, channel) as post:
+                for states in looks:
+                    post.look(states, complete=True)
+                    post.drain(PATIENCE)
+    told = [(len(body["began"]), len(body["over"])) for body in hook.bodies]  # type: ignore[arg-type]
+    assert told == [(1, 0), (0, 1)]
 
 
 def test_a_channel_that_hangs_holds_up_neither_looks_nor_the_end(engine: Engine) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, delete, insert, update
-from test_difference_store import run_row
 
+from tests.alert_world import NOW, database_with_a_run
 from trading_platform.brokers.reconciliation.differences import Difference, DifferenceKind
 from trading_platform.brokers.reconciliation.lacking_stops import LackingStops
 from trading_platform.configuration.trading_config import AlertsConfig
@@ -19,11 +19,8 @@ from trading_platform.reporting.alert_policy import Due, due
 from trading_platform.storage import models as m
 from trading_platform.storage.account_states import account_states
 from trading_platform.storage.alert_log import AlertLog
-from trading_platform.storage.database import migrate, open_database
 from trading_platform.storage.difference_store import DifferenceStore
-from trading_platform.storage.repository import create_run
 
-NOW = datetime(2024, 7, 3, 17, 0, tzinfo=UTC)
 SESSION = date(2024, 7, 3)
 CONFIG = AlertsConfig()
 MINUTE = timedelta(minutes=1)
@@ -31,10 +28,7 @@ MINUTE = timedelta(minutes=1)
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Engine:
-    database = open_database(tmp_path / "a.db")
-    migrate(database)
-    create_run(database, run_row(), [])
-    return database
+    return database_with_a_run(tmp_path)
 
 
 def no_stop(ticker: str, since: datetime = NOW) -> AlertState:

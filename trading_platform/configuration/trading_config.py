@@ -37,7 +37,7 @@ Table = Mapping[str, object]
 Validator = Callable[[Table], object]
 
 # what these hold does not change a decision, so it does not change the fingerprint
-NOT_DECIDING = ("account", "storage", "report", "alerts", "logging")
+NOT_DECIDING = ("account", "broker", "storage", "report", "alerts", "logging")
 
 _TICKER = re.compile(r"[A-Z0-9][A-Z0-9.\-]{0,15}")
 _ACCOUNT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,39}")
@@ -97,6 +97,17 @@ class AccountConfig(_Checked):
             )
         if problems:
             raise InvalidSettingsError(problems.values())
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerConfig(_Checked):
+    """How the broker is spoken to.
+
+    `trade_updates`: listen to Alpaca's stream, so that fills are booked within seconds. It takes one listener of an
+    account at a time: switch it off where another program of yours listens.
+    """
+
+    trade_updates: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +279,7 @@ class TradingConfig:
     """Every setting of a run. `risk` is raw: `RiskConfig.from_mapping(config.risk)`; it may hold "profile"."""
 
     account: AccountConfig = field(default_factory=AccountConfig)
+    broker: BrokerConfig = field(default_factory=BrokerConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
     universe: UniverseConfig = field(default_factory=UniverseConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -424,6 +436,7 @@ def _twice(names: Sequence[str]) -> str:
 
 _CLASSES: dict[str, type[object]] = {
     "account": AccountConfig,
+    "broker": BrokerConfig,
     "engine": EngineConfig,
     "universe": UniverseConfig,
     "data": DataConfig,

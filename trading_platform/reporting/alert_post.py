@@ -30,6 +30,8 @@ TRY_AGAIN_SECONDS = 60.0  # what had to wait, or did not arrive
 SLOWEST_SECONDS = 900.0  # the longest pause between tries of a channel that fails
 ENDING_SECONDS = 15.0  # an engine that ends by a fault lets its last word leave
 HOUR_SECONDS = 3600.0
+# The broker's history lags behind its positions by a moment: books that differ at one look only are no news.
+SEEN_TWICE = frozenset({AlertKind.QUARANTINE})
 
 
 class Look(NamedTuple):
@@ -77,6 +79,7 @@ class AlertPost:
         self._is_closing = False
         self._pause: float | None = None
         self._failures: dict[str, str] = {}
+        self._seen: set[tuple[AlertKind, str]] = set()  # at the look before
         self._sent: set[tuple[int, bool]] = set()  # rows and whether it was their end: a database may fail to note it
         self._thread = threading.Thread(target=self._serve, name="alerts", daemon=True)
 
@@ -139,7 +142,10 @@ class AlertPost:
         if look is not None:
             if look.complete and self._ping is not None:
                 self._quietly("ping", self._ping)
-            self._log_book.take([*self._standing(), *look.states], self._now())
+            states = [*self._standing(), *look.states]
+            early = [state for state in states if state.kind in SEEN_TWICE and state[:2] not in self._seen]
+            self._seen = {state[:2] for state in states}
+            self._log_book.take([state for state in states if state not in early], self._now(), early)
         if words is not None:
             now = self._now()
             going = AlertState(AlertKind.ENGINE_DOWN, "", now, f"The engine is DOWN: {words}")

@@ -6,6 +6,7 @@ import functools
 import logging
 import time
 from collections.abc import Collection, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime
 
@@ -14,6 +15,7 @@ from sqlalchemy import Engine, select
 from trading_platform.alpaca.clock import FollowedClock, SkewGuard, check_skew
 from trading_platform.alpaca.http import AlpacaHttp, access_from
 from trading_platform.alpaca.reader import AlpacaReader
+from trading_platform.alpaca.trade_stream import LOOKS_APART, TradeStream, stream_url
 from trading_platform.brokers.alpaca_broker import AlpacaBroker
 from trading_platform.brokers.alpaca_venue import AlpacaVenue
 from trading_platform.brokers.reconciliation.account_book import AccountBook
@@ -117,16 +119,19 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
         live=True,
         open_venue=open_venue,
     )
+    url = stream_url(settings.alpaca_base_url, live=options.live)
+    stream = TradeStream(url, http.access.key_id, http.access.secret_key, apart=0.0 if is_local else LOOKS_APART)
+    listens = config.broker.trade_updates and not options.once
     heart = Heartbeat(lock, settings.log_dir / HEARTBEAT_FILE, run.run_id)
     screen = LiveScreen(database, run.run_id, as_json=options.json, quiet=options.quiet)
     loop = LiveLoop(
         engine, calendar, asking, heart, load, config.engine.scan_interval_seconds,
         poll=POLL_SECONDS if is_local else None, on_scan=screen.watch, reading=lambda: venues[0].reconciled_at,
-        asked=functools.partial(has_open_wishes, database, run.run_id), checkpoint=checkpoint,
+        asked=lambda: stream.rings() or has_open_wishes(database, run.run_id), checkpoint=checkpoint,
         ears=post or NobodyListens(), standing=lambda: venues[0].lacking.states(), watchdog=telling_watchdog(post),
     )  # fmt: skip
     welcome = f"trading Alpaca account {account.account_id}, run {run.run_id}; Ctrl-C stops, orders stay at Alpaca"
-    with posted(post, drained=options.once):
+    with posted(post, drained=options.once), stream if listens else nullcontext():
         code = run_live(
             engine, lock, world, loop, welcome, once=options.once, quiet=screen.quiet,
             farewell=functools.partial(_farewell, database, run.run_id),

@@ -40,13 +40,17 @@ class AlertLog:
         self._run_id = run_id
         self._mine = m.Alert.run_id == run_id
 
-    def take(self, states: Iterable[AlertState], now: datetime) -> None:
-        """Note which states there are at `now`: what is new has begun, what is missing is over."""
+    def take(self, states: Iterable[AlertState], now: datetime, early: Iterable[AlertState] = ()) -> None:
+        """Note which states there are at `now`: what is new has begun, what is missing is over.
+
+        `early` ones are too young to begin; where they stand already they go on.
+        """
+        young = {(state.kind.value, state.subject) for state in early}
         wanted = {(state.kind.value, state.subject): state for state in states}
         with self._engine.connect() as connection:
             query = select(T.id, T.kind, T.subject).where(self._mine, T.over_at.is_(None))
             standing = {(row.kind, row.subject): row.id for row in connection.execute(query)}
-        gone = [key for name, key in standing.items() if name not in wanted]
+        gone = [key for name, key in standing.items() if name not in wanted and name not in young]
         new = [state for name, state in wanted.items() if name not in standing]
         if not gone and not new:
             return
