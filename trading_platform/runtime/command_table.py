@@ -143,6 +143,7 @@ COMMANDS: dict[str, Command] = {
             "Send one test alert to every channel that is set up, and say what became of it.",
             ("--config", "--json"),
         ),
+        Command("completion", "Print the script by which bash, zsh or fish completes these commands.", (), "SHELL"),
         Command("restore", "Put a backup in the database's place; no engine may run.", ("--yes", *_WHERE), "FILE"),
     )
 }  # fmt: skip
