@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TypeVar
 
 from trading_platform.alpaca.answers import (
@@ -28,6 +29,7 @@ from trading_platform.core.ports import BrokerAccount, BrokerOrder, BrokerPositi
 T = TypeVar("T")
 
 MAX_ORDERS = 500  # Alpaca's largest page
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class AlpacaReader:
@@ -114,6 +116,32 @@ class AlpacaReader:
         if len(raw) >= MAX_ORDERS:
             raise BrokerUnreachableError(f"the account has {MAX_ORDERS} or more open orders; cancel some of them")
         return [parse_order(entry) for entry in raw]
+
+    def own_orders(self, prefix: str) -> list[BrokerOrder]:
+        """Return every order, open or not, whose client id begins with `prefix`, oldest first and without its legs.
+
+        It reads all orders that the account has ever had, a page of 500 at a time.
+        """
+        from alpaca.common.enums import Sort
+        from alpaca.trading.enums import QueryOrderStatus
+        from alpaca.trading.requests import GetOrdersRequest
+
+        found: dict[str, BrokerOrder] = {}
+        seen: set[str] = set()
+        after: datetime | None = None
+        while True:
+            request = GetOrdersRequest(
+                status=QueryOrderStatus.ALL, limit=MAX_ORDERS, nested=False, direction=Sort.ASC, after=after
+            )
+            page = self._http.read("orders", functools.partial(self._http.trading.get_orders, request), as_list)
+            orders = [parse_order(raw) for raw in page]
+            fresh = [order for order in orders if order.broker_order_id not in seen]
+            seen |= {order.broker_order_id for order in fresh}
+            found |= {o.client_order_id: o for o in fresh if o.client_order_id.startswith(prefix)}
+            if len(page) < MAX_ORDERS or not fresh:
+                return sorted(found.values(), key=lambda order: order.submitted_at or LONG_AGO)
+            last = orders[-1].submitted_at
+            after = None if last is None else last - timedelta(microseconds=1)  # those of one instant may be cut apart
 
     def client_id_of(self, broker_order_id: str) -> str | None:
         """Return the client order id of an order by Alpaca's id, None if there is no such order."""

@@ -24,9 +24,11 @@ from trading_platform.brokers.reconciliation.owner_shares import carve_out
 from trading_platform.brokers.reconciliation.pending_entries import is_protective
 from trading_platform.brokers.reconciliation.reconcile import reconcile
 from trading_platform.brokers.reconciliation.saved_account import Memory, load, save
+from trading_platform.brokers.reconciliation.second_engine import SecondEngine
 from trading_platform.brokers.reconciliation.two_books import Action, CancelOrder, OurBook, Protect
 from trading_platform.brokers.stop_keeper import Prices, StopKeeper
 from trading_platform.brokers.venue import RiskGate
+from trading_platform.core.alert_states import AlertState
 from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.market import CLOSE, OPEN, Market
@@ -121,7 +123,9 @@ class AlpacaVenue:
         self._stops = StopKeeper(book, gate, journal, self.place_order, prices)
         self._session: date | None = None
         self._told: list[DifferenceRow] = []
-        self.lacking = LackingStops()
+        self._lacking = LackingStops()
+        self._rival = SecondEngine(lambda: broker.reader.own_orders(prefix), journal.find_order, prefix, clock.now)
+        self._rivalry: str | None = None
         self.reconciled_at: datetime | None = None
 
     # ------------------------------------------------------------ the book
@@ -244,6 +248,10 @@ class AlpacaVenue:
     def _parts(self) -> tuple[Record, Records, Records, Ints]:
         return self.record, self.slots, self.lots, self.stopped
 
+    def states(self) -> list[AlertState]:
+        """Return what people should be told of the account; called once a look, at its end."""
+        return [*self._lacking.states(), *self._rival.states()]
+
     # ------------------------------------------------------------ one reading
 
     def _check_clocks(self) -> None:
@@ -257,6 +265,7 @@ class AlpacaVenue:
             theirs = self._broker.book_since(memory.since)
         except AlpacaRefusalError as error:
             raise BrokerUnreachableError(f"Alpaca refuses to show the account: {error}") from error
+        self._rivalry = self._rival.look(theirs.orders, self._broker.strange_orders)
         ours = self._book.positions()
         held = {ticker: position.quantity for ticker, position in ours.items()}
         carved = carve_out(theirs, self._book.manual, held, memory.booked)
@@ -297,9 +306,10 @@ class AlpacaVenue:
         """Tell risk manager and operators what is unexplained."""
         found = [*reading.result.differences, *reading.carved.differences()]
         quarantine = {*reading.result.quarantine, *reading.carved.manual}
-        self._gate.quarantine(reasons_of(found, quarantine), self._clock_trouble or cash_words(found))
+        unreconciled = self._rivalry or self._clock_trouble or cash_words(found)
+        self._gate.quarantine(reasons_of(found, quarantine), unreconciled)
         told, now = difference_rows(found, quarantine), self._clock.now()
-        self.lacking.note(reading.result.differences, now)
+        self._lacking.note(reading.result.differences, now)
         self._differences.note(told, self._session or now.date(), now)
         for row in told:
             if row not in self._told:
@@ -314,7 +324,7 @@ class AlpacaVenue:
         for action in actions:
             try:
                 match action:
-                    case CancelOrder(client_order_id):
+                    case CancelOrder(client_order_id) if not self._rival.is_anothers(client_order_id):
                         self._broker.cancel_order(client_order_id)
                     case Protect(ticker, quantity, stop, target):
                         self._stops.protect(ticker, quantity, stop, target, session)

@@ -271,6 +271,30 @@ def _alerts_test(given: Given) -> Work:
     return lambda: alerts_test(config, as_json=as_json)
 
 
+def _adopt(given: Given) -> Work:
+    from trading_platform.runtime.trade_settings import TradeOptions
+
+    tickers = (given.text("--tickers") or "").split(",")
+    options = TradeOptions(
+        command="trade",
+        tickers=tuple(ticker.strip().upper() for ticker in tickers if ticker.strip()),
+        database=given.text("--db"),
+        config=given.file("--config"),
+        source=given.text("--source"),
+        once=True,  # it looks once, and ends
+        live=given.flag("--live"),
+        json=given.flag("--json"),
+    )
+    sure = given.flag("--yes")
+
+    def work() -> int:
+        from trading_platform.runtime.trade import adopt_broker_account
+
+        return adopt_broker_account(options, sure=sure)
+
+    return work
+
+
 def _completion(given: Given) -> Work:
     from trading_platform.runtime.completion import completion_script
 
@@ -302,4 +326,5 @@ HANDLERS: Mapping[str, Callable[[Given], Work]] = {
     "runs list": _runs_list, "runs show": _runs_show, "runs tag": _runs_mark, "runs note": _runs_mark,
     "runs delete": _runs_delete, "doctor": _doctor, "backup": _backup, "restore": _restore,
     "alerts test": _alerts_test, "completion": _completion,
+    "adopt": _adopt,
 }  # fmt: skip

@@ -144,6 +144,11 @@ COMMANDS: dict[str, Command] = {
             ("--config", "--json"),
         ),
         Command("completion", "Print the script by which bash, zsh or fish completes these commands.", (), "SHELL"),
+        Command(
+            "adopt",
+            "Take over an Alpaca account that this engine traded with a database now lost.",
+            ("--source", "--tickers", "--live", "--yes", "--json", *_WHERE),
+        ),
         Command("restore", "Put a backup in the database's place; no engine may run.", ("--yes", *_WHERE), "FILE"),
     )
 }  # fmt: skip

@@ -13,6 +13,7 @@ from typing import assert_never
 
 from trading_platform.configuration.environment import load_settings
 from trading_platform.configuration.risk_config import RiskConfig
+from trading_platform.core.errors import FixConfigError
 from trading_platform.core.ports import Checkpoint, no_checkpoint
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
@@ -51,6 +52,22 @@ def trade(options: TradeOptions, checkpoint: Checkpoint = no_checkpoint) -> int:
 
     `checkpoint` is called with the name of each step of an order's and a book's life.
     """
+    given, whose = instructed(options)
+    match whose:
+        case Whose.NOBODYS:
+            return _replay(given)
+        case Whose.SIMULATED:
+            return outlasted(given, functools.partial(_trade_paper, given))
+        case Whose.BROKERS:
+            from trading_platform.runtime.trade_alpaca import trade_alpaca  # the broker's side is needed here only
+
+            return outlasted(given, functools.partial(trade_alpaca, given, checkpoint))
+        case unknown:
+            assert_never(unknown)
+
+
+def instructed(options: TradeOptions) -> tuple[Instructions, Whose]:
+    """Return what options and settings come to, and whose account they trade; log lines begin."""
     settings = load_settings()
     check_days(options)
     choice = chosen_account(options, settings, read_config(options, settings))
@@ -62,18 +79,24 @@ def trade(options: TradeOptions, checkpoint: Checkpoint = no_checkpoint) -> int:
     limits = RiskConfig.from_mapping(config.risk).to_dict()
     rules = Rules(limits_of(limits), config.exits.rates(), config.costs.rates(), config.sizing.rates())
     strategies = enabled_strategies(config, options.config)
-    given = Instructions(options, settings, config, limits, rules, strategies, follow=choice.whose is not Whose.NOBODYS)
-    match choice.whose:
-        case Whose.NOBODYS:
-            return _replay(given)
-        case Whose.SIMULATED:
-            return outlasted(given, functools.partial(_trade_paper, given))
-        case Whose.BROKERS:
-            from trading_platform.runtime.trade_alpaca import trade_alpaca  # the broker's side is needed here only
+    follow = choice.whose is not Whose.NOBODYS
+    return Instructions(options, settings, config, limits, rules, strategies, follow), choice.whose
 
-            return outlasted(given, functools.partial(trade_alpaca, given, checkpoint))
-        case unknown:
-            assert_never(unknown)
+
+def adopt_broker_account(options: TradeOptions, *, sure: bool) -> int:
+    """Take over an account at the broker whose database is lost; return the exit code.
+
+    Raises
+    ------
+    FixConfigError
+        Keys and settings name no account at a broker.
+    """
+    given, whose = instructed(options)
+    if whose is not Whose.BROKERS:
+        raise FixConfigError("adopt takes an account at Alpaca over: set ALPACA_API_KEY and ALPACA_SECRET_KEY")
+    from trading_platform.runtime.adopt import adopt
+
+    return adopt(given, sure=sure)
 
 
 def outlasted(given: Instructions, life: Callable[[], int]) -> int:

@@ -16,9 +16,10 @@ from trading_platform.alpaca.clock import FollowedClock, SkewGuard, check_skew
 from trading_platform.alpaca.http import AlpacaHttp, access_from
 from trading_platform.alpaca.reader import AlpacaReader
 from trading_platform.alpaca.trade_stream import LOOKS_APART, TradeStream, stream_url
-from trading_platform.brokers.alpaca_broker import AlpacaBroker
+from trading_platform.brokers.alpaca_broker import PREFIX, AlpacaBroker
 from trading_platform.brokers.alpaca_venue import AlpacaVenue
 from trading_platform.brokers.reconciliation.account_book import AccountBook
+from trading_platform.brokers.reconciliation.adoption import has_our_risk
 from trading_platform.brokers.reconciliation.saved_account import Memory, save
 from trading_platform.brokers.venue import RiskGate
 from trading_platform.configuration.environment import is_loopback
@@ -70,7 +71,7 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
     if is_local:
         clock = FollowedClock(reader)
         asking = clock.asking
-        config = _local_universe(config, reader)
+        config = local_universe(config, reader)
     else:
         _agree_on_time(reader, once=options.once)
         clock = asking = WallClock()
@@ -128,7 +129,7 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
         engine, calendar, asking, heart, load, config.engine.scan_interval_seconds,
         poll=POLL_SECONDS if is_local else None, on_scan=screen.watch, reading=lambda: venues[0].reconciled_at,
         asked=lambda: stream.rings() or has_open_wishes(database, run.run_id), checkpoint=checkpoint,
-        ears=post or NobodyListens(), standing=lambda: venues[0].lacking.states(), watchdog=telling_watchdog(post),
+        ears=post or NobodyListens(), standing=lambda: venues[0].states(), watchdog=telling_watchdog(post),
     )  # fmt: skip
     welcome = f"trading Alpaca account {account.account_id}, run {run.run_id}; Ctrl-C stops, orders stay at Alpaca"
     with posted(post, drained=options.once), stream if listens else nullcontext():
@@ -174,7 +175,7 @@ def _agree_on_time(reader: AlpacaReader, *, once: bool) -> None:
             return
 
 
-def _local_universe(config: TradingConfig, reader: AlpacaReader) -> TradingConfig:
+def local_universe(config: TradingConfig, reader: AlpacaReader) -> TradingConfig:
     """Return `config` with all that a local server has as its universe, unless it names one."""
     if config.universe.tickers or config.universe.file:
         return config
@@ -200,6 +201,24 @@ def _managed_cash(account: BrokerAccount) -> float:
     return account.cash
 
 
+def _refuse_ours(reader: AlpacaReader) -> None:
+    """Refuse to begin on an account in which this engine has orders or shares: another database knows of them.
+
+    Raises
+    ------
+    OperatorNeededError
+        It has; the message says the cure.
+    """
+    held = {position.ticker: position.quantity for position in reader.positions()}
+    ours = has_our_risk(reader.own_orders(PREFIX), held)
+    if ours:
+        names = ", ".join(ours[:6]) + (f" and {len(ours) - 6} more" if len(ours) > 6 else "")
+        raise OperatorNeededError(
+            f"the account holds orders or shares of this engine ({names}) that this database knows nothing of: name "
+            "the database they were traded with (--db), restore a backup of it, or, if it is lost, run `adopt`"
+        )
+
+
 def _open_book(
     database: Engine,
     run_id: int,
@@ -221,6 +240,7 @@ def _open_book(
         known = connection.execute(select(m.Order.id).where(m.Order.run_id == run_id).limit(1)).first()
     if known is not None:
         raise OperatorNeededError(f"run {run_id} has orders and no book: restore a backup of the database")
+    _refuse_ours(reader)
     book = AccountBook(rules, _managed_cash(reader.account()), world.panel.tickers, world.strategies)
     book.manual = {position.ticker: position.quantity for position in reader.positions()}
     for ticker, quantity in book.manual.items():
