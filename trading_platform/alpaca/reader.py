@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
@@ -32,6 +33,7 @@ T = TypeVar("T")
 
 MAX_ORDERS = 500  # Alpaca's largest page
 MAX_SUCCESSORS = 100  # edits of one order that are followed
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class AlpacaReader:
@@ -141,20 +143,33 @@ class AlpacaReader:
         raw = self._http.read("open orders", lambda: self._http.trading.get_orders(request), as_list)
         if len(raw) >= MAX_ORDERS:
             raise BrokerUnreachableError(f"the account has {MAX_ORDERS} or more open orders; cancel some of them")
-        found: list[BrokerOrder] = []
-        others: list[Unreadable] = []
-        for entry in raw:
-            try:
-                if is_of_shares(entry):
-                    found.append(parse_order(entry))
-                else:
-                    kind = entry.get("order_class") if entry.get("order_class") == "mleg" else entry.get("asset_class")
-                    others.append(Unreadable(f"order {entry.get('client_order_id')} of another kind ({kind})"))
-            except UNREADABLE_ERRORS as error:
-                ticker = entry.get("symbol") or None
-                words = f"order {entry.get('client_order_id')} cannot be read: {type(error).__name__}: {error}"
-                others.append(Unreadable(words, None if ticker is None else str(ticker)))
-        return found, others
+        return _readable(raw)
+
+    def own_orders(self, prefix: str) -> list[BrokerOrder]:
+        """Return every order, open or not, whose client id begins with `prefix`, oldest first and without its legs.
+
+        It reads all orders that the account has ever had, a page of 500 at a time.
+        """
+        from alpaca.common.enums import Sort
+        from alpaca.trading.enums import QueryOrderStatus
+        from alpaca.trading.requests import GetOrdersRequest
+
+        found: dict[str, BrokerOrder] = {}
+        seen: set[str] = set()
+        after: datetime | None = None
+        while True:
+            request = GetOrdersRequest(
+                status=QueryOrderStatus.ALL, limit=MAX_ORDERS, nested=False, direction=Sort.ASC, after=after
+            )
+            page = self._http.read("orders", functools.partial(self._http.trading.get_orders, request), as_list)
+            orders, _ = _readable(page)
+            fresh = [order for order in orders if order.broker_order_id not in seen]
+            seen |= {order.broker_order_id for order in fresh}
+            found |= {o.client_order_id: o for o in fresh if o.client_order_id.startswith(prefix)}
+            if len(page) < MAX_ORDERS or not fresh:
+                return sorted(found.values(), key=lambda order: order.submitted_at or LONG_AGO)
+            last = orders[-1].submitted_at
+            after = None if last is None else last - timedelta(microseconds=1)  # those of one instant may be cut apart
 
     def client_id_of(self, broker_order_id: str) -> str | None:
         """Return the client order id of an order by Alpaca's id, None if there is no such order."""
@@ -168,6 +183,24 @@ class AlpacaReader:
 def _parse_named(client_order_id: str, raw: Any) -> tuple[BrokerOrder, str | None]:
     """Return an order under our name of it, whatever name its editor gave it, and its successor's id."""
     return parse_order({**raw, "client_order_id": client_order_id}), successor_of(raw)
+
+
+def _readable(raw: Iterable[Any]) -> tuple[list[BrokerOrder], list[Unreadable]]:
+    """Return the orders of shares in a list, and what cannot be read or is of something else."""
+    found: list[BrokerOrder] = []
+    others: list[Unreadable] = []
+    for entry in raw:
+        try:
+            if is_of_shares(entry):
+                found.append(parse_order(entry))
+            else:
+                kind = entry.get("order_class") if entry.get("order_class") == "mleg" else entry.get("asset_class")
+                others.append(Unreadable(f"order {entry.get('client_order_id')} of another kind ({kind})"))
+        except UNREADABLE_ERRORS as error:
+            ticker = entry.get("symbol") or None
+            words = f"order {entry.get('client_order_id')} cannot be read: {type(error).__name__}: {error}"
+            others.append(Unreadable(words, None if ticker is None else str(ticker)))
+    return found, others
 
 
 def _unless_unknown(read: Callable[[], T]) -> T | None:

@@ -138,6 +138,11 @@ class AlpacaBroker:
         """Ask for every order that is open to us and write the news down (`AlpacaBook.sync`)."""
         return self._book.sync()
 
+    @property
+    def strange_orders(self) -> frozenset[str]:
+        """Ids of our form that have filled, as readings found, and that we never wrote down."""
+        return frozenset(self._book.strange)
+
     def book_since(self, instant: datetime) -> TheirBook:
         """Return the broker's side for `reconcile` (`AlpacaBook.book_since`). Writes nothing."""
         return self._book.book_since(instant)

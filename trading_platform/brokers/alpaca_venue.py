@@ -24,14 +24,17 @@ from trading_platform.brokers.reconciliation.account_book import AccountBook, Op
 from trading_platform.brokers.reconciliation.bookkeeper import Bookkeeper, Journal, Reading
 from trading_platform.brokers.reconciliation.difference_words import cash_words, difference_rows, reasons_of
 from trading_platform.brokers.reconciliation.differences import DifferenceKind
+from trading_platform.brokers.reconciliation.lacking_stops import LackingStops
 from trading_platform.brokers.reconciliation.owner_shares import carve_out
 from trading_platform.brokers.reconciliation.pending_entries import is_protective
 from trading_platform.brokers.reconciliation.protection import idle_roots, is_whole
 from trading_platform.brokers.reconciliation.reconcile import reconcile
 from trading_platform.brokers.reconciliation.saved_account import Memory, load, save
+from trading_platform.brokers.reconciliation.second_engine import SecondEngine
 from trading_platform.brokers.reconciliation.two_books import BookExchange, BookShares, CancelOrder, OurBook, Protect
 from trading_platform.brokers.stop_keeper import Moment, StopKeeper
 from trading_platform.brokers.venue import ENTRY_LIFE, RiskGate
+from trading_platform.core.alert_states import AlertState
 from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.market import CLOSE, OPEN, Market
@@ -136,6 +139,9 @@ class AlpacaVenue:
         self._bare: dict[str, str] = {}  # ticker -> why its position has no stop
         self._session: date | None = None
         self._told: list[DifferenceRow] = []
+        self._lacking = LackingStops()
+        self._rival = SecondEngine(lambda: broker.reader.own_orders(prefix), journal.find_order, prefix, clock.now)
+        self._rivalry: str | None = None
         self.reconciled_at: datetime | None = None
 
     # ------------------------------------------------------------ the book
@@ -304,6 +310,10 @@ class AlpacaVenue:
     def _parts(self) -> tuple[Record, Records, Records, Ints]:
         return self.record, self.slots, self.lots, self.stopped
 
+    def states(self) -> list[AlertState]:
+        """Return what people should be told of the account; called once a look, at its end."""
+        return [*self._lacking.states(), *self._rival.states()]
+
     # ------------------------------------------------------------ one reading
 
     def _check_clocks(self) -> None:
@@ -317,6 +327,7 @@ class AlpacaVenue:
             theirs = self._broker.book_since(memory.since)
         except AlpacaRefusalError as error:
             raise BrokerUnreachableError(f"Alpaca refuses to show the account: {error}") from error
+        self._rivalry = self._rival.look(theirs.orders, self._broker.strange_orders)
         ours = self._book.positions()
         held = {ticker: position.quantity for ticker, position in ours.items()}
         carved = carve_out(theirs, self._book.manual, held, memory.booked)
@@ -358,8 +369,10 @@ class AlpacaVenue:
         """Tell risk manager and operators what is unexplained."""
         found = [*reading.result.differences, *reading.carved.differences()]
         quarantine = {*reading.result.quarantine, *reading.carved.manual}
-        self._gate.quarantine(reasons_of(found, quarantine), self._clock_trouble or cash_words(found))
+        unreconciled = self._rivalry or self._clock_trouble or cash_words(found)
+        self._gate.quarantine(reasons_of(found, quarantine), unreconciled)
         now = self._clock.now()
+        self._lacking.note(reading.result.differences, now)
         told = [*difference_rows(found, quarantine), *self._exits.rows(session_of(now)), *self._bare_rows()]
         self._differences.note(told, self._session or now.date(), now)
         for row in told:
@@ -404,7 +417,7 @@ class AlpacaVenue:
         """Ask the broker for something; what it does not answer is asked for again at the next look."""
         try:
             match action:
-                case CancelOrder(client_order_id):
+                case CancelOrder(client_order_id) if not self._rival.is_anothers(client_order_id):
                     self._broker.cancel_order(client_order_id)
                 case Protect(ticker, quantity, stop, target):
                     self._note_bare(ticker, self._stops.protect(ticker, quantity, stop, target, session))

@@ -29,6 +29,9 @@ _NAMES = (
     "TRADING_LOG_DIR",
     "TELEGRAM_BOT_TOKEN",
     "TELEGRAM_CHAT_ID",
+    "TRADING_WEBHOOK_URL",
+    "TRADING_PING_URL",
+    "TRADING_APPRISE_URLS",
     "DATABASE_URL",
     "RL_MODELS_DIR",
 )
@@ -70,7 +73,9 @@ class Settings(NamedTuple):  # a dataclass would import inspect: 13 ms of a star
 
     `alpaca_base_url` and `alpaca_data_url` point the client at another server (tests, dry runs). `allow_live` is the
     second of two confirmations that real money needs; the other is the option `--live`. `database_url` and
-    `models_dir` win over trading.toml. `warnings` are lines for people about suspicious names and permissions.
+    `models_dir` win over trading.toml. Alerts go to `webhook_url` and `apprise_urls`, `ping_url` is asked at each look:
+    whoever knows such an address may use it, so they are secrets. `warnings` are lines for people about suspicious
+    names and permissions.
     """
 
     alpaca_api_key: Secret | None
@@ -85,6 +90,9 @@ class Settings(NamedTuple):  # a dataclass would import inspect: 13 ms of a star
     log_dir: Path
     models_dir: Path | None
     warnings: tuple[str, ...]
+    webhook_url: Secret | None = None
+    ping_url: Secret | None = None
+    apprise_urls: tuple[Secret, ...] = ()
 
     @property
     def has_alpaca_keys(self) -> bool:
@@ -136,6 +144,9 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
         log_dir=Path(get("TRADING_LOG_DIR", "logs")).expanduser(),
         models_dir=Path(values["RL_MODELS_DIR"]).expanduser() if "RL_MODELS_DIR" in values else None,
         warnings=tuple(warnings),
+        webhook_url=_secret(read("TRADING_WEBHOOK_URL", _secret_url_problem)),
+        ping_url=_secret(read("TRADING_PING_URL", _secret_url_problem)),
+        apprise_urls=tuple(Secret(url) for url in (read("TRADING_APPRISE_URLS", _apprise_problem) or "").split()),
     )
     if problems:
         raise FixConfigError("the environment or .env is wrong:\n" + "\n".join(f"  - {line}" for line in problems))
@@ -255,6 +266,25 @@ def _url_problem(url: str) -> str:
         return f"would send keys unencrypted to {host}: use https (http is for this machine only)"
     if rest.rstrip("/").endswith(("/v1", "/v2")):
         return f"must end before the version, since the client adds it, was {url!r}"
+    return ""
+
+
+def _secret_url_problem(url: str) -> str:
+    # the address is the secret, so the message does not repeat it
+    scheme, sign, rest = url.partition("://")
+    host = rest.partition("/")[0].partition("?")[0]
+    if not sign or scheme not in ("https", "http") or not host or " " in url:
+        return "must be one URL that begins with https:// or http://"
+    return ""
+
+
+def _apprise_problem(text: str) -> str:
+    urls = text.split()
+    if not all("://" in url for url in urls):
+        return "must be apprise URLs such as ntfys://topic, with spaces between them"
+    if any(url.lower().startswith("tgram://") for url in urls):
+        # it would ask for updates, and take them away from whoever listens to the bot
+        return "must not name tgram://: set TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID, Telegram has a sender of its own"
     return ""
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from trading_platform.configuration.environment import Settings
 from trading_platform.configuration.risk_config import RiskConfig
@@ -36,10 +37,11 @@ Table = Mapping[str, object]
 Validator = Callable[[Table], object]
 
 # what these hold does not change a decision, so it does not change the fingerprint
-NOT_DECIDING = ("account", "storage", "report", "logging")
+NOT_DECIDING = ("account", "broker", "storage", "report", "alerts", "logging")
 
 _TICKER = re.compile(r"[A-Z0-9][A-Z0-9.\-]{0,15}")
 _ACCOUNT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,39}")
+_HOURS = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d-(?:[01]\d|2[0-3]):[0-5]\d")
 Count = Annotated[int, Interval("[1, 1000000]")]
 
 
@@ -100,6 +102,17 @@ class AccountConfig(_Checked):
             )
         if problems:
             raise InvalidSettingsError(problems.values())
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerConfig(_Checked):
+    """How the broker is spoken to.
+
+    `trade_updates`: listen to Alpaca's stream, so that fills are booked within seconds. It takes one listener of an
+    account at a time: switch it off where another program of yours listens.
+    """
+
+    trade_updates: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +239,41 @@ class ReportConfig(_Checked):
 
 
 @dataclass(frozen=True, slots=True)
+class AlertsConfig(_Checked):
+    """Alerts at the moment; where they go stands in the environment, since the addresses are secrets.
+
+    Attributes
+    ----------
+    telegram
+        Send them to the bot's chat of the environment, too.
+    quiet_minutes
+        After a message about a kind of trouble, more of the same kind waits so long and is folded into one.
+    quiet_hours
+        "22:00-07:00": nothing is sent between these times of `quiet_zone`; what lasts is sent after. Empty: never.
+    most_an_hour
+        Messages an hour; what is more is folded into the next one.
+    ping_minutes
+        TRADING_PING_URL is asked after a look at the account, at most once in so many minutes.
+    """
+
+    telegram: bool = True
+    quiet_minutes: Annotated[float, Interval("[0, 1440]")] = 10.0
+    quiet_hours: str = ""
+    quiet_zone: str = "America/New_York"
+    most_an_hour: Annotated[int, Interval("[1, 1000]")] = 12
+    ping_minutes: Annotated[float, Interval("[0, 1440]")] = 10.0
+
+    def __post_init__(self) -> None:
+        problems = validation.problems(self)
+        if "quiet_hours" not in problems and self.quiet_hours and not _HOURS.fullmatch(self.quiet_hours):
+            problems["quiet_hours"] = f'quiet_hours must be as in "22:00-07:00", or empty, was {self.quiet_hours!r}'
+        if "quiet_zone" not in problems and not _is_zone(self.quiet_zone):
+            problems["quiet_zone"] = f"quiet_zone must be a time zone such as Europe/Berlin, was {self.quiet_zone!r}"
+        if problems:
+            raise InvalidSettingsError(problems.values())
+
+
+@dataclass(frozen=True, slots=True)
 class LoggingConfig(_Checked):
     """Log lines: `file` is inside TRADING_LOG_DIR (empty: standard error), rotated at `max_bytes`, `backups` kept."""
 
@@ -241,6 +289,7 @@ class TradingConfig:
     """Every setting of a run. `risk` is raw: `RiskConfig.from_mapping(config.risk)`; it may hold "profile"."""
 
     account: AccountConfig = field(default_factory=AccountConfig)
+    broker: BrokerConfig = field(default_factory=BrokerConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
     universe: UniverseConfig = field(default_factory=UniverseConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -254,6 +303,7 @@ class TradingConfig:
     allocator: AllocatorConfig = field(default_factory=AllocatorConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
     report: ReportConfig = field(default_factory=ReportConfig)
+    alerts: AlertsConfig = field(default_factory=AlertsConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
 
     @property
@@ -340,6 +390,14 @@ def mask_password(url: str) -> str:
     return re.sub(r"(?i)([?&](?:password|sslpassword)=)[^&]*", r"\1***", url)
 
 
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, ZoneInfoNotFoundError):  # names that are folders, or lead out of the database
+        return False
+    return True
+
+
 def _unknown_table(name: str) -> list[str]:
     homes = [f"[{table}]" for table, cls in _CLASSES.items() if name in validation.type_hints(cls)]
     hint = f": it belongs in {homes[0]}" if homes else validation.did_you_mean(name, TradingConfig.__dataclass_fields__)
@@ -391,6 +449,7 @@ def _twice(names: Sequence[str]) -> str:
 
 _CLASSES: dict[str, type[object]] = {
     "account": AccountConfig,
+    "broker": BrokerConfig,
     "engine": EngineConfig,
     "universe": UniverseConfig,
     "data": DataConfig,
@@ -401,6 +460,7 @@ _CLASSES: dict[str, type[object]] = {
     "allocator": AllocatorConfig,
     "storage": StorageConfig,
     "report": ReportConfig,
+    "alerts": AlertsConfig,
     "logging": LoggingConfig,
 }
 _VALIDATORS: dict[str, Validator] = {"risk": RiskConfig.from_mapping, "regime": RegimeConfig.from_mapping}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from datetime import date
+from typing import NamedTuple
 
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.order_reasons import ORDER_REASONS, OrderReason
@@ -90,3 +93,30 @@ def order_id(intent: OrderIntent, attempt: int = 0) -> str:
     """Return the client order id of a decision: the same decision always has the same id, whoever recomputes it."""
     day = intent.decided_session.isoformat().replace("-", "")
     return f"tp-{day}-{intent.ticker}-{intent.side}-{intent.reason}-{attempt}"
+
+
+ORDER_ID = re.compile(r"tp-(\d{4})(\d{2})(\d{2})-(.+)-(buy|sell)-([a-z_]+)-(\d+)")
+
+
+class OrderName(NamedTuple):
+    """What a client order id says of its decision."""
+
+    session: date
+    ticker: str
+    side: Side
+    reason: OrderReason
+    attempt: int
+
+
+def read_order_id(client_order_id: str) -> OrderName | None:
+    """Return what an id of `order_id` says, None if it is none; a reason that is not known is `OrderReason.NONE`."""
+    found = ORDER_ID.fullmatch(client_order_id)
+    if found is None:
+        return None
+    year, month, day, ticker, side, reason, attempt = found.groups()
+    try:
+        session = date(int(year), int(month), int(day))
+    except ValueError:
+        return None
+    known = OrderReason(reason) if reason in set(OrderReason) else OrderReason.NONE
+    return OrderName(session, ticker, Side(side), known, int(attempt))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
-from trading_platform.configuration.environment import Settings
+from trading_platform.configuration.environment import Secret, Settings
 from trading_platform.configuration.trading_config import LoggingConfig
 from trading_platform.core.errors import FixConfigError
 
@@ -102,8 +102,13 @@ def start_logs(config: LoggingConfig, settings: Settings) -> None:
 
 def secret_texts(settings: Settings) -> list[str]:
     """Return every text of `settings` that no line may show; of a database URL its password, too."""
-    held = (settings.alpaca_api_key, settings.alpaca_secret_key, settings.telegram_bot_token, settings.database_url)
+    held = (
+        settings.alpaca_api_key, settings.alpaca_secret_key, settings.telegram_bot_token, settings.database_url,
+        settings.webhook_url, settings.ping_url, *settings.apprise_urls,
+    )  # fmt: skip
     texts = [secret.reveal() for secret in held if secret is not None]
+    # a library may name the path of an address without its host
+    texts += [path for url in (settings.webhook_url, settings.ping_url) if (path := _path_of(url))]
     if settings.database_url is not None:
         url = settings.database_url.reveal()
         try:
@@ -114,6 +119,11 @@ def secret_texts(settings: Settings) -> list[str]:
         texts = texts if password else [text for text in texts if text != url]
         texts += [password, unquote(password)] if password else []
     return texts
+
+
+def _path_of(url: Secret | None) -> str:
+    """Return what follows the host of an address that is a secret."""
+    return "" if url is None else url.reveal().partition("://")[2].partition("/")[2]
 
 
 def _handler(config: LoggingConfig, folder: Path) -> logging.Handler:

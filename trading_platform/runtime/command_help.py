@@ -34,7 +34,7 @@ def help_text(command: Command) -> str:
     title = "Options without a command:" if not command.words else "Options:"
     parts += ["", title, *(_option(name, width) for name in command.options)]
     if not command.words:
-        parts += ["", _wrapped(EXIT_CODES, width)]
+        parts += [_entry("--version", "Print the version.", width), "", _wrapped(EXIT_CODES, width)]
     return "\n".join(parts)
 
 

@@ -42,6 +42,9 @@ def run(words: Sequence[str] | None = None) -> int:
                 from trading_platform.operations.data_commands import data_main
 
                 return data_main(said[1:])
+            if "--version" in said:
+                print(version_text())  # noqa: T201 - the command's answer
+                return 0
             given = parse(said)
             if given.wants_help:
                 print(help_text(given.command))  # noqa: T201 - the command's answer
@@ -56,6 +59,14 @@ def run(words: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         complain("Stopped before anything was done; nothing has changed, the same command starts again.", "")
         return INTERRUPTED
+
+
+def version_text() -> str:
+    """Return which program this is: its version, that of its database, and of its Python."""
+    from trading_platform import __version__
+    from trading_platform.storage.schema import HEAD
+
+    return f"trading-platform {__version__} (database {HEAD}, Python {sys.version.split()[0]})"
 
 
 def bound(given: Given) -> Work:
@@ -256,6 +267,49 @@ def _restore(given: Given) -> Work:
     return lambda: restore(place, file, sure=sure)
 
 
+def _alerts_test(given: Given) -> Work:
+    from trading_platform.operations.try_alerts import alerts_test
+
+    config, as_json = given.file("--config"), given.flag("--json")
+    return lambda: alerts_test(config, as_json=as_json)
+
+
+def _adopt(given: Given) -> Work:
+    from trading_platform.runtime.trade_settings import TradeOptions
+
+    tickers = (given.text("--tickers") or "").split(",")
+    options = TradeOptions(
+        command="trade",
+        tickers=tuple(ticker.strip().upper() for ticker in tickers if ticker.strip()),
+        database=given.text("--db"),
+        config=given.file("--config"),
+        source=given.text("--source"),
+        once=True,  # it looks once, and ends
+        live=given.flag("--live"),
+        json=given.flag("--json"),
+    )
+    sure = given.flag("--yes")
+
+    def work() -> int:
+        from trading_platform.runtime.trade import adopt_broker_account
+
+        return adopt_broker_account(options, sure=sure)
+
+    return work
+
+
+def _completion(given: Given) -> Work:
+    from trading_platform.runtime.completion import completion_script
+
+    script = completion_script(given.subjects[0])
+
+    def work() -> int:
+        print(script)  # noqa: T201 - the command's answer
+        return 0
+
+    return work
+
+
 def _target(given: Given) -> Target:
     from trading_platform.storage.run_targets import Target
 
@@ -274,4 +328,6 @@ HANDLERS: Mapping[str, Callable[[Given], Work]] = {
     "halt": _ask, "resume": _ask, "flatten": _ask, "pause": _ask, "unpause": _ask,
     "runs list": _runs_list, "runs show": _runs_show, "runs tag": _runs_mark, "runs note": _runs_mark,
     "runs delete": _runs_delete, "doctor": _doctor, "backup": _backup, "restore": _restore,
+    "alerts test": _alerts_test, "completion": _completion,
+    "adopt": _adopt,
 }  # fmt: skip

@@ -142,6 +142,17 @@ COMMANDS: dict[str, Command] = {
             ("--keep", "--json", *_WHERE),
             "[DIR]",
         ),
+        Command(
+            "alerts test",
+            "Send one test alert to every channel that is set up, and say what became of it.",
+            ("--config", "--json"),
+        ),
+        Command("completion", "Print the script by which bash, zsh or fish completes these commands.", (), "SHELL"),
+        Command(
+            "adopt",
+            "Take over an Alpaca account that this engine traded with a database now lost.",
+            ("--source", "--tickers", "--live", "--yes", "--json", *_WHERE),
+        ),
         Command("restore", "Put a backup in the database's place; no engine may run.", ("--yes", *_WHERE), "FILE"),
     )
 }  # fmt: skip

@@ -17,6 +17,7 @@ from typing import Protocol
 from autonomous_trading_engine import AutonomousTradingEngine
 from trading_platform.alpaca.maintenance import excused
 from trading_platform.brokers.venue import ENTRY_LIFE
+from trading_platform.core.alert_states import AlertKind, AlertState, moment
 from trading_platform.core.errors import BrokerUnreachableError, MarketDataError
 from trading_platform.core.ports import Clock
 from trading_platform.engine.engine_market import World
@@ -27,6 +28,7 @@ from trading_platform.machine.stop_signals import INTERRUPTED, StoppedNowError, 
 from trading_platform.machine.watchdog import Watchdog
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.reporting.status_screen import complain, say
+from trading_platform.runtime.alerting import Ears, NobodyListens
 from trading_platform.storage.runs import RunLock
 
 log = logging.getLogger("trading_platform.runtime.live_loop")
@@ -129,6 +131,10 @@ class LiveLoop:
         Called with ``after_book`` when a scan's work is committed.
     wake
         Ends a wait at once when set.
+    ears
+        Hears at the end of each look what is so, and whether the look was a complete one; returns at once.
+    standing
+        Returns what the venue knows of its account beside that.
     """
 
     engine: LiveEngine
@@ -146,6 +152,8 @@ class LiveLoop:
     checkpoint: Callable[[str], None] = lambda step: None
     wake: threading.Event = field(default_factory=threading.Event)
     steady: Callable[[], float] = steady_seconds
+    ears: Ears = field(default_factory=NobodyListens)
+    standing: Callable[[], Sequence[AlertState]] = lambda: ()
 
     def run(self) -> None:
         """Scan until the engine is stopped."""
@@ -180,21 +188,25 @@ class LiveLoop:
         self.checkpoint("after_book")
         heart = self.heart
         heart.scanned, heart.last_session, heart.reconciled = now, self.engine.last_session, self.reading()
-        found = [*self._lateness(results), *self._troubles(now, due)]
-        heart.beat(now, "; ".join([f"watching; settled to {heart.last_session}", *found]))
+        troubles = list(self._troubles(now, due))
+        words = [*self._lateness(results), *(state.words for state in troubles)]
+        heart.beat(now, "; ".join([f"watching; settled to {heart.last_session}", *words]))
+        self.ears.look([*troubles, *self.standing()], complete=not troubles)
         self.watchdog.pet(self.scan_interval)
         return results
 
-    def _troubles(self, now: datetime, due: date) -> Iterator[str]:
+    def _troubles(self, now: datetime, due: date) -> Iterator[AlertState]:
         """Yield what has been missing for too long; new risk is refused meanwhile by what misses it."""
         seen, settled = self.heart.reconciled, self.heart.last_session
         if seen is not None and now - excused(seen, now) > BLIND_AFTER:
             log.error("the account has not been readable since %s: no new risk", seen)
-            yield f"ACCOUNT UNREADABLE since {seen:%Y-%m-%d %H:%M} UTC"
+            words = f"ACCOUNT UNREADABLE since {moment(seen)}"
+            yield AlertState(AlertKind.ACCOUNT_UNREADABLE, "", seen, words)
         expected = self.calendar.close_at(due) + BARS_FINAL_AFTER
         if (settled is None or due > settled) and now - expected > STALE_AFTER:
             log.error("session %s should have been settled at %s: no new risk", due, expected)
-            yield f"NOT SETTLED: {due}, expected since {expected:%Y-%m-%d %H:%M} UTC"
+            words = f"NOT SETTLED: {due}, expected since {moment(expected)}"
+            yield AlertState(AlertKind.NOT_SETTLED, str(due), expected, words)
 
     def _lateness(self, results: Sequence[ScanResult]) -> Iterator[str]:
         """Yield that what this look has decided comes too late for the opening auction."""

@@ -11,6 +11,7 @@ from datetime import date, datetime
 import numpy as np
 from sqlalchemy import Engine
 
+from trading_platform import __version__
 from trading_platform.configuration.environment import Settings
 from trading_platform.configuration.trading_config import (
     TradingConfig,
@@ -37,7 +38,6 @@ from trading_platform.storage.runs import OpenedRun, begun_with, open_run, paper
 from trading_platform.strategies.base import AnyStrategy
 from trading_platform.strategies.registry import active_strategies, make_strategies
 
-CODE_VERSION = "0.1.0"
 FIRST_LIVE_DAY = date(2000, 1, 1)
 LEAST_OUT = 0.5  # of the tickers that traded the session before: with fewer bars, the session is not out yet
 CATCH_UP_SESSIONS = 30  # rows at the end of a live market that get regimes: a longer sleep is a new start
@@ -230,7 +230,7 @@ def _key(
         "first": world.sessions[first].isoformat(),
         "stop": world.sessions[stop - 1].isoformat(),
         "allocation": dict(allocation) if allocation is not None else None,
-        "code": CODE_VERSION,
+        "code": __version__,
         **({} if model_id is None else {"model": model_id}),
         **({"weights": list(given)} if given else {}),
     }
@@ -256,7 +256,7 @@ def _values(config: TradingConfig, limits: Mapping[str, object], world: World, f
         "config": json.dumps({**config.to_dict(), "risk": dict(limits)}, sort_keys=True),
         "data_hash": world.panel.data_hash,
         "seed": config.engine.seed,
-        "code_version": CODE_VERSION,
+        "code_version": __version__,
         "strategies": json.dumps(world.strategies),
         "sectors": world.sectors_json(),
     }

@@ -13,6 +13,7 @@ from typing import assert_never
 
 from trading_platform.configuration.environment import load_settings
 from trading_platform.configuration.risk_config import RiskConfig
+from trading_platform.core.errors import FixConfigError
 from trading_platform.core.ports import Checkpoint, no_checkpoint
 from trading_platform.core.realistic_fills import REALISTIC
 from trading_platform.core.risk.limits import limits_of
@@ -28,6 +29,7 @@ from trading_platform.reporting.run_results import run_results
 from trading_platform.reporting.status_screen import complain
 from trading_platform.reporting.waiting import waiting
 from trading_platform.runtime.account_choice import Whose, chosen_account
+from trading_platform.runtime.alerting import NobodyListens, open_post, posted, telling_watchdog
 from trading_platform.runtime.build import build_engine
 from trading_platform.runtime.instructions import Instructions
 from trading_platform.runtime.live_loop import LiveLoop, due_session, run_live
@@ -52,6 +54,22 @@ def trade(options: TradeOptions, checkpoint: Checkpoint = no_checkpoint) -> int:
 
     `checkpoint` is called with the name of each step of an order's and a book's life.
     """
+    given, whose = instructed(options)
+    match whose:
+        case Whose.NOBODYS:
+            return _replay(given)
+        case Whose.SIMULATED:
+            return outlasted(given, functools.partial(_trade_paper, given))
+        case Whose.BROKERS:
+            from trading_platform.runtime.trade_alpaca import trade_alpaca  # the broker's side is needed here only
+
+            return outlasted(given, functools.partial(trade_alpaca, given, checkpoint))
+        case unknown:
+            assert_never(unknown)
+
+
+def instructed(options: TradeOptions) -> tuple[Instructions, Whose]:
+    """Return what options and settings come to, and whose account they trade; log lines begin."""
     settings = load_settings()
     check_days(options)
     choice = chosen_account(options, settings, read_config(options, settings))
@@ -63,18 +81,24 @@ def trade(options: TradeOptions, checkpoint: Checkpoint = no_checkpoint) -> int:
     limits = RiskConfig.from_mapping(config.risk).to_dict()
     rules = Rules(limits_of(limits), config.exits.rates(), config.costs.rates(), config.sizing.rates())
     strategies = enabled_strategies(config, options.config)
-    given = Instructions(options, settings, config, limits, rules, strategies, follow=choice.whose is not Whose.NOBODYS)
-    match choice.whose:
-        case Whose.NOBODYS:
-            return _replay(given)
-        case Whose.SIMULATED:
-            return outlasted(given, functools.partial(_trade_paper, given))
-        case Whose.BROKERS:
-            from trading_platform.runtime.trade_alpaca import trade_alpaca  # the broker's side is needed here only
+    follow = choice.whose is not Whose.NOBODYS
+    return Instructions(options, settings, config, limits, rules, strategies, follow), choice.whose
 
-            return outlasted(given, functools.partial(trade_alpaca, given, checkpoint))
-        case unknown:
-            assert_never(unknown)
+
+def adopt_broker_account(options: TradeOptions, *, sure: bool) -> int:
+    """Take over an account at the broker whose database is lost; return the exit code.
+
+    Raises
+    ------
+    FixConfigError
+        Keys and settings name no account at a broker.
+    """
+    given, whose = instructed(options)
+    if whose is not Whose.BROKERS:
+        raise FixConfigError("adopt takes an account at Alpaca over: set ALPACA_API_KEY and ALPACA_SECRET_KEY")
+    from trading_platform.runtime.adopt import adopt
+
+    return adopt(given, sure=sure)
 
 
 def outlasted(given: Instructions, life: Callable[[], int]) -> int:
@@ -130,18 +154,21 @@ def _trade_paper(given: Instructions) -> int:
     for notice in account_notices(config, config.engine.initial_capital, world.panel.close[-1]):
         log.warning("%s", notice)
     allocator, _ = given.choose(world.strategies)
+    post = open_post(settings, config, database, run.run_id, "paper", config.account.name)
     engine, lock = build_engine(world, database, run.run_id, config, given.rules, allocator, clock, live=True)
     heart = Heartbeat(lock, settings.log_dir / HEARTBEAT_FILE, run.run_id)
     screen = LiveScreen(database, run.run_id, as_json=options.json, quiet=options.quiet)
     loop = LiveLoop(
         engine, calendar, clock, heart, load, config.engine.scan_interval_seconds, on_scan=screen.watch,
-        asked=functools.partial(has_open_wishes, database, run.run_id),
+        asked=functools.partial(has_open_wishes, database, run.run_id), ears=post or NobodyListens(),
+        watchdog=telling_watchdog(post),
     )  # fmt: skip
     fills = f"realistic fills (seed {config.engine.seed})" if config.engine.fills == REALISTIC else "simulated fills"
     welcome = f"paper trading of {world.panel.source}, run {run.run_id}: {fills}, no real orders; Ctrl-C stops"
-    code = run_live(
-        engine, lock, world, loop, welcome, once=options.once, quiet=screen.quiet,
-        farewell=lambda: f"Stopped. The paper account is in {database_name(database.url)}; the same command goes on.",
-    )  # fmt: skip
+    goodbye = f"Stopped. The paper account is in {database_name(database.url)}; the same command goes on."
+    with posted(post, drained=options.once):
+        code = run_live(
+            engine, lock, world, loop, welcome, once=options.once, quiet=screen.quiet, farewell=lambda: goodbye
+        )
     screen.conclude()
     return code

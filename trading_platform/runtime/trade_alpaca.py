@@ -6,6 +6,7 @@ import functools
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime
 
@@ -15,10 +16,12 @@ from trading_platform.alpaca.clock import FollowedClock, SkewGuard, check_skew
 from trading_platform.alpaca.corporate_actions import ask_actions
 from trading_platform.alpaca.http import AlpacaHttp, access_from
 from trading_platform.alpaca.reader import AlpacaReader
-from trading_platform.brokers.alpaca_broker import AlpacaBroker
+from trading_platform.alpaca.trade_stream import LOOKS_APART, TradeStream, stream_url
+from trading_platform.brokers.alpaca_broker import PREFIX, AlpacaBroker
 from trading_platform.brokers.alpaca_venue import AlpacaVenue
 from trading_platform.brokers.eve_events import ExDateSource
 from trading_platform.brokers.reconciliation.account_book import AccountBook
+from trading_platform.brokers.reconciliation.adoption import has_our_risk
 from trading_platform.brokers.reconciliation.saved_account import Memory, save
 from trading_platform.brokers.venue import RiskGate
 from trading_platform.configuration.environment import is_loopback
@@ -35,6 +38,7 @@ from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.load_panel import wanted_tickers
 from trading_platform.reporting.waiting import waiting
 from trading_platform.runtime.account_choice import open_account
+from trading_platform.runtime.alerting import NobodyListens, open_post, posted, telling_watchdog
 from trading_platform.runtime.build import build_engine
 from trading_platform.runtime.instructions import Instructions
 from trading_platform.runtime.live_loop import LiveLoop, due_session, run_live
@@ -70,7 +74,7 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
     if is_local:
         clock = FollowedClock(reader)
         asking = clock.asking
-        config = _local_universe(config, reader)
+        config = local_universe(config, reader)
     else:
         _agree_on_time(reader, once=options.once)
         clock = asking = WallClock()
@@ -107,6 +111,7 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
         venues.append(venue)
         return venue
 
+    post = open_post(settings, config, database, run.run_id, mode, config.account.name or account.account_id)
     engine, lock = build_engine(
         world,
         database,
@@ -118,19 +123,24 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
         live=True,
         open_venue=open_venue,
     )
+    url = stream_url(settings.alpaca_base_url, live=options.live)
+    stream = TradeStream(url, http.access.key_id, http.access.secret_key, apart=0.0 if is_local else LOOKS_APART)
+    listens = config.broker.trade_updates and not options.once
     heart = Heartbeat(lock, settings.log_dir / HEARTBEAT_FILE, run.run_id)
     screen = LiveScreen(database, run.run_id, as_json=options.json, quiet=options.quiet)
     loop = LiveLoop(
         engine, calendar, asking, heart, load, config.engine.scan_interval_seconds,
         poll=POLL_SECONDS if is_local else None, on_scan=screen.watch, reading=lambda: venues[0].reconciled_at,
-        asked=functools.partial(has_open_wishes, database, run.run_id), checkpoint=checkpoint,
+        asked=lambda: stream.rings() or has_open_wishes(database, run.run_id), checkpoint=checkpoint,
+        ears=post or NobodyListens(), standing=lambda: venues[0].states(), watchdog=telling_watchdog(post),
         glance=lambda now: venues[0].glance(now),
     )  # fmt: skip
     welcome = f"trading Alpaca account {account.account_id}, run {run.run_id}; Ctrl-C stops, orders stay at Alpaca"
-    code = run_live(
-        engine, lock, world, loop, welcome, once=options.once, quiet=screen.quiet,
-        farewell=functools.partial(_farewell, database, run.run_id),
-    )  # fmt: skip
+    with posted(post, drained=options.once), stream if listens else nullcontext():
+        code = run_live(
+            engine, lock, world, loop, welcome, once=options.once, quiet=screen.quiet,
+            farewell=functools.partial(_farewell, database, run.run_id),
+        )  # fmt: skip
     screen.conclude()
     return code
 
@@ -169,7 +179,7 @@ def _agree_on_time(reader: AlpacaReader, *, once: bool) -> None:
             return
 
 
-def _local_universe(config: TradingConfig, reader: AlpacaReader) -> TradingConfig:
+def local_universe(config: TradingConfig, reader: AlpacaReader) -> TradingConfig:
     """Return `config` with all that a local server has as its universe, unless it names one."""
     if config.universe.tickers or config.universe.file:
         return config
@@ -195,6 +205,24 @@ def _managed_cash(account: BrokerAccount) -> float:
     return account.cash
 
 
+def _refuse_ours(reader: AlpacaReader) -> None:
+    """Refuse to begin on an account in which this engine has orders or shares: another database knows of them.
+
+    Raises
+    ------
+    OperatorNeededError
+        It has; the message says the cure.
+    """
+    held = {position.ticker: position.quantity for position in reader.positions()}
+    ours = has_our_risk(reader.own_orders(PREFIX), held)
+    if ours:
+        names = ", ".join(ours[:6]) + (f" and {len(ours) - 6} more" if len(ours) > 6 else "")
+        raise OperatorNeededError(
+            f"the account holds orders or shares of this engine ({names}) that this database knows nothing of: name "
+            "the database they were traded with (--db), restore a backup of it, or, if it is lost, run `adopt`"
+        )
+
+
 def _open_book(
     database: Engine,
     run_id: int,
@@ -216,6 +244,7 @@ def _open_book(
         known = connection.execute(select(m.Order.id).where(m.Order.run_id == run_id).limit(1)).first()
     if known is not None:
         raise OperatorNeededError(f"run {run_id} has orders and no book: restore a backup of the database")
+    _refuse_ours(reader)
     book = AccountBook(rules, _managed_cash(reader.account()), world.panel.tickers, world.strategies)
     book.manual = {position.ticker: position.quantity for position in reader.positions()}
     for ticker, quantity in book.manual.items():

@@ -358,6 +358,23 @@ class Difference(Base):
     resolved_at: Mapped[datetime | None]
 
 
+class Alert(Base):
+    """A state that the owner is told of (core.alert_states), and when its beginning and its end were told."""
+
+    __tablename__ = "alerts"
+    __table_args__ = (Index(None, "run_id", "over_told_at"),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+    kind: Mapped[str]  # core.alert_states.AlertKind
+    subject: Mapped[str]
+    since: Mapped[datetime]
+    words: Mapped[str] = mapped_column(Text)
+    told_at: Mapped[datetime | None]
+    over_at: Mapped[datetime | None]
+    over_told_at: Mapped[datetime | None]
+
+
 class Command(Base):
     """An operator's wish, written by the command line and obeyed by the engine, now or when it is started next.
 

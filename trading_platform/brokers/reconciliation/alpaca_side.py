@@ -37,6 +37,7 @@ class AlpacaBook:
         self._reader = reader
         self._journal = journal
         self._prefix = prefix
+        self.strange: set[str] = set()  # ids of our form that have filled and that we never wrote down
 
     def history_since(self, instant: datetime) -> AccountHistory:
         """Return all that happened to the account after `instant`: fills, manual trades, money, splits."""
@@ -126,7 +127,10 @@ class AlpacaBook:
         client_order_id = self._reader.client_id_of(broker_order_id)
         if client_order_id is None or not client_order_id.startswith(self._prefix):
             return None
-        return self._journal.find_order(client_order_id)
+        row = self._journal.find_order(client_order_id)
+        if row is None:
+            self.strange.add(client_order_id)
+        return row
 
 
 def _is_news(order: BrokerOrder, known: Mapping[str, JournalOrder]) -> bool:

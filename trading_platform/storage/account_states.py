@@ -1,0 +1,100 @@
+"""The states of an account that its database holds, each with its beginning: halts, rejected exits, differences.
+
+For whoever tells them: the alerts of the moment, and what shows an account by state. What only a running engine knows
+(an account that cannot be read, a stop that is missing) it tells itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, func, select
+
+from trading_platform.core.alert_states import AlertKind, AlertState
+from trading_platform.core.types import OrderStatus, Side
+from trading_platform.storage import models as m
+
+
+def account_states(engine: Engine, run_id: int) -> list[AlertState]:
+    """Return what is so with a run's account now, as the last commit has it."""
+    with engine.connect() as connection:
+        return [
+            *_halts(connection, run_id),
+            *_rejected_exits(connection, run_id),
+            *_differences(connection, run_id),
+        ]
+
+
+def _halts(connection: Connection, run_id: int) -> Iterator[AlertState]:
+    """Yield what keeps new positions out, from the risk manager's memory."""
+    row = connection.execute(
+        select(m.RiskStateRow.payload, m.RiskStateRow.saved_at).where(m.RiskStateRow.run_id == run_id)
+    ).first()
+    if row is None:
+        return
+    memory: Mapping[str, Any] = json.loads(row.payload)
+    account: Mapping[str, Any] = memory.get("account") or {}
+    saved: datetime = row.saved_at
+
+    def state(subject: str, since: object, words: str) -> AlertState:
+        return AlertState(AlertKind.HALT, subject, _instant(since, saved), words)
+
+    if memory.get("fault"):
+        words = f"HALTED, the risk memory cannot be used: {memory['fault']}; ends when an operator resumes"
+        yield state("risk memory", memory.get("fault_since"), words)
+    if memory.get("manual_halt"):
+        words = f"HALTED by an operator: {memory['manual_halt']}; ends with `resume`"
+        yield state("operator", memory.get("manual_halt_since"), words)
+    if account.get("halted"):
+        words = "HALTED, the drawdown has reached its limit; what is held may be closed"
+        yield state("drawdown", memory.get("halted_since"), words)
+    if account.get("daily_halted"):
+        words = "NO NEW POSITIONS until the next session, the day's loss has reached its limit"
+        yield state("daily loss", memory.get("daily_since"), words)
+    until, clock = account.get("pause_until"), memory.get("clock")
+    if memory.get("pause_since") and (until is None or (clock is not None and until > clock)):
+        words = "NO NEW POSITIONS for some hours, after losing trades in a row"
+        yield state("losing trades", memory.get("pause_since"), words)
+
+
+def _rejected_exits(connection: Connection, run_id: int) -> Iterator[AlertState]:
+    """Yield the positions whose newest sale was refused by the broker."""
+    last = select(m.Run.last_session).where(m.Run.id == run_id).scalar_subquery()
+    held = select(m.PositionRow.ticker).where(m.PositionRow.run_id == run_id, m.PositionRow.session == last)
+    newest = (
+        select(func.max(m.Order.id))
+        .where(m.Order.run_id == run_id, m.Order.side == Side.SELL.value, m.Order.ticker.in_(held))
+        .group_by(m.Order.ticker)
+    )
+    refused = select(m.Order).where(m.Order.id.in_(newest), m.Order.status == OrderStatus.REJECTED.value)
+    for row in connection.execute(refused.with_only_columns(*m.Order.__table__.c)):
+        why = f": {row.message}" if row.message else ""
+        words = f"The sale of {row.quantity:g} {row.ticker} ({row.reason}) was REJECTED{why}"
+        yield AlertState(AlertKind.REJECTED_EXIT, row.ticker, row.closed_at or row.decided_at, words)
+
+
+def _differences(connection: Connection, run_id: int) -> Iterator[AlertState]:
+    """Yield what the broker's books and ours differ in, and what keeps new risk out."""
+    table = m.Difference
+    rows = connection.execute(
+        select(table.kind, table.ticker, table.ours, table.theirs, func.min(table.found_at).label("since"))
+        .where(table.run_id == run_id, table.resolved_at.is_(None))
+        .group_by(table.ticker)
+        .order_by(table.ticker)
+    )
+    for row in rows:
+        where = f"in {row.ticker}" if row.ticker else "at all"
+        words = f"No new risk {where}, {row.kind.replace('_', ' ')}: ours {row.ours}, the broker's {row.theirs}"
+        yield AlertState(AlertKind.QUARANTINE, row.ticker or "the account", row.since, words)
+
+
+def _instant(value: object, otherwise: datetime) -> datetime:
+    """Return a stored instant or day; what is not known began no later than it was saved."""
+    try:
+        at = datetime.fromisoformat(str(value))
+    except ValueError:
+        return otherwise
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
