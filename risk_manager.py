@@ -15,7 +15,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from risk_config import RiskConfig
@@ -40,6 +40,7 @@ from trading_platform.core.risk.memory import (
 )
 from trading_platform.core.risk.messages import deny
 from trading_platform.core.risk.report import risk_report
+from trading_platform.core.risk.rules import is_for_operator
 from trading_platform.core.simulate import Books
 from trading_platform.core.types import (
     ApprovedOrder,
@@ -53,17 +54,10 @@ from trading_platform.core.types import (
     TradeResult,
 )
 from trading_platform.core.view import MarketView
+from trading_platform.machine.clocks import WallClock
 
 CHECKED = tuple(code.value for code in DENIAL_CODES[1:])
 REDUCE_ONLY = ("reduce-only",)
-
-
-class SystemClock:
-    """The wall clock; shells below pass another."""
-
-    def now(self) -> datetime:
-        """Return the current instant in UTC."""
-        return datetime.now(UTC)
 
 
 class RiskManager:
@@ -79,6 +73,8 @@ class RiskManager:
         Source of time for approvals and records.
     capital
         Equity in dollars before anything has been shown; None = the first reading begins the account.
+    attended
+        False where no operator can resume (replays): what only they could end is `abandoned`, and goes flat.
 
     Notes
     -----
@@ -93,18 +89,20 @@ class RiskManager:
         store: RiskStateStore | None = None,
         clock: Clock | None = None,
         capital: float | None = None,
+        attended: bool = True,
     ) -> None:
         self.config = RiskConfig() if config is None else config
         self.limits: Limits = limits_of(self.config.to_dict())
         self._book = RiskBook(self.limits, 0.0 if capital is None else capital)
         self._fingerprint = self.config.fingerprint
         self._lifetime = timedelta(seconds=self.config.approval_seconds)
-        self._clock: Clock = SystemClock() if clock is None else clock
+        self._clock: Clock = WallClock() if clock is None else clock
         self._store = store
         self._approvals = Approvals()
         self._quarantine: dict[str, str] = {}
         self._unreconciled: str | None = None
         self._halts = Halts(self._book)
+        self._attended = attended
         self._kept: str | None = None  # memory of a newer version: left as it is until an operator resumes
         if store is not None:
             self._load(store)
@@ -285,6 +283,11 @@ class RiskManager:
     def halted(self) -> bool:
         """True during a drawdown halt."""
         return bool(self.account["halted"])
+
+    @property
+    def abandoned(self) -> bool:
+        """True if only an operator could end the drawdown halt and there is none: the account goes flat for good."""
+        return not self._attended and bool(is_for_operator(self.account, self.limits))
 
     @property
     def halt_session(self) -> str | None:

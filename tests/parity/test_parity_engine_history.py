@@ -26,6 +26,8 @@ pytestmark = [
     pytest.mark.skipif(not HISTORY.is_dir(), reason="the real history is not on this machine"),
 ]
 
+HALTED_AT_THREE = RiskConfig(max_drawdown_pct=3.0, recovery_drawdown_pct=1.5, max_total_drawdown_pct=50.0)
+
 
 @pytest.fixture(scope="module")
 def panel() -> MarketPanel:
@@ -56,7 +58,7 @@ def tell(name: str, trail: Trail, case: Case) -> None:
     [
         ("constant allocation, default limits", RiskConfig(), False),
         ("scripted allocation, default limits", RiskConfig(), True),
-        ("scripted allocation, halted at 3 %", RiskConfig(max_drawdown_pct=3.0, recovery_drawdown_pct=1.5), True),
+        ("scripted allocation, halted at 3 %", HALTED_AT_THREE, True),
         ("constant allocation, aggressive profile", RiskConfig.profile("aggressive"), False),
     ],
 )
@@ -70,7 +72,7 @@ def test_engine_equals_kernel(panel: MarketPanel, name: str, risk: RiskConfig, s
 
 
 def test_engine_restarted_every_quarter_equals_kernel(panel: MarketPanel, tmp_path: Path) -> None:
-    case = real_case(panel, RiskConfig(max_drawdown_pct=3.0, recovery_drawdown_pct=1.5), script=True)
+    case = real_case(panel, HALTED_AT_THREE, script=True)
     reference, _ = kernel(case, START, panel.n_sessions)
     desk = Desk(case, tmp_path, START, commit_sessions=10)
     for row in range(START + 61, panel.n_sessions, 63):

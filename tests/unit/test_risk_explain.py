@@ -26,6 +26,7 @@ def test_explain_names_every_rule_with_its_number_and_limit() -> None:
     rows = {check.code.value: (check.observed, check.limit, check.passed) for check in told.checks}
     assert rows == {
         "DRAWDOWN_HALT": (0.0, 0.1, True),
+        "TOTAL_DRAWDOWN": (0.0, 0.15, True),
         "DAILY_LOSS_LIMIT": (0.0, 0.02, True),
         "LOSS_STREAK_PAUSE": (0.0, 0.0, True),
         "VIX_UNKNOWN": (0.0, 3.0, True),
@@ -92,8 +93,8 @@ def test_explain_where_nothing_would_pass() -> None:
     assert "A~E 1.00 > 0.80" in told.message
     flat = desk(stocks=stock).explain("E", "buy", 1.0, 100.0)
     assert flat.binding is DenialCode.VOLATILITY_UNKNOWN
-    assert flat.checks[4].code is DenialCode.VOLATILITY_UNKNOWN
-    assert not flat.checks[4].passed
+    assert flat.checks[5].code is DenialCode.VOLATILITY_UNKNOWN
+    assert not flat.checks[5].passed
 
 
 def test_explain_of_a_sell_names_what_may_be_sold() -> None:
@@ -168,6 +169,7 @@ def test_the_report_of_a_quiet_account() -> None:
     assert report == {
         "can_trade": True, "reason": "OK", "equity": 100_000.0, "cash": 94_000.0, "drawdown_pct": 0.0,
         "lifetime_drawdown_pct": 0.0, "peak_equity": 100_000.0, "lifetime_peak": 100_000.0, "daily_loss_pct": 0.0,
+        "total_drawdown_pct": 0.0,
         "exposure_pct": 6.0, "positions_count": 3,
         "circuit_breaker": {"active": False, "loss_streak": 0, "limit": 3, "pause_hours_left": 0.0},
         "halts": [], "quarantine": {}, "vix": 15.0, "vix_age_sessions": 0.0, "vix_scale": 1.0,

@@ -98,7 +98,7 @@ DRAWDOWN: dict[str, list[Step]] = {
     "a crash is believed at the second reading, and halts at the third": [
         (60_000.0, "EQUITY_UNKNOWN", "equity_suspect"),
         (61_000.0, "DRAWDOWN_BREACH", "breach"),
-        (61_000.0, "DRAWDOWN_HALT", "halt"),
+        (61_000.0, "TOTAL_DRAWDOWN", "halt"),
     ],
     "two wild readings that disagree confirm nothing": [
         (60_000.0, "EQUITY_UNKNOWN", "equity_suspect"),

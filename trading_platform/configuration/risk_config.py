@@ -39,6 +39,9 @@ class RiskConfig:
 
     Halts
         max_drawdown_pct         fall from peak equity that halts new trades; a tenth of the savings
+        max_total_drawdown_pct   fall from the highest equity ever that only an operator ends; unless told, 1.5 x
+                                 max_drawdown_pct: two halts in a row are one bad year, a third is none to trade through
+        second_halt_asks         also leave to the operator a halt within a year of the one before
         recovery_drawdown_pct    drawdown at which that halt ends; half the limit, so that it does not flicker
         halt_release             what must recover: the "shadow" book, own "equity" (may never end); "manual" = operator
         max_daily_loss_pct       fall since the previous close, net of cash flows; ends with the next session
@@ -104,11 +107,14 @@ class RiskConfig:
     max_reviews: Count = 25
     allow_short: bool = False
     approval_seconds: Annotated[float, Interval("[1, 604800]")] = 86400.0
+    max_total_drawdown_pct: Annotated[float, Interval("(0, 100]")] | None = None
+    second_halt_asks: bool = False
 
     def __post_init__(self) -> None:
         problems = validation.problems(
             self,
             "recovery_drawdown_pct < max_drawdown_pct",
+            *(["max_drawdown_pct < max_total_drawdown_pct"] if self.max_total_drawdown_pct is not None else []),
             "max_position_pct <= max_sector_pct",
             "max_position_pct <= max_exposure_pct",
         )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
+from trading_platform.core.risk.limits import total_drawdown_pct
 from trading_platform.reporting.day_view import DayView
 from trading_platform.reporting.facts import Event, Ledger
 
@@ -15,6 +16,9 @@ SESSION_HOURS = 6.5
 # Kinds of core.types.RiskEventKind that stop new risk: until something ends them, or for a while.
 LASTING = ("halt", "manual_halt", "state_invalid")
 PASSING = ("daily_loss", "pause", "breach", "equity_suspect")
+OPERATOR = "ends when an operator resumes"
+# Codes of core.risk.denial_codes whose drawdown halt recovers by nothing but an operator's word.
+FOR_OPERATOR = ("TOTAL_DRAWDOWN", "SECOND_HALT")
 ENDS = {
     "halt": ("breach",),
     "release": ("halt",),
@@ -96,6 +100,8 @@ def headroom(view: DayView, ledger: Ledger | None, sectors: Sequence[SectorShare
 
     return (
         rule("drawdown", "%", _percent(view.drawdown), "max_drawdown_pct", "from peak equity"),
+        Headroom("total_drawdown", "%", _percent(_total_drawdown(view, ledger)), _total_limit(limits),
+                 "from the highest equity ever"),
         rule("daily_loss", "%", None if loss is None else max(0.0, -100.0 * loss), "max_daily_loss_pct"),
         rule("exposure", "%", _percent(view.exposure), "max_exposure_pct", "of equity"),
         rule("positions", "count", float(len(view.holdings)) if view.equity is not None else None, "max_positions"),
@@ -110,6 +116,22 @@ def headroom(view: DayView, ledger: Ledger | None, sectors: Sequence[SectorShare
     )  # fmt: skip
 
 
+def _total_drawdown(view: DayView, ledger: Ledger | None) -> float | None:
+    """Return the fall from the highest equity ever, or since an operator resumed from it; None where unknown."""
+    state = {} if ledger is None or ledger.risk_state is None else ledger.risk_state
+    account = state.get("account")
+    peak = account.get("total_peak", account.get("lifetime_peak")) if isinstance(account, dict) else None
+    if not isinstance(peak, int | float) or not peak > 0.0 or view.equity is None:
+        return None
+    return max(0.0, 1.0 - view.equity / 100.0 / peak)
+
+
+def _total_limit(limits: Mapping[str, object]) -> float | None:
+    """Return the limit of that fall, percent; None for a run without risk limits."""
+    told = {"max_total_drawdown_pct": None, **limits}
+    return total_drawdown_pct(told) if isinstance(limits.get("max_drawdown_pct"), int | float) else None
+
+
 def active_halts(ledger: Ledger | None) -> tuple[Halt, ...]:
     """Return the halts in force at the reported close (the newest report: now), from the stored events."""
     if ledger is None:
@@ -117,6 +139,8 @@ def active_halts(ledger: Ledger | None) -> tuple[Halt, ...]:
     active: dict[str, Event] = {}
     for event in ledger.events:
         if event.kind in LASTING:
+            if event.code in FOR_OPERATOR:  # a halt that would have recovered has become one that does not
+                active.pop(event.kind, None)
             active.setdefault(event.kind, event)
         elif event.kind in PASSING:
             active[event.kind] = event
@@ -154,7 +178,8 @@ def _unrecorded(recorded: set[str], ledger: Ledger) -> list[Halt]:
 
 
 def _halt(event: Event, ledger: Ledger) -> Halt:
-    return Halt(event.kind, event.code, event.session, event.at, event.message, _release(event.kind, ledger))
+    release = OPERATOR if event.code in FOR_OPERATOR else _release(event.kind, ledger)
+    return Halt(event.kind, event.code, event.session, event.at, event.message, release)
 
 
 def _release(kind: str, ledger: Ledger) -> str:
@@ -171,7 +196,7 @@ def _release(kind: str, ledger: Ledger) -> str:
             return f"ends when the shadow book recovers {to}"
         case "halt", "equity":
             return f"ends when equity recovers {to}"
-    return "ends when an operator resumes"
+    return OPERATOR
 
 
 def _hours(ledger: Ledger) -> float:

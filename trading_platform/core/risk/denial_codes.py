@@ -30,6 +30,11 @@ class DenialCode(StrEnum):
         "DRAWDOWN_BREACH",
         "drawdown exceeds its limit on a first reading; the halt waits for confirmation",
     )
+    TOTAL_DRAWDOWN = (
+        "TOTAL_DRAWDOWN",
+        "the fall from the highest equity ever exceeded its limit; an operator must resume",
+    )
+    SECOND_HALT = "SECOND_HALT", "a drawdown halt within a year of the one before; an operator must resume"
     DAILY_LOSS_LIMIT = (
         "DAILY_LOSS_LIMIT",
         "loss since the previous close exceeded its limit; ends with the next session",

@@ -119,8 +119,9 @@ class Halts:
         account["pause_until"] = 0.0
         account["loss_streak"] = 0
         drawdown = rules.drawdown_of(account["accepted_equity"], account["peak_equity"])
-        if account["halted"] != 0 or not drawdown <= self._limits.max_drawdown + NOISE:
-            rules.release(account, self._limits)
+        within = drawdown <= self._limits.max_drawdown + NOISE and rules.is_within_total(account, self._limits)
+        if account["halted"] != 0 or not within:
+            rules.resume(account, self._limits)
         standing.forget_halt()
         return event(RiskEventKind.RESUME, DenialCode.OK, math.nan, math.nan, reason, actor)
 
