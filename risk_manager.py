@@ -18,7 +18,7 @@ from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any
 
-from risk_config import RiskConfig
+from risk_config import RiskConfig, risk_config_of
 from trading_platform.core.errors import ApprovalError
 from trading_platform.core.intents import order_id
 from trading_platform.core.ledger import SHARE_NOISE, Record, Records
@@ -30,15 +30,9 @@ from trading_platform.core.risk.entry_check import judge_entry, market_gate
 from trading_platform.core.risk.explain import explain_entry, sensible_dollars
 from trading_platform.core.risk.halts import Halts
 from trading_platform.core.risk.limits import Limits, limits_of
-from trading_platform.core.risk.memory import (
-    RiskMemory,
-    book_from_json,
-    encode,
-    fill_record,
-    record_to_dict,
-    remember,
-)
+from trading_platform.core.risk.memory import RiskMemory, book_from_json, encode, fill_record, record_to_dict, remember
 from trading_platform.core.risk.messages import deny
+from trading_platform.core.risk.plain_forms import side_of, trade_result_of
 from trading_platform.core.risk.report import risk_report
 from trading_platform.core.risk.rules import is_for_operator
 from trading_platform.core.simulate import Books
@@ -66,7 +60,7 @@ class RiskManager:
     Parameters
     ----------
     config
-        Limits; the conservative defaults when None.
+        Limits, also as a mapping of settings; the conservative defaults when None.
     store
         Durable memory. Without one nothing survives the process (notebooks, replays of a shared kernel).
     clock
@@ -84,14 +78,14 @@ class RiskManager:
 
     def __init__(
         self,
-        config: RiskConfig | None = None,
+        config: RiskConfig | Mapping[str, object] | None = None,
         *,
         store: RiskStateStore | None = None,
         clock: Clock | None = None,
         capital: float | None = None,
         attended: bool = True,
     ) -> None:
-        self.config = RiskConfig() if config is None else config
+        self.config = risk_config_of(config)
         self.limits: Limits = limits_of(self.config.to_dict())
         self._book = RiskBook(self.limits, 0.0 if capital is None else capital)
         self._fingerprint = self.config.fingerprint
@@ -125,8 +119,10 @@ class RiskManager:
         return self._book.slots
 
     def show_market(self, view: MarketView) -> None:
-        """Take the market that the next checks are made against; a pause that waited for the exchange clock starts."""
+        """Take the market that the next checks are made against; its session begins, and a pause that waited."""
         self._book.show_market(view)
+        if self._halts.market_begins(view.session):
+            self._approvals.clear()
         if not math.isfinite(self.account["pause_until"]):
             self.account["pause_until"] = view.clock + self.limits.pause_seconds
 
@@ -172,6 +168,7 @@ class RiskManager:
         price
             Worst price in dollars a share that a buy may pay; caps are checked at it. Ignored for sells.
         """
+        side = side_of(side)
         denial = self._judge(ticker, side, qty, price, reduces=self._is_reduction(ticker, side, qty))
         return (True, "OK") if denial is None else (False, denial.message)
 
@@ -191,15 +188,16 @@ class RiskManager:
         strength = float(signal_strength)
         return sensible_dollars(self._book, view, ticker, strength, equity)
 
-    def update_state(self, trade_result: TradeResult) -> RiskEvent | None:
+    def update_state(self, trade_result: TradeResult | Mapping[str, object]) -> RiskEvent | None:
         """Count a closed round trip in the loss streak and the Kelly statistics; return the pause that it starts.
 
-        Raises ValueError if profit or cost is no sensible amount of dollars.
+        A mapping has the keys ticker, pnl, cost. Raises ValueError if one is missing or no sensible amount of dollars.
         """
-        return self._halts.count_trade(trade_result, self.config.pause_hours, self._clock.now())
+        return self._halts.count_trade(trade_result_of(trade_result), self.config.pause_hours, self._clock.now())
 
     def explain(self, ticker: str, side: str, qty: float, price: float) -> Explanation:
         """Return every rule's view of an order, the binding rule, and the largest quantity that would pass."""
+        side = side_of(side)
         closable, view = self._closable(ticker, side), self._book.view
         denial = self._judge(ticker, side, qty, price, reduces=self._is_reduction(ticker, side, qty))
         if view is None or ticker not in view.columns or side != Side.BUY or closable > 0.0:
@@ -376,6 +374,8 @@ class RiskManager:
             return deny(DenialCode.INVALID_ORDER, "", words, qty, 0.0)
         if reduces:
             return None
+        if 0.0 < qty <= SHARE_NOISE:
+            return deny(DenialCode.BELOW_MINIMUM, ticker, f"{qty:g} shares are no order", qty, SHARE_NOISE)
         if side == Side.SELL and not self.config.allow_short:
             held = self._closable(ticker, side)
             words = f"sell {qty:g} > {held:g} shares held and not yet being sold"
@@ -387,7 +387,7 @@ class RiskManager:
         return judge_entry(self._book, ticker, float(qty), float(price), self.config.max_price_age_sessions)
 
     def _is_reduction(self, ticker: str, side: str, qty: float) -> bool:
-        return 0.0 < qty <= self._closable(ticker, side) + SHARE_NOISE
+        return SHARE_NOISE < qty <= self._closable(ticker, side) + SHARE_NOISE
 
     def _closable(self, ticker: str, side: str) -> float:
         """Return the shares that an order of `side` may close: those held, less those promised to other orders."""

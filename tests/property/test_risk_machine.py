@@ -42,7 +42,7 @@ from trading_platform.core.types import (
 from trading_platform.core.view import SESSION_SECONDS, MarketView
 
 NAN = math.nan
-CONFIG = RiskConfig(max_positions=4, max_sector_pct=9.0, max_exposure_pct=14.0)
+CONFIG = RiskConfig(max_positions=4, max_sector_pct=9.0, max_exposure_pct=14.0, second_halt_asks=True)
 HALF_CENT = 0.005
 
 STOCKS = {
@@ -312,7 +312,7 @@ class RiskMachine(RuleBasedStateMachine):
         dollars=st.sampled_from(
             [50.0, 120.0, 1_000.0, 1_500.0, 2_000.0, 3_000.0, 3_900.0, 4_500.0, 5_000.0, 5_100.0, 1e12, NAN]
         ),
-        collar=st.sampled_from([1.0] * 5 + [1.02, NAN, 0.0]),
+        collar=st.sampled_from([1.0] * 5 + [1.02, NAN, 0.0, 1.3]),
         send=st.booleans(),
     )
     def order(self, ticker: str, dollars: float, collar: float, send: bool) -> None:

@@ -52,6 +52,7 @@ def test_defaults_beyond_the_contract_are_as_designed() -> None:
         "min_kelly_scale": 0.5, "position_volatility_pct": 2.0, "correlation_discount": 0.25, "min_slot_pct": 40.0,
         "entry_collar_pct": 2.0, "min_order_dollars": 100.0, "share_step": 1.0, "max_reviews": 25, "allow_short": False,
         "approval_seconds": 86400.0, "max_total_drawdown_pct": None, "second_halt_asks": False,
+            "price_collar_pct": 20.0,
     }  # fmt: skip
     assert {k: v for k, v in RiskConfig().to_dict().items() if k not in CONTRACT} == expected
 
@@ -211,7 +212,7 @@ def test_fingerprint_is_the_known_one_in_another_process() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
     )
     # sha256 of the canonical JSON of the defaults, computed once with `sha256sum`; a changed default changes it
-    assert run.stdout.strip() == RiskConfig().fingerprint == "898079caad53618d"
+    assert run.stdout.strip() == RiskConfig().fingerprint == "76b540afc84cb79f"
 
 
 def test_fingerprint_ignores_order_and_whole_number_spelling() -> None:
@@ -242,6 +243,7 @@ def test_config_travels_to_worker_processes() -> None:
     assert pickle.loads(pickle.dumps(RiskConfig.profile("balanced"))) == RiskConfig.profile("balanced")  # noqa: S301 - own bytes
 
 
+@pytest.mark.filterwarnings("ignore::risk_config.RiskConfigWarning")  # any value: fractions among them
 @given(
     name=st.sampled_from([item.name for item in fields(RiskConfig)]),
     value=st.one_of(

@@ -62,6 +62,9 @@ def explain_entry(
     binding = DENIAL_CODES[largest.binding]
     if denial is None:
         return Explanation(True, "OK", binding, largest.quantity, tuple(checks))
+    if denial.code is DenialCode.PRICE_OFF_MARKET:  # at such a price no quantity means anything
+        checks.append(_check(denial.code, denial.observed, denial.limit))
+        closed = True
     return Explanation(False, denial.message, denial.code, 0.0 if closed else largest.quantity, tuple(checks))
 
 

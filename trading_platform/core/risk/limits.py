@@ -50,6 +50,7 @@ class Limits(NamedTuple):
     position_volatility: float  # daily
     correlation_discount: float
     entry_collar: float
+    price_collar: float
     min_order: float
     share_step: float
     max_reviews: int
