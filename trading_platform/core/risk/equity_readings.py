@@ -65,9 +65,10 @@ def take_reading(
         expected = account["accepted_equity"]
         return [*events, event(RiskEventKind.EQUITY_SUSPECT, DenialCode.EQUITY_UNKNOWN, equity, expected, words)]
     limits = limit_rows[0]
-    if latched:
+    if latched or is_first_daily_breach(account):
         loss, limit = rules.daily_loss_of(account), limits.max_daily_loss
-        words = f"lost {loss:.2%} since the previous close, limit {limit:.2%}"
+        words = f"lost {loss:.2%} since the previous close, limit {limit:.2%}: no new risk "
+        words += "for the rest of the session" if latched else "while it stands"
         events.append(event(RiskEventKind.DAILY_LOSS, DenialCode.DAILY_LOSS_LIMIT, loss, limit, words))
     match change:
         case rules.FIRST_BREACH:
@@ -79,6 +80,11 @@ def take_reading(
         case rules.STOPPED:
             events.append(_stop(account, drawdown, limits))
     return events
+
+
+def is_first_daily_breach(account: Record) -> bool:
+    """Return True if the reading just taken is the first beyond the daily loss, which refuses and does not yet last."""
+    return bool(account["daily_breach_readings"] == 1 and account["daily_halted"] == 0)
 
 
 @lean

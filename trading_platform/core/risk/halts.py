@@ -99,6 +99,8 @@ class Halts:
         counts = day is None or day != self.standing.release_session
         accounts, limits = self._book.books.accounts, self._book.limit_rows
         events = take_reading(accounts, equity, shadow_equity, cash_flow, limits, halt_counts=counts)
+        if self.standing.daily_since is not None and account["daily_halted"] == 0:  # told once a session
+            events = [event for event in events if event.kind is not RiskEventKind.DAILY_LOSS]
         self.standing.note(events, session, now, self._book.books)
         if was_halted and account["halted"] != 0:
             self.standing.release_session = day
