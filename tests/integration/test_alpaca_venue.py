@@ -461,3 +461,24 @@ def test_a_restored_book_takes_stops_from_the_order_at_work(scene: Scene) -> Non
     scene.look()
     (slot,) = scene.venue.slots[scene.venue.slots["ticker"] >= 0]
     assert (slot["pending"], slot["limit_price"], slot["stop"]) == (8.0, 60.0, 45.0)
+
+
+# ---------------------------------------------------------------- the account's own state
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("trading_blocked", True), ("account_blocked", True), ("status", "ACCOUNT_CLOSED"), ("maintenance_margin", "9e9")],
+)
+def test_an_account_in_trouble_takes_no_new_risk_from_the_next_look_on(scene: Scene, field: str, value: object) -> None:
+    scene.settle(1)
+    assert not scene.gate.stops_all()
+    scene.server.account.overrides[field] = value
+    scene.look()
+    assert scene.gate.unreconciled is not None
+    assert scene.gate.unreconciled.startswith("Alpaca's account: ")
+    assert [(row.kind, row.action) for row in scene.differences.rows] == [("account_state", "no new risk")]
+    del scene.server.account.overrides[field]
+    scene.look()
+    assert not scene.gate.stops_all()
+    assert scene.differences.rows == []

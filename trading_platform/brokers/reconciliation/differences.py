@@ -30,6 +30,7 @@ class DifferenceKind(StrEnum):
     POSITION_UNEXPLAINED = "position_unexplained"
     CASH_UNEXPLAINED = "cash_unexplained"
     CASH_UNKNOWN = "cash_unknown"
+    ACCOUNT_STATE = "account_state"
 
 
 # New risk in a ticker waits while one of these stands.

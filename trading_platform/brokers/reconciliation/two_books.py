@@ -103,7 +103,8 @@ class TheirBook:
     """What the broker says now.
 
     `orders` are all open orders and the last state of ours that were open to us, with legs inside their parents;
-    `missing` are ids of ours that the broker has never seen.
+    `missing` are ids of ours that the broker has never seen. `trouble` is why the account must take no new risk, "" if
+    it may.
     """
 
     cash: float | None
@@ -111,6 +112,7 @@ class TheirBook:
     orders: tuple[BrokerOrder, ...] = ()
     missing: frozenset[str] = frozenset()
     history: AccountHistory = AccountHistory()
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)
