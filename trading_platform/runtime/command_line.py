@@ -253,6 +253,14 @@ def _restore(given: Given) -> Work:
     return lambda: restore(place, file, sure=sure)
 
 
+def _db_repair(given: Given) -> Work:
+    from trading_platform.operations.commands import Place
+    from trading_platform.operations.database_repair import repair_database
+
+    place, sure, as_json = Place(given.text("--db"), given.file("--config")), given.flag("--yes"), given.flag("--json")
+    return lambda: repair_database(place, sure=sure, as_json=as_json)
+
+
 def _target(given: Given) -> Target:
     from trading_platform.storage.run_targets import Target
 
@@ -271,4 +279,5 @@ HANDLERS: Mapping[str, Callable[[Given], Work]] = {
     "halt": _ask, "resume": _ask, "flatten": _ask, "pause": _ask, "unpause": _ask,
     "runs list": _runs_list, "runs show": _runs_show, "runs tag": _runs_mark, "runs note": _runs_mark,
     "runs delete": _runs_delete, "doctor": _doctor, "backup": _backup, "restore": _restore,
+    "db repair": _db_repair,
 }  # fmt: skip

@@ -138,6 +138,11 @@ COMMANDS: dict[str, Command] = {
             ("--keep", "--json", *_WHERE),
             "[DIR]",
         ),
+        Command(
+            "db repair",
+            "Show rows that no engine can use; after a backup put them right or set them aside.",
+            ("--yes", "--json", *_WHERE),
+        ),
         Command("restore", "Put a backup in the database's place; no engine may run.", ("--yes", *_WHERE), "FILE"),
     )
 }  # fmt: skip
