@@ -482,3 +482,31 @@ def test_an_account_in_trouble_takes_no_new_risk_from_the_next_look_on(scene: Sc
     scene.look()
     assert not scene.gate.stops_all()
     assert scene.differences.rows == []
+
+
+# ---------------------------------------------------------------- answers that make no sense
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(FaultKind.INFINITE_CASH, times=None),
+        Fault(FaultKind.NEGATIVE_FILLS, times=None),
+        Fault(FaultKind.ABSURD_PRICES, path="activities", times=None),
+    ],
+)
+def test_an_answer_that_makes_no_sense_is_booked_by_nobody(scene: Scene, fault: Fault) -> None:
+    scene.enter("AAA", 10.0)
+    scene.server.faults.add(fault)
+    scene.opened(1)
+    for _ in range(3):
+        scene.look()
+    assert 0.0 < float(scene.venue.record["cash"]) <= CASH
+    assert scene.gate.stops_all() or "AAA" in scene.gate.reasons
+    scene.server.faults.clear()
+    scene.look()
+    scene.look()
+    assert float(scene.venue.record["cash"]) == pytest.approx(scene.server.account.cash)
+    assert not scene.gate.stops_all()
+    assert "AAA" not in scene.gate.reasons
+    assert scene.venue.slots["cost"].max() == 500.0  # of 10 shares at 50 dollars

@@ -9,7 +9,8 @@ nothing is lost, nothing counts twice.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Protocol
 
@@ -23,7 +24,8 @@ from trading_platform.brokers.reconciliation.owner_shares import carve_out
 from trading_platform.brokers.reconciliation.pending_entries import is_protective
 from trading_platform.brokers.reconciliation.reconcile import reconcile
 from trading_platform.brokers.reconciliation.saved_account import Memory, load, save
-from trading_platform.brokers.reconciliation.two_books import Action, CancelOrder, OurBook, Protect
+from trading_platform.brokers.reconciliation.sense import NO_DOUBTS, believed, doubts_of
+from trading_platform.brokers.reconciliation.two_books import Action, CancelOrder, OurBook, Protect, TheirBook
 from trading_platform.brokers.stop_keeper import Prices, StopKeeper
 from trading_platform.brokers.venue import RiskGate
 from trading_platform.core.errors import BrokerUnreachableError
@@ -52,6 +54,7 @@ from trading_platform.machine.clocks import session_of
 
 log = logging.getLogger("trading_platform.venue")
 
+ASKED = 2  # times, before an answer that makes no sense is left aside
 LOOKS = 3  # at the account in one go, where what was found made us change something
 
 
@@ -120,6 +123,7 @@ class AlpacaVenue:
         self._stops = StopKeeper(book, gate, journal, self.place_order, prices)
         self._session: date | None = None
         self._told: list[DifferenceRow] = []
+        self._doubts = NO_DOUBTS
         self.reconciled_at: datetime | None = None
 
     # ------------------------------------------------------------ the book
@@ -251,20 +255,29 @@ class AlpacaVenue:
     def _read(self) -> Reading:
         """Read the broker's side and compare. Changes nothing."""
         memory = self._keeper.memory
-        try:
-            theirs = self._broker.book_since(memory.since)
-        except AlpacaRefusalError as error:
-            raise BrokerUnreachableError(f"Alpaca refuses to show the account: {error}") from error
-        ours = self._book.positions()
+        ours, cash = self._book.positions(), float(self._book.record["cash"])
         held = {ticker: position.quantity for ticker, position in ours.items()}
-        carved = carve_out(theirs, self._book.manual, held, memory.booked)
-        cash = float(self._book.record["cash"]) + carved.cash
         orders = {row.client_order_id: row for row in self._journal.open_orders()}
         mine = OurBook(cash, ours, orders, frozenset(memory.booked))
+        carved = carve_out(self._believed(mine, held), self._book.manual, held, memory.booked)
+        mine = replace(mine, cash=cash + carved.cash)
         now = self._clock.now()
         result = reconcile(mine, carved.theirs, now, self._prefix, memory.previous)
         self.reconciled_at = now
         return Reading(result, carved)
+
+    def _believed(self, mine: OurBook, held: Mapping[str, float]) -> TheirBook:
+        """Return the broker's side as far as it makes sense; what does not is asked for again first."""
+        try:
+            for _ in range(ASKED):
+                theirs = self._broker.book_since(self._keeper.memory.since)
+                self._doubts = doubts_of(theirs, mine, self._book.marks())
+                if not self._doubts.any:
+                    break
+        except AlpacaRefusalError as error:
+            raise BrokerUnreachableError(f"Alpaca refuses to show the account: {error}") from error
+        both = {ticker: held.get(ticker, 0.0) + self._book.manual.get(ticker, 0.0) for ticker in self._doubts.tickers}
+        return believed(theirs, mine, both, self._doubts)
 
     def _take_in(self, reading: Reading, horizon: datetime, *, is_watch: bool) -> bool:
         """Book a reading up to `horizon`, tell the risk manager, and return True if the book has changed."""
@@ -293,8 +306,8 @@ class AlpacaVenue:
 
     def _tell(self, reading: Reading) -> None:
         """Tell risk manager and operators what is unexplained."""
-        found = [*reading.result.differences, *reading.carved.differences()]
-        quarantine = {*reading.result.quarantine, *reading.carved.manual}
+        found = [*reading.result.differences, *reading.carved.differences(), *self._doubts.differences()]
+        quarantine = {*reading.result.quarantine, *reading.carved.manual, *self._doubts.tickers}
         self._gate.quarantine(reasons_of(found, quarantine), self._clock_trouble or cash_words(found))
         told, now = difference_rows(found, quarantine), self._clock.now()
         self._differences.note(told, self._session or now.date(), now)

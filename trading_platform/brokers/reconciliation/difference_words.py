@@ -19,6 +19,8 @@ ROUTINE = frozenset(
         DifferenceKind.CASH_ROUNDING,
     }
 )
+# With no ticker they are about the account.
+OF_ACCOUNT = (DifferenceKind.ACCOUNT_STATE, DifferenceKind.DISBELIEVED)
 ACTIONS = {
     DifferenceKind.OVERPROTECTED: "stops placed anew",
     DifferenceKind.NOT_SENT: "decided again, it goes out under the same id",
@@ -50,7 +52,7 @@ def difference_rows(found: Sequence[Difference], quarantine: Collection[str]) ->
 
 
 def _row(d: Difference, quarantine: Collection[str]) -> DifferenceRow:
-    of_account = d.kind in CASH_KINDS or d.kind is DifferenceKind.ACCOUNT_STATE
+    of_account = d.kind in CASH_KINDS or (d.kind in OF_ACCOUNT and d.ticker is None)
     stands = of_account or (d.ticker in quarantine and d.kind is not DifferenceKind.MANUAL_TRADE)
     action = ACTIONS.get(d.kind, "booked")
     if stands:

@@ -31,6 +31,7 @@ class DifferenceKind(StrEnum):
     CASH_UNEXPLAINED = "cash_unexplained"
     CASH_UNKNOWN = "cash_unknown"
     ACCOUNT_STATE = "account_state"
+    DISBELIEVED = "disbelieved"
 
 
 # New risk in a ticker waits while one of these stands.
@@ -43,6 +44,7 @@ QUARANTINES = frozenset(
         DifferenceKind.MANUAL_TRADE,
         DifferenceKind.MANUAL_POSITION,
         DifferenceKind.POSITION_UNEXPLAINED,
+        DifferenceKind.DISBELIEVED,
     }
 )
 # No new risk anywhere while one of these stands.
