@@ -18,7 +18,8 @@ LASTING = ("halt", "manual_halt", "state_invalid")
 PASSING = ("daily_loss", "pause", "breach", "equity_suspect")
 OPERATOR = "ends when an operator resumes"
 # Codes of core.risk.denial_codes whose drawdown halt recovers by nothing but an operator's word.
-FOR_OPERATOR = ("TOTAL_DRAWDOWN", "SECOND_HALT")
+TOTAL_DRAWDOWN = "TOTAL_DRAWDOWN"
+FOR_OPERATOR = (TOTAL_DRAWDOWN, "SECOND_HALT")
 ENDS = {
     "halt": ("breach",),
     "release": ("halt",),
@@ -117,13 +118,37 @@ def headroom(view: DayView, ledger: Ledger | None, sectors: Sequence[SectorShare
 
 
 def _total_drawdown(view: DayView, ledger: Ledger | None) -> float | None:
-    """Return the fall from the highest equity ever, or since an operator resumed from it; None where unknown."""
-    state = {} if ledger is None or ledger.risk_state is None else ledger.risk_state
-    account = state.get("account")
-    peak = account.get("total_peak", account.get("lifetime_peak")) if isinstance(account, dict) else None
-    if not isinstance(peak, int | float) or not peak > 0.0 or view.equity is None:
+    """Return the fall from the highest equity of all closes, deposits aside; None where unknown.
+
+    It is told from the closes and events up to the reported one, as the rule counts: an operator's word that ended a
+    halt by it begins anew.
+    """
+    if ledger is None or view.equity is None:
         return None
-    return max(0.0, 1.0 - view.equity / 100.0 / peak)
+    recovery = ledger.run.risk.get("recovery_drawdown_pct")
+    rebased = 1.0 - (float(recovery) if isinstance(recovery, int | float) else 0.0) / 100.0
+    resumed = _resumes_from_total(ledger.events)
+    peak = before = 0.0
+    for day in ledger.days:
+        while resumed and resumed[0] <= day.session:
+            resumed.pop(0)
+            peak = before / rebased
+        if before > 0.0:
+            peak *= (before + day.cash_flow) / before
+        peak, before = max(peak, float(day.equity)), float(day.equity)
+    return max(0.0, 1.0 - view.equity / peak) if peak > 0.0 else None
+
+
+def _resumes_from_total(events: Sequence[Event]) -> list[date]:
+    """Return the days on which an operator ended a halt by the total drawdown, oldest first."""
+    days, stopped = [], False
+    for event in events:
+        if event.code == TOTAL_DRAWDOWN:
+            stopped = True
+        elif event.kind == "resume":
+            days += [event.session] if stopped else []
+            stopped = False
+    return days
 
 
 def _total_limit(limits: Mapping[str, object]) -> float | None:
