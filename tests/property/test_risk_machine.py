@@ -138,7 +138,7 @@ class RiskMachine(RuleBasedStateMachine):
                     self.model.halts.add("drawdown")
                 case RiskEventKind.RELEASE:
                     self.model.halts.discard("drawdown")
-                case RiskEventKind.DAILY_LOSS:
+                case RiskEventKind.DAILY_LOSS if "rest of the session" in item.message:  # the first reading may pass
                     self.model.halts.add(f"day {self.day}")
                 case RiskEventKind.PAUSE:
                     self.model.pause_until = self.view().clock + CONFIG.pause_hours * 3600.0
@@ -435,6 +435,7 @@ class RiskMachine(RuleBasedStateMachine):
         account = self.risk.account
         if allowed:
             assert account["equity"] >= 0.9 * account["peak_equity"] * (1.0 - 1e-9)
+            assert account["equity"] >= 0.85 * account["total_peak"] * (1.0 - 1e-9)
             assert account["equity"] >= 0.98 * account["previous_equity"] * (1.0 - 1e-9)
         event(message.partition(":")[0])
         SEEN[message.partition(":")[0]] += 1
