@@ -286,7 +286,7 @@ class AutonomousTradingEngine:
         """Order exits and trims; if new risk may be taken (`opens`), growth and new positions, strongest first."""
         plan, standing = self._plan, self._standing
         plan.review_lots()
-        if standing.flatten:
+        if standing.flatten or self.risk_manager.abandoned:
             plan.flatten(FLATTEN)
         for ticker in standing.closing & self.world.columns.keys():
             plan.flatten(FLATTEN, self.world.columns[ticker])

@@ -15,10 +15,10 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
-from risk_config import RiskConfig
+from risk_config import RiskConfig, risk_config_of
 from trading_platform.core.errors import ApprovalError
 from trading_platform.core.intents import order_id
 from trading_platform.core.ledger import SHARE_NOISE, Record, Records
@@ -30,16 +30,11 @@ from trading_platform.core.risk.entry_check import judge_entry, market_gate
 from trading_platform.core.risk.explain import explain_entry, sensible_dollars
 from trading_platform.core.risk.halts import Halts
 from trading_platform.core.risk.limits import Limits, limits_of
-from trading_platform.core.risk.memory import (
-    RiskMemory,
-    book_from_json,
-    encode,
-    fill_record,
-    record_to_dict,
-    remember,
-)
+from trading_platform.core.risk.memory import RiskMemory, book_from_json, encode, fill_record, record_to_dict, remember
 from trading_platform.core.risk.messages import deny
+from trading_platform.core.risk.plain_forms import side_of, trade_result_of
 from trading_platform.core.risk.report import risk_report
+from trading_platform.core.risk.rules import is_for_operator
 from trading_platform.core.simulate import Books
 from trading_platform.core.types import (
     ApprovedOrder,
@@ -53,17 +48,10 @@ from trading_platform.core.types import (
     TradeResult,
 )
 from trading_platform.core.view import MarketView
+from trading_platform.machine.clocks import WallClock
 
 CHECKED = tuple(code.value for code in DENIAL_CODES[1:])
 REDUCE_ONLY = ("reduce-only",)
-
-
-class SystemClock:
-    """The wall clock; shells below pass another."""
-
-    def now(self) -> datetime:
-        """Return the current instant in UTC."""
-        return datetime.now(UTC)
 
 
 class RiskManager:
@@ -72,13 +60,15 @@ class RiskManager:
     Parameters
     ----------
     config
-        Limits; the conservative defaults when None.
+        Limits, also as a mapping of settings; the conservative defaults when None.
     store
         Durable memory. Without one nothing survives the process (notebooks, replays of a shared kernel).
     clock
         Source of time for approvals and records.
     capital
         Equity in dollars before anything has been shown; None = the first reading begins the account.
+    attended
+        False where no operator can resume (replays): what only they could end is `abandoned`, and goes flat.
 
     Notes
     -----
@@ -88,23 +78,25 @@ class RiskManager:
 
     def __init__(
         self,
-        config: RiskConfig | None = None,
+        config: RiskConfig | Mapping[str, object] | None = None,
         *,
         store: RiskStateStore | None = None,
         clock: Clock | None = None,
         capital: float | None = None,
+        attended: bool = True,
     ) -> None:
-        self.config = RiskConfig() if config is None else config
+        self.config = risk_config_of(config)
         self.limits: Limits = limits_of(self.config.to_dict())
         self._book = RiskBook(self.limits, 0.0 if capital is None else capital)
         self._fingerprint = self.config.fingerprint
         self._lifetime = timedelta(seconds=self.config.approval_seconds)
-        self._clock: Clock = SystemClock() if clock is None else clock
+        self._clock: Clock = WallClock() if clock is None else clock
         self._store = store
         self._approvals = Approvals()
         self._quarantine: dict[str, str] = {}
         self._unreconciled: str | None = None
         self._halts = Halts(self._book)
+        self._attended = attended
         self._kept: str | None = None  # memory of a newer version: left as it is until an operator resumes
         if store is not None:
             self._load(store)
@@ -127,8 +119,10 @@ class RiskManager:
         return self._book.slots
 
     def show_market(self, view: MarketView) -> None:
-        """Take the market that the next checks are made against; a pause that waited for the exchange clock starts."""
+        """Take the market that the next checks are made against; its session begins, and a pause that waited."""
         self._book.show_market(view)
+        if self._halts.market_begins(view.session):
+            self._approvals.clear()
         if not math.isfinite(self.account["pause_until"]):
             self.account["pause_until"] = view.clock + self.limits.pause_seconds
 
@@ -174,6 +168,7 @@ class RiskManager:
         price
             Worst price in dollars a share that a buy may pay; caps are checked at it. Ignored for sells.
         """
+        side = side_of(side)
         denial = self._judge(ticker, side, qty, price, reduces=self._is_reduction(ticker, side, qty))
         return (True, "OK") if denial is None else (False, denial.message)
 
@@ -193,15 +188,16 @@ class RiskManager:
         strength = float(signal_strength)
         return sensible_dollars(self._book, view, ticker, strength, equity)
 
-    def update_state(self, trade_result: TradeResult) -> RiskEvent | None:
+    def update_state(self, trade_result: TradeResult | Mapping[str, object]) -> RiskEvent | None:
         """Count a closed round trip in the loss streak and the Kelly statistics; return the pause that it starts.
 
-        Raises ValueError if profit or cost is no sensible amount of dollars.
+        A mapping has the keys ticker, pnl, cost. Raises ValueError if one is missing or no sensible amount of dollars.
         """
-        return self._halts.count_trade(trade_result, self.config.pause_hours, self._clock.now())
+        return self._halts.count_trade(trade_result_of(trade_result), self.config.pause_hours, self._clock.now())
 
     def explain(self, ticker: str, side: str, qty: float, price: float) -> Explanation:
         """Return every rule's view of an order, the binding rule, and the largest quantity that would pass."""
+        side = side_of(side)
         closable, view = self._closable(ticker, side), self._book.view
         denial = self._judge(ticker, side, qty, price, reduces=self._is_reduction(ticker, side, qty))
         if view is None or ticker not in view.columns or side != Side.BUY or closable > 0.0:
@@ -285,6 +281,11 @@ class RiskManager:
     def halted(self) -> bool:
         """True during a drawdown halt."""
         return bool(self.account["halted"])
+
+    @property
+    def abandoned(self) -> bool:
+        """True if only an operator could end the drawdown halt and there is none: the account goes flat for good."""
+        return not self._attended and bool(is_for_operator(self.account, self.limits))
 
     @property
     def halt_session(self) -> str | None:
@@ -373,6 +374,8 @@ class RiskManager:
             return deny(DenialCode.INVALID_ORDER, "", words, qty, 0.0)
         if reduces:
             return None
+        if 0.0 < qty <= SHARE_NOISE:
+            return deny(DenialCode.BELOW_MINIMUM, ticker, f"{qty:g} shares are no order", qty, SHARE_NOISE)
         if side == Side.SELL and not self.config.allow_short:
             held = self._closable(ticker, side)
             words = f"sell {qty:g} > {held:g} shares held and not yet being sold"
@@ -384,7 +387,7 @@ class RiskManager:
         return judge_entry(self._book, ticker, float(qty), float(price), self.config.max_price_age_sessions)
 
     def _is_reduction(self, ticker: str, side: str, qty: float) -> bool:
-        return 0.0 < qty <= self._closable(ticker, side) + SHARE_NOISE
+        return SHARE_NOISE < qty <= self._closable(ticker, side) + SHARE_NOISE
 
     def _closable(self, ticker: str, side: str) -> float:
         """Return the shares that an order of `side` may close: those held, less those promised to other orders."""

@@ -469,3 +469,52 @@ def test_a_restored_book_takes_stops_from_the_order_at_work(scene: Scene) -> Non
     scene.look()
     (slot,) = scene.venue.slots[scene.venue.slots["ticker"] >= 0]
     assert (slot["pending"], slot["limit_price"], slot["stop"]) == (8.0, 60.0, 45.0)
+
+
+# ---------------------------------------------------------------- the account's own state
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("trading_blocked", True), ("account_blocked", True), ("status", "ACCOUNT_CLOSED"), ("maintenance_margin", "9e9")],
+)
+def test_an_account_in_trouble_takes_no_new_risk_from_the_next_look_on(scene: Scene, field: str, value: object) -> None:
+    scene.settle(1)
+    assert not scene.gate.stops_all()
+    scene.server.account.overrides[field] = value
+    scene.look()
+    assert scene.gate.unreconciled is not None
+    assert scene.gate.unreconciled.startswith("Alpaca's account: ")
+    assert [(row.kind, row.action) for row in scene.differences.rows] == [("account_state", "no new risk")]
+    del scene.server.account.overrides[field]
+    scene.look()
+    assert not scene.gate.stops_all()
+    assert scene.differences.rows == []
+
+
+# ---------------------------------------------------------------- answers that make no sense
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(FaultKind.INFINITE_CASH, times=None),
+        Fault(FaultKind.NEGATIVE_FILLS, times=None),
+        Fault(FaultKind.ABSURD_PRICES, path="activities", times=None),
+    ],
+)
+def test_an_answer_that_makes_no_sense_is_booked_by_nobody(scene: Scene, fault: Fault) -> None:
+    scene.enter("AAA", 10.0)
+    scene.server.faults.add(fault)
+    scene.opened(1)
+    for _ in range(3):
+        scene.look()
+    assert 0.0 < float(scene.venue.record["cash"]) <= CASH
+    assert scene.gate.stops_all() or "AAA" in scene.gate.reasons
+    scene.server.faults.clear()
+    scene.look()
+    scene.look()
+    assert float(scene.venue.record["cash"]) == pytest.approx(scene.server.account.cash)
+    assert not scene.gate.stops_all()
+    assert "AAA" not in scene.gate.reasons
+    assert scene.venue.slots["cost"].max() == 500.0  # of 10 shares at 50 dollars

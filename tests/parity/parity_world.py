@@ -21,7 +21,7 @@ from trading_platform.core.order_reasons import ORDER_REASONS
 from trading_platform.core.realistic_fills import EXACT, with_fills
 from trading_platform.core.risk.denial_codes import DENIAL_CODES, DenialCode
 from trading_platform.core.risk.limits import limits_of
-from trading_platform.core.risk.rules import HALTED, RELEASED
+from trading_platform.core.risk.rules import HALTED, RELEASED, STOPPED
 from trading_platform.core.round_trips import EPOCH
 from trading_platform.core.session import Rules
 from trading_platform.core.simulate import Backtest, backtest
@@ -171,7 +171,7 @@ def kernel(case: Case, start: int, stop: int) -> tuple[Trail, Backtest]:
         for code, n in zip(DENIAL_CODES, result.denials, strict=True)
         if n and code is not DenialCode.OK
     }
-    kinds = {HALTED: "halt", RELEASED: "release"}
+    kinds = {HALTED: "halt", RELEASED: "release", STOPPED: "halt"}
     halts = [
         (world.sessions[start + i], kinds[int(event)])
         for i, event in enumerate(result.days["event"])
@@ -217,8 +217,9 @@ class Desk:
         if saved is not None:
             clock.set(world.closed[world.sessions.index(saved.session)])
         risk = RiskManager(
-            case.risk, store=RiskStore(repository, clock.now, durable=False), clock=clock, capital=case.capital
-        )
+            case.risk, store=RiskStore(repository, clock.now, durable=False), clock=clock, capital=case.capital,
+            attended=False,
+        )  # fmt: skip
         broker = PaperBroker(case.rules, case.capital, world.panel.tickers, world.strategies, risk)
         recorder = Recorder(
             repository, world.panel.tickers, world.strategies, dict(zip(world.sessions, world.opened, strict=True))

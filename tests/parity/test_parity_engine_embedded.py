@@ -30,7 +30,7 @@ from trading_platform.strategies.registry import FIRST_SET, make_strategies
 from trading_platform.strategies.turn_of_month import TurnOfMonth
 
 START = 253  # the slowest strategy's lookback
-TIGHT = RiskConfig(max_drawdown_pct=1.0, recovery_drawdown_pct=0.5)
+TIGHT = RiskConfig(max_drawdown_pct=1.0, recovery_drawdown_pct=0.5, max_total_drawdown_pct=50.0)
 
 
 @pytest.fixture(scope="module")

@@ -91,10 +91,12 @@ def test_fixed_markets_reach_every_kind_of_trade_denial_and_halt(tmp_path: Path)
         reasons |= {trade[6] for trade in reference.trades}
         codes |= reference.denials.keys()
         halts |= {kind for _, kind in reference.halts}
-    assert reasons == {"entry", "signal_exit", "stop_loss", "take_profit", "max_holding", "delisted", "replaced"}
+    assert reasons == {
+        "entry", "signal_exit", "stop_loss", "take_profit", "max_holding", "delisted", "replaced", "flatten",
+    }  # fmt: skip
     assert halts == {"halt", "release"}
     assert codes >= {
         "INVALID_ORDER", "VOLATILITY_UNKNOWN", "MAX_POSITIONS", "POSITION_LIMIT", "VIX_LIMIT", "EXPOSURE_LIMIT",
         "SECTOR_LIMIT", "CORRELATION_UNKNOWN", "BELOW_MINIMUM", "VIX_UNKNOWN", "LOSS_STREAK_PAUSE",
-        "DAILY_LOSS_LIMIT", "DRAWDOWN_BREACH", "DRAWDOWN_HALT", "EQUITY_UNKNOWN",
+        "DAILY_LOSS_LIMIT", "DRAWDOWN_BREACH", "DRAWDOWN_HALT", "EQUITY_UNKNOWN", "TOTAL_DRAWDOWN",
     }  # fmt: skip

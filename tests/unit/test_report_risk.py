@@ -177,3 +177,45 @@ def test_price_that_is_unknown_leaves_exposure_unknown() -> None:
     )
     view = view_day(ledger([]), snapshot, NOW)
     assert view.exposure is None
+
+
+# ---------------------------------------------------------------- the total drawdown
+
+
+def event(number: int, kind: str, code: str) -> Event:
+    at = datetime(2024, 3, 4 + number, 21, tzinfo=UTC)
+    return Event(at, session(number), kind, code, None, None, f"why {code}", "engine")
+
+
+def total_of(equities: list[int], events: tuple[Event, ...] = (), **flows: int) -> tuple[float | None, float | None]:
+    """Return the total drawdown and its limit, percent, of closes at `equities` (thousands of dollars)."""
+    days = tuple(
+        booked(n, equity=equity * 1_000_00, cash_flow=flows.get(f"d{n}", 0)) for n, equity in enumerate(equities)
+    )
+    shown = ledger([], days=days)._replace(events=events)
+    rules = {rule.rule: rule for rule in headroom(view_day(shown, None, NOW), shown, ())}
+    return rules["total_drawdown"].observed, rules["total_drawdown"].limit
+
+
+def test_the_total_drawdown_is_told_from_the_highest_close() -> None:
+    observed, limit = total_of([100, 110, 99])
+    assert observed == pytest.approx(10.0)
+    assert limit == 15.0
+
+
+def test_a_withdrawal_is_no_total_drawdown() -> None:
+    observed, _ = total_of([100, 50], d1=-50_000_00)
+    assert observed == pytest.approx(0.0)
+
+
+def test_the_total_begins_anew_after_the_operators_word_on_it_alone() -> None:
+    stop, word = event(1, "halt", "TOTAL_DRAWDOWN"), event(2, "resume", "OK")
+    assert total_of([100, 80, 80], (stop, word))[0] == pytest.approx(5.0)
+    assert total_of([100, 80, 80], (event(1, "halt", "DRAWDOWN_HALT"), word))[0] == pytest.approx(20.0)
+
+
+@pytest.mark.parametrize("code", ["TOTAL_DRAWDOWN", "SECOND_HALT"])
+def test_a_halt_that_nothing_recovers_waits_for_the_operator(code: str) -> None:
+    events = event(1, "halt", "DRAWDOWN_HALT"), event(3, "halt", code)
+    (halt,) = active_halts(ledger([], halted=True)._replace(events=events))
+    assert (halt.code, halt.since, halt.release) == (code, session(3), "ends when an operator resumes")

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from risk_config import PROFILES, RiskConfig, RiskConfigError
 from trading_platform.core.errors import FixConfigError
+from trading_platform.core.risk.limits import limits_of, total_drawdown_pct
 
 CONTRACT = {
     "max_drawdown_pct": 10.0,
@@ -50,7 +51,8 @@ def test_defaults_beyond_the_contract_are_as_designed() -> None:
         "kelly_prior_trades": 100, "kelly_prior_win_rate": 0.53, "kelly_prior_payoff": 1.2, "kelly_memory_trades": 250,
         "min_kelly_scale": 0.5, "position_volatility_pct": 2.0, "correlation_discount": 0.25, "min_slot_pct": 40.0,
         "entry_collar_pct": 2.0, "min_order_dollars": 100.0, "share_step": 1.0, "max_reviews": 25, "allow_short": False,
-        "approval_seconds": 86400.0,
+        "approval_seconds": 86400.0, "max_total_drawdown_pct": None, "second_halt_asks": False,
+            "price_collar_pct": 20.0,
     }  # fmt: skip
     assert {k: v for k, v in RiskConfig().to_dict().items() if k not in CONTRACT} == expected
 
@@ -210,7 +212,7 @@ def test_fingerprint_is_the_known_one_in_another_process() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
     )
     # sha256 of the canonical JSON of the defaults, computed once with `sha256sum`; a changed default changes it
-    assert run.stdout.strip() == RiskConfig().fingerprint == "46462c1154bda461"
+    assert run.stdout.strip() == RiskConfig().fingerprint == "76b540afc84cb79f"
 
 
 def test_fingerprint_ignores_order_and_whole_number_spelling() -> None:
@@ -226,7 +228,8 @@ def test_fingerprint_changes_with_every_field() -> None:
         for name, value in RiskConfig().to_dict().items()
     }
     changed |= {"halt_release": "manual", "allow_short": True, "kelly_prior_win_rate": 0.6, "kelly_prior_payoff": 1.0}
-    changed |= {"max_drawdown_pct": 9.0, "min_order_dollars": 50.0}
+    changed |= {"max_drawdown_pct": 9.0, "min_order_dollars": 50.0, "max_total_drawdown_pct": 20.0}
+    changed |= {"second_halt_asks": True}
     prints = {RiskConfig.from_mapping({name: value}).fingerprint for name, value in changed.items()}
     assert len(prints | {RiskConfig().fingerprint}) == len(fields(RiskConfig)) + 1
 
@@ -240,6 +243,7 @@ def test_config_travels_to_worker_processes() -> None:
     assert pickle.loads(pickle.dumps(RiskConfig.profile("balanced"))) == RiskConfig.profile("balanced")  # noqa: S301 - own bytes
 
 
+@pytest.mark.filterwarnings("ignore::risk_config.RiskConfigWarning")  # any value: fractions among them
 @given(
     name=st.sampled_from([item.name for item in fields(RiskConfig)]),
     value=st.one_of(
@@ -254,8 +258,30 @@ def test_any_value_is_either_refused_or_safe(name: str, value: object) -> None:
         return
     event("accepted")
     for key, number in config.to_dict().items():
-        assert isinstance(number, str | bool) or math.isfinite(number), key  # type: ignore[arg-type]
+        assert number is None or isinstance(number, str | bool) or math.isfinite(number), key  # type: ignore[arg-type]
     assert 0.0 < config.max_position_pct <= min(config.max_sector_pct, config.max_exposure_pct) <= 100.0
     assert 0.0 <= config.recovery_drawdown_pct < config.max_drawdown_pct < 100.0
+    assert config.max_drawdown_pct < total_drawdown_pct(config.to_dict()) <= 100.0
     assert config.kelly_prior_win_rate * (1.0 + config.kelly_prior_payoff) > 1.0
     assert config.fingerprint == RiskConfig.from_mapping(config.to_dict()).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("settings", "limit"),
+    [
+        ({}, 15.0),
+        ({"profile": "balanced"}, 22.5),
+        ({"profile": "aggressive"}, 30.0),
+        ({"max_drawdown_pct": 80.0}, 100.0),
+        ({"max_total_drawdown_pct": 10.5}, 10.5),
+    ],
+)
+def test_the_total_drawdown_limit_is_half_more_than_a_halt_unless_told(
+    settings: dict[str, object], limit: float
+) -> None:
+    assert limits_of(RiskConfig.from_mapping(settings).to_dict()).max_total_drawdown == pytest.approx(limit / 100.0)
+
+
+def test_a_total_drawdown_limit_that_is_not_above_the_halt_is_refused() -> None:
+    with pytest.raises(RiskConfigError, match="max_drawdown_pct must be below max_total_drawdown_pct"):
+        RiskConfig(max_total_drawdown_pct=10.0)

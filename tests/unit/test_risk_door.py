@@ -349,7 +349,7 @@ def test_ten_approvals_fill_the_book() -> None:
 
 
 def test_two_approvals_for_one_ticker_count_at_both_their_prices() -> None:
-    risk = desk()
+    risk = desk(config=RiskConfig(price_collar_pct=100.0))
     assert isinstance(risk.approve(buy("T00", 10.0, 100.0)), ApprovedOrder)
     assert isinstance(risk.approve(buy("T00", 10.0, 200.0), 1), ApprovedOrder)
     report = risk.get_risk_report()

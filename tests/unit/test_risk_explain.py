@@ -26,6 +26,7 @@ def test_explain_names_every_rule_with_its_number_and_limit() -> None:
     rows = {check.code.value: (check.observed, check.limit, check.passed) for check in told.checks}
     assert rows == {
         "DRAWDOWN_HALT": (0.0, 0.1, True),
+        "TOTAL_DRAWDOWN": (0.0, 0.15, True),
         "DAILY_LOSS_LIMIT": (0.0, 0.02, True),
         "LOSS_STREAK_PAUSE": (0.0, 0.0, True),
         "VIX_UNKNOWN": (0.0, 3.0, True),
@@ -50,16 +51,16 @@ def test_explain_of_an_order_that_passes_says_what_binds_next() -> None:
     assert all(check.passed for check in told.checks)
 
 
-@pytest.mark.parametrize(("price", "largest"), [(100.0, 20.0), (100.01, 19.0), (2_000.0, 1.0), (2_000.01, 0.0)])
+@pytest.mark.parametrize(("price", "largest"), [(100.0, 20.0), (100.01, 19.0), (120.0, 16.0), (2_000.01, 0.0)])
 def test_the_largest_order_is_exact(price: float, largest: float) -> None:
     risk = desk(94_000.0, BOOK)
     assert risk.explain("T00", "buy", 1.0, price).largest_quantity == largest
 
 
 def test_the_largest_order_below_the_smallest_sensible_one_is_none() -> None:
-    risk = desk(95_099.0, [Holding("T00", 49.01, 100.0)])
+    risk = desk(95_099.0, [Holding("T00", 49.01, 100.0)], config=RiskConfig(price_collar_pct=100.0))
     assert risk.explain("T00", "buy", 1.0, 50.0).largest_quantity == 0.0
-    almost = desk(95_200.0, [Holding("T00", 48.0, 100.0)])
+    almost = desk(95_200.0, [Holding("T00", 48.0, 100.0)], config=RiskConfig(price_collar_pct=100.0))
     assert almost.explain("T00", "buy", 1.0, 50.0).largest_quantity == 4.0
 
 
@@ -92,8 +93,8 @@ def test_explain_where_nothing_would_pass() -> None:
     assert "A~E 1.00 > 0.80" in told.message
     flat = desk(stocks=stock).explain("E", "buy", 1.0, 100.0)
     assert flat.binding is DenialCode.VOLATILITY_UNKNOWN
-    assert flat.checks[4].code is DenialCode.VOLATILITY_UNKNOWN
-    assert not flat.checks[4].passed
+    assert flat.checks[5].code is DenialCode.VOLATILITY_UNKNOWN
+    assert not flat.checks[5].passed
 
 
 def test_explain_of_a_sell_names_what_may_be_sold() -> None:
@@ -107,8 +108,8 @@ def test_explain_of_a_sell_names_what_may_be_sold() -> None:
 
 def test_checks_say_failed_exactly_when_the_rule_refuses() -> None:
     risk = desk()
-    for price, passed in ((5_000.0, True), (5_000.003, True), (5_000.01, False)):
-        told = risk.explain("T00", "buy", 1.0, price)
+    for quantity, passed in ((50.0, True), (50.00003, True), (50.0001, False)):
+        told = risk.explain("T00", "buy", quantity, 100.0)
         checks = {check.code: check.passed for check in told.checks}
         assert checks[DenialCode.POSITION_LIMIT] is passed
         assert told.allowed is passed
@@ -168,6 +169,7 @@ def test_the_report_of_a_quiet_account() -> None:
     assert report == {
         "can_trade": True, "reason": "OK", "equity": 100_000.0, "cash": 94_000.0, "drawdown_pct": 0.0,
         "lifetime_drawdown_pct": 0.0, "peak_equity": 100_000.0, "lifetime_peak": 100_000.0, "daily_loss_pct": 0.0,
+        "total_drawdown_pct": 0.0,
         "exposure_pct": 6.0, "positions_count": 3,
         "circuit_breaker": {"active": False, "loss_streak": 0, "limit": 3, "pause_hours_left": 0.0},
         "halts": [], "quarantine": {}, "vix": 15.0, "vix_age_sessions": 0.0, "vix_scale": 1.0,
@@ -176,7 +178,7 @@ def test_the_report_of_a_quiet_account() -> None:
             {"sector": "S0", "value": 5_000.0, "pct": 5.0, "positions": 2},
             {"sector": "S1", "value": 1_000.0, "pct": 1.0, "positions": 1},
         ],
-        "halts_so_far": 0, "session": None, "config_fingerprint": RiskConfig().fingerprint,
+        "halts_so_far": 0, "session": "2024-03-02", "config_fingerprint": RiskConfig().fingerprint,
     }  # fmt: skip
     assert positions[0] == {
         "ticker": "T00", "quantity": 30.0, "pending": 0.0, "price": 100.0, "value": 3_000.0, "pct": 3.0,

@@ -273,9 +273,12 @@ def test_memory_is_of_now_and_of_the_market_shown() -> None:
     assert memory.saved_at == (NOW + timedelta(minutes=5)).isoformat()
     assert memory.clock == 61 * 6.5 * 3600.0
     assert RiskManager(clock=clock).memory().clock == 0.0
-    assert memory.session is None
+    assert RiskManager(clock=clock).memory().session is None
+    assert memory.session == "2024-03-02"  # that of the market
     risk.start_session(DAY_ONE)
-    assert risk.memory().session == "2024-01-02"
+    assert risk.memory().session == "2024-03-02"
+    risk.start_session(DAY)
+    assert risk.memory().session == DAY.isoformat()
 
 
 # ---------------------------------------------------------------- books

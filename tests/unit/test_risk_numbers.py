@@ -141,9 +141,9 @@ def test_a_halt_and_a_release_leave_clean_counters() -> None:
     assert rules.update_drawdown(record, 95_000.0, LIMITS) == rules.RELEASED
     assert [int(record[name]) for name in fields] == [0, 1, 0, 0, 4]
     assert record["peak_equity"] == pytest.approx(89_000.0 / 0.95)
-    record["accepted_equity"] = 80_000.0
-    rules.update_drawdown(record, NAN, LIMITS)
-    assert rules.update_drawdown(record, NAN, LIMITS) == rules.HALTED
+    record["accepted_equity"] = 84_300.0
+    rules.update_drawdown(record, NAN, LIMITS._replace(max_total_drawdown=0.5))
+    assert rules.update_drawdown(record, NAN, LIMITS._replace(max_total_drawdown=0.5)) == rules.HALTED
     assert record["halts"] == 2
 
 
@@ -204,7 +204,7 @@ def test_the_streak_starts_the_pause_and_begins_again() -> None:
 
 # ---------------------------------------------------------------- the gate
 
-EQUITIES = ("equity", "accepted_equity", "previous_equity", "peak_equity")
+EQUITIES = ("equity", "accepted_equity", "previous_equity", "peak_equity", "total_peak")
 GATE: list[tuple[dict[str, float], tuple[float, float, float], tuple[str, float, float]]] = [
     ({}, (0.0, 15.0, 0.0), ("OK", 0.0, 0.0)),
     ({"equity": -5.0}, (0.0, 15.0, 0.0), ("EQUITY_UNKNOWN", -5.0, 0.0)),
@@ -213,6 +213,9 @@ GATE: list[tuple[dict[str, float], tuple[float, float, float], tuple[str, float,
     ({"suspect_equity": -1.0}, (0.0, 15.0, 0.0), ("EQUITY_UNKNOWN", 100_000.0, 0.0)),
     ({"halted": 1, "accepted_equity": 80_000.0}, (0.0, 15.0, 0.0), ("DRAWDOWN_HALT", 0.2, 0.05)),
     ({"accepted_equity": 80_000.0}, (0.0, 15.0, 0.0), ("DRAWDOWN_BREACH", 0.2, 0.1)),
+    ({"halted": 2, "accepted_equity": 80_000.0}, (0.0, 15.0, 0.0), ("TOTAL_DRAWDOWN", 0.2, 0.15)),
+    ({"halted": 3, "accepted_equity": 89_000.0}, (0.0, 15.0, 0.0), ("SECOND_HALT", 0.11, 0.1)),
+    ({"total_peak": 125_000.0}, (0.0, 15.0, 0.0), ("TOTAL_DRAWDOWN", 0.2, 0.15)),
     ({"equity": 95_000.0}, (0.0, 15.0, 0.0), ("DAILY_LOSS_LIMIT", 0.05, 0.02)),
     ({"daily_halted": 1}, (0.0, 15.0, 0.0), ("DAILY_LOSS_LIMIT", 0.0, 0.02)),
     ({"pause_until": 9_000.0}, (1_800.0, 15.0, 0.0), ("LOSS_STREAK_PAUSE", 2.0, 0.0)),

@@ -98,7 +98,7 @@ DRAWDOWN: dict[str, list[Step]] = {
     "a crash is believed at the second reading, and halts at the third": [
         (60_000.0, "EQUITY_UNKNOWN", "equity_suspect"),
         (61_000.0, "DRAWDOWN_BREACH", "breach"),
-        (61_000.0, "DRAWDOWN_HALT", "halt"),
+        (61_000.0, "TOTAL_DRAWDOWN", "halt"),
     ],
     "two wild readings that disagree confirm nothing": [
         (60_000.0, "EQUITY_UNKNOWN", "equity_suspect"),
@@ -213,11 +213,17 @@ def test_manual_release_waits_for_the_operator() -> None:
 DAILY: dict[str, list[Step]] = {
     "2.00 % is allowed": [(98_000.0, "OK", "")],
     "a cent more is denied, a second reading halts the day": [
-        (97_999.99, "DAILY_LOSS_LIMIT", ""),
+        (97_999.99, "DAILY_LOSS_LIMIT", "daily_loss"),
         (97_999.99, "DAILY_LOSS_LIMIT", "daily_loss"),
         (99_999.0, "DAILY_LOSS_LIMIT", ""),
     ],
-    "one bad tick denies once": [(97_000.0, "DAILY_LOSS_LIMIT", ""), (99_000.0, "OK", "")],
+    "one bad tick denies once": [(97_000.0, "DAILY_LOSS_LIMIT", "daily_loss"), (99_000.0, "OK", "")],
+    "a loss that comes and goes is told once a session": [
+        (97_000.0, "DAILY_LOSS_LIMIT", "daily_loss"),
+        (99_000.0, "OK", ""),
+        (97_000.0, "DAILY_LOSS_LIMIT", ""),
+        (99_000.0, "OK", ""),
+    ],
 }
 
 
@@ -239,6 +245,18 @@ def test_daily_halt_ends_with_the_next_session_and_counts_from_the_previous_clos
     assert code_of(risk.can_trade()) == "OK"  # 2.00 % of 97,000
     risk.read_equity(95_059.99, NAN, DAY + timedelta(1))
     assert code_of(risk.can_trade()) == "DAILY_LOSS_LIMIT"
+
+
+def test_a_days_loss_leaves_a_trace_though_nothing_confirms_it() -> None:
+    """A replay reads the equity once a session: the second reading that would confirm the loss never comes."""
+    risk = started()
+    (event,) = risk.read_equity(97_000.0, NAN, DAY)
+    assert (event.kind, event.code.value) == (RiskEventKind.DAILY_LOSS, "DAILY_LOSS_LIMIT")
+    assert event.message == "lost 3.00% since the previous close, limit 2.00%: no new risk while it stands"
+    assert risk.get_risk_report()["halts"][0]["since"] is not None
+    risk.start_session(DAY + timedelta(1))
+    (event,) = risk.read_equity(94_000.0, NAN, DAY + timedelta(1))
+    assert event.kind is RiskEventKind.DAILY_LOSS
 
 
 def test_a_session_begins_once_however_often_the_engine_restarts() -> None:
@@ -268,7 +286,8 @@ def test_cash_flows_are_no_profit_and_no_loss(flow: float) -> None:
     before = risk.get_risk_report()
     events = risk.read_equity(99_000.0 + flow, NAN, DAY, cash_flow=flow)
     after = risk.get_risk_report()
-    assert [event.kind for event in events] == [RiskEventKind.CASH_FLOW]
+    assert events[0].kind is RiskEventKind.CASH_FLOW
+    assert not {event.kind for event in events} & {RiskEventKind.BREACH, RiskEventKind.HALT}
     assert after["drawdown_pct"] == pytest.approx(before["drawdown_pct"], rel=1e-9, abs=1e-9)
     assert after["lifetime_drawdown_pct"] == pytest.approx(before["lifetime_drawdown_pct"], abs=1e-9)
     assert after["daily_loss_pct"] <= before["daily_loss_pct"] * 1e5 / (1e5 + min(flow, 0.0)) + 1e-9

@@ -41,8 +41,8 @@ POSITION: list[Story] = [
     ("at 5.00 % exactly", lambda: position(50.0), "OK"),
     ("one share more", lambda: position(51.0), "POSITION_LIMIT"),
     ("one cent a share more", lambda: position(50.0, 100.01), "POSITION_LIMIT"),
-    ("one cent in all more", lambda: position(1.0, 5000.01), "POSITION_LIMIT"),
-    ("a third of a cent is noise", lambda: position(1.0, 5000.003), "OK"),
+    ("one cent in all more", lambda: position(50.0001, 100.0), "POSITION_LIMIT"),
+    ("a third of a cent is noise", lambda: position(50.00003, 100.0), "OK"),
     ("the position held counts, at the limit", lambda: position(20.0, held=3000.0), "OK"),
     ("the position held counts, one share more", lambda: position(21.0, held=3000.0), "POSITION_LIMIT"),
     ("its pending entry counts, at the limit", lambda: position(20.0, pending=3000.0), "OK"),
@@ -243,7 +243,7 @@ ORDERS: list[Story] = [
     ("a price of 0", lambda: ask(desk(), "T00", 10.0, 0.0), "INVALID_ORDER"),
     ("a negative price", lambda: ask(desk(), "T00", 10.0, -100.0), "INVALID_ORDER"),
     ("an endless price", lambda: ask(desk(), "T00", 10.0, math.inf), "INVALID_ORDER"),
-    ("a price that is nearly nothing", lambda: ask(desk(), "T00", 10.0, 5e-324), "BELOW_MINIMUM"),
+    ("a price that is nearly nothing", lambda: ask(desk(), "T00", 10.0, 5e-324), "PRICE_OFF_MARKET"),
     ("selling nothing", lambda: ask(desk(), "T00", 0.0, side="sell"), "INVALID_ORDER"),
 ]
 

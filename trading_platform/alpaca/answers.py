@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
+from trading_platform.alpaca.account_state import account_trouble
 from trading_platform.alpaca.orders import parse_instant
 from trading_platform.core.ports import BrokerAccount, BrokerPosition
 
@@ -75,6 +76,7 @@ def parse_account(raw: Any) -> BrokerAccount:
         cash=_dollars(raw.get("cash")),
         buying_power=_dollars(raw.get("buying_power")),
         is_blocked=blocked or str(raw["status"]) != "ACTIVE",
+        trouble=account_trouble(raw),
     )
 
 

@@ -9,7 +9,7 @@ nothing is lost, nothing counts twice.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Protocol
@@ -31,7 +31,15 @@ from trading_platform.brokers.reconciliation.protection import idle_roots, is_wh
 from trading_platform.brokers.reconciliation.reconcile import reconcile
 from trading_platform.brokers.reconciliation.saved_account import Memory, load, save
 from trading_platform.brokers.reconciliation.second_engine import SecondEngine
-from trading_platform.brokers.reconciliation.two_books import BookExchange, BookShares, CancelOrder, OurBook, Protect
+from trading_platform.brokers.reconciliation.sense import NO_DOUBTS, believed, doubts_of
+from trading_platform.brokers.reconciliation.two_books import (
+    BookExchange,
+    BookShares,
+    CancelOrder,
+    OurBook,
+    Protect,
+    TheirBook,
+)
 from trading_platform.brokers.stop_keeper import Moment, StopKeeper
 from trading_platform.brokers.venue import ENTRY_LIFE, RiskGate
 from trading_platform.core.alert_states import AlertState
@@ -62,6 +70,7 @@ from trading_platform.machine.clocks import session_of
 
 log = logging.getLogger("trading_platform.venue")
 
+ASKED = 2  # times, before an answer that makes no sense is left aside
 LOOKS = 3  # at the account in one go, where what was found made us change something
 SOONEST_LOOK = timedelta(seconds=20)  # after the last one, where a glance asks for one
 
@@ -142,6 +151,7 @@ class AlpacaVenue:
         self._lacking = LackingStops()
         self._rival = SecondEngine(lambda: broker.reader.own_orders(prefix), journal.find_order, prefix, clock.now)
         self._rivalry: str | None = None
+        self._doubts = NO_DOUBTS
         self.reconciled_at: datetime | None = None
 
     # ------------------------------------------------------------ the book
@@ -323,22 +333,31 @@ class AlpacaVenue:
     def _read(self) -> Reading:
         """Read the broker's side and compare. Changes nothing."""
         memory = self._keeper.memory
-        try:
-            theirs = self._broker.book_since(memory.since)
-        except AlpacaRefusalError as error:
-            raise BrokerUnreachableError(f"Alpaca refuses to show the account: {error}") from error
-        self._rivalry = self._rival.look(theirs.orders, self._broker.strange_orders)
-        ours = self._book.positions()
+        ours, cash = self._book.positions(), float(self._book.record["cash"])
         held = {ticker: position.quantity for ticker, position in ours.items()}
-        carved = carve_out(theirs, self._book.manual, held, memory.booked)
-        cash = float(self._book.record["cash"]) + carved.cash
         orders = {row.client_order_id: row for row in self._journal.open_orders()}
         wanted, known = self._eve.wanted(ours, self._session), frozenset(self._book.tickers)
         mine = OurBook(cash, wanted, orders, frozenset(memory.booked), known)
+        carved = carve_out(self._believed(mine, held), self._book.manual, held, memory.booked)
+        mine = replace(mine, cash=cash + carved.cash)
         now = self._clock.now()
         result = reconcile(mine, carved.theirs, now, self._prefix, memory.previous)
         self.reconciled_at = now
         return Reading(result, carved)
+
+    def _believed(self, mine: OurBook, held: Mapping[str, float]) -> TheirBook:
+        """Return the broker's side as far as it makes sense; what does not is asked for again first."""
+        try:
+            for _ in range(ASKED):
+                theirs = self._broker.book_since(self._keeper.memory.since)
+                self._doubts = doubts_of(theirs, mine, self._book.marks())
+                if not self._doubts.any:
+                    break
+        except AlpacaRefusalError as error:
+            raise BrokerUnreachableError(f"Alpaca refuses to show the account: {error}") from error
+        self._rivalry = self._rival.look(theirs.orders, self._broker.strange_orders)
+        both = {ticker: held.get(ticker, 0.0) + self._book.manual.get(ticker, 0.0) for ticker in self._doubts.tickers}
+        return believed(theirs, mine, both, self._doubts)
 
     def _take_in(self, reading: Reading, horizon: datetime, *, is_watch: bool) -> bool:
         """Book a reading up to `horizon`, and return True if the book has changed."""
@@ -367,8 +386,8 @@ class AlpacaVenue:
 
     def _tell(self, reading: Reading) -> None:
         """Tell risk manager and operators what is unexplained."""
-        found = [*reading.result.differences, *reading.carved.differences()]
-        quarantine = {*reading.result.quarantine, *reading.carved.manual}
+        found = [*reading.result.differences, *reading.carved.differences(), *self._doubts.differences()]
+        quarantine = {*reading.result.quarantine, *reading.carved.manual, *self._doubts.tickers}
         unreconciled = self._rivalry or self._clock_trouble or cash_words(found)
         self._gate.quarantine(reasons_of(found, quarantine), unreconciled)
         now = self._clock.now()

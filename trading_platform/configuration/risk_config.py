@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,12 +34,26 @@ class RiskConfigError(validation.InvalidSettingsError, ValueError):
     """Some risk limits are wrong; `problems` holds one line for each."""
 
 
+class RiskConfigWarning(UserWarning):
+    """A limit is allowed and hardly meant, such as a fraction where percent are asked for."""
+
+
+# Percent below which nobody sets these limits, and in which their usual values lie when written as fractions.
+FRACTION_BELOW = {
+    "max_position_pct": 0.2, "max_sector_pct": 1.0, "max_exposure_pct": 1.0, "max_drawdown_pct": 0.5,
+    "max_daily_loss_pct": 0.1,
+}  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class RiskConfig:
     """Limits of the risk rules. A limit is the largest value still allowed; ``_pct`` is percent of equity unless said.
 
     Halts
         max_drawdown_pct         fall from peak equity that halts new trades; a tenth of the savings
+        max_total_drawdown_pct   fall from the highest equity ever that only an operator ends; unless told, 1.5 x
+                                 max_drawdown_pct: two halts in a row are one bad year, a third is none to trade through
+        second_halt_asks         also leave to the operator a halt within a year of the one before
         recovery_drawdown_pct    drawdown at which that halt ends; half the limit, so that it does not flicker
         halt_release             what must recover: the "shadow" book, own "equity" (may never end); "manual" = operator
         max_daily_loss_pct       fall since the previous close, net of cash flows; ends with the next session
@@ -64,6 +79,8 @@ class RiskConfig:
         min_slot_pct             percent of the position cap below which a new position is not worth its slot
     Orders
         entry_collar_pct         limit price above the decision close, percent of price; caps are checked at that price
+        price_collar_pct         price of an entry above or below the last close shown, percent; further is a slip or a
+                                 bad tick
         min_order_dollars        smaller entries are not worth their costs
         share_step               1.0 whole shares (brackets need them), 0.0001 fractional
         max_reviews              candidates looked at per session, strongest first
@@ -104,19 +121,28 @@ class RiskConfig:
     max_reviews: Count = 25
     allow_short: bool = False
     approval_seconds: Annotated[float, Interval("[1, 604800]")] = 86400.0
+    max_total_drawdown_pct: Annotated[float, Interval("(0, 100]")] | None = None
+    second_halt_asks: bool = False
+    price_collar_pct: Annotated[float, Interval("(0, 100]")] = 20.0
 
     def __post_init__(self) -> None:
         problems = validation.problems(
             self,
             "recovery_drawdown_pct < max_drawdown_pct",
+            *(["max_drawdown_pct < max_total_drawdown_pct"] if self.max_total_drawdown_pct is not None else []),
             "max_position_pct <= max_sector_pct",
             "max_position_pct <= max_exposure_pct",
+            "entry_collar_pct <= price_collar_pct",
         )
         known = not problems.keys() & {"kelly_prior_win_rate", "kelly_prior_payoff"}
         if known and not ((worth := self.kelly_prior_win_rate * (1.0 + self.kelly_prior_payoff)) > 1.0):
             problems["prior"] = f"kelly_prior_win_rate x (1 + kelly_prior_payoff) must exceed 1, was {worth:g}"
         if problems:
             raise RiskConfigError(problems.values())
+        for name, least in FRACTION_BELOW.items():
+            if 0.0 < (value := getattr(self, name)) < least:
+                meant = f"{name} = {100.0 * value:g} is meant, if {value:g} is a fraction"
+                warnings.warn(f"{name} = {value:g} is {value:g} % of equity; {meant}", RiskConfigWarning, stacklevel=3)
 
     @classmethod
     def profile(cls, name: str) -> RiskConfig:
@@ -153,3 +179,10 @@ class RiskConfig:
     def fingerprint(self) -> str:
         """16 hex digits that change exactly when a limit changes, the same in every process."""
         return validation.fingerprint(self.to_dict())
+
+
+def risk_config_of(told: RiskConfig | Mapping[str, object] | None) -> RiskConfig:
+    """Return limits told as such, as a mapping of settings ("profile" among them), or not at all (the defaults)."""
+    if told is None:
+        return RiskConfig()
+    return RiskConfig.from_mapping(told) if isinstance(told, Mapping) else told

@@ -25,6 +25,7 @@ Record = Any  # np.void in plain Python, a numba record when compiled
 
 SHARE_NOISE = 1e-9  # shares; float noise of fractional quantities
 SMALLEST_TICK = 0.0001  # dollars
+PEAKS = ("peak_equity", "lifetime_peak", "total_peak")
 
 ACCOUNT = np.dtype(
     [
@@ -37,7 +38,7 @@ ACCOUNT = np.dtype(
         ("accepted_equity", np.float64),  # last plausible reading
         ("suspect_equity", np.float64),  # a reading that jumped and waits for a second one; 0 = none
         ("breach_readings", np.int64),
-        ("halted", np.int64),
+        ("halted", np.int64),  # 0 no, 1 until recovery, more: until an operator resumes (`core.risk.rules`)
         ("release_readings", np.int64),
         ("daily_breach_readings", np.int64),
         ("daily_halted", np.int64),
@@ -61,6 +62,12 @@ ACCOUNT = np.dtype(
         ("wins", np.int64),
         ("halts", np.int64),
         ("halted_sessions", np.int64),
+        (
+            "total_peak",
+            np.float64,
+        ),  # what the total drawdown is measured from: the lifetime peak until an operator resumes
+        ("total_breach_readings", np.int64),
+        ("halt_age", np.int64),  # sessions begun since the last drawdown halt began
         ("day", np.int64),  # of the last close, days since 1970-01-01; 0 before the first: no night to pay interest for
     ]
 )
@@ -157,7 +164,7 @@ class Charge(NamedTuple):
 def new_books(n_books: int, n_slots: int, n_strategies: int, capital: float) -> tuple[Records, Records, Records]:
     """Return (accounts (n_books,), slots (n_books, n_slots), lots (n_books, n_slots, n_strategies)), all in cash."""
     accounts = np.zeros(n_books, dtype=ACCOUNT)
-    for name in ("cash", "equity", "accepted_equity", "previous_equity", "peak_equity", "lifetime_peak"):
+    for name in ("cash", "equity", "accepted_equity", "previous_equity", *PEAKS):
         accounts[name] = round_cents(capital)
     slots = np.zeros((n_books, n_slots), dtype=SLOT)
     slots["ticker"] = -1
@@ -352,6 +359,7 @@ def post_cash_flow(account: Record, amount: float) -> None:
         scale = (before + amount) / before
         account["peak_equity"] *= scale
         account["lifetime_peak"] *= scale
+        account["total_peak"] *= scale
 
 
 @lean

@@ -72,13 +72,17 @@ class TradingCalendar(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BrokerAccount:
-    """The broker's view of the account, in dollars. None where the broker did not say."""
+    """The broker's view of the account, in dollars. None where the broker did not say.
+
+    `trouble` says why it must take no new risk, "" if it may: blocked, not active, a margin call.
+    """
 
     account_id: str
     equity: float | None
     cash: float | None
     buying_power: float | None
     is_blocked: bool
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,7 +144,12 @@ def _first_known(panel: MarketPanel, shadows: ShadowBooks, lookback: int) -> int
 
 
 def record_books(market: Market, signals: Signals, weights: Floats, rules: Rules, capital: float) -> RecordedBooks:
-    """Run one book under `weights` (K,) over the whole market; return its state at each close, before it decides."""
+    """Run one book under `weights` (K,) over the whole market; return its state at each close, before it decides.
+
+    Nothing stops it for good: it is where episodes start, and from a book that had been stopped once there would be
+    nothing to learn for the rest of the history. Every episode has a total drawdown of its own.
+    """
+    rules = rules._replace(limits=rules.limits._replace(max_total_drawdown=1.0, second_halt_asks=0))
     n_strategies = len(weights)
     books = open_books(1, rules.limits.max_positions, n_strategies, len(market.bars), capital)
     scratch, no_log = new_scratch(n_strategies, rules.limits.max_reviews), new_fill_log(0)

@@ -12,6 +12,7 @@ import numpy as np
 
 from trading_platform.core.compiled import lean
 from trading_platform.core.ledger import LOT, Records, clear_lot, owns
+from trading_platform.core.risk.rules import UNTIL_RECOVERY
 from trading_platform.core.simulate import Books
 from trading_platform.core.types import Ints
 
@@ -43,8 +44,9 @@ class RecordedBooks(NamedTuple):
         return self.own.accounts
 
     def begin(self, books: Books, which: Ints, rows: Ints) -> None:
-        """Make portfolios `which` (n,) of `books` those recorded at `rows` (n,)."""
+        """Make portfolios `which` (n,) of `books` those recorded at `rows` (n,); their total drawdown begins anew."""
         _put(self.own, rows, which, books.accounts, books.slots, books.lots, books.stopped)
+        books.accounts["total_peak"][which] = books.accounts["peak_equity"][which]
         shadows = self.shadow_of[rows]
         halted = shadows >= 0  # of the others nobody looks at the shadow
         if halted.any():
@@ -65,7 +67,7 @@ class BookRecorder:
     def note(self, books: Books) -> None:
         """Keep the first portfolio of `books` as it stands."""
         self._own.append(_taken(books.accounts, books.slots, books.lots, books.stopped))
-        is_halted = bool(books.accounts["halted"][0] != 0)
+        is_halted = bool(books.accounts["halted"][0] == UNTIL_RECOVERY)
         self._shadow_of.append(len(self._shadows) if is_halted else -1)
         if is_halted:
             parts = books.shadows, books.shadow_slots, books.shadow_lots, books.shadow_stopped

@@ -2,7 +2,8 @@
 
 A session runs: corporate actions, pending sells then buys at the open, stops and targets, close, risk; then the
 decision for the next open. `process_session` and `decide_session` are those halves for one book; the paper broker
-and the engine use the same parts, and `tests/parity` holds them equal to the cent.
+and the engine use the same parts, and `tests/parity` holds them equal to the cent. Nobody can resume here: a book that
+waits for an operator goes flat.
 
 While a book is halted by drawdown, its *shadow* (the same decisions continued on paper from the halt on) runs beside
 it and decides when the halt ends.
@@ -14,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trading_platform.core.booking import LONG_AGO
+from trading_platform.core.booking import LONG_AGO, ask_all_out, net_order
 from trading_platform.core.compiled import inlined, lean
 from trading_platform.core.costs import Costs
 from trading_platform.core.decide import (
@@ -33,14 +34,17 @@ from trading_platform.core.decide import (
 from trading_platform.core.fill_log import FillLog, new_fill_log
 from trading_platform.core.ledger import Record, Records, new_books, reserve
 from trading_platform.core.market import CLOSE, Market, Signals
+from trading_platform.core.reasons import FLATTEN
 from trading_platform.core.risk.caps import OK
 from trading_platform.core.risk.denial_codes import DENIAL_CODES
 from trading_platform.core.risk.rules import (
     HALTED,
     MAX_POSITIONS,
     NO_EVENT,
+    UNTIL_RECOVERY,
     accept_equity,
     entry_gate,
+    is_for_operator,
     market_verdict,
     update_daily_loss,
     update_drawdown,
@@ -83,7 +87,7 @@ def process_session(
     account, shadow = books.accounts[e], books.shadows[e]
     equity = trade_session(account, books.slots[e], books.lots[e], books.stopped[e], market, t, rules, log)
     accepted = accept_equity(account, equity, rules.limits)
-    if account["halted"] != 0:
+    if account["halted"] == UNTIL_RECOVERY:
         shadow_slots, shadow_lots = books.shadow_slots[e], books.shadow_lots[e]
         trade_shadow(shadow, shadow_slots, shadow_lots, books.shadow_stopped[e], market, t, rules, shadow_log)
     if not accepted:
@@ -103,6 +107,7 @@ def trade_shadow(
     equity = trade_session(shadow, slots, lots, stopped, market, t, rules, log)
     if accept_equity(shadow, equity, rules.limits):
         shadow["peak_equity"] = equity
+        shadow["total_peak"] = equity
         update_daily_loss(shadow, rules.limits)
 
 
@@ -119,6 +124,7 @@ def start_shadow(books: Books, e: int) -> None:
     shadow = books.shadows[e]
     shadow["halted"] = 0
     shadow["peak_equity"] = shadow["accepted_equity"]
+    shadow["total_peak"] = shadow["accepted_equity"]
 
 
 # ---------------------------------------------------------------- decisions of one session
@@ -148,6 +154,8 @@ def decide_session(
     gate = entry_gate(account, market.clock[t], market.vix[t], market.vix_age[t], limits)
     if gate.code != OK:
         denials[gate.code] += 1
+        if is_for_operator(account, limits):  # and there is none here
+            go_flat(slots, lots)
         return
     grow_positions(account, slots, lots, stopped, market, signals, t, weights, rules.exits, limits, rules.sizing)
     start_candidates(signals, t, heads)
@@ -171,6 +179,15 @@ def decide_session(
                 account, slots, lots, stopped, s, entry.quantity, entry.limit_price, market, signals, t, weights,
                 rules.exits, limits,
             )  # fmt: skip
+
+
+@lean
+def go_flat(slots: Records, lots: Records) -> None:
+    """Let every position leave at the next open, for good."""
+    for s in range(len(slots)):
+        if slots[s]["quantity"] > 0.0:
+            ask_all_out(slots, lots, s, FLATTEN)
+            net_order(slots, lots, s)
 
 
 @lean
@@ -215,7 +232,9 @@ def decide_books(
     """Decide at the close of session `t` for book `e` and, while it is halted, for its shadow."""
     account, slots, lots, stopped = books.accounts[e], books.slots[e], books.lots[e], books.stopped[e]
     refused = denials
-    for _ in range(2 if account["halted"] != 0 else 1):  # one body for both: it is compiled into whoever calls
+    for _ in range(
+        2 if account["halted"] == UNTIL_RECOVERY else 1
+    ):  # one body for both: it is compiled into whoever calls
         decide_session(account, slots, lots, stopped, market, signals, t, weights, rules, scratch, refused)
         account, slots = books.shadows[e], books.shadow_slots[e]
         lots, stopped = books.shadow_lots[e], books.shadow_stopped[e]
@@ -299,7 +318,7 @@ def note_day(day: Record, account: Record, slots: Records, event: int) -> None:
     day["exposure"] = held / equity if equity > 0.0 else 0.0
     day["drawdown"] = max(0.0, 1.0 - equity / account["peak_equity"])
     day["positions"] = positions
-    day["halted"] = account["halted"]
+    day["halted"] = 0 if account["halted"] == 0 else 1
     day["event"] = event
 
 

@@ -87,7 +87,9 @@ def checked(value: object, hint: object) -> object:
         return _checked_either(value, typing.get_args(hint))
     if isinstance(hint, type) and isinstance(value, hint):
         return value
-    wanted = {bool: "true or false", str: "a text in quotes"}.get(typing.cast(type, hint), str(hint))
+    wanted = {bool: "true or false", str: "a text in quotes", type(None): "left out"}.get(
+        typing.cast(type, hint), str(hint)
+    )
     raise ValueError(f"must be {wanted}, was {value!r}")
 
 

@@ -15,6 +15,8 @@ from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.market import Market, Signals, build_market, build_signals
 from trading_platform.core.metrics import sharpe_ratio
 from trading_platform.core.realistic_fills import EXACT, REALISTIC, with_fills
+from trading_platform.core.risk.limits import Limits
+from trading_platform.core.risk.rules import is_for_operator
 from trading_platform.core.session import Rules
 from trading_platform.core.simulate import Backtest, backtest
 from trading_platform.core.types import Floats, MarketPanel
@@ -67,7 +69,7 @@ class KernelBook:
             costs=costs,
             fills={name: int((result.fills["strategy"] == k).sum()) for k, name in enumerate(names)},
             profit=_profits(result, names),
-            stopped_for_good=_stopped_for_good(result),
+            stopped_for_good=_stopped_for_good(result, self.rules.limits),
             realistic=self._realistic(exact, signals, panel, start, len(active), seed) if market is exact else returns,
             sharpe_if_ended_lost_30=self._if_ended_lost(market, signals, panel, start, len(active)),
         )
@@ -117,7 +119,9 @@ def _profits(result: Backtest, names: Sequence[str]) -> dict[str, float]:
     return profits
 
 
-def _stopped_for_good(result: Backtest) -> bool:
-    """Return True if the book was halted at the end and had been for a year: only an operator could have gone on."""
+def _stopped_for_good(result: Backtest, limits: Limits) -> bool:
+    """Return True if the book ended in a halt that only an operator could end, or that had lasted for a year."""
+    if is_for_operator(result.books.accounts[0], limits):
+        return True
     halted = result.days["halted"] != 0
     return bool(len(halted) > ANNUAL_SESSIONS and halted[-ANNUAL_SESSIONS:].all())

@@ -17,7 +17,7 @@ KEPT = 14  # two weeks of one a day
 
 def backup(place: Place, folder: Path, *, keep: int, as_json: bool) -> int:
     """Copy the database into `folder`, check the copy, and let the oldest beyond `keep` go; return the exit code."""
-    file = _file(place)
+    file = file_of(place)
     made = back_up(file, folder, keep, datetime.now(UTC))
     kept = len(backups_of(file, folder))
     size = made.stat().st_size
@@ -30,7 +30,7 @@ def backup(place: Place, folder: Path, *, keep: int, as_json: bool) -> int:
 
 def restore(place: Place, file: Path, *, sure: bool) -> int:
     """Put a backup in the database's place, after a check of it; return the exit code."""
-    database = _file(place)
+    database = file_of(place)
     check_backup(file)
     if not sure and not confirmed(f"Put {file} in the place of {database}? What is there is kept beside it."):
         say("nothing was changed")
@@ -41,7 +41,8 @@ def restore(place: Place, file: Path, *, sure: bool) -> int:
     return 0
 
 
-def _file(place: Place) -> Path:
+def file_of(place: Place) -> Path:
+    """Return the database file meant; other databases have their own tools."""
     url = database_url(database_place(place))
     if url.get_backend_name() != "sqlite":
         raise FixConfigError(

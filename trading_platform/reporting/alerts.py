@@ -13,7 +13,7 @@ from trading_platform.reporting.states import State, Unexplained, all_states, en
 
 # A limit that is used up to this part is worth a look, except for those that a full book reaches by design.
 NEAR_LIMIT = 0.75
-NEAR_RULES = ("drawdown", "daily_loss")
+NEAR_RULES = ("drawdown", "total_drawdown", "daily_loss")
 GROWN_RULES = ("exposure", "position", "sector")
 GROWTH = (
     1.1  # entries are held to these limits; what rises afterwards may exceed them, and by this much it is worth a word

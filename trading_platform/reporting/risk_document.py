@@ -20,6 +20,7 @@ def risk_status_part(evidence: Evidence) -> Part:
     halted = {halt.kind for halt in evidence.halts}
     return {
         "drawdown_pct": number(known.get("drawdown"), 4),
+        "total_drawdown_pct": number(known.get("total_drawdown"), 4),
         "daily_loss_pct": number(known.get("daily_loss"), 4),
         "exposure_pct": number(known.get("exposure"), 4),
         "positions_count": len(view.holdings),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
+from trading_platform.core.risk.limits import total_drawdown_pct
 from trading_platform.reporting.day_view import DayView
 from trading_platform.reporting.facts import Event, Ledger
 
@@ -15,6 +16,10 @@ SESSION_HOURS = 6.5
 # Kinds of core.types.RiskEventKind that stop new risk: until something ends them, or for a while.
 LASTING = ("halt", "manual_halt", "state_invalid")
 PASSING = ("daily_loss", "pause", "breach", "equity_suspect")
+OPERATOR = "ends when an operator resumes"
+# Codes of core.risk.denial_codes whose drawdown halt recovers by nothing but an operator's word.
+TOTAL_DRAWDOWN = "TOTAL_DRAWDOWN"
+FOR_OPERATOR = (TOTAL_DRAWDOWN, "SECOND_HALT")
 ENDS = {
     "halt": ("breach",),
     "release": ("halt",),
@@ -96,6 +101,8 @@ def headroom(view: DayView, ledger: Ledger | None, sectors: Sequence[SectorShare
 
     return (
         rule("drawdown", "%", _percent(view.drawdown), "max_drawdown_pct", "from peak equity"),
+        Headroom("total_drawdown", "%", _percent(_total_drawdown(view, ledger)), _total_limit(limits),
+                 "from the highest equity ever"),
         rule("daily_loss", "%", None if loss is None else max(0.0, -100.0 * loss), "max_daily_loss_pct"),
         rule("exposure", "%", _percent(view.exposure), "max_exposure_pct", "of equity"),
         rule("positions", "count", float(len(view.holdings)) if view.equity is not None else None, "max_positions"),
@@ -110,6 +117,46 @@ def headroom(view: DayView, ledger: Ledger | None, sectors: Sequence[SectorShare
     )  # fmt: skip
 
 
+def _total_drawdown(view: DayView, ledger: Ledger | None) -> float | None:
+    """Return the fall from the highest equity of all closes, deposits aside; None where unknown.
+
+    It is told from the closes and events up to the reported one, as the rule counts: an operator's word that ended a
+    halt by it begins anew.
+    """
+    if ledger is None or view.equity is None:
+        return None
+    recovery = ledger.run.risk.get("recovery_drawdown_pct")
+    rebased = 1.0 - (float(recovery) if isinstance(recovery, int | float) else 0.0) / 100.0
+    resumed = _resumes_from_total(ledger.events)
+    peak = before = 0.0
+    for day in ledger.days:
+        while resumed and resumed[0] <= day.session:
+            resumed.pop(0)
+            peak = before / rebased
+        if before > 0.0:
+            peak *= (before + day.cash_flow) / before
+        peak, before = max(peak, float(day.equity)), float(day.equity)
+    return max(0.0, 1.0 - view.equity / peak) if peak > 0.0 else None
+
+
+def _resumes_from_total(events: Sequence[Event]) -> list[date]:
+    """Return the days on which an operator ended a halt by the total drawdown, oldest first."""
+    days, stopped = [], False
+    for event in events:
+        if event.code == TOTAL_DRAWDOWN:
+            stopped = True
+        elif event.kind == "resume":
+            days += [event.session] if stopped else []
+            stopped = False
+    return days
+
+
+def _total_limit(limits: Mapping[str, object]) -> float | None:
+    """Return the limit of that fall, percent; None for a run without risk limits."""
+    told = {"max_total_drawdown_pct": None, **limits}
+    return total_drawdown_pct(told) if isinstance(limits.get("max_drawdown_pct"), int | float) else None
+
+
 def active_halts(ledger: Ledger | None) -> tuple[Halt, ...]:
     """Return the halts in force at the reported close (the newest report: now), from the stored events."""
     if ledger is None:
@@ -117,6 +164,8 @@ def active_halts(ledger: Ledger | None) -> tuple[Halt, ...]:
     active: dict[str, Event] = {}
     for event in ledger.events:
         if event.kind in LASTING:
+            if event.code in FOR_OPERATOR:  # a halt that would have recovered has become one that does not
+                active.pop(event.kind, None)
             active.setdefault(event.kind, event)
         elif event.kind in PASSING:
             active[event.kind] = event
@@ -154,7 +203,8 @@ def _unrecorded(recorded: set[str], ledger: Ledger) -> list[Halt]:
 
 
 def _halt(event: Event, ledger: Ledger) -> Halt:
-    return Halt(event.kind, event.code, event.session, event.at, event.message, _release(event.kind, ledger))
+    release = OPERATOR if event.code in FOR_OPERATOR else _release(event.kind, ledger)
+    return Halt(event.kind, event.code, event.session, event.at, event.message, release)
 
 
 def _release(kind: str, ledger: Ledger) -> str:
@@ -171,7 +221,7 @@ def _release(kind: str, ledger: Ledger) -> str:
             return f"ends when the shadow book recovers {to}"
         case "halt", "equity":
             return f"ends when equity recovers {to}"
-    return "ends when an operator resumes"
+    return OPERATOR
 
 
 def _hours(ledger: Ledger) -> float:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, func, select
 from trading_platform.core.realistic_fills import EXACT
 from trading_platform.core.types import Floats, MarketPanel, RiskEventKind
 from trading_platform.evaluation.critique_inputs import Finding
+from trading_platform.reporting.risk_view import FOR_OPERATOR
 from trading_platform.reporting.run_critique import run_critique
 from trading_platform.reporting.run_figures import UNUSED, Close, daily_returns, figures, known, not_invested_because
 from trading_platform.reporting.strategy_results import (
@@ -228,9 +229,9 @@ def _denials(connection: Connection, run_id: int) -> dict[str, int]:
 
 def _events(connection: Connection, run_id: int) -> list[dict[str, Any]]:
     e = m.RiskEvent
-    query = select(e.session, e.kind, e.message).where(e.run_id == run_id, e.kind.in_(HALTS)).order_by(e.id)
+    query = select(e.session, e.kind, e.code, e.message).where(e.run_id == run_id, e.kind.in_(HALTS)).order_by(e.id)
     return [
-        {"session": row.session.isoformat(), "kind": row.kind, "message": row.message}
+        {"session": row.session.isoformat(), "kind": row.kind, "code": row.code, "message": row.message}
         for row in connection.execute(query)
     ]
 
@@ -239,6 +240,8 @@ def _is_stopped(closes: Sequence[Close], halts: Sequence[dict[str, Any]], config
     """Tell whether the run ended in a halt that nobody but an operator could have ended."""
     if not closes[-1].halted or not halts:
         return False
+    if halts[-1]["code"] in FOR_OPERATOR:
+        return True
     if halts[-1]["kind"] != RiskEventKind.HALT.value:
         return bool(halts[-1]["kind"] in (RiskEventKind.MANUAL_HALT.value, RiskEventKind.STATE_INVALID.value))
     release = json.loads(config).get("risk", {}).get("halt_release", "shadow")

@@ -44,6 +44,7 @@ PERIODS = {
 }
 RULES = {
     "drawdown": "Drawdown",
+    "total_drawdown": "Total drawdown",
     "daily_loss": "Day's loss",
     "exposure": "Invested",
     "positions": "Positions",

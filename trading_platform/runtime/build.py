@@ -40,7 +40,7 @@ def build_engine(
     if (saved := repository.load_book()) is not None:
         clock.set(world.closed[world.sessions.index(saved.session)])
     store = RiskStore(repository, clock.now, durable=live)
-    risk_manager = RiskManager(risk_config, store=store, clock=clock, capital=capital)
+    risk_manager = RiskManager(risk_config, store=store, clock=clock, capital=capital, attended=live)
     names = world.panel.tickers, world.strategies
     broker = open_venue(risk_manager) if open_venue else PaperBroker(rules, capital, *names, risk_manager)
     recorder = Recorder(repository, *names, world.opens, journaled=open_venue is not None)

@@ -310,6 +310,14 @@ def _completion(given: Given) -> Work:
     return work
 
 
+def _db_repair(given: Given) -> Work:
+    from trading_platform.operations.commands import Place
+    from trading_platform.operations.database_repair import repair_database
+
+    place, sure, as_json = Place(given.text("--db"), given.file("--config")), given.flag("--yes"), given.flag("--json")
+    return lambda: repair_database(place, sure=sure, as_json=as_json)
+
+
 def _target(given: Given) -> Target:
     from trading_platform.storage.run_targets import Target
 
@@ -330,4 +338,5 @@ HANDLERS: Mapping[str, Callable[[Given], Work]] = {
     "runs delete": _runs_delete, "doctor": _doctor, "backup": _backup, "restore": _restore,
     "alerts test": _alerts_test, "completion": _completion,
     "adopt": _adopt,
+    "db repair": _db_repair,
 }  # fmt: skip

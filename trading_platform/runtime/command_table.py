@@ -153,6 +153,11 @@ COMMANDS: dict[str, Command] = {
             "Take over an Alpaca account that this engine traded with a database now lost.",
             ("--source", "--tickers", "--live", "--yes", "--json", *_WHERE),
         ),
+        Command(
+            "db repair",
+            "Show rows that no engine can use; after a backup put them right or set them aside.",
+            ("--yes", "--json", *_WHERE),
+        ),
         Command("restore", "Put a backup in the database's place; no engine may run.", ("--yes", *_WHERE), "FILE"),
     )
 }  # fmt: skip

@@ -70,8 +70,8 @@ def backups_of(database: Path, folder: Path) -> list[Path]:
     return sorted(own, key=lambda path: path.name, reverse=True)
 
 
-def check_backup(path: Path) -> None:
-    """Read every page of a copy, and its version.
+def check_backup(path: Path, what: str = "backup") -> None:
+    """Read every page of a copy, or of the database itself (`what` it is called), and its version.
 
     Raises
     ------
@@ -86,12 +86,12 @@ def check_backup(path: Path) -> None:
             if VERSION_TABLE in tables:
                 revision = connection.execute("SELECT version_num FROM alembic_version").fetchone()
         except sqlite3.Error as error:
-            raise explain(error, f"backup {path}") from error
+            raise explain(error, f"{what} {path}") from error
     if verdict != "ok":
-        raise RepairDatabaseError(f"backup {path}: is damaged ({verdict}); take another")
-    schema_state(tables, None if revision is None else str(revision[0]), f"backup {path}")
+        raise RepairDatabaseError(f"{what} {path}: is damaged ({verdict}); take another")
+    schema_state(tables, None if revision is None else str(revision[0]), f"{what} {path}")
     if not tables:
-        raise RepairDatabaseError(f"backup {path}: is empty; take another")
+        raise RepairDatabaseError(f"{what} {path}: is empty; take another")
 
 
 def put_back(backup: Path, database: Path, now: datetime) -> Path | None:
@@ -109,7 +109,7 @@ def put_back(backup: Path, database: Path, now: datetime) -> Path | None:
     if backup.resolve() == database.resolve():
         raise FixConfigError(f"{backup} is the database itself: name a backup of it")
     check_backup(backup)
-    with _nobody_trades(database):
+    with nobody_trades(database):
         partial = database.with_name(f".{database.name}.{os.getpid()}.partial")
         try:
             database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -143,7 +143,7 @@ def _set_aside(database: Path, now: datetime) -> Path | None:
 
 
 @contextmanager
-def _nobody_trades(database: Path) -> Iterator[None]:
+def nobody_trades(database: Path) -> Iterator[None]:
     """Hold every run of the database, so that no engine begins while its file is changed under it."""
     held: list[KernelLock] = []
     try:

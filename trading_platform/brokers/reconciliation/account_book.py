@@ -165,6 +165,11 @@ class AccountBook:
                 found[ticker] = OurPosition(ticker, held, self.strategy_of(slot), stop, target, leaving)
         return found
 
+    def marks(self) -> dict[str, float]:
+        """Return the last price of every position, dollars a share."""
+        held = [slot for slot in self.slots if slot["quantity"] > 0.0 and slot["price"] > 0.0]
+        return {self.tickers[slot["ticker"]]: float(slot["price"]) for slot in held}
+
     def _levels(self, s: int) -> tuple[float | None, float | None]:
         """Return stop and target of slot `s` without the lots that leave; those of all lots if all do."""
         slot, lots = self.slots[s].copy(), self.lots[s]

@@ -107,8 +107,8 @@ class AlpacaBook:
                 known = {order.broker_order_id for order in ours} | legs
                 others = tuple(order for order in listed if order.broker_order_id not in known)
                 held = {position.ticker: position for position in positions}
-                unreadable = (*strange, *unknown, *history.unreadable)
-                return TheirBook(account.cash, held, (*ours, *others), missing, history, unreadable)
+                unreadable, trouble = (*strange, *unknown, *history.unreadable), account.trouble
+                return TheirBook(account.cash, held, (*ours, *others), missing, history, unreadable, trouble)
             before = after
         raise BrokerUnreachableError(
             "the account changes with every look at it; try again when fewer orders are filling"

@@ -18,6 +18,8 @@ ROUTINE = frozenset(
         DifferenceKind.CASH_ROUNDING,
     }
 )
+# With no ticker they are about the account.
+OF_ACCOUNT = (DifferenceKind.ACCOUNT_STATE, DifferenceKind.DISBELIEVED)
 ACTIONS = {
     DifferenceKind.OVERPROTECTED: "stops placed anew",
     DifferenceKind.EDITED: "followed",
@@ -37,8 +39,10 @@ def reasons_of(found: Sequence[Difference], tickers: Collection[str]) -> dict[st
 
 
 def cash_words(found: Sequence[Difference]) -> str | None:
-    """Return why no new risk may be taken at all, None if cash ties."""
+    """Return why no new risk may be taken at all, None if the account may trade and cash ties."""
     for d in found:
+        if d.kind is DifferenceKind.ACCOUNT_STATE:
+            return f"Alpaca's account: {d.theirs}"
         if d.kind in CASH_KINDS:
             return f"cash: ours {d.ours}, the broker's {d.theirs}"
     return None
@@ -50,10 +54,11 @@ def difference_rows(found: Sequence[Difference], quarantine: Collection[str]) ->
 
 
 def _row(d: Difference, quarantine: Collection[str]) -> DifferenceRow:
-    stands = d.kind in CASH_KINDS or (d.ticker in quarantine and d.kind is not DifferenceKind.MANUAL_TRADE)
+    of_account = d.kind in CASH_KINDS or (d.kind in OF_ACCOUNT and d.ticker is None)
+    stands = of_account or (d.ticker in quarantine and d.kind is not DifferenceKind.MANUAL_TRADE)
     if d.kind is DifferenceKind.UNPROTECTED:
         return DifferenceRow(d.kind.value, d.ticker, d.ours, d.theirs, "a stop is asked for", True, is_patient=True)
     action = ACTIONS.get(d.kind, "booked")
     if stands:
-        action = "no new risk" if d.kind in CASH_KINDS else f"no new risk in {d.ticker}"
+        action = "no new risk" if of_account else f"no new risk in {d.ticker}"
     return DifferenceRow(d.kind.value, d.ticker, d.ours, d.theirs, action, stands)

@@ -39,6 +39,8 @@ class DifferenceKind(StrEnum):
     HALF_ACTION = "half_action"
     UNKNOWN_TICKER = "unknown_ticker"
     UNREADABLE = "unreadable"
+    ACCOUNT_STATE = "account_state"
+    DISBELIEVED = "disbelieved"
 
 
 # New risk in a ticker waits while one of these stands.
@@ -56,6 +58,7 @@ QUARANTINES = frozenset(
         DifferenceKind.UNKNOWN_TICKER,
         DifferenceKind.UNREADABLE,
         DifferenceKind.STOP_IDLE,
+        DifferenceKind.DISBELIEVED,
     }
 )
 # No new risk anywhere while one of these stands.

@@ -103,6 +103,7 @@ def reconcile(
     found += [*_orders(ours, theirs, now, prefix), *_manual_positions(book)]
     found += _positions(book, theirs, unclear)
     found += _cash(book, theirs, entries * CENT_PER_ENTRY)
+    found += _state(theirs)
     found = [
         (difference, () if difference.kind in NEEDS_CONFIRMATION and difference not in previous else actions)
         for difference, actions in found
@@ -116,6 +117,12 @@ def reconcile(
         quarantine=frozenset(d.ticker for d in differences if d.kind in QUARANTINES and d.ticker is not None),
         cash_ties=not any(d.kind in CASH_KINDS for d in differences),
     )
+
+
+def _state(theirs: TheirBook) -> Iterator[Finding]:
+    """Yield the account's own trouble: new risk waits, what is held may be sold."""
+    if theirs.trouble:
+        yield Difference(DifferenceKind.ACCOUNT_STATE, None, "may trade", theirs.trouble), ()
 
 
 def _actions(found: Iterable[Finding]) -> Iterator[Action]:

@@ -164,6 +164,7 @@ class TheirBook:
 
     `orders` are all open orders and the last state of ours that were open to us, with legs inside their parents;
     `missing` are ids of ours that the broker has never seen; `unreadable` is what nobody understands of the answers.
+    `trouble` is why the account must take no new risk, "" if it may.
     """
 
     cash: float | None
@@ -172,6 +173,7 @@ class TheirBook:
     missing: frozenset[str] = frozenset()
     history: AccountHistory = AccountHistory()
     unreadable: tuple[Unreadable, ...] = ()
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,11 @@ class DenialCode(StrEnum):
         "DRAWDOWN_BREACH",
         "drawdown exceeds its limit on a first reading; the halt waits for confirmation",
     )
+    TOTAL_DRAWDOWN = (
+        "TOTAL_DRAWDOWN",
+        "the fall from the highest equity ever exceeded its limit; an operator must resume",
+    )
+    SECOND_HALT = "SECOND_HALT", "a drawdown halt within a year of the one before; an operator must resume"
     DAILY_LOSS_LIMIT = (
         "DAILY_LOSS_LIMIT",
         "loss since the previous close exceeded its limit; ends with the next session",
@@ -38,6 +43,7 @@ class DenialCode(StrEnum):
     VIX_UNKNOWN = "VIX_UNKNOWN", "VIX is missing or older than its limit"
     INVALID_ORDER = "INVALID_ORDER", "quantity or price is not a positive finite number, or the side is unknown"
     PRICE_UNKNOWN = "PRICE_UNKNOWN", "no current price for the ticker"
+    PRICE_OFF_MARKET = "PRICE_OFF_MARKET", "the price is too far from the last one of the market shown"
     VOLATILITY_UNKNOWN = "VOLATILITY_UNKNOWN", "too little history to measure the ticker's volatility"
     SHORT_NOT_ALLOWED = "SHORT_NOT_ALLOWED", "the sell exceeds the quantity held"
     MAX_POSITIONS = "MAX_POSITIONS", "positions and pending entries already fill the allowed number"

@@ -7,16 +7,18 @@ import math
 from trading_platform.core.compiled import lean
 from trading_platform.core.decide import check_order
 from trading_platform.core.ledger import Records
-from trading_platform.core.market import Market
+from trading_platform.core.market import CLOSE, Market
 from trading_platform.core.risk.book import RiskBook
 from trading_platform.core.risk.caps import OK, Verdict
 from trading_platform.core.risk.denial_codes import DENIAL_CODES, DenialCode
 from trading_platform.core.risk.explain import denied
-from trading_platform.core.risk.messages import describe, market_age
+from trading_platform.core.risk.limits import Limits
+from trading_platform.core.risk.messages import deny, describe, market_age
 from trading_platform.core.risk.rules import entry_gate
 from trading_platform.core.types import Denial
 from trading_platform.core.view import MarketView
 
+CENT = 0.01
 CLOCK_NOISE = 1e-6  # sessions, a fortieth of a second; float noise of the exchange clock
 PASS = (DenialCode.OK, "OK")
 
@@ -51,9 +53,24 @@ def judge_entry(book: RiskBook, ticker: str, quantity: float, price: float, max_
     if code != DenialCode.OK:
         return Denial(code, ticker, math.nan, math.nan, words)
     rows, column = (book.books.accounts, book.slots), view.columns[ticker]
+    if (denial := off_market(view, ticker, price, limits)) is not None:
+        return denial
     quantity, price = float(quantity), float(price)  # compiled rules tell an int from a float
     verdict = book.direct(order_verdict)(view.market, *rows, view.t, column, quantity, price, book.limit_rows)
     return None if verdict.code == OK else denied(book, view, verdict, ticker, price)
+
+
+def off_market(view: MarketView, ticker: str, price: float, limits: Limits) -> Denial | None:
+    """Return the denial of a `price` that is too far from the last close shown; what is unknown others refuse.
+
+    At 0.01 instead of 100 dollars every cap holds, and nothing of it is true. A cent more is a tick of small prices.
+    """
+    last = float(view.market.bars[view.columns[ticker], view.t, CLOSE])
+    if not last > 0.0 or not 0.0 < price < math.inf or abs(price - last) <= limits.price_collar * last + CENT:
+        return None
+    off = price / last - 1.0
+    words = f"price {price:,.2f} is {off:+.1%} from {last:,.2f}, the last one shown; at most {limits.price_collar:.0%}"
+    return deny(DenialCode.PRICE_OFF_MARKET, ticker, words, abs(off), limits.price_collar)
 
 
 def _account_gate(book: RiskBook, view: MarketView) -> tuple[float, Verdict]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from trading_platform.core.compiled import direct, lean
-from trading_platform.core.ledger import Record, Records, post_cash_flow
+from trading_platform.core.ledger import PEAKS, Record, Records, post_cash_flow
 from trading_platform.core.risk import rules
 from trading_platform.core.risk.denial_codes import DenialCode
 from trading_platform.core.risk.limits import Limits
@@ -15,13 +15,13 @@ from trading_platform.core.types import RiskEvent, RiskEventKind
 READING_FIELDS = [
     "equity", "previous_equity", "peak_equity", "lifetime_peak", "lifetime_drawdown", "accepted_equity",
     "suspect_equity", "breach_readings", "halted", "release_readings", "daily_breach_readings", "daily_halted",
-    "cash_flow", "halts", "halted_sessions",
+    "cash_flow", "halts", "halted_sessions", "total_peak", "total_breach_readings", "halt_age",
 ]  # fmt: skip
 
 
 def first_reading(account: Record, equity: float) -> None:
     """Begin an account that has never been read at `equity` dollars: peaks and day start are this reading."""
-    for name in ("equity", "accepted_equity", "previous_equity", "peak_equity", "lifetime_peak"):
+    for name in ("equity", "accepted_equity", "previous_equity", *PEAKS):
         account[name] = equity
 
 
@@ -65,9 +65,10 @@ def take_reading(
         expected = account["accepted_equity"]
         return [*events, event(RiskEventKind.EQUITY_SUSPECT, DenialCode.EQUITY_UNKNOWN, equity, expected, words)]
     limits = limit_rows[0]
-    if latched:
+    if latched or is_first_daily_breach(account):
         loss, limit = rules.daily_loss_of(account), limits.max_daily_loss
-        words = f"lost {loss:.2%} since the previous close, limit {limit:.2%}"
+        words = f"lost {loss:.2%} since the previous close, limit {limit:.2%}: no new risk "
+        words += "for the rest of the session" if latched else "while it stands"
         events.append(event(RiskEventKind.DAILY_LOSS, DenialCode.DAILY_LOSS_LIMIT, loss, limit, words))
     match change:
         case rules.FIRST_BREACH:
@@ -76,7 +77,14 @@ def take_reading(
             events.append(_drawdown(RiskEventKind.HALT, drawdown, limits, "halted until recovery"))
         case rules.RELEASED:
             events.append(_drawdown(RiskEventKind.RELEASE, drawdown, limits, "recovered; reference peak rebased"))
+        case rules.STOPPED:
+            events.append(_stop(account, drawdown, limits))
     return events
+
+
+def is_first_daily_breach(account: Record) -> bool:
+    """Return True if the reading just taken is the first beyond the daily loss, which refuses and does not yet last."""
+    return bool(account["daily_breach_readings"] == 1 and account["daily_halted"] == 0)
 
 
 @lean
@@ -117,6 +125,17 @@ _apply = direct(apply_reading)
 def _drawdown(kind: RiskEventKind, drawdown: float, limits: Limits, words: str) -> RiskEvent:
     message = f"drawdown {drawdown:.2%} of peak equity, limit {limits.max_drawdown:.2%}: {words}"
     return event(kind, DenialCode.DRAWDOWN_HALT, drawdown, limits.max_drawdown, message)
+
+
+def _stop(account: Record, drawdown: float, limits: Limits) -> RiskEvent:
+    """Return the halt that only an operator ends."""
+    ends = "halted until an operator resumes"
+    if account["halted"] == rules.STOPPED_BY_SECOND:
+        words = f"drawdown {drawdown:.2%} of peak equity, the second halt within a year: {ends}"
+        return event(RiskEventKind.HALT, DenialCode.SECOND_HALT, drawdown, limits.max_drawdown, words)
+    total, limit = rules.drawdown_of(account["accepted_equity"], account["total_peak"]), limits.max_total_drawdown
+    words = f"drawdown {total:.2%} of the highest equity ever, limit {limit:.2%}: {ends}"
+    return event(RiskEventKind.HALT, DenialCode.TOTAL_DRAWDOWN, total, limit, words)
 
 
 def event(

@@ -62,6 +62,9 @@ def explain_entry(
     binding = DENIAL_CODES[largest.binding]
     if denial is None:
         return Explanation(True, "OK", binding, largest.quantity, tuple(checks))
+    if denial.code is DenialCode.PRICE_OFF_MARKET:  # at such a price no quantity means anything
+        checks.append(_check(denial.code, denial.observed, denial.limit))
+        closed = True
     return Explanation(False, denial.message, denial.code, 0.0 if closed else largest.quantity, tuple(checks))
 
 
@@ -94,10 +97,12 @@ def account_checks(account: Record, view: MarketView, limits: Limits) -> list[Ru
     age = float(view.market.vix_age[view.t]) + market_age(view)
     pause = max(0.0, (account["pause_until"] - view.clock) / 3600.0)
     drawdown = drawdown_of(account["accepted_equity"], account["peak_equity"])
+    total = drawdown_of(account["accepted_equity"], account["total_peak"])
     return [
         _check(
             DenialCode.DRAWDOWN_HALT, drawdown, limits.recovery_drawdown if account["halted"] else limits.max_drawdown
         ),
+        _check(DenialCode.TOTAL_DRAWDOWN, total, limits.max_total_drawdown),
         _check(DenialCode.DAILY_LOSS_LIMIT, daily_loss_of(account), limits.max_daily_loss),
         _check(DenialCode.LOSS_STREAK_PAUSE, pause, 0.0),
         _check(DenialCode.VIX_UNKNOWN, age, limits.max_vix_age),

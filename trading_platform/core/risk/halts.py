@@ -43,6 +43,7 @@ class Halts:
         self._book = book
         self._limits = book.limits
         self._taken_back: tuple[Record, Standing] | None = None
+        self._account_first = False  # the account is shown before its market
 
     def start_session(self, session: date | None) -> None:
         """Begin a session, unless it or a later one has begun before (a restart): the day's loss stays then."""
@@ -53,6 +54,22 @@ class Halts:
         self._book.direct(begin_session)(self._book.books.accounts)
         self.standing.daily_since = None
         self.standing.session = None if session is None else session.isoformat()
+
+    def market_begins(self, session: date) -> bool:
+        """Begin the session of a market that was shown, unless it has begun; return whether it did.
+
+        The day's loss counts from the reading before. Where people show the account first and its market after, the
+        account shown belongs to the new day already: it counts from the reading before that one.
+        """
+        begun, shown = self.standing.session, self._taken_back
+        if begun is not None and session.isoformat() <= begun:
+            return False
+        if begun is None and shown is not None:
+            self._account_first = True
+        self.start_session(session)
+        if self._account_first and shown is not None and shown[0]["accepted_equity"] > 0.0:
+            self._book.account["previous_equity"] = shown[0]["accepted_equity"]
+        return True
 
     def preview(self, equity: float, cash_flow: float, now: datetime) -> list[RiskEvent]:
         """Take a reading that the next `read` replaces if it is of the same moment, which is to say nearly as large."""
@@ -82,6 +99,8 @@ class Halts:
         counts = day is None or day != self.standing.release_session
         accounts, limits = self._book.books.accounts, self._book.limit_rows
         events = take_reading(accounts, equity, shadow_equity, cash_flow, limits, halt_counts=counts)
+        if self.standing.daily_since is not None and account["daily_halted"] == 0:  # told once a session
+            events = [event for event in events if event.kind is not RiskEventKind.DAILY_LOSS]
         self.standing.note(events, session, now, self._book.books)
         if was_halted and account["halted"] != 0:
             self.standing.release_session = day
@@ -119,8 +138,9 @@ class Halts:
         account["pause_until"] = 0.0
         account["loss_streak"] = 0
         drawdown = rules.drawdown_of(account["accepted_equity"], account["peak_equity"])
-        if account["halted"] != 0 or not drawdown <= self._limits.max_drawdown + NOISE:
-            rules.release(account, self._limits)
+        within = drawdown <= self._limits.max_drawdown + NOISE and rules.is_within_total(account, self._limits)
+        if account["halted"] != 0 or not within:
+            rules.resume(account, self._limits)
         standing.forget_halt()
         return event(RiskEventKind.RESUME, DenialCode.OK, math.nan, math.nan, reason, actor)
 

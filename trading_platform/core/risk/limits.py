@@ -11,6 +11,8 @@ from trading_platform.core.day_count import ANNUAL_SESSIONS
 SECONDS_PER_HOUR = 3600.0
 
 RELEASE_SHADOW, RELEASE_EQUITY, RELEASE_MANUAL = 0, 1, 2
+# Two halts in a row at the default limit end 14.5 % below the first peak: one and a half halts are one bad year.
+TOTAL_OF_HALT = 1.5
 HALT_RELEASES = ("shadow", "equity", "manual")
 
 
@@ -25,6 +27,8 @@ class Limits(NamedTuple):
     recovery_drawdown: float
     halt_release: int
     max_daily_loss: float
+    max_total_drawdown: float
+    second_halt_asks: int
     max_position: float
     max_exposure: float
     max_sector: float
@@ -46,6 +50,7 @@ class Limits(NamedTuple):
     position_volatility: float  # daily
     correlation_discount: float
     entry_collar: float
+    price_collar: float
     min_order: float
     share_step: float
     max_reviews: int
@@ -68,9 +73,20 @@ def limits_of(config: Mapping[str, Any]) -> Limits:
     return Limits(**values)  # type: ignore[arg-type]  # each number is of its field's kind
 
 
+def total_drawdown_pct(config: Mapping[str, Any]) -> float:
+    """Return the limit of the fall from the highest equity ever, percent; unless told, half more than that of a halt.
+
+    100 is never reached: an account that has lost everything has no equity to read.
+    """
+    told = config["max_total_drawdown_pct"]
+    return float(min(100.0, TOTAL_OF_HALT * config["max_drawdown_pct"]) if told is None else told)
+
+
 def _number(name: str, kind: type, config: Mapping[str, Any]) -> float | int:
     if name == "halt_release":
         return HALT_RELEASES.index(config[name])
+    if name == "max_total_drawdown":
+        return total_drawdown_pct(config) / 100.0
     if name == "position_volatility":
         return float(config["position_volatility_pct"] / 100.0 / math.sqrt(ANNUAL_SESSIONS))
     key, scale = _OTHERWISE.get(name, (name, 1.0))

@@ -219,6 +219,8 @@ def fill_record(record: Any, values: dict[str, float | None]) -> None:
     for name in ACCOUNT.names or ():
         value = values.get(name, 0.0)
         record[name] = math.nan if value is None else value
+    if "total_peak" not in values:  # memory of a version that had no limit of the total drawdown
+        record["total_peak"] = record["lifetime_peak"]
 
 
 def book_to_json(books: Books) -> str:

@@ -34,6 +34,11 @@ def describe(verdict: Verdict, limits: Limits, ticker: str = "", other: str = ""
             return f"{prefix}~{other} fewer than {limits.correlation_window} moving returns in common"
         case DenialCode.DRAWDOWN_HALT:
             return f"{prefix} halted at drawdown {observed:.2%}, until recovery to {limit:.2%}"
+        case DenialCode.TOTAL_DRAWDOWN:
+            words = f"total drawdown {observed:.2%} of the highest equity ever, limit {limit:.2%}"
+            return f"{prefix} {words}: an operator must resume"
+        case DenialCode.SECOND_HALT:
+            return f"{prefix} halted at drawdown {observed:.2%}, the second within a year: an operator must resume"
         case DenialCode.LOSS_STREAK_PAUSE:
             return f"{prefix} {limits.loss_streak} losing trades in a row, {observed:.1f} exchange hours left"
         case DenialCode.VIX_UNKNOWN:

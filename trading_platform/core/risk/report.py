@@ -13,7 +13,13 @@ from trading_platform.core.risk.denial_codes import DenialCode
 from trading_platform.core.risk.limits import HALT_RELEASES, SECONDS_PER_HOUR, Limits
 from trading_platform.core.risk.memory import RiskMemory
 from trading_platform.core.risk.messages import market_age
-from trading_platform.core.risk.rules import daily_loss_of, drawdown_of, pair_correlation
+from trading_platform.core.risk.rules import (
+    STOPPED_BY_SECOND,
+    STOPPED_BY_TOTAL,
+    daily_loss_of,
+    drawdown_of,
+    pair_correlation,
+)
 from trading_platform.core.risk.rules import slot_value as slot_value_of
 from trading_platform.core.risk.sizing import kelly_fraction
 from trading_platform.core.types import UNKNOWN_SECTOR
@@ -46,6 +52,7 @@ def risk_report(
     used = [slot for slot in slots if slot["ticker"] >= 0 or slot["quantity"] != 0.0 or slot["pending"] > 0.0]
     exposure = _share(sum(float(slot_value_of(slot)) for slot in used), equity)
     drawdown = float(drawdown_of(account["accepted_equity"], account["peak_equity"]))
+    total = float(drawdown_of(account["accepted_equity"], account["total_peak"]))
     vix, vix_age, price_age = _market_facts(book)
     sectors, pairs = _sectors(book, equity), _correlations(book, limits)
     report: Row = {
@@ -57,6 +64,7 @@ def risk_report(
         "lifetime_drawdown_pct": 100.0 * float(account["lifetime_drawdown"]),
         "peak_equity": float(account["peak_equity"]),
         "lifetime_peak": float(account["lifetime_peak"]),
+        "total_drawdown_pct": 100.0 * total,
         "daily_loss_pct": 100.0 * float(daily_loss_of(account)),
         "exposure_pct": 100.0 * exposure,
         "positions_count": len(used),
@@ -182,9 +190,20 @@ def _halts(
         add("manual_halt", DenialCode.MANUAL_HALT, memory.manual_halt, memory.manual_halt_since, OPERATOR)
     if unreconciled is not None:
         add("reconciliation", DenialCode.RECONCILIATION, unreconciled, None, "ends when the accounts agree")
-    if account["halted"] != 0:
+    if account["halted"] == STOPPED_BY_TOTAL:
+        reason = (
+            f"drawdown {drawdown_of(account['accepted_equity'], account['total_peak']):.2%} of the highest equity ever"
+        )
+        add("halt", DenialCode.TOTAL_DRAWDOWN, reason, memory.halted_since, OPERATOR)
+    elif account["halted"] == STOPPED_BY_SECOND:
+        reason = f"drawdown {drawdown:.2%} of peak equity, the second halt within a year"
+        add("halt", DenialCode.SECOND_HALT, reason, memory.halted_since, OPERATOR)
+    elif account["halted"] != 0:
         reason = f"drawdown {drawdown:.2%} of peak equity"
         add("halt", DenialCode.DRAWDOWN_HALT, reason, memory.halted_since, _release(limits))
+    elif gate[0] is DenialCode.TOTAL_DRAWDOWN:
+        reason = gate[1].partition(": ")[2]
+        add("breach", gate[0], reason, None, "ends with the next reading, or becomes a halt")
     elif not drawdown <= limits.max_drawdown + NOISE and account["peak_equity"] > 0.0:
         reason = f"drawdown {drawdown:.2%} on a first reading"
         add("breach", DenialCode.DRAWDOWN_BREACH, reason, None, "ends with the next reading, or becomes a halt")
@@ -236,6 +255,9 @@ def _headroom(
     recovering = limits.recovery_drawdown if account["halted"] != 0 else limits.max_drawdown
     rows: list[tuple[str, DenialCode, str, float, float]] = [
         ("drawdown", DenialCode.DRAWDOWN_HALT, "%", 100.0 * drawdown, 100.0 * recovering),
+        ("total_drawdown", DenialCode.TOTAL_DRAWDOWN, "%",
+         100.0 * float(drawdown_of(account["accepted_equity"], account["total_peak"])),
+         100.0 * limits.max_total_drawdown),
         ("daily_loss", DenialCode.DAILY_LOSS_LIMIT, "%", 100.0 * float(daily_loss_of(account)),
          100.0 * limits.max_daily_loss),
         *_cap_rows(book, limits, exposure, sectors, pairs),

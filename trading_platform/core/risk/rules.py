@@ -10,6 +10,7 @@ Codes are the positions of `DenialCode` members, so that compiled code can carry
 from __future__ import annotations
 
 from trading_platform.core.compiled import lean
+from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.market import CLOSE, VOLATILITY, Market
 from trading_platform.core.risk.caps import (
@@ -27,6 +28,8 @@ from trading_platform.core.risk.limits import RELEASE_MANUAL, RELEASE_SHADOW, Li
 
 EQUITY_UNKNOWN = DENIAL_CODES.index(DenialCode.EQUITY_UNKNOWN)
 DRAWDOWN_HALT = DENIAL_CODES.index(DenialCode.DRAWDOWN_HALT)
+TOTAL_DRAWDOWN = DENIAL_CODES.index(DenialCode.TOTAL_DRAWDOWN)
+SECOND_HALT = DENIAL_CODES.index(DenialCode.SECOND_HALT)
 DRAWDOWN_BREACH = DENIAL_CODES.index(DenialCode.DRAWDOWN_BREACH)
 DAILY_LOSS_LIMIT = DENIAL_CODES.index(DenialCode.DAILY_LOSS_LIMIT)
 LOSS_STREAK_PAUSE = DENIAL_CODES.index(DenialCode.LOSS_STREAK_PAUSE)
@@ -37,7 +40,9 @@ MAX_POSITIONS = DENIAL_CODES.index(DenialCode.MAX_POSITIONS)
 
 # Of two US large caps of different sectors, in calm years.
 USUAL_CORRELATION = 0.3
-NO_EVENT, FIRST_BREACH, HALTED, RELEASED = 0, 1, 2, 3
+NO_EVENT, FIRST_BREACH, HALTED, RELEASED, STOPPED = range(5)
+# Values of the account's `halted`; from STOPPED_BY_TOTAL on only an operator resumes.
+UNTIL_RECOVERY, STOPPED_BY_TOTAL, STOPPED_BY_SECOND = 1, 2, 3
 
 
 # ---------------------------------------------------------------- account rules
@@ -63,6 +68,7 @@ def start_session(account: Record) -> None:
     account["previous_equity"] = account["accepted_equity"]
     account["daily_breach_readings"] = 0
     account["daily_halted"] = 0
+    account["halt_age"] += 1
 
 
 @lean
@@ -90,19 +96,26 @@ def accept_equity(account: Record, equity: float, limits: Limits) -> bool:
     account["accepted_equity"] = equity
     account["peak_equity"] = max(account["peak_equity"], equity)
     account["lifetime_peak"] = max(account["lifetime_peak"], equity)
+    account["total_peak"] = max(account["total_peak"], equity)
     account["lifetime_drawdown"] = max(account["lifetime_drawdown"], drawdown_of(equity, account["lifetime_peak"]))
     return True
 
 
 @lean
 def update_drawdown(account: Record, shadow_equity: float, limits: Limits) -> int:
-    """Update the drawdown halt from an accepted reading; return NO_EVENT, FIRST_BREACH, HALTED or RELEASED.
+    """Update the drawdown halt from an accepted reading; return NO_EVENT, FIRST_BREACH, HALTED, RELEASED or STOPPED.
 
     Halts when drawdown > `max_drawdown` on `confirmation_readings` readings in a row. Releases when the drawdown of the
     shadow book (the same decisions continued on paper since the halt) or of the account itself is back at
     `recovery_drawdown`, again on as many readings; then the reference peak is rebased so that the drawdown reads
     `recovery_drawdown` at most. `shadow_equity` is ignored unless halted.
+
+    The reference peak forgets, so that halt after halt could follow. The total drawdown does not: beyond
+    `max_total_drawdown` of the highest equity ever, on as many readings, only an operator resumes (STOPPED). So it is,
+    where `second_halt_asks`, at a halt within a year of the one before.
     """
+    if total_drawdown_stops(account, limits):
+        return STOPPED
     drawdown = drawdown_of(account["accepted_equity"], account["peak_equity"])
     if account["halted"] == 0:
         if drawdown <= limits.max_drawdown + NOISE:
@@ -111,13 +124,14 @@ def update_drawdown(account: Record, shadow_equity: float, limits: Limits) -> in
         account["breach_readings"] += 1
         if account["breach_readings"] < limits.confirmation_readings:
             return FIRST_BREACH
-        account["halted"] = 1
-        account["halts"] += 1
-        account["breach_readings"] = 0
-        account["release_readings"] = 0
+        is_second = account["halts"] > 0 and account["halt_age"] <= ANNUAL_SESSIONS
+        if is_second and limits.second_halt_asks != 0:
+            begin_halt(account, STOPPED_BY_SECOND)
+            return STOPPED
+        begin_halt(account, UNTIL_RECOVERY)
         return HALTED
     account["halted_sessions"] += 1
-    if limits.halt_release == RELEASE_MANUAL:
+    if is_for_operator(account, limits):
         return NO_EVENT
     recovery = limits.recovery_drawdown + NOISE
     recovered = drawdown <= recovery
@@ -131,6 +145,57 @@ def update_drawdown(account: Record, shadow_equity: float, limits: Limits) -> in
         return NO_EVENT
     release(account, limits)
     return RELEASED
+
+
+@lean
+def is_within_total(account: Record, limits: Limits) -> bool:
+    """Return True unless the total drawdown is beyond its limit, or unknown."""
+    least: float = account["total_peak"] * (1.0 - limits.max_total_drawdown - NOISE)
+    return bool(account["accepted_equity"] >= least)
+
+
+@lean
+def total_drawdown_stops(account: Record, limits: Limits) -> bool:
+    """Return True on the reading that confirms a total drawdown beyond its limit; the account is stopped then."""
+    if is_within_total(account, limits):
+        account["total_breach_readings"] = 0
+        return False
+    if account["halted"] == STOPPED_BY_TOTAL:
+        return False
+    account["total_breach_readings"] += 1
+    if account["total_breach_readings"] < limits.confirmation_readings:
+        return False
+    begin_halt(account, STOPPED_BY_TOTAL)
+    return True
+
+
+@lean
+def begin_halt(account: Record, kind: int) -> None:
+    """Halt the account: UNTIL_RECOVERY, STOPPED_BY_TOTAL or STOPPED_BY_SECOND."""
+    account["halted"] = kind
+    account["halts"] += 1
+    account["halt_age"] = 0
+    account["breach_readings"] = 0
+    account["total_breach_readings"] = 0
+    account["release_readings"] = 0
+
+
+@lean
+def is_for_operator(account: Record, limits: Limits) -> bool:
+    """Return True if the account is halted and only an operator can resume."""
+    if account["halted"] == 0:
+        return False
+    return bool(account["halted"] > UNTIL_RECOVERY or limits.halt_release == RELEASE_MANUAL)
+
+
+@lean
+def resume(account: Record, limits: Limits) -> None:
+    """End the drawdown halt on an operator's word: what was stopped for the total drawdown begins from a new peak."""
+    begins_anew = account["halted"] == STOPPED_BY_TOTAL or not is_within_total(account, limits)
+    release(account, limits)
+    account["total_breach_readings"] = 0
+    if begins_anew:
+        account["total_peak"] = account["peak_equity"]
 
 
 @lean
@@ -189,10 +254,17 @@ def entry_gate(account: Record, clock: float, vix: float, vix_age: float, limits
     if not (account["equity"] > 0.0) or account["suspect_equity"] != 0.0:
         return Verdict(EQUITY_UNKNOWN, account["equity"], 0.0)
     drawdown = drawdown_of(account["accepted_equity"], account["peak_equity"])
+    total = drawdown_of(account["accepted_equity"], account["total_peak"])
+    if account["halted"] == STOPPED_BY_TOTAL:
+        return Verdict(TOTAL_DRAWDOWN, total, limits.max_total_drawdown)
+    if account["halted"] == STOPPED_BY_SECOND:
+        return Verdict(SECOND_HALT, drawdown, limits.max_drawdown)
     if account["halted"] != 0:
         return Verdict(DRAWDOWN_HALT, drawdown, limits.recovery_drawdown)
     if not (drawdown <= limits.max_drawdown + NOISE):
         return Verdict(DRAWDOWN_BREACH, drawdown, limits.max_drawdown)
+    if not is_within_total(account, limits):
+        return Verdict(TOTAL_DRAWDOWN, total, limits.max_total_drawdown)
     daily_loss = daily_loss_of(account)
     if account["daily_halted"] != 0 or not (daily_loss <= limits.max_daily_loss + NOISE):
         return Verdict(DAILY_LOSS_LIMIT, daily_loss, limits.max_daily_loss)
