@@ -113,6 +113,9 @@ def test_creation_time_wins_over_the_date() -> None:
         fill(qty="NaN"),
         fill(side="sell_to_forget"),
         {"activity_type": "CSD", "net_amount": "?"},
+        {"activity_type": "CSD", "net_amount": "1e300"},
+        {"activity_type": "CSD", "net_amount": "5", "status": "weird"},
+        {"activity_type": "NC", "symbol": "AAA", "qty": "-10", "status": "canceled"},
     ],
 )
 def test_entry_that_cannot_be_read_is_named_and_the_rest_is_sorted(broken: dict[str, Any]) -> None:

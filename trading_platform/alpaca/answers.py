@@ -5,7 +5,6 @@ Only the fields that matter are read, so that one which Alpaca adds or drops els
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -80,6 +79,7 @@ def parse_account(raw: Any) -> BrokerAccount:
     )
 
 
+ABSURD = 1e12  # dollars or shares: more than any account that could be traded here
 UNREADABLE_ERRORS = (ValueError, TypeError, KeyError, AttributeError)
 
 
@@ -149,11 +149,11 @@ def finite(value: object) -> float:
     Raises
     ------
     ValueError
-        It is none, or not finite.
+        It is none, or not finite, or larger than any account.
     """
     number = float(str(value))
-    if not math.isfinite(number):
-        raise ValueError(f"number {value!r} is not finite")
+    if not abs(number) <= ABSURD:
+        raise ValueError(f"number {value!r} is not finite, or absurd")
     return number
 
 

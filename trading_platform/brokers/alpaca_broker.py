@@ -230,7 +230,9 @@ class AlpacaBroker:
             return
         self._canceller.cancel(at_work[0])  # a filled entry leaves its legs behind; one takes its sibling along
         news = self.reader.order(root_id(client_order_id))
-        if news is not None and self._journal.find_order(news.client_order_id) is not None:
+        known = None if news is None else self._journal.find_order(news.client_order_id)
+        # Shares that history has not told are written down with it: until then the order is not over.
+        if news is not None and known is not None and not news.filled_quantity > known.filled_quantity:
             self._journal.record_order(news)
 
     def _check_ours(self, client_order_id: str) -> None:

@@ -416,7 +416,7 @@ class AlpacaVenue:
         self._bare = {}
         is_open = self._is_open()
         cancels = [action for action in reading.result.actions if isinstance(action, CancelOrder)]
-        cancels += self._overdue() if is_open else []
+        cancels += self._overdue(reading) if is_open else []
         for cancel in cancels:
             self._ask(cancel, session)
         is_decided = self._clock.now() < self._calendar.open_at(self._calendar.next_session(session))
@@ -443,15 +443,19 @@ class AlpacaVenue:
         except BrokerUnreachableError as error:
             log.warning("%s: %s", type(action).__name__, error)
 
-    def _overdue(self) -> list[CancelOrder]:
-        """Return the entries whose time is over (`ENTRY_LIFE`), the exchange being open."""
+    def _overdue(self, reading: Reading) -> list[CancelOrder]:
+        """Return the entries whose time is over (`ENTRY_LIFE`), the exchange being open.
+
+        One that has filled, and of which history does not tell yet, is over already: what works of it are its stops.
+        """
         now = self._clock.now()
         if now < self._calendar.open_at(session_of(now)) + ENTRY_LIFE:
             return []
+        awaited = {d.ticker for d in reading.result.differences if d.kind is DifferenceKind.AWAITED_FILL}
         return [
             CancelOrder(row.client_order_id)
             for row in self._journal.open_orders()
-            if row.side is Side.BUY and row.broker_order_id is not None
+            if row.side is Side.BUY and row.broker_order_id is not None and row.ticker not in awaited
         ]
 
     def _cover_again(self, ticker: str, session: date) -> None:

@@ -39,6 +39,7 @@ from trading_platform.machine.clocks import session_of
 PAGE = 100  # Alpaca's largest page of activities
 MAX_PAGES = 1000
 CANCELED, PENDING = "canceled", "pending"
+EXECUTED = ("executed", "correct")
 UNDONE = "/undone"  # ends the id of what takes a cancelled entry back
 
 CASH_KINDS: Mapping[str, CashKind] = {
@@ -106,6 +107,8 @@ def parse_history(entries: Sequence[Mapping[str, Any]], order_of: OrderOf) -> Ac
                 continue
             if status == CANCELED:
                 sorted_.undo(entry)
+            elif status not in EXECUTED:
+                raise ValueError(f"status {status!r} is unknown")
             elif str(entry["activity_type"]) in CORPORATE:
                 entry_time(entry), finite(entry.get("qty") or 0.0), dollars(entry)  # a row that is none fails here
                 corporate.append(entry)
@@ -164,6 +167,8 @@ class _Sorted:
     def undo(self, entry: Mapping[str, Any]) -> None:
         """Note what takes back an entry that was cancelled, should it have been booked."""
         kind = str(entry["activity_type"])
+        if kind in CORPORATE:
+            raise ValueError("a corporate action was cancelled; compare positions and stops with the broker's by hand")
         flow, change = _cash(entry, kind, dollars(entry)), _shares(entry, kind)
         if flow is not None:
             self.undone.append((flow.flow_id, replace(flow, flow_id=flow.flow_id + UNDONE, amount=-flow.amount)))
