@@ -40,7 +40,9 @@ def test_a_lost_database_is_refused_adopted_and_traded_on(tmp_path: Path) -> Non
         adopted = {row["client_order_id"] for row in world.ledger().orders if row["approval_id"].startswith("adopted")}
     # orders, executions of all ten days, shares, stops and money agree; what the lost journal knew of signals is lost
     lost = {f"{key} has 0 approved signals" for key in adopted}
-    assert [breach for breach in found if breach.name != "order_without_signal" or breach.detail not in lost] == []
+    left = [breach for breach in found if breach.name != "order_without_signal" or breach.detail not in lost]
+    # An exit of the last evening waits for an open that does not come.
+    assert [breach for breach in left if "the simulated market ended" not in breach.detail] == []
     assert 0 < len(lost) < len(world.server.exchange.orders)
 
 

@@ -90,7 +90,7 @@ STEPS = {  # requests at most: fixed, and for each position
     "a look in the day": (6, 2),
     "first look after the close": (7, 3),
     "settlement": (7, 1),
-    "exits": (0, 6),
+    "exits": (0, 9),
     "a look in the night": (6, 1),
 }
 

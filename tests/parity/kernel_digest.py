@@ -36,7 +36,8 @@ def digests() -> dict[str, object]:
     """Return part -> digest, and how much there was to compare."""
     result: dict[str, object] = {}
     for seed, profile in ((1, "conservative"), (2, "aggressive")):
-        rules = make_rules(profile=profile, max_drawdown_pct=1.0, recovery_drawdown_pct=0.5)
+        limits = {"max_drawdown_pct": 1.0, "recovery_drawdown_pct": 0.5, "max_total_drawdown_pct": 50.0}
+        rules = make_rules(profile=profile, **limits)
         panel = random_panel(seed, N_SESSIONS, faults=True)
         market, signals = kernel_arrays(panel, rules)
         weights = np.random.default_rng(seed).dirichlet(np.ones(len(STRATEGIES)), N_SESSIONS)

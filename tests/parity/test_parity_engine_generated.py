@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from parity_markets import N_SESSIONS, Trouble, cases, market_of, signals_of
@@ -18,6 +19,7 @@ from trading_platform.core.costs import CostConfig, ExitConfig
 START = 21
 
 
+@pytest.mark.filterwarnings("ignore::trading_platform.configuration.risk_config.RiskConfigWarning")
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(case=cases(), cut=st.integers(START + 1, N_SESSIONS - 1), killed=st.booleans())
 def test_engine_trades_as_the_kernel_on_any_market(case: Case, cut: int, killed: bool) -> None:

@@ -21,7 +21,6 @@ from trading_platform.strategies.registry import FIRST_SET, make_strategies
 
 HISTORY = Path(__file__).parents[2] / ".." / "shared" / "market-data"
 START = 253
-TIGHT = RiskConfig(max_drawdown_pct=3.0, recovery_drawdown_pct=1.5)
 
 pytestmark = [
     pytest.mark.slow,

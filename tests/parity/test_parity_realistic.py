@@ -29,7 +29,7 @@ def embedded() -> Case:
     strategies = make_strategies(FIRST_SET)
     names = tuple(strategy.name for strategy in strategies)
     weights = scripted_weights(np.random.default_rng(3), panel.n_sessions, len(names))
-    tight = RiskConfig(max_drawdown_pct=1.0, recovery_drawdown_pct=0.5)
+    tight = RiskConfig(max_drawdown_pct=1.0, recovery_drawdown_pct=0.5, max_total_drawdown_pct=50.0)
     return Case(panel, prepare_signals(panel, strategies), weights, risk=tight, names=names, fills=REALISTIC)
 
 

@@ -179,7 +179,8 @@ def default_rules() -> Rules:
         "kelly_fraction": 0.5, "kelly_prior_trades": 100, "kelly_prior_win_rate": 0.53, "kelly_prior_payoff": 1.2,
         "kelly_memory_trades": 250, "min_kelly_scale": 0.5, "position_volatility_pct": 2.0,
         "correlation_discount": 0.25, "entry_collar_pct": 2.0, "min_order_dollars": 100.0, "share_step": 1.0,
-        "max_reviews": 25, "min_slot_pct": 40.0,
+        "max_reviews": 25, "min_slot_pct": 40.0, "max_total_drawdown_pct": None, "second_halt_asks": False,
+        "price_collar_pct": 20.0,
     }  # fmt: skip
     return Rules(limits_of(limits), ExitConfig().rates(), CostConfig().rates())
 
