@@ -269,3 +269,29 @@ def test_a_stop_that_is_missing_at_two_looks_is_a_state_since_the_first() -> Non
     assert (state.kind, state.subject, state.since) == (AlertKind.UNPROTECTED, "AAA", NOW)
     stops.note([], NOW + 2 * MINUTE)
     assert stops.states() == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "ours", "told"),
+    [
+        ("exit_waits", "10 shares should have left at the open of 2024-01-04, 1 session ago", AlertKind.REJECTED_EXIT),
+        ("exit_waits", "10 shares to leave at the open of 2024-01-08", None),  # its first open is still to come
+        ("no_cover", "10 shares to protect", AlertKind.UNPROTECTED),
+        ("unprotected", "10 shares to protect", None),  # the running engine tells it
+    ],
+)
+def test_a_stored_difference_about_no_books_is_no_quarantine(
+    engine: Engine, kind: str, ours: str, told: AlertKind | None
+) -> None:
+    row = DifferenceRow(kind, "AAA", ours, "tried 2 times: halted", "tried again at every look", stands=True)
+    DifferenceStore(engine, 1).note([row], SESSION, NOW)
+    assert [(state.kind, state.subject) for state in account_states(engine, 1)] == ([(told, "AAA")] if told else [])
+
+
+def test_an_exit_that_was_rejected_and_waits_is_one_state(engine: Engine) -> None:
+    sale(engine, "tp-1", "rejected")
+    hold(engine, "AAA")
+    row = DifferenceRow("exit_waits", "AAA", "10 shares should have left", "tried 2 times: halted", "x", stands=True)
+    DifferenceStore(engine, 1).note([row], SESSION, NOW)
+    (state,) = account_states(engine, 1)
+    assert "no such asset" in state.words

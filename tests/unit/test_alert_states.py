@@ -107,6 +107,17 @@ def test_many_overdue_exits_share_a_line() -> None:
     ]
 
 
+def test_a_waiting_exit_is_told_when_it_is_late_and_missing_cover_as_a_missing_stop() -> None:
+    late = Unexplained(NOW, "exit_waits", "AAA", "10 shares should have left at the open", "tried twice")
+    early = Unexplained(NOW, "exit_waits", "BBB", "10 shares to leave at the open of 2024-01-08", "tried 1 time")
+    exits = tuple(OverdueExit(name, FIRST, 3, 2, "signal_exit", "halted") for name in ("AAA", "CCC"))
+    found = all_states([late, early, Unexplained(NOW, "no_cover", "DDD", "10 shares", "no stop")], exits, "", None)
+    assert [(state.kind, state.tickers) for state in found] == [
+        ("unprotected", ("DDD",)), ("exit_overdue", ("AAA",)), ("exit_overdue", ("CCC",))
+    ]  # fmt: skip
+    assert found[1].text == "AAA: 10 shares should have left at the open; tried twice"
+
+
 def run_row() -> dict[str, object]:
     words = dict.fromkeys(
         ("key", "source", "config_fingerprint", "config", "data_hash", "code_version", "strategies", "sectors"), "x"

@@ -21,13 +21,14 @@ def account_trouble(raw: Mapping[str, Any]) -> str:
 
     The words hold no number that moves with prices: two looks at one state must read the same.
     """
+    return "; ".join([*blocks(raw), *([MARGIN_CALL] if _is_margin_call(raw) else [])])
+
+
+def blocks(raw: Mapping[str, Any]) -> list[str]:
+    """Return why the account of Alpaca's answer `raw` may not trade at all, in words; nothing if it may."""
     found = [words for flag, words in FLAGS.items() if raw.get(flag)]
     status = str(raw["status"]).upper()
-    if status != ACTIVE:
-        found.append(f"its status is {status}")
-    if _is_margin_call(raw):
-        found.append(MARGIN_CALL)
-    return "; ".join(found)
+    return found if status == ACTIVE else [*found, f"its status is {status}"]
 
 
 def _is_margin_call(raw: Mapping[str, Any]) -> bool:

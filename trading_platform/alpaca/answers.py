@@ -5,12 +5,13 @@ Only the fields that matter are read, so that one which Alpaca adds or drops els
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from trading_platform.alpaca.account_state import account_trouble
+from trading_platform.alpaca.account_state import account_trouble, blocks
 from trading_platform.alpaca.orders import parse_instant
 from trading_platform.core.ports import BrokerAccount, BrokerPosition
 
@@ -68,18 +69,16 @@ def as_list(raw: object) -> Sequence[Mapping[str, Any]]:
 
 def parse_account(raw: Any) -> BrokerAccount:
     """Read the account; None where Alpaca did not tell a number."""
-    blocked = any(raw.get(flag) for flag in ("trading_blocked", "account_blocked", "trade_suspended_by_user"))
     return BrokerAccount(
         account_id=str(raw.get("account_number") or raw["id"]),
         equity=_dollars(raw.get("equity")),
         cash=_dollars(raw.get("cash")),
         buying_power=_dollars(raw.get("buying_power")),
-        is_blocked=blocked or str(raw["status"]) != "ACTIVE",
+        is_blocked=bool(blocks(raw)),
         trouble=account_trouble(raw),
     )
 
 
-ABSURD = 1e12  # dollars or shares: more than any account that could be traded here
 UNREADABLE_ERRORS = (ValueError, TypeError, KeyError, AttributeError)
 
 
@@ -149,11 +148,11 @@ def finite(value: object) -> float:
     Raises
     ------
     ValueError
-        It is none, or not finite, or larger than any account.
+        It is none, or not finite.
     """
     number = float(str(value))
-    if not abs(number) <= ABSURD:
-        raise ValueError(f"number {value!r} is not finite, or absurd")
+    if not math.isfinite(number):
+        raise ValueError(f"number {value!r} is not finite")
     return number
 
 

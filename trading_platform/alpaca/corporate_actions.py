@@ -6,7 +6,6 @@ special dividend is paid before it). So a wide window is asked for, and the date
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -14,7 +13,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
-from trading_platform.alpaca.answers import as_object
+from trading_platform.alpaca.answers import as_object, finite
 from trading_platform.alpaca.http import AlpacaHttp
 
 SYMBOLS_AT_ONCE = 100
@@ -143,7 +142,7 @@ def _read(name: str, form: _Form, entry: Mapping[str, Any]) -> CorporateAction:
 
 
 def _number(entry: Mapping[str, Any], key: str) -> float:
-    value = float(entry[key])
-    if not (math.isfinite(value) and value > 0.0):
+    value = finite(entry[key])
+    if not value > 0.0:
         raise ValueError(f"{key} must be above 0, was {entry[key]!r}")
     return value

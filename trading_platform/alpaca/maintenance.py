@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime, time
-from zoneinfo import ZoneInfo
 
-NEW_YORK = ZoneInfo("America/New_York")
+from trading_platform.machine.clocks import NEW_YORK
+
 BEGINS, ENDS = time(9), time(11, 30)
 SATURDAY = 5
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -25,7 +24,7 @@ from trading_platform.alpaca.answers import (
 )
 from trading_platform.alpaca.failures import AlpacaRefusalError, FailureKind
 from trading_platform.alpaca.http import AlpacaHttp
-from trading_platform.alpaca.orders import is_of_shares, parse_order, successor_of
+from trading_platform.alpaca.orders import is_of_shares, parse_instant, parse_order, successor_of
 from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.ports import BrokerAccount, BrokerOrder, BrokerPosition
 
@@ -161,14 +160,13 @@ class AlpacaReader:
             request = GetOrdersRequest(
                 status=QueryOrderStatus.ALL, limit=MAX_ORDERS, nested=False, direction=Sort.ASC, after=after
             )
-            page = self._http.read("orders", functools.partial(self._http.trading.get_orders, request), as_list)
-            orders, _ = _readable(page)
-            fresh = [order for order in orders if order.broker_order_id not in seen]
-            seen |= {order.broker_order_id for order in fresh}
-            found |= {o.client_order_id: o for o in fresh if o.client_order_id.startswith(prefix)}
+            page = self._http.read("orders", partial(self._http.trading.get_orders, request), as_list)
+            fresh = [raw for raw in page if str(raw.get("id")) not in seen]
+            seen |= {str(raw.get("id")) for raw in fresh}
+            found |= {o.client_order_id: o for o in _readable(fresh)[0] if o.client_order_id.startswith(prefix)}
             if len(page) < MAX_ORDERS or not fresh:
                 return sorted(found.values(), key=lambda order: order.submitted_at or LONG_AGO)
-            last = orders[-1].submitted_at
+            last = parse_instant(page[-1].get("submitted_at"))
             after = None if last is None else last - timedelta(microseconds=1)  # those of one instant may be cut apart
 
     def client_id_of(self, broker_order_id: str) -> str | None:

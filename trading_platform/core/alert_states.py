@@ -25,6 +25,13 @@ class AlertKind(StrEnum):
     NOT_SETTLED = "not_settled"
 
 
+# Stored differences of these kinds are no doubt about the books: a stop that is missing, an exit that waits.
+NO_COVER = "no_cover"
+STOP_LACKS = frozenset({"unprotected", NO_COVER})
+EXIT_WAITS = "exit_waits"
+LATE_EXIT = "should have left"  # how an exit that is overdue is worded; one that waits for its first open is no news
+
+
 class AlertState(NamedTuple):
     """One thing that is so.
 
@@ -59,7 +66,9 @@ WORDINGS: dict[AlertKind, Wording] = {
     AlertKind.SECOND_ENGINE: Wording("Another engine trades this account", "The other engine sends no more"),
     AlertKind.HALT: Wording("{n} halts are in force: {names}", "New positions may be opened again"),
     AlertKind.UNPROTECTED: Wording("{n} positions have no stop: {names}", "Stops rest again"),
-    AlertKind.REJECTED_EXIT: Wording("{n} exits were rejected: {names}", "The exit is out, or the position gone"),
+    AlertKind.REJECTED_EXIT: Wording(
+        "{n} exits were rejected or are overdue: {names}", "The exit is out, or the position gone"
+    ),
     AlertKind.ACCOUNT_UNREADABLE: Wording("The account cannot be read", "The account can be read again"),
     AlertKind.QUARANTINE: Wording("No new risk in {n}, our book and the broker's differ: {names}", "Books agree again"),
     AlertKind.NOT_SETTLED: Wording("{n} sessions are not settled: {names}", "The session is settled"),

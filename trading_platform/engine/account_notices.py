@@ -15,7 +15,7 @@ LEAST_SHARES = 2.0  # of a slot: with a single whole share a size is what the pr
 MOST_TOO_DEAR = 0.10  # share of tickers that may be too dear before anything is said
 SMALL_ORDER_SHARE = 0.5  # of a slot
 ROUND_DOLLARS = 500.0
-# `evaluate` on 20 random universes of 60 stocks and 21 funds, 2003-2017, 10 basis points, seed 0 (docs/results.md):
+# `evaluate` on 20 random universes of 60 stocks and 21 funds, 2003-2017, 10 basis points, seed 0 (docs/risk.md):
 # Sharpe ratio over bills, mean deepest fall, deepest fall of the worst universe, mean share invested.
 PROFILE_RECORD: dict[str, tuple[float, float, float, float]] = {
     "conservative": (0.90, 0.111, 0.127, 0.41),

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
+from trading_platform.core.alert_states import EXIT_WAITS, LATE_EXIT, STOP_LACKS
 from trading_platform.storage.overdue_exits import OverdueExit
 
 UNPROTECTED = "unprotected"
@@ -59,19 +60,27 @@ def all_states(
     silent
         What `engine_silent` says.
     """
-    bare = [line for line in differences if line.kind == UNPROTECTED]
-    doubted = [line for line in differences if line.kind != UNPROTECTED and line.ticker is not None]
-    cash = [line for line in differences if line.kind != UNPROTECTED and line.ticker is None]
+    bare = [line for line in differences if line.kind in STOP_LACKS]
+    waiting = [line for line in differences if line.kind == EXIT_WAITS and LATE_EXIT in line.ours]
+    books = [line for line in differences if line.kind not in STOP_LACKS and line.kind != EXIT_WAITS]
+    doubted = [line for line in books if line.ticker is not None]
+    cash = [line for line in books if line.ticker is None]
     states = [] if silent is None else [silent]
     states += _troubles(note)
     states += _bare(bare)
-    states += _late(exits)
+    states += map(_waiting, waiting)
+    states += _late([line for line in exits if line.ticker not in {wait.ticker for wait in waiting}])
     states += _quarantined(doubted)
     states += [
         State(line.kind, (), line.found_at.isoformat(), f"Cash differs since {_time(line.found_at)}: {_books(line)}")
         for line in cash
     ]
     return states
+
+
+def _waiting(line: Unexplained) -> State:
+    words = f"{line.ticker}: {line.ours}; {line.theirs}"
+    return State("exit_overdue", (str(line.ticker),), line.found_at.isoformat(), words)
 
 
 def engine_silent(heartbeat: datetime | None, now: datetime) -> State | None:

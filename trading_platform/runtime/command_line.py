@@ -25,7 +25,12 @@ Work = Callable[[], int]
 
 def main() -> NoReturn:
     """Run the process's own command line and end the process with its exit code."""
-    code = run()
+    try:
+        code = run()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has left: no second complaint at exit
+        code = 1
     if code == INTERRUPTED:  # a download in another thread would keep the process until its network gives up
         sys.stdout.flush()
         sys.stderr.flush()

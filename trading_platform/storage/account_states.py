@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select
 
-from trading_platform.core.alert_states import AlertKind, AlertState
+from trading_platform.core.alert_states import EXIT_WAITS, LATE_EXIT, NO_COVER, STOP_LACKS, AlertKind, AlertState
 from trading_platform.core.types import OrderStatus, Side
 from trading_platform.storage import models as m
 
@@ -21,11 +21,12 @@ from trading_platform.storage import models as m
 def account_states(engine: Engine, run_id: int) -> list[AlertState]:
     """Return what is so with a run's account now, as the last commit has it."""
     with engine.connect() as connection:
-        return [
+        found = [
             *_halts(connection, run_id),
             *_rejected_exits(connection, run_id),
             *_differences(connection, run_id),
         ]
+    return list({(state.kind, state.subject): state for state in reversed(found)}.values())[::-1]  # the first of each
 
 
 def _halts(connection: Connection, run_id: int) -> Iterator[AlertState]:
@@ -77,18 +78,24 @@ def _rejected_exits(connection: Connection, run_id: int) -> Iterator[AlertState]
 
 
 def _differences(connection: Connection, run_id: int) -> Iterator[AlertState]:
-    """Yield what the broker's books and ours differ in, and what keeps new risk out."""
+    """Yield what the broker's books and ours differ in, exits that are overdue, and stops that cannot be set.
+
+    A stop that is merely missing is told by the running engine, which sets it.
+    """
     table = m.Difference
-    rows = connection.execute(
-        select(table.kind, table.ticker, table.ours, table.theirs, func.min(table.found_at).label("since"))
-        .where(table.run_id == run_id, table.resolved_at.is_(None))
-        .group_by(table.ticker)
-        .order_by(table.ticker)
-    )
-    for row in rows:
-        where = f"in {row.ticker}" if row.ticker else "at all"
-        words = f"No new risk {where}, {row.kind.replace('_', ' ')}: ours {row.ours}, the broker's {row.theirs}"
-        yield AlertState(AlertKind.QUARANTINE, row.ticker or "the account", row.since, words)
+    columns = table.kind, table.ticker, table.ours, table.theirs, table.found_at
+    open_ones = select(*columns).where(table.run_id == run_id, table.resolved_at.is_(None))
+    for row in connection.execute(open_ones.order_by(table.ticker, table.found_at)):
+        subject, where = row.ticker or "the account", f"in {row.ticker}" if row.ticker else "at all"
+        if row.kind == EXIT_WAITS:
+            if LATE_EXIT in row.ours:
+                yield AlertState(AlertKind.REJECTED_EXIT, subject, row.found_at, f"{subject}: {row.ours}; {row.theirs}")
+        elif row.kind == NO_COVER:
+            words = f"{subject} has no stop: {row.ours}; {row.theirs}"
+            yield AlertState(AlertKind.UNPROTECTED, subject, row.found_at, words)
+        elif row.kind not in STOP_LACKS:
+            words = f"No new risk {where}, {row.kind.replace('_', ' ')}: ours {row.ours}, the broker's {row.theirs}"
+            yield AlertState(AlertKind.QUARANTINE, subject, row.found_at, words)
 
 
 def _instant(value: object, otherwise: datetime) -> datetime:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from trading_platform.core import alert_states
+
 
 class DifferenceKind(StrEnum):
     """What did not match."""
@@ -28,8 +30,8 @@ class DifferenceKind(StrEnum):
     UNPROTECTED = "unprotected"
     OVERPROTECTED = "overprotected"
     STOP_IDLE = "stop_idle"
-    EXIT_WAITS = "exit_waits"
-    NO_COVER = "no_cover"
+    EXIT_WAITS = alert_states.EXIT_WAITS
+    NO_COVER = alert_states.NO_COVER
     POSITION_UNEXPLAINED = "position_unexplained"
     CASH_UNEXPLAINED = "cash_unexplained"
     CASH_UNKNOWN = "cash_unknown"

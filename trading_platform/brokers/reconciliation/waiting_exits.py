@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 from trading_platform.brokers.reconciliation.differences import DifferenceKind
+from trading_platform.core.alert_states import LATE_EXIT
 from trading_platform.core.ports import DifferenceRow, TradingCalendar
 
 
@@ -52,7 +53,7 @@ def waiting_row(waiting: WaitingExit, shares: float, today: date, calendar: Trad
     if today < waiting.due:
         when = f"to leave at the open of {waiting.due}"
     else:
-        when = f"should have left at the open of {waiting.due}"
+        when = f"{LATE_EXIT} at the open of {waiting.due}"
         when += f", {late} session{'s' * (late != 1)} ago" if late else ""
     times = f"tried {waiting.tries} time{'s' * (waiting.tries != 1)}"
     return DifferenceRow(
