@@ -1,6 +1,6 @@
-# `make run` and `make test` need nothing but Python 3.11: each makes .venv, installs, and does its job.
+# `make run` and `make test` need nothing but a Python 3.11 to 3.14: each makes .venv, installs, and does its job.
 # The long checks below them write their last results into docs/; DATA names a folder of real history.
-PYTHON ?= python3.11
+PYTHON ?= $(shell sh tools/find_python.sh)
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
@@ -8,24 +8,33 @@ NAUTILUS := .venv-peers-nautilus
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 DATA ?= ../shared/market-data
 
-.PHONY: help run test check install bench bench-peers results parity lookahead soak mutate rl-controls rl-evaluate crash-test clean
+.PHONY: help run setup train test check install bench bench-peers results parity lookahead soak mutate rl-controls rl-evaluate crash-test clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-$(VENV)/run.stamp: requirements-trading-platform.txt constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-trading-platform.txt
-	touch $@
+$(VENV)/run.stamp: pyproject.toml constraints.txt tools/setup_venv.py
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.14 was found (python3.11 ... python3, python, uv's own). Install one, or name it: make run PYTHON=/path/to/python"; exit 2; }
+	@$(PYTHON) tools/setup_venv.py core
+	@touch $@
+
+$(VENV)/all.stamp: $(VENV)/run.stamp
+	@$(PYTHON) tools/setup_venv.py all
+	@touch $@
 
 $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	touch $@
+	@$(PYTHON) tools/setup_venv.py dev
+	@touch $@
 
 install: $(VENV)/dev.stamp ## make .venv with everything that tests need
 
+setup: $(VENV)/all.stamp ## make .venv with everything that users need: training, Parquet, Yahoo, pictures, alerts
+
 run: $(VENV)/run.stamp ## replay the embedded market through the engine
-	$(BIN)/python autonomous_trading_engine.py
+	@$(BIN)/python autonomous_trading_engine.py
+
+train: $(VENV)/all.stamp ## train an allocation, prove it, let it serve only if the proof holds
+	@$(BIN)/python train_rl_model.py
 
 check: $(VENV)/dev.stamp ## ruff and mypy --strict
 	$(BIN)/ruff check .

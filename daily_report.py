@@ -6,6 +6,11 @@ engine. ``python daily_report.py`` prints one JSON object; docs/daily-report.md 
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # a missing package is one line, not a traceback
+    from trading_platform.machine.packages import check_at_start
+
+    check_at_start()
+
 import argparse
 import json
 import logging

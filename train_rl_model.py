@@ -23,6 +23,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 # One thread a process: the networks are tiny, and sums in another order would be other bits. Before torch starts.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+if __name__ == "__main__":
+    from trading_platform.machine.packages import check_at_start
+
+    check_at_start()
+
 import typer
 
 from trading_platform.core.errors import FixConfigError, RetrainModelError, TradingPlatformError
@@ -299,9 +304,6 @@ def controls(
     _, rules, _ = read_rules(None, {"data.source": "synthetic"})
     met = run_controls(positive, negative, setup, rules, seeds, jobs, BatchedAllocEnv, print, train_years)
     raise typer.Exit(0 if met else FAILED)
-
-
-# ---------------------------------------------------------------- the registry
 
 
 @models.command("list")

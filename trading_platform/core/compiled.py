@@ -33,6 +33,19 @@ LEAN_OPTIONS = {**OPTIONS, "_nrt": False}
 INLINED_OPTIONS = {**LEAN_OPTIONS, "inline": "always"}
 
 
+_tellers: list[Callable[[], None]] = []
+
+
+def on_compiling(tell: Callable[[], None]) -> None:
+    """Call `tell` whenever a function begins to be compiled; what is loaded from the disk is not."""
+    _tellers.append(tell)
+
+
+def _tell() -> None:
+    for tell in _tellers:
+        tell()
+
+
 if HAS_NUMBA:
 
     class _QuietCollector(Listener):
@@ -47,6 +60,7 @@ if HAS_NUMBA:
                 self.resumes = gc.isenabled()
                 gc.disable()
             self.depth += 1
+            _tell()
 
         def on_end(self, event: Event) -> None:
             """Resume, if it was on before."""
@@ -61,7 +75,7 @@ def compiled(function: F) -> F:
     """Compile `function` with numba (no GIL, cached on disk), or return it unchanged without numba."""
     if not HAS_NUMBA:
         return function
-    return cast(F, _stamped(numba.njit(**OPTIONS)(function)))
+    return cast(F, _njit(function, OPTIONS))
 
 
 def lean(function: F) -> F:
@@ -72,7 +86,7 @@ def lean(function: F) -> F:
     """
     if not HAS_NUMBA:
         return function
-    return cast(F, _stamped(numba.njit(**LEAN_OPTIONS)(function)))
+    return cast(F, _njit(function, LEAN_OPTIONS))
 
 
 def inlined(function: F) -> F:
@@ -83,7 +97,7 @@ def inlined(function: F) -> F:
     """
     if not HAS_NUMBA:
         return function
-    return cast(F, _stamped(numba.njit(**INLINED_OPTIONS)(function)))
+    return cast(F, _njit(function, INLINED_OPTIONS))
 
 
 def plain(function: F) -> F:
@@ -138,6 +152,25 @@ def as_rows(values: Any) -> NDArray[np.void]:
     """
     fields = [(name, type(value)) for name, value in zip(values._fields, values, strict=True)]
     return np.array([tuple(values)], dtype=np.dtype((np.record, fields)))
+
+
+def is_kept() -> bool:
+    """Return whether what is compiled can be kept on this disk for the next start."""
+    return not _not_kept
+
+
+_not_kept: list[str] = []  # functions that found no folder to be kept in
+
+
+def _njit(function: Callable[..., Any], options: dict[str, Any]) -> Any:
+    """Return numba's dispatcher; where neither the program's folder nor a home can be written, one without a cache."""
+    try:
+        return _stamped(numba.njit(**options)(function))
+    except RuntimeError as error:
+        if "no locator available" not in str(error):
+            raise
+        _not_kept.append(function.__name__)
+        return numba.njit(**{**options, "cache": False})(function)
 
 
 def _stamped(dispatcher: Any) -> Any:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from trading_platform.core.errors import FixConfigError, TradingPlatformError
+from trading_platform.machine.packages import check_at_start
 from trading_platform.machine.stop_signals import INTERRUPTED, StoppedNowError, stop_at_start
 from trading_platform.runtime.command_help import help_text
 from trading_platform.runtime.command_parser import Given, parse
@@ -25,6 +26,7 @@ Work = Callable[[], int]
 
 def main() -> NoReturn:
     """Run the process's own command line and end the process with its exit code."""
+    check_at_start()
     try:
         code = run()
         sys.stdout.flush()

@@ -26,9 +26,10 @@ from trading_platform.evaluation.evaluate import (
 from trading_platform.evaluation.evaluate_document import document, table
 from trading_platform.evaluation.kernel_book import KernelBook
 from trading_platform.evaluation.universes import Universe, draw_universes
+from trading_platform.machine.first_compile import tell_compiling
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.load_panel import load_panel
-from trading_platform.reporting.waiting import waiting
+from trading_platform.reporting.waiting import tell, waiting
 from trading_platform.runtime.trade_settings import TradeOptions, enabled_strategies, read_config
 from trading_platform.strategies.base import AnyStrategy
 from trading_platform.strategies.registry import DEFAULT_SET, DEFAULT_SET_TRIALS
@@ -79,6 +80,8 @@ def evaluate(options: EvaluateOptions) -> int:
     strategies = enabled_strategies(config, trade.config)
     calendar = NyseCalendar()
     quiet = trade.json or trade.quiet
+    if not quiet:
+        tell_compiling(tell)
     with waiting("reading bars", shown=not quiet, in_pipes=False):
         panel = load_panel(config, settings, calendar, None, options.end)
     names = tuple(strategy.name for strategy in strategies)

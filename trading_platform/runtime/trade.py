@@ -20,6 +20,7 @@ from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
 from trading_platform.engine.account_notices import account_notices
 from trading_platform.machine.clocks import ReplayClock, WallClock
+from trading_platform.machine.first_compile import tell_compiling
 from trading_platform.machine.heartbeat import HEARTBEAT_FILE, Heartbeat
 from trading_platform.machine.logs import start_logs
 from trading_platform.machine.stop_signals import INTERRUPTED, StoppedNowError
@@ -27,7 +28,7 @@ from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.load_panel import REAL_MARKETS, wanted_tickers
 from trading_platform.reporting.run_results import run_results
 from trading_platform.reporting.status_screen import complain
-from trading_platform.reporting.waiting import waiting
+from trading_platform.reporting.waiting import tell, waiting
 from trading_platform.runtime.account_choice import Whose, chosen_account
 from trading_platform.runtime.alerting import NobodyListens, open_post, posted, telling_watchdog
 from trading_platform.runtime.build import build_engine
@@ -110,6 +111,8 @@ def _replay(given: Instructions) -> int:
     options, config = given.options, given.config
     is_asked = config.data.source in REAL_MARKETS
     words = f"asking {config.data.source} for bars" if is_asked else "preparing the market"
+    if not (options.json or options.quiet):
+        tell_compiling(tell)
     with waiting(words, shown=not (options.json or options.quiet), in_pipes=is_asked):
         stage = set_stage(
             config, given.settings, given.rules, given.limits, options.start, options.end, given.strategies,
