@@ -42,8 +42,8 @@ def main(groups: list[str]) -> int:
         if code != 0:  # uv knows nothing of pip's settings: an index or proxy of the user's own
             say("uv could not; trying pip")
             for_pip, code = wanted, 0
-    if for_pip:
-        code = run_pip(["install", "--no-input", "--disable-pip-version-check", *constraints, *for_pip])
+    if for_pip:  # Python compiles what is imported, when it is: less than all of it
+        code = run_pip(["install", "--no-compile", "--no-input", "--disable-pip-version-check", *constraints, *for_pip])
     if code != 0:
         say("nothing was started; mend what the lines above name, and run the same command again")
         return 1

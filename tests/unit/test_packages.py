@@ -18,9 +18,10 @@ ROOT = Path(__file__).parents[2]
 NOT_THERE = "no_such_package_anywhere"
 
 
-def project() -> dict[str, dict[str, list[str]]]:
-    loaded: dict[str, dict[str, list[str]]] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    return loaded
+def groups() -> dict[str, list[str]]:
+    """Return the requirement lines of the project by group; "all" only repeats the others."""
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return {"core": told["dependencies"], **{n: v for n, v in told["optional-dependencies"].items() if n != "all"}}
 
 
 def names(lines: list[str]) -> set[str]:
@@ -28,11 +29,7 @@ def names(lines: list[str]) -> set[str]:
 
 
 def test_the_table_names_the_packages_of_the_project() -> None:
-    told = project()["project"]
-    extras = dict(told["optional-dependencies"])  # type: ignore[call-overload]
-    groups = {"core": told["dependencies"], **extras}
-    groups.pop("all")
-    assert {group: names(lines) for group, lines in groups.items()} == {
+    assert {group: names(lines) for group, lines in groups().items()} == {
         group: set(known.values()) for group, known in PACKAGES.items()
     }
 
@@ -41,9 +38,7 @@ def test_the_requirements_file_means_everything() -> None:
     text = (ROOT / "requirements-trading-platform.txt").read_text(encoding="utf-8")
     lines = [line.partition("#")[0].strip() for line in text.splitlines()]
     listed = {line for line in lines if line and not line.startswith("-")}
-    told = project()["project"]
-    extras: dict[str, list[str]] = told["optional-dependencies"]  # type: ignore[assignment]
-    everything = [*told["dependencies"], *(line for name, part in extras.items() if name != "all" for line in part)]
+    everything = [line for lines in groups().values() for line in lines]
     assert listed == {line.partition(";")[0] for line in everything}
 
 
