@@ -9,12 +9,15 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from trading_platform.configuration.environment import load_settings
 from trading_platform.configuration.risk_config import RiskConfig
+from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
+from trading_platform.core.types import MarketPanel
 from trading_platform.evaluation.evaluate import (
     EvaluateSettings,
     UniverseRun,
@@ -70,20 +73,39 @@ class Task:
 
 def evaluate(options: EvaluateOptions) -> int:
     """Judge the configured book; print the result; return the exit code."""
-    if not 1 <= options.universes <= MOST_UNIVERSES:
-        raise FixConfigError(f"--universes must be in [1, {MOST_UNIVERSES}], was {options.universes}")
-    if options.universe_size < 5:
-        raise FixConfigError(f"--universe-size must be at least 5 stocks, was {options.universe_size}")
     trade = options.trade
     settings = load_settings()
     config = read_config(trade, settings)
     strategies = enabled_strategies(config, trade.config)
-    calendar = NyseCalendar()
-    quiet = trade.json or trade.quiet
-    if not quiet:
+    shown = not (trade.json or trade.quiet)
+    if shown:
         tell_compiling(tell)
-    with waiting("reading bars", shown=not quiet, in_pipes=False):
-        panel = load_panel(config, settings, calendar, None, options.end)
+    with waiting("reading bars", shown=shown, in_pipes=False):
+        panel = load_panel(config, settings, NyseCalendar(), None, options.end)
+    result = judged(options, config, strategies, panel, shown=shown)
+    sys.stdout.write((json.dumps(result) if trade.json else table(result)) + "\n")
+    return 0
+
+
+def judged(
+    options: EvaluateOptions,
+    config: TradingConfig,
+    strategies: Sequence[AnyStrategy],
+    panel: MarketPanel,
+    *,
+    shown: bool,
+) -> dict[str, Any]:
+    """Return the judgement of a book over `panel` as JSON values; `shown` tells on standard error how far it is.
+
+    Raises
+    ------
+    FixConfigError
+        Universes or sessions that are too few or too many.
+    """
+    if not 1 <= options.universes <= MOST_UNIVERSES:
+        raise FixConfigError(f"--universes must be in [1, {MOST_UNIVERSES}], was {options.universes}")
+    if options.universe_size < 5:
+        raise FixConfigError(f"--universe-size must be at least 5 stocks, was {options.universe_size}")
     names = tuple(strategy.name for strategy in strategies)
     rules = Rules(
         limits_of(RiskConfig.from_mapping(config.risk).to_dict()),
@@ -103,12 +125,11 @@ def evaluate(options: EvaluateOptions) -> int:
     )
     cut, start = traded_rows(panel, asked)
     universes = draw_universes(cut, asked.universes, asked.universe_size, asked.seed, start)
-    book = KernelBook(strategies, rules, config.engine.initial_capital, calendar.exchange_seconds, config.engine.fills)
+    seconds = NyseCalendar().exchange_seconds
+    book = KernelBook(strategies, rules, config.engine.initial_capital, seconds, config.engine.fills)
     task = Task(universes, strategies, book, yardsticks_of(cut, start), start, asked)
-    runs = sorted(_judged(task, options.jobs, shown=not quiet), key=lambda run: run.number)
-    result = document(task.yardsticks, runs, asked)
-    sys.stdout.write((json.dumps(result) if trade.json else table(result)) + "\n")
-    return 0
+    runs = sorted(_judged(task, options.jobs, shown=shown), key=lambda run: run.number)
+    return document(task.yardsticks, runs, asked)
 
 
 _TASK: Task | None = None  # of a worker, from the fork that made it

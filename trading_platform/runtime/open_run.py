@@ -70,17 +70,19 @@ def set_stage(
     strategies: Sequence[AnyStrategy],
     choose: Choose,
     fetched: tuple[date | None, date | None] = (None, None),
+    panel: MarketPanel | None = None,
 ) -> Stage:
     """Load the market, prepare it, and open the run; `limits` are all risk limits, for the records.
 
     `start` and `end` are sessions to trade, `fetched` bounds the bars that are read (None: as many as there are).
     `choose` returns who splits capital among the strategies that the market has a use for; one allocation or model
-    decides all of the run.
+    decides all of the run. `panel` are bars that were read already, instead of the configured source's.
     """
     stopwatch = Stopwatch()
     since = stopwatch.start()
     calendar = NyseCalendar()
-    panel = load_panel(config, settings, calendar, fetched[0], end or fetched[1])
+    if panel is None:
+        panel = load_panel(config, settings, calendar, fetched[0], end or fetched[1])
     since = stopwatch.add("data", since)
     first, stop = _rows(panel, start, config.engine.replay_sessions)
     regimes = load_regimes(

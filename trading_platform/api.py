@@ -1,0 +1,425 @@
+"""The Python face: load bars, replay a book, judge it, in a notebook or a script. Nothing here reaches a broker.
+
+    >>> from trading_platform import api
+    >>> market = api.load("my_bars")                       # or a DataFrame, or "synthetic"
+    >>> result = api.backtest(market, start="2015-01-02", cost_bps=10)
+    >>> result.metrics["sharpe"], result.equity["equity"].iloc[-1]
+    >>> api.evaluate(market, universes=5).figures["sharpe"]
+
+What it does is what the command line does, by the same functions: the same bars, settings and seed give the same cents.
+Without `config` no settings file is read. Names here stay for a minor version after they are replaced.
+"""
+
+from __future__ import annotations
+
+import html
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import Engine, select
+
+from trading_platform.configuration.environment import Settings, load_settings
+from trading_platform.configuration.risk_config import RiskConfig
+from trading_platform.configuration.trading_config import TradingConfig, load_config
+from trading_platform.core.errors import FixConfigError
+from trading_platform.core.risk.limits import limits_of
+from trading_platform.core.session import Rules
+from trading_platform.core.types import MarketPanel
+from trading_platform.engine.engine_market import configured_strategies
+from trading_platform.evaluation.evaluate_document import table
+from trading_platform.machine.clocks import ReplayClock
+from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.market_data.load_panel import load_panel
+from trading_platform.reporting.run_results import run_results
+from trading_platform.runtime.build import build_engine
+from trading_platform.runtime.evaluate import EvaluateOptions, judged
+from trading_platform.runtime.instructions import Instructions
+from trading_platform.runtime.open_run import set_stage
+from trading_platform.runtime.trade_settings import TradeOptions
+from trading_platform.storage import models as m
+from trading_platform.strategies.base import AnyStrategy
+from trading_platform.strategies.registry import make_strategies
+
+API_VERSION = 1
+
+Day = date | str | pd.Timestamp
+SYNTHETIC = "synthetic"
+HEADLINE = (  # of a result's short form: key, words, is a fraction shown as percent
+    ("total_return", "return", True),
+    ("annual_return", "a year", True),
+    ("excess_return", "a year over bills", True),
+    ("sharpe", "Sharpe ratio over bills", False),
+    ("max_drawdown", "deepest fall", True),
+    ("beta", "beta", False),
+    ("avg_exposure", "invested on average", True),
+    ("trades", "closed trades", False),
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Market:
+    """Daily bars that were read and checked.
+
+    Attributes
+    ----------
+    panel
+        The bars as the engine has them; see `trading_platform.core.types.MarketPanel`.
+    """
+
+    panel: MarketPanel
+    _options: Mapping[str, object] = field(default_factory=dict, repr=False)
+
+    @property
+    def tickers(self) -> tuple[str, ...]:
+        """Tickers, sorted."""
+        return self.panel.tickers
+
+    @property
+    def closes(self) -> pd.DataFrame:
+        """Closes as they were traded, (T sessions, N tickers) in dollars; NaN where there was no bar."""
+        index = pd.DatetimeIndex(self.panel.sessions, name="session")
+        return pd.DataFrame(self.panel.close, index=index, columns=list(self.panel.tickers))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was guessed, left out or found odd while reading."""
+        return self.panel.warnings
+
+    def __repr__(self) -> str:
+        first, last = self.panel.session(0), self.panel.session(self.panel.n_sessions - 1)
+        return f"<Market {self.panel.source}: {len(self.tickers)} tickers, {first} to {last}, {len(self.notes)} notes>"
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
+        return f"<p>{html.escape(repr(self)[1:-1])}</p><ul>{notes}</ul>"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """A finished replay. Money is dollars, returns are fractions; frames are indexed or ordered by time.
+
+    Attributes
+    ----------
+    metrics
+        What ``replay --json`` prints: see docs/results.md for every key.
+    equity
+        One row a session: equity, cash, exposure, drawdown, costs and flows of the day.
+    trades, orders, fills
+        Closed round trips; every order with what became of it; one strategy's part of an execution a row.
+    """
+
+    metrics: dict[str, Any]
+    equity: pd.DataFrame
+    trades: pd.DataFrame
+    orders: pd.DataFrame
+    fills: pd.DataFrame
+
+    @property
+    def critique(self) -> list[str]:
+        """Why the result may be less than it seems; empty: nothing was found."""
+        return [str(finding["message"]) for finding in self.metrics["critique"]]
+
+    @property
+    def returns(self) -> pd.Series[float]:
+        """Daily returns less deposits and withdrawals, (T,)."""
+        worth, before = self.equity["equity"] - self.equity["cash_flow"], self.equity["previous_equity"]
+        returns: pd.Series[float] = (worth / before - 1.0).rename("return")
+        return returns
+
+    def __repr__(self) -> str:
+        told = self.metrics
+        return f"<Result SIMULATED {told['first_session']} to {told['last_session']}: {_words(told)}>"
+
+    def _repr_html_(self) -> str:
+        told = self.metrics
+        rows = "".join(
+            f"<tr><td>{words}</td><td style='text-align:right'>{_shown(told[key], percent)}</td></tr>"
+            for key, words, percent in HEADLINE
+        )
+        doubts = "".join(f"<li>{html.escape(line)}</li>" for line in self.critique)
+        span = f"{told['first_session']} to {told['last_session']}"
+        return (
+            f"<p><b>SIMULATED</b>, {html.escape(str(told['market']))}, {span}</p>"
+            f"{_curve(self.equity['equity'])}<table>{rows}</table>"
+            + (f"<p>Doubts:</p><ul>{doubts}</ul>" if doubts else "")
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """A book judged on many random universes: `figures` is what ``evaluate --json`` prints."""
+
+    figures: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"<Evaluation on {self.figures['universes']} universes: Sharpe {self.figures['sharpe']['mean']:.2f}>"
+
+    def __str__(self) -> str:
+        return table(self.figures)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(table(self.figures))}</pre>"
+
+
+def load(
+    data: str | Path | pd.DataFrame | Iterable[str | Path] = SYNTHETIC,
+    *,
+    tickers: Sequence[str] | None = None,
+    end: Day | None = None,
+    vix: str | None = None,
+    seed: int = 7,
+) -> Market:
+    """Read and check daily bars.
+
+    Parameters
+    ----------
+    data
+        "synthetic" (the embedded market), a folder, several folders (the first that has a ticker gives its series), or
+        a frame with a row a bar: date, ticker, open, high, low, close, volume[, split_ratio, dividend].
+    tickers
+        Only these; None = all.
+    end
+        Last day that is read.
+    vix
+        "required" (the default) or "realized": the universe's own volatility where there is no VIX.
+    seed
+        Of the embedded market.
+
+    Raises
+    ------
+    MarketDataError
+        The bars cannot be used; the message names file, line, value and cure.
+    FixConfigError
+        An argument is wrong.
+    """
+    options: dict[str, object] = {"data.vix": vix, "universe.tickers": None if tickers is None else tuple(tickers)}
+    if isinstance(data, pd.DataFrame):
+        return _from_frame(data, options, _day(end))
+    if isinstance(data, str) and data == SYNTHETIC:
+        options |= {"data.source": SYNTHETIC, "engine.seed": seed}
+    else:
+        folders = [data] if isinstance(data, str | Path) else list(data)
+        options |= {"data.source": "files", "data.folder": [str(folder) for folder in folders]}
+    panel = load_panel(load_config(None, options), load_settings(), NyseCalendar(), None, _day(end))
+    return Market(panel, options)
+
+
+def _from_frame(frame: pd.DataFrame, options: Mapping[str, object], end: date | None) -> Market:
+    """Read a frame as the file of bars that it would be: one way of understanding columns, days and values."""
+    is_indexed = isinstance(frame.index, pd.MultiIndex | pd.DatetimeIndex)
+    with tempfile.TemporaryDirectory(prefix="trading-bars-") as folder:
+        frame.to_csv(Path(folder) / "frame.csv", index=is_indexed)
+        read = {**options, "data.source": "files", "data.folder": [folder]}
+        panel = load_panel(load_config(None, read), load_settings(), NyseCalendar(), None, end)
+    return Market(replace(panel, source="frame"), {**options, "data.source": "files", "data.folder": ["frame"]})
+
+
+def backtest(
+    data: Market | str | Path | pd.DataFrame | Iterable[str | Path] = SYNTHETIC,
+    *,
+    strategies: Sequence[str | AnyStrategy] | None = None,
+    config: str | Path | Mapping[str, object] | None = None,
+    allocation: Mapping[str, float] | str | None = None,
+    start: Day | None = None,
+    end: Day | None = None,
+    capital: float | None = None,
+    cost_bps: float | None = None,
+    fills: str | None = None,
+    seed: int | None = None,
+    database: str | Path | None = None,
+) -> Result:
+    """Replay the engine over past bars: every order through the risk rules, costs on, decided at the close.
+
+    Parameters
+    ----------
+    data
+        What `load` returned, or anything that it takes.
+    strategies
+        Names, strategy objects, or both; None = those of `config`, which is the default set.
+    config
+        A settings file, or values by dotted name: ``{"risk.max_drawdown_pct": 10.0}``. None = the defaults.
+    allocation
+        Share of capital by strategy, or as ``--allocation`` has it; None = the promoted model, else equal weight.
+    start, end
+        First and last session that is traded; None = the last 252, and the last there is.
+    capital, cost_bps, fills, seed
+        As the options of the command line; None = the settings'.
+    database
+        Where the run is kept; None = nowhere, it lives in the result.
+
+    Raises
+    ------
+    MarketDataError, FixConfigError
+        As on the command line.
+    """
+    market = data if isinstance(data, Market) else load(data)
+    with tempfile.TemporaryDirectory(prefix="trading-run-") as folder:
+        place = Path(folder) / "run.db" if database is None else database
+        overrides = {**_costs(cost_bps), "engine.initial_capital": capital, "engine.fills": fills, "engine.seed": seed}
+        settings = load_settings()
+        read = _config(config, {**market._options, **_given(overrides), "storage.database_url": _url(place)})
+        given = _instructions(read, settings, strategies, allocation)
+        stage = set_stage(
+            read, settings, given.rules, given.limits, _day(start), _day(end), given.strategies, given.choose,
+            panel=_until(market.panel, _day(end)),
+        )  # fmt: skip
+        clock = ReplayClock(stage.world.closed[stage.first])
+        engine, lock = build_engine(
+            stage.world, stage.database, stage.run.run_id, read, given.rules, stage.allocator, clock, live=False
+        )
+        try:
+            engine.run(engine.recover(stage.first), stage.stop)
+            engine.repository.update_run(status="finished")
+            engine.repository.commit()
+            return _result(stage.database, stage.run.run_id, stage.world.panel)
+        finally:
+            lock.release()
+            stage.database.dispose()
+
+
+def evaluate(
+    data: Market | str | Path | pd.DataFrame | Iterable[str | Path],
+    *,
+    config: str | Path | Mapping[str, object] | None = None,
+    strategies: Sequence[str | AnyStrategy] | None = None,
+    start: Day | None = None,
+    end: Day | None = None,
+    universes: int = 20,
+    universe_size: int = 60,
+    cost_bps: float = 10.0,
+    seed: int = 0,
+    jobs: int = 1,
+) -> Evaluation:
+    """Judge a book on many random universes, after costs and over bills, beside what anybody could have held.
+
+    Arguments are those of `backtest` and of the command ``evaluate``; `jobs` processes share the universes.
+
+    Raises
+    ------
+    MarketDataError, FixConfigError
+        As on the command line.
+    """
+    market = data if isinstance(data, Market) else load(data)
+    read = _config(config, {**market._options, **_costs(cost_bps)})
+    chosen = _instructions(read, load_settings(), strategies, None).strategies
+    options = EvaluateOptions(TradeOptions(quiet=True), _day(start), _day(end), universes, universe_size, seed, jobs)
+    return Evaluation(judged(options, read, chosen, market.panel, shown=False))
+
+
+def _config(given: str | Path | Mapping[str, object] | None, overrides: Mapping[str, object]) -> TradingConfig:
+    if isinstance(given, Mapping):
+        return load_config(None, {**given, **overrides})
+    return load_config(given, dict(overrides))
+
+
+def _instructions(
+    config: TradingConfig,
+    settings: Settings,
+    strategies: Sequence[str | AnyStrategy] | None,
+    allocation: Mapping[str, float] | str | None,
+) -> Instructions:
+    limits = RiskConfig.from_mapping(config.risk).to_dict()
+    rules = Rules(limits_of(limits), config.exits.rates(), config.costs.rates(), config.sizing.rates())
+    options = TradeOptions(allocation=_allocation(allocation))
+    return Instructions(options, settings, config, limits, rules, _strategies(config, strategies), follow=False)
+
+
+def _strategies(config: TradingConfig, given: Sequence[str | AnyStrategy] | None) -> tuple[AnyStrategy, ...]:
+    if given is None:
+        return configured_strategies(config)
+    if isinstance(given, str):
+        raise FixConfigError(f"strategies must be a list: write [{given!r}]")
+    made = [
+        make_strategies([item], config.strategies.parameters)[0] if isinstance(item, str) else item for item in given
+    ]
+    names = [strategy.name for strategy in made]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice or not made:
+        raise FixConfigError(f"strategies: {', '.join(twice)} is there twice" if twice else "strategies: none is given")
+    return tuple(made)
+
+
+def _allocation(given: Mapping[str, float] | str | None) -> str | None:
+    if given is None or isinstance(given, str):
+        return given
+    return ",".join(f"{name}={weight!r}" for name, weight in given.items())
+
+
+def _costs(cost_bps: float | None) -> dict[str, object]:
+    half = None if cost_bps is None else cost_bps / 2.0
+    return _given({"costs.half_spread_bps": half, "costs.slippage_bps": half})
+
+
+def _given(values: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _url(place: str | Path) -> str:
+    return str(place) if "://" in str(place) else f"sqlite:///{Path(place).as_posix()}"
+
+
+def _day(given: Day | None) -> date | None:
+    if given is None:
+        return None
+    try:
+        return pd.Timestamp(given).date()
+    except ValueError as error:
+        raise FixConfigError(f"{given!r} is no day: write 2015-01-02") from error
+
+
+def _until(panel: MarketPanel, end: date | None) -> MarketPanel:
+    if end is None:
+        return panel
+    stop = int((panel.sessions.astype("datetime64[D]") <= pd.Timestamp(end).to_datetime64()).sum())
+    if stop == 0:
+        raise FixConfigError(f"end {end}: no session until then; the data begins on {panel.session(0)}")
+    return panel.rows(0, stop)
+
+
+def _result(database: Engine, run_id: int, panel: MarketPanel) -> Result:
+    def rows(model: type[m.Base], *order: str) -> pd.DataFrame:
+        columns = [column for column in model.__table__.columns if column.name != "run_id"]
+        with database.connect() as connection:
+            found = connection.execute(
+                select(*columns)
+                .where(model.__table__.c.run_id == run_id)
+                .order_by(*(model.__table__.c[name] for name in order))
+            )
+            return pd.DataFrame(found.all(), columns=[column.name for column in columns])
+
+    equity = rows(m.EquityRow, "session").assign(session=lambda frame: pd.to_datetime(frame["session"]))
+    return Result(
+        run_results(database, run_id, panel).to_dict(),
+        equity.set_index("session"),
+        rows(m.Trade, "exit_session", "id"),
+        rows(m.Order, "decided_session", "id"),
+        rows(m.FillRow, "session", "id"),
+    )
+
+
+def _curve(values: pd.Series[float], width: int = 480, height: int = 90) -> str:
+    """Return a line through `values` as SVG; both ends are labelled in dollars."""
+    low, high = float(values.min()), float(values.max())
+    step, room = width / max(len(values) - 1, 1), (high - low) or 1.0
+    points = " ".join(f"{i * step:.1f},{height * (high - v) / room:.1f}" for i, v in enumerate(values))
+    ends = f"${values.iloc[0]:,.2f} to ${values.iloc[-1]:,.2f}"
+    return (
+        f'<svg viewBox="0 -2 {width} {height + 4}" width="{width}" role="img" aria-label="equity, {ends}">'
+        f'<polyline fill="none" stroke="#2563eb" stroke-width="1.5" points="{points}"/></svg><p>{ends}</p>'
+    )
+
+
+def _words(metrics: Mapping[str, Any]) -> str:
+    shown = (f"{words} {_shown(metrics[key], percent)}" for key, words, percent in HEADLINE[:1] + HEADLINE[3:5])
+    return ", ".join(shown)
+
+
+def _shown(value: object, is_percent: bool) -> str:
+    if not isinstance(value, int | float):
+        return "unknown"
+    return f"{value:+.2%}" if is_percent else f"{value:,.2f}" if isinstance(value, float) else f"{value:,}"
