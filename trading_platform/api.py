@@ -30,7 +30,7 @@ from trading_platform.core.errors import FixConfigError
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
 from trading_platform.core.types import MarketPanel
-from trading_platform.engine.engine_market import configured_strategies
+from trading_platform.engine.engine_market import configured_strategies, strategies_named
 from trading_platform.evaluation.evaluate_document import table
 from trading_platform.machine.clocks import ReplayClock
 from trading_platform.market_data.calendar import NyseCalendar
@@ -43,7 +43,6 @@ from trading_platform.runtime.open_run import set_stage
 from trading_platform.runtime.trade_settings import TradeOptions
 from trading_platform.storage import models as m
 from trading_platform.strategies.base import AnyStrategy
-from trading_platform.strategies.registry import make_strategies
 
 API_VERSION = 1
 
@@ -334,9 +333,7 @@ def _strategies(config: TradingConfig, given: Sequence[str | AnyStrategy] | None
         return configured_strategies(config)
     if isinstance(given, str):
         raise FixConfigError(f"strategies must be a list: write [{given!r}]")
-    made = [
-        make_strategies([item], config.strategies.parameters)[0] if isinstance(item, str) else item for item in given
-    ]
+    made = [strategies_named(config, [item])[0] if isinstance(item, str) else item for item in given]
     names = [strategy.name for strategy in made]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice or not made:

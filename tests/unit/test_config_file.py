@@ -63,7 +63,8 @@ def test_example_as_shipped_changes_nothing() -> None:
 def test_example_uncommented_holds_every_setting_with_its_default(tmp_path: Path) -> None:
     path = write(tmp_path, uncommented(EXAMPLE.read_text()))
     written = read_toml(path)
-    defaults: dict[str, object] = {**TradingConfig().to_dict(), "strategies": {"enabled": [], "weights": ""}}
+    own = {"enabled": [], "weights": "", "folder": "strategies"}
+    defaults: dict[str, object] = {**TradingConfig().to_dict(), "strategies": own}
     defaults["risk"] = {"profile": "conservative", **RiskConfig().to_dict(), "max_total_drawdown_pct": 15.0}
     assert written == defaults
     loaded = load_config(path)

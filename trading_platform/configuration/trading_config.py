@@ -183,16 +183,20 @@ class DataConfig(_Checked):
             raise InvalidSettingsError(problems.values())
 
 
+OWN_STRATEGIES = "strategies"  # folder beside trading.toml
+
+
 @dataclass(frozen=True, slots=True)
 class StrategiesConfig:
     """Which strategies trade, in this order, and their parameters by name.
 
     `weights` is a file of targets made elsewhere. Empty `enabled` means the file's strategies where there is one, else
-    the default set.
+    the default set. `folder` holds strategies of the user's own, which trade when they are named.
     """
 
     enabled: tuple[str, ...] = ()
     weights: str = ""
+    folder: str = OWN_STRATEGIES
     parameters: Mapping[str, Table] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -422,21 +426,27 @@ def _read_table(name: str, table: dict[str, object], validator: Validator | None
     return made, list(dict.fromkeys(problems))
 
 
+_PLAIN = ("enabled", "weights", "folder")  # keys of [strategies] that are not the name of one
+
+
 def _read_strategies(table: dict[str, object]) -> tuple[object, list[str]]:
     parameters = {key: value for key, value in table.items() if isinstance(value, dict)}
     plain = {key: value for key, value in table.items() if key not in parameters}
     problems = [
         f"{key} is no setting: parameters of a strategy stand in a table [strategies.<name>]"
-        f"{validation.did_you_mean(key, ['enabled', 'weights'])}"
+        f"{validation.did_you_mean(key, _PLAIN)}"
         for key in plain
-        if key not in ("enabled", "weights")
+        if key not in _PLAIN
     ]
-    weights = plain.get("weights", "")
+    weights, folder = plain.get("weights", ""), plain.get("folder", OWN_STRATEGIES)
     if not isinstance(weights, str):
         problems.append(f"weights must be the path of a file, was {weights!r}")
+    if not isinstance(folder, str) or not folder:
+        problems.append(f"folder must be the path of a folder, was {folder!r}")
     try:
         enabled = validation.checked(plain.get("enabled", ()), tuple[str, ...])
-        return StrategiesConfig(enabled, str(weights), parameters), problems  # type: ignore[arg-type]  # just checked
+        made = StrategiesConfig(enabled, str(weights), str(folder), parameters)  # type: ignore[arg-type]  # just checked
+        return made, problems
     except ValueError as problem:
         return None, [*problems, f"enabled {problem}"]
     except InvalidSettingsError as error:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -21,12 +22,13 @@ from trading_platform.core.shadow_books import shadow_statistics
 from trading_platform.core.types import Floats, MarketPanel, Regime
 from trading_platform.core.view import MarketView, columns_of
 from trading_platform.engine.given_weights import given_strategies
+from trading_platform.engine.own_strategies import own_strategies
 from trading_platform.machine.memory import keep_freed_pages
 from trading_platform.machine.stopwatch import Stopwatch
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.regime.hmm import RegimePath
 from trading_platform.strategies.base import AnyStrategy, prepare_signals
-from trading_platform.strategies.registry import make_strategies
+from trading_platform.strategies.registry import STRATEGIES, make_strategies
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,14 +149,28 @@ def build_world(
     return world
 
 
+def strategies_named(config: TradingConfig, names: Sequence[str]) -> tuple[AnyStrategy, ...]:
+    """Return the strategies `names` (none: the default set) with the configured parameters, the user's own among them.
+
+    Raises
+    ------
+    FixConfigError
+        Unknown names and parameters, wrong values; a file of the user's own that cannot be used.
+    """
+    wanted = {*names, *config.strategies.parameters}
+    own = {} if wanted <= {*STRATEGIES} else own_strategies(Path(config.strategies.folder), STRATEGIES)
+    return make_strategies(names, config.strategies.parameters, own)
+
+
 def configured_strategies(config: TradingConfig) -> tuple[AnyStrategy, ...]:
     """Return the enabled strategies with their parameters; a file of weights brings its own.
 
-    Where none is enabled by name, those of the file are traded alone, else the default set.
+    Where none is enabled by name, those of the file are traded alone, else the default set. Files of the user's own
+    folder are imported only if a name is not known otherwise.
     """
     given = given_strategies(config)
     enabled = config.strategies.enabled or tuple(given)
     registered = [name for name in enabled if name not in given]
-    made = make_strategies(registered, config.strategies.parameters) if registered or not enabled else ()
+    made = strategies_named(config, registered) if registered or not enabled else ()
     by_name = {strategy.name: strategy for strategy in (*made, *given.values())}
     return tuple(by_name[name] for name in enabled) or made

@@ -305,6 +305,60 @@ def _adopt(given: Given) -> Work:
     return work
 
 
+def _strategies_list(given: Given) -> Work:
+    config, as_json = given.file("--config"), given.flag("--json")
+
+    def work() -> int:
+        from trading_platform.runtime.strategy_commands import list_strategies
+
+        return list_strategies(config, as_json=as_json)
+
+    return work
+
+
+def _strategies_test(given: Given) -> Work:
+    name, config, folders = given.subjects[0], given.file("--config"), given.files("--data-dir")
+    as_json = given.flag("--json")
+
+    def work() -> int:
+        from trading_platform.runtime.strategy_commands import test_strategy
+
+        return test_strategy(name, config, folders, as_json=as_json)
+
+    return work
+
+
+def _new_strategy(given: Given) -> Work:
+    name, config = given.subjects[0], given.file("--config")
+
+    def work() -> int:
+        from pathlib import Path
+
+        from trading_platform.configuration.trading_config import config_path, load_config
+        from trading_platform.operations.new_files import new_strategy
+
+        folder, here = Path(load_config(config_path(config)).strategies.folder), Path(__file__).parents[2]
+        is_installed = here.name == "site-packages"
+        return new_strategy(name, folder, program(), None if is_installed else here)
+
+    return work
+
+
+def _init(given: Given) -> Work:
+    from pathlib import Path
+
+    from trading_platform.operations.new_files import init_folder
+
+    folder = Path(given.subjects[0])
+    return lambda: init_folder(folder, program())
+
+
+def program() -> str:
+    """Return how this program was called, for words that people copy."""
+    called = sys.argv[0] if sys.argv else ""
+    return f"python {called}" if called.endswith(".py") else "trading-engine"
+
+
 def _completion(given: Given) -> Work:
     from trading_platform.runtime.completion import completion_script
 
@@ -346,4 +400,6 @@ HANDLERS: Mapping[str, Callable[[Given], Work]] = {
     "alerts test": _alerts_test, "completion": _completion,
     "adopt": _adopt,
     "db repair": _db_repair,
+    "strategies list": _strategies_list, "strategies test": _strategies_test,
+    "new strategy": _new_strategy, "init": _init,
 }  # fmt: skip

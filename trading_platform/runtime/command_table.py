@@ -147,6 +147,17 @@ COMMANDS: dict[str, Command] = {
             "Send one test alert to every channel that is set up, and say what became of it.",
             ("--config", "--json"),
         ),
+        Command(
+            "strategies list", "Every strategy: where from, whether it trades, what it does.", ("--config", "--json")
+        ),
+        Command(
+            "strategies test",
+            "Try one strategy: no foresight, enough history, splits, speed, engine and kernel alike.",
+            ("--data-dir", "--config", "--json"),
+            "NAME",
+        ),
+        Command("new strategy", "Begin a strategy of your own, with its tests.", ("--config",), "NAME"),
+        Command("init", "Make a folder to work in: settings, keys, strategies; overwrites nothing.", (), "DIR"),
         Command("completion", "Print the script by which bash, zsh or fish completes these commands.", (), "SHELL"),
         Command(
             "adopt",
@@ -162,7 +173,7 @@ COMMANDS: dict[str, Command] = {
     )
 }  # fmt: skip
 
-ALIASES = {"runs": "runs list"}
+ALIASES = {"runs": "runs list", "strategies": "strategies list"}
 
 # Commands that have a command line of their own, because they touch no account, and what they do.
 OWN_LINES = {"data": "Check, convert, fetch and look at folders of daily bars; see `data --help`."}

@@ -33,6 +33,7 @@ from trading_platform.machine.first_compile import tell_compiling
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.load_panel import load_panel
 from trading_platform.reporting.waiting import tell, waiting
+from trading_platform.runtime.causality import refuse_lookahead
 from trading_platform.runtime.trade_settings import TradeOptions, enabled_strategies, read_config
 from trading_platform.strategies.base import AnyStrategy
 from trading_platform.strategies.registry import DEFAULT_SET, DEFAULT_SET_TRIALS
@@ -124,6 +125,7 @@ def judged(
         n_trials=DEFAULT_SET_TRIALS if names == DEFAULT_SET else 1,
     )
     cut, start = traded_rows(panel, asked)
+    refuse_lookahead(strategies, cut)
     universes = draw_universes(cut, asked.universes, asked.universe_size, asked.seed, start)
     seconds = NyseCalendar().exchange_seconds
     book = KernelBook(strategies, rules, config.engine.initial_capital, seconds, config.engine.fills)

@@ -25,7 +25,7 @@ from trading_platform.core.session import Rules
 from trading_platform.core.shadow_books import lookback_sessions
 from trading_platform.core.types import MarketPanel
 from trading_platform.engine.account_notices import account_notices
-from trading_platform.engine.engine_market import World, build_world
+from trading_platform.engine.engine_market import World, build_world, strategies_named
 from trading_platform.engine.given_weights import weights_file
 from trading_platform.engine.regime_cache import continued_regimes, load_regimes
 from trading_platform.machine.clocks import utc_now
@@ -33,10 +33,11 @@ from trading_platform.machine.stopwatch import Stopwatch
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.load_panel import load_panel
 from trading_platform.regime.hmm import RegimeConfig, RegimePath
+from trading_platform.runtime.causality import refuse_lookahead
 from trading_platform.storage.database import migrate, open_database
 from trading_platform.storage.runs import OpenedRun, begun_with, open_run, paper_book, renumber
 from trading_platform.strategies.base import AnyStrategy
-from trading_platform.strategies.registry import active_strategies, make_strategies
+from trading_platform.strategies.registry import active_strategies
 
 FIRST_LIVE_DAY = date(2000, 1, 1)
 LEAST_OUT = 0.5  # of the tickers that traded the session before: with fewer bars, the session is not out yet
@@ -90,6 +91,7 @@ def set_stage(
     )
     stopwatch.add("regimes", since)
     active, notices = active_strategies(strategies, panel)
+    refuse_lookahead(active, panel)
     allocator, allocation = choose(tuple(strategy.name for strategy in active))
     world = build_world(panel, active, rules, calendar, regimes, stopwatch, config.engine.fills, config.engine.seed)
     since = stopwatch.start()
@@ -134,6 +136,7 @@ def live_world(
     first = max(0, panel.n_sessions - CATCH_UP_SESSIONS)
     regimes = continued_regimes(panel, regime, config.engine.seed, first, settings.cache_dir / "regimes")
     active = active_strategies(strategies, panel)[0]
+    refuse_lookahead(active, panel)
     return build_world(panel, active, rules, calendar, regimes, Stopwatch(), fills, config.engine.seed)
 
 
@@ -171,7 +174,7 @@ def kept_strategies(
     if config.strategies.enabled or weights_file(config) is not None:
         return chosen
     begun = begun_with(_database(config), _live_key(config, mode, account))
-    return make_strategies(begun, config.strategies.parameters) if begun else chosen
+    return strategies_named(config, begun) if begun else chosen
 
 
 def _follow_strategies(database: Engine, run_id: int, before: Sequence[str], now: Sequence[str], mode: str) -> None:

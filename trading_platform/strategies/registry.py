@@ -75,16 +75,20 @@ def form_of(name: str) -> Form:
 
 
 def make_strategies(
-    names: Sequence[str] | None = None, parameters: Mapping[str, Mapping[str, object]] | None = None
+    names: Sequence[str] | None = None,
+    parameters: Mapping[str, Mapping[str, object]] | None = None,
+    own: Mapping[str, type[Any]] | None = None,
 ) -> tuple[AnyStrategy, ...]:
     """Return the strategies `names` (the default set when None or empty) with `parameters` by name.
+
+    `own` are classes by name beside the registered ones (`strategies.own`).
 
     Raises
     ------
     StrategyParameterError
         Unknown strategies and parameters (with "did you mean") and values out of range, all at once.
     """
-    return _make_all(tuple(names or DEFAULT_SET), parameters or {}, STRATEGIES)
+    return _make_all(tuple(names or DEFAULT_SET), parameters or {}, {**STRATEGIES, **(own or {})})
 
 
 def active_strategies(
@@ -131,7 +135,7 @@ def _make_all(
     for name in dict.fromkeys((*chosen, *given)):
         if name in registered:
             try:
-                made[name] = _make(name, given.get(name, {}))
+                made[name] = _make(name, given.get(name, {}), registered[name])
             except StrategyParameterError as error:
                 problems += error.problems
     if problems:
@@ -139,21 +143,25 @@ def _make_all(
     return tuple(made[name] for name in chosen)
 
 
-def _make(name: str, parameters: Mapping[str, object]) -> AnyStrategy:
+def _make(name: str, parameters: Mapping[str, object], strategy_class: type[Any]) -> AnyStrategy:
     """Return one strategy. A parameter is a field other than `name`, by which the database knows the strategy."""
-    known = [field for field in validation.type_hints(STRATEGIES[name]) if field != "name"]
+    known = [field for field in _fields(strategy_class) if field != "name"]
     problems = [
         f"strategies.{name}.{key} is no parameter{validation.did_you_mean(key, known)}"
         for key in parameters
         if key not in known
     ]
     try:
-        strategy: AnyStrategy = STRATEGIES[name](**{key: value for key, value in parameters.items() if key in known})
+        strategy: AnyStrategy = strategy_class(**{key: value for key, value in parameters.items() if key in known})
     except StrategyParameterError as error:
         raise StrategyParameterError([*problems, *error.problems]) from None
     if problems:
         raise StrategyParameterError(problems)
     return strategy
+
+
+def _fields(strategy_class: type[Any]) -> Iterable[str]:
+    return getattr(strategy_class, "__dataclass_fields__", {})  # a class of one's own may have no parameters
 
 
 def _twice(names: Sequence[str]) -> Iterable[str]:
