@@ -12,6 +12,7 @@ from trading_platform.alpaca.answers import (
     AssetFlags,
     BrokerClock,
     EquityPoint,
+    Holdings,
     Unreadable,
     as_list,
     as_object,
@@ -51,10 +52,10 @@ class AlpacaReader:
 
     def positions(self) -> list[BrokerPosition]:
         """Return all open positions in shares, manual ones included."""
-        return self.holdings()[0]
+        return self.holdings().positions
 
-    def holdings(self) -> tuple[list[BrokerPosition], list[Unreadable]]:
-        """Return all open positions in shares, and those that cannot be read."""
+    def holdings(self) -> Holdings:
+        """Return all open positions in shares, those that cannot be read, and what all are worth."""
         return self._http.read("positions", self._http.trading.get_all_positions, parse_positions)
 
     def exchange_clock(self) -> BrokerClock:

@@ -27,6 +27,6 @@ def _in_book(text: str) -> int | None:
     try:
         table = json.loads(text)["slots"]
         ticker, quantity = (table["names"].index(name) for name in ("ticker", "quantity"))
-        return sum(row[ticker] >= 0 and row[quantity] != 0.0 for row in table["rows"])
+        return sum(1 for row in table["rows"] if row[ticker] >= 0 and row[quantity] != 0.0)
     except (ValueError, KeyError, TypeError, IndexError):
         return None
