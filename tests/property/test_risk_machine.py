@@ -263,6 +263,20 @@ class RiskMachine(RuleBasedStateMachine):
         self.operator_speaks(False)
         self.next_session()
 
+    @rule()
+    def the_account_falls_twice_within_a_year(self) -> None:
+        """Two drawdown halts with an operator's resume between them: luck alone is not to be trusted with this."""
+        for _ in range(2):
+            self.a_quiet_day_begins("empty", 0)
+            self.read_equity(0.88, NAN, True)
+            self.next_session()
+
+    @rule()
+    def a_young_ticker_is_asked_for_beside_a_holding(self) -> None:
+        """H has traded for long enough to have a volatility, and not for long enough to have a correlation."""
+        self.a_quiet_day_begins("alike", 6)
+        self.enter("H", 20.0, STOCKS["H"].price, False)
+
     @rule(why=st.sampled_from([{}, {}, {"A": "not tradable"}]), whole=st.sampled_from([None] * 9 + ["cash differs"]))
     def quarantine(self, why: dict[str, str], whole: str | None) -> None:
         self.risk.quarantine(why, whole)
@@ -479,6 +493,7 @@ def test_nothing_that_happens_walks_around_the_door() -> None:
     seen = run(60, 40)
     assert seen["OK"] > 50
     assert len(set(seen) & {code.value for code in DenialCode}) >= 12
+    assert min(seen[DenialCode.SECOND_HALT], seen[DenialCode.CORRELATION_UNKNOWN]) >= 5  # they have rules of their own
 
 
 @pytest.mark.slow

@@ -197,7 +197,9 @@ def test_order_in_dollars_counts_what_is_filled() -> None:
     assert parse_order(raw(qty=None, notional="100", filled_qty="0.5")).quantity == 0.5
 
 
-@pytest.mark.parametrize("broken", [{"qty": "ten"}, {"qty": "NaN"}, {"side": "hold"}, {"id": None, "status": None}])
+@pytest.mark.parametrize(
+    "broken", [{"qty": "ten"}, {"qty": "NaN"}, {"side": "hold"}, {"type": "whim"}, {"id": None, "status": None}]
+)
 def test_unreadable_order_is_an_error(broken: dict[str, Any]) -> None:
     fields = raw(**broken)
     if broken.get("id", "") is None:

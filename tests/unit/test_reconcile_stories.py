@@ -321,6 +321,20 @@ def test_unexplained_shares_are_quarantined_then_adopted() -> None:
     assert second.quarantine == {"AAA"}
 
 
+@pytest.mark.parametrize(
+    ("unlisted", "is_adopted"), [(0.0, True), (440.0, True), (460.0, False), (900.0, False), (None, False)],
+    ids=["equity agrees", "prices moved", "half is there", "all is there", "not told"],
+)  # fmt: skip
+def test_shrunk_position_is_adopted_only_if_the_accounts_own_figures_agree(
+    unlisted: float | None, is_adopted: bool
+) -> None:
+    theirs = TheirBook(10_000.0, {}, unlisted=unlisted)
+    book = ours(10.0, stop=90.0)
+    second = compare(book, theirs, compare(book, theirs))
+    assert second.quarantine == frozenset({"AAA"})
+    assert (AdoptPosition("AAA", 0.0) in second.actions) == is_adopted
+
+
 def test_short_position_is_unexplained_too() -> None:
     result = compare(ours(), TheirBook(10_000.0, held(-3.0)))
     assert (kinds(result), result.quarantine) == ([KINDS.POSITION_UNEXPLAINED], frozenset({"AAA"}))

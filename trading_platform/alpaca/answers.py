@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from trading_platform.alpaca.account_state import account_trouble, blocks
 from trading_platform.alpaca.orders import parse_instant
@@ -82,7 +82,19 @@ def parse_account(raw: Any) -> BrokerAccount:
 UNREADABLE_ERRORS = (ValueError, TypeError, KeyError, AttributeError)
 
 
-def parse_positions(raw: Any) -> tuple[list[BrokerPosition], list[Unreadable]]:
+class Holdings(NamedTuple):
+    """The list of positions: those in US shares, those that cannot be read, and the dollars that all are worth.
+
+    `dollars` counts what is not of shares as well; shares count at their number times their price, whatever value is
+    written beside them. None where one of these is not told.
+    """
+
+    positions: list[BrokerPosition]
+    unreadable: list[Unreadable]
+    dollars: float | None
+
+
+def parse_positions(raw: Any) -> Holdings:
     """Read positions in US shares, short ones with negative quantities, and name those that cannot be read."""
     found: list[BrokerPosition] = []
     unreadable: list[Unreadable] = []
@@ -94,7 +106,21 @@ def parse_positions(raw: Any) -> tuple[list[BrokerPosition], list[Unreadable]]:
             ticker = entry.get("symbol") if isinstance(entry, Mapping) else None
             words = f"position {ticker}: {type(error).__name__}: {error}"
             unreadable.append(Unreadable(words, None if ticker is None else str(ticker)))
-    return found, unreadable
+    return Holdings(found, unreadable, _worth(as_list(raw)))
+
+
+def _worth(entries: Sequence[Any]) -> float | None:
+    try:
+        return sum(map(_value, entries), 0.0)
+    except UNREADABLE_ERRORS:
+        return None
+
+
+def _value(entry: Mapping[str, Any]) -> float:
+    if str(entry.get("asset_class") or "us_equity") != "us_equity":
+        return finite(entry["market_value"])
+    dollars = finite(entry["qty"]) * finite(entry["current_price"])
+    return -abs(dollars) if entry.get("side") == "short" else dollars
 
 
 def _position(entry: Mapping[str, Any]) -> BrokerPosition:

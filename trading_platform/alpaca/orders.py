@@ -61,6 +61,8 @@ STATUSES: Mapping[str, OrderStatus] = {
     "rejected": OrderStatus.REJECTED,
 }
 
+TYPES = frozenset({"market", "limit", "stop", "stop_limit", "trailing_stop"})
+
 
 class OrderFormError(Exception):
     """An intent that Alpaca cannot take in any form; nothing has been sent."""
@@ -208,9 +210,17 @@ def parse_order(raw: Mapping[str, Any], ours: str | None = None) -> BrokerOrder:
 
     Only the fields that matter are read, so that a field that Alpaca adds or drops elsewhere breaks nothing. A status
     word that we do not know is `uncertain`.
+
+    Raises
+    ------
+    ValueError
+        A field makes no sense. The type of an order is one of them: it tells a stop from a target, and a leg that was
+        taken for the other one once would stay in the journal for ever.
     """
     client_order_id = str(raw["client_order_id"]) if ours is None else ours
     kind = str(raw.get("type") or raw.get("order_type") or "")
+    if kind and kind not in TYPES:
+        raise ValueError(f"order {client_order_id} has the unknown type {kind!r}")
     quantity, filled = _number(raw.get("qty")), _number(raw.get("filled_qty")) or 0.0
     status = STATUSES.get(str(raw["status"]), OrderStatus.UNCERTAIN)
     if status is OrderStatus.SUBMITTED and filled > 0.0:

@@ -12,6 +12,7 @@ from trading_platform.alpaca.answers import (
     AssetFlags,
     BrokerClock,
     EquityPoint,
+    Holdings,
     Unreadable,
     as_list,
     as_object,
@@ -51,10 +52,10 @@ class AlpacaReader:
 
     def positions(self) -> list[BrokerPosition]:
         """Return all open positions in shares, manual ones included."""
-        return self.holdings()[0]
+        return self.holdings().positions
 
-    def holdings(self) -> tuple[list[BrokerPosition], list[Unreadable]]:
-        """Return all open positions in shares, and those that cannot be read."""
+    def holdings(self) -> Holdings:
+        """Return all open positions in shares, those that cannot be read, and what all are worth."""
         return self._http.read("positions", self._http.trading.get_all_positions, parse_positions)
 
     def exchange_clock(self) -> BrokerClock:
@@ -104,14 +105,10 @@ class AlpacaReader:
         trading, what = self._http.trading, f"order {client_order_id}"
         if broker_order_id is not None:
             return _unless_unknown(lambda: self._nested(broker_order_id, client_order_id))
-        raw = _unless_unknown(
-            lambda: self._http.read(what, lambda: trading.get_order_by_client_id(client_order_id), as_object)
+        found = _unless_unknown(
+            lambda: self._http.read(what, lambda: trading.get_order_by_client_id(client_order_id), _parse_whole)
         )
-        if raw is None:
-            return None
-        if str(raw.get("order_class") or "simple") in ("simple", "") and successor_of(raw) is None:
-            return parse_order(raw)
-        return self._nested(str(raw["id"]), client_order_id)
+        return self._nested(found, client_order_id) if isinstance(found, str) else found
 
     def _nested(self, broker_order_id: str, client_order_id: str) -> BrokerOrder:
         """Return an order with its legs, or the one that has taken its place, by our name of it."""
@@ -176,6 +173,14 @@ class AlpacaReader:
             lambda: self._http.read(what, lambda: trading.get_order_by_id(broker_order_id), as_object)
         )
         return None if raw is None else str(raw["client_order_id"])
+
+
+def _parse_whole(raw: Any) -> BrokerOrder | str:
+    """Return an order, or its id at Alpaca where this form of it tells nothing of its legs or of its successor."""
+    told = as_object(raw)
+    if str(told.get("order_class") or "simple") in ("simple", "") and successor_of(told) is None:
+        return parse_order(told)
+    return str(told["id"])
 
 
 def _parse_named(client_order_id: str, raw: Any) -> tuple[BrokerOrder, str | None]:

@@ -22,8 +22,13 @@ from trading_platform.brokers.last_prices import Prices
 from trading_platform.brokers.paper import PendingOrder
 from trading_platform.brokers.reconciliation.account_book import AccountBook, Opens
 from trading_platform.brokers.reconciliation.bookkeeper import Bookkeeper, Journal, Reading
-from trading_platform.brokers.reconciliation.difference_words import cash_words, difference_rows, reasons_of
-from trading_platform.brokers.reconciliation.differences import DifferenceKind
+from trading_platform.brokers.reconciliation.difference_words import (
+    cash_words,
+    difference_rows,
+    reasons_of,
+    too_much_words,
+)
+from trading_platform.brokers.reconciliation.differences import Difference, DifferenceKind
 from trading_platform.brokers.reconciliation.lacking_stops import LackingStops
 from trading_platform.brokers.reconciliation.owner_shares import carve_out
 from trading_platform.brokers.reconciliation.pending_entries import is_protective
@@ -388,7 +393,7 @@ class AlpacaVenue:
         """Tell risk manager and operators what is unexplained."""
         found = [*reading.result.differences, *reading.carved.differences(), *self._doubts.differences()]
         quarantine = {*reading.result.quarantine, *reading.carved.manual, *self._doubts.tickers}
-        unreconciled = self._rivalry or self._clock_trouble or cash_words(found)
+        unreconciled = self._rivalry or self._clock_trouble or cash_words(found) or self._too_much(found)
         self._gate.quarantine(reasons_of(found, quarantine), unreconciled)
         now = self._clock.now()
         self._lacking.note(reading.result.differences, now)
@@ -399,6 +404,11 @@ class AlpacaVenue:
                 words = row.kind, row.ticker, row.ours, row.theirs, row.action
                 log.warning("%s %s: ours %s, the broker's %s; %s", *words)
         self._told = told
+
+    def _too_much(self, found: Sequence[Difference]) -> str | None:
+        marks = self._book.marks()
+        values = {name: held.quantity * marks.get(name, 0.0) for name, held in self._book.positions().items()}
+        return too_much_words(found, values, float(self.record["equity"]))
 
     # ------------------------------------------------------------ wishes
 

@@ -6,6 +6,7 @@ it does not matter whether one came in a message, an argument, a traceback or an
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -23,6 +24,7 @@ from trading_platform.core.errors import FixConfigError
 
 OURS = "trading_platform"
 MASK = "***"
+DISK_TROUBLE = frozenset({errno.ENOSPC, errno.EROFS, errno.EIO, errno.EDQUOT})  # passes, or is no setting's fault
 SHORTEST_SECRET = 4  # masking shorter texts would only make lines unreadable
 
 
@@ -86,7 +88,7 @@ def start_logs(config: LoggingConfig, settings: Settings) -> None:
     Raises
     ------
     FixConfigError
-        The log file cannot be written.
+        The log file cannot be written; where the disk is full or mounted read-only lines go to standard error.
     """
     logging.raiseExceptions = False  # a line that cannot be written (a full disk) costs that line and no traceback
     handler = _handler(config, settings.log_dir)
@@ -134,6 +136,8 @@ def _handler(config: LoggingConfig, folder: Path) -> logging.Handler:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         return PrivateRotatingFile(path, maxBytes=config.max_bytes, backupCount=config.backups, encoding="utf-8")
     except OSError as error:
+        if error.errno in DISK_TROUBLE:  # an engine that starts on a full disk still has positions to look after
+            return logging.StreamHandler()
         raise FixConfigError(
             f"the log file {path} cannot be written ({error.strerror}): set TRADING_LOG_DIR or file in [logging]"
         ) from error

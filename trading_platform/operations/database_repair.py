@@ -57,7 +57,7 @@ def _show(database: Path, findings: list[Finding]) -> None:
 def _row(finding: Finding) -> dict[str, object]:
     return {
         "table": finding.table,
-        "key": finding.key,
+        "key": finding.name,
         "run": finding.run_id,
         "column": finding.fault.column,
         "problem": finding.fault.problem,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # its HTTP library is nothing to a replay
     from trading_platform.alpaca.reader import AlpacaReader
 
 ALPACA, YAHOO, FILES = "alpaca", "yahoo", "files"
+ASKED_AGAIN = 2  # times, before a start believes that an account cannot be traded
 PAPER_ACCOUNT_OPTIONS = frozenset({"--capital", "--cost-bps", "--fills"})  # they set up the local paper account, too
 
 
@@ -101,6 +102,24 @@ def _check_live(settings: Settings, source: str) -> None:
         raise FixConfigError("--live trades real money; missing:\n" + "\n".join(f"  - {line}" for line in missing))
 
 
+def asked_account(reader: AlpacaReader) -> BrokerAccount:
+    """Return the account as Alpaca shows it; one that could not be traded is asked for again before that is believed.
+
+    A start that such an answer ends stays down until somebody looks, so a single one of them must not be enough.
+
+    Raises
+    ------
+    FixCredentialsError, BrokerUnreachableError
+        As `AlpacaReader.account`.
+    """
+    account = reader.account()
+    for _ in range(ASKED_AGAIN):
+        if not account.is_blocked and account.cash is not None and account.cash > 0.0:
+            break
+        account = reader.account()
+    return account
+
+
 def open_account(reader: AlpacaReader, settings: Settings, *, live: bool, name: str = "") -> BrokerAccount:
     """Return the Alpaca account that the keys open, and say on standard error which one it is.
 
@@ -113,7 +132,7 @@ def open_account(reader: AlpacaReader, settings: Settings, *, live: bool, name: 
     OperatorNeededError
         The account may not trade.
     """
-    account = reader.account()
+    account = asked_account(reader)
     called = f" {name!r}" if name else ""
     where = "" if settings.alpaca_base_url is None else f" at {settings.alpaca_base_url}"
     equity = "unknown" if account.equity is None else f"${account.equity:,.2f}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from sqlalchemy import Engine
 
 from autonomous_trading_engine import AutonomousTradingEngine
@@ -10,6 +12,7 @@ from trading_platform.brokers.paper import PaperBroker
 from trading_platform.brokers.venue import VenueMaker
 from trading_platform.configuration.risk_config import RiskConfig
 from trading_platform.configuration.trading_config import TradingConfig
+from trading_platform.core.errors import MarketDataError
 from trading_platform.core.ports import Allocator
 from trading_platform.core.session import Rules
 from trading_platform.engine.engine_market import World
@@ -38,7 +41,11 @@ def build_engine(
     lock.acquire(utc_now())
     repository = Repository(database, run_id, world.panel.tickers, world.strategies)
     if (saved := repository.load_book()) is not None:
-        clock.set(world.closed[world.sessions.index(saved.session)])
+        try:
+            clock.set(world.closed[_row_of(saved.session, world)])
+        except MarketDataError:
+            lock.release()
+            raise
     store = RiskStore(repository, clock.now, durable=live)
     risk_manager = RiskManager(risk_config, store=store, clock=clock, capital=capital, attended=live)
     names = world.panel.tickers, world.strategies
@@ -49,3 +56,20 @@ def build_engine(
         world, broker, risk_manager, allocator, rules, repository, recorder, clock, commit_sessions
     )
     return engine, lock
+
+
+def _row_of(session: date, world: World) -> int:
+    """Return the row of the session to which a book is settled.
+
+    Raises
+    ------
+    MarketDataError
+        The market does not have it: the clock is behind, or bars are missing; both may pass.
+    """
+    if session not in world.sessions:
+        raise MarketDataError(
+            f"the book is settled to {session}, and the market's sessions are {world.sessions[0]} to "
+            f"{world.sessions[-1]}: check this machine's clock and the bars; after a long absence raise "
+            "[engine] history_sessions"
+        )
+    return world.sessions.index(session)

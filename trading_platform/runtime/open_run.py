@@ -35,7 +35,7 @@ from trading_platform.market_data.load_panel import load_panel
 from trading_platform.regime.hmm import RegimeConfig, RegimePath
 from trading_platform.runtime.causality import refuse_lookahead
 from trading_platform.storage.database import migrate, open_database
-from trading_platform.storage.runs import OpenedRun, begun_with, open_run, paper_book, renumber
+from trading_platform.storage.runs import OpenedRun, begun_capital, begun_with, open_run, paper_book, renumber
 from trading_platform.strategies.base import AnyStrategy
 from trading_platform.strategies.registry import active_strategies
 
@@ -175,6 +175,11 @@ def kept_strategies(
         return chosen
     begun = begun_with(_database(config), _live_key(config, mode, account))
     return strategies_named(config, begun) if begun else chosen
+
+
+def kept_capital(config: TradingConfig, mode: str, account: str | None) -> float | None:
+    """Return the dollars that an account's run began with, None if it has not begun."""
+    return begun_capital(_database(config), _live_key(config, mode, account))
 
 
 def _follow_strategies(database: Engine, run_id: int, before: Sequence[str], now: Sequence[str], mode: str) -> None:

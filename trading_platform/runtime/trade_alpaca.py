@@ -37,12 +37,12 @@ from trading_platform.market_data.alpaca_data import AlpacaMarketData
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.load_panel import wanted_tickers
 from trading_platform.reporting.waiting import waiting
-from trading_platform.runtime.account_choice import open_account
+from trading_platform.runtime.account_choice import asked_account, open_account
 from trading_platform.runtime.alerting import NobodyListens, open_post, posted, telling_watchdog
 from trading_platform.runtime.build import build_engine
 from trading_platform.runtime.instructions import Instructions
 from trading_platform.runtime.live_loop import LiveLoop, due_session, run_live
-from trading_platform.runtime.open_run import kept_strategies, live_run, live_world
+from trading_platform.runtime.open_run import kept_capital, kept_strategies, live_run, live_world
 from trading_platform.runtime.run_screen import LiveScreen
 from trading_platform.storage import models as m
 from trading_platform.storage.difference_store import DifferenceStore
@@ -85,7 +85,8 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
     tickers = wanted_tickers(config) or ()
     with waiting(f"asking Alpaca for the bars of {len(tickers)} tickers", shown=not options.json):
         world = load(due_session(calendar, clock.now()))
-    capital = _managed_cash(account)
+    # what the account holds now is nobody's beginning: an engine with positions starts whatever its cash is said to be
+    capital = kept_capital(config, mode, account.account_id) or _managed_cash(account)
     config = replace(config, engine=replace(config.engine, initial_capital=capital))
     database, run = live_run(config, given.limits, world, mode, account.account_id)
     _open_book(database, run.run_id, rules, world, reader, clock.now())
@@ -245,7 +246,7 @@ def _open_book(
     if known is not None:
         raise OperatorNeededError(f"run {run_id} has orders and no book: restore a backup of the database")
     _refuse_ours(reader)
-    book = AccountBook(rules, _managed_cash(reader.account()), world.panel.tickers, world.strategies)
+    book = AccountBook(rules, _managed_cash(asked_account(reader)), world.panel.tickers, world.strategies)
     book.manual = {position.ticker: position.quantity for position in reader.positions()}
     for ticker, quantity in book.manual.items():
         log.warning("%g shares of %s are in the account already: they are yours, and stay untouched", quantity, ticker)

@@ -12,23 +12,39 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trading_platform.storage.backups import STAMP, check_backup, nobody_trades
-from trading_platform.storage.row_faults import CHECKS, KEYS, Cure, Fault, Row, faults_of
+from trading_platform.storage.result_faults import RESULT_CHECKS
+from trading_platform.storage.row_faults import CHECKS, Cure, Fault, Row
 from trading_platform.storage.sqlite import StorageTroubleError, connect_reader, connect_writer, explain
+
+ALL_CHECKS = {**CHECKS, **RESULT_CHECKS}
+KEYS = {  # of tables without an id of their own
+    "paper_books": ("run_id",),
+    "risk_states": ("run_id",),
+    "equity": ("run_id", "session"),
+    "positions": ("run_id", "session", "ticker"),
+    "lots": ("run_id", "session", "ticker", "strategy"),
+}
+Key = tuple[object, ...]
 
 
 class Finding(NamedTuple):
     """A fault of one row: where it is, whose run it is, and what is wrong."""
 
     table: str
-    key: int
+    key: Key
     run_id: int
     row: Row
     fault: Fault
 
     @property
+    def name(self) -> int | str:
+        """The row's key: its number, or the parts of the key without the run's."""
+        return int(str(self.key[0])) if len(self.key) == 1 else " ".join(str(part) for part in self.key[1:])
+
+    @property
     def text(self) -> str:
         """The finding in one line."""
-        where = f"{self.table} {self.key}" + ("" if self.table == "runs" else f" of run {self.run_id}")
+        where = f"{self.table} {self.name}" + ("" if self.table == "runs" else f" of run {self.run_id}")
         return f"{where}: {self.fault.column} {self.fault.problem}"
 
 
@@ -45,15 +61,31 @@ def find_faults(database: Path) -> list[Finding]:
     with closing(connect_reader(database).connection) as connection:
         connection.row_factory = sqlite3.Row
         try:
-            for table in CHECKS:
+            for table, check in ALL_CHECKS.items():
                 for row in connection.execute(f'SELECT * FROM "{table}"'):  # noqa: S608 - names of our own tables
                     values = dict(row)
-                    key = int(values[KEYS.get(table, "id")])
-                    run = int(values["run_id"]) if "run_id" in values else key
-                    found += [Finding(table, key, run, values, fault) for fault in faults_of(table, values)]
+                    key = tuple(values[name] for name in KEYS.get(table, ("id",)))
+                    run = int(values["run_id"]) if "run_id" in values else int(values["id"])
+                    found += [Finding(table, key, run, values, fault) for fault in check(values)]
+            found += _beside(connection, found)
         except sqlite3.Error as error:
             raise explain(error, f"database {database}") from error
     return found
+
+
+def _beside(connection: sqlite3.Connection, found: Sequence[Finding]) -> list[Finding]:
+    """Return the sound lots of positions that lose one: lots are all of a position or none of it."""
+    lost = {finding.key for finding in found if finding.table == "lots" and finding.fault.cure is Cure.SET_ASIDE}
+    beside: list[Finding] = []
+    for run_id, session, ticker in sorted({key[:3] for key in lost}, key=str):
+        query = 'SELECT * FROM "lots" WHERE run_id = ? AND session = ? AND ticker = ?'
+        for row in connection.execute(query, (run_id, session, ticker)):
+            values = dict(row)
+            key = tuple(values[name] for name in KEYS["lots"])
+            if key not in lost:
+                fault = Fault("strategy", "shares its position with a lot that is set aside", Cure.SET_ASIDE)
+                beside.append(Finding("lots", key, int(values["run_id"]), values, fault))
+    return beside
 
 
 def repair(database: Path, findings: Sequence[Finding], now: datetime) -> Path | None:
@@ -75,8 +107,7 @@ def repair(database: Path, findings: Sequence[Finding], now: datetime) -> Path |
         try:
             with closing(connection), connection:
                 for table, key in gone:
-                    name = KEYS.get(table, "id")
-                    connection.execute(f'DELETE FROM "{table}" WHERE "{name}" = ?', (key,))  # noqa: S608 - our names
+                    connection.execute(f'DELETE FROM "{table}" WHERE {_named(table)}', key)  # noqa: S608 - our names
                 for table, key, _, _, fault in findings:
                     if fault.cure is Cure.PUT_RIGHT and (table, key) not in gone:
                         _put_right(connection, table, key, fault.right)
@@ -85,14 +116,17 @@ def repair(database: Path, findings: Sequence[Finding], now: datetime) -> Path |
     return aside
 
 
-def _put_right(connection: sqlite3.Connection, table: str, key: int, right: dict[str, Any]) -> None:
+def _put_right(connection: sqlite3.Connection, table: str, key: Key, right: dict[str, Any]) -> None:
     changes = ", ".join(f'"{column}" = ?' for column in right)
-    name = KEYS.get(table, "id")
-    statement = f'UPDATE "{table}" SET {changes} WHERE "{name}" = ?'  # noqa: S608 - our names
-    connection.execute(statement, (*right.values(), key))
+    statement = f'UPDATE "{table}" SET {changes} WHERE {_named(table)}'  # noqa: S608 - our names
+    connection.execute(statement, (*right.values(), *key))
 
 
-def _write_aside(database: Path, gone: dict[tuple[str, int], Row], now: datetime) -> Path:
+def _named(table: str) -> str:
+    return " AND ".join(f'"{name}" = ?' for name in KEYS.get(table, ("id",)))
+
+
+def _write_aside(database: Path, gone: dict[tuple[str, Key], Row], now: datetime) -> Path:
     aside = database.with_name(f"{database.name}.set-aside-{now.strftime(STAMP)}.json")
     rows = [{"table": table, "row": row} for (table, _), row in gone.items()]
     try:

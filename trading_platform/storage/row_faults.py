@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.types import OrderStatus, Side
@@ -45,21 +45,15 @@ class Fault(NamedTuple):
     right: dict[str, Any] = {}  # noqa: RUF012 - never written to
 
 
-def faults_of(table: str, row: Row) -> list[Fault]:
-    """Return what is wrong with a `row` of `table` as SQLite stores it (money in cents)."""
-    checks = CHECKS.get(table)
-    return [] if checks is None else list(checks(row))
-
-
 # ---------------------------------------------------------------- tables
 
 
 def _order(row: Row) -> Iterator[Fault]:
     if row["side"] not in tuple(Side):
         yield Fault("side", f"is {row['side']!r}, neither buy nor sell", Cure.SET_ASIDE)
-    if not _is_shares(row["quantity"]) or not row["quantity"] > 0.0:
+    if not is_shares(row["quantity"]) or not row["quantity"] > 0.0:
         yield Fault("quantity", f"is {row['quantity']!r} shares", Cure.SET_ASIDE)
-    if not _is_shares(row["filled_quantity"]):
+    if not is_shares(row["filled_quantity"]):
         yield Fault("filled_quantity", f"is {row['filled_quantity']!r} shares", Cure.SET_ASIDE)
     if row["status"] not in tuple(OrderStatus):
         words = f"is {row['status']!r}, which no order can be; the broker is asked"
@@ -68,24 +62,24 @@ def _order(row: Row) -> Iterator[Fault]:
         right = OrderReason.ENTRY if row["side"] == Side.BUY else OrderReason.SIGNAL_EXIT
         yield Fault("reason", f"is {row['reason']!r}, which is none", Cure.PUT_RIGHT, {"reason": right.value})
     for column in ("limit_price", "stop_price", "target_price"):
-        if row[column] is not None and not _is_price(row[column]):
+        if row[column] is not None and not is_price(row[column]):
             yield Fault(column, f"is {row[column]!r} dollars", Cure.PUT_RIGHT, {column: None})
-    if row["parts"] is not None and not _is_json(row["parts"]):
+    if row["parts"] is not None and not is_json(row["parts"]):
         yield Fault("parts", "is no JSON", Cure.PUT_RIGHT, {"parts": None})
 
 
 def _fill(row: Row) -> Iterator[Fault]:
-    known = _is_shares(row["quantity"]) and row["quantity"] > 0.0 and _is_price(row["price"])
+    known = is_shares(row["quantity"]) and row["quantity"] > 0.0 and is_price(row["price"])
     if row["side"] not in tuple(Side) or row["reason"] not in tuple(OrderReason):
         yield Fault("side", f"is {row['side']!r} for {row['reason']!r}: no fill of ours", Cure.SET_ASIDE)
     elif not known:
         words = f"is {row['quantity']!r} shares at {row['price']!r} dollars"
         yield Fault("quantity", words, Cure.SET_ASIDE)
-    elif not _is_cents(row["amount"]):
+    elif not is_cents(row["amount"]):
         right = round(row["quantity"] * row["price"] * 100.0)
         yield Fault("amount", f"is {row['amount']!r} cents", Cure.PUT_RIGHT, {"amount": right})
     for column in ("fees", "realized_pnl", "spread", "slippage", "impact"):
-        if not _is_cents(row[column]):
+        if not is_cents(row[column]):
             yield Fault(column, f"is {row[column]!r} cents", Cure.PUT_RIGHT, {column: 0})
 
 
@@ -100,10 +94,10 @@ def _run(row: Row) -> Iterator[Fault]:
         yield Fault("status", words, Cure.PUT_RIGHT, {"status": "interrupted"})
     if row["mode"] not in MODES:
         yield Fault("mode", f"is {row['mode']!r}, which no run can be", Cure.LEFT)
-    if not _is_cents(row["capital"]) or not row["capital"] > 0:
+    if not is_cents(row["capital"]) or not row["capital"] > 0:
         yield Fault("capital", f"is {row['capital']!r} cents", Cure.LEFT)
     for column in ("config", "strategies", "sectors"):
-        if not _is_json(row[column]):
+        if not is_json(row[column]):
             yield Fault(column, "is no JSON", Cure.LEFT)
 
 
@@ -112,14 +106,14 @@ def _book(row: Row) -> Iterator[Fault]:
         yield Fault("checksum", "does not match: the book was changed by something else", Cure.LEFT)
         return
     for column in ("account", "slots"):
-        if not _is_json(row[column]):
+        if not is_json(row[column]):
             yield Fault(column, "is no JSON", Cure.LEFT)
         elif (value := _absurd(json.loads(row[column]))) is not None:
             yield Fault(column, f"holds {value:g}", Cure.LEFT)
 
 
 def _memory(row: Row) -> Iterator[Fault]:
-    if not _is_json(row["payload"]):
+    if not is_json(row["payload"]):
         yield Fault("payload", "is no JSON", Cure.SET_ASIDE)
     elif (value := _absurd(json.loads(row["payload"]))) is not None:
         yield Fault("payload", f"holds {value:g}", Cure.SET_ASIDE)
@@ -128,29 +122,33 @@ def _memory(row: Row) -> Iterator[Fault]:
 CHECKS = {
     "runs": _run, "orders": _order, "fills": _fill, "commands": _command, "paper_books": _book, "risk_states": _memory,
 }  # fmt: skip
-KEYS = {"paper_books": "run_id", "risk_states": "run_id"}  # the others have an id
 
 
 # ---------------------------------------------------------------- values
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
+    """Return True for a finite number; a text that looks like one is none."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _is_shares(value: Any) -> bool:
-    return _is_number(value) and 0.0 <= value < MOST_SHARES
+def is_shares(value: object) -> TypeGuard[float]:
+    """Return True for a number of shares that may be."""
+    return is_number(value) and 0.0 <= value < MOST_SHARES
 
 
-def _is_price(value: Any) -> bool:
-    return _is_number(value) and 0.0 < value < HIGHEST_PRICE
+def is_price(value: object) -> TypeGuard[float]:
+    """Return True for dollars a share that may be."""
+    return is_number(value) and 0.0 < value < HIGHEST_PRICE
 
 
-def _is_cents(value: Any) -> bool:
-    return _is_number(value) and abs(value) < MOST_CENTS
+def is_cents(value: object) -> TypeGuard[float]:
+    """Return True for an amount of money that may be, in cents."""
+    return is_number(value) and abs(value) < MOST_CENTS
 
 
-def _is_json(text: object) -> bool:
+def is_json(text: object) -> bool:
+    """Return True for text that is JSON."""
     try:
         json.loads(str(text))
     except (ValueError, RecursionError):

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Engine, func, select, text
+from sqlalchemy import Engine, select, text
 
 from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.types import OrderStatus
 from trading_platform.storage import models as m
 from trading_platform.storage.operator_requests import open_wishes, standing_orders
 from trading_platform.storage.overdue_exits import EXITS, overdue_exits
+from trading_platform.storage.positions_held import positions_held
 
 PROTECTING = frozenset({OrderReason.STOP_LOSS.value, OrderReason.TAKE_PROFIT.value})
 OPEN = tuple(status.value for status in OrderStatus if status.is_open)
@@ -117,10 +118,8 @@ class Resting(NamedTuple):
 def resting(engine: Engine, run_id: int) -> Resting:
     """Return what rests at the broker, as the last commit has it."""
     with engine.connect() as connection:
-        last = select(m.Run.last_session).where(m.Run.id == run_id).scalar_subquery()
-        held = select(func.count()).where(m.PositionRow.run_id == run_id, m.PositionRow.session == last)
         open_orders = select(m.Order.reason).where(m.Order.run_id == run_id, m.Order.status.in_(OPEN))
-        positions = int(connection.execute(held).scalar_one())
+        positions = positions_held(connection, run_id)
         reasons = [str(row[0]) for row in connection.execute(open_orders)]
     protecting = sum(reason in PROTECTING for reason in reasons)
     return Resting(positions, protecting, len(reasons) - protecting)

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Engine, case, func, select
+from sqlalchemy import Engine, case, select
 
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.validation import did_you_mean
 from trading_platform.storage import models as m
 from trading_platform.storage.newest_run import MODES
+from trading_platform.storage.positions_held import positions_held
 from trading_platform.storage.runs import is_running
 
 FINISHED = "finished"
@@ -172,5 +173,4 @@ def _standing(connection: Any, run: dict[str, Any]) -> tuple[float | None, int]:
     equity = connection.execute(
         select(m.EquityRow.equity).where(m.EquityRow.run_id == run["id"]).order_by(m.EquityRow.session.desc()).limit(1)
     ).scalar()
-    held = select(func.count()).where(m.PositionRow.run_id == run["id"], m.PositionRow.session == run["last_session"])
-    return equity, int(connection.execute(held).scalar_one())
+    return equity, positions_held(connection, int(run["id"]))

@@ -51,6 +51,11 @@ def begun_with(engine: Engine, key: str) -> tuple[str, ...]:
     return ()
 
 
+def begun_capital(engine: Engine, key: str) -> float | None:
+    """Return the dollars with which the unfinished run with `key` began, None if there is no such run."""
+    return next((float(run["capital"]) for run in find_runs(engine, key) if run["status"] != "finished"), None)
+
+
 def renumber(engine: Engine, run_id: int, strategies: Sequence[str]) -> None:
     """Write down which strategies a run trades from now on, in kernel order."""
     with engine.begin() as connection:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from trading_platform.alpaca.answers import Unreadable
+from trading_platform.alpaca.answers import Holdings, Unreadable
 from trading_platform.alpaca.http import AlpacaHttp
 from trading_platform.alpaca.orders import root_id
 from trading_platform.alpaca.reader import AlpacaReader
@@ -95,12 +95,12 @@ class AlpacaBook:
         BrokerUnreachableError
             No answer, or an account that never stands still.
         """
-        before = self._holdings()
+        before, _ = self._holdings()
         for _ in range(STEADY_READINGS):
             ours, missing = self.look()
             listed, strange = self._reader.listed_orders()
             history = self.history_of(instant, ours)
-            after = self._holdings()
+            after, unlisted = self._holdings()
             if before == after:
                 account, positions, unknown = after
                 legs = {leg.broker_order_id for order in ours for leg in order.legs}
@@ -108,16 +108,19 @@ class AlpacaBook:
                 others = tuple(order for order in listed if order.broker_order_id not in known)
                 held = {position.ticker: position for position in positions}
                 unreadable, trouble = (*strange, *unknown, *history.unreadable), account.trouble
-                return TheirBook(account.cash, held, (*ours, *others), missing, history, unreadable, trouble)
+                return TheirBook(account.cash, held, (*ours, *others), missing, history, unreadable, trouble, unlisted)
             before = after
         raise BrokerUnreachableError(
             "the account changes with every look at it; try again when fewer orders are filling"
         )
 
-    def _holdings(self) -> tuple[BrokerAccount, list[BrokerPosition], list[Unreadable]]:
-        account, (positions, unreadable) = self._reader.account(), self._reader.holdings()
+    def _holdings(self) -> tuple[tuple[BrokerAccount, list[BrokerPosition], list[Unreadable]], float | None]:
+        """Return what must agree at two looks, and the dollars in positions that are not listed (`TheirBook`)."""
+        account, holdings = self._reader.account(), self._reader.holdings()
         # Prices move all the time; cash and shares are what must agree.
-        return replace(account, equity=None, buying_power=None), [replace(p, price=None) for p in positions], unreadable
+        still = replace(account, equity=None, buying_power=None)
+        listed = [replace(position, price=None) for position in holdings.positions]
+        return (still, listed, holdings.unreadable), _unlisted(account, holdings)
 
     def _order_named(self, broker_order_id: str) -> JournalOrder | None:
         """Return our order or leg with Alpaca's id; one that the journal does not know yet is asked for."""
@@ -158,3 +161,13 @@ def _leg_row(parent: JournalOrder, leg: BrokerOrder) -> JournalOrder:
         target_price=None,
         parts=(),
     )
+
+
+def _unlisted(account: BrokerAccount, holdings: Holdings) -> float | None:
+    """Return the dollars in positions by equity and cash, less the value of all that are listed; None: not told.
+
+    Below 0 where more is listed than the account says it has, as with shorts of options; that is nobody's shrinking.
+    """
+    if account.equity is None or account.cash is None or holdings.dollars is None:
+        return None
+    return account.equity - account.cash - holdings.dollars

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from trading_platform.brokers.reconciliation.differences import CASH_KINDS, Difference, DifferenceKind
 from trading_platform.core.ports import DifferenceRow
@@ -20,6 +20,7 @@ ROUTINE = frozenset(
 )
 # With no ticker they are about the account.
 OF_ACCOUNT = (DifferenceKind.ACCOUNT_STATE, DifferenceKind.DISBELIEVED)
+MOST_UNEXPLAINED = 0.1  # of equity
 ACTIONS = {
     DifferenceKind.OVERPROTECTED: "stops placed anew",
     DifferenceKind.EDITED: "followed",
@@ -46,6 +47,18 @@ def cash_words(found: Sequence[Difference]) -> str | None:
         if d.kind in CASH_KINDS:
             return f"cash: ours {d.ours}, the broker's {d.theirs}"
     return None
+
+
+def too_much_words(found: Sequence[Difference], values: Mapping[str, float], equity: float) -> str | None:
+    """Return why no new risk may be taken at all: positions that are unexplained are too large a part of `equity`.
+
+    `values` are the dollars that our book holds, by ticker. Whoever does not know what he has buys nothing more.
+    """
+    tickers = {d.ticker for d in found if d.kind in (DifferenceKind.POSITION_UNEXPLAINED, DifferenceKind.DISBELIEVED)}
+    dollars = sum(value for ticker, value in values.items() if ticker in tickers)
+    if dollars <= MOST_UNEXPLAINED * equity:
+        return None
+    return f"positions of more than {MOST_UNEXPLAINED:.0%} of equity are unexplained"
 
 
 def difference_rows(found: Sequence[Difference], quarantine: Collection[str]) -> list[DifferenceRow]:

@@ -51,6 +51,7 @@ from trading_platform.core.ports import BrokerOrder, JournalOrder
 from trading_platform.core.types import Fill, OrderStatus, Side
 
 CENT_PER_ENTRY = 0.005  # dollars that rounding one history entry to the cent may cost
+HALF, LEAST_DOLLARS = 0.5, 1.0
 GRACE = timedelta(seconds=60)  # a request that has not arrived by then never will
 HALF_PATIENCE = timedelta(days=2)  # with a corporate action of which a part is told
 
@@ -334,11 +335,28 @@ def _manual_positions(book: OurBook) -> Iterator[Finding]:
 
 def _positions(book: OurBook, theirs: TheirBook, unclear: Collection[str | None]) -> Iterator[Finding]:
     for ticker in sorted((book.positions.keys() | theirs.positions.keys()) - {*unclear}):
-        mine = book.positions[ticker].quantity if ticker in book.positions else 0.0
+        position = book.positions.get(ticker)
+        mine = 0.0 if position is None else position.quantity
         held = theirs.positions[ticker].quantity if ticker in theirs.positions else 0.0
         if not (abs(mine - held) <= SHARE_TOLERANCE):
             words = Difference(DifferenceKind.POSITION_UNEXPLAINED, ticker, f"{mine:g} shares", f"{held:g} shares")
-            yield words, (AdoptPosition(ticker, held),)
+            lost = mine - max(held, 0.0)
+            if position is not None and lost > 0.0 and _is_contradicted(theirs, lost, position.stop_price):
+                yield replace(words, theirs=f"{words.theirs}, which its equity contradicts; they stay ours"), ()
+            else:
+                yield words, (AdoptPosition(ticker, held),)
+
+
+def _is_contradicted(theirs: TheirBook, lost: float, stop_price: float | None) -> bool:
+    """Return True unless the account's own figures bear it out that so many shares are gone.
+
+    Shares are ours until a sale, a corporate action or an operator says otherwise: a list of positions that leaves them
+    out, at however many looks, is not enough while the account's equity still counts them. They are worth about what
+    their stop would bring; half of that allows for prices that move between two answers.
+    """
+    if theirs.unlisted is None:
+        return True
+    return theirs.unlisted > max(LEAST_DOLLARS, HALF * lost * (stop_price or 0.0))
 
 
 def _cash(book: OurBook, theirs: TheirBook, tolerance: float) -> Iterator[Finding]:

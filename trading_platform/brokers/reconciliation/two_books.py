@@ -164,7 +164,8 @@ class TheirBook:
 
     `orders` are all open orders and the last state of ours that were open to us, with legs inside their parents;
     `missing` are ids of ours that the broker has never seen; `unreadable` is what nobody understands of the answers.
-    `trouble` is why the account must take no new risk, "" if it may.
+    `trouble` is why the account must take no new risk, "" if it may. `unlisted` are the dollars in positions by the
+    account's own figures (equity less cash) that the positions it lists are not worth; None: not told.
     """
 
     cash: float | None
@@ -174,6 +175,7 @@ class TheirBook:
     history: AccountHistory = AccountHistory()
     unreadable: tuple[Unreadable, ...] = ()
     trouble: str = ""
+    unlisted: float | None = 0.0
 
 
 @dataclass(frozen=True, slots=True)
