@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -73,11 +73,11 @@ level = "INFO"
 """
 
 
-def panel_of(seed: int, sessions: int, shock: int | None = None) -> MarketPanel:
+def panel_of(seed: int, sessions: int, shock: int | None = None, names: Sequence[str] = TICKERS) -> MarketPanel:
     """Return a market of eight rough tickers and SPY in ticks; `shock` counts from the first session that trades."""
     draws = np.random.default_rng(seed)
     days = CALENDAR.sessions_between(date(2020, 1, 2), LAST)[-(HISTORY + sessions) :]
-    tickers = tuple(sorted((*TICKERS, BENCHMARK)))
+    tickers = tuple(sorted((*names, BENCHMARK)))
     shape = (len(days), len(tickers))
     gaps, moves = np.exp(draws.normal(0.0, 0.006, shape)), np.exp(draws.normal(0.0005, 0.016, shape))
     if shock is not None:

@@ -28,6 +28,7 @@ from trading_platform.brokers.alpaca_canceller import RELEASE_CHECKS, SHORTEST_W
 from trading_platform.brokers.reconciliation.alpaca_side import AlpacaBook
 from trading_platform.brokers.reconciliation.two_books import SHARE_TOLERANCE, AccountHistory, TheirBook
 from trading_platform.brokers.sale_check import SaleCheck, check_sale
+from trading_platform.brokers.untold_fills import as_told
 from trading_platform.core.errors import ApprovalError, BrokerUnreachableError, FixCredentialsError
 from trading_platform.core.ports import (
     ApprovalRegister,
@@ -230,10 +231,8 @@ class AlpacaBroker:
             return
         self._canceller.cancel(at_work[0])  # a filled entry leaves its legs behind; one takes its sibling along
         news = self.reader.order(root_id(client_order_id))
-        known = None if news is None else self._journal.find_order(news.client_order_id)
-        # Shares that history has not told are written down with it: until then the order is not over.
-        if news is not None and known is not None and not news.filled_quantity > known.filled_quantity:
-            self._journal.record_order(news)
+        if news is not None and self._journal.find_order(news.client_order_id) is not None:
+            self._journal.record_order(as_told(news, self._journal))
 
     def _check_ours(self, client_order_id: str) -> None:
         if not client_order_id.startswith(self._prefix):
@@ -243,10 +242,7 @@ class AlpacaBroker:
 
     def _record(self, order: BrokerOrder) -> BrokerOrder:
         """Write an answer down; what it has traded at once is written when the account's history tells it."""
-        is_done = order.filled_quantity > 0.0 and order.broker_order_id != ""
-        self._journal.record_order(
-            order._replace(status=OrderStatus.SUBMITTED, filled_quantity=0.0) if is_done else order
-        )
+        self._journal.record_order(as_told(order, self._journal))
         self._checkpoint("after_commit")
         return order
 

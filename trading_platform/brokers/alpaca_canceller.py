@@ -9,6 +9,7 @@ from trading_platform.alpaca.failures import FailureKind, SendError
 from trading_platform.alpaca.http import AlpacaHttp
 from trading_platform.alpaca.orders import root_id
 from trading_platform.alpaca.reader import AlpacaReader
+from trading_platform.brokers.untold_fills import as_told, has_untold_sale
 from trading_platform.core.errors import BrokerUnreachableError, FixCredentialsError
 from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.ports import BrokerOrder, OrderJournal
@@ -88,7 +89,7 @@ class AlpacaCanceller:
         """Cancel our resting sells of `ticker`, since Alpaca sells shares only once; return True when none is left.
 
         `with_entry`: its open buys as well. Each is looked at `checks` times: after hours a cancellation may pend until
-        the open.
+        the open. One that has sold shares of which the history does not tell yet is in the way: they are gone.
         """
         for root in dict.fromkeys(
             root_id(row.client_order_id)
@@ -105,8 +106,8 @@ class AlpacaCanceller:
             working = [] if order is None else [o for o in (order, *order.legs) if o.status.is_open]
             if not working:
                 if order is not None:
-                    self._journal.record_order(order)
-                return True
+                    self._journal.record_order(as_told(order, self._journal))
+                return order is None or not has_untold_sale(order, self._journal)
             if working[0].message != PENDING:
                 with contextlib.suppress(BrokerUnreachableError):  # the next look tells
                     self.cancel(working[0])

@@ -46,7 +46,7 @@ from trading_platform.brokers.reconciliation.two_books import (
     TheirBook,
 )
 from trading_platform.brokers.stop_keeper import Moment, StopKeeper
-from trading_platform.brokers.venue import ENTRY_LIFE, RiskGate
+from trading_platform.brokers.venue import ENTRY_LIFE, HISTORY_PATIENCE, RiskGate
 from trading_platform.core.alert_states import AlertState
 from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.ledger import Record, Records
@@ -186,6 +186,11 @@ class AlpacaVenue:
         """All of it in the kernel's form. Decisions are staged in it; orders say what of them leaves."""
         return self._book.book
 
+    @property
+    def account_book(self) -> AccountBook:
+        """The book itself, with the evening of the last settlement, for those who compare."""
+        return self._book
+
     def snapshot(self, session: date) -> SavedBook:
         """Return the book as it stands, `session` being the last one settled."""
         self._checkpoint("before_book")
@@ -261,10 +266,12 @@ class AlpacaVenue:
         Raises
         ------
         BrokerUnreachableError
-            The account could not be read; nothing has changed.
+            The account could not be read, or its history lacks executions that orders tell of and that may still come
+            (`HISTORY_PATIENCE`); nothing has changed.
         """
         self._check_clocks()
         reading = self._read()
+        self._wait_for_history(reading, closed)
         self._take_in(reading, closed, is_watch=False)
         self._tell(reading)
         self._eve.close(session)
@@ -276,6 +283,15 @@ class AlpacaVenue:
         self._keeper.forget(closed)
         self._eve.ask(self._clock.now(), at_once=True)
         return Settlement(equity, news.fills, {}, {}, flows)
+
+    def _wait_for_history(self, reading: Reading, closed: datetime) -> None:
+        """Refuse to settle a session whose executions are not all told, while there is time to wait for them."""
+        awaited = _awaited(reading)
+        if awaited and self._clock.now() < closed + HISTORY_PATIENCE:
+            raise BrokerUnreachableError(
+                f"the account's history has no entry yet of what orders have traded in {', '.join(sorted(awaited))}; "
+                f"it is waited for until {closed + HISTORY_PATIENCE:%H:%M} UTC"
+            )
 
     def watch(self, now: datetime) -> bool:
         """Look at the account: book news, do what reconciliation asks for. Return True if the book has changed.
@@ -302,7 +318,9 @@ class AlpacaVenue:
         """Look at the account, and once more when stops were cancelled or shares changed: others take their place."""
         horizon = self._calendar.close_at(self._calendar.next_session(session))
         changed, waited = False, self._exits.waits
+        before = self._keeper.memory.previous  # what is unexplained is confirmed by another look, not by this one
         for _ in range(LOOKS):
+            self._keeper.memory = replace(self._keeper.memory, previous=before)
             reading = self._read()
             changed |= self._take_in(reading, horizon, is_watch=True)
             is_over = not self._carry_out(reading, session)
@@ -369,6 +387,7 @@ class AlpacaVenue:
         changed = self._keeper.take_in(reading, horizon, is_watch=is_watch)
         self._match_orders()
         self._idle = idle_roots(reading.carved.theirs.orders, self._prefix)
+        self._exits.awaited = _awaited(reading)
         return changed
 
     def _match_orders(self) -> None:
@@ -461,7 +480,7 @@ class AlpacaVenue:
         now = self._clock.now()
         if now < self._calendar.open_at(session_of(now)) + ENTRY_LIFE:
             return []
-        awaited = {d.ticker for d in reading.result.differences if d.kind is DifferenceKind.AWAITED_FILL}
+        awaited = _awaited(reading)
         return [
             CancelOrder(row.client_order_id)
             for row in self._journal.open_orders()
@@ -472,6 +491,8 @@ class AlpacaVenue:
         """Set the stop of a position anew that was given up for an exit, which was refused."""
         position = self._book.positions().get(ticker)
         if position is None or position.stop_price is None or not is_whole(position.quantity):
+            return
+        if ticker in self._exits.awaited:  # nobody knows what there is to protect
             return
         self._match_orders()  # the shares of the refused order are free again
         self._ask(Protect(ticker, float(round(position.quantity)), position.stop_price, position.target_price), session)
@@ -500,6 +521,12 @@ class AlpacaVenue:
         day = session_of(now)
         is_session = self._calendar.is_session(day)
         return is_session and self._calendar.open_at(day) <= now < self._calendar.close_at(day)
+
+
+def _awaited(reading: Reading) -> frozenset[str]:
+    """Return the tickers of which orders have traded shares that history does not tell yet."""
+    found = (d.ticker for d in reading.result.differences if d.kind is DifferenceKind.AWAITED_FILL)
+    return frozenset(ticker for ticker in found if ticker is not None)
 
 
 def _is_same(known: JournalOrder, intent: OrderIntent) -> bool:

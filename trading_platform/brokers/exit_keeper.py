@@ -8,7 +8,7 @@ is given up, and a stop that was given up for nothing is set again at once.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import date
 from itertools import count
 from typing import Protocol
@@ -29,6 +29,7 @@ from trading_platform.core.types import ApprovedOrder, Denial, OrderIntent, Orde
 log = logging.getLogger("trading_platform.exits")
 
 PENDING = "the cancellation of its stop is pending at the broker, until the next open at the latest"
+AWAITED = "an order of it has traded shares of which the account's history has no entry yet"
 
 
 class SaleRoad(Protocol):
@@ -63,6 +64,8 @@ class ExitKeeper:
     ----------
     waits
         Ticker -> the exit that could not leave so far; saved with the book.
+    awaited
+        Tickers of which executions are awaited, as the last reading found: what an exit would sell may be gone.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class ExitKeeper:
         self._calendar = calendar
         self._spent: set[str] = set()  # ids whose approvals are spent, whether or not the journal has an order of them
         self.waits: dict[str, WaitingExit] = {}
+        self.awaited: Collection[str] = ()
 
     def leave(self, order: ApprovedOrder) -> BrokerOrder:
         """Send an exit that was decided now; one that cannot leave yet is answered as an intent, and waits."""
@@ -153,13 +157,7 @@ class ExitKeeper:
     def _send(self, intent: OrderIntent, order: ApprovedOrder | None, *, is_patient: bool) -> BrokerOrder | None:
         """Send an exit; return None if it cannot leave now, else what the broker says."""
         ticker = intent.ticker
-        try:
-            check = self._road.check_sale(ticker, self._last_price(ticker))
-            why = check.refusal
-            if not why and not self._road.release(ticker, is_patient=is_patient):
-                why = PENDING
-        except BrokerUnreachableError as error:
-            check, why = SaleCheck(), f"the broker cannot be asked: {error}"
+        check, why = self._clear_the_way(ticker, is_patient=is_patient)
         if why:
             if order is not None:  # else its shares stay promised, and no stop could be set for them
                 self._gate.consume(order)
@@ -179,6 +177,18 @@ class ExitKeeper:
             self._note(intent, f"{answer.status}: {answer.message}")
             self._protect(ticker, intent.decided_session)
         return answer
+
+    def _clear_the_way(self, ticker: str, *, is_patient: bool) -> tuple[SaleCheck, str]:
+        """Give up the stop of `ticker` for a sale that nothing would refuse; return why it cannot leave now, or ""."""
+        if ticker in self.awaited:
+            return SaleCheck(), AWAITED
+        try:
+            check = self._road.check_sale(ticker, self._last_price(ticker))
+            if check.refusal:
+                return check, check.refusal
+            return check, "" if self._road.release(ticker, is_patient=is_patient) else PENDING
+        except BrokerUnreachableError as error:
+            return SaleCheck(), f"the broker cannot be asked: {error}"
 
     def _approve(self, intent: OrderIntent) -> ApprovedOrder | Denial:
         self._gate.mirror(self._book.record, self._book.slots, self._book.lots, self._book.book.stopped)

@@ -16,6 +16,8 @@ from trading_platform.core.types import ApprovedOrder, Denial, Ints, OrderIntent
 # After the open. What an entry has not bought by then it does not buy: the decision was for the open, a limit that has
 # missed it comes back when the price falls, and the legs of a group sleep until all of the entry is filled.
 ENTRY_LIFE = timedelta(minutes=5)
+# After the close. Activities come late at times; what is decided without them is decided on shares that are gone.
+HISTORY_PATIENCE = timedelta(minutes=80)
 
 
 class Venue(Protocol):

@@ -23,6 +23,7 @@ class AlertKind(StrEnum):
     ACCOUNT_UNREADABLE = "account_unreadable"
     QUARANTINE = "quarantine"
     NOT_SETTLED = "not_settled"
+    REPLAY = "replay"
 
 
 # Stored differences of these kinds are no doubt about the books: a stop that is missing, an exit that waits.
@@ -72,6 +73,9 @@ WORDINGS: dict[AlertKind, Wording] = {
     AlertKind.ACCOUNT_UNREADABLE: Wording("The account cannot be read", "The account can be read again"),
     AlertKind.QUARANTINE: Wording("No new risk in {n}, our book and the broker's differ: {names}", "Books agree again"),
     AlertKind.NOT_SETTLED: Wording("{n} sessions are not settled: {names}", "The session is settled"),
+    AlertKind.REPLAY: Wording(
+        "Sessions differ from their replay without a cause", "What the account makes is explained again"
+    ),
 }
 MOST_NAMES = 12
 

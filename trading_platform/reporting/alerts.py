@@ -9,7 +9,8 @@ from trading_platform.reporting.facts import Day, Ledger
 from trading_platform.reporting.market_words import data_words
 from trading_platform.reporting.plain import dollars
 from trading_platform.reporting.risk_view import LASTING, Halt
-from trading_platform.reporting.states import State, Unexplained, all_states, engine_silent
+from trading_platform.reporting.states import State, Unexplained, all_states, engine_silent, unexplained_days
+from trading_platform.storage.replay_days import replay_summary
 
 # A limit that is used up to this part is worth a look, except for those that a full book reaches by design.
 NEAR_LIMIT = 0.75
@@ -58,7 +59,8 @@ def report_states(evidence: Evidence) -> list[State]:
     silent = engine_silent(ledger.heartbeat, evidence.now) if is_watched else None
     found = [Unexplained(d.found_at, d.kind, d.ticker, d.ours, d.theirs) for d in ledger.differences]
     note = ledger.beat_note if is_watched else ""
-    return halts + all_states(found, ledger.exits if evidence.asked is None else (), note, silent)
+    found_states = all_states(found, ledger.exits if evidence.asked is None else (), note, silent)
+    return halts + found_states + unexplained_days(replay_summary(ledger.replay))
 
 
 def halt_line(halt: Halt) -> str:

@@ -31,6 +31,7 @@ from trading_platform.reporting.risk_document import (
     risk_part,
     risk_status_part,
 )
+from trading_platform.storage.replay_days import replay_summary
 
 SCHEMA_VERSION = 2  # 2: interest in the bridge, a trade is a whole execution, `sharpe` is over bills
 Report = dict[str, Any]
@@ -66,6 +67,7 @@ def build_document(evidence: Evidence) -> Report:
         "interest": interest_part(days, view.booked),
         "costs": costs_part(days, view.booked),
         "own_costs": own_costs_part(None if ledger is None else ledger.own_costs),
+        "replay_check": None if ledger is None else replay_summary(ledger.replay),
         "not_invested_because": not_invested_part(view.booked),
         "attribution": _attribution(view),
         "performance": _performance(view, ledger, evidence.since),

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from trading_platform.storage.overdue_exits import OverdueExit
+from trading_platform.storage.replay_days import ReplayDay
 
 
 class Run(NamedTuple):
@@ -263,6 +264,7 @@ class Ledger(NamedTuple):
     own_costs: OwnCosts | None = None
     exits: tuple[OverdueExit, ...] = ()
     beat_note: str = ""
+    replay: tuple[ReplayDay, ...] = ()
 
     @property
     def day(self) -> Day | None:

@@ -101,7 +101,21 @@ def status_states(state: Mapping[str, Any], now: datetime) -> list[State]:
     exits = [OverdueExit(**{**row, "decided": date.fromisoformat(row["decided"])}) for row in state["overdue_exits"]]
     is_watched = state["run"]["status"] == "running" and state["run"]["mode"] != "replay" and bool(beat)
     silent = engine_silent(datetime.fromisoformat(beat["at"]), now) if is_watched else None
-    return _halts(state["risk"] or {}) + all_states(found, exits, beat["note"] if is_watched else "", silent)
+    states = all_states(found, exits, beat["note"] if is_watched else "", silent)
+    return _halts(state["risk"] or {}) + states + unexplained_days(state["replay_check"])
+
+
+def unexplained_days(summary: Mapping[str, Any] | None) -> list[State]:
+    """Return that the account differs from its replay without a cause (`storage.replay_days.replay_summary`)."""
+    if summary is None or summary["unexplained_since"] is None:
+        return []
+    parts = [item for item in summary["items"] if item["cause"] == "unexplained"]
+    worst = max(parts, key=lambda item: abs(item["dollars"]), default=None)
+    why = "" if worst is None else f": {worst['ticker'] or 'the account'}, {worst['text']}"
+    since = summary["unexplained_since"]
+    size = f"${summary['unexplained'] or 0.0:,.2f}"
+    words = f"The account differs from its replay by {size} without a cause since {since}{why}"
+    return [State("replay_unexplained", (), since, words)]
 
 
 def _halts(risk: Mapping[str, Any]) -> list[State]:

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from trading_platform.reporting.plain import dollars, percents
+from trading_platform.storage.replay_days import replay_words
 
 WIDE = 70  # columns; below that a name and its value stand on lines of their own
 MOST_LINES = 12  # of positions or orders; the rest is counted
@@ -80,6 +81,7 @@ def status_lines(state: Mapping[str, Any]) -> list[tuple[str, str]]:
     lines += _rows("positions", [_position(row) for row in state["positions"]])
     lines += _rows("open orders", [_order(row) for row in state["open_orders"]])
     unexplained = ", ".join(f"{row['kind']} {row['ticker'] or ''}".strip() for row in state["differences"])
+    lines += [] if state.get("replay_check") is None else _rows("replay", replay_words(state["replay_check"]))
     lines += [
         ("unexplained", unexplained or "none"),
         ("waiting commands", "; ".join(state["waiting_commands"]) or "none"),

@@ -19,6 +19,7 @@ from trading_platform.reporting.plain import (
     safe,
     short,
 )
+from trading_platform.storage.replay_days import replay_words
 
 LIMIT = 3500  # OpenClaw cuts at 4000, Telegram at 4096
 WIDTH = 34  # monospace columns of a narrow phone
@@ -95,6 +96,7 @@ def _parts(report: dict[str, Any], rows: Rows) -> list[str]:
         _returns(report),
         _risk(report),
         _costs(report),
+        _replay(report),
         _cash(report),
         _allocation(report, rows),
         _next_open(report, rows),
@@ -188,6 +190,14 @@ def _costs(report: dict[str, Any]) -> str:
             lines.append(f"{name.capitalize():12}{today:>10}{whole[name]:>12,.2f}")
     own = own_costs_words(report["own_costs"])
     return "\n".join(filter(None, [_fence("What trading cost, $", lines), own]))
+
+
+def _replay(report: dict[str, Any]) -> str:
+    """Return live against replay, where the account is at a broker."""
+    summary = report["replay_check"]
+    if summary is None:
+        return ""
+    return "\n".join(["**Live against replay, $**", *(safe(line) for line in replay_words(summary))])
 
 
 def _cash(report: dict[str, Any]) -> str:

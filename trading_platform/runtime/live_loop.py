@@ -135,6 +135,8 @@ class LiveLoop:
         Hears at the end of each look what is so, and whether the look was a complete one; returns at once.
     standing
         Returns what the venue knows of its account beside that.
+    evening
+        Called with the market when a session is settled and committed, and at each look after: live against replay.
     """
 
     engine: LiveEngine
@@ -154,6 +156,7 @@ class LiveLoop:
     steady: Callable[[], float] = steady_seconds
     ears: Ears = field(default_factory=NobodyListens)
     standing: Callable[[], Sequence[AlertState]] = lambda: ()
+    evening: Callable[[World], None] = lambda world: None
 
     def run(self) -> None:
         """Scan until the engine is stopped."""
@@ -232,6 +235,7 @@ class LiveLoop:
                 log.warning("session %s is settled but not decided: its next open has passed", world.sessions[row])
             result = self.engine.scan_cycle(row, decide=newest and in_time)
             results.append(result)
+            self.evening(world)
             if self.on_scan is not None:
                 self.on_scan(result)
         return results
@@ -300,6 +304,7 @@ def run_live(
     """
     try:
         engine.recover(len(world.sessions) - 1)
+        loop.evening(world)  # what an engine that was killed had settled, and did not compare
         if not quiet:
             say(welcome)
         with stop_signals(loop.stop):

@@ -31,6 +31,7 @@ from trading_platform.core.ports import BrokerAccount, Checkpoint, Clock
 from trading_platform.core.session import Rules
 from trading_platform.engine.account_notices import account_notices
 from trading_platform.engine.engine_market import World
+from trading_platform.engine.evening_check import EveningCheck
 from trading_platform.machine.clocks import EngineClock, WallClock
 from trading_platform.machine.heartbeat import HEARTBEAT_FILE, Heartbeat
 from trading_platform.market_data.alpaca_data import AlpacaMarketData
@@ -124,6 +125,10 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
         live=True,
         open_venue=open_venue,
     )
+    evening = EveningCheck(
+        engine.repository, rules, venues[0].account_book, lambda: engine.risk_manager.account, calendar.next_session,
+        clock.now,
+    )  # fmt: skip
     url = stream_url(settings.alpaca_base_url, live=options.live)
     stream = TradeStream(url, http.access.key_id, http.access.secret_key, apart=0.0 if is_local else LOOKS_APART)
     listens = config.broker.trade_updates and not options.once
@@ -134,7 +139,7 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
         poll=POLL_SECONDS if is_local else None, on_scan=screen.watch, reading=lambda: venues[0].reconciled_at,
         asked=lambda: stream.rings() or has_open_wishes(database, run.run_id), checkpoint=checkpoint,
         ears=post or NobodyListens(), standing=lambda: venues[0].states(), watchdog=telling_watchdog(post),
-        glance=lambda now: venues[0].glance(now),
+        glance=lambda now: venues[0].glance(now), evening=evening.look,
     )  # fmt: skip
     welcome = f"trading Alpaca account {account.account_id}, run {run.run_id}; Ctrl-C stops, orders stay at Alpaca"
     with posted(post, drained=options.once), stream if listens else nullcontext():

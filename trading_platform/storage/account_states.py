@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, func, select
 from trading_platform.core.alert_states import EXIT_WAITS, LATE_EXIT, NO_COVER, STOP_LACKS, AlertKind, AlertState
 from trading_platform.core.types import OrderStatus, Side
 from trading_platform.storage import models as m
+from trading_platform.storage.replay_checks import replay_states
 
 
 def account_states(engine: Engine, run_id: int) -> list[AlertState]:
@@ -25,6 +26,7 @@ def account_states(engine: Engine, run_id: int) -> list[AlertState]:
             *_halts(connection, run_id),
             *_rejected_exits(connection, run_id),
             *_differences(connection, run_id),
+            *replay_states(connection, run_id),
         ]
     return list({(state.kind, state.subject): state for state in reversed(found)}.values())[::-1]  # the first of each
 

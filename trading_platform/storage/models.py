@@ -375,6 +375,30 @@ class Alert(Base):
     over_told_at: Mapped[datetime | None]
 
 
+class ReplayCheck(Base):
+    """A session of an account at a broker beside the same session in the kernel (engine.evening_check).
+
+    `start` is the book that the kernel decided at the close before, `live` what the account had become at this one;
+    both are kept until the comparison is made.
+    """
+
+    __tablename__ = "replay_checks"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    session: Mapped[date] = mapped_column(primary_key=True)
+    state: Mapped[str]  # storage.replay_checks.CheckState
+    start: Mapped[str | None] = mapped_column(Text)  # JSON
+    live: Mapped[str | None] = mapped_column(Text)  # JSON
+    tries: Mapped[int]
+    checked_at: Mapped[datetime | None]
+    live_equity: Mapped[float | None] = mapped_column(Cents)
+    replay_equity: Mapped[float | None] = mapped_column(Cents)
+    unexplained: Mapped[float | None] = mapped_column(Cents)  # sum of the sizes of what has no cause
+    causes: Mapped[str] = mapped_column(Text)  # JSON object cause -> cents, the account less the replay
+    items: Mapped[str] = mapped_column(Text)  # JSON list of [cause, ticker, cents, words]
+    message: Mapped[str] = mapped_column(Text)  # why it could not be compared
+
+
 class Command(Base):
     """An operator's wish, written by the command line and obeyed by the engine, now or when it is started next.
 

@@ -15,6 +15,7 @@ from trading_platform.storage import models as m
 from trading_platform.storage.operator_requests import open_wishes, standing_orders
 from trading_platform.storage.overdue_exits import EXITS, overdue_exits
 from trading_platform.storage.positions_held import positions_held
+from trading_platform.storage.replay_days import REPLAY_DAYS, replay_days, replay_summary
 
 PROTECTING = frozenset({OrderReason.STOP_LOSS.value, OrderReason.TAKE_PROFIT.value})
 OPEN = tuple(status.value for status in OrderStatus if status.is_open)
@@ -65,6 +66,7 @@ def run_status(engine: Engine, run_id: int, now: datetime | None = None) -> dict
             ).where(m.Difference.run_id == run_id, m.Difference.resolved_at.is_(None))
         ).all()
         exits = connection.execute(text(EXITS), {"run": run_id, "session": run["last_session"]}).all()
+        compared = connection.execute(text(REPLAY_DAYS), {"run": run_id, "session": run["last_session"]}).all()
         events = connection.execute(
             select(m.RiskEvent.session, m.RiskEvent.kind, m.RiskEvent.message, m.RiskEvent.actor)
             .where(m.RiskEvent.run_id == run_id)
@@ -91,6 +93,7 @@ def run_status(engine: Engine, run_id: int, now: datetime | None = None) -> dict
             "recent_events": [_row(row) for row in events],
             "differences": [_row(row) for row in differences],
             "overdue_exits": [line._asdict() | {"decided": str(line.decided)} for line in overdue_exits(exits)],
+            "replay_check": replay_summary(replay_days(compared)),
             "waiting_commands": waiting,
             "standing": {
                 "flatten": standing.flatten,

@@ -22,6 +22,7 @@ from trading_platform.brokers.reconciliation.day_entries import (
     CashOut,
     Day,
     Entry,
+    Evening,
     FillEntry,
     ManualMove,
     Morning,
@@ -116,6 +117,8 @@ class AccountBook:
         What has been booked since the last settlement.
     day
         The entries since then, and the book before them.
+    evening
+        The last settlement, kept for whoever compares it with what the kernel would have made; None before the first.
     """
 
     def __init__(self, rules: Rules, cash: float, tickers: Sequence[str], strategies: Sequence[str]) -> None:
@@ -131,6 +134,8 @@ class AccountBook:
         self.lots: Records = self.book.lots
         self.entries = PendingEntries(self.book, self.tickers, self.strategies)
         self.day = Day(opening=self.book.accounts.copy())
+        self.evening: Evening | None = None
+        self._booked: tuple[Entry, ...] = ()
         self._opens: Opens | None = None
         self._log = new_fill_log(2 * len(self.strategies))
 
@@ -243,6 +248,7 @@ class AccountBook:
                 _drop_buys(self.slots, self.lots, s)  # without an open nothing was bought, of each other neither
                 _tidy(self.slots, self.lots, s)
         self._opens = None
+        self._booked = tuple(entries)
         self.day = Day(opening=self.day.opening)
 
     def close_session(self, session: date, prices: Floats) -> float:
@@ -253,6 +259,7 @@ class AccountBook:
         equity = float(_equity(self.record, self.slots))
         self.record["equity"] = self.record["accepted_equity"] = equity
         self.record["day"] = (session - EPOCH).days
+        self.evening = Evening(session, copied(self.book), self._booked)
         return equity
 
     def take_news(self) -> tuple[News, Flows]:

@@ -7,7 +7,7 @@ told, but the opening price, at which strategies trade with each other, is known
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import NamedTuple, TypeAlias
 
 from trading_platform.brokers.reconciliation.settlement_news import News
@@ -72,6 +72,14 @@ class Morning(NamedTuple):
     book: Book
     manual: dict[str, float]
     news: News
+
+
+class Evening(NamedTuple):
+    """The book at the close of `session` with nothing decided yet, and the entries that brought it there."""
+
+    session: date
+    book: Book
+    entries: tuple[Entry, ...]
 
 
 def copied(book: Book) -> Book:

@@ -23,6 +23,7 @@ from trading_platform.brokers.reconciliation.differences import (
 )
 from trading_platform.brokers.reconciliation.protection import protection
 from trading_platform.brokers.reconciliation.two_books import (
+    EPOCH,
     MANUAL,
     SHARE_TOLERANCE,
     AccountHistory,
@@ -91,7 +92,7 @@ def reconcile(
         Differences of the reading before: what needs confirmation is adopted only if it stands in there.
     """
     explained = [*_history(ours, theirs.history), *_strange(theirs)]
-    waiting, halves = awaited_fills(ours, theirs), [*_unfinished(ours, theirs.history, now)]
+    waiting, halves = awaited_fills(ours, theirs, prefix), [*_unfinished(ours, theirs.history, now)]
     # What orders say they have traded, or half an action has moved, is counted for the comparison only.
     seen: list[Action] = [
         *(BookFill(fill) for _, fill in waiting),
@@ -209,36 +210,50 @@ def _strange(theirs: TheirBook) -> Iterator[Finding]:
         yield Difference(DifferenceKind.UNREADABLE, thing.ticker, "left alone", thing.text), ()
 
 
-def awaited_fills(ours: OurBook, theirs: TheirBook) -> list[tuple[Difference, Fill]]:
+def awaited_fills(ours: OurBook, theirs: TheirBook, prefix: str) -> list[tuple[Difference, Fill]]:
     """Return what our orders say they have traded beyond what history tells, as fills at their mean price.
 
-    Alpaca enters executions late at times; until it does, the shares are ours, and nothing is booked.
+    Alpaca enters executions late at times; until it does, the shares are ours, and nothing is booked. A leg may have
+    traded before our journal has ever heard of it.
     """
     found = []
     for order in flatten(theirs.orders):
         known = ours.orders.get(order.client_order_id)
-        missing = 0.0 if known is None else order.filled_quantity - _told(ours, theirs, known)
-        if known is None or not (missing > SHARE_TOLERANCE) or order.filled_average_price is None:
+        is_new_leg = order.parent_id is not None and order.client_order_id.startswith(prefix)
+        missing = order.filled_quantity - _told(ours, theirs, order)
+        if (known is None and not is_new_leg) or not (missing > SHARE_TOLERANCE) or order.filled_average_price is None:
             continue
         text = f"{order.side} {missing:g} of {order.filled_quantity:g} filled, {order.client_order_id}"
-        amount = round_cents(missing * order.filled_average_price)
-        at = order.submitted_at or known.decided_at
+        amount = _awaited_amount(theirs.history, order, order.filled_average_price, missing)
+        at = order.submitted_at or (EPOCH if known is None else known.decided_at)
+        strategy, reason = ("", order.reason) if known is None else (known.strategy, known.reason)
         fill = Fill(
-            order.client_order_id, order.ticker, order.side, missing, order.filled_average_price, amount, 0.0, at,
-            at.date(), known.strategy, known.reason,
+            order.client_order_id, order.ticker, order.side, missing, amount / missing, amount, 0.0, at, at.date(),
+            strategy, reason,
         )  # fmt: skip
         found.append((Difference(DifferenceKind.AWAITED_FILL, order.ticker, "history has no entry yet", text), fill))
     return found
 
 
-def _told(ours: OurBook, theirs: TheirBook, known: JournalOrder) -> float:
-    """Return the shares of one of our orders that are booked, or can be by now."""
-    new = sum(
-        fill.quantity
-        for fill in theirs.history.fills
-        if fill.client_order_id == known.client_order_id and fill.fill_id not in ours.booked
-    )
-    return known.filled_quantity + new
+def _awaited_amount(history: AccountHistory, order: BrokerOrder, mean_price: float, missing: float) -> float:
+    """Return the dollars of what an order has traded beyond its history: all of it, less what history tells.
+
+    The mean price is that of all executions. Where history begins later than the order it stands for the missing ones.
+    """
+    told = [fill for fill in history.fills if fill.client_order_id == order.client_order_id]
+    is_whole = abs(sum(fill.quantity for fill in told) + missing - order.filled_quantity) <= SHARE_TOLERANCE
+    if not is_whole:
+        return round_cents(missing * mean_price)
+    return round_cents(order.filled_quantity * mean_price - sum(fill.amount for fill in told))
+
+
+def _told(ours: OurBook, theirs: TheirBook, order: BrokerOrder) -> float:
+    """Return the shares of an order that are booked, or can be by now."""
+    known = ours.orders.get(order.client_order_id)
+    fills = [fill for fill in theirs.history.fills if fill.client_order_id == order.client_order_id]
+    booked = sum(fill.quantity for fill in fills if fill.fill_id in ours.booked)
+    new = sum(fill.quantity for fill in fills if fill.fill_id not in ours.booked)
+    return (booked if known is None else known.filled_quantity) + new
 
 
 def _fill_words(kind: DifferenceKind, fill: Fill) -> Difference:
@@ -263,17 +278,19 @@ def _orders(ours: OurBook, theirs: TheirBook, now: datetime, prefix: str) -> Ite
         if order is None:
             yield _absent(known, known.client_order_id in theirs.missing, now)
         else:
-            told = _as_told(ours, theirs, known, order)
+            told = _as_told(ours, theirs, order)
             if state_of(told) != state_of(known):
                 yield _news(known, told)
     for order in seen.values():
-        if order.client_order_id not in ours.orders and order.status.is_open:
-            yield _stranger(order, prefix)
+        told = _as_told(ours, theirs, order) if order.client_order_id.startswith(prefix) else order
+        if order.client_order_id not in ours.orders and told.status.is_open:
+            yield _stranger(told, prefix)
 
 
-def _as_told(ours: OurBook, theirs: TheirBook, known: JournalOrder, order: BrokerOrder) -> BrokerOrder:
-    """Return an order as far as history bears it out: one whose executions are awaited is not over."""
-    told = _told(ours, theirs, known)
+def _as_told(ours: OurBook, theirs: TheirBook, order: BrokerOrder) -> BrokerOrder:
+    """Return an order and its legs as far as history bears them out: one whose executions are awaited is not over."""
+    order = order._replace(legs=tuple(_as_told(ours, theirs, leg) for leg in order.legs))
+    told = _told(ours, theirs, order)
     if not (order.filled_quantity - told > SHARE_TOLERANCE) or order.filled_average_price is None:
         return order
     status = OrderStatus.PARTIALLY_FILLED if told > 0.0 else OrderStatus.SUBMITTED

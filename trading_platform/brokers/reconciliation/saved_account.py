@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from trading_platform.brokers.reconciliation.account_book import AccountBook
-from trading_platform.brokers.reconciliation.day_entries import Day, Morning, copied
+from trading_platform.brokers.reconciliation.day_entries import Day, Evening, Morning, copied
 from trading_platform.brokers.reconciliation.differences import Difference, DifferenceKind
 from trading_platform.brokers.reconciliation.entry_texts import (
     entry_text,
@@ -51,6 +51,7 @@ def save(book: AccountBook, memory: Memory, session: date) -> SavedBook:
         book.slots, book.lots, book.book.stopped, tickers=book.tickers, strategies=book.strategies,
         manual=book.manual, news=news_text(book.news), opening=json.loads(account_text(day.opening)),
         entries=[entry_text(entry) for entry in day.entries], morning=None if morning is None else _morning(morning),
+        evening=None if book.evening is None else _evening(book.evening),
     )  # fmt: skip
     return SavedBook(session, account, text, checksum(account + text))
 
@@ -76,6 +77,7 @@ def load(book: AccountBook, saved: SavedBook) -> Memory:
         book.manual = _shares(outer["manual"])
         book.news = read_news(outer["news"])
         book.day = _day(book, outer, names)
+        book.evening = _read_evening(book, outer.get("evening"), names)  # a book of an older version has none
     except BadBookError as error:
         raise RepairDatabaseError(f"table paper_books: {error}; restore a backup of the database") from error
     previous = tuple(Difference(DifferenceKind(kind), *rest) for kind, *rest in account["previous"])
@@ -84,17 +86,77 @@ def load(book: AccountBook, saved: SavedBook) -> Memory:
     return Memory(datetime.fromisoformat(account["since"]), booked, previous, waits)
 
 
+def book_text(book: AccountBook, parts: Book) -> str:
+    """Return another state of an account's book as text, with the names of its tickers and strategies."""
+    names = {"tickers": book.tickers, "strategies": book.strategies}
+    return json.dumps({**names, **_parts(parts)})
+
+
+def read_book(book: AccountBook, text: str) -> Book:
+    """Return what `book_text` has written, numbered as `book` is.
+
+    Raises
+    ------
+    RepairDatabaseError, OperatorNeededError
+        As `load`.
+    """
+    raw = json.loads(text)
+    return _read_parts(book, raw, (raw["tickers"], raw["strategies"]))
+
+
+def evening_text(book: AccountBook, evening: Evening) -> str:
+    """Return an evening of an account as text, with the names of its tickers and strategies."""
+    return json.dumps({"tickers": book.tickers, "strategies": book.strategies, **_evening(evening)})
+
+
+def read_evening(book: AccountBook, text: str) -> Evening:
+    """Return what `evening_text` has written, numbered as `book` is.
+
+    Raises
+    ------
+    RepairDatabaseError, OperatorNeededError
+        As `load`.
+    """
+    raw = json.loads(text)
+    parts = _read_parts(book, raw, (raw["tickers"], raw["strategies"]))
+    return Evening(date.fromisoformat(raw["session"]), parts, tuple(read_entry(entry) for entry in raw["entries"]))
+
+
 # ---------------------------------------------------------------- the day
 
 
 def _morning(morning: Morning) -> dict[str, Any]:
-    book = morning.book
+    return {**_parts(morning.book), "manual": morning.manual, "news": news_text(morning.news)}
+
+
+def _evening(evening: Evening) -> dict[str, Any]:
+    entries = [entry_text(entry) for entry in evening.entries]
+    return {**_parts(evening.book), "session": evening.session.isoformat(), "entries": entries}
+
+
+def _read_evening(
+    book: AccountBook, raw: Mapping[str, Any] | None, names: tuple[Sequence[str], Sequence[str]]
+) -> Evening | None:
+    """Return a saved evening; what it held and nobody trades any more is no reason not to trade on."""
+    if raw is None:
+        return None
+    try:
+        return read_evening(book, json.dumps({"tickers": names[0], "strategies": names[1], **raw}))
+    except (OperatorNeededError, RepairDatabaseError):
+        return None
+
+
+def _parts(book: Book) -> dict[str, Any]:
     return {
         "account": json.loads(account_text(book.accounts)),
         **json.loads(slots_text(book.slots, book.lots, book.stopped)),
-        "manual": morning.manual,
-        "news": news_text(morning.news),
     }
+
+
+def _read_parts(book: AccountBook, raw: Mapping[str, Any], names: tuple[Sequence[str], Sequence[str]]) -> Book:
+    parts = copied(book.book)
+    _put(book, parts, _read(json.dumps(raw["account"]), json.dumps(raw), raw, names), names)
+    return parts
 
 
 def _day(book: AccountBook, outer: Mapping[str, Any], names: tuple[Sequence[str], Sequence[str]]) -> Day:
@@ -107,9 +169,7 @@ def _day(book: AccountBook, outer: Mapping[str, Any], names: tuple[Sequence[str]
     day = Day(read_account(json.dumps(outer["opening"])), [read_entry(entry) for entry in outer["entries"]])
     raw = outer["morning"]
     if raw is not None:
-        parts = copied(book.book)
-        _put(book, parts, _read(json.dumps(raw["account"]), json.dumps(raw), raw, names), names)
-        day.morning = Morning(parts, _shares(raw["manual"]), read_news(raw["news"]))
+        day.morning = Morning(_read_parts(book, raw, names), _shares(raw["manual"]), read_news(raw["news"]))
     return day
 
 
