@@ -77,6 +77,8 @@ def status_lines(state: Mapping[str, Any]) -> list[tuple[str, str]]:
             ("exposure", f"{equity['gross_exposure']:.1%} in {equity['n_positions']} positions"),
         ]
     lines += [("halts", "; ".join(_halts(state)) or "none"), ("regime", _regime(state))]
+    leaving = [name for name in run["strategies"] if name in state["standing"]["leaving"]]
+    lines += [("leaving", f"{', '.join(leaving)}: sold at the next open, by `upgrade`")] if leaving else []
     lines += _rows("positions", [_position(row) for row in state["positions"]])
     lines += _rows("open orders", [_order(row) for row in state["open_orders"]])
     unexplained = ", ".join(f"{row['kind']} {row['ticker'] or ''}".strip() for row in state["differences"])

@@ -18,6 +18,7 @@ from trading_platform.runtime.command_help import help_text
 from trading_platform.runtime.command_parser import Given, parse
 
 if TYPE_CHECKING:  # SQLAlchemy is nothing to --help
+    from trading_platform.runtime.trade_settings import TradeOptions
     from trading_platform.storage.run_targets import Target
 
 Work = Callable[[], int]
@@ -280,20 +281,7 @@ def _alerts_test(given: Given) -> Work:
 
 
 def _adopt(given: Given) -> Work:
-    from trading_platform.runtime.trade_settings import TradeOptions
-
-    tickers = (given.text("--tickers") or "").split(",")
-    options = TradeOptions(
-        command="trade",
-        tickers=tuple(ticker.strip().upper() for ticker in tickers if ticker.strip()),
-        database=given.text("--db"),
-        config=given.file("--config"),
-        source=given.text("--source"),
-        once=True,  # it looks once, and ends
-        live=given.flag("--live"),
-        json=given.flag("--json"),
-    )
-    sure = given.flag("--yes")
+    options, sure = _one_look(given), given.flag("--yes")
 
     def work() -> int:
         from trading_platform.runtime.trade import adopt_broker_account
@@ -301,6 +289,37 @@ def _adopt(given: Given) -> Work:
         return adopt_broker_account(options, sure=sure)
 
     return work
+
+
+def _upgrade(given: Given) -> Work:
+    options, sure = _one_look(given), given.flag("--yes")
+    plan_only, reason = given.flag("--plan"), given.text("--reason")
+    if plan_only and sure:
+        raise FixConfigError("--plan changes nothing, and --yes agrees to the change: one of the two")
+
+    def work() -> int:
+        from trading_platform.runtime.trade import upgrade_account
+
+        return upgrade_account(options, plan_only=plan_only, sure=sure, reason=reason)
+
+    return work
+
+
+def _one_look(given: Given) -> TradeOptions:
+    """Return the options of a command that looks at an account once, and ends."""
+    from trading_platform.runtime.trade_settings import TradeOptions
+
+    tickers = (given.text("--tickers") or "").split(",")
+    return TradeOptions(
+        command="trade",
+        tickers=tuple(ticker.strip().upper() for ticker in tickers if ticker.strip()),
+        database=given.text("--db"),
+        config=given.file("--config"),
+        source=given.text("--source"),
+        once=True,
+        live=given.flag("--live"),
+        json=given.flag("--json"),
+    )
 
 
 def _completion(given: Given) -> Work:
@@ -342,6 +361,6 @@ HANDLERS: Mapping[str, Callable[[Given], Work]] = {
     "runs list": _runs_list, "runs show": _runs_show, "runs tag": _runs_mark, "runs note": _runs_mark,
     "runs delete": _runs_delete, "doctor": _doctor, "backup": _backup, "restore": _restore,
     "alerts test": _alerts_test, "completion": _completion,
-    "adopt": _adopt,
+    "adopt": _adopt, "upgrade": _upgrade,
     "db repair": _db_repair,
 }  # fmt: skip

@@ -95,6 +95,7 @@ def run_status(engine: Engine, run_id: int, now: datetime | None = None) -> dict
                 "flatten": standing.flatten,
                 "closing": sorted(standing.closing),
                 "paused": sorted(standing.paused),
+                "leaving": sorted(standing.leaving),
             },
             "heartbeat": beat,
         }
