@@ -75,6 +75,10 @@ def test_an_account_goes_over_when_its_owner_agrees_and_not_before(tmp_path: Pat
         world.database, "SELECT DISTINCT reason FROM fills WHERE strategy = 'mean_reversion' AND side = 'sell'"
     )
     assert ("unfunded",) in reasons
+    met = "SELECT count(*), count(decision_price), min(dollar_volume) > 1e7 FROM fills"  # what `own_costs` goes by
+    ((count, known, is_liquid),) = asked(world.database, met)
+    assert count == known > 0
+    assert is_liquid
 
 
 def go_over(world: Campaign) -> None:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from trading_platform.reporting.own_costs import own_costs_words
 from trading_platform.reporting.plain import dollars, percents
 
 WIDE = 70  # columns; below that a name and its value stand on lines of their own
@@ -81,6 +82,8 @@ def status_lines(state: Mapping[str, Any]) -> list[tuple[str, str]]:
     lines += [("leaving", f"{', '.join(leaving)}: sold at the next open, by `upgrade`")] if leaving else []
     lines += _rows("positions", [_position(row) for row in state["positions"]])
     lines += _rows("open orders", [_order(row) for row in state["open_orders"]])
+    costs = own_costs_words(state.get("own_costs"))
+    lines += [("costs", costs)] if costs else []
     unexplained = ", ".join(f"{row['kind']} {row['ticker'] or ''}".strip() for row in state["differences"])
     lines += [
         ("unexplained", unexplained or "none"),
