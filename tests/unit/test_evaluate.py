@@ -210,6 +210,36 @@ def test_table_shows_what_the_document_holds() -> None:
     assert " nan" not in text
 
 
+def told(panel: MarketPanel, start: int, seed: int) -> BookRun:
+    """Return the equal-weight universe with what a machine would tell of it."""
+    run = equal_weight(panel, start, seed)
+    equity = np.linspace(100_000.0, 200_000.0, len(run.returns))
+    unused = equity[:, None] * np.array([0.3, 0.1, 0.05, 0.03, 0.02])
+    return replace(run, unused=unused, equity=equity, lifted={"halts": run.returns * 0.9, "caps": run.returns})
+
+
+def test_document_tells_what_is_lost_and_what_is_not_invested_by_cause() -> None:
+    result = judged(told)
+    assert result["not_invested_share"] == pytest.approx(
+        {"no_signal": 0.3, "slots": 0.1, "caps": 0.05, "size": 0.03, "halts": 0.02}
+    )
+    assert sum(result["not_invested_because"].values()) == pytest.approx(75_000.0)
+    assert set(result["lost_to"]) == {"halts", "caps", "orders"}
+    lost = result["paper_form"]["mean"] - result["sharpe"]["mean"]
+    assert sum(result["lost_to"].values()) == pytest.approx(lost)
+    assert result["lost_to"]["halts"] != 0.0
+    assert result["lost_to"]["caps"] == pytest.approx(-result["lost_to"]["halts"])
+    text = table(result)
+    assert "lost of the paper form to" in text
+    assert "no signal 30.0 %, slots 10.0 %" in text
+
+
+def test_a_book_that_tells_no_causes_has_none() -> None:
+    result = judged()
+    assert (result["lost_to"], result["not_invested_because"], result["not_invested_share"]) == (None, None, None)
+    assert "lost of the paper form" not in table(result)
+
+
 def test_interest_counts_as_bills() -> None:
     idle = judged(lambda panel, start, seed: replace(equal_weight(panel, start, seed), returns=bills(panel, start)))
     assert idle["excess_return"] == pytest.approx(0.0, abs=1e-12)
