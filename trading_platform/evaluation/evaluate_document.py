@@ -24,7 +24,7 @@ from trading_platform.evaluation.book_statistics import (
 from trading_platform.evaluation.evaluate import EvaluateSettings, UniverseRun, Yardsticks, mean_of
 from trading_platform.evaluation.lifted_rules import lost_by_cause
 
-SCHEMA_VERSION = 2  # 2: lost_to, not_invested_because, not_invested_share
+SCHEMA_VERSION = 2  # 2: lost_to, not_invested_because, not_invested_share, per_universe
 UNKNOWN = "-"
 SINGLE_FIGURES = ("sharpe_plain", "annual_return", "excess_return", "volatility", "beta", "alpha", "alpha_t")
 
@@ -68,6 +68,7 @@ def document(yardsticks: Yardsticks, runs: Sequence[UniverseRun], settings: Eval
         "sharpe_if_ended_lost_30": mean_of([run.run.sharpe_if_ended_lost_30 for run in runs]),
         "costs": _mean_table([run.run.costs for run in runs]),
         "per_strategy": _per_strategy(runs),
+        "per_universe": [_universe(run, bills) for run in runs],
         "correlation": _correlation(runs),
         "comparisons": _comparisons(yardsticks, runs),
         "notes": _notes(yardsticks, runs),
@@ -138,6 +139,17 @@ def _per_strategy(runs: Sequence[UniverseRun]) -> Document:
             "stands_aside": runs[0].stands_aside[name],
         }
     return result
+
+
+def _universe(run: UniverseRun, bills: Floats) -> Document:
+    paper = math.nan if run.paper is None else sharpe_ratio(run.paper.returns - bills)
+    return {
+        "number": run.number,
+        "sharpe": run.figures.sharpe,
+        "paper_sharpe": paper,
+        "max_drawdown": run.figures.max_drawdown,
+        "exposure": run.exposure,
+    }
 
 
 def _correlation(runs: Sequence[UniverseRun]) -> Document:
