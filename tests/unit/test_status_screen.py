@@ -74,6 +74,13 @@ def test_status_says_what_an_order_is_and_not_its_id() -> None:
     assert lines["engine"].startswith("running, process 4242 on box, last seen 65 s ago: watching")
 
 
+def test_money_that_lies_in_cash_is_told_by_cause() -> None:
+    assert "not invested" not in dict(status_lines(state(not_invested_because=None)))
+    because = {"no_signal": 49630.47, "slots": 30033.99, "caps": 0.0, "size": 1.5, "halts": 0.0}
+    lines = dict(status_lines(state(not_invested_because=because)))
+    assert lines["not invested"] == "no signal $49,630.47, slots $30,033.99, size $1.50"
+
+
 def test_an_engine_that_is_gone_is_said_to_be_gone() -> None:
     """Its last heartbeat row stays in the database after a kill; it is no proof of life."""
     beat = {**state()["heartbeat"], "alive": False, "age_seconds": 3.0 * 86400.0}

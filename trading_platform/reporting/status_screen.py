@@ -77,6 +77,10 @@ def status_lines(state: Mapping[str, Any]) -> list[tuple[str, str]]:
             ("drawdown", f"{equity['drawdown']:.2%} from the peak, {equity['lifetime_drawdown']:.2%} ever"),
             ("exposure", f"{equity['gross_exposure']:.1%} in {equity['n_positions']} positions"),
         ]
+    unused = {name: value for name, value in (state.get("not_invested_because") or {}).items() if value}
+    if unused:
+        told = ", ".join(f"{name.replace('_', ' ')} {dollars(value, sign=False)}" for name, value in unused.items())
+        lines.append(("not invested", told))
     lines += [("halts", "; ".join(_halts(state)) or "none"), ("regime", _regime(state))]
     leaving = [name for name in run["strategies"] if name in state["standing"]["leaving"]]
     lines += [("leaving", f"{', '.join(leaving)}: sold at the next open, by `upgrade`")] if leaving else []

@@ -16,6 +16,7 @@ from trading_platform.storage.operator_requests import open_wishes, standing_ord
 from trading_platform.storage.overdue_exits import EXITS, overdue_exits
 
 PROTECTING = frozenset({OrderReason.STOP_LOSS.value, OrderReason.TAKE_PROFIT.value})
+UNUSED = ("no_signal", "slots", "caps", "size", "halts")  # columns unused_... of a close
 OPEN = tuple(status.value for status in OrderStatus if status.is_open)
 
 
@@ -75,13 +76,15 @@ def run_status(engine: Engine, run_id: int, now: datetime | None = None) -> dict
         if beat is not None:
             at = datetime.fromisoformat(beat["at"])
             beat["age_seconds"] = None if now is None else round((now - at).total_seconds(), 1)
+        equity = one(m.EquityRow, m.EquityRow.session.desc())
         return {
             "run": {
                 key: _plain(run[key])
                 for key in ("id", "mode", "source", "status", "account", "name", "first_session", "last_session")
             }
             | {"strategies": json.loads(run["strategies"])},
-            "equity": one(m.EquityRow, m.EquityRow.session.desc()),
+            "equity": equity,
+            "not_invested_because": _not_invested(equity),
             "regime": one(m.RegimeRow, m.RegimeRow.session.desc()),
             "allocation": one(m.Allocation, m.Allocation.session.desc()),
             "positions": [_row(row) for row in positions],
@@ -99,6 +102,14 @@ def run_status(engine: Engine, run_id: int, now: datetime | None = None) -> dict
             },
             "heartbeat": beat,
         }
+
+
+def _not_invested(equity: Mapping[str, Any] | None) -> dict[str, float] | None:
+    """Return what the newest decision left in cash, dollars by cause; None where nothing was decided."""
+    if equity is None:
+        return None
+    found = {name: equity[f"unused_{name}"] for name in UNUSED}
+    return None if None in found.values() else found
 
 
 class Resting(NamedTuple):
