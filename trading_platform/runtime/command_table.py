@@ -115,7 +115,7 @@ COMMANDS: dict[str, Command] = {
         Command("replay", "Trade past bars; never reaches an account.", (*_MARKET, *_REPLAY, *_WHERE, *_SCREEN)),
         Command(
             "evaluate",
-            "Judge the configured book on many random universes, beside what anybody could have held.",
+            "Judge the book on many random universes, beside what anybody could have held; a page goes to reports/.",
             (
                 "--source", "--data-dir", "--tickers", "--start", "--end", "--universes", "--universe-size",
                 "--cost-bps", "--fills", "--seed", "--capital", "--vix", "--jobs", "--config", *_SCREEN,
