@@ -236,7 +236,7 @@ class AutonomousTradingEngine:
         risk.start_session(view.session)
         previous = float(risk.account["previous_equity"])
         settlement = self.broker.settle(self.world.market, t, view.session, self.world.opened[t], closed)
-        recorder.settlement(settlement, closed)
+        recorder.settlement(settlement, closed, self.world.circumstances(t))
         risk.show_market(view)
         self._mirror()
         events: list[RiskEvent] = []

@@ -216,7 +216,8 @@ def document(history: History, replays: list[Replay], audits: list[tuple[str, in
         "`shadow` = the same decisions continued on paper have recovered; `equity` = the account itself has; `manual` ="
         " never here, since no operator sits in a replay; `none` = no halt; `any` = no halt came, so that all are the"
         " same. Drawdown is from the highest equity ever. A halt keeps new risk out and sells nothing, and each release"
-        " begins with a new peak, so that a fall over several halts can be far deeper than the limit.",
+        " begins with a new peak; one and a half times the limit from the highest equity ever, which only an operator"
+        " ends (here: nobody), bounds a fall over several halts.",
         "",
         "| allocation | limit | release | return/y | Sharpe | volatility | max drawdown | exposure | sessions halted |"
         " halts | releases |",

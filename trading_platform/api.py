@@ -307,7 +307,7 @@ def evaluate(
     read = _config(config, {**market._options, **_costs(cost_bps)})
     chosen = _instructions(read, load_settings(), strategies, None).strategies
     options = EvaluateOptions(TradeOptions(quiet=True), _day(start), _day(end), universes, universe_size, seed, jobs)
-    return Evaluation(judged(options, read, chosen, market.panel, shown=False))
+    return Evaluation(judged(options, read, chosen, market.panel, shown=False)[0])
 
 
 def _config(given: str | Path | Mapping[str, object] | None, overrides: Mapping[str, object]) -> TradingConfig:

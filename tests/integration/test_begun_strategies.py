@@ -10,16 +10,20 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import Engine, delete, insert, select, update
 
 from trading_platform.configuration.trading_config import StorageConfig, StrategiesConfig, TradingConfig
 from trading_platform.core.errors import FixConfigError
-from trading_platform.core.saved_books import holds_nothing, slots_text
+from trading_platform.core.risk.memory import checksum
+from trading_platform.core.saved_books import account_text, owners_in, slots_text
 from trading_platform.core.simulate import Books, open_books
 from trading_platform.engine.engine_market import World
 from trading_platform.runtime.open_run import kept_strategies, live_run
 from trading_platform.storage import models as m
-from trading_platform.storage.runs import begun_with
+from trading_platform.storage.operator_requests import standing_orders
+from trading_platform.storage.runs import begun_with, saved_slots
+from trading_platform.storage.strategy_changes import change_strategies
+from trading_platform.strategies.leaving import LeavingStrategy
 from trading_platform.strategies.registry import DEFAULT_SET, FIRST_SET, make_strategies
 
 OPENED = datetime(2024, 1, 2, 14, 30, tzinfo=UTC)
@@ -44,6 +48,20 @@ def world_of(*strategies: str) -> World:
 
 def saved(books: Books) -> str:
     return slots_text(books.slots[0], books.lots[0], books.stopped[0])
+
+
+def hold(books: Books, s: int, ticker: int, owner: int) -> None:
+    slot, lot = books.slots[0, s], books.lots[0, s, owner]
+    slot["ticker"], slot["owners"], slot["strategy"], slot["quantity"] = ticker, 1 << owner, owner, 5.0
+    lot["quantity"] = 5.0
+
+
+def save(database: Engine, run_id: int, books: Books, **damaged: str) -> None:
+    account, slots = account_text(books.accounts), saved(books)
+    row = {"account": account, "slots": slots, "checksum": checksum(account + slots), **damaged}
+    with database.begin() as connection:
+        connection.execute(delete(m.PaperBook))
+        connection.execute(insert(m.PaperBook).values(run_id=run_id, session=OPENED.date(), saved_at=OPENED, **row))
 
 
 def names(strategies: Any) -> tuple[str, ...]:
@@ -76,13 +94,53 @@ def test_positions_never_change_hands_by_a_setting(tmp_path: Path) -> None:
         key = connection.execute(select(m.Run.key)).scalar_one()
     assert begun_with(database, key) == ("breakout",)
     with database.begin() as connection:
-        books.slots[0]["ticker"][0] = 1
+        hold(books, 0, ticker=1, owner=0)
         connection.execute(update(m.PaperBook).values(slots=saved(books)))
     with pytest.raises(FixConfigError, match=r"holds positions of breakout, and now winners .* flatten first"):
         live_run(config, {}, world_of("winners"), "paper", None)
     live_run(config, {}, world_of("breakout"), "paper", None)  # as before: goes on
 
 
-@pytest.mark.parametrize(("ticker", "empty"), [(-1, True), (4, False)])
-def test_books_of_the_first_version_are_understood(ticker: int, empty: bool) -> None:
-    assert holds_nothing(json.dumps({"slots": [[ticker, 0, 1.0], [-1, 0, 0.0]]})) is empty
+def test_a_strategy_that_left_is_traded_until_it_owns_nothing(tmp_path: Path) -> None:
+    config = config_in(tmp_path)
+    database, run = live_run(config, {}, world_of("momentum", "breakout"), "paper", None)
+    books = open_books(1, 3, 2, 3, 1_000.0)
+    hold(books, 0, ticker=1, owner=0)
+    hold(books, 1, ticker=2, owner=1)
+    save(database, run.run_id, books)
+    change_strategies(database, run.run_id, ("momentum", "breakout"), ("winners", "breakout"), "newer", OPENED)
+    kept = kept_strategies(config, make_strategies(None), "paper", None)
+    assert names(kept) == ("breakout", "winners", "momentum")
+    assert isinstance(kept[2], LeavingStrategy)
+    assert standing_orders(database, run.run_id).leaving == {"momentum"}
+
+    live_run(config, {}, world_of(*names(kept)), "paper", None)  # numbered anew: 1 was breakout, 0 momentum
+    slots = saved_slots(database, run.run_id)
+    assert slots is not None
+    assert owners_in(slots, names(kept)) == {"breakout", "momentum"}
+    assert json.loads(slots)["places"] == [[0, 2], [1, 0]]
+
+    books = open_books(1, 3, 3, 3, 1_000.0)
+    hold(books, 1, ticker=2, owner=0)
+    save(database, run.run_id, books)
+    assert names(kept_strategies(config, make_strategies(None), "paper", None)) == ("breakout", "winners")
+    halted = {"version": 3, "checksum": "x", "payload": json.dumps({"halted_since": "2024-01-02"}), "saved_at": OPENED}
+    with database.begin() as connection:
+        connection.execute(insert(m.RiskStateRow).values(run_id=run.run_id, **halted))
+    kept = kept_strategies(config, make_strategies(None), "paper", None)
+    assert names(kept) == ("breakout", "winners", "momentum")  # the halt's shadow goes by their numbers
+
+
+def test_a_damaged_book_is_left_as_evidence(tmp_path: Path) -> None:
+    config = config_in(tmp_path)
+    database, run = live_run(config, {}, world_of("momentum", "breakout"), "paper", None)
+    save(database, run.run_id, open_books(1, 3, 2, 3, 1_000.0), checksum="wrong")
+    before = saved_slots(database, run.run_id)
+    live_run(config, {}, world_of("breakout", "momentum"), "paper", None)
+    assert saved_slots(database, run.run_id) == before
+
+
+def test_an_upgrade_needs_a_reason(tmp_path: Path) -> None:
+    database, run = live_run(config_in(tmp_path), {}, world_of("momentum"), "paper", None)
+    with pytest.raises(FixConfigError, match="--reason must say why"):
+        change_strategies(database, run.run_id, ("momentum",), ("winners",), " ", OPENED)

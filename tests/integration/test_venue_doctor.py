@@ -60,7 +60,7 @@ def test_the_command_prints_one_object_and_exits_with_the_worst(tmp_path: Path, 
     done = doctor(tmp_path, server.url, SECRET, "--json")
     report = json.loads(done.stdout)
     verdicts = {check["check"]: check["verdict"] for check in report["checks"]}
-    names = ("settings", "keys", "account", "clock", "calendar", "bars", "VIX", "database", "disk", "model")
+    names = ("settings", "keys", "account", "clock", "calendar", "bars", "VIX", "database", "costs", "disk", "model")
     assert tuple(verdicts) == names
     assert done.returncode == report["exit_code"]
     well = {name: verdicts[name] for name in ("settings", "keys", "account", "calendar", "bars", "database", "model")}

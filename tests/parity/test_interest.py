@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from parity_world import Case, Desk, session_days
 
+from rl_environment import TradingAllocEnv
+from tests.kernel_world import clock_of, make_rules
 from tests.lot_world import LotStory, says, story_panel
+from trading_platform.core.episode_batch import EpisodeOptions
 from trading_platform.core.fills import round_cents
 from trading_platform.core.ledger import post_interest
 from trading_platform.core.prepare import record_books
 from trading_platform.core.simulate import backtest, open_books
 from trading_platform.core.types import Floats, Ints, MarketPanel, StrategySignals
+from trading_platform.strategies.prepared import prepare_panel
 
 NAN = math.nan
+
+
+@dataclass(frozen=True)
+class Silent:
+    """A strategy that never wants anything."""
+
+    name: str = "silent"
+    lookback: int = 1
+
+    def signals(self, panel: MarketPanel) -> StrategySignals:
+        """Return nothing."""
+        return StrategySignals(np.zeros(panel.close.shape), np.zeros(panel.close.shape, dtype=np.bool_))
 
 
 def by_formula(capital: float, days: Ints, rates: Floats) -> float:
@@ -49,8 +65,8 @@ def test_a_year_of_cash_is_the_formula_to_the_cent() -> None:
     assert 104_800.0 < expected < 105_200.0
 
 
-def test_kernel_engine_and_paper_broker_pay_the_same(tmp_path: Path) -> None:
-    n = 60
+def test_kernel_engine_and_paper_broker_pay_the_same_for_a_year(tmp_path: Path) -> None:
+    n = 5 + 252
     rates = [4.0 + 0.01 * t for t in range(n)]
     panel = replace(quiet(rates), sessions=session_days(n))
     case = Case(panel, (silent(n),), np.ones(1))
@@ -65,6 +81,29 @@ def test_kernel_engine_and_paper_broker_pay_the_same(tmp_path: Path) -> None:
     assert steps.accounts["equity"][-1] == by_formula(case.capital, days, known)
     assert desk.trail().equity()[-1] == expected
     assert desk.engine.broker.record["interest"] == round_cents(expected - case.capital)
+
+
+def test_environment_pays_the_same_for_a_year() -> None:
+    """Episodes of 20 sessions one after the other: every close is the formula's, from where the episode began."""
+    n = 600
+    rates = [4.0 + 0.002 * t for t in range(n)]
+    panel = replace(quiet(rates), sessions=session_days(n))
+    prepared = prepare_panel(
+        panel, clock_of(panel), (Silent(),), np.full((n, 3), 1.0 / 3.0), make_rules(), 100_000.0
+    )  # fmt: skip
+    env = TradingAllocEnv(prepared, EpisodeOptions(prior_volatility=0.003))
+    days, known = panel.sessions.astype(np.int64), np.array(rates)
+    row, seen = prepared.first, 0
+    while seen < 252:
+        _, told = env.reset(options={"start": panel.session(row)})
+        begun, over = float(env._batch.episodes[0]["equity"]), False
+        first = int(env._batch.episodes[0]["row"])
+        while not over:
+            _, _, ended, cut, told = env.step(np.full(1, 0.5, dtype=np.float32))
+            row, over, seen = int(env._batch.episodes[0]["row"]), ended or cut, seen + 1
+            expected = by_formula(begun, days[first : row + 1], known[first : row + 1])
+            assert float(env._batch.episodes[0]["equity"]) == expected, (panel.session(row), told)
+    assert begun > 100_000.0
 
 
 @pytest.mark.parametrize(

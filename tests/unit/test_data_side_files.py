@@ -215,6 +215,21 @@ def test_wrong_rates_are_refused_all_at_once(tmp_path: Path) -> None:
         panel_of(folder(tmp_path, cash_rate="date,rate\n2024-06-03,high\n2024-06-04,525\n"))
 
 
+def test_wrong_rows_of_several_files_are_one_error_a_line_each(tmp_path: Path) -> None:
+    with pytest.raises(MarketDataError) as found:
+        panel_of(
+            folder(
+                tmp_path,
+                cash_rate="date,rate\n2024-06-03,high\n2024-06-04,525\n",
+                universe="ticker,from,to\nAAA,2024-01-01,2023-01-01\n",
+                events="date,ticker,kind,new_ticker,ratio,cash\n2024-06-04,AAA,split,,0,\n",
+            )
+        )
+    lines = str(found.value).split("\n  - ")
+    assert lines[0] == "4 things are wrong with the data:"
+    assert [line.partition(".csv")[0] for line in lines[1:]] == ["cash_rate", "cash_rate", "universe", "events"]
+
+
 def test_last_rate_holds_and_it_is_said() -> None:
     history = RateHistory(np.array(["2024-05-01"], dtype="datetime64[D]"), np.array([5.0]), "cash_rate.csv")
 

@@ -11,45 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.evaluate_books import ASKED, SLEEVES, equal_weight, on_paper, told
 from tests.strategy_markets import mixed_panel
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.types import MarketPanel
 from trading_platform.evaluation.evaluate import BookRun, EvaluateSettings, RunBook, evaluate, traded_rows
 from trading_platform.evaluation.evaluate_document import document, table
-from trading_platform.evaluation.paper_form import combined_targets, equal_allocation, paper_book, total_returns
-from trading_platform.evaluation.universes import equal_weight_returns
-from trading_platform.strategies.base import AnyStrategy, TargetStrategy, prepare_targets
+from trading_platform.strategies.base import AnyStrategy
 from trading_platform.strategies.breakout import Breakout
 from trading_platform.strategies.managed_market import ManagedMarket
-from trading_platform.strategies.real_assets import RealAssets
 
-SLEEVES: tuple[AnyStrategy, ...] = (ManagedMarket(), RealAssets(window=40))
-ASKED = EvaluateSettings(start=date(2010, 6, 1), universes=3, universe_size=6, seed=5, n_trials=4)
 # What the issue names, key by key.
 SUMMARIES = ("sharpe", "paper_form", "equal_weight_universe", "benchmark")
 NUMBERS = ("universes", "max_drawdown", "avg_exposure", "avg_exposure_calm", "alpha_t", "stopped_for_good", "trials")
-
-
-def on_paper(panel: MarketPanel, start: int, seed: int) -> BookRun:
-    """Return the paper form as if a machine had traded it."""
-    works = [item for item in SLEEVES if isinstance(item, TargetStrategy)]
-    allocation = equal_allocation([item.stands_aside(panel) for item in works])
-    weights = combined_targets(prepare_targets(panel, works), allocation)
-    book = paper_book(panel, weights, 10.0, start)
-    return BookRun(
-        returns=book.returns[start:],
-        exposure=book.exposure[start:],
-        halted=np.zeros(panel.n_sessions - start, dtype=np.bool_),
-        costs={"total": 100.0 + seed},
-        fills={"managed_market": 7},
-        profit={"managed_market": 50.0},
-    )
-
-
-def equal_weight(panel: MarketPanel, start: int, seed: int) -> BookRun:
-    """Return the equal-weight universe, traded."""
-    returns = equal_weight_returns(panel, total_returns(panel), start)[start:]
-    return BookRun(returns, np.ones(len(returns)), np.zeros(len(returns), dtype=np.bool_))
 
 
 def judged(
@@ -208,6 +182,28 @@ def test_table_shows_what_the_document_holds() -> None:
     for words in ("3 universes of 6 stocks", "this book", "on paper", "trials 4", "managed_market"):
         assert words in text
     assert " nan" not in text
+
+
+def test_document_tells_what_is_lost_and_what_is_not_invested_by_cause() -> None:
+    result = judged(told)
+    assert result["not_invested_share"] == pytest.approx(
+        {"no_signal": 0.3, "slots": 0.1, "caps": 0.05, "size": 0.03, "halts": 0.02}
+    )
+    assert sum(result["not_invested_because"].values()) == pytest.approx(75_000.0)
+    assert set(result["lost_to"]) == {"halts", "caps", "orders"}
+    lost = result["paper_form"]["mean"] - result["sharpe"]["mean"]
+    assert sum(result["lost_to"].values()) == pytest.approx(lost)
+    assert result["lost_to"]["halts"] != 0.0
+    assert result["lost_to"]["caps"] == pytest.approx(-result["lost_to"]["halts"])
+    text = table(result)
+    assert "lost of the paper form to" in text
+    assert "no signal 30.0 %, slots 10.0 %" in text
+
+
+def test_a_book_that_tells_no_causes_has_none() -> None:
+    result = judged()
+    assert (result["lost_to"], result["not_invested_because"], result["not_invested_share"]) == (None, None, None)
+    assert "lost of the paper form" not in table(result)
 
 
 def test_interest_counts_as_bills() -> None:

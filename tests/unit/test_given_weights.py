@@ -50,6 +50,17 @@ def test_row_holds_from_its_date_to_the_next_and_what_it_does_not_name_is_nothin
     assert signals.exit[4].tolist() == [True, False]
 
 
+def test_ticker_that_was_renamed_goes_by_both_of_its_names(tmp_path: Path) -> None:
+    market = replace(panel(), tickers=("AX", "B"), securities=("A", "B"))  # A became AX
+    rows = row(market, 1, "mine", "A", 0.03) + row(market, 4, "mine", "AX", 0.02)
+    mine = GivenWeights("mine", written(tmp_path, rows))
+    assert mine.targets(market)[:, 0].tolist() == [0.0, 0.03, 0.03, 0.03, 0.02, 0.02]
+    assert (mine.stands_aside(market), mine.notice(market)) == ("", "")
+    other = replace(market, securities=())
+    assert mine.targets(other)[:, 0].tolist() == [0.0] * 4 + [0.02] * 2
+    assert "wants A, of which there are no bars" in mine.notice(other)
+
+
 def test_date_without_a_session_counts_from_the_next(tmp_path: Path) -> None:
     market = panel()
     before = market.session(0).replace(year=market.session(0).year - 1)

@@ -7,7 +7,14 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
-from trading_platform.reporting.own_costs import OpenFill, estimate, own_costs, own_costs_part, own_costs_words
+from trading_platform.reporting.own_costs import (
+    OpenFill,
+    estimate,
+    liquidity_thirds,
+    own_costs,
+    own_costs_part,
+    own_costs_words,
+)
 
 FIRST = date(2024, 1, 2)
 
@@ -61,7 +68,42 @@ def test_small_and_large_orders_are_told_apart() -> None:
     words = own_costs_words(own_costs_part(found))
     assert words.startswith("cost_bps is 5, your 200 fills cost 10.0")
     assert "large ones 1" in words
-    assert "to replay with it: --cost-bps 9.9" in words
+    assert words.endswith("slippage_bps = 5.0 in [costs] (a replay: --cost-bps 9.9)")
+
+
+def test_thin_tickers_are_told_from_liquid_ones_each_with_its_interval() -> None:
+    costs = (12.0, 6.0, 3.0)
+    spread = [
+        fill._replace(cost=fill.cost + costs[i % 3], liquidity=10.0 ** (6 + i % 3))
+        for i, fill in enumerate(fills(300, 0.0, 4.0))
+    ]
+    found = own_costs(spread, 5.0)
+    for third, cost in zip((found.thin, found.middle, found.liquid), costs, strict=True):
+        assert third is not None
+        assert third.fills == 100
+        assert third.mean == pytest.approx(cost, abs=1.5)
+        assert 0.2 < third.half_width < 2.0
+        assert min(third.mean, 5.0) <= third.shrunk <= max(third.mean, 5.0)
+    words = own_costs_words(own_costs_part(found))
+    assert "thinly traded tickers 1" in words
+    assert "most liquid 3" in words or "most liquid 2" in words
+
+
+def test_fills_of_unknown_liquidity_are_in_no_third_and_equal_ones_stay_together() -> None:
+    assert [len(third) for third in liquidity_thirds(fills(30, 5.0, 1.0))] == [0, 0, 0]
+    same = [fill._replace(liquidity=1e6) for fill in fills(30, 5.0, 1.0)]
+    assert [len(third) for third in liquidity_thirds(same)] == [30, 0, 0]
+
+
+def test_delay_is_what_the_open_moved_since_the_decision_and_no_cost() -> None:
+    delayed = [fill._replace(delay=20.0 + fill.cost) for fill in fills(200, 0.0, 4.0)]
+    found = own_costs(delayed, 5.0)
+    assert found.delay is not None
+    assert found.delay.mean == pytest.approx(20.0, abs=1.5)
+    assert found.every is not None
+    assert found.every.mean == pytest.approx(0.0, abs=1.5)
+    assert "from the decision's close to the open +" in own_costs_words(own_costs_part(found))
+    assert own_costs(fills(200, 0.0, 4.0), 5.0).delay is None
 
 
 def test_nothing_is_said_without_evidence() -> None:

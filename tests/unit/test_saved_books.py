@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import date
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import pytest
 
 from risk_config import RiskConfig
 from risk_manager import RiskManager
+from tests.first_version import ENTRY_DAY, POSITION, SESSION, WAITING, first_account, first_slot, first_text
 from tests.lot_world import assert_book_adds_up
 from trading_platform.brokers.paper import PaperBroker, PendingOrder
 from trading_platform.core.booking import LONG_AGO
@@ -30,8 +30,10 @@ from trading_platform.core.saved_books import (
     FIRST_SLOT,
     BadBookError,
     account_text,
+    owners_in,
     read_account,
     read_slots,
+    renumbered,
     slots_text,
 )
 from trading_platform.core.session import Rules
@@ -40,43 +42,6 @@ from trading_platform.core.types import Side
 
 RULES = Rules(limits_of(RiskConfig().to_dict()), ExitConfig().rates(), CostConfig().rates())
 NAMES, TICKERS = ("momentum", "breakout"), ("AAA", "BBB", "CCC")
-SESSION = date(2026, 11, 20)
-ENTRY_DAY = 20_400
-
-
-def first_account(**changed: float) -> list[float]:
-    """Return an account row of the first version."""
-    told: dict[str, float] = dict.fromkeys(FIRST_ACCOUNT, 0.0)
-    for name in ("cash", "equity", "previous_equity", "peak_equity", "lifetime_peak", "accepted_equity"):
-        told[name] = 100_000.0
-    whole = {name for name in FIRST_ACCOUNT if name.endswith(("readings", "halted", "streak", "sessions"))}
-    whole |= {"trades", "wins", "halts"}
-    told |= changed
-    return [int(told[name]) if name in whole else float(told[name]) for name in FIRST_ACCOUNT]
-
-
-def first_slot(**changed: float) -> list[float]:
-    """Return a slot row of the first version; empty unless something is said of it."""
-    told: dict[str, float] = dict.fromkeys(FIRST_SLOT, 0.0) | {"ticker": -1} | changed
-    whole = {"ticker", "strategy", "exit_reason", "entry_day", "held", "missing"}
-    return [int(told[name]) if name in whole else float(told[name]) for name in FIRST_SLOT]
-
-
-POSITION = {
-    "ticker": 1, "strategy": 1, "quantity": 30.0, "limit_price": 102.0, "stop": 90.0, "target": 120.0, "price": 104.0,
-    "value": 3_120.0, "cost": 3_000.0, "bought": 50.0, "bought_amount": 5_000.0, "sold_amount": 2_060.0, "fees": 0.07,
-    "dividends": 12.5, "entry_day": ENTRY_DAY, "held": 9,
-}  # fmt: skip
-WAITING = {
-    "ticker": 2, "strategy": 0, "pending": 25.0, "limit_price": 51.0, "stop": 45.0, "target": 60.0, "price": 50.0,
-}  # fmt: skip
-
-
-def first_text(account: list[float], slots: list[list[float]], entries: dict[str, str]) -> SavedBook:
-    """Return a saved book as the paper broker of the first version made it: ten slots, `tolist` of each record."""
-    rows = slots + [first_slot() for _ in range(10 - len(slots))]
-    one, two = json.dumps(account), json.dumps({"slots": rows, "entries": entries})
-    return SavedBook(SESSION, one, two, checksum(one + two))
 
 
 def broker() -> PaperBroker:
@@ -133,6 +98,26 @@ def test_book_that_was_upgraded_is_saved_and_read_as_a_new_one() -> None:
     second.restore(first.snapshot(SESSION), [])
     for mine, theirs in zip(second.book, first.book, strict=True):
         assert mine.tobytes() == theirs.tobytes()
+
+
+def test_book_of_the_first_version_is_numbered_anew_by_the_names_of_its_strategies() -> None:
+    held = first_text(first_account(), [first_slot(**POSITION)], {"0": "tp-old"})
+    assert owners_in(held.slots, NAMES) == {"breakout"}
+    paper, slots = (
+        PaperBroker(RULES, 1.0, TICKERS, ("breakout", "winners"), RiskManager()),
+        (renumbered(held.slots, NAMES, ("breakout", "winners"))),
+    )
+    paper.restore(SavedBook(SESSION, held.account, slots, checksum(held.account + slots)), [])
+    assert [int(owners) for owners in paper.slots["owners"][:2]] == [1, 0]
+    assert paper.lots[0, 0]["quantity"] == 30.0
+    assert owners_in(first_text(first_account(), [], {}).slots, NAMES) == frozenset()
+
+
+def test_owner_that_is_gone_cannot_be_numbered() -> None:
+    paper = broker()
+    paper.restore(first_text(first_account(), [first_slot(**POSITION)], {"0": "tp-old"}), [])
+    with pytest.raises(KeyError):
+        renumbered(paper.snapshot(SESSION).slots, NAMES, ("momentum",))
 
 
 def second_memory(**changed: Any) -> str:

@@ -32,6 +32,7 @@ def state(**changes: Any) -> dict[str, Any]:
         "run": {
             "id": 3, "mode": "alpaca_paper", "source": "alpaca", "status": "running", "account": "PA123456",
             "name": "savings", "first_session": "2024-01-02", "last_session": "2024-07-03",
+            "strategies": ["momentum", "winners"],
         },
         "equity": {
             "equity": 99_814.58, "cash": 51_234.5, "drawdown": 0.0214, "lifetime_drawdown": 0.0293,
@@ -39,7 +40,7 @@ def state(**changes: Any) -> dict[str, Any]:
         },
         "risk": {"manual_halt": None, "fault": None, "halted_since": None},
         "regime": {"regime": "unknown"}, "positions": [position], "open_orders": [order], "differences": [],
-        "standing": {"flatten": False, "closing": [], "paused": []}, "waiting_commands": [],
+        "standing": {"flatten": False, "closing": [], "paused": [], "leaving": []}, "waiting_commands": [],
         "heartbeat": {
             "pid": 4242, "host": "box", "age_seconds": 65.0, "note": "watching; settled to 2024-07-03", "alive": True,
         },
@@ -69,7 +70,15 @@ def test_status_says_what_an_order_is_and_not_its_id() -> None:
     assert lines["open orders"] == "sell 147 BBY at 29.10 (stop loss), submitted"
     assert lines["positions"] == "BBY 147  entry 31.32  close 31.10  -0.70%  stop 29.10"
     assert lines["run"] == "3, alpaca_paper savings PA123456 of alpaca, running"
+    assert "leaving" not in lines
     assert lines["engine"].startswith("running, process 4242 on box, last seen 65 s ago: watching")
+
+
+def test_money_that_lies_in_cash_is_told_by_cause() -> None:
+    assert "not invested" not in dict(status_lines(state(not_invested_because=None)))
+    because = {"no_signal": 49630.47, "slots": 30033.99, "caps": 0.0, "size": 1.5, "halts": 0.0}
+    lines = dict(status_lines(state(not_invested_because=because)))
+    assert lines["not invested"] == "no signal $49,630.47, slots $30,033.99, size $1.50"
 
 
 def test_an_engine_that_is_gone_is_said_to_be_gone() -> None:
@@ -82,7 +91,9 @@ def test_an_engine_that_is_gone_is_said_to_be_gone() -> None:
 
 
 def test_an_unknown_regime_says_why_and_a_pause_is_named() -> None:
-    lines = dict(status_lines(state(standing={"flatten": False, "closing": ["AAA"], "paused": ["momentum"]})))
+    standing = {"flatten": False, "closing": ["AAA"], "paused": ["momentum"], "leaving": ["momentum", "long_gone"]}
+    lines = dict(status_lines(state(standing=standing)))
+    assert lines["leaving"] == "momentum: sold at the next open, by `upgrade`"
     assert lines["regime"].startswith("unknown: ")
     assert lines["halts"] == "paused: momentum; closing AAA, no more of it is bought"
 

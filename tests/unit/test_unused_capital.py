@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,11 @@ import pytest
 from tests.lot_world import QUIET, LotStory, says, story_panel, story_rules
 from trading_platform.core.compiled import as_rows
 from trading_platform.core.decide import free_slot
+from trading_platform.core.fill_log import new_fill_log
 from trading_platform.core.plan import Book, RuleRows
+from trading_platform.core.risk.caps import OK
+from trading_platform.core.risk.rules import entry_gate
+from trading_platform.core.simulate import run_books
 from trading_platform.core.unused_capital import Unused, unused_capital
 
 
@@ -90,6 +95,31 @@ def test_shares_that_are_to_be_sold_are_not_invested() -> None:
     run = LotStory(story_panel({"A": [100.0] * 4}), [says([1.0, 0.0, 0.0, 0.0], leaves=[1])])
     run.until(1)
     assert unused(run).no_signal == pytest.approx(100_000.0)
+
+
+def test_kernel_tells_the_same_of_every_session() -> None:
+    """A wish without a slot, a closed gate (no VIX), a trim: at each close the loop says what the step says."""
+    vix = [15.0, 15.0, 15.0, float("nan"), float("nan"), float("nan"), float("nan"), 15.0]
+    panel = story_panel({name: [100.0, 101.0, 102.0, 90.0, 95.0, 96.0, 97.0, 98.0] for name in "ABC"})
+    panel = replace(panel, vix=np.array(vix))
+    wishes = [[0.2, 0.3, 0.1]] * 3 + [[0.2, 0.0, 0.1]] * 5
+    run = LotStory(panel, [says(wishes, n_tickers=3, is_target=True)], story_rules(max_positions=2))
+    told = np.zeros((1, len(run.market.day), 5))
+    n = len(vix)
+    bounds = np.array([QUIET]), np.array([QUIET + n])
+    whole = replace(run)
+    run_books(
+        whole.books, whole.market, whole.kernel_signals, *bounds, whole.rows_of_weights, whole.rules,
+        new_fill_log(200), whole.days, whole.denials, told,
+    )  # fmt: skip
+    for t in range(n):
+        run.until(t)
+        gate = entry_gate(
+            run.account, run.market.clock[QUIET + t], run.market.vix[QUIET + t], run.market.vix_age[QUIET + t],
+            run.rules.limits,
+        )  # fmt: skip
+        assert told[0, QUIET + t] == pytest.approx(np.array(unused(run, is_open=gate.code == OK)), abs=1e-6)
+    assert (told[0, QUIET:].max(axis=0) > 0.0).sum() >= 3
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -229,7 +229,7 @@ class Protection(NamedTuple):
     trailing
         Fraction below the highest close since entry at which the stop follows.
     max_holding
-        Sessions after which a position is left at the next open.
+        Sessions after which a position is left at the next open; below 0 the strategy itself leaves (`LEAVES`).
     cooling
         Sessions after a stop-out in which the strategy does not buy the ticker back.
     """
@@ -244,6 +244,8 @@ class Protection(NamedTuple):
 
 
 NO_PROTECTION = Protection()
+# Of a strategy that the account trades no longer: what it holds goes at the next open, as left without capital.
+LEAVES = Protection(max_holding=-1)
 
 
 def default_protection(exits: Exits) -> Protection:

@@ -136,7 +136,7 @@ def exit_reason(
         return STOP_LOSS
     if lot["target"] > 0.0 and lot["target"] != slot["target"] and close >= lot["target"]:
         return TAKE_PROFIT
-    if not (weight > 0.0) and lot["unfunded"] >= sizing.unfunded:
+    if max_holding < 0.0 or (not (weight > 0.0) and lot["unfunded"] >= sizing.unfunded):
         return UNFUNDED
     return NO_REASON
 

@@ -104,12 +104,40 @@ def read_slots(text: str, slots: Records, lots: Records, stopped: Ints) -> Mappi
         raise BadBookError(f"a stored book is unreadable ({error})") from error
 
 
-def holds_nothing(text: str) -> bool:
-    """Return True if the book in `text`, of either version, has neither a position nor an entry that waits."""
-    table = json.loads(text)["slots"]
-    first = isinstance(table, list)
-    rows, names = (table, FIRST_SLOT) if first else (table["rows"], table["names"])
-    return all(row[list(names).index("ticker")] < 0 for row in rows)
+def owners_in(text: str, strategies: Sequence[str]) -> frozenset[str]:
+    """Return the strategies that hold, buy or sell something in the book in `text`, numbered as `strategies`.
+
+    A book that names its strategies itself is read by its own names, and so is the one that it was in the morning, from
+    which its day may be booked anew.
+    """
+    outer = json.loads(text)
+    names = outer.get("strategies", strategies)
+    if isinstance(outer["slots"], list):
+        rows = (dict(zip(FIRST_SLOT, row, strict=True)) for row in outer["slots"])
+        return frozenset(names[int(row["strategy"])] for row in rows if row["ticker"] >= 0)
+    morning = outer.get("morning") or {"places": []}
+    return frozenset(names[k] for _, k in (*outer["places"], *morning["places"]))
+
+
+def renumbered(text: str, before: Sequence[str], now: Sequence[str]) -> str:
+    """Return the book in `text`, whose strategies are numbered as `before`, with those of `now`.
+
+    Whoever owns something must be in both (`owners_in`).
+    """
+    outer = json.loads(text)
+    number = {k: list(now).index(name) for k, name in enumerate(before) if name in now}
+    first = isinstance(outer["slots"], list)
+    names = FIRST_SLOT if first else outer["slots"]["names"]
+    rows = outer["slots"] if first else outer["slots"]["rows"]
+    places = {name: list(names).index(name) for name in names}
+    for row in rows:
+        row[places["strategy"]] = number.get(int(row[places["strategy"]]), 0)
+        if not first:
+            owners = int(row[places["owners"]])
+            row[places["owners"]] = sum(1 << number[k] for k in range(len(before)) if owners >> k & 1)
+    if not first:
+        outer["places"] = [[s, number[k]] for s, k in outer["places"]]
+    return json.dumps(outer)
 
 
 def _make_lots(rows: Sequence[Sequence[float]], slots: Records, lots: Records) -> None:

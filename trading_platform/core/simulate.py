@@ -37,6 +37,7 @@ from trading_platform.core.market import CLOSE, Market, Signals
 from trading_platform.core.reasons import FLATTEN
 from trading_platform.core.risk.caps import OK
 from trading_platform.core.risk.denial_codes import DENIAL_CODES
+from trading_platform.core.risk.limits import Limits
 from trading_platform.core.risk.rules import (
     HALTED,
     MAX_POSITIONS,
@@ -51,8 +52,11 @@ from trading_platform.core.risk.rules import (
 )
 from trading_platform.core.session import Rules, trade_session
 from trading_platform.core.types import Floats, Ints
+from trading_platform.core.unused_capital import Unused, unused_in
 
 N_CODES = len(DENIAL_CODES)
+N_CAUSES = len(Unused._fields)
+NOTHING_TOLD: Floats = np.zeros((0, 1, N_CAUSES))
 SPARE_SLOTS = 2  # beyond the allowed positions: what a spin-off adds is nobody's decision
 
 
@@ -267,13 +271,17 @@ def run_books(
     log: FillLog,
     days: Records,
     denials: Ints,
+    unused: Floats = NOTHING_TOLD,
 ) -> None:
     """Run each book e through sessions [start[e], stop[e]) under `weights` (E or 1, T or 1, K), decided at each close.
 
-    `days` (E, T) receives one DAY row a session at its own row, `denials` (E, N_CODES) the refusals.
+    `days` (E, T) receives one DAY row a session at its own row, `denials` (E, N_CODES) the refusals, `unused`
+    (E, T, 5), where it is given, what each decision left in cash, dollars in the order of `unused_capital.Unused`.
     """
     scratch = new_scratch(weights.shape[2], rules.limits.max_reviews)
-    _run_books(books, market, signals, start, stop, weights, rules, log, new_fill_log(0), days, denials, scratch)
+    _run_books(
+        books, market, signals, start, stop, weights, rules, log, new_fill_log(0), days, denials, unused, scratch
+    )
 
 
 @lean
@@ -289,6 +297,7 @@ def _run_books(
     shadow_log: FillLog,
     days: Records,
     denials: Ints,
+    unused: Floats,
     scratch: Ints,
 ) -> None:
     for e in range(len(books.accounts)):
@@ -301,6 +310,24 @@ def _run_books(
             note_day(days[e, t], books.accounts[e], books.slots[e], event)
             row = of_book[t if weights.shape[1] > 1 else 0]
             decide_books(books, e, market, signals, t, row, rules, scratch, denials[e])
+            if len(unused) > 0:
+                note_unused(unused[e, t], books, e, market, signals, t, row, rules.limits)
+
+
+@lean
+def note_unused(
+    left: Floats, books: Books, e: int, market: Market, signals: Signals, t: int, weights: Floats, limits: Limits
+) -> None:
+    """Write what the decision at row `t` left in the cash of book `e` into `left` (5,), dollars by cause."""
+    account, slots = books.accounts[e], books.slots[e]
+    gate = entry_gate(account, market.clock[t], market.vix[t], market.vix_age[t], limits)
+    is_open, is_full = gate.code == OK, free_slot(slots, limits) < 0
+    found = unused_in(account["equity"], slots, books.lots[e], signals, t, weights, limits, is_open, is_full)
+    left[0] = found.no_signal
+    left[1] = found.slots
+    left[2] = found.caps
+    left[3] = found.size
+    left[4] = found.halts
 
 
 @lean
@@ -372,20 +399,33 @@ def fills_at_most(n_slots: int, n_strategies: int, n_sessions: int) -> int:
 
 
 class Backtest(NamedTuple):
-    """What a kernel backtest gives: `days` (n,) of DAY for the sessions run, `fills` of FILL, `denials` by code."""
+    """What a kernel backtest gives: `days` (n,) of DAY for the sessions run, `fills` of FILL, `denials` by code.
+
+    `unused` is (n, 5) dollars left in cash by cause, or (0, 5) where it was not asked for.
+    """
 
     days: Records
     fills: Records
     denials: Ints
     books: Books
+    unused: Floats
 
 
 def backtest(
-    market: Market, signals: Signals, weights: Floats, rules: Rules, capital: float, start: int, stop: int
+    market: Market,
+    signals: Signals,
+    weights: Floats,
+    rules: Rules,
+    capital: float,
+    start: int,
+    stop: int,
+    *,
+    tells_unused: bool = False,
 ) -> Backtest:
     """Run one book from row `start` to `stop` (exclusive).
 
     `weights` is (K,) for a constant allocation or (T, K) for one row a session, decided at that session's close.
+    `tells_unused` asks for what decisions left in cash.
     """
     n_strategies = weights.shape[-1]
     books = open_books(1, rules.limits.max_positions, n_strategies, len(market.bars), capital)
@@ -394,5 +434,7 @@ def backtest(
     denials = np.zeros((1, N_CODES), dtype=np.int64)
     rows = np.ascontiguousarray(np.atleast_2d(weights)[None], dtype=np.float64)
     bounds = np.array([start], dtype=np.int64), np.array([stop], dtype=np.int64)
-    run_books(books, market, signals, *bounds, rows, rules, log, days, denials)
-    return Backtest(days[0, start:stop].copy(), log.rows[: log.used[0]].copy(), denials[0], books)
+    unused = np.zeros((1, len(market.day), N_CAUSES)) if tells_unused else NOTHING_TOLD
+    run_books(books, market, signals, *bounds, rows, rules, log, days, denials, unused)
+    told = unused[0, start:stop].copy() if tells_unused else NOTHING_TOLD[:, 0]
+    return Backtest(days[0, start:stop].copy(), log.rows[: log.used[0]].copy(), denials[0], books, told)

@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 from trading_platform.core.compiled import lean
 from trading_platform.core.decide import is_held, wish_for
-from trading_platform.core.ledger import owns
+from trading_platform.core.ledger import Records, owns
 from trading_platform.core.market import Signals
 from trading_platform.core.plan import Book, RuleRows
 from trading_platform.core.reasons import NO_REASON, REBALANCE
+from trading_platform.core.risk.limits import Limits
 from trading_platform.core.types import Floats
 
 
@@ -27,25 +28,41 @@ class Unused(NamedTuple):
 def unused_capital(
     signals: Signals, book: Book, t: int, weights: Floats, rules: RuleRows, is_open: bool, is_full: bool
 ) -> Unused:
+    """Return what the decision at row `t` left in cash, by cause; see `unused_in`."""
+    limits, equity = rules.limits[0], book.accounts[0]["equity"]
+    return unused_in(equity, book.slots, book.lots, signals, t, weights, limits, is_open, is_full)
+
+
+@lean
+def unused_in(
+    equity: float,
+    slots: Records,
+    lots: Records,
+    signals: Signals,
+    t: int,
+    weights: Floats,
+    limits: Limits,
+    is_open: bool,
+    is_full: bool,
+) -> Unused:
     """Return what the decision at row `t` left in cash, by cause.
 
     `is_open` says whether new risk could be taken, `is_full` whether every slot is taken. What strategies do not want
     comes first; of the rest, wishes without a position count for slots or caps, and positions smaller than wished for
     caps or size.
     """
-    limits, equity = rules.limits[0], book.accounts[0]["equity"]
-    left, wanted, slots, caps, size = equity, 0.0, 0.0, 0.0, 0.0
-    for s in range(len(book.slots)):
-        slot = book.slots[s]
+    left, wanted, full, caps, size = equity, 0.0, 0.0, 0.0, 0.0
+    for s in range(len(slots)):
+        slot = slots[s]
         if slot["ticker"] < 0:
             continue
         placed = slot["value"] + (slot["pending"] - slot["selling"]) * slot["price"]
         left -= placed
         wish = 0.0
-        for k in range(book.lots.shape[1]):
-            reason = book.lots[s, k]["exit_reason"]
+        for k in range(lots.shape[1]):
+            reason = lots[s, k]["exit_reason"]
             if owns(slot, k) and reason in (NO_REASON, REBALANCE):  # who leaves wants nothing
-                wish += max(book.lots[s, k]["wish"] * equity, 0.0)
+                wish += max(lots[s, k]["wish"] * equity, 0.0)
         wanted += max(wish, placed)
         caps += max(0.0, wish - max(placed, limits.max_position * equity))
         size += max(0.0, min(wish, limits.max_position * equity) - placed)
@@ -53,12 +70,12 @@ def unused_capital(
         if not (weights[k] > 0.0):
             continue
         for n in range(signals.start[k, t], signals.start[k, t + 1]):
-            if is_held(book.slots, signals.ticker[n]):
+            if is_held(slots, signals.ticker[n]):
                 continue
             wish = wish_for(signals.is_target[k], signals.strength[n], weights[k], len(weights), limits) * equity
             wanted += wish
             if is_full:
-                slots += wish
+                full += wish
             else:
                 caps += wish
     left = max(0.0, left)
@@ -66,6 +83,6 @@ def unused_capital(
     rest = left - no_signal
     if not is_open:
         return Unused(no_signal, 0.0, 0.0, 0.0, rest)
-    known = slots + caps + size
+    known = full + caps + size
     scale = rest / known if known > rest else 1.0
-    return Unused(no_signal, slots * scale, caps * scale, rest - (slots + caps) * scale, 0.0)
+    return Unused(no_signal, full * scale, caps * scale, rest - (full + caps) * scale, 0.0)

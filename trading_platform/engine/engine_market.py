@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
@@ -13,7 +13,7 @@ import numpy as np
 
 from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.costs import default_protection
-from trading_platform.core.market import Market, Signals, build_market, build_signals, forward_adjusted
+from trading_platform.core.market import CLOSE, VOLUME, Market, Signals, build_market, build_signals, forward_adjusted
 from trading_platform.core.market_features import market_features
 from trading_platform.core.observation import Observer, exogenous_matrix, observation_schema
 from trading_platform.core.realistic_fills import EXACT, with_fills
@@ -29,6 +29,8 @@ from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.regime.hmm import RegimePath
 from trading_platform.strategies.base import AnyStrategy, prepare_signals
 from trading_platform.strategies.registry import STRATEGIES, make_strategies
+
+LIQUIDITY_SESSIONS = 20  # of which the median is taken
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +99,24 @@ class World:
         count = known.sum(axis=0)
         total = np.where(known, returns, 0.0).sum(axis=0)
         return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+    def circumstances(self, t: int) -> Callable[[str], tuple[float | None, float | None]]:
+        """Return what tells by ticker what a fill of row `t` met.
+
+        That is the close before, at which it was decided, dollars; and the median dollar volume of a session over
+        `LIQUIDITY_SESSIONS` up to that close. None where it is not known.
+        """
+
+        def met(ticker: str) -> tuple[float | None, float | None]:
+            column = self.columns.get(ticker)
+            if column is None or t < 1:
+                return None, None
+            before = self.market.bars[column, max(0, t - LIQUIDITY_SESSIONS) : t]
+            close, traded = float(before[-1, CLOSE]), before[:, CLOSE] * before[:, VOLUME]
+            known = traded[np.isfinite(traded)]
+            return close if close > 0.0 else None, float(np.median(known)) if len(known) else None
+
+        return met
 
     def view(self, t: int) -> MarketView:
         """Return what a decision at the close of row `t` may look at."""

@@ -24,7 +24,8 @@ class GivenWeights:
     """One strategy of a weights file; satisfies `strategies.base.TargetStrategy`.
 
     A row of a date is known at that date's close and traded at the next open; it holds until the strategy's next date.
-    The file is read whenever the market is prepared, so a live account takes in what was written since.
+    A ticker that was renamed may go by its first name or by its newest; named by both, it is wanted twice. The file is
+    read whenever the market is prepared, so a live account takes in what was written since.
     """
 
     name: str
@@ -41,13 +42,13 @@ class GivenWeights:
         """Return what is missing: all of its tickers."""
         given = self._weights()
         wanted = self._tickers(given)
-        if not wanted & {*panel.tickers}:
+        if not wanted & _names(panel):
             return f"no bars of any of its tickers: {', '.join(sorted(wanted)[:5])}"
         return ""
 
     def notice(self, panel: MarketPanel) -> str:
         """Return a line about tickers that it wants and the market lacks; "" if there are none."""
-        missing = sorted(self._tickers(self._weights()) - {*panel.tickers})
+        missing = sorted(self._tickers(self._weights()) - _names(panel))
         if not missing:
             return ""
         more = "" if len(missing) <= 5 else f" and {len(missing) - 5} more"
@@ -62,10 +63,10 @@ class GivenWeights:
         if not len(said):
             return weights
         row = np.searchsorted(given.days[said], panel.sessions.astype("datetime64[D]"), side="right") - 1
-        for column, ticker in enumerate(panel.tickers):
-            if ticker in given.tickers:
+        for column, names in enumerate(zip(panel.tickers, panel.security_ids, strict=True)):
+            for ticker in sorted({*names} & {*given.tickers}):
                 told = own[said, given.tickers.index(ticker)]
-                weights[:, column] = np.where(row >= 0, told[np.maximum(row, 0)], 0.0)
+                weights[:, column] += np.where(row >= 0, told[np.maximum(row, 0)], 0.0)
         known: Floats = np.where(np.isfinite(panel.close), weights, 0.0)
         return known
 
@@ -78,6 +79,10 @@ class GivenWeights:
     def _tickers(self, given: TargetWeights) -> set[str]:
         own = given.weights[:, given.strategies.index(self.name)]
         return {ticker for n, ticker in enumerate(given.tickers) if bool((own[:, n] > 0.0).any())}
+
+
+def _names(panel: MarketPanel) -> set[str]:
+    return {*panel.tickers, *panel.security_ids}
 
 
 def weights_file(config: TradingConfig) -> Path | None:

@@ -79,5 +79,5 @@ def held_weights(world: World, repository: Repository, session: date) -> Floats 
 
 
 def weights_row(world: World, allocation: Mapping[str, float]) -> Floats:
-    """Return an allocation in the order of the kernel's strategies, (K,)."""
-    return np.array([allocation[name] for name in world.strategies])
+    """Return an allocation in the order of the kernel's strategies, (K,); one that was not there then had nothing."""
+    return np.array([allocation.get(name, 0.0) for name in world.strategies])

@@ -75,6 +75,11 @@ class BookRun:
         Daily returns of the same book with realistic fills; None = not run.
     sharpe_if_ended_lost_30
         The same if tickers that ended had lost 30 % of their last price; None = not run.
+    unused
+        (T, 5) dollars that the decision at each close left in cash, in the order of `unused_capital.Unused`; None = not
+        told. `equity` (T,) is that of the account then, dollars.
+    lifted
+        Daily returns of the same book with one rule after the other lifted (`lifted_rules`), by cause; none = not run.
     """
 
     returns: Floats
@@ -86,6 +91,9 @@ class BookRun:
     stopped_for_good: bool = False
     realistic: Floats | None = None
     sharpe_if_ended_lost_30: float | None = None
+    unused: Floats | None = None
+    equity: Floats | None = None
+    lifted: Mapping[str, Floats] = field(default_factory=dict)
 
 
 # panel of the universe, first row that trades, seed of the fills -> the run over rows [start, end of the panel)

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from trading_platform.core.metrics import sharpe_ratio
 from trading_platform.core.realistic_fills import REALISTIC
 from trading_platform.core.types import Floats
+from trading_platform.core.unused_capital import Unused
 from trading_platform.evaluation.book_statistics import (
     BookFigures,
     SharpeSummary,
@@ -20,8 +22,9 @@ from trading_platform.evaluation.book_statistics import (
     sixty_forty,
 )
 from trading_platform.evaluation.evaluate import EvaluateSettings, UniverseRun, Yardsticks, mean_of
+from trading_platform.evaluation.lifted_rules import lost_by_cause
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: lost_to, not_invested_because, not_invested_share, per_universe
 UNKNOWN = "-"
 SINGLE_FIGURES = ("sharpe_plain", "annual_return", "excess_return", "volatility", "beta", "alpha", "alpha_t")
 
@@ -65,11 +68,14 @@ def document(yardsticks: Yardsticks, runs: Sequence[UniverseRun], settings: Eval
         "sharpe_if_ended_lost_30": mean_of([run.run.sharpe_if_ended_lost_30 for run in runs]),
         "costs": _mean_table([run.run.costs for run in runs]),
         "per_strategy": _per_strategy(runs),
+        "per_universe": [_universe(run, bills) for run in runs],
         "correlation": _correlation(runs),
         "comparisons": _comparisons(yardsticks, runs),
         "notes": _notes(yardsticks, runs),
     }
     result["kept_of_paper_form"] = _kept(result)
+    result["lost_to"] = _lost(runs, bills)
+    result |= _unused(runs)
     cleaned: Document = _plain(result)
     return cleaned
 
@@ -92,7 +98,8 @@ def table(result: Document) -> str:
         "gain over equal weight": "gain_over_equal_weight_universe",
     }
     lines += [_summary_line(label, result[key]) for label, key in rows.items() if result[key]]
-    lines += ["", *_figure_lines(result), "", *_comparison_lines(result), "", *_strategy_lines(result)]
+    lines += ["", *_figure_lines(result), *_cause_lines(result), "", *_comparison_lines(result)]
+    lines += ["", *_strategy_lines(result)]
     return "\n".join([*lines, *(f"note: {note}" for note in result["notes"])])
 
 
@@ -132,6 +139,17 @@ def _per_strategy(runs: Sequence[UniverseRun]) -> Document:
             "stands_aside": runs[0].stands_aside[name],
         }
     return result
+
+
+def _universe(run: UniverseRun, bills: Floats) -> Document:
+    paper = math.nan if run.paper is None else sharpe_ratio(run.paper.returns - bills)
+    return {
+        "number": run.number,
+        "sharpe": run.figures.sharpe,
+        "paper_sharpe": paper,
+        "max_drawdown": run.figures.max_drawdown,
+        "exposure": run.exposure,
+    }
 
 
 def _correlation(runs: Sequence[UniverseRun]) -> Document:
@@ -188,6 +206,40 @@ def _kept(result: Document) -> float:
     return result["sharpe"]["mean"] / paper if paper and paper > 0.0 and result["sharpe"]["mean"] else math.nan
 
 
+def _lost(runs: Sequence[UniverseRun], bills: Floats) -> Document | None:
+    """Return by cause what the book has less than its paper form, in Sharpe ratio; None where it was not run."""
+    told = [
+        lost_by_cause(
+            run.figures.sharpe,
+            [(cause, sharpe_ratio(returns - bills)) for cause, returns in run.run.lifted.items()],
+            sharpe_ratio(run.paper.returns - bills),
+        )
+        for run in runs
+        if run.paper is not None and run.run.lifted
+    ]
+    return {name: mean_of([item[name] for item in told]) for name in told[0]} if told else None
+
+
+def _unused(runs: Sequence[UniverseRun]) -> Document:
+    """Return what decisions left in cash by cause: dollars a session on average, and as shares of equity."""
+    dollars = [run.run.unused.mean(axis=0) for run in runs if run.run.unused is not None]
+    shares = [
+        (run.run.unused / run.run.equity[:, None]).mean(axis=0)
+        for run in runs
+        if run.run.unused is not None and run.run.equity is not None
+    ]
+    return {
+        "not_invested_because": _by_cause(dollars),
+        "not_invested_share": _by_cause(shares),
+    }
+
+
+def _by_cause(values: Sequence[Floats]) -> Document | None:
+    if not values:
+        return None
+    return dict(zip(Unused._fields, np.mean(values, axis=0).tolist(), strict=True))
+
+
 def _plain(value: Any) -> Any:
     """Return `value` with unknown numbers as None, ready for JSON."""
     if isinstance(value, dict):
@@ -219,6 +271,19 @@ def _figure_lines(result: Document) -> list[str]:
     }
     lines = [f"{name.replace('_', ' '):28s} {form(result[name]):>6s}" for name, form in shown.items()]
     return [*lines, f"{'stopped for good':28s} {result['stopped_for_good']:>6d} of {result['universes']}"]
+
+
+def _cause_lines(result: Document) -> list[str]:
+    """Return what the machine loses against its paper form, and what it leaves in cash, each by cause in one line."""
+    lines = []
+    if result["lost_to"] is not None:
+        causes = ", ".join(f"{name} {value:+.2f}" for name, value in result["lost_to"].items() if value is not None)
+        lines.append(f"{'lost of the paper form to':28s} {causes}")
+    if result["not_invested_share"] is not None:
+        shares = result["not_invested_share"].items()
+        causes = ", ".join(f"{name.replace('_', ' ')} {_percent(value)}" for name, value in shares)
+        lines.append(f"{'not invested because of':28s} {causes}")
+    return lines
 
 
 def _comparison_lines(result: Document) -> list[str]:

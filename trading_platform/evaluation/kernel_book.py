@@ -21,8 +21,9 @@ from trading_platform.core.session import Rules
 from trading_platform.core.simulate import Backtest, backtest
 from trading_platform.core.types import Floats, MarketPanel
 from trading_platform.evaluation.evaluate import BookRun
+from trading_platform.evaluation.lifted_rules import lifted
 from trading_platform.evaluation.paper_form import nightly_interest
-from trading_platform.strategies.base import AnyStrategy, prepare_signals
+from trading_platform.strategies.base import AnyStrategy, TargetStrategy, prepare_signals
 from trading_platform.strategies.registry import active_strategies
 
 ENDED_LOSS = 0.30  # Shumway (1997): what those lost that failed; most ended tickers were bought out
@@ -55,7 +56,7 @@ class KernelBook:
         signals = build_signals(prepare_signals(panel, active), default_protection(self.rules.exits))
         exact = build_market(panel, self.exchange_seconds(panel.sessions), self.rules.limits.correlation_window)
         market = exact if self.fills == EXACT else with_fills(exact, panel, self.fills, seed)
-        result = self._run(market, signals, len(active), start, panel.n_sessions, self.rules)
+        result = self._run(market, signals, len(active), start, panel.n_sessions, self.rules, tells_unused=True)
         returns = self._returns(result)
         names = [strategy.name for strategy in active]
         account = result.books.accounts[0]
@@ -72,14 +73,38 @@ class KernelBook:
             stopped_for_good=_stopped_for_good(result, self.rules.limits),
             realistic=self._realistic(exact, signals, panel, start, len(active), seed) if market is exact else returns,
             sharpe_if_ended_lost_30=self._if_ended_lost(market, signals, panel, start, len(active)),
+            unused=result.unused[1:],
+            equity=result.days["equity"][1:].copy(),
+            lifted=self._lifted(market, signals, panel, start, len(active)),
         )
 
     def _run(
-        self, market: Market, signals: Signals, n_strategies: int, start: int, stop: int, rules: Rules
+        self,
+        market: Market,
+        signals: Signals,
+        n_strategies: int,
+        start: int,
+        stop: int,
+        rules: Rules,
+        *,
+        tells_unused: bool = False,
     ) -> Backtest:
         weights = np.full(n_strategies, 1.0 / n_strategies)
         # The first decision is taken at the close before `start`, so that `start` is the first session that trades.
-        return backtest(market, signals, weights, rules, self.capital, start - 1, stop)
+        return backtest(
+            market, signals, weights, rules, self.capital, start - 1, stop, tells_unused=tells_unused
+        )  # fmt: skip
+
+    def _lifted(
+        self, market: Market, signals: Signals, panel: MarketPanel, start: int, n_strategies: int
+    ) -> dict[str, Floats]:
+        """Return the daily returns with one rule after the other lifted; none where there is no paper form."""
+        if not all(isinstance(item, TargetStrategy) for item in self.strategies):
+            return {}
+        return {
+            cause: self._returns(self._run(market, said, n_strategies, start, panel.n_sessions, rules))
+            for cause, rules, said in lifted(self.rules, signals, panel.n_tickers)
+        }
 
     def _returns(self, result: Backtest) -> Floats:
         equity = result.days["equity"]

@@ -21,7 +21,7 @@ from trading_platform.market_data.events import EventTable, read_events_table
 from trading_platform.market_data.forms import Form, Kind, form_of, is_intraday
 from trading_platform.market_data.long_bars import Part, join_fields, read_part
 from trading_platform.market_data.membership import Membership
-from trading_platform.market_data.notices import Notice, NoticeKind, refuse, shown
+from trading_platform.market_data.notices import Notice, NoticeKind, problems_of, refuse, shown
 from trading_platform.market_data.own_form import is_own_form, read_own_form
 from trading_platform.market_data.panel import VixHistory
 from trading_platform.market_data.rates import RateHistory
@@ -115,7 +115,7 @@ class _Reader:
                 for source in sources_of(self.out.folder, path):
                     self._one(source)
             except MarketDataError as error:
-                self.problems.append(str(error))
+                self.problems += problems_of(error)
         self._join_fields()
         self._settle_dates()
         bars = [part.bars for part in self.parts if part.bars is not None]
@@ -125,7 +125,8 @@ class _Reader:
         below = [name for name, use in self.out.uses if use == "bars" and "/" in name.partition(":")[0]]
         if below:
             self.out.notices.append(Notice(NoticeKind.FORM, len(below), f"from subfolders: {shown(below, 3)}"))
-        refuse(self.problems)
+        if self.problems:  # wrong events alone are told once it is known which tickers there are
+            refuse([*self.problems, *self.out.events.problems])
         if not bars:
             self._refuse_without_bars(paths)
         self._tell_left_out()
@@ -136,7 +137,7 @@ class _Reader:
         try:
             self._understand(source)
         except MarketDataError as error:
-            self.problems.append(str(error))
+            self.problems += problems_of(error)
 
     def _understand(self, source: Source) -> None:
         if reason := foreign_reason(source):

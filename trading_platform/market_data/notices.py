@@ -217,6 +217,21 @@ def shown(names: Sequence[str], most: int = NAMES_SHOWN) -> str:
     return ", ".join(names[:most]) + rest
 
 
+class DataProblemsError(MarketDataError):
+    """Several things are wrong with the data; `problems` holds a line for each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        rest = [f"... and {len(problems) - PROBLEMS_SHOWN} more of the kind"] if len(problems) > PROBLEMS_SHOWN else []
+        lines = "".join(f"\n  - {text}" for text in [*problems[:PROBLEMS_SHOWN], *rest])
+        super().__init__(f"{len(problems)} things are wrong with the data:{lines}")
+        self.problems = tuple(problems)
+
+
+def problems_of(error: MarketDataError) -> tuple[str, ...]:
+    """Return what an error says, a line for each thing that is wrong."""
+    return error.problems if isinstance(error, DataProblemsError) else (str(error),)
+
+
 def refuse(problems: Sequence[str]) -> None:
     """Raise one error that holds all `problems`, if there are any.
 
@@ -229,6 +244,4 @@ def refuse(problems: Sequence[str]) -> None:
         return
     if len(problems) == 1:
         raise MarketDataError(problems[0])
-    rest = [f"... and {len(problems) - PROBLEMS_SHOWN} more of the kind"] if len(problems) > PROBLEMS_SHOWN else []
-    lines = "".join(f"\n  - {text}" for text in [*problems[:PROBLEMS_SHOWN], *rest])
-    raise MarketDataError(f"{len(problems)} things are wrong with the data:{lines}")
+    raise DataProblemsError(problems)

@@ -18,6 +18,7 @@ from trading_platform.core.errors import FixConfigError
 from trading_platform.core.validation import did_you_mean
 from trading_platform.machine.clocks import steady_seconds
 from trading_platform.machine.stop_signals import StoppedNowError
+from trading_platform.operations.account_costs import account_costs
 from trading_platform.reporting.states import UNPROTECTED, status_states
 from trading_platform.reporting.status_screen import complain, say, show_json, show_runs, show_status
 from trading_platform.storage import models as m
@@ -85,16 +86,16 @@ def status(place: Place, target: Target, *, as_json: bool) -> int:
     accounts = all_accounts(database, now)
     if not target.everything:
         chosen = shown_account(accounts, target)
-        show_status(_state(database, chosen, now), as_json=as_json)
+        show_status(_state(database, chosen, now, place), as_json=as_json)
         return 0
     open_ones = [account for account in accounts if not account.is_finished]
     if as_json:
-        show_json([_state(database, account, now) for account in open_ones])
+        show_json([_state(database, account, now, place) for account in open_ones])
         return 0
     for place_in_list, account in enumerate(open_ones):
         if place_in_list:
             say("")
-        show_status(_state(database, account, now), as_json=False)
+        show_status(_state(database, account, now, place), as_json=False)
     if not open_ones:
         say("no account is traded here, and no replay waits to be continued")
     return 0
@@ -295,10 +296,11 @@ def _is_wanted(accounts: list[Account], asked: Asked) -> bool:
 # ---------------------------------------------------------------- rows
 
 
-def _state(database: Engine, account: Account, now: datetime) -> dict[str, Any]:
+def _state(database: Engine, account: Account, now: datetime, place: Place) -> dict[str, Any]:
     state = run_status(database, account.run_id, now)
     if state["heartbeat"] is not None:
         state["heartbeat"]["alive"] = account.running
+    state["own_costs"] = account_costs(database_place(place), account.run_id)
     state["states"] = [line.as_json() for line in status_states(state, now)]
     state["differences"] = [row for row in state["differences"] if row["kind"] != UNPROTECTED]
     return state

@@ -25,6 +25,7 @@ from trading_platform.configuration.environment import Settings, load_settings
 from trading_platform.configuration.trading_config import TradingConfig, config_path, load_config, machine_overrides
 from trading_platform.core.errors import FixConfigError, RepairDatabaseError, RetrainModelError
 from trading_platform.machine.clocks import steady_seconds
+from trading_platform.operations.account_costs import check_costs
 from trading_platform.operations.commands import confirmed
 from trading_platform.operations.doctor_broker import BrokerTrial, skipped_trial
 from trading_platform.operations.doctor_findings import Finding, Verdict, examined, exit_code_of
@@ -91,9 +92,15 @@ def examine(
         *services,
         *(try_broker(settings, services, now, live=live) if broker else ()),
         examined("database", lambda: check_database(config.storage.database_url)),
+        examined("costs", lambda: check_costs(config.storage.database_url, own_cost_bps(config))),
         examined("disk", lambda: check_disk(_folders(settings, config), lambda path: shutil.disk_usage(path).free)),
         examined("model", lambda: check_model(Path(config.allocator.models_dir))),
     ]
+
+
+def own_cost_bps(config: TradingConfig) -> float:
+    """Return what is set as the cost of trading one way: half spread and slippage, basis points."""
+    return config.costs.half_spread_bps + config.costs.slippage_bps
 
 
 def try_broker(

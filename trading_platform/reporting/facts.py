@@ -230,13 +230,22 @@ class CostEstimate(NamedTuple):
 
 
 class OwnCosts(NamedTuple):
-    """What an account's fills have cost beside its setting, all together and by size; None: too few to say anything."""
+    """What an account's fills have cost beside its setting; None: too few to say anything.
+
+    All together; by size, below and above the median order; by what the ticker trades in a session, in thirds of the
+    fills from the thinnest to the most liquid. `delay` is what the open had moved against the orders since the close
+    at which they were decided: chance, and no cost of theirs.
+    """
 
     fills: int
     setting: float
     every: CostEstimate | None
     small: CostEstimate | None
     large: CostEstimate | None
+    thin: CostEstimate | None = None
+    middle: CostEstimate | None = None
+    liquid: CostEstimate | None = None
+    delay: CostEstimate | None = None
 
 
 class Ledger(NamedTuple):

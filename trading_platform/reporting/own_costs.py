@@ -24,18 +24,24 @@ BASIS_POINTS = 10_000.0
 # Orders that waited for an open; what stops and targets got is measured against no open.
 AT_OPEN = ("entry", "signal_exit", "max_holding", "rebalance", "replaced", "unfunded", "flatten")
 QUERY = """
-SELECT session, side, amount, slippage FROM fills
+SELECT session, side, amount, slippage, quantity, decision_price, dollar_volume FROM fills
 WHERE run_id = :run AND session <= :until AND reason IN (AT_OPEN)""".replace(
     "AT_OPEN", ", ".join(f"'{name}'" for name in AT_OPEN)
 )
 
 
 class OpenFill(NamedTuple):
-    """A fill of an order that waited for an open: dollars at the official open, and basis points worse than it."""
+    """A fill of an order that waited for an open.
+
+    Dollars at the official open, and basis points worse than it; basis points by which the open was worse than the
+    close at which it was decided, and what the ticker trades in a session, dollars. NaN = not known.
+    """
 
     session: date
     dollars: float
     cost: float
+    delay: float = math.nan
+    liquidity: float = math.nan
 
 
 def read_own_costs(reader: Reader, run: Run, until: date) -> OwnCosts | None:
@@ -46,21 +52,47 @@ def read_own_costs(reader: Reader, run: Run, until: date) -> OwnCosts | None:
     return own_costs([fill for fill in fills if fill is not None], run.cost_bps)
 
 
-def _fill(session: str | date, side: str, cents: int, lost: int) -> OpenFill | None:
-    quote = (cents - lost if side == "buy" else cents + lost) / 100.0
-    return OpenFill(as_date(session), quote, lost / 100.0 / quote * BASIS_POINTS) if quote > 0.0 else None
+def _fill(
+    session: str | date, side: str, cents: int, lost: int, shares: float, decided: float | None, traded: float | None
+) -> OpenFill | None:
+    sign = 1.0 if side == "buy" else -1.0
+    quote = (cents - sign * lost) / 100.0
+    if not quote > 0.0:
+        return None
+    delay = math.nan
+    if decided is not None and decided > 0.0 and shares > 0.0:
+        delay = sign * (quote / shares / decided - 1.0) * BASIS_POINTS
+    liquidity = math.nan if traded is None else traded
+    return OpenFill(as_date(session), quote, lost / 100.0 / quote * BASIS_POINTS, delay, liquidity)
 
 
 def own_costs(fills: Sequence[OpenFill], setting: float) -> OwnCosts:
     """Return the estimate from `fills`, `setting` being half spread and slippage of `[costs]`, basis points."""
-    middle = statistics.median(fill.dollars for fill in fills) if fills else 0.0
+    usual = statistics.median(fill.dollars for fill in fills) if fills else 0.0
+    thin, middle, liquid = liquidity_thirds(fills)
     return OwnCosts(
         len(fills),
         setting,
         estimate(fills, setting),
-        estimate([fill for fill in fills if fill.dollars <= middle], setting),
-        estimate([fill for fill in fills if fill.dollars > middle], setting),
+        estimate([fill for fill in fills if fill.dollars <= usual], setting),
+        estimate([fill for fill in fills if fill.dollars > usual], setting),
+        estimate(thin, setting),
+        estimate(middle, setting),
+        estimate(liquid, setting),
+        estimate([fill._replace(cost=fill.delay) for fill in fills if math.isfinite(fill.delay)], 0.0),
     )
+
+
+def liquidity_thirds(fills: Iterable[OpenFill]) -> tuple[list[OpenFill], list[OpenFill], list[OpenFill]]:
+    """Return the fills whose liquidity is known in thirds, the thinnest first; equal ones stay together."""
+    known = sorted(fill.liquidity for fill in fills if math.isfinite(fill.liquidity))
+    found: tuple[list[OpenFill], list[OpenFill], list[OpenFill]] = ([], [], [])
+    if known:
+        first, second = (known[max(0, part * len(known) // 3 - 1)] for part in (1, 2))
+        for fill in fills:
+            if math.isfinite(fill.liquidity):
+                found[int(fill.liquidity > first) + int(fill.liquidity > second)].append(fill)
+    return found
 
 
 def estimate(fills: Iterable[OpenFill], setting: float) -> CostEstimate | None:
@@ -80,6 +112,11 @@ def estimate(fills: Iterable[OpenFill], setting: float) -> CostEstimate | None:
     return CostEstimate(count, mean, NORMAL_95 * error, weight * mean + (1.0 - weight) * setting)
 
 
+PARTS = ("every", "small", "large", "thin", "middle", "liquid", "delay")
+SIZES = {"small": "small orders", "large": "large ones"}
+THIRDS = {"thin": "thinly traded tickers", "middle": "middling", "liquid": "most liquid"}
+
+
 def own_costs_part(costs: OwnCosts | None) -> dict[str, Any] | None:
     """Return the part of the report's JSON; null for a simulated market."""
     if costs is None:
@@ -87,7 +124,7 @@ def own_costs_part(costs: OwnCosts | None) -> dict[str, Any] | None:
     return {
         "fills": costs.fills,
         "setting_bps": number(costs.setting, 2),
-        **{name: _estimate(getattr(costs, name)) for name in ("every", "small", "large")},
+        **{name: _estimate(getattr(costs, name)) for name in PARTS},
     }
 
 
@@ -111,6 +148,23 @@ def own_costs_words(part: Mapping[str, Any] | None) -> str:
         f"cost_bps is {part['setting_bps']:g}, your {every['fills']} fills cost {every['mean_bps']:.1f} "
         f"± {every['half_width_bps']:.1f}"
     )
-    sizes = [f"{name} ones {part[name]['mean_bps']:.1f}" for name in ("small", "large") if part[name] is not None]
-    by_size = f" ({', '.join(sizes)})" if sizes else ""
-    return f"{words}{by_size}; to replay with it: --cost-bps {every['shrunk_bps']:.1f}"
+    groups = ["; ".join(filter(None, (_group(part, SIZES), _group(part, THIRDS))))]
+    if part["delay"] is not None:
+        delay = part["delay"]
+        groups.append(f"from the decision's close to the open {delay['mean_bps']:+.1f} ± {delay['half_width_bps']:.1f}")
+    told = "; ".join(filter(None, groups))
+    half = every["shrunk_bps"] / 2.0
+    return (
+        f"{words}{f' ({told})' if told else ''}; to take it over: half_spread_bps = {half:.1f}, slippage_bps = "
+        f"{half:.1f} in [costs] (a replay: --cost-bps {every['shrunk_bps']:.1f})"
+    )
+
+
+def _group(part: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """Return the estimates of some groups, each with its interval."""
+    known = [
+        f"{words} {part[name]['mean_bps']:.1f} ± {part[name]['half_width_bps']:.1f}"
+        for name, words in names.items()
+        if part[name] is not None
+    ]
+    return ", ".join(known)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from trading_platform.reporting.own_costs import own_costs_words
 from trading_platform.reporting.plain import dollars, percents
 from trading_platform.storage.replay_days import replay_words
 
@@ -77,9 +78,17 @@ def status_lines(state: Mapping[str, Any]) -> list[tuple[str, str]]:
             ("drawdown", f"{equity['drawdown']:.2%} from the peak, {equity['lifetime_drawdown']:.2%} ever"),
             ("exposure", f"{equity['gross_exposure']:.1%} in {equity['n_positions']} positions"),
         ]
+    unused = {name: value for name, value in (state.get("not_invested_because") or {}).items() if value}
+    if unused:
+        told = ", ".join(f"{name.replace('_', ' ')} {dollars(value, sign=False)}" for name, value in unused.items())
+        lines.append(("not invested", told))
     lines += [("halts", "; ".join(_halts(state)) or "none"), ("regime", _regime(state))]
+    leaving = [name for name in run["strategies"] if name in state["standing"]["leaving"]]
+    lines += [("leaving", f"{', '.join(leaving)}: sold at the next open, by `upgrade`")] if leaving else []
     lines += _rows("positions", [_position(row) for row in state["positions"]])
     lines += _rows("open orders", [_order(row) for row in state["open_orders"]])
+    costs = own_costs_words(state.get("own_costs"))
+    lines += [("costs", costs)] if costs else []
     unexplained = ", ".join(f"{row['kind']} {row['ticker'] or ''}".strip() for row in state["differences"])
     lines += [] if state.get("replay_check") is None else _rows("replay", replay_words(state["replay_check"]))
     lines += [

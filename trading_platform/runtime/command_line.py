@@ -19,6 +19,7 @@ from trading_platform.runtime.command_help import help_text
 from trading_platform.runtime.command_parser import Given, parse
 
 if TYPE_CHECKING:  # SQLAlchemy is nothing to --help
+    from trading_platform.runtime.trade_settings import TradeOptions
     from trading_platform.storage.run_targets import Target
 
 Work = Callable[[], int]
@@ -282,20 +283,7 @@ def _alerts_test(given: Given) -> Work:
 
 
 def _adopt(given: Given) -> Work:
-    from trading_platform.runtime.trade_settings import TradeOptions
-
-    tickers = (given.text("--tickers") or "").split(",")
-    options = TradeOptions(
-        command="trade",
-        tickers=tuple(ticker.strip().upper() for ticker in tickers if ticker.strip()),
-        database=given.text("--db"),
-        config=given.file("--config"),
-        source=given.text("--source"),
-        once=True,  # it looks once, and ends
-        live=given.flag("--live"),
-        json=given.flag("--json"),
-    )
-    sure = given.flag("--yes")
+    options, sure = _one_look(given), given.flag("--yes")
 
     def work() -> int:
         from trading_platform.runtime.trade import adopt_broker_account
@@ -312,6 +300,20 @@ def _strategies_list(given: Given) -> Work:
         from trading_platform.runtime.strategy_commands import list_strategies
 
         return list_strategies(config, as_json=as_json)
+
+    return work
+
+
+def _upgrade(given: Given) -> Work:
+    options, sure = _one_look(given), given.flag("--yes")
+    plan_only, reason = given.flag("--plan"), given.text("--reason")
+    if plan_only and sure:
+        raise FixConfigError("--plan changes nothing, and --yes agrees to the change: one of the two")
+
+    def work() -> int:
+        from trading_platform.runtime.trade import upgrade_account
+
+        return upgrade_account(options, plan_only=plan_only, sure=sure, reason=reason)
 
     return work
 
@@ -359,6 +361,23 @@ def program() -> str:
     return f"python {called}" if called.endswith(".py") else "trading-engine"
 
 
+def _one_look(given: Given) -> TradeOptions:
+    """Return the options of a command that looks at an account once, and ends."""
+    from trading_platform.runtime.trade_settings import TradeOptions
+
+    tickers = (given.text("--tickers") or "").split(",")
+    return TradeOptions(
+        command="trade",
+        tickers=tuple(ticker.strip().upper() for ticker in tickers if ticker.strip()),
+        database=given.text("--db"),
+        config=given.file("--config"),
+        source=given.text("--source"),
+        once=True,
+        live=given.flag("--live"),
+        json=given.flag("--json"),
+    )
+
+
 def _completion(given: Given) -> Work:
     from trading_platform.runtime.completion import completion_script
 
@@ -398,7 +417,7 @@ HANDLERS: Mapping[str, Callable[[Given], Work]] = {
     "runs list": _runs_list, "runs show": _runs_show, "runs tag": _runs_mark, "runs note": _runs_mark,
     "runs delete": _runs_delete, "doctor": _doctor, "backup": _backup, "restore": _restore,
     "alerts test": _alerts_test, "completion": _completion,
-    "adopt": _adopt,
+    "adopt": _adopt, "upgrade": _upgrade,
     "db repair": _db_repair,
     "strategies list": _strategies_list, "strategies test": _strategies_test,
     "new strategy": _new_strategy, "init": _init,

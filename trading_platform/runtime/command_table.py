@@ -83,6 +83,7 @@ OPTIONS: dict[str, Option] = {
         Option("--all", Kind.FLAG, "All of them."),
         Option("--reason", Kind.TEXT, "Why; it is recorded with your name.", "TEXT"),
         Option("--yes", Kind.FLAG, "Do not ask."),
+        Option("--plan", Kind.FLAG, "Show what would change, and change nothing."),
         Option("--no-wait", Kind.FLAG, "Record the command and return; do not wait until it is obeyed."),
         Option("--universes", Kind.WHOLE, "Random universes. Default: 20.", "N"),
         Option("--universe-size", Kind.WHOLE, "Stocks in each. Default: 60.", "N"),
@@ -114,7 +115,7 @@ COMMANDS: dict[str, Command] = {
         Command("replay", "Trade past bars; never reaches an account.", (*_MARKET, *_REPLAY, *_WHERE, *_SCREEN)),
         Command(
             "evaluate",
-            "Judge the configured book on many random universes, beside what anybody could have held.",
+            "Judge the book on many random universes, beside what anybody could have held; a page goes to reports/.",
             (
                 "--source", "--data-dir", "--tickers", "--start", "--end", "--universes", "--universe-size",
                 "--cost-bps", "--fills", "--seed", "--capital", "--vix", "--jobs", "--config", *_SCREEN,
@@ -163,6 +164,11 @@ COMMANDS: dict[str, Command] = {
             "adopt",
             "Take over an Alpaca account that this engine traded with a database now lost.",
             ("--source", "--tickers", "--live", "--yes", "--json", *_WHERE),
+        ),
+        Command(
+            "upgrade",
+            "Let an account go over to the strategies of today: what is sold and bought, at last prices, then ask.",
+            ("--plan", "--reason", "--source", "--tickers", "--live", "--yes", "--json", *_WHERE),
         ),
         Command(
             "db repair",

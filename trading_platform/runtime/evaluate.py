@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 from trading_platform.configuration.environment import load_settings
@@ -27,11 +28,14 @@ from trading_platform.evaluation.evaluate import (
     yardsticks_of,
 )
 from trading_platform.evaluation.evaluate_document import document, table
+from trading_platform.evaluation.growth import Growth, growth
 from trading_platform.evaluation.kernel_book import KernelBook
 from trading_platform.evaluation.universes import Universe, draw_universes
 from trading_platform.machine.first_compile import tell_compiling
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.load_panel import load_panel
+from trading_platform.reporting.evaluate_page import render_evaluate_page
+from trading_platform.reporting.status_screen import complain
 from trading_platform.reporting.waiting import tell, waiting
 from trading_platform.runtime.causality import refuse_lookahead
 from trading_platform.runtime.trade_settings import TradeOptions, enabled_strategies, read_config
@@ -39,6 +43,7 @@ from trading_platform.strategies.base import AnyStrategy
 from trading_platform.strategies.registry import DEFAULT_SET, DEFAULT_SET_TRIALS
 
 MOST_UNIVERSES = 1000
+REPORTS = Path("reports")  # where pages go
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +88,12 @@ def evaluate(options: EvaluateOptions) -> int:
         tell_compiling(tell)
     with waiting("reading bars", shown=shown, in_pipes=False):
         panel = load_panel(config, settings, NyseCalendar(), None, options.end)
-    result = judged(options, config, strategies, panel, shown=shown)
-    sys.stdout.write((json.dumps(result) if trade.json else table(result)) + "\n")
+    result, grown = judged(options, config, strategies, panel, shown=shown)
+    page = _written_page(result, grown)
+    if trade.json:
+        sys.stdout.write(json.dumps(result | {"page": None if page is None else str(page)}) + "\n")
+        return 0
+    sys.stdout.write(table(result) + ("" if page is None else f"\n\npage: {page}") + "\n")
     return 0
 
 
@@ -95,8 +104,8 @@ def judged(
     panel: MarketPanel,
     *,
     shown: bool,
-) -> dict[str, Any]:
-    """Return the judgement of a book over `panel` as JSON values; `shown` tells on standard error how far it is.
+) -> tuple[dict[str, Any], Growth]:
+    """Return the judgement of a book over `panel` as JSON values, and what its page draws; `shown` tells how far it is.
 
     Raises
     ------
@@ -131,7 +140,21 @@ def judged(
     book = KernelBook(strategies, rules, config.engine.initial_capital, seconds, config.engine.fills)
     task = Task(universes, strategies, book, yardsticks_of(cut, start), start, asked)
     runs = sorted(_judged(task, options.jobs, shown=shown), key=lambda run: run.number)
-    return document(task.yardsticks, runs, asked)
+    return document(task.yardsticks, runs, asked), growth(task.yardsticks, runs)
+
+
+def _written_page(result: dict[str, Any], grown: Growth) -> Path | None:
+    """Write the page whole or not at all; return where it is, None where it cannot be written, which is said."""
+    path = REPORTS / f"evaluate-{result['start']}-{result['end']}-seed{result['seed']}.html"
+    part = path.with_suffix(".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(render_evaluate_page(result, grown), encoding="utf-8", newline="\n")
+        part.replace(path)
+    except OSError as error:
+        complain(f"no page: {path}: {error.strerror or error}")
+        return None
+    return path
 
 
 _TASK: Task | None = None  # of a worker, from the fork that made it

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +12,11 @@ from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.ports import Allocator
 from trading_platform.core.session import Rules
 from trading_platform.engine.fixed_allocator import FixedAllocator
+from trading_platform.engine.staying_allocator import StayingAllocator
 from trading_platform.runtime.trade_settings import TradeOptions, parse_allocation
 from trading_platform.storage.database import database_url
 from trading_platform.strategies.base import AnyStrategy
+from trading_platform.strategies.leaving import LeavingStrategy
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,13 @@ class Instructions:
             models.models_dir, names, max_age_days=models.max_model_age_days, follow=self.follow
         )
         return allocator, None
+
+    def allocator(self, kept: Sequence[AnyStrategy], traded: Sequence[str]) -> Allocator:
+        """Return who splits a live account's capital among `traded`, in kernel order; those that leave get nothing."""
+        leaving = {item.name for item in kept if isinstance(item, LeavingStrategy)}
+        staying = tuple(name for name in traded if name not in leaving)
+        chosen = self.choose(staying)[0]
+        return StayingAllocator(chosen, staying, traded) if leaving & set(traded) else chosen
 
     @property
     def database(self) -> Path | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -20,7 +20,7 @@ from trading_platform.core.compiled import HAS_NUMBA
 from trading_platform.core.errors import FixConfigError, MarketDataError
 from trading_platform.core.ports import Allocator
 from trading_platform.core.realistic_fills import EXACT
-from trading_platform.core.saved_books import holds_nothing
+from trading_platform.core.saved_books import owners_in
 from trading_platform.core.session import Rules
 from trading_platform.core.shadow_books import lookback_sessions
 from trading_platform.core.types import MarketPanel
@@ -35,12 +35,24 @@ from trading_platform.market_data.load_panel import load_panel
 from trading_platform.regime.hmm import RegimeConfig, RegimePath
 from trading_platform.runtime.causality import refuse_lookahead
 from trading_platform.storage.database import migrate, open_database
-from trading_platform.storage.runs import OpenedRun, begun_capital, begun_with, open_run, paper_book, renumber
+from trading_platform.storage.operator_requests import standing_orders
+from trading_platform.storage.runs import (
+    OpenedRun,
+    begun_capital,
+    begun_with,
+    open_run,
+    renumber,
+    run_of,
+    saved_slots,
+)
+from trading_platform.storage.strategy_changes import is_halted, renumber_paper_book
 from trading_platform.strategies.base import AnyStrategy
+from trading_platform.strategies.leaving import LeavingStrategy
 from trading_platform.strategies.registry import active_strategies
 
 FIRST_LIVE_DAY = date(2000, 1, 1)
 LEAST_OUT = 0.5  # of the tickers that traded the session before: with fewer bars, the session is not out yet
+EMPTY = '{"slots": []}'  # of a run that has saved no book
 CATCH_UP_SESSIONS = 30  # rows at the end of a live market that get regimes: a longer sleep is a new start
 
 
@@ -169,12 +181,18 @@ def kept_strategies(
 ) -> Sequence[AnyStrategy]:
     """Return what a live account trades: the strategies that are named; else those it began with; else `chosen`.
 
-    A new version's default set is for new accounts: nobody's positions change hands because he upgraded.
+    A new version's default set is for new accounts: nobody's positions change hands because he upgraded. Who changes
+    an account's strategies by `upgrade` has those that leave among them until their last share is sold.
     """
-    if config.strategies.enabled or weights_file(config) is not None:
+    database, run_id, begun = run_of_account(config, mode, account)
+    if run_id is None:
         return chosen
-    begun = begun_with(_database(config), _live_key(config, mode, account))
-    return strategies_named(config, begun) if begun else chosen
+    leaving = standing_orders(database, run_id).leaving
+    is_named = config.strategies.enabled or weights_file(config) is not None
+    staying = chosen if is_named else strategies_named(config, _without(begun, leaving))
+    held = set(begun) if is_halted(database, run_id) else owners_in(saved_slots(database, run_id) or EMPTY, begun)
+    still = [name for name in begun if name in leaving & held and name not in {s.name for s in staying}]
+    return (*staying, *(LeavingStrategy(name) for name in still))
 
 
 def kept_capital(config: TradingConfig, mode: str, account: str | None) -> float | None:
@@ -182,16 +200,45 @@ def kept_capital(config: TradingConfig, mode: str, account: str | None) -> float
     return begun_capital(_database(config), _live_key(config, mode, account))
 
 
+def run_of_account(config: TradingConfig, mode: str, account: str | None) -> tuple[Engine, int | None, tuple[str, ...]]:
+    """Return the database, an account's run in it (None: it has not begun) and the run's strategies, in kernel order.
+
+    A database of an older version is brought up to this one.
+    """
+    database, key = _database(config), _live_key(config, mode, account)
+    return database, run_of(database, key), begun_with(database, key)
+
+
+def set_notices(world: World, kept: Sequence[AnyStrategy], chosen: Sequence[AnyStrategy]) -> Iterator[str]:
+    """Yield what the owner should know of the strategies `kept` that his account trades; `chosen` are configured."""
+    leaving = [item.name for item in kept if isinstance(item, LeavingStrategy)]
+    if leaving:
+        yield f"{', '.join(leaving)} left this account by `upgrade`: what is held of it is sold at the next open"
+    staying = _without(world.strategies, leaving)
+    if set(staying) != {item.name for item in active_strategies(chosen, world.panel)[0]}:
+        yield (
+            f"this account goes on with {', '.join(staying)}; `upgrade --plan` shows what going over to the strategies "
+            "of today would sell and buy"
+        )
+
+
+def _without(names: Sequence[str], leaving: Collection[str]) -> tuple[str, ...]:
+    return tuple(name for name in names if name not in leaving)
+
+
 def _follow_strategies(database: Engine, run_id: int, before: Sequence[str], now: Sequence[str], mode: str) -> None:
-    """Let the run go on with other strategies, if no position of the paper book would change hands by it."""
+    """Let the run go on with other strategies, if no position of its book would change hands by it."""
     if tuple(before) == tuple(now):
         return
-    book = paper_book(database, run_id) if mode == "paper" else None  # a book of Alpaca names its strategies itself
-    if book is not None and not holds_nothing(book):
+    lost = owners_in(saved_slots(database, run_id) or EMPTY, before) - set(now)
+    if lost:
         raise FixConfigError(
-            f"run {run_id} holds positions of {', '.join(before)}, and now {', '.join(now)} would trade: name the "
-            "former in [strategies] enabled, or flatten first"
+            f"run {run_id} holds positions of {', '.join(sorted(lost))}, and now {', '.join(now)} would trade: "
+            "`upgrade` sells them and goes over (`upgrade --plan` shows it), or name the former in [strategies] "
+            "enabled, or flatten first"
         )
+    if mode == "paper":  # a book of Alpaca names its strategies itself
+        renumber_paper_book(database, run_id, before, now)
     renumber(database, run_id, now)
 
 

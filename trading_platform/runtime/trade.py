@@ -34,7 +34,7 @@ from trading_platform.runtime.alerting import NobodyListens, open_post, posted, 
 from trading_platform.runtime.build import build_engine
 from trading_platform.runtime.instructions import Instructions
 from trading_platform.runtime.live_loop import LiveLoop, due_session, run_live
-from trading_platform.runtime.open_run import kept_strategies, live_run, live_world, set_stage
+from trading_platform.runtime.open_run import kept_strategies, live_run, live_world, set_notices, set_stage
 from trading_platform.runtime.run_screen import LiveScreen, RunScreen
 from trading_platform.runtime.storage_patience import outlast
 from trading_platform.runtime.trade_settings import (
@@ -102,6 +102,14 @@ def adopt_broker_account(options: TradeOptions, *, sure: bool) -> int:
     return adopt(given, sure=sure)
 
 
+def upgrade_account(options: TradeOptions, *, plan_only: bool, sure: bool, reason: str | None) -> int:
+    """Let a running account go over to the configured strategies; return the exit code."""
+    given, whose = instructed(options)
+    from trading_platform.runtime.upgrade import upgrade
+
+    return upgrade(given, whose, plan_only=plan_only, sure=sure, reason=reason)
+
+
 def outlasted(given: Instructions, life: Callable[[], int]) -> int:
     """Trade through the storage's troubles; a single look (--once) fails with them, for whoever called it is there."""
     return life() if given.options.once else outlast(life, given.database, complain)
@@ -154,9 +162,10 @@ def _trade_paper(given: Instructions) -> int:
     with waiting(f"asking {config.data.source} for {len(tickers)} tickers", shown=not options.json):
         world = load(due_session(calendar, clock.now()))
     database, run = live_run(config, given.limits, world, "paper", None)
-    for notice in account_notices(config, config.engine.initial_capital, world.panel.close[-1]):
+    notices = account_notices(config, config.engine.initial_capital, world.panel.close[-1])
+    for notice in (*notices, *set_notices(world, strategies, given.strategies)):
         log.warning("%s", notice)
-    allocator, _ = given.choose(world.strategies)
+    allocator = given.allocator(strategies, world.strategies)
     post = open_post(settings, config, database, run.run_id, "paper", config.account.name)
     engine, lock = build_engine(world, database, run.run_id, config, given.rules, allocator, clock, live=True)
     heart = Heartbeat(lock, settings.log_dir / HEARTBEAT_FILE, run.run_id)

@@ -43,7 +43,7 @@ from trading_platform.runtime.alerting import NobodyListens, open_post, posted, 
 from trading_platform.runtime.build import build_engine
 from trading_platform.runtime.instructions import Instructions
 from trading_platform.runtime.live_loop import LiveLoop, due_session, run_live
-from trading_platform.runtime.open_run import kept_capital, kept_strategies, live_run, live_world
+from trading_platform.runtime.open_run import kept_capital, kept_strategies, live_run, live_world, set_notices
 from trading_platform.runtime.run_screen import LiveScreen
 from trading_platform.storage import models as m
 from trading_platform.storage.difference_store import DifferenceStore
@@ -91,7 +91,8 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
     config = replace(config, engine=replace(config.engine, initial_capital=capital))
     database, run = live_run(config, given.limits, world, mode, account.account_id)
     _open_book(database, run.run_id, rules, world, reader, clock.now())
-    for notice in account_notices(config, capital, world.panel.close[-1]):
+    notices = account_notices(config, capital, world.panel.close[-1])
+    for notice in (*notices, *set_notices(world, strategies, given.strategies)):
         log.warning("%s", notice)
 
     compare_clocks = (lambda: None) if is_local else SkewGuard(reader, clock.now).compare
@@ -120,7 +121,7 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
         run.run_id,
         config,
         rules,
-        given.choose(world.strategies)[0],
+        given.allocator(strategies, world.strategies),
         clock,
         live=True,
         open_venue=open_venue,

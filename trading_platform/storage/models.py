@@ -124,6 +124,9 @@ class FillRow(Base):
     spread: Mapped[float] = mapped_column(Cents, default=0.0, server_default="0")
     slippage: Mapped[float] = mapped_column(Cents, default=0.0, server_default="0")
     impact: Mapped[float] = mapped_column(Cents, default=0.0, server_default="0")
+    # at a broker: the close at which it was decided, and the ticker's median dollar volume of the sessions before
+    decision_price: Mapped[float | None] = mapped_column(Float)
+    dollar_volume: Mapped[float | None] = mapped_column(Float)
 
 
 class Trade(Base):

@@ -35,12 +35,13 @@ class Standing:
     """What operators have said that holds until they say otherwise, also over a restart.
 
     `flatten`: every position is closed. `closing`: these tickers are closed and not bought. `paused`: these strategies
-    open nothing new.
+    open nothing new. `leaving`: these are traded no longer (`upgrade`), and what they hold is sold.
     """
 
     flatten: bool = False
     closing: frozenset[str] = frozenset()
     paused: frozenset[str] = frozenset()
+    leaving: frozenset[str] = frozenset()
 
     def after(self, kind: str, subject: str | None) -> Standing:
         """Return what holds once a command of `kind` about `subject` (None: the account) is obeyed."""
@@ -55,6 +56,10 @@ class Standing:
                 return replace(self, paused=self.paused | {subject})
             case "unpause", str():
                 return replace(self, paused=self.paused - {subject})
+            case "leave", str():
+                return replace(self, leaving=self.leaving | {subject})
+            case "join", str():
+                return replace(self, leaving=self.leaving - {subject})
         return self
 
 

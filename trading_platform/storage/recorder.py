@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 
 from trading_platform.core.ledger import Record
@@ -25,6 +25,9 @@ from trading_platform.storage import models as m
 from trading_platform.storage.closes import Day
 from trading_platform.storage.order_rows import approved_signal
 from trading_platform.storage.repository import Repository
+
+# Of a ticker's fill: the close at which it was decided, and the dollar volume of a session; None = unknown.
+Circumstances = Callable[[str], tuple[float | None, float | None]]
 
 
 class Recorder:
@@ -66,11 +69,12 @@ class Recorder:
         """Take the opens of more sessions."""
         self._opened = opened
 
-    def settlement(self, settlement: Settlement, at: datetime) -> None:
-        """Record fills, finished trades and ended orders of a session."""
+    def settlement(self, settlement: Settlement, at: datetime, met: Circumstances | None = None) -> None:
+        """Record fills, finished trades and ended orders of a session; of a broker's fills also what they `met`."""
         add = self._repository.add
         for n, (fill, realized, trade) in enumerate(settlement.fills):
-            add(m.FillRow, self._fill_row(fill, realized, n))
+            found = met(fill.ticker) if met is not None and self._journaled else (None, None)
+            add(m.FillRow, (*self._fill_row(fill, realized, n), *found))
             if trade is not None:
                 add(m.Trade, self._trade_row(trade, at))
         for client_order_id, (status, filled) in settlement.orders.items():

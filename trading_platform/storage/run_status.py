@@ -18,6 +18,7 @@ from trading_platform.storage.positions_held import positions_held
 from trading_platform.storage.replay_days import REPLAY_DAYS, replay_days, replay_summary
 
 PROTECTING = frozenset({OrderReason.STOP_LOSS.value, OrderReason.TAKE_PROFIT.value})
+UNUSED = ("no_signal", "slots", "caps", "size", "halts")  # columns unused_... of a close
 OPEN = tuple(status.value for status in OrderStatus if status.is_open)
 
 
@@ -78,13 +79,15 @@ def run_status(engine: Engine, run_id: int, now: datetime | None = None) -> dict
         if beat is not None:
             at = datetime.fromisoformat(beat["at"])
             beat["age_seconds"] = None if now is None else round((now - at).total_seconds(), 1)
+        equity = one(m.EquityRow, m.EquityRow.session.desc())
         return {
             "run": {
                 key: _plain(run[key])
                 for key in ("id", "mode", "source", "status", "account", "name", "first_session", "last_session")
             }
             | {"strategies": json.loads(run["strategies"])},
-            "equity": one(m.EquityRow, m.EquityRow.session.desc()),
+            "equity": equity,
+            "not_invested_because": _not_invested(equity),
             "regime": one(m.RegimeRow, m.RegimeRow.session.desc()),
             "allocation": one(m.Allocation, m.Allocation.session.desc()),
             "positions": [_row(row) for row in positions],
@@ -99,9 +102,18 @@ def run_status(engine: Engine, run_id: int, now: datetime | None = None) -> dict
                 "flatten": standing.flatten,
                 "closing": sorted(standing.closing),
                 "paused": sorted(standing.paused),
+                "leaving": sorted(standing.leaving),
             },
             "heartbeat": beat,
         }
+
+
+def _not_invested(equity: Mapping[str, Any] | None) -> dict[str, float] | None:
+    """Return what the newest decision left in cash, dollars by cause; None where nothing was decided."""
+    if equity is None:
+        return None
+    found = {name: equity[f"unused_{name}"] for name in UNUSED}
+    return None if None in found.values() else found
 
 
 class Resting(NamedTuple):

@@ -62,8 +62,13 @@ def renumber(engine: Engine, run_id: int, strategies: Sequence[str]) -> None:
         connection.execute(update(m.Run).where(m.Run.id == run_id).values(strategies=json.dumps(list(strategies))))
 
 
-def paper_book(engine: Engine, run_id: int) -> str | None:
-    """Return the slots of a paper account's book as they were last saved, or None."""
+def run_of(engine: Engine, key: str) -> int | None:
+    """Return the unfinished run with `key`, None if there is none."""
+    return next((int(run["id"]) for run in find_runs(engine, key) if run["status"] != "finished"), None)
+
+
+def saved_slots(engine: Engine, run_id: int) -> str | None:
+    """Return the slots of a run's book as they were last saved, or None."""
     with engine.connect() as connection:
         return connection.execute(select(m.PaperBook.slots).where(m.PaperBook.run_id == run_id)).scalar()
 

@@ -1,0 +1,45 @@
+"""What an account's own fills have cost, for `status` and `doctor`: read as the daily report reads it."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from trading_platform.operations.doctor_findings import Finding, Verdict
+from trading_platform.reporting.ledger_view import find_run
+from trading_platform.reporting.own_costs import LEAST_FILLS, own_costs_part, own_costs_words, read_own_costs
+from trading_platform.storage.reader import Reader, read_database
+
+AT_A_BROKER = ("alpaca_live", "alpaca_paper")
+
+
+def account_costs(url: str, run_id: int | None, setting: float | None = None) -> dict[str, Any] | None:
+    """Return the report's `own_costs` of run `run_id`, else of the newest account at a broker; None without one.
+
+    `setting` is the cost that is set now, basis points; None takes the one with which the run was begun.
+    """
+
+    def work(reader: Reader) -> dict[str, Any] | None:
+        run = find_run(reader, run_id, AT_A_BROKER)
+        if run is None:
+            return None
+        known = run if setting is None else run._replace(cost_bps=setting)
+        return own_costs_part(read_own_costs(reader, known, date.max))
+
+    return read_database(url, work)
+
+
+def check_costs(url: str, setting: float) -> Finding:
+    """Compare the cost that is set, basis points, with what the account's own fills have cost."""
+    part = account_costs(url, None, setting)
+    if part is None:
+        return Finding("costs", Verdict.OK, f"cost_bps is {setting:g}; no account at a broker has fills to compare")
+    words = own_costs_words(part)
+    every = part["every"]
+    if every is None:
+        told = f"cost_bps is {setting:g}; {part['fills']} fills at an open, {LEAST_FILLS} are needed to say more"
+        return Finding("costs", Verdict.OK, told)
+    found, mark, cure = words.partition("; to take it over: ")
+    if mark and abs(every["mean_bps"] - setting) > every["half_width_bps"]:
+        return Finding("costs", Verdict.WARNING, found, f"set {cure}")
+    return Finding("costs", Verdict.OK, found)
