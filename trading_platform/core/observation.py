@@ -28,7 +28,7 @@ from trading_platform.core.ledger import Record, Records
 from trading_platform.core.market import MARKET_CORRELATION, Market
 from trading_platform.core.market_features import MARKET_FEATURES
 from trading_platform.core.metrics import EPISODE_PRIOR_SESSIONS
-from trading_platform.core.types import Floats, Ints, Regime
+from trading_platform.core.types import REGIME_REVISION, Floats, Ints, Regime
 
 EPISODE_SESSIONS = 20
 # Daily volatility of equal weight, which fills a quarter of the book (119 US stocks, 2001-2017: 0.26 %). A constant, so
@@ -104,7 +104,9 @@ def state_dim(n_strategies: int) -> int:
 def observation_schema(strategy_names: Sequence[str]) -> ObservationSchema:
     """Return the fields of the observation for strategies in kernel order."""
     fields = [
-        ObservationField(f"regime_{label}", "probability", "regime", f"filtered probability of a {label} market", 1 / 3)
+        ObservationField(
+            f"regime_{label}", "probability", "regime", f"{label} market, revision {REGIME_REVISION}", 1 / 3
+        )
         for label in (Regime.BULL, Regime.BEAR, Regime.CONSOLIDATION)
     ]
     for name in strategy_names:

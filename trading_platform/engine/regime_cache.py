@@ -21,10 +21,10 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from trading_platform.core.types import Floats, MarketPanel
+from trading_platform.core.types import REGIME_REVISION, Floats, MarketPanel
 from trading_platform.regime.config import RegimeConfig
 from trading_platform.regime.em import library
-from trading_platform.regime.hmm import REVISION, Fitter, RegimePath, cache_key, causal_regimes, from_arrays, to_arrays
+from trading_platform.regime.hmm import Fitter, RegimePath, cache_key, causal_regimes, from_arrays, to_arrays
 from trading_platform.regime.model import Fitted, RegimeModel, fit_model
 
 log = logging.getLogger("trading_platform.engine.regime_cache")
@@ -118,7 +118,7 @@ def _key(window: Floats, config: RegimeConfig, seed: int) -> str:
 
 def _program() -> list[object]:
     """Return what must be the same for a fit to be the same: file, algorithm, and the libraries that compute it."""
-    return [FORMAT, REVISION, np.__version__, library()]
+    return [FORMAT, REGIME_REVISION, np.__version__, library()]
 
 
 def _encode(fits: Mapping[str, Fitted]) -> str:

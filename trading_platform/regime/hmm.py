@@ -19,15 +19,13 @@ from datetime import date
 
 import numpy as np
 
-from trading_platform.core.types import Bools, Floats, MarketPanel, Regime
+from trading_platform.core.types import REGIME_REVISION, Bools, Floats, MarketPanel, Regime
 from trading_platform.regime.config import RegimeConfig as RegimeConfig
 from trading_platform.regime.em import OWN, library
 from trading_platform.regime.features import refit_rows
 from trading_platform.regime.features import regime_features as regime_features
 from trading_platform.regime.model import Fitted, RegimeModel, filter_regimes, fit_model
 from trading_platform.regime.states import LABELS, N_STATES
-
-REVISION = 4  # of the algorithm: cached paths and fits of another are not used
 
 Fitter = Callable[[Floats, RegimeConfig, int], Fitted]
 
@@ -129,7 +127,7 @@ def missing_library() -> str | None:
 def cache_key(panel: MarketPanel, config: RegimeConfig, seed: int, first: int) -> str:
     """Return the name under which a path may be kept: it changes with the data, the rows and the settings."""
     rows = [str(panel.sessions[0]), str(panel.sessions[-1]), panel.tickers]
-    parts = json.dumps([REVISION, library(), panel.data_hash, rows, asdict(config), seed, first])
+    parts = json.dumps([REGIME_REVISION, library(), panel.data_hash, rows, asdict(config), seed, first])
     return hashlib.sha256(parts.encode()).hexdigest()[:32]
 
 

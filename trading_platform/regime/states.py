@@ -13,13 +13,6 @@ from trading_platform.regime.features import AT_THE_HIGH
 N_STATES = 3
 LABELS = (Regime.BULL, Regime.BEAR, Regime.CONSOLIDATION)
 
-MEANINGS = {
-    Regime.BULL: "calm and rising: near its high, above its 200-day mean, little volatility",
-    Regime.BEAR: "falling and volatile: well below its high and its 200-day mean",
-    Regime.CONSOLIDATION: "in between: some way below its high, or more volatile than in a calm rise",
-    Regime.UNKNOWN: "not known: too little history, or no VIX",
-}
-
 # What a state's own sessions are weighed against, in the fit of its moments and of its transitions: a year.
 PRIOR_SESSIONS = 252.0
 # A state lasts fifty sessions by the prior, about a quarter.
