@@ -28,7 +28,8 @@ from trading_platform.core.ledger import Record, Records
 from trading_platform.core.market import MARKET_CORRELATION, Market
 from trading_platform.core.market_features import MARKET_FEATURES
 from trading_platform.core.metrics import EPISODE_PRIOR_SESSIONS
-from trading_platform.core.types import REGIME_REVISION, Floats, Ints, Regime
+from trading_platform.core.regime_meaning import REGIME_REVISION
+from trading_platform.core.types import Floats, Ints, Regime
 
 EPISODE_SESSIONS = 20
 # Daily volatility of equal weight, which fills a quarter of the book (119 US stocks, 2001-2017: 0.26 %). A constant, so

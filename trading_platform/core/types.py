@@ -35,10 +35,6 @@ class Side(StrEnum):
     SELL = "sell"
 
 
-# Of the model behind regime probabilities. Cached ones of another are not used, nor policies that were trained on them.
-REGIME_REVISION = 4
-
-
 class Regime(StrEnum):
     """Market regime; the order of the first three is the order of every probability vector."""
 
@@ -46,19 +42,6 @@ class Regime(StrEnum):
     BEAR = "bear"
     CONSOLIDATION = "consolidation"
     UNKNOWN = "unknown"
-
-    @property
-    def meaning(self) -> str:
-        """What it says of the market, in a clause for reports. It says what is, not what comes: docs/regime.md."""
-        return REGIME_MEANINGS[self]
-
-
-REGIME_MEANINGS = {
-    Regime.BULL: "near its high and calm",
-    Regime.BEAR: "well below its high and its 200-day mean, and volatile",
-    Regime.CONSOLIDATION: "in between: off its high, or less calm",
-    Regime.UNKNOWN: "too little history to say, or no VIX",
-}
 
 
 class OrderStatus(StrEnum):

@@ -21,7 +21,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from trading_platform.core.types import REGIME_REVISION, Floats, MarketPanel
+from trading_platform.core.regime_meaning import REGIME_REVISION
+from trading_platform.core.types import Floats, MarketPanel
 from trading_platform.regime.config import RegimeConfig
 from trading_platform.regime.em import library
 from trading_platform.regime.hmm import Fitter, RegimePath, cache_key, causal_regimes, from_arrays, to_arrays

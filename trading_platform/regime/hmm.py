@@ -19,7 +19,8 @@ from datetime import date
 
 import numpy as np
 
-from trading_platform.core.types import REGIME_REVISION, Bools, Floats, MarketPanel, Regime
+from trading_platform.core.regime_meaning import REGIME_REVISION
+from trading_platform.core.types import Bools, Floats, MarketPanel, Regime
 from trading_platform.regime.config import RegimeConfig as RegimeConfig
 from trading_platform.regime.em import OWN, library
 from trading_platform.regime.features import refit_rows

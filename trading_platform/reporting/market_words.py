@@ -6,8 +6,6 @@ import re
 from collections.abc import Sequence
 from pathlib import PurePath
 
-from trading_platform.core.types import Regime
-
 # Kinds of runs: a replay and the local paper account trade nobody's money, Alpaca's paper account plays at a broker.
 MONEY = {"replay": "SIMULATED", "paper": "SIMULATED", "alpaca_paper": "PAPER MONEY", "alpaca_live": "REAL MONEY"}
 MODES = {"replay": "replay", "paper": "local paper account", "alpaca_paper": "Alpaca", "alpaca_live": "Alpaca"}
@@ -60,8 +58,3 @@ def data_words(warnings: Sequence[str]) -> str:
     remarks = sum(1 if count is None else int(count[2]) for count in found)
     first = warnings[0] if found[0] is None else warnings[0].replace(found[0][1], found[0][1].replace("_", " "), 1)
     return f"fine to trade; {remarks:,} remark{'' if remarks == 1 else 's'}, first: {first}"
-
-
-def regime_words(regime: str) -> str:
-    """Return a regime with what it says of the market, e.g. ``bull: near its high and calm``."""
-    return f"{regime}: {Regime(regime).meaning}" if regime in set(Regime) else regime

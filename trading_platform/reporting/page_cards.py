@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
+from trading_platform.core.regime_meaning import regime_words
 from trading_platform.reporting.charts import meter
-from trading_platform.reporting.market_words import regime_words
 from trading_platform.reporting.plain import UNKNOWN, dollars, percents, quantity
 from trading_platform.reporting.text import PERIODS, RULES, UNUSED, benchmark_head, share_name
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from trading_platform.reporting.market_words import regime_words
+from trading_platform.core.regime_meaning import regime_words
 from trading_platform.reporting.plain import dollars, percents
 
 WIDE = 70  # columns; below that a name and its value stand on lines of their own

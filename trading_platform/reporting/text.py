@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from trading_platform.core.regime_meaning import regime_words
 from trading_platform.reporting.bridge import UNATTRIBUTED
-from trading_platform.reporting.market_words import benchmark_short, mode_words, regime_words
+from trading_platform.reporting.market_words import benchmark_short, mode_words
 from trading_platform.reporting.own_costs import own_costs_words
 from trading_platform.reporting.plain import (
     amount,
