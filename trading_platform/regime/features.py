@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from trading_platform.core.indicators import lag, rolling_std
@@ -12,19 +14,21 @@ TREND, FALL, VOLATILITY, VIX = range(4)
 
 # Added to the distance below the high, so that its logarithm is known at the high itself.
 AT_THE_HIGH = 0.01
+# Sessions of the mean that the anchors are told of. Over others, distances count as those of a random walk over these.
+YEAR_MEAN = 200
 
 
 def regime_features(panel: MarketPanel, window: int, trend_window: int) -> Floats:
     """Return (T, 4) of the market: trend, log (1 % + fall), log volatility, log VIX.
 
     Volatility is that of daily returns over `window` sessions. Trend is the level over the mean of the last
-    `trend_window` levels, less 1; fall the distance below the highest of them as a fraction. Row t depends on rows
-    t - max(trend_window - 1, window) to t (with either >= MAX_VIX_AGE). NaN where history is too short, where the
-    market did not move, or where VIX is unknown or not positive.
+    `trend_window` levels, less 1; fall the distance below the highest of them as a fraction; both as if over 200
+    levels. Row t depends on rows t - max(trend_window - 1, window) to t (with either >= MAX_VIX_AGE). NaN where history
+    is too short, where the market did not move, or where VIX is unknown or not positive.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         daily = market_returns(panel)
-        trend, fall = _trend_and_fall(daily, trend_window)
+        trend, fall = (x / math.sqrt(trend_window / YEAR_MEAN) for x in _trend_and_fall(daily, trend_window))
         features = np.column_stack(
             [trend, np.log(AT_THE_HIGH + fall), np.log(rolling_std(daily, window)), np.log(known_vix(panel))]
         )
