@@ -8,7 +8,7 @@ NAUTILUS := .venv-peers-nautilus
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 DATA ?= ../shared/market-data
 
-.PHONY: help run setup train test check install bench bench-peers results parity lookahead soak mutate rl-controls rl-evaluate crash-test clean
+.PHONY: help run setup train test check install bench bench-peers results parity lookahead soak regime mutate rl-controls rl-evaluate crash-test clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -53,6 +53,9 @@ parity: $(VENV)/dev.stamp ## kernel, environment and engine over the whole real 
 
 lookahead: $(VENV)/dev.stamp ## prove over the history in DATA that no decision looks ahead
 	$(BIN)/python -m trading_platform.evaluation.lookahead --data-dir $(DATA)
+
+regime: $(VENV)/dev.stamp ## what the market regime means and adds to VIX, over the history in DATA, into docs/regime.md
+	$(BIN)/python -m benchmarks.regime $(DATA) --write
 
 soak: $(VENV)/dev.stamp ## the long runs of every test marked slow
 	$(BIN)/python -m pytest -n $(JOBS) -m slow

@@ -12,8 +12,8 @@ DRIFT = np.array([0.0012, -0.0020, 0.0001])
 VOLATILITY = np.array([0.006, 0.022, 0.011])
 VIX = np.array([13.0, 33.0, 20.0])
 
-# Fits in a hundredth of a second each, for properties that have to try many.
-QUICK = RegimeConfig(fit_window=126, feature_window=10, refit_months=1, keep_refits=2, restarts=2, iterations=30)
+# Short, for properties that have to try many.
+QUICK = RegimeConfig(fit_window=126, trend_window=50, feature_window=10, refit_months=1)
 
 
 def switching_market(

@@ -16,6 +16,7 @@ import jsonschema
 import pytest
 from report_world import Plan, build
 
+from trading_platform.core.regime_meaning import REGIME_MEANINGS
 from trading_platform.storage.database import migrate, open_database
 from trading_platform.storage.models import Base
 
@@ -351,6 +352,16 @@ def test_summary_is_formatted_from_json_alone(folder: Path) -> None:
 
     found = report(folder)
     assert format_summary(found) == found["summary"]
+
+
+def test_regime_is_said_with_its_meaning_and_is_never_certain(folder: Path) -> None:
+    from daily_report import format_summary
+
+    found = report(folder)
+    name, words = found["regime"], REGIME_MEANINGS[found["regime"]]
+    assert f"Regime **{name}** (87%): {words}" in found["summary"]
+    sure = {**found, "regime_probabilities": {**found["regime_probabilities"], name: 0.9997}}
+    assert f"Regime **{name}** (over 99%): {words}" in format_summary(sure)
 
 
 def test_reader_that_leaves_early_is_no_traceback(folder: Path) -> None:

@@ -23,7 +23,7 @@ from trading_platform.core.types import Floats, MarketPanel
 from trading_platform.regime.features import regime_features
 from trading_platform.regime.filter import forward_filter, log_densities
 from trading_platform.regime.hmm import RegimeConfig, causal_regimes
-from trading_platform.regime.model import fit_model
+from trading_platform.regime.model import fit_model, scaled
 from trading_platform.strategies.base import prepare_signals
 from trading_platform.strategies.registry import FIRST_SET, make_strategies
 
@@ -64,23 +64,24 @@ def still_before(seed: int, row: int, since: int) -> MarketPanel:
     seed=st.integers(0, 10_000),
     fit_window=st.integers(126, 160),
     feature_window=st.integers(5, 30),
+    trend_window=st.integers(5, 60),
     keep_refits=st.integers(0, 2),
     refit_months=st.sampled_from([1, 2]),
 )
 def test_lookback_is_right_for_other_settings_too(
-    seed: int, fit_window: int, feature_window: int, keep_refits: int, refit_months: int
+    seed: int, fit_window: int, feature_window: int, trend_window: int, keep_refits: int, refit_months: int
 ) -> None:
     config = replace(
         QUICK,
         fit_window=fit_window,
         feature_window=feature_window,
+        trend_window=trend_window,
         keep_refits=keep_refits,
         refit_months=refit_months,
-        restarts=1,
     )
     panel, _ = switching_market(seed, 470)
     panel.vix[260:] = 21.0
-    assert config.lookback <= 345
+    assert config.lookback <= 370
     assert faults_of(path_of(config), panel, config.lookback, [400, 469]) == []
 
 
@@ -110,14 +111,14 @@ def test_filtering_a_prefix_is_the_prefix_of_filtering(seed: int) -> None:
 
 def smoothed(panel: MarketPanel) -> Floats:
     """One causal fit, but the probabilities that hmmlearn's `predict_proba` gives."""
-    features = regime_features(panel, 10)
-    model, _ = fit_model(features[10:136], QUICK, 1)
+    features = regime_features(panel, 10, 20)
+    model, _ = fit_model(features[50:176], QUICK, 1)
     assert model is not None
     peer = GaussianHMM(3, covariance_type="diag")
-    peer.n_features = 3
+    peer.n_features = 4
     peer.startprob_, peer.transmat_, peer.means_ = model.start, model.transition, model.means
     peer.covars_ = model.variances
-    values = (features - model.center) / model.scale
+    values = scaled(features)
     probabilities = np.full((len(values), 3), 1.0 / 3.0)
     known = np.flatnonzero(np.isfinite(values).all(axis=1))
     probabilities[known] = peer.predict_proba(values[known])
@@ -125,31 +126,32 @@ def smoothed(panel: MarketPanel) -> Floats:
 
 
 def scaled_on_everything(panel: MarketPanel) -> Floats:
-    """One causal fit and a forward filter, but z-scores by the moments of the whole history."""
-    features = regime_features(panel, 10)
-    model, _ = fit_model(features[10:136], QUICK, 1)
+    """One causal fit and a forward filter, but features less their mean over the whole history."""
+    features = regime_features(panel, 10, 20)
+    model, _ = fit_model(features[50:176], QUICK, 1)
     assert model is not None
-    values = (features - np.nanmean(features, axis=0)) / np.nanstd(features, axis=0)
+    values = scaled(features) - np.nanmean(scaled(features), axis=0)
     densities = np.nan_to_num(log_densities(values, model.means, model.variances))
     return forward_filter(densities, model.start, model.transition)
 
 
 def filtered_once(panel: MarketPanel) -> Floats:
     """The same without a fault."""
-    features = regime_features(panel, 10)
-    model, _ = fit_model(features[10:136], QUICK, 1)
+    features = regime_features(panel, 10, 20)
+    model, _ = fit_model(features[50:176], QUICK, 1)
     assert model is not None
-    values = (features - model.center) / model.scale
+    values = scaled(features)
     densities = np.nan_to_num(log_densities(values, model.means, model.variances))
     return forward_filter(densities, model.start, model.transition)
 
 
 def fitted_on_everything(panel: MarketPanel) -> Floats:
     """A forward filter whose parameters have seen the future."""
-    features = regime_features(panel, 10)
+    features = regime_features(panel, 10, 20)
     model, _ = fit_model(features, QUICK, 1)
-    assert model is not None
-    values = (features - model.center) / model.scale
+    if model is None:  # the future that the check makes up may have no three states
+        return np.full((len(features), 3), 1.0 / 3.0)
+    values = scaled(features)
     densities = np.nan_to_num(log_densities(values, model.means, model.variances))
     return forward_filter(densities, model.start, model.transition)
 
@@ -168,7 +170,7 @@ def test_same_filter_without_the_fault_is_let_through() -> None:
 
 def test_lookback_without_the_time_since_the_fit_is_caught() -> None:
     panel, _ = switching_market(3)
-    short = QUICK.feature_window + QUICK.fit_window
+    short = QUICK.reach + QUICK.fit_window
     assert "shorten the past at row 300" in faults_of(path_of(QUICK), panel, short, [300])
 
 

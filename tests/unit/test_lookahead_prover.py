@@ -31,7 +31,7 @@ from trading_platform.evaluation.lookahead_proof import (
 )
 from trading_platform.evaluation.lookahead_subjects import Trader, all_subjects, default_rules, strategy_subject
 from trading_platform.market_data.synthetic import SyntheticMarketData
-from trading_platform.regime.features import regime_features
+from trading_platform.regime.features import TREND, VIX, VOLATILITY, regime_features
 from trading_platform.regime.hmm import RegimeConfig
 from trading_platform.strategies.base import AnyStrategy, Strategy, TargetStrategy
 from trading_platform.strategies.breakout import Breakout
@@ -44,7 +44,7 @@ QUICK: tuple[Strategy, ...] = (
     MeanReversion(entry_rank=0.8),
     Breakout(entry_window=20, exit_window=10),
 )
-QUICK_REGIME = RegimeConfig(fit_window=126, feature_window=10, restarts=1)
+QUICK_REGIME = RegimeConfig(fit_window=126, trend_window=50, feature_window=10)
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +187,7 @@ def test_smoothed_regime_is_caught(panel: MarketPanel) -> None:
     model.covars_ = np.array([[1e-5, 0.1, 0.1]] * 3)
 
     def decide(bars: MarketPanel, since: int) -> Decisions:
-        features = regime_features(bars, 10)
+        features = regime_features(bars, 10, 12)[:, [TREND, VOLATILITY, VIX]]
         values = np.full((len(features), 3), np.nan)
         values[11:] = model.predict_proba(features[11:])
         return table_decisions(values, np.arange(len(values)) > 11)

@@ -23,7 +23,7 @@ from trading_platform.regime.model import Fitted, fit_model
 
 SEED = 7
 SHOWN = 30  # rows at the end whose regimes are asked for
-CONFIG = replace(QUICK, restarts=1)
+CONFIG = QUICK
 
 
 class Fits:
@@ -171,8 +171,8 @@ def test_fits_of_another_version_are_not_used(tmp_path: Path, place: int) -> Non
 def test_revised_history_is_fitted_anew_where_a_fit_has_seen_it(tmp_path: Path, row: int) -> None:
     panel = market()
     needed = fits_made(panel, tmp_path)
-    revised = replace(panel, close=panel.close.copy())
-    revised.close[row, 1] *= 1.0 + 1e-12
+    revised = replace(panel, benchmark=panel.benchmark.copy())
+    revised.benchmark[row] *= 1.0 + 1e-12
     made = fits_made(revised, tmp_path)
     seen = [fit for fit in afresh(panel).fits if np.datetime64(fit.session, "D") > panel.sessions[row]]
     assert 0 < made == len(seen) <= needed
@@ -180,7 +180,7 @@ def test_revised_history_is_fitted_anew_where_a_fit_has_seen_it(tmp_path: Path, 
 
 @pytest.mark.parametrize(
     "changed",
-    [{"fit_window": 130}, {"restarts": 2}, {"iterations": 29}, {"tolerance": 0.02}, {"min_occupancy": 0.04}],
+    [{"fit_window": 130}, {"restarts": 2}, {"iterations": 29}, {"tolerance": 0.02}, {"trend_window": 49}],
 )
 def test_fits_of_another_configuration_are_not_used(tmp_path: Path, changed: dict[str, Any]) -> None:
     """Not even when they lie where its own would."""
@@ -192,7 +192,7 @@ def test_fits_of_another_configuration_are_not_used(tmp_path: Path, changed: dic
 
 
 def test_fits_of_another_universe_or_seed_are_not_used(tmp_path: Path) -> None:
-    panel = market()
+    panel = replace(market(), benchmark=np.full(300, np.nan))  # with a benchmark the universe does not matter
     fits_made(panel, tmp_path)
     fewer = panel.columns([0, 1, 2])
     stored(tmp_path).rename(tmp_path / file_name(fewer, CONFIG, SEED))

@@ -12,9 +12,17 @@ import numpy as np
 import pytest
 
 from tests.regime_markets import BEAR, QUICK, switching_market
-from trading_platform.core.types import MarketPanel, Regime
+from trading_platform.core.types import Floats, MarketPanel, Regime
 from trading_platform.core.validation import InvalidSettingsError
-from trading_platform.regime.features import RETURN, VIX, VOLATILITY, refit_rows, regime_features
+from trading_platform.regime.features import (
+    FALL,
+    TREND,
+    VIX,
+    VOLATILITY,
+    market_returns,
+    refit_rows,
+    regime_features,
+)
 from trading_platform.regime.hmm import (
     RegimeConfig,
     RegimePath,
@@ -24,39 +32,73 @@ from trading_platform.regime.hmm import (
     from_arrays,
     to_arrays,
 )
-from trading_platform.regime.model import LABELS, filter_regimes, fit_model, label_order
+from trading_platform.regime.model import filter_regimes, fit_model, in_order
+from trading_platform.regime.states import ANCHORS, CENTER, DOUBT, LABELS, SCALE
 
 NAN = np.nan
+
+# Regimes of the test markets last a quarter, not years: the trend that shows them is shorter, too.
+CONFIG = RegimeConfig(trend_window=50, feature_window=10)
+
+
+def features_of(panel: MarketPanel) -> Floats:
+    return regime_features(panel, CONFIG.feature_window, CONFIG.trend_window)
 
 
 # ---------------------------------------------------------------- what is observed, and when it is fitted
 
 
-def test_features_are_of_the_equal_weight_universe_and_vix() -> None:
+def test_features_are_of_the_benchmark_and_vix() -> None:
     panel, _ = switching_market(1, 60)
-    daily = (panel.close[1:] / panel.close[:-1] - 1.0).mean(axis=1)
-    features = regime_features(panel, 20)
-    assert np.isnan(features[:20, :2]).all() and np.isfinite(features[20:]).all()
-    assert features[40, RETURN] == pytest.approx(daily[20:40].mean(), rel=1e-12)
+    index = panel.benchmark
+    daily = index[1:] / index[:-1] - 1.0
+    features = regime_features(panel, 20, 30)
+    assert np.isnan(features[:29, TREND]).all() and np.isnan(features[:20, VOLATILITY]).all()
+    assert np.isfinite(features[29:]).all()
+    as_of_200 = (200 / 30) ** 0.5  # how much further a random walk gets
+    assert features[40, TREND] == pytest.approx(as_of_200 * (index[40] / index[11:41].mean() - 1.0), rel=1e-9)
+    fallen = as_of_200 * (1.0 - index[40] / index[11:41].max())
+    assert fallen > 0.0
+    assert np.exp(features[40, FALL]) - 0.01 == pytest.approx(fallen, abs=1e-12)
     assert features[40, VOLATILITY] == pytest.approx(np.log(daily[20:40].std(ddof=1)), rel=1e-9)
     assert features[40, VIX] == np.log(panel.vix[40])
 
 
-def test_features_fold_splits_in() -> None:
+def test_universe_stands_in_where_the_benchmark_is_not_known() -> None:
     panel, _ = switching_market(1, 60)
+    without = replace(panel, benchmark=np.full(60, NAN))
+    daily = (panel.close[1:] / panel.close[:-1] - 1.0).mean(axis=1)
+    np.testing.assert_allclose(market_returns(without)[1:], daily, rtol=1e-12)
+    gap = replace(panel, benchmark=panel.benchmark.copy())
+    gap.benchmark[30] = NAN
+    expected = market_returns(panel)
+    expected[30:32] = daily[29:31]
+    np.testing.assert_allclose(market_returns(gap), expected, rtol=1e-12)
+
+
+def test_market_at_its_high_has_fallen_by_nothing() -> None:
+    panel, _ = switching_market(1, 60)
+    rising = replace(panel, benchmark=100.0 * 1.001 ** np.arange(60.0) ** 1.1)
+    np.testing.assert_allclose(regime_features(rising, 20, 30)[29:, FALL], np.log(0.01), rtol=1e-12)
+
+
+def test_universe_folds_splits_in() -> None:
+    panel, _ = switching_market(1, 60)
+    panel = replace(panel, benchmark=np.full(60, NAN))
     split = np.ones_like(panel.close)
     split[30, 1], split[45, 2] = 3.0, 0.1
     raw = replace(panel, close=panel.close / split.cumprod(axis=0), split_ratio=split)
-    np.testing.assert_allclose(regime_features(raw, 20), regime_features(panel, 20), rtol=1e-9)
-    assert not np.allclose(regime_features(replace(raw, split_ratio=None), 20)[40:], regime_features(panel, 20)[40:])
+    np.testing.assert_allclose(regime_features(raw, 20, 30), regime_features(panel, 20, 30), rtol=1e-9)
+    unaware = regime_features(replace(raw, split_ratio=None), 20, 30)
+    assert not np.allclose(unaware[40:], regime_features(panel, 20, 30)[40:])
 
 
 def test_features_are_unknown_where_vix_or_movement_is() -> None:
     panel, _ = switching_market(1, 60)
     panel.vix[50], panel.vix[51] = 0.0, -1.0
     panel.vix[53:57] = NAN
-    panel.close[:40] = 100.0
-    features = regime_features(panel, 20)
+    panel.benchmark[:40] = 100.0
+    features = regime_features(panel, 20, 30)
     assert np.flatnonzero(np.isnan(features[:, VIX])).tolist() == [50, 51, 56]
     assert features[55, VIX] == features[52, VIX]  # three sessions old
     assert np.isnan(features[:40, VOLATILITY]).all()
@@ -80,72 +122,134 @@ def test_refits_are_at_the_first_session_of_their_months(months: int, expected: 
 # ---------------------------------------------------------------- what a fit refuses, and what states are called
 
 
-@pytest.mark.parametrize("order", list(permutations(range(3))))
-def test_states_are_called_what_they_are_whatever_their_number(order: tuple[int, int, int]) -> None:
-    means = np.array([[0.5, -1.0, -1.1], [-1.5, 1.5, 1.8], [0.6, 0.1, 0.2]])  # calm, afraid, between
-    bull, bear, consolidation = label_order(means[list(order)])
-    assert [order[bull], order[bear], order[consolidation]] == [0, 1, 2]
+def test_anchors_are_in_the_order_that_names_promise() -> None:
     assert LABELS == (Regime.BULL, Regime.BEAR, Regime.CONSOLIDATION)
+    assert in_order(ANCHORS)
+
+
+@pytest.mark.parametrize("order", [order for order in permutations(range(3)) if order != (0, 1, 2)])
+def test_states_that_have_changed_places_do_not_keep_their_names(order: tuple[int, int, int]) -> None:
+    assert not in_order(ANCHORS[list(order)])
+
+
+def test_bear_that_is_afraid_but_does_not_fall_is_no_bear() -> None:
+    rising = ANCHORS.copy()
+    rising[LABELS.index(Regime.BEAR), TREND] = 2.0
+    assert not in_order(rising)
 
 
 def test_fit_gives_states_that_differ_in_order() -> None:
     panel, _ = switching_market(2, 600)
-    model, refused = fit_model(regime_features(panel, 20)[20:], RegimeConfig(), 1)
+    model, refused = fit_model(features_of(panel)[50:], CONFIG, 1)
     assert refused is None and model is not None
     bull, bear, consolidation = model.means
     assert bull[VIX] < consolidation[VIX] < bear[VIX]
-    assert bull[RETURN] > bear[RETURN] and bull[VOLATILITY] < bear[VOLATILITY]
+    assert bull[TREND] > bear[TREND] and bull[VOLATILITY] < bear[VOLATILITY]
     np.testing.assert_allclose(model.transition.sum(axis=1), 1.0, rtol=1e-9)
     assert (np.diag(model.transition) > 0.9).all()
 
 
+def calm_market() -> MarketPanel:
+    """Return two years of a market that only rises, a tenth a year, at a VIX of about 13."""
+    panel, _ = switching_market(2, 600)
+    rng = np.random.default_rng(5)
+    index = 100.0 * np.exp((0.0004 + 0.0045 * rng.standard_normal(600)).cumsum())
+    return replace(panel, benchmark=index, vix=13.0 * np.exp(0.05 * rng.standard_normal(600)))
+
+
+def test_calm_years_have_no_bear_market() -> None:
+    """A fit that scales its window by itself finds one in any two years."""
+    path = causal_regimes(calm_market(), RegimeConfig(), seed=7)
+    assert path.known.sum() > 50
+    assert set(path.labels) == {Regime.BULL, Regime.UNKNOWN}
+    assert (path.probabilities[path.known, BEAR] < 0.01).all()
+
+
+def test_state_that_a_window_does_not_have_stays_at_its_anchor() -> None:
+    model, _ = fit_model(regime_features(calm_market(), 20, 200)[200:], RegimeConfig(), 1)
+    assert model is not None
+    np.testing.assert_allclose(model.means[BEAR], ANCHORS[BEAR], atol=0.05)
+    assert np.abs(model.means[0] - ANCHORS[0]).max() > 0.15  # what the window does have moves
+
+
+@pytest.mark.parametrize("far", [3.0, 8.0, 30.0, 1e4])
+def test_probabilities_are_never_certain(far: float) -> None:
+    """Also of sessions that are like no state at all."""
+    model, _ = fit_model(features_of(calm_market())[50:], CONFIG, 1)
+    assert model is not None
+    raw = CENTER + SCALE * np.outer(np.linspace(-far, far, 9), np.array([-1.0, 1.0, 1.0, 1.0]))
+    for features in (raw, np.repeat(raw[-1:], 40, axis=0), np.repeat(raw[:1], 40, axis=0)):
+        filtered = filter_regimes(features, np.ones(len(features), dtype=bool), model, 20.0)
+        assert (filtered > 0.0).all() and (filtered < 1.0).all()
+        np.testing.assert_allclose(filtered.sum(axis=1), 1.0, rtol=1e-12)
+
+
+def test_tempered_filter_is_less_certain_and_slower() -> None:
+    panel, _ = switching_market(2, 600)
+    features = features_of(panel)[50:]
+    model, _ = fit_model(features, CONFIG, 1)
+    assert model is not None
+    everything = np.ones(len(features), dtype=bool)
+    plain, tempered = (filter_regimes(features, everything, model, temper) for temper in (1.0, 20.0))
+    assert (tempered.max(axis=1) > 0.99).mean() < (plain.max(axis=1) > 0.99).mean() - 0.2
+    switches = [int((p.argmax(axis=1)[1:] != p.argmax(axis=1)[:-1]).sum()) for p in (plain, tempered)]
+    assert 0 < switches[1] < switches[0]
+
+
 def test_fit_is_the_same_from_one_seed() -> None:
     panel, _ = switching_market(2, 600)
-    features = regime_features(panel, 20)
-    one, again, other = (fit_model(features, RegimeConfig(restarts=6), seed)[0] for seed in (1, 1, 2))
+    features = features_of(panel)
+    config = replace(CONFIG, restarts=6, tolerance=0.1)  # stops early, so that starts end in different places
+    one, again, other = (fit_model(features, config, seed)[0] for seed in (1, 1, 2))
     assert one is not None and again is not None and other is not None
     np.testing.assert_array_equal(one.means, again.means)
+    assert not np.array_equal(one.means, other.means)
     assert fit_seed(7, date(2010, 1, 4)) != fit_seed(7, date(2010, 4, 1)) != fit_seed(8, date(2010, 4, 1))
 
 
 def test_fit_refuses_too_few_sessions() -> None:
     panel, _ = switching_market(2, 600)
-    model, refused = fit_model(regime_features(panel, 20)[:271], RegimeConfig(), 1)
+    model, refused = fit_model(features_of(panel)[:300], CONFIG, 1)
     assert model is None and refused == "251 usable sessions, 252 needed"
-    assert fit_model(regime_features(panel, 20)[:272], RegimeConfig(), 1)[1] is None
+    assert fit_model(features_of(panel)[:301], CONFIG, 1)[1] is None
 
 
 def test_fit_refuses_a_feature_that_does_not_move() -> None:
     panel, _ = switching_market(2, 600)
     still = replace(panel, vix=np.full(600, 18.0))
-    assert fit_model(regime_features(still, 20), RegimeConfig(), 1) == (None, "a feature does not move")
+    assert fit_model(features_of(still), CONFIG, 1) == (None, "a feature does not move")
 
 
-def test_fit_refuses_a_state_that_holds_too_few_sessions() -> None:
-    panel, _ = switching_market(2, 600)
-    features = regime_features(panel, 20)
-    features[::60] += 40.0  # ten sessions of 580 that are like no other
-    model, refused = fit_model(features, RegimeConfig(restarts=3), 1)
-    assert model is None and refused is not None and "every state in use" in refused
-    assert fit_model(features, RegimeConfig(restarts=3, min_occupancy=0.0), 1)[1] is None
+def test_fit_refuses_states_that_have_lost_their_order() -> None:
+    """VIX that is high in calm rises and low in falls, for many years, is no VIX."""
+    panel, _ = switching_market(2, 3_000)
+    features = features_of(panel)
+    features[:, VIX] = 2.0 * np.log(19.0) - features[:, VIX]
+    features[:, VIX] += 2.0 * (np.log(19.0) - features[:, VIX]) * -1.0
+    model, refused = fit_model(features, CONFIG, 1)
+    assert model is None and refused == "bear is no longer the most afraid state, or bull the calmest"
 
 
 def test_fit_refuses_a_run_that_has_not_converged() -> None:
     panel, _ = switching_market(2, 600)
-    features = regime_features(panel, 20)
-    assert fit_model(features, RegimeConfig(iterations=5, tolerance=1e-6), 1)[0] is None
-    assert fit_model(features, RegimeConfig(iterations=500, tolerance=1e-6), 1)[0] is not None
+    features = features_of(panel)
+    assert fit_model(features, replace(CONFIG, iterations=5, tolerance=1e-7), 1) == (
+        None,
+        "no start of the EM algorithm converged",
+    )
+    assert fit_model(features, replace(CONFIG, iterations=500, tolerance=1e-7), 1)[0] is not None
 
 
 def test_session_without_features_teaches_nothing() -> None:
     panel, _ = switching_market(2, 600)
-    features = regime_features(panel, 20)[20:]
-    model, _ = fit_model(features, RegimeConfig(), 1)
+    features = features_of(panel)[50:]
+    model, _ = fit_model(features, CONFIG, 1)
     assert model is not None
     known = np.ones(len(features), dtype=bool)
     known[300] = False
-    filtered = filter_regimes(features, known, model)
-    np.testing.assert_allclose(filtered[300], filtered[299] @ model.transition, rtol=1e-12)
+    filtered = filter_regimes(features, known, model, 20.0)
+    without_doubt = (filtered - DOUBT / 3.0) / (1.0 - DOUBT)
+    np.testing.assert_allclose(without_doubt[300], without_doubt[299] @ model.transition, rtol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -180,13 +284,15 @@ def test_regimes_of_a_known_chain_are_found() -> None:
     """Out of sample, three states: chance is 1 in 3, always guessing the most frequent about 1 in 2."""
     for seed in range(4):
         panel, truth = switching_market(seed, 1_200)
-        path = causal_regimes(panel, RegimeConfig(restarts=3), seed=7)
+        path = causal_regimes(panel, replace(CONFIG, trend_window=10, feature_window=5), seed=7)
         known = path.known
         assert known.sum() > 600
-        hit = path.probabilities.argmax(axis=1)[known] == truth[known]
+        called = path.probabilities.argmax(axis=1)[known]
+        hit = called == truth[known]
         commonest = np.bincount(truth[known]).max() / known.sum()
         assert hit.mean() > max(0.7, commonest + 0.1)
-        assert hit[truth[known] == BEAR].mean() > 0.7
+        assert hit[truth[known] == BEAR].mean() > 0.55
+        assert hit[called == BEAR].mean() > 0.9
 
 
 def test_regime_is_unknown_before_the_first_fit_and_where_vix_is_missing() -> None:
@@ -242,12 +348,14 @@ def test_labels_do_not_flip_at_a_refit() -> None:
     agreement = []
     for seed in range(3):
         panel, _ = switching_market(seed, 900)
-        features = regime_features(panel, 20)
+        features = features_of(panel)
         everything = np.ones(len(features), dtype=bool)
         rows = [row for row in refit_rows(panel.sessions, 3) if row >= 398]
-        models = [fit_model(features[row - 378 : row], RegimeConfig(fit_window=378), seed=7)[0] for row in rows]
+        models = [fit_model(features[row - 378 : row], replace(CONFIG, fit_window=378), seed=7)[0] for row in rows]
         assert all(models) and len(models) > 5
-        named = [filter_regimes(features, everything, model).argmax(axis=1) for model in models if model is not None]
+        named = [
+            filter_regimes(features, everything, model, 10.0).argmax(axis=1) for model in models if model is not None
+        ]
         agreement += [
             float((named[n - 1][rows[n - 1] : rows[n]] == named[n][rows[n - 1] : rows[n]]).mean())
             for n in range(1, len(rows))
@@ -255,13 +363,17 @@ def test_labels_do_not_flip_at_a_refit() -> None:
     assert np.mean(agreement) > 0.8
 
 
-def test_missing_library_is_one_notice_and_an_unknown_regime(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "hmmlearn", None)
+def test_missing_library_is_one_notice_and_the_same_regimes(monkeypatch: pytest.MonkeyPatch) -> None:
     panel, _ = switching_market(3)
+    fitted = causal_regimes(panel, QUICK, seed=7)
+    key = cache_key(panel, QUICK, 7, 0)
+    assert fitted.notice is None
+    monkeypatch.setitem(sys.modules, "hmmlearn", None)
     path = causal_regimes(panel, QUICK, seed=7)
-    assert path.notice is not None and "pip install hmmlearn" in path.notice and "\n" not in path.notice
-    assert set(path.labels) == {Regime.UNKNOWN} and path.fits == ()
-    np.testing.assert_array_equal(path.probabilities, 1.0 / 3.0)
+    assert path.notice is not None and "hmmlearn is not installed" in path.notice and "\n" not in path.notice
+    np.testing.assert_array_equal(path.known, fitted.known)
+    np.testing.assert_allclose(path.probabilities, fitted.probabilities, rtol=0.0, atol=1e-9)
+    assert cache_key(panel, QUICK, 7, 0) != key  # the last digits differ
 
 
 def test_short_market_is_unknown_without_a_notice() -> None:
@@ -294,7 +406,7 @@ def test_cache_key_changes_with_everything_that_moves_a_path() -> None:
         cache_key(panel, QUICK, 7, 0),
         cache_key(panel, QUICK, 8, 0),
         cache_key(panel, QUICK, 7, 1),
-        cache_key(panel, replace(QUICK, restarts=3), 7, 0),
+        cache_key(panel, replace(QUICK, trend_window=51), 7, 0),
         cache_key(replace(panel, data_hash="other"), QUICK, 7, 0),
         cache_key(panel.rows(0, 419), QUICK, 7, 0),
         cache_key(panel.rows(1, 420), QUICK, 7, 0),

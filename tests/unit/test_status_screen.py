@@ -98,6 +98,11 @@ def test_an_unknown_regime_says_why_and_a_pause_is_named() -> None:
     assert lines["halts"] == "paused: momentum; closing AAA, no more of it is bought"
 
 
+def test_regime_is_said_with_its_meaning() -> None:
+    lines = dict(status_lines(state(regime={"regime": "bear"})))
+    assert lines["regime"] == "bear: well below its high and its 200-day mean, and volatile"
+
+
 def test_many_orders_are_counted_and_do_not_push_the_rest_off_the_screen() -> None:
     order = state()["open_orders"][0]
     lines = status_lines(state(open_orders=[order] * 20))

@@ -28,6 +28,7 @@ from trading_platform.core.ledger import Record, Records
 from trading_platform.core.market import MARKET_CORRELATION, Market
 from trading_platform.core.market_features import MARKET_FEATURES
 from trading_platform.core.metrics import EPISODE_PRIOR_SESSIONS
+from trading_platform.core.regime_meaning import REGIME_REVISION
 from trading_platform.core.types import Floats, Ints, Regime
 
 EPISODE_SESSIONS = 20
@@ -104,7 +105,9 @@ def state_dim(n_strategies: int) -> int:
 def observation_schema(strategy_names: Sequence[str]) -> ObservationSchema:
     """Return the fields of the observation for strategies in kernel order."""
     fields = [
-        ObservationField(f"regime_{label}", "probability", "regime", f"filtered probability of a {label} market", 1 / 3)
+        ObservationField(
+            f"regime_{label}", "probability", "regime", f"{label} market, revision {REGIME_REVISION}", 1 / 3
+        )
         for label in (Regime.BULL, Regime.BEAR, Regime.CONSOLIDATION)
     ]
     for name in strategy_names:

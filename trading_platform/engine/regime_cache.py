@@ -16,15 +16,16 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, fields
-from importlib.metadata import version
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 
+from trading_platform.core.regime_meaning import REGIME_REVISION
 from trading_platform.core.types import Floats, MarketPanel
 from trading_platform.regime.config import RegimeConfig
-from trading_platform.regime.hmm import REVISION, Fitter, RegimePath, cache_key, causal_regimes, from_arrays, to_arrays
+from trading_platform.regime.em import library
+from trading_platform.regime.hmm import Fitter, RegimePath, cache_key, causal_regimes, from_arrays, to_arrays
 from trading_platform.regime.model import Fitted, RegimeModel, fit_model
 
 log = logging.getLogger("trading_platform.engine.regime_cache")
@@ -42,7 +43,7 @@ def load_regimes(panel: MarketPanel, config: RegimeConfig, seed: int, first: int
         except (OSError, EOFError, ValueError, KeyError, BadZipFile):
             path.unlink(missing_ok=True)  # a torn cache file is worth nothing; it is computed again
     regimes = causal_regimes(panel, config, seed, first)
-    if path is not None and regimes.notice is None:
+    if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         torn = path.with_suffix(".tmp.npz")
         np.savez(torn, **to_arrays(regimes))  # type: ignore[arg-type] # numpy's stub wants a literal keyword
@@ -118,7 +119,7 @@ def _key(window: Floats, config: RegimeConfig, seed: int) -> str:
 
 def _program() -> list[object]:
     """Return what must be the same for a fit to be the same: file, algorithm, and the libraries that compute it."""
-    return [FORMAT, REVISION, np.__version__, version("hmmlearn")]
+    return [FORMAT, REGIME_REVISION, np.__version__, library()]
 
 
 def _encode(fits: Mapping[str, Fitted]) -> str:
@@ -139,7 +140,7 @@ def _read(path: Path) -> dict[str, Fitted]:
         if inner["program"] != _program():
             return {}
         return {key: (_to_model(entry["model"]), entry["refused"]) for key, entry in inner["fits"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError):  # the last one: no hmmlearn
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 

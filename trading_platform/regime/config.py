@@ -19,18 +19,18 @@ class RegimeConfig:
     Attributes
     ----------
     fit_window
-        Sessions a fit sees; two years hold several turns of the market and are what live trading loads anyway. Five
-        years give steadier regimes, for whoever has them before the first session that matters.
+        Sessions a fit sees; two years let the anchors count for a third where one state fills them (`states.py`).
+    trend_window
+        Sessions of the mean and of the high that the market's level is compared with.
     feature_window
-        Sessions of the mean return and the volatility that are observed.
+        Sessions of the volatility that is observed; as many sessions count as one observation.
     refit_months
         A fit at the first session of every so many months, counted from January.
     keep_refits
         Refits in a row that may fail while the last good model goes on; then the regime is unknown.
     restarts, iterations, tolerance
-        Starts of the EM algorithm, its steps at most, and the gain in log likelihood below which it has converged.
-    min_occupancy
-        Smallest fraction of the fitted sessions that each state must hold; a fit with less is refused.
+        Starts of the EM algorithm (the anchors, then random ones near them), its steps at most, and the gain in log
+        likelihood below which it has converged.
 
     Raises
     ------
@@ -39,13 +39,13 @@ class RegimeConfig:
     """
 
     fit_window: Annotated[int, Interval("[126, 5040]")] = 504
+    trend_window: Annotated[int, Interval("[5, 504]")] = 200
     feature_window: Annotated[int, Interval("[5, 126]")] = 20
     refit_months: Annotated[int, Interval("[1, 12]")] = 3
     keep_refits: Annotated[int, Interval("[0, 12]")] = 2
-    restarts: Annotated[int, Interval("[1, 50]")] = 5
-    iterations: Annotated[int, Interval("[5, 1000]")] = 60
-    tolerance: Annotated[float, Interval("(0, 10]")] = 1e-2
-    min_occupancy: Annotated[float, Interval("[0, 0.3]")] = 0.05
+    restarts: Annotated[int, Interval("[1, 50]")] = 1
+    iterations: Annotated[int, Interval("[5, 1000]")] = 100
+    tolerance: Annotated[float, Interval("(0, 10]")] = 1e-3
 
     def __post_init__(self) -> None:
         problems = validation.problems(self)
@@ -58,7 +58,12 @@ class RegimeConfig:
         return validation.build(cls, dict(table), InvalidSettingsError)
 
     @property
+    def reach(self) -> int:
+        """Sessions before its own that a row's features depend on."""
+        return max(self.trend_window - 1, self.feature_window)
+
+    @property
     def lookback(self) -> int:
         """Sessions, itself included, that a row's probabilities depend on: features, fit, and the time since it."""
         served = (1 + self.keep_refits) * self.refit_months * MONTH_SESSIONS
-        return self.feature_window + self.fit_window + served
+        return self.reach + self.fit_window + served

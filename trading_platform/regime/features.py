@@ -2,33 +2,64 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from trading_platform.core.indicators import lag, rolling_mean, rolling_std
+from trading_platform.core.indicators import lag, rolling_std
 from trading_platform.core.market_features import known_vix, row_mean, universe_of
 from trading_platform.core.types import Floats, MarketPanel
 
-RETURN, VOLATILITY, VIX = range(3)
+TREND, FALL, VOLATILITY, VIX = range(4)
+
+# Added to the distance below the high, so that its logarithm is known at the high itself.
+AT_THE_HIGH = 0.01
+# Sessions of the mean that the anchors are told of. Over others, distances count as those of a random walk over these.
+YEAR_MEAN = 200
 
 
-def regime_features(panel: MarketPanel, window: int) -> Floats:
-    """Return (T, 3): mean daily return and log volatility of the equal-weight universe over `window` sessions, log VIX.
+def regime_features(panel: MarketPanel, window: int, trend_window: int) -> Floats:
+    """Return (T, 4) of the market: trend, log (1 % + fall), log volatility, log VIX.
 
-    Row t depends on rows t - window to t (window >= MAX_VIX_AGE). NaN where history is too short, where the universe
-    did not move, or where VIX is unknown or not positive.
+    Volatility is that of daily returns over `window` sessions. Trend is the level over the mean of the last
+    `trend_window` levels, less 1; fall the distance below the highest of them as a fraction; both as if over 200
+    levels. Row t depends on rows t - max(trend_window - 1, window) to t (with either >= MAX_VIX_AGE). NaN where history
+    is too short, where the market did not move, or where VIX is unknown or not positive.
     """
-    panel = universe_of(panel)
     with np.errstate(invalid="ignore", divide="ignore"):
-        close = panel.close if panel.split_ratio is None else panel.close * _known_ratio(panel.split_ratio)
-        universe = row_mean(close / lag(panel.close, 1) - 1.0)
+        daily = market_returns(panel)
+        trend, fall = (x / math.sqrt(trend_window / YEAR_MEAN) for x in _trend_and_fall(daily, trend_window))
         features = np.column_stack(
-            [rolling_mean(universe, window), np.log(rolling_std(universe, window)), np.log(known_vix(panel))]
+            [trend, np.log(AT_THE_HIGH + fall), np.log(rolling_std(daily, window)), np.log(known_vix(panel))]
         )
     return np.where(np.isfinite(features), features, np.nan)
 
 
+def market_returns(panel: MarketPanel) -> Floats:
+    """Return the market's daily returns (T,): the benchmark's; where unknown, those of the equal-weight universe."""
+    universe = universe_of(panel)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        close = universe.close if universe.split_ratio is None else universe.close * _known_ratio(universe.split_ratio)
+        benchmark = panel.benchmark / lag(panel.benchmark, 1) - 1.0
+        return np.where(np.isfinite(benchmark), benchmark, row_mean(close / lag(universe.close, 1) - 1.0))
+
+
 def _known_ratio(split_ratio: Floats) -> Floats:
     return np.where(np.isfinite(split_ratio), split_ratio, 1.0)
+
+
+def _trend_and_fall(daily: Floats, window: int) -> tuple[Floats, Floats]:
+    """Return the market's level over the mean of its last `window` levels less 1, and its distance below the highest.
+
+    Levels are counted back from each row, whose own is 1, so that the rounding does not depend on where bars begin.
+    """
+    level = np.ones_like(daily)
+    total, highest = np.ones_like(daily), np.ones_like(daily)
+    for rows in range(window - 1):
+        level = level / (1.0 + lag(daily, rows))
+        total = total + level
+        highest = np.maximum(highest, level)
+    return window / total - 1.0, 1.0 - 1.0 / highest
 
 
 def refit_rows(sessions: np.ndarray, months: int) -> list[int]:

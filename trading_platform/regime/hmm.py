@@ -2,10 +2,11 @@
 
 At the first session of every quarter the model is fitted on the `fit_window` sessions before it. From there to the next
 refit it filters, started afresh `fit_window` sessions earlier. The probabilities of a session therefore depend on at
-most `lookback` sessions, its own included, and on nothing later. With too little history, without hmmlearn, or when
-too many fits in a row have failed, the regime is unknown: label ``unknown``, probabilities one third each.
+most `lookback` sessions, its own included, and on nothing later. With too little history, or when too many fits in a
+row have failed, the regime is unknown: label ``unknown``, probabilities one third each.
 
-States are named by what they are, see `model.label_order`: bull is the calmest, bear the most afraid.
+States are what `states.py` says they are: bull is calm and rising, bear falling and volatile. docs/regime.md has the
+reasons, and what was measured.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from datetime import date
 
 import numpy as np
 
+from trading_platform.core.regime_meaning import REGIME_REVISION
 from trading_platform.core.types import Bools, Floats, MarketPanel, Regime
 from trading_platform.regime.config import RegimeConfig as RegimeConfig
+from trading_platform.regime.em import OWN, library
 from trading_platform.regime.features import refit_rows
 from trading_platform.regime.features import regime_features as regime_features
-from trading_platform.regime.model import LABELS, N_STATES, Fitted, RegimeModel, filter_regimes, fit_model
-
-REVISION = 3  # of the algorithm: cached paths and fits of another are not used
+from trading_platform.regime.model import Fitted, RegimeModel, filter_regimes, fit_model
+from trading_platform.regime.states import LABELS, N_STATES
 
 Fitter = Callable[[Floats, RegimeConfig, int], Fitted]
 
@@ -42,7 +44,7 @@ class FitRecord:
 class RegimePath:
     """Regimes of a panel: filtered `probabilities` (T, 3) in the order of `LABELS`, and `known` (T,).
 
-    `fits` are in order of time. `notice` says in one line why nothing is known, where that is not for lack of data.
+    `fits` are in order of time. `notice` is a line for whoever starts a run, if hmmlearn does not fit.
     """
 
     probabilities: Floats
@@ -66,9 +68,6 @@ def causal_regimes(
     """
     probabilities = np.full((panel.n_sessions, N_STATES), 1.0 / N_STATES)
     known = np.zeros(panel.n_sessions, dtype=bool)
-    notice = _missing_library()
-    if notice is not None:
-        return RegimePath(probabilities, known, (), notice)
     refits = _Refits(panel, config, seed, fit)
     stops = [*refits.rows, panel.n_sessions][1:]
     for n, (row, stop) in enumerate(zip(refits.rows, stops, strict=True)):
@@ -77,18 +76,19 @@ def causal_regimes(
             continue
         segment = refits.features[row - config.fit_window : stop]
         usable: Bools = np.asarray(np.isfinite(segment).all(axis=1), dtype=np.bool_)
-        filtered = filter_regimes(segment, usable, model)[config.fit_window :]
+        filtered = filter_regimes(segment, usable, model, config.feature_window)[config.fit_window :]
         known[row:stop] = usable[config.fit_window :]
         probabilities[row:stop] = np.where(known[row:stop, None], filtered, 1.0 / N_STATES)
     known[:first], probabilities[:first] = False, 1.0 / N_STATES
-    return RegimePath(probabilities, known, tuple(record for _, record in sorted(refits.records.items())))
+    fits = tuple(record for _, record in sorted(refits.records.items()))
+    return RegimePath(probabilities, known, fits, missing_library())
 
 
 class _Refits:
     """The fits of a panel, each made when first asked for, so that what serves a session is a matter of dates alone."""
 
     def __init__(self, panel: MarketPanel, config: RegimeConfig, seed: int, fit: Fitter) -> None:
-        self.features = regime_features(panel, config.feature_window)
+        self.features = regime_features(panel, config.feature_window, config.trend_window)
         self.rows = refit_rows(panel.sessions, config.refit_months)
         self.records: dict[int, FitRecord] = {}
         self._models: dict[int, RegimeModel | None] = {}
@@ -118,18 +118,17 @@ def fit_seed(seed: int, session: date) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}|{session.isoformat()}".encode()).digest()[:8], "big")
 
 
-def _missing_library() -> str | None:
-    try:
-        import hmmlearn  # noqa: F401 - only whether it is there
-    except ImportError:
-        return "hmmlearn is not installed: market regimes are unknown; pip install hmmlearn"
-    return None
+def missing_library() -> str | None:
+    """Return a line to tell if hmmlearn is not there; None if it is."""
+    if library() != OWN:
+        return None
+    return "hmmlearn is not installed: regimes are fitted by this program's own code, to the same but the last digits"
 
 
 def cache_key(panel: MarketPanel, config: RegimeConfig, seed: int, first: int) -> str:
     """Return the name under which a path may be kept: it changes with the data, the rows and the settings."""
     rows = [str(panel.sessions[0]), str(panel.sessions[-1]), panel.tickers]
-    parts = json.dumps([REVISION, panel.data_hash, rows, asdict(config), seed, first])
+    parts = json.dumps([REGIME_REVISION, library(), panel.data_hash, rows, asdict(config), seed, first])
     return hashlib.sha256(parts.encode()).hexdigest()[:32]
 
 
@@ -151,4 +150,4 @@ def from_arrays(arrays: Mapping[str, np.ndarray]) -> RegimePath:
         FitRecord(session, int(length), str(refused) or None)
         for session, length, refused in zip(sessions, arrays["fit_lengths"], arrays["fit_refusals"], strict=True)
     )
-    return RegimePath(arrays["probabilities"], arrays["known"].astype(bool), fits)
+    return RegimePath(arrays["probabilities"], arrays["known"].astype(bool), fits, missing_library())

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
+from trading_platform.core.regime_meaning import regime_words
 from trading_platform.reporting.charts import meter
 from trading_platform.reporting.plain import UNKNOWN, dollars, percents, quantity
 from trading_platform.reporting.text import PERIODS, RULES, UNUSED, benchmark_head, share_name
@@ -181,7 +182,7 @@ def _allocation_card(report: dict[str, Any]) -> str:
     if influences:
         ordered = sorted(influences.items(), key=lambda item: -abs(item[1]))
         who += "; moved by " + ", ".join(f"{name} {percents(100 * share, 0, sign=False)}" for name, share in ordered)
-    regime = "" if report["regime"] is None else f"Regime {report['regime']}. "
+    regime = "" if report["regime"] is None else f"Regime {regime_words(report['regime'])}. "
     table = _table(("", "#share", "#change"), rows)
     return _card("Allocation", f'<p class="soft">{escape(regime + who)}</p>{table}')
 

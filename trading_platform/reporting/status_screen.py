@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from trading_platform.core.regime_meaning import regime_words
 from trading_platform.reporting.own_costs import own_costs_words
 from trading_platform.reporting.plain import dollars, percents
 from trading_platform.storage.replay_days import replay_words
@@ -150,7 +151,7 @@ def _halts(state: Mapping[str, Any]) -> list[str]:
 def _regime(state: Mapping[str, Any]) -> str:
     regime = (state["regime"] or {}).get("regime", "unknown")
     if regime != "unknown":
-        return str(regime)
+        return regime_words(str(regime))
     return "unknown: the model of regimes needs some years of the benchmark's closes (see the data warnings)"
 
 

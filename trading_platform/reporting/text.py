@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from trading_platform.core.regime_meaning import regime_words
 from trading_platform.reporting.bridge import UNATTRIBUTED
 from trading_platform.reporting.market_words import benchmark_short, mode_words
 from trading_platform.reporting.own_costs import own_costs_words
@@ -307,12 +308,20 @@ def _level(value: float | None, unit: str) -> str:
     return f"{value:.1f}" if unit == "points" else f"{value:.0f}"
 
 
+def _chance(probability: float | None) -> str:
+    """Return a state's probability in brackets; none is certain, however it is rounded."""
+    if not probability:
+        return ""
+    return " (over 99%)" if probability > 0.99 else f" ({percents(100 * probability, 0, sign=False)})"
+
+
 def _allocation(report: dict[str, Any], rows: Rows) -> str:
     lines = []
     regime, odds = report["regime"], report["regime_probabilities"] or {}
     if regime is not None:
-        chance = odds.get(regime)
-        lines.append(f"Regime **{safe(regime)}**" + (f" ({percents(100 * chance, 0, sign=False)})" if chance else ""))
+        name, _, meaning = regime_words(regime).partition(": ")
+        words = f": {safe(meaning)}" if meaning else ""
+        lines.append(f"Regime **{safe(name)}**{_chance(odds.get(regime))}{words}")
     allocation = report["allocation"]
     if allocation is None:
         return "\n".join(lines)

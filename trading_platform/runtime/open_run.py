@@ -137,14 +137,15 @@ def live_world(
         The source has no bars for `session` yet, or bars that cannot be used.
     """
     days = calendar.sessions_between(FIRST_LIVE_DAY, session)
-    needed = max(config.engine.history_sessions, lookback_sessions(max(s.lookback for s in strategies)))
+    regime = RegimeConfig.from_mapping(config.regime)
+    slowest = lookback_sessions(max(s.lookback for s in strategies))
+    needed = max(config.engine.history_sessions, slowest, regime.lookback)
     start = days[max(0, len(days) - needed - CATCH_UP_SESSIONS)].item()
     panel = load_panel(config, settings, calendar, start, session, now)
     if panel.session(panel.n_sessions - 1) != session:
         newest = panel.session(panel.n_sessions - 1)
         raise MarketDataError(f"{panel.source}: the newest bars are of {newest}, those of {session} are not out yet")
     check_newest_session(panel)
-    regime = RegimeConfig.from_mapping(config.regime)
     first = max(0, panel.n_sessions - CATCH_UP_SESSIONS)
     regimes = continued_regimes(panel, regime, config.engine.seed, first, settings.cache_dir / "regimes")
     active = active_strategies(strategies, panel)[0]

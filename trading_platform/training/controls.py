@@ -59,9 +59,10 @@ PLAIN_EDGES = replace(
     leverage=0.02,
     vix_noise=0.02,
 )
-# Five years to fit regimes on, since a control has them, and a week of returns to notice a turn: the default of
-# twenty sessions lags two weeks behind, and two years may hold a regime once.
-REGIMES = RegimeConfig(fit_window=1260, feature_window=5, refit_months=12)
+# Five years to fit regimes on, since a control has them, and a week of returns to notice a turn: the default of twenty
+# sessions lags two weeks behind, and two years may hold a regime once. A week of trend, which says next to nothing: the
+# bear market of this world is afraid, but does not fall.
+REGIMES = RegimeConfig(fit_window=1260, trend_window=5, feature_window=5, refit_months=12)
 FIRST_POSITIVE, FIRST_NEGATIVE = 101, 1001
 
 
