@@ -8,7 +8,7 @@ NAUTILUS := .venv-peers-nautilus
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 DATA ?= ../shared/market-data
 
-.PHONY: help run setup train test check install bench bench-peers results parity lookahead soak regime mutate rl-controls rl-evaluate crash-test clean
+.PHONY: help run setup train test check install bench bench-peers results parity lookahead soak regime mutate rl-controls rl-evaluate crash-test campaign clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -76,6 +76,9 @@ rl-evaluate: $(VENV)/dev.stamp ## walk-forward on the history in DATA against ev
 
 crash-test: $(VENV)/dev.stamp ## kill the engine over a thousand times, break everything for a month; nothing may be lost or doubled
 	$(BIN)/python -m pytest -n $(JOBS) -m "slow or not slow" tests/integration/test_engine_command.py tests/integration/test_alpaca_broker.py tests/integration/test_engine_crash.py tests/integration/test_engine_faults.py
+
+campaign: $(VENV)/dev.stamp ## KILLS more kills (500), everything around them broken too; docs/campaign.md. SEED=n replays one quarter
+	PYTHONPATH=.:tests/integration $(BIN)/python tests/integration/campaign_run.py $(if $(SEED),--seed $(SEED),--kills $(or $(KILLS),500) --jobs $(JOBS))
 
 $(PEERS)/stamp: benchmarks/peers/requirements.txt
 	$(PYTHON) -m venv $(PEERS)

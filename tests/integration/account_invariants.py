@@ -265,7 +265,12 @@ def _halts(ledger: Ledger) -> Iterator[Breach]:
             yield Breach("forgotten_halt", f"{kind} was never lifted, and the risk memory does not hold it")
         if is_remembered and not stands:
             yield Breach("forgotten_halt", f"the risk memory holds a {kind} that no event tells of")
-    wished = [row for row in ledger.commands if row["handled_at"] and row["kind"] in ("halt", "flatten")]
+    # a flatten of one ticker halts nothing
+    wished = [
+        row
+        for row in ledger.commands
+        if row["handled_at"] and row["kind"] in ("halt", "flatten") and row.get("subject") is None
+    ]
     told = sum(event["kind"] == "manual_halt" for event in ledger.events)
     if told < len(wished):
         yield Breach("forgotten_halt", f"{len(wished)} commands to halt were handled, {told} are told of")

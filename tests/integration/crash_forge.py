@@ -5,8 +5,11 @@ from standard input and writes one a line: a *life* is forked, runs the engine's
 its own files and database connection, and ends by itself or by SIGKILL, either at a named step of an order's life or
 after some seconds, wherever it is then.
 
-A life: ``{"home", "env", "options", "kill", "http"}`` with kill ``{"step", "nth"}``, ``{"after"}`` or null.
-The answer: ``{"pid", "code", "killed", "seconds", "steps"}``; `steps` are those that it passed, in order.
+A life: ``{"home", "env", "options", "kill", "hindrance"}`` with kill ``{"step", "nth"}``, ``{"call"}``, ``{"after"}``
+or null. ``{"call": n}`` is death at the n-th call or return of a function of any kind, the same instant whenever the
+life is the same; ``{"after"}`` counts seconds. A hindrance is what the life's storage suffers: see `hinder`.
+The answer: ``{"pid", "code", "killed", "seconds", "steps", "calls"}``; `steps` are those that it passed, in order, and
+`calls` how many calls there were in a life that outlived its n-th.
 """
 
 from __future__ import annotations
@@ -14,14 +17,17 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import resource
 import select
 import signal
 import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn, TextIO
 
 from trading_platform.alpaca.http import AlpacaAccess, AlpacaHttp
@@ -32,6 +38,8 @@ from trading_platform.runtime.trade_settings import TradeOptions
 
 LONGEST_LIFE = 120.0  # seconds; a life that takes longer hangs
 BROKEN = 99  # exit code of a life that ended by an exception
+CALLS = "calls="
+NOBODY = 65534  # who owns no file
 
 
 def main() -> None:
@@ -89,9 +97,11 @@ def live(wish: Mapping[str, Any]) -> dict[str, Any]:
     killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
     code = os.waitstatus_to_exitcode(status)
     hung = not in_time and deadline == LONGEST_LIFE
+    calls = [int(step.removeprefix(CALLS)) for step in steps if step.startswith(CALLS)]
+    steps = [step for step in steps if not step.startswith(CALLS)]
     return {
         "pid": pid, "code": code, "killed": killed and not hung, "hung": hung, "seconds": time.monotonic() - since,
-        "steps": steps,
+        "steps": steps, "calls": calls[0] if calls else None,
     }  # fmt: skip
 
 
@@ -134,17 +144,46 @@ def _run(wish: Mapping[str, Any], tell: int) -> int:
     os.chdir(wish["home"])
     hush()
     options = {**wish["options"], "config": Path(wish["options"]["config"])}
+    hinder(wish.get("hindrance") or {})
+    deadly = (wish["kill"] or {}).get("call")
     try:
-        return trade(options_of(options), **seams(wish, checkpoint(wish["kill"], tell)))
+        with counted_calls(deadly, tell):
+            return trade(options_of(options), checkpoint(wish["kill"], tell))
     except TradingPlatformError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
 
 
-def seams(wish: Mapping[str, Any], step: Callable[[str], None]) -> dict[str, Any]:
-    """Return what a life has put in place of the real thing: where it dies, and how long it waits for answers."""
-    del wish
-    return {"checkpoint": step}
+def hinder(hindrance: Mapping[str, Any]) -> None:
+    """Let this process suffer: files may not grow beyond `most_bytes`, or none is its own (`stranger`)."""
+    if "most_bytes" in hindrance:
+        most = int(hindrance["most_bytes"])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    if hindrance.get("stranger"):
+        os.seteuid(NOBODY)
+
+
+@contextmanager
+def counted_calls(deadly: int | None, tell: int) -> Iterator[None]:
+    """Kill this process at call number `deadly` of its main thread; a life that gets by tells how many there were."""
+    if deadly is None:
+        yield
+        return
+    count = 0
+
+    def called(frame: FrameType, event: str, argument: object) -> None:
+        del frame, event, argument
+        nonlocal count
+        count += 1
+        if count == deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.setprofile(called)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
+        os.write(tell, f"{CALLS}{count}\n".encode())
 
 
 def checkpoint(kill: Mapping[str, Any] | None, tell: int) -> Callable[[str], None]:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,6 +21,7 @@ import numpy as np
 from account_invariants import Breach, Ledger, breaches, read_ledger
 
 from trading_platform.alpaca_server.admin import state
+from trading_platform.alpaca_server.faults import Fault
 from trading_platform.alpaca_server.fill_models import PaperFills
 from trading_platform.alpaca_server.server import AlpacaServer, ServerConfig
 from trading_platform.core.types import MarketPanel
@@ -114,6 +115,7 @@ class Life:
     hung: bool
     seconds: float
     steps: tuple[str, ...]
+    calls: int | None = None  # how many there were, of a life that was to die at one
 
     @property
     def last_step(self) -> str:
@@ -128,9 +130,19 @@ class HeardServer(AlpacaServer):
         super().__init__(panel, CALENDAR, ServerConfig(), PaperFills(), start=start)
         self.heard = threading.Event()
 
+        self._bars: tuple[datetime, str, tuple[int, object]] | None = None
+
     def note(self, method: str, path: str, status: int) -> None:
         super().note(method, path, status)
         self.heard.set()
+
+    def answer(self, method: str, target: str, body: bytes, fault: Fault | None) -> tuple[int, object]:
+        """Answer a request; the same bars are put together once a moment, and not for each life again."""
+        if method != "GET" or "/stocks/bars" not in target or fault is not None:
+            return super().answer(method, target, body, fault)
+        if self._bars is None or self._bars[:2] != (self.now, target):
+            self._bars = (self.now, target, super().answer(method, target, body, None))
+        return self._bars[2]
 
 
 class Forge:
@@ -166,7 +178,7 @@ class Forge:
         self._process.stdin.write(json.dumps(wish) + "\n")
         self._process.stdin.flush()
         told = self._hear()
-        return Life(told["code"], told["killed"], told["hung"], told["seconds"], tuple(told["steps"]))
+        return Life(told["code"], told["killed"], told["hung"], told["seconds"], tuple(told["steps"]), told["calls"])
 
     def _hear(self) -> dict[str, Any]:
         assert self._process.stdout is not None
@@ -209,14 +221,20 @@ class Campaign:
             "TRADING_LOG_DIR": str(self.home / "logs"),
         }
 
-    def life(self, kill: Mapping[str, Any] | None = None) -> Life:
-        """Let the engine look at the present moment once; it may die on the way."""
+    def life(
+        self,
+        kill: Mapping[str, Any] | None = None,
+        hindrance: Mapping[str, Any] | None = None,
+        database: str = "engine.db",
+    ) -> Life:
+        """Let the engine look at the present moment once; it may die on the way, or suffer a hindrance."""
         life = self.forge.live(
             {
                 "home": str(self.home),
                 "env": self.environment,
-                "options": {"config": "trading.toml", "database": "engine.db", "once": True, "allocation": "equal"},
+                "options": {"config": "trading.toml", "database": database, "once": True, "allocation": "equal"},
                 "kill": kill,
+                "hindrance": hindrance,
             }
         )
         self.lives += 1
@@ -233,10 +251,10 @@ class Campaign:
         assert life.code == 0, f"the engine ended with code {life.code}: {self.words()}"
         return life
 
-    def wish(self, kind: str, reason: str) -> None:
+    def wish(self, kind: str, reason: str, subject: str | None = None) -> None:
         """Leave an operator's command in the database."""
         engine = open_database(self.database)
-        leave_command(engine, 1, kind, reason, self.server.now)  # one account, one run
+        leave_command(engine, 1, kind, reason, self.server.now, subject)  # one account, one run
         engine.dispose()
 
     def words(self) -> str:

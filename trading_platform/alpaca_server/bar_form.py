@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, date, datetime, time
+from functools import cache
 
 from trading_platform.alpaca_server.market import NEW_YORK
 from trading_platform.alpaca_server.paths import Bar
 from trading_platform.alpaca_server.records import Json, stamp
 
 
+@cache  # a page of bars asks for the same days again for every symbol
 def midnight(day: date) -> datetime:
     """Return the instant with which the daily bar of `day` is stamped: its midnight in New York."""
     return datetime.combine(day, time(), tzinfo=NEW_YORK)

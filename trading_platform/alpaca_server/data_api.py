@@ -77,11 +77,9 @@ class DataApi:
         feed = query.get("feed", "sip")
         if width is not None:
             return self._within_sessions(query, skip_page, width, start, end, feed)
+        rows = list(self._rows(start, end))
         points = [
-            (symbol, row)
-            for symbol in self._symbols(query)
-            for row in self._rows(start, end)
-            if self._market.bar(row, symbol).traded
+            (symbol, row) for symbol in self._symbols(query) for row in rows if self._market.bar(row, symbol).traded
         ]
         chosen, token = _page(len(points), query, skip_page)
         bars: dict[str, list[Json]] = {}

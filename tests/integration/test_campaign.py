@@ -1,0 +1,204 @@
+"""The campaign in short: what befalls the engine is the same again from a seed, is met by it, and would be seen."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from account_invariants import Breach
+from campaign_books import Cover, campaign_breaches
+from campaign_faults import CLOCK, ENGINES, OPERATOR, OWNER, STORAGE, WHIMS, blows, spoiled_answer
+from campaign_quarter import live_a_quarter
+from campaign_run import next_seed, page_of, read_state, write_state
+from crash_world import Campaign, Forge, campaign, panel_of
+from test_account_invariants import sound
+
+from trading_platform.alpaca_server.faults import ABSURD_PATHS, Fault, FaultKind
+from trading_platform.alpaca_server.server import AlpacaServer
+from trading_platform.core.errors import MarketDataError
+
+NOW = datetime(2024, 7, 3, 17, 0, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def forge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
+    with Forge(tmp_path_factory.mktemp("forge")) as running:
+        yield running
+
+
+@pytest.fixture
+def world(forge: Forge, tmp_path: Path) -> Iterator[Campaign]:
+    with campaign(forge, tmp_path / "account", panel_of(3, 4), 4) as account:
+        account.server.advance_to_evening()
+        account.scan()
+        account.server.advance_to_open()
+        account.scan()
+        yield account
+
+
+# ---------------------------------------------------------------- the engine
+
+
+def test_short_campaign_breaks_nothing_and_is_the_same_again(forge: Forge, tmp_path: Path) -> None:
+    first = live_a_quarter(forge, tmp_path / "first", 7, 4, tempo=5.0)
+    assert first.breaches == []
+    assert first.kills.total() >= 15
+    assert first.faults.total() >= 40
+    again = live_a_quarter(forge, tmp_path / "again", 7, 4, tempo=5.0)
+    assert (again.digest, again.kills, again.faults) == (first.digest, first.kills, first.faults)
+
+
+@pytest.mark.parametrize("fields", [{"status": "hypothecated"}, {"cash": None}, {"cash": "-1e12"}])
+def test_one_senseless_answer_about_the_account_keeps_no_engine_down(
+    world: Campaign, fields: dict[str, object]
+) -> None:
+    world.server.faults.add(Fault(FaultKind.REWRITE, path=r"^/v2/account$", fields=fields, times=2))
+    world.scan()
+
+
+def test_account_that_is_blocked_at_every_answer_needs_its_owner(world: Campaign) -> None:
+    world.server.account.overrides = {"trading_blocked": True}
+    assert world.life().code == 5
+
+
+def test_clock_that_is_behind_the_book_ends_a_look_by_a_code_that_comes_up_again(world: Campaign) -> None:
+    world.server.advance_to_evening()
+    world.scan()
+    behind = (world.server.now - timedelta(minutes=30)).isoformat()
+    world.server.faults.add(Fault(FaultKind.REWRITE, path="clock", fields={"timestamp": behind}, times=None))
+    assert world.life().code == MarketDataError.exit_code
+    assert "check this machine's clock" in world.words()
+    world.server.lift_faults()
+    world.scan()
+
+
+def test_type_of_an_order_that_nobody_knows_leaves_no_second_row_of_it(world: Campaign) -> None:
+    for kind in ("type", "order_type"):
+        fields = {kind: "hypothecated"}
+        world.server.faults.add(Fault(FaultKind.REWRITE, path="^/v2/orders", fields=fields, times=6))
+        world.life()
+    world.server.lift_faults()
+    world.scan()
+    rows = Counter(row["broker_order_id"] for row in world.ledger().orders if row["broker_order_id"])
+    assert rows
+    assert max(rows.values()) == 1
+
+
+# ---------------------------------------------------------------- what befalls it
+
+
+def test_a_seed_draws_the_same_blows_again_and_another_one_others() -> None:
+    plan = [blows(1, n, "evening") for n in range(50)]
+    assert plan == [blows(1, n, "evening") for n in range(50)]
+    assert plan != [blows(2, n, "evening") for n in range(50)]
+
+
+def test_a_year_of_moments_meets_every_kind_of_blow() -> None:
+    plan = [blows(1, n, "evening") for n in range(3_000)]
+    met = Counter(
+        word for blow in plan for word in (blow.whim, blow.storage, blow.clock, blow.operator, blow.owner, blow.engines)
+    )
+    assert {*WHIMS, *STORAGE, *CLOCK, *OPERATOR, *OWNER, *ENGINES} <= set(met)
+    spoiled = {fault.kind for blow in plan for kill in blow.kills for fault in kill.spoiled}
+    assert spoiled == set(FaultKind)
+    assert set(ABSURD_PATHS) <= spoiled
+
+
+def test_faults_of_a_plan_are_fresh_at_every_drawing() -> None:
+    fault = blows(1, 1, "evening").kills[0].spoiled[0]
+    fault.struck += 1
+    assert blows(1, 1, "evening").kills[0].spoiled[0].struck == 0
+
+
+def test_status_429_asks_for_no_real_minute() -> None:
+    import random
+
+    draws = random.Random(1)
+    for fault in (spoiled_answer(draws) for _ in range(3_000)):
+        if fault.status == 429:
+            assert fault.headers is not None
+            assert fault.headers["Retry-After"] == "0"
+
+
+# ---------------------------------------------------------------- what would be seen
+
+
+def bare_server(held: float, covered: float, *, is_open: bool = True) -> AlpacaServer:
+    exchange = SimpleNamespace(held_for_orders=lambda ticker: covered)
+    account = SimpleNamespace(positions={"AAA": SimpleNamespace(quantity=held)})
+    market = SimpleNamespace(is_open=is_open)
+    return cast(AlpacaServer, SimpleNamespace(exchange=exchange, account=account, market=market))
+
+
+def test_position_that_is_bare_at_a_third_look_untold_is_seen() -> None:
+    cover, server = Cover(), bare_server(10.0, 4.0)
+    looks = [list(cover.after_look(server, {}, set())) for _ in range(3)]
+    assert looks[:2] == [[], []]
+    assert [breach.name for breach in looks[2]] == ["unprotected"]
+
+
+@pytest.mark.parametrize(
+    ("covered", "owners", "told"), [(10.0, {}, set()), (0.0, {"AAA": 10.0}, set()), (0.0, {}, {"AAA"})],
+    ids=["covered", "the owner's", "told of"],
+)  # fmt: skip
+def test_position_that_need_not_be_covered_is_no_breach(
+    covered: float, owners: dict[str, float], told: set[str]
+) -> None:
+    cover, server = Cover(), bare_server(10.0, covered)
+    assert [list(cover.after_look(server, owners, told)) for _ in range(4)] == [[]] * 4
+
+
+def test_position_that_is_bare_while_the_exchange_is_closed_is_no_breach() -> None:
+    cover, server = Cover(), bare_server(10.0, 0.0, is_open=False)
+    assert [list(cover.after_look(server, {}, set())) for _ in range(4)] == [[]] * 4
+
+
+def with_links(state: dict[str, Any]) -> dict[str, Any]:
+    return {**state, "orders": [{**order, "replaces": None} for order in state["orders"]]}
+
+
+def test_sound_books_beside_the_owners_shares_are_no_breach() -> None:
+    state, ledger = sound()
+    state = with_links(state)
+    state["positions"] = {**state["positions"], "SPY": 3.0}
+    assert campaign_breaches(state, ledger, {"SPY": 3.0}, {"SPY": 3.0}, ()) == []
+
+
+def test_position_that_is_called_the_owners_is_given_up() -> None:
+    state, ledger = sound()
+    found = campaign_breaches(with_links(state), replace(ledger, positions={}), {}, {"AAA": 10.0}, ())
+    assert [breach.name for breach in found] == ["position", "given_up"]
+    assert isinstance(found[0], Breach)
+
+
+# ---------------------------------------------------------------- its sum
+
+
+def quarter(seed: int, kills: int, breaches: list[str]) -> dict[str, Any]:
+    return {
+        "seed": seed, "sessions": 63, "lives": 900, "kills": {"random": kills}, "faults": {"answers: html": 7},
+        "codes": {"killed": kills, "0": 300}, "orders": 50, "fills": 20, "breaches": breaches, "digest": "",
+        "kills_total": kills, "faults_total": 7,
+    }  # fmt: skip
+
+
+def test_state_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    state, page = tmp_path / "campaign.json", tmp_path / "campaign.md"
+    assert (read_state(state), next_seed([])) == ([], 1)
+    write_state(state, page, [quarter(1, 500, []), quarter(2, 400, ["doubled_fill: AAA"])], NOW)
+    assert next_seed(read_state(state)) == 3
+    assert json.loads(state.read_text())["quarters"][0]["kills_total"] == 500
+
+
+def test_page_tells_the_sum_and_what_broke() -> None:
+    words = page_of([quarter(1, 500, []), quarter(2, 4_500, ["doubled_fill: AAA"])], NOW)
+    assert "As of 2024-07-03: **5,000 kills and 14 faults** in 2 quarters" in words
+    assert "not reached yet" in words
+    assert "* seed 2: doubled_fill: AAA" in words
