@@ -22,6 +22,8 @@ from test_alpaca_venue import CASH, Scene
 
 from trading_platform.alpaca_server.behaviour import EXACT, Behaviour
 from trading_platform.alpaca_server.records import Whim
+from trading_platform.brokers.venue import HISTORY_PATIENCE
+from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.ports import BrokerOrder
 from trading_platform.core.types import OrderIntent, OrderStatus, Side
@@ -324,6 +326,46 @@ class WaitByClock(threading.Event):
         self.seconds += step
         self.scene.server.advance(self.scene.server.now + timedelta(seconds=step))
         return False
+
+
+STOPPED_OUT = {"AAA": [*flat(50.0, 3), (50.0, 50.0, 43.0, 44.0), *flat(44.0, 4)]}
+
+
+def test_session_waits_for_executions_that_its_history_does_not_tell_yet() -> None:
+    with holding(bars=STOPPED_OUT) as scene:
+        scene.settle(2)
+        scene.look()
+        scene.server.account.lateness = lambda count: timedelta(hours=5)  # told after the close
+        with pytest.raises(BrokerUnreachableError, match="no entry yet of what orders have traded in AAA"):
+            scene.settle(3)
+        for _ in range(3):  # nothing is adopted meanwhile, and what is gone is sold by nobody
+            scene.look()
+            assert (scene.book.manual, scene.book.quantity("AAA")) == ({}, 10.0)
+        assert leave(scene).status is OrderStatus.INTENT
+        scene.server.advance(scene.server.market.closes[3] + HISTORY_PATIENCE - timedelta(minutes=1))
+        settled = scene.settle(3)
+        assert [(fill.quantity, fill.reason) for fill, _, _ in settled.fills] == [(10.0, OrderReason.STOP_LOSS)]
+        assert (scene.book.manual, scene.book.quantity("AAA")) == ({}, 0.0)
+
+
+def test_session_is_settled_without_executions_that_are_not_told_in_time() -> None:
+    with holding(bars=STOPPED_OUT) as scene:
+        scene.settle(2)
+        scene.look()
+        scene.server.account.lateness = lambda count: timedelta(hours=20)
+        scene.server.advance(scene.server.market.closes[3] + HISTORY_PATIENCE)
+        assert scene.settle(3).fills == []
+        scene.look()
+        scene.look()
+        assert scene.book.manual == {}
+        assert "AAA" in scene.gate.reasons
+        assert leave(scene).status is OrderStatus.INTENT
+        scene.opened(4)
+        scene.look(scene.server.now + timedelta(hours=3))
+        settled = scene.settle(4)
+        assert [(fill.quantity, fill.reason) for fill, _, _ in settled.fills] == [(10.0, OrderReason.STOP_LOSS)]
+        assert scene.book.manual == {}
+        assert scene.gate.reasons == {}
 
 
 def test_watched_stop_is_sold_within_a_minute_of_its_price() -> None:

@@ -409,3 +409,30 @@ def test_edited_order_goes_on_under_our_name() -> None:
     assert "stop 92" in result.differences[0].theirs
     moved = replace(book, positions={"AAA": OurPosition("AAA", 10.0, "momentum", 91.0)})
     assert CancelOrder("tp-3") in compare(moved, TheirBook(9_000.0, held(10.0), (edited,))).actions
+
+
+def test_execution_that_is_awaited_costs_what_the_order_says_less_what_is_told() -> None:
+    done = seen(status=OrderStatus.FILLED, filled_quantity=10.0, filled_average_price=100.5)
+    told = AccountHistory(fills=(fill(quantity=9.0),))  # 900.00 of 1,005.00: the tenth share cost 105, not 100.50
+    result = compare(ours(0.0, 10_000.0, row()), TheirBook(8_995.0, held(10.0), (done,), history=told))
+    assert KINDS.AWAITED_FILL in kinds(result)
+    assert result.cash_ties
+
+
+def test_leg_that_sold_untold_stays_open_when_its_group_is_written_down() -> None:
+    sold = stop_leg(status=OrderStatus.FILLED, filled_quantity=10.0, filled_average_price=90.0)
+    group = seen(side=Side.SELL, status=OrderStatus.CANCELED, legs=(sold,))
+    rows = (row(side=Side.SELL), row("tp-1-stop", Side.SELL, reason=OrderReason.STOP_LOSS))
+    result = compare(ours(10.0, 9_000.0, *rows), TheirBook(9_900.0, {}, (group,)))
+    assert sorted(kinds(result)) == [KINDS.AWAITED_FILL, KINDS.ORDER_ENDED]
+    (news,) = [action.order for action in result.actions if isinstance(action, UpdateOrder)]
+    assert [(leg.status, leg.filled_quantity) for leg in news.legs] == [(OrderStatus.SUBMITTED, 0.0)]
+
+
+def test_leg_that_the_journal_never_saw_is_awaited_when_it_has_sold() -> None:
+    sold = stop_leg(status=OrderStatus.FILLED, filled_quantity=10.0, filled_average_price=90.0)
+    entry = seen(status=OrderStatus.FILLED, filled_quantity=10.0, filled_average_price=100.0, legs=(sold,))
+    booked = replace(ours(10.0, 9_000.0), booked=frozenset({"f1"}))
+    result = compare(booked, TheirBook(9_900.0, {}, (entry,), history=AccountHistory(fills=(fill(),))))
+    assert kinds(result) == [KINDS.AWAITED_FILL, KINDS.HELD_LEG]
+    assert not any(isinstance(action, AdoptPosition) for action in result.actions)

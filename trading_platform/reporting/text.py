@@ -198,7 +198,7 @@ def _replay(report: dict[str, Any]) -> str:
     summary = report["replay_check"]
     if summary is None:
         return ""
-    return "\n".join(["**Live against replay, $**", *(safe(line) for line in replay_words(summary))])
+    return "\n".join(["**Live against replay, $**", *(safe(line, 400) for line in replay_words(summary))])
 
 
 def _cash(report: dict[str, Any]) -> str:
