@@ -6,9 +6,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from trading_platform.reporting.charts import Line, chart, growth_scale, stacked
+from trading_platform.reporting.charts import Line, chart, growth_scale, key, stacked
 from trading_platform.reporting.evidence import Evidence
-from trading_platform.reporting.page_cards import day_cards, limit_cards, list_cards, tone
+from trading_platform.reporting.page_cards import day_cards, limit_cards, list_cards
+from trading_platform.reporting.page_tables import tone
 from trading_platform.reporting.plain import UNKNOWN, dollars, long_date, percents
 from trading_platform.reporting.series import Series, build_series
 from trading_platform.reporting.text import NOTHING, STOP_WORDS, benchmark_head, place_words
@@ -122,11 +123,8 @@ def _charts(report: dict[str, Any], s: Series) -> str:
 
 def _band_keys(s: Series) -> str:
     keys = [(REGIME_COLOURS.get(name, "soft"), name) for name in sorted({span.label for span in s.regimes})]
-    html = "".join(
-        f'<span class="key"><i class="band" style="background:var(--{colour})"></i>{escape(name)}</span>'
-        for colour, name in keys
-    )
-    return html + ('<span class="key"><i style="background:var(--bad)"></i>halted</span>' if s.halts else "")
+    html = "".join(key(colour, name, "band") for colour, name in keys)
+    return html + (key("bad", "halted") if s.halts else "")
 
 
 def _footer(report: dict[str, Any]) -> str:
