@@ -121,7 +121,11 @@ def _trade(given: Given) -> Work:
         live=False if is_replay else given.flag("--live"),
         json=given.flag("--json"),
         quiet=given.flag("--quiet"),
+        page=False if is_trade else not given.flag("--no-page"),
+        opens=False if is_trade else given.flag("--open"),
     )
+    if options.opens and not options.page:
+        raise FixConfigError("--open shows the page and --no-page writes none: give one of them")
 
     def work() -> int:
         from trading_platform.runtime.trade import trade
@@ -234,6 +238,19 @@ def _runs_delete(given: Given) -> Work:
     return lambda: delete_run(place, run_id, sure=sure)
 
 
+def _page(given: Given) -> Work:
+    place, run_id = (given.text("--db"), given.file("--config")), _run_id(given)
+    opens, as_json = given.flag("--open"), given.flag("--json")
+
+    def work() -> int:
+        from trading_platform.operations.commands import Place
+        from trading_platform.operations.run_pages import page
+
+        return page(Place(*place), run_id, opens=opens, as_json=as_json)
+
+    return work
+
+
 def _doctor(given: Given) -> Work:
     database, config = given.text("--db"), given.file("--config")
     live, as_json = given.flag("--live"), given.flag("--json")
@@ -340,7 +357,7 @@ HANDLERS: Mapping[str, Callable[[Given], Work]] = {
     "evaluate": _evaluate, "": _trade, "trade": _trade, "replay": _trade, "status": _status,
     "halt": _ask, "resume": _ask, "flatten": _ask, "pause": _ask, "unpause": _ask,
     "runs list": _runs_list, "runs show": _runs_show, "runs tag": _runs_mark, "runs note": _runs_mark,
-    "runs delete": _runs_delete, "doctor": _doctor, "backup": _backup, "restore": _restore,
+    "runs delete": _runs_delete, "page": _page, "doctor": _doctor, "backup": _backup, "restore": _restore,
     "alerts test": _alerts_test, "completion": _completion,
     "adopt": _adopt,
     "db repair": _db_repair,
