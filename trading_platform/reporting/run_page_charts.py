@@ -39,15 +39,15 @@ def course_card(record: RunRecord, returns: Returns, market: str) -> str:
     recent = rolling(returns)
     window = "a year" if recent.window > 100 else "a quarter"
     lines = [
-        Line("This run", _percents(own - 1.0), "own"),
-        Line(market, _percents(benchmark - 1.0), "spy"),
-        Line("Equal weight of all", _percents(universe - 1.0), "equal"),
+        Line("This run", percents_of(own - 1.0), "own"),
+        Line(market, percents_of(benchmark - 1.0), "spy"),
+        Line("Equal weight of all", percents_of(universe - 1.0), "equal"),
         Line("Equity", tuple(day.equity / 100 for day in days), "own", "$", "hidden"),
     ]
     scale = growth_scale([value for line in lines[:3] for value in line.values])
     falls = [
-        Line("This run", _percents(depth(own)), "bad", kind="area"),
-        Line(market, _percents(depth(benchmark)), "spy"),
+        Line("This run", percents_of(depth(own)), "bad", kind="area"),
+        Line(market, percents_of(depth(benchmark)), "spy"),
     ]
     ratios = [
         Line("This run", _plain(recent.sharpe), "own", ""),
@@ -103,7 +103,7 @@ def allocation_card(record: RunRecord) -> str:
     parts = [f'<p class="soft">{escape(_who_allocated(record))}</p>']
     if shares:
         colours = _colours(record)
-        lines = [Line(name, _percents(values), colours[name]) for name, values in shares.items()]
+        lines = [Line(name, percents_of(values), colours[name]) for name, values in shares.items()]
         parts.append(stacked("held", "Held by strategy, of equity; the strip below is the regime", sessions, lines,
                              height=240, marks=strip, more=legend, own_dates=False))  # fmt: skip
     split = _split(record, sessions)
@@ -207,7 +207,8 @@ def _colours(record: RunRecord) -> dict[str, str]:
     return {name: f"s{n % COLOURS}" for n, name in enumerate(sorted(names))}
 
 
-def _percents(values: Floats) -> Values:
+def percents_of(values: Floats) -> Values:
+    """Return fractions as the percent of a line, None where unknown."""
     return tuple(None if math.isnan(value) else 100.0 * value for value in values.tolist())
 
 

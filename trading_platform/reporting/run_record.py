@@ -143,7 +143,7 @@ def read_record(reader: Reader, run_id: int) -> RunRecord | None:
         run=run,
         days=read_days(reader, run_id, date.max),
         history=read_history(reader, run_id),
-        why=tuple((str(row[0]), str(row[1])) for row in reader.rows(WHY, run=run_id)),
+        why=read_why(reader, run_id),
         trades=tuple(
             TradeLine(r[0], r[1], rows.get(r[2], 0), rows[r[3]], *r[4:])
             for r in reader.rows(TRADES, run=run_id)
@@ -157,6 +157,11 @@ def read_record(reader: Reader, run_id: int) -> RunRecord | None:
         ),
         events=tuple(EventLine(as_date(r[0]), r[1], r[2]) for r in reader.rows(EVENTS, run=run_id)),
     )
+
+
+def read_why(reader: Reader, run_id: int) -> tuple[tuple[str, str], ...]:
+    """Return sources and reasons of a run's allocations, in the order of their first day."""
+    return tuple((str(row[0]), str(row[1])) for row in reader.rows(WHY, run=run_id))
 
 
 def read_run(reader: Reader, run_id: int) -> RunRow | None:

@@ -142,6 +142,15 @@ COMMANDS: dict[str, Command] = {
             ("--open", "--json", *_WHERE),
             "ID",
         ),
+        *(
+            Command(
+                words,
+                "Compare 2 to 6 runs: figures, what luck could do to their differences, settings; and a page of it.",
+                (*_PAGE, "--json", *_WHERE),
+                "ID ID ...",
+            )
+            for words in ("compare", "runs compare")
+        ),
         Command(
             "doctor",
             "Check keys, account, clock, data, VIX, database, disk, model; say what to mend.",
