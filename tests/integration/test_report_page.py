@@ -20,6 +20,7 @@ from trading_platform.reporting.charts import Line, Scale, chart, growth_scale, 
 from trading_platform.reporting.evidence import Evidence
 from trading_platform.reporting.gather import Request, World, gather
 from trading_platform.reporting.page import render_page
+from trading_platform.reporting.page_cards import POSITIONS, SHARES, TRADES
 from trading_platform.reporting.picture import render_picture
 from trading_platform.reporting.series import Span
 
@@ -188,3 +189,9 @@ def test_stacked_areas_meet() -> None:
 @pytest.mark.parametrize(("used", "level"), [(None, "off"), (0.5, "good"), (0.8, "warn"), (1.0, "warn"), (1.2, "bad")])
 def test_meter_colours_by_use(used: float | None, level: str) -> None:
     assert f'<rect class="{level}"' in meter("n", "1", "2", used)
+
+
+def test_the_first_number_of_a_table_is_money() -> None:
+    """On a phone it is the one that is seen without scrolling."""
+    for head in (SHARES, POSITIONS, TRADES):
+        assert next(name for name in head if name.startswith("#")) in ("#P&L", "#realised")

@@ -12,7 +12,7 @@ from trading_platform.reporting.page_cards import day_cards, limit_cards, list_c
 from trading_platform.reporting.page_tables import tone
 from trading_platform.reporting.plain import UNKNOWN, dollars, long_date, percents
 from trading_platform.reporting.series import Series, build_series
-from trading_platform.reporting.text import NOTHING, STOP_WORDS, benchmark_head, place_words
+from trading_platform.reporting.text import NOTHING, STOP_WORDS, benchmark_head, place_words, standing_words
 
 STYLE = Path(__file__).with_name("page.css")
 SCRIPT = Path(__file__).with_name("page.js")
@@ -50,7 +50,8 @@ def _header(report: dict[str, Any]) -> str:
     elif session["close"] is not None:
         words.append(("half day, " if session["half_day"] else "") + f"close {session['close']}")
     line = escape(" · ".join(words))
-    return f"<header><h1>Trading report · {escape(long_date(report['date']))}</h1><p>{line}</p></header>"
+    standing = "" if report["source"] == "none" else f'<p class="standing">{escape(standing_words(report))}</p>'
+    return f"<header><h1>Trading report · {escape(long_date(report['date']))}</h1><p>{line}</p>{standing}</header>"
 
 
 def _alerts(report: dict[str, Any]) -> str:

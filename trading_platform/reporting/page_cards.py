@@ -35,7 +35,7 @@ POSITIONS = (
     "", "#P&L", "#P&L %", "#day", "#value", "#weight", "#shares", "#entry", "#price", "#stop", "strategies", "sector",
     "#sessions",
 )  # fmt: skip
-TRADES = ("", "ticker", "#shares", "#price", "#amount", "#realised", "#fees", "strategies", "reason")
+TRADES = ("", "ticker", "#realised", "#amount", "#shares", "#price", "#fees", "strategies", "reason")
 COSTS = ("", "#day", "#since start")
 COST_NAMES = {
     "spread": "Spread", "slippage": "Slippage", "impact": "Market's reaction", "commission": "Commission",
@@ -66,21 +66,21 @@ def limit_cards(report: dict[str, Any]) -> str:
     sectors = [
         [
             text(s["sector"]),
-            (str(s["positions"]), "num"),
             money(s["value"], sign=False),
             percent(s["pct"], sign=False),
+            (str(s["positions"]), "num"),
         ]
         for s in report["risk"]["sectors"]
     ]
     records = [
-        [text(r["strategy"]), (str(r["trades"]), "num"), percent(r["win_rate_pct"], sign=False), money(r["pnl"])]
+        [text(r["strategy"]), money(r["pnl"]), (str(r["trades"]), "num"), percent(r["win_rate_pct"], sign=False)]
         for r in report["strategy_records"]
     ]
     cards = [
         card("Headroom", meters) if meters else "",
-        card("Sectors", table(("", "#positions", "#value", "#of equity"), sectors)) if sectors else "",
+        card("Sectors", table(("", "#value", "#of equity", "#positions"), sectors)) if sectors else "",
         _allocation_card(report),
-        card("Closed trades since start", table(("", "#trades", "#won", "#P&L"), records)) if records else "",
+        card("Closed trades since start", table(("", "#P&L", "#trades", "#won"), records)) if records else "",
     ]
     return f'<section class="grid">{"".join(cards)}</section>' if any(cards) else ""
 
@@ -208,10 +208,10 @@ def _trade(t: dict[str, Any]) -> list[Cell]:
     return [
         text(t["side"]),
         text(t["ticker"]),
+        money(t["realized_pnl"] if t["side"] == "sell" else None),
+        money(t["amount"], sign=False),
         (quantity(t["qty"]), "num"),
         price(t["price"]),
-        money(t["amount"], sign=False),
-        money(t["realized_pnl"] if t["side"] == "sell" else None),
         money(-t["fees"]),
         text(_owners(t)),
         text(t["reason"]),
