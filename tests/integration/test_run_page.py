@@ -129,6 +129,16 @@ def test_page_is_whole_and_its_policy_lets_nothing_else_in(year: Path) -> None:
     assert sum(not attributes for attributes, _ in page.scripts) == 1
 
 
+def test_what_scrolls_can_be_reached_by_keyboard_and_what_is_drawn_has_a_name(year: Path) -> None:
+    page = Page(page_of(year))
+    frames = [attributes for _, attributes in page.tags if attributes.get("class") == "scroll"]
+    assert len(frames) > 5
+    assert all(frame.get("tabindex") == "0" and frame.get("aria-label") for frame in frames)
+    drawings = [attributes for tag, attributes in page.tags if tag == "svg" and attributes.get("role") == "img"]
+    assert len(drawings) > 5
+    assert all(drawing.get("aria-label") for drawing in drawings)
+
+
 def test_page_has_the_numbers_of_the_json(year: Path) -> None:
     results = results_of(year).to_dict()
     page = Page(page_of(year))

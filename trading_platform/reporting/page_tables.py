@@ -25,9 +25,17 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Cell]], total: Sequence[C
     if total is not None:
         body += f'<tr class="sum">{cells(total)}</tr>'
     titles = "".join(
-        f'<th class="{"num" if name.startswith("#") else ""}">{escape(name.removeprefix("#"))}</th>' for name in head
+        f'<th class="{"num" if name.startswith("#") else ""}">{escape(name.removeprefix("#"))}</th>'
+        if name
+        else "<td></td>"
+        for name in head
     )
-    return f'<div class="scroll"><table>{f"<tr>{titles}</tr>" if head else ""}{body}</table></div>'
+    return scrolling(f"<table>{f'<tr>{titles}</tr>' if head else ''}{body}</table>")
+
+
+def scrolling(inner: str) -> str:
+    """Return a frame that scrolls sideways, with the keyboard as well."""
+    return f'<div class="scroll" tabindex="0" role="group" aria-label="table, scrolls sideways">{inner}</div>'
 
 
 def cells(row: Sequence[Cell]) -> str:

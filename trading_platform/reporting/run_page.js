@@ -120,6 +120,7 @@
     table.append(make("thead"), body);
     table.firstChild.append(head);
     const frame = make("div", undefined, "scroll");
+    for (const [name, value] of [["tabindex", "0"], ["role", "group"], ["aria-label", "table, scrolls sideways"]]) frame.setAttribute(name, value);
     frame.append(table);
     document.getElementById("trade-table").replaceChildren(frame);
     find.addEventListener("input", () => { most = 60; sift(); });

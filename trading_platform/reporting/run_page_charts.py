@@ -11,7 +11,7 @@ import numpy as np
 
 from trading_platform.core.types import Floats
 from trading_platform.reporting.charts import Line, Scale, chart, growth_scale, key, nice_scale, stacked, tick_text
-from trading_platform.reporting.page_tables import card
+from trading_platform.reporting.page_tables import card, scrolling
 from trading_platform.reporting.run_figures import Returns
 from trading_platform.reporting.run_record import RunRecord
 from trading_platform.reporting.run_shape import (
@@ -155,7 +155,7 @@ def _heat_map(years: Sequence[YearLine], market: str) -> str:
         + "</tr>"
         for year in years
     )
-    return f'<div class="scroll"><table class="heat"><tr><th></th>{head}</tr>{rows}</table></div>'
+    return scrolling(f'<table class="heat"><tr><td></td>{head}</tr>{rows}</table>')
 
 
 def _heat(value: float | None, kind: str = "") -> str:
