@@ -195,6 +195,7 @@
       }
       stops.unshift([first, resting]);
       const known = [...points.map((p) => p[1]), ...fills.map((f) => f[2]), ...stops.map((s) => s[1])].filter((v) => v !== null);
+      shown = null;
       if (!known.length) { place_of.replaceChildren(make("p", "No price is known in this year.", "soft")); return; }
       let low = Math.min(...known), high = Math.max(...known);
       const room = (high - low || high || 1) * 0.06;
@@ -225,25 +226,33 @@
         steps += `M${x(row).toFixed(1)} ${y(stop).toFixed(1)}H${x(until).toFixed(1)}`;
       });
       svg.append(draw("path", { class: "stop", d: steps }));
-      for (const [row, buys, price, quantity, strategy, reason] of fills) {
-        const at = x(row), height_of = y(price), sign = buys ? 1 : -1;
-        const mark = draw("path", {
-          class: buys ? "in" : "out",
-          d: `M${at.toFixed(1)} ${(height_of + 2 * sign).toFixed(1)}l5 ${9 * sign}h-10Z`,
-        });
-        mark.addEventListener("pointerenter", (event) => {
-          tip.replaceChildren(
-            make("b", `${days[row]} ${buys ? "bought" : "sold"}`), pair("shares", quantity.toLocaleString("en-US")),
-            pair("price", money.format(price)), pair("strategy", prices.strategies[strategy]), pair("why", prices.reasons[reason]),
-          );
-          place(event);
-          event.stopPropagation();
-        });
-        mark.addEventListener("pointerleave", hide);
-        svg.append(mark);
+      for (const [row, buys, price] of fills) {
+        const sign = buys ? 1 : -1;
+        svg.append(draw("path", {
+          class: buys ? "in" : "out", d: `M${x(row).toFixed(1)} ${(y(price) + 2 * sign).toFixed(1)}l5 ${9 * sign}h-10Z`,
+        }));
       }
       place_of.replaceChildren(svg);
+      shown = { points, fills, x, width, first, last };
     };
+    let shown = null;
+    const tell = (event) => {
+      if (!shown) return;
+      const { points, fills, x, width, first, last } = shown, box = place_of.getBoundingClientRect();
+      const at = Math.min(width, Math.max(0, event.clientX - box.left));
+      const near = fills.filter((f) => Math.abs(x(f[0]) - at) <= 6).sort((a, b) => Math.abs(x(a[0]) - at) - Math.abs(x(b[0]) - at));
+      const row = near.length ? near[0][0] : Math.round(first + at / width * (last - first));
+      const close = points.reduce((best, p) => p[1] !== null && p[0] <= row ? p : best, null);
+      const lines = near.filter((f) => f[0] === row).map(([, buys, price, quantity, strategy, reason]) => pair(
+        `${buys ? "bought" : "sold"} ${quantity.toLocaleString("en-US")} at ${money.format(price)}`,
+        `${prices.strategies[strategy]}, ${prices.reasons[reason]}`,
+      ));
+      tip.replaceChildren(make("b", days[row]), ...(close ? [pair("close", money.format(close[1]))] : []), ...lines);
+      place(event);
+    };
+    place_of.addEventListener("pointermove", tell);
+    place_of.addEventListener("pointerdown", tell);
+    place_of.addEventListener("pointerleave", hide);
     choose.addEventListener("change", paint);
     span.addEventListener("change", paint);
     new ResizeObserver(paint).observe(place_of);
