@@ -27,6 +27,7 @@ from trading_platform.reporting.run_prices import packed_prices, price_book
 from trading_platform.reporting.run_record import RunRecord, read_record
 from trading_platform.reporting.run_results import RunResults, run_results
 from trading_platform.reporting.run_shape import contributions
+from trading_platform.reporting.run_verdict import signed_percent
 from trading_platform.storage.database import open_database
 from trading_platform.storage.reader import read_database
 
@@ -292,8 +293,11 @@ def test_page_says_whose_money_it_is(tmp_path: Path, mode: str) -> None:
 
 def test_short_and_idle_runs_have_pages(tmp_path: Path) -> None:
     build(tmp_path / "short.db", Plan(sessions=2))
-    page = Page(page_of(tmp_path / "short.db"))
+    page, results = Page(page_of(tmp_path / "short.db")), results_of(tmp_path / "short.db")
+    gain = signed_percent(results.total_return - results.bills_return)
     assert "Too few sessions for ranges" in page.text
+    assert "Over bills, in allin 2 sessions" in page.text.replace(gain, "")
+    assert "A year over bills" not in page.text
     build(tmp_path / "idle.db", Plan(sessions=80, max_positions=0))
     idle = Page(page_of(tmp_path / "idle.db"))
     assert "Nothing was traded." in idle.text

@@ -34,7 +34,7 @@ from trading_platform.reporting.run_prices import packed_prices, price_book
 from trading_platform.reporting.run_record import RunRecord
 from trading_platform.reporting.run_results import RunResults
 from trading_platform.reporting.run_shape import contributions, returns_of
-from trading_platform.reporting.run_verdict import against_market, signed_percent, verdict
+from trading_platform.reporting.run_verdict import SHORTEST_YEAR, against_market, signed_percent, verdict
 
 HERE = Path(__file__).parent
 STYLES = ("page.css", "run_page.css")
@@ -146,8 +146,7 @@ def _tiles(record: RunRecord, results: RunResults, intervals: RunIntervals) -> s
     years = results.sessions / 252
     costs = results.costs.total / max(sum(day.equity for day in record.days) / 100 / len(record.days), 0.01) / years
     tiles = [
-        _tile("A year over bills", signed_percent(results.excess_return), _range(intervals.excess_return, "%"),
-              results.excess_return, "lead"),
+        _lead_tile(results, intervals),
         _tile("In all", signed_percent(results.total_return), f"{capital} became {final}", results.total_return),
         _tile("Sharpe ratio over bills", _ratio(results.sharpe), _range(intervals.sharpe)),
         _tile(f"Against {market}", against_market(results) or "unknown", _gain(intervals.sharpe_gain)),
@@ -162,6 +161,15 @@ def _tiles(record: RunRecord, results: RunResults, intervals: RunIntervals) -> s
         else "Too few sessions for ranges: at least 61 are needed."
     )
     return f'<section class="tiles run">{"".join(tiles)}</section><p class="soft ranges">{ranges}</p>'
+
+
+def _lead_tile(results: RunResults, intervals: RunIntervals) -> str:
+    """Return the gain over bills, a year where the run is long enough for that."""
+    if results.excess_return is None or results.sessions < SHORTEST_YEAR:
+        gain = results.total_return - results.bills_return
+        return _tile("Over bills, in all", signed_percent(gain), f"in {results.sessions} sessions", gain, "lead")
+    gain, words = results.excess_return, _range(intervals.excess_return, "%")
+    return _tile("A year over bills", signed_percent(gain), words, gain, "lead")
 
 
 def _tile(name: str, value: str, note: str, signed: float | None = None, kind: str = "") -> str:

@@ -27,6 +27,7 @@ from trading_platform.reporting.series import Values, spans
 
 COLOURS = 8
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+WIDEST_BAR = 60.0  # of 1000
 HEAT = (0.5, 1.5, 3.0, 5.0, 8.0)  # percent a month from which a cell is one shade stronger
 REGIMES = {"bull": "good", "bear": "bad", "consolidation": "warn"}
 
@@ -119,14 +120,15 @@ def year_bars(years: Sequence[YearLine], market: str) -> str:
     values = [value for year in years for value in (year.own, year.benchmark) if value is not None]
     scale = nice_scale([100 * value for value in values])
     slot = 1000.0 / max(len(years), 1)
+    wide = min(0.36 * slot, WIDEST_BAR)
     bars, labels = [], []
     for n, year in enumerate(years):
-        for value, colour, place in ((year.own, "own", 0.14), (year.benchmark, "spy", 0.5)):
+        for value, colour, place in ((year.own, "own", -wide), (year.benchmark, "spy", 0.0)):
             if value is not None:
                 top, bottom = scale.y(max(100 * value, 0.0)), scale.y(min(100 * value, 0.0))
                 bars.append(
-                    f'<rect class="bar c-{colour}" x="{slot * (n + place):.1f}" y="{top:.1f}" '
-                    f'width="{0.34 * slot:.1f}" '
+                    f'<rect class="bar c-{colour}" x="{slot * (n + 0.5) + place:.1f}" y="{top:.1f}" '
+                    f'width="{wide:.1f}" '
                     f'height="{max(bottom - top, 0.5):.1f}"><title>{year.year}: {100 * value:+.1f} %</title></rect>'
                 )
         text = str(year.year) if len(years) <= 8 else f"'{year.year % 100:02d}"
