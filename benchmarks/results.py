@@ -183,6 +183,7 @@ def engine_row(folder: Path, start: date, end: date) -> str:
         command = [
             sys.executable, str(ROOT / "autonomous_trading_engine.py"), "--data-dir", str(folder.resolve()),
             "--start", start.isoformat(), "--end", end.isoformat(), "--allocation", "equal", "--json", "--db", "r.db",
+            "--no-page",
         ]  # fmt: skip
         done = subprocess.run(command, cwd=home, capture_output=True, text=True, check=True)
     result: dict[str, Any] = json.loads(done.stdout)

@@ -19,7 +19,7 @@ from daily_report import complete, generate_daily_report
 from trading_platform.reporting.gather import Request, World, gather, nyse
 from trading_platform.reporting.page import render_page
 from trading_platform.reporting.plain import amount, columns, dollars, fit, long_date, percents, quantity, safe, short
-from trading_platform.reporting.text import LIMIT, WIDTH, summary_text
+from trading_platform.reporting.text import LIMIT, WIDTH, standing_words, summary_text
 
 
 @pytest.fixture(scope="module")
@@ -158,8 +158,8 @@ def test_amounts_and_dates() -> None:
         ("replay", "synthetic:seed=7", "SIMULATED · embedded market (seed 7) · replay", "market"),
         ("replay", "files:/somewhere/prices", "SIMULATED · files in prices · replay", "SPY"),
         ("paper", "yahoo", "SIMULATED · Yahoo · local paper account", "SPY"),
-        ("alpaca_paper", "alpaca:iex", "PAPER MONEY · Alpaca, last stored snapshot", "SPY"),
-        ("alpaca_live", "alpaca:iex", "REAL MONEY · Alpaca, last stored snapshot", "SPY"),
+        ("alpaca_paper", "alpaca:iex", "PAPER MONEY · Alpaca, last stored snapshot · Alpaca's bars (iex)", "SPY"),
+        ("alpaca_live", "alpaca:iex", "REAL MONEY · Alpaca, last stored snapshot · Alpaca's bars (iex)", "SPY"),
     ],
 )
 def test_text_and_page_say_whose_money_and_which_market(
@@ -213,3 +213,29 @@ def test_report_says_costs_interest_idle_cash_and_whose_shares(report: dict[str,
 )
 def test_long_names_are_shortened_by_words(name: str, width: int, text: str) -> None:
     assert short(name, width) == text
+
+
+@pytest.mark.parametrize(
+    ("own", "market", "source", "words"),
+    [
+        (-1.0, 11.5, "files:x", "12.5 points behind SPY since the start, 20% invested"),
+        (11.5, -1.0, "files:x", "12.5 points ahead of SPY since the start, 20% invested"),
+        (0.0, 12.5, "synthetic:seed=7", "12.5 points behind the market since the start, 20% invested"),
+        (0.01, 0.03, "files:x", "level with SPY, 20% invested"),
+        (None, 0.03, "files:x", "20% invested"),
+        (1.0, None, "files:x", "20% invested"),
+    ],
+)
+def test_standing_is_told_in_points_and_by_the_benchmarks_name(
+    own: float | None, market: float | None, source: str, words: str
+) -> None:
+    periods = {"since_start": {"return_pct": own, "spy_return_pct": market}}
+    report = {
+        "performance": {"periods": periods}, "risk_status": {"exposure_pct": 20.04}, "run": {"market_data": source},
+    }  # fmt: skip
+    assert standing_words(report) == words
+
+
+def test_standing_of_an_account_without_a_close_is_empty() -> None:
+    report = {"performance": {"periods": {}}, "risk_status": {"exposure_pct": None}, "run": None}
+    assert standing_words(report) == ""

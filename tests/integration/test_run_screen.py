@@ -13,12 +13,14 @@ REPO = Path(__file__).resolve().parents[2]
 SETTINGS = "[risk]\nmax_position_pct = 0.05\n"
 
 
-@pytest.mark.parametrize(("width", "encoding"), [(40, "utf-8"), (80, "cp1252")])
-def test_run_without_trades_explains_itself_at_any_width(tmp_path: Path, width: int, encoding: str) -> None:
+@pytest.mark.parametrize(("width", "encoding", "page"), [(40, "utf-8", []), (80, "cp1252", ["--no-page"])])
+def test_run_without_trades_explains_itself_at_any_width(
+    tmp_path: Path, width: int, encoding: str, page: list[str]
+) -> None:
     (tmp_path / "own.toml").write_text(SETTINGS, encoding="utf-8")
     command = [
         sys.executable, str(REPO / "autonomous_trading_engine.py"), "--quiet", "--config", str(tmp_path / "own.toml"),
-        "--db", str(tmp_path / "run.db"), "--end", "2024-02-15", "--start", "2024-01-02",
+        "--db", str(tmp_path / "run.db"), "--end", "2024-02-15", "--start", "2024-01-02", *page,
     ]  # fmt: skip
     environment = {**os.environ, "COLUMNS": str(width), "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, timeout=600, env=environment)
@@ -32,3 +34,6 @@ def test_run_without_trades_explains_itself_at_any_width(tmp_path: Path, width: 
     assert "max_position_pct is 0.05 percent; did you mean 5?" in words
     assert ("▁" in summary) is (encoding == "utf-8")
     assert "nan" not in words
+    assert (tmp_path / "reports" / "run-1.html").exists() is (not page)
+    assert ("reports/run-1.html" in out) is (not page)
+    assert ("autonomous_trading_engine.py page" in out) is bool(page)

@@ -96,6 +96,12 @@ def test_a_replays_option_beside_an_account_is_refused_by_name(word: str) -> Non
         whose(options, LIVE)
 
 
+def test_the_page_of_a_replay_cannot_be_opened_for_an_account() -> None:
+    with pytest.raises(FixConfigError, match="say page ID --open beside it"):
+        whose(TradeOptions(opens=True), KEYS)
+    assert whose(TradeOptions(opens=True), {}) is Whose.NOBODYS
+
+
 def test_json_of_an_engine_that_does_not_end_is_refused() -> None:
     with pytest.raises(FixConfigError, match="say --once as well, or status --json"):
         whose(TradeOptions(json=True), KEYS)

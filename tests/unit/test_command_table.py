@@ -25,7 +25,7 @@ def sample(option: Option) -> list[str]:
 
 
 def words_of(command: Command) -> list[str]:
-    subject = ["1" if word == "ID" else word.lower() for word in command.subject.strip("[]").split()]
+    subject = ["1" if word == "ID" else word.lower() for word in command.subject.strip("[]").replace("...", "").split()]
     reason = ["--reason", "why"] if "--reason" in command.options else []
     return [*command.words.split(), *subject, *reason]
 

@@ -58,7 +58,7 @@ SHELL_CALLS = pytest.mark.parametrize("complete", [bash, zsh, fish], ids=["bash"
 @SHELL_CALLS
 def test_commands_are_completed_by_their_beginning(complete: Complete) -> None:
     assert complete("re") == {"replay", "resume", "restore"}
-    assert complete("runs", "") >= {"list", "show", "tag", "note", "delete"}
+    assert complete("runs", "") >= {"list", "show", "compare", "tag", "note", "delete"}
     assert complete("alerts", "t") == {"test"}
     assert complete("completion", "") >= set(SHELLS)
 

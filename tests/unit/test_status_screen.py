@@ -115,11 +115,14 @@ def test_many_orders_are_counted_and_do_not_push_the_rest_off_the_screen() -> No
 def test_the_list_of_runs_cuts_no_number(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     row = {
         "id": 12, "kind": "Alpaca paper account", "name": "savings", "last_session": "2024-07-03", "equity": 1234567.89,
-        "state": "running", "tag": None, "note": None,
+        "state": "running", "tag": "best", "note": None, "source": "files:/data/prices", "return": 0.1234,
+        "first_session": "2023-01-03",
         "words": "Alpaca paper account savings (run 12): equity $1,234,567.89, 3 positions",
     }  # fmt: skip
     text = shown(monkeypatch, width, lambda: show_runs([row], as_json=False))
-    assert "$1,234,567.89" in text
+    for words in ("$1,234,567.89", "+12.3%", "2024-07-03", "best"):
+        assert words in text
+    assert "files in prices" in " ".join(text.split()) or width < 120
     assert "…" not in text
 
 

@@ -308,7 +308,7 @@ def _state(database: Engine, account: Account, now: datetime, place: Place) -> d
 
 def _marks(database: Engine) -> list[dict[str, Any]]:
     with database.connect() as connection:
-        columns = (m.Run.id, m.Run.tag, m.Run.note, m.Run.first_session)
+        columns = (m.Run.id, m.Run.tag, m.Run.note, m.Run.first_session, m.Run.capital)
         return [dict(row._mapping) for row in connection.execute(m.Run.__table__.select().with_only_columns(*columns))]
 
 
@@ -325,12 +325,18 @@ def _run_row(account: Account, marks: dict[str, Any]) -> dict[str, Any]:
         "first_session": _text(marks["first_session"]),
         "last_session": _text(account.last_session),
         "equity": account.equity,
+        "return": _gain(account, float(marks["capital"])),
         "positions": account.positions,
         "state": state,
         "tag": marks["tag"],
         "note": marks["note"],
         "words": account.words(),
     }
+
+
+def _gain(account: Account, capital: float) -> float | None:
+    """Return what a replay has gained, a fraction; None where deposits may be among it, or nothing is booked."""
+    return account.equity / capital - 1.0 if account.is_replay and account.equity is not None else None
 
 
 def _text(value: object) -> str | None:

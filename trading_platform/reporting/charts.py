@@ -1,7 +1,8 @@
 """Charts as inline SVG that needs neither library nor network: lines, areas, bars, bands, with HTML labels around.
 
 The drawing stretches to any width (``preserveAspectRatio="none"`` with strokes that do not scale) while labels stay
-text of a fixed size, so that one file reads well on a phone and on a wide screen. Colours are CSS variables.
+text of a fixed size, so that one file reads well on a phone and on a wide screen. Colours are CSS classes and nothing
+has a style of its own: the strictest content security policy lets all of it pass.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from trading_platform.reporting.series import Span, Values
 
 WIDTH, HEIGHT = 1000.0, 300.0
 ROOM = 0.06  # of the values' range, beyond the outermost
+MOST_POINTS = 1400  # of a drawn line: more lie on one pixel; the least and the largest of each stretch are kept
 LOG_FROM = 120.0  # growth in percent from which an even axis would flatten everything else
 
 
 class Line(NamedTuple):
-    """A named line. `colour` names a CSS variable; `unit` formats the tooltip's values: ``%``, ``$`` or none."""
+    """A named line of the CSS class ``c-<colour>``; `unit` formats the tooltip's values: ``%``, ``$`` or none."""
 
     name: str
     values: Values
@@ -84,6 +86,7 @@ def chart(
     marks: Sequence[Span] = (),
     limit: float | None = None,
     more: str = "",
+    own_dates: bool = True,
 ) -> str:
     """Return a figure with caption, legend, drawing, axes and the data of its tooltip.
 
@@ -93,19 +96,33 @@ def chart(
         Spans shown as a tint behind everything (class ``band-<label>``), and as a strip along the bottom.
     limit
         A level drawn as a dashed line.
+    height
+        Pixels; the style sheet must have a class ``h<height>``.
     more
         HTML that is added to the legend.
+    own_dates
+        The tooltip's data have the dates in them; False: the page has them once for all its charts.
     """
     shown = [line for line in lines if line.kind != "hidden"]
     if scale is None:
         every = [v for line in shown for v in line.values] + ([limit] if limit is not None else [])
         scale = nice_scale(every)
     drawing = _drawing(len(sessions), shown, scale, bands, marks, limit)
-    return _figure(key, title, sessions, lines, scale, unit, height, drawing, more)
+    return _figure(key, title, sessions, lines, scale, unit, height, drawing, more, own_dates=own_dates)
 
 
-def stacked(key: str, title: str, sessions: Sequence[date], lines: Sequence[Line], height: int = 200) -> str:
-    """Return a figure of areas that add up to 100 %."""
+def stacked(
+    key: str,
+    title: str,
+    sessions: Sequence[date],
+    lines: Sequence[Line],
+    height: int = 200,
+    *,
+    marks: Sequence[Span] = (),
+    more: str = "",
+    own_dates: bool = True,
+) -> str:
+    """Return a figure of areas that add up to at most 100 %; `marks` are a strip along its bottom."""
     scale = Scale(0.0, 100.0, (0.0, 50.0, 100.0))
     base = [0.0] * len(sessions)
     parts = []
@@ -113,7 +130,8 @@ def stacked(key: str, title: str, sessions: Sequence[date], lines: Sequence[Line
         top = [b + (v or 0.0) for b, v in zip(base, line.values, strict=True)]
         parts.append(_ribbon(base, top, scale, line.colour))
         base = top
-    return _figure(key, title, sessions, lines, scale, "%", height, "".join(parts))
+    parts += [_rectangle(span, len(sessions), HEIGHT - 9, 9.0, f"mark-{span.label}") for span in marks]
+    return _figure(key, title, sessions, lines, scale, "%", height, "".join(parts), more, own_dates=own_dates)
 
 
 def meter(name: str, shown: str, limit: str, used: float | None) -> str:
@@ -122,12 +140,31 @@ def meter(name: str, shown: str, limit: str, used: float | None) -> str:
     level = "off" if used is None else "bad" if used > 1.0 else "warn" if used >= 0.75 else "good"
     return (
         f'<div class="meter"><span>{escape(name)}</span><span class="num">{escape(shown)} <small>of {escape(limit)}'
-        f'</small></span><div class="track"><i class="{level}" style="width:{width:.1f}%"></i></div></div>'
+        f'</small></span><svg class="track"><rect class="{level}" width="{width:.1f}%" height="100%"/></svg></div>'
     )
 
 
+def key(colour: str, name: str, kind: str = "") -> str:
+    """Return an entry of a legend."""
+    return f'<span class="key"><i class="c-{colour}{f" {kind}" if kind else ""}"></i>{escape(name)}</span>'
+
+
+def tick_text(value: float, unit: str) -> str:
+    """Return what stands beside a tick."""
+    if unit == "$":
+        size = abs(value)
+        text = f"{size / 1e6:g}M" if size >= 1e6 else f"{size / 1e3:g}k" if size >= 1e3 else f"{size:g}"
+        return f"{'-' if value < 0 else ''}${text}"
+    return f"{value:g}{unit}"
+
+
+def embedded(value: object) -> str:
+    """Return `value` as JSON that may stand in a script element of HTML."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
 def _figure(
-    key: str,
+    name: str,
     title: str,
     sessions: Sequence[date],
     lines: Sequence[Line],
@@ -136,38 +173,31 @@ def _figure(
     height: int,
     body: str,
     more: str = "",
+    *,
+    own_dates: bool = True,
 ) -> str:
-    legend = "".join(
-        f'<span class="key"><i style="background:var(--{line.colour})"></i>{escape(line.name)}</span>'
-        for line in lines
-        if line.kind != "hidden"
-    )
-    y_labels = "".join(
-        f'<span class="y" style="top:{100 * scale.y(tick) / HEIGHT:.2f}%">{_tick(tick, unit)}</span>'
+    legend = "".join(key(line.colour, line.name) for line in lines if line.kind != "hidden")
+    labels = "".join(
+        f'<text class="y" x="-8" y="{100 * scale.y(tick) / HEIGHT:.2f}%">{tick_text(tick, unit)}</text>'
         for tick in scale.ticks
-    )
-    x_labels = "".join(
-        f'<span class="x {side}" style="left:{100 * x:.2f}%">{escape(text)}</span>'
+    ) + "".join(
+        f'<text class="x {side}" x="{100 * x:.2f}%" y="100%" dy="18">{escape(text)}</text>'
         for x, text, side in _dates(sessions)
     )
     grid = "".join(f'<path class="grid" d="M0 {scale.y(t):.1f}H{WIDTH:.0f}"/>' for t in scale.ticks)
     svg = (
-        f'<svg viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" preserveAspectRatio="none" role="img"'
-        f' aria-label="{escape(title)}">{grid}{body}</svg>'
+        f'<svg role="img" aria-label="{escape(title)}"><svg viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}"'
+        f' preserveAspectRatio="none" width="100%" height="100%">{grid}{body}</svg>{labels}</svg>'
     )
-    data = {
-        "dates": [day.isoformat() for day in sessions],
-        "lines": [
-            {"name": line.name, "unit": line.unit, "colour": line.colour, "values": [_round(v) for v in line.values]}
-            for line in lines
-        ],
-        "bars": any(line.kind == "bars" for line in lines),
-    }
-    payload = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    data: dict[str, object] = {"dates": [day.isoformat() for day in sessions]} if own_dates else {}
+    data["lines"] = [
+        {"name": line.name, "unit": line.unit, "colour": line.colour, "values": _rounded(line.values)} for line in lines
+    ]
+    data["bars"] = any(line.kind == "bars" for line in lines)
     return (
-        f'<figure class="chart" id="{key}"><figcaption><b>{escape(title)}</b>{legend}{more}</figcaption>'
-        f'<div class="plot" style="height:{height}px">{svg}{y_labels}{x_labels}<div class="cursor"></div></div>'
-        f'<script type="application/json">{payload}</script></figure>'
+        f'<figure class="chart" id="{name}"><figcaption><b>{escape(title)}</b>{legend}{more}</figcaption>'
+        f'<div class="plot h{height}">{svg}<div class="cursor"></div></div>'
+        f'<script type="application/json">{embedded(data)}</script></figure>'
     )
 
 
@@ -191,24 +221,45 @@ def _drawing(
 
 def _path(values: Values, scale: Scale, colour: str) -> str:
     steps, pen = [], "M"
-    for x, value in zip(_xs(len(values)), values, strict=True):
+    step, place = WIDTH / max(len(values) - 1, 1), scale.y
+    for row in _drawn_rows(values):
+        value = values[row]
         if value is None:
             pen = "M"
             continue
-        steps.append(f"{pen}{x:.1f} {scale.y(value):.1f}")
+        steps.append(f"{pen}{row * step:.1f} {place(value):.1f}")
         pen = "L"
-    return f'<path class="line" style="stroke:var(--{colour})" d="{"".join(steps)}"/>' if steps else ""
+    return f'<path class="line c-{colour}" d="{"".join(steps)}"/>' if steps else ""
+
+
+def _drawn_rows(values: Values) -> Sequence[int]:
+    """Return the rows of a line that are drawn: all, or of each stretch the least, the largest, and every gap."""
+    count = len(values)
+    if count <= MOST_POINTS:
+        return range(count)
+    size = math.ceil(count / (MOST_POINTS / 2))
+    rows = {0, count - 1}
+    for first in range(0, count, size):
+        part = [(value, first + n) for n, value in enumerate(values[first : first + size]) if value is not None]
+        if len(part) < len(values[first : first + size]):
+            rows.update(range(first, min(first + size, count)))
+        elif part:
+            rows |= {min(part)[1], max(part)[1]}
+    return sorted(rows)
 
 
 def _ribbon(
     low: Sequence[float], high: Sequence[float | None], scale: Scale, colour: str, *, fade: bool = False
 ) -> str:
-    points = [(x, a, b) for x, a, b in zip(_xs(len(low)), low, high, strict=True) if b is not None]
+    xs, every = _xs(len(low)), math.ceil(len(low) / MOST_POINTS)
+    points = [(xs[n], low[n], b) for n in range(0, len(low), every) if (b := high[n]) is not None]
+    if every > 1 and (last := high[-1]) is not None:
+        points.append((xs[-1], low[-1], last))
     if not points:
         return ""
     there = "L".join(f"{x:.1f} {scale.y(b):.1f}" for x, _, b in points)
     back = "L".join(f"{x:.1f} {scale.y(a):.1f}" for x, a, _ in reversed(points))
-    return f'<path class="{"fade" if fade else "ribbon"}" style="fill:var(--{colour})" d="M{there}L{back}Z"/>'
+    return f'<path class="{"fade" if fade else "ribbon"} c-{colour}" d="M{there}L{back}Z"/>'
 
 
 def _bars(values: Values, scale: Scale) -> str:
@@ -262,13 +313,6 @@ def _nice_step(raw: float) -> float:
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * 0.999)
 
 
-def _tick(value: float, unit: str) -> str:
-    if unit == "$":
-        size = abs(value)
-        text = f"{size / 1e6:g}M" if size >= 1e6 else f"{size / 1e3:g}k" if size >= 1e3 else f"{size:g}"
-        return f"{'-' if value < 0 else ''}${text}"
-    return f"{value:g}{unit}"
-
-
-def _round(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else round(value, 2)
+def _rounded(values: Values) -> list[float | None]:
+    known = math.isfinite
+    return [None if value is None or not known(value) else round(value, 2) for value in values]

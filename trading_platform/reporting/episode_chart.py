@@ -43,7 +43,7 @@ def draw_episode(
     top.axhline(0.0, color="black", linewidth=0.5)
     top.set_ylabel("return (%)")
     top.legend(loc="upper left", frameon=False)
-    top.set_title(f"Episode of {len(equity) - 1} sessions from {np.datetime_as_string(sessions[0], 'D')}")
+    top.set_title(f"SIMULATED episode of {len(equity) - 1} sessions from {np.datetime_as_string(sessions[0], 'D')}")
     middle.stackplot(days, 100.0 * weights.T, labels=list(strategies), step="post")
     middle.set_ylabel("capital (%)")
     middle.set_ylim(0.0, 100.0)

@@ -92,7 +92,7 @@ def gather(request: Request, world: World) -> Evidence:
         shown = run if run is not None or snapshot is not None else find_run(reader)
         if shown is None:
             return None, None
-        history = read_history(reader, shown, request.session) if request.history else None
+        history = read_history(reader, shown.id, request.session) if request.history else None
         return _read(reader, shown._replace(risk=world.limits(shown.risk)), request, snapshot), history
 
     ledger, history = read_database(request.database, read, left) or (None, None)

@@ -67,7 +67,7 @@ def read_ledger(reader: Reader, run: Run, until: date | None = None, trading: da
     """
     newest = _newest_session(reader, run.id)
     is_latest = until is None or newest is None or until >= newest
-    days = _days(reader, run.id, until or date.max)
+    days = read_days(reader, run.id, until or date.max)
     booked = days[-1].session if days else None  # decisions are made at the last booked close
     previous = days[-2].session if len(days) > 1 else None
     shown = trading or booked or date.min
@@ -100,11 +100,11 @@ def read_ledger(reader: Reader, run: Run, until: date | None = None, trading: da
     )
 
 
-def read_history(reader: Reader, run: Run, until: date | None = None) -> History:
+def read_history(reader: Reader, run_id: int, until: date | None = None) -> History:
     """Return regimes and allocations of all sessions up to `until` (None: the newest)."""
     limit = until or date.max
-    regimes = reader.rows(REGIMES, run=run.id, until=limit)
-    allocations = reader.rows(ALL_ALLOCATIONS, run=run.id, until=limit)
+    regimes = reader.rows(REGIMES, run=run_id, until=limit)
+    allocations = reader.rows(ALL_ALLOCATIONS, run=run_id, until=limit)
     return History(
         tuple((as_date(day), str(regime)) for day, regime in regimes),
         tuple((as_date(day), _numbers(weights)) for day, weights in allocations),
@@ -136,7 +136,8 @@ def _newest_session(reader: Reader, run: int) -> date | None:
     return None if value is None else as_date(value)
 
 
-def _days(reader: Reader, run: int, until: date) -> tuple[Day, ...]:
+def read_days(reader: Reader, run: int, until: date) -> tuple[Day, ...]:
+    """Return every booked session up to `until`, oldest first."""
     rows = reader.rows(DAYS, run=run, until=until)
     return tuple(Day._make((as_date(r[0]), as_instant(r[1]), *r[2:16], bool(r[16]), *r[17:])) for r in rows)
 

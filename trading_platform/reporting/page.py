@@ -6,12 +6,13 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from trading_platform.reporting.charts import Line, chart, growth_scale, stacked
+from trading_platform.reporting.charts import Line, chart, growth_scale, key, stacked
 from trading_platform.reporting.evidence import Evidence
-from trading_platform.reporting.page_cards import day_cards, limit_cards, list_cards, tone
+from trading_platform.reporting.page_cards import day_cards, limit_cards, list_cards
+from trading_platform.reporting.page_tables import tone
 from trading_platform.reporting.plain import UNKNOWN, dollars, long_date, percents
 from trading_platform.reporting.series import Series, build_series
-from trading_platform.reporting.text import NOTHING, STOP_WORDS, benchmark_head, place_words
+from trading_platform.reporting.text import NOTHING, STOP_WORDS, benchmark_head, place_words, standing_words
 
 STYLE = Path(__file__).with_name("page.css")
 SCRIPT = Path(__file__).with_name("page.js")
@@ -49,7 +50,8 @@ def _header(report: dict[str, Any]) -> str:
     elif session["close"] is not None:
         words.append(("half day, " if session["half_day"] else "") + f"close {session['close']}")
     line = escape(" · ".join(words))
-    return f"<header><h1>Trading report · {escape(long_date(report['date']))}</h1><p>{line}</p></header>"
+    standing = "" if report["source"] == "none" else f'<p class="standing">{escape(standing_words(report))}</p>'
+    return f"<header><h1>Trading report · {escape(long_date(report['date']))}</h1><p>{line}</p>{standing}</header>"
 
 
 def _alerts(report: dict[str, Any]) -> str:
@@ -122,11 +124,8 @@ def _charts(report: dict[str, Any], s: Series) -> str:
 
 def _band_keys(s: Series) -> str:
     keys = [(REGIME_COLOURS.get(name, "soft"), name) for name in sorted({span.label for span in s.regimes})]
-    html = "".join(
-        f'<span class="key"><i class="band" style="background:var(--{colour})"></i>{escape(name)}</span>'
-        for colour, name in keys
-    )
-    return html + ('<span class="key"><i style="background:var(--bad)"></i>halted</span>' if s.halts else "")
+    html = "".join(key(colour, name, "band") for colour, name in keys)
+    return html + (key("bad", "halted") if s.halts else "")
 
 
 def _footer(report: dict[str, Any]) -> str:

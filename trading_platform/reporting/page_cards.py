@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
 from trading_platform.core.regime_meaning import regime_words
 from trading_platform.reporting.charts import meter
-from trading_platform.reporting.plain import UNKNOWN, dollars, percents, quantity
+from trading_platform.reporting.page_tables import Cell, card, money, percent, price, table, text
+from trading_platform.reporting.plain import UNKNOWN, percents, quantity
 from trading_platform.reporting.text import PERIODS, RULES, UNUSED, benchmark_head, share_name
 
-Cell = tuple[str, str]  # text, CSS classes
 BRIDGE = {
     "start_equity": "Equity at the previous close",
     "realized": "Realised",
@@ -37,7 +36,7 @@ POSITIONS = (
     "", "#P&L", "#P&L %", "#day", "#value", "#weight", "#shares", "#entry", "#price", "#stop", "strategies", "sector",
     "#sessions",
 )  # fmt: skip
-TRADES = ("", "ticker", "#shares", "#price", "#amount", "#realised", "#fees", "strategies", "reason")
+TRADES = ("", "ticker", "#realised", "#amount", "#shares", "#price", "#fees", "strategies", "reason")
 COSTS = ("", "#day", "#since start")
 COST_NAMES = {
     "spread": "Spread", "slippage": "Slippage", "impact": "Market's reaction", "commission": "Commission",
@@ -54,9 +53,9 @@ def day_cards(report: dict[str, Any]) -> str:
     for key, title in (("strategies", "By strategy"), ("tickers", "By ticker")):
         shares = [] if report["attribution"] is None else report["attribution"][key]
         keys = ("pnl", "realized", "unrealized_change", "fees", "dividends", "interest")
-        rows = [[_text(share_name(share["name"])), *(_money(share[name]) for name in keys)] for share in shares]
-        total = [_text("Day"), _money(report["daily_pnl"]), *[_text("")] * 5]
-        cards.append(_card(title, _table(SHARES, rows, total)) if rows else "")
+        rows = [[text(share_name(share["name"])), *(money(share[name]) for name in keys)] for share in shares]
+        total = [text("Day"), money(report["daily_pnl"]), *[text("")] * 5]
+        cards.append(card(title, table(SHARES, rows, total)) if rows else "")
     return f'<section class="grid">{"".join(cards)}</section>'
 
 
@@ -67,22 +66,22 @@ def limit_cards(report: dict[str, Any]) -> str:
     )
     sectors = [
         [
-            _text(s["sector"]),
+            text(s["sector"]),
+            money(s["value"], sign=False),
+            percent(s["pct"], sign=False),
             (str(s["positions"]), "num"),
-            _money(s["value"], sign=False),
-            _percent(s["pct"], sign=False),
         ]
         for s in report["risk"]["sectors"]
     ]
     records = [
-        [_text(r["strategy"]), (str(r["trades"]), "num"), _percent(r["win_rate_pct"], sign=False), _money(r["pnl"])]
+        [text(r["strategy"]), money(r["pnl"]), (str(r["trades"]), "num"), percent(r["win_rate_pct"], sign=False)]
         for r in report["strategy_records"]
     ]
     cards = [
-        _card("Headroom", meters) if meters else "",
-        _card("Sectors", _table(("", "#positions", "#value", "#of equity"), sectors)) if sectors else "",
+        card("Headroom", meters) if meters else "",
+        card("Sectors", table(("", "#value", "#of equity", "#positions"), sectors)) if sectors else "",
         _allocation_card(report),
-        _card("Closed trades since start", _table(("", "#trades", "#won", "#P&L"), records)) if records else "",
+        card("Closed trades since start", table(("", "#P&L", "#trades", "#won"), records)) if records else "",
     ]
     return f'<section class="grid">{"".join(cards)}</section>' if any(cards) else ""
 
@@ -90,25 +89,19 @@ def limit_cards(report: dict[str, Any]) -> str:
 def list_cards(report: dict[str, Any]) -> str:
     """Return positions, trades, orders, differences, events and denials; empty ones are left out."""
     events = report["risk"]["events_today"]
-    denials = [[_text(code), (str(count), "num")] for code, count in report["denials_today"].items()]
+    denials = [[text(code), (str(count), "num")] for code, count in report["denials_today"].items()]
     differences = [
-        [_text(d[key] or "") for key in ("kind", "ticker", "ours", "theirs", "action")]
-        for d in report["reconciliation"]
+        [text(d[key] or "") for key in ("kind", "ticker", "ours", "theirs", "action")] for d in report["reconciliation"]
     ]
     lists = (
         ("Positions", POSITIONS, [_position(p) for p in report["positions"]]),
         ("Trades of the day", TRADES, [_trade(t) for t in report["trades_today"]]),
         ("Orders for the next open", ORDERS, [_order(o) for o in report["orders_for_next_open"]]),
         ("Unreconciled with the broker", DIFFERENCES, differences),
-        ("Risk events of the day", EVENTS, [[_text(e[k]) for k in ("at", "kind", "message", "actor")] for e in events]),
+        ("Risk events of the day", EVENTS, [[text(e[k]) for k in ("at", "kind", "message", "actor")] for e in events]),
         ("Refused by risk rules", ("rule", "#candidates"), denials),
     )
-    return "".join(_card(name, _table(head, rows)) for name, head, rows in lists if rows or name == "Positions")
-
-
-def tone(value: float | None) -> str:
-    """Return the CSS class of a gain, a loss, or neither."""
-    return "" if not value else "up" if value > 0 else "down"
+    return "".join(card(name, table(head, rows)) for name, head, rows in lists if rows or name == "Positions")
 
 
 def _bridge_card(report: dict[str, Any]) -> str:
@@ -116,39 +109,39 @@ def _bridge_card(report: dict[str, Any]) -> str:
     if bridge is None:
         return ""
     rows = [
-        [_text(name), _money(bridge[key], sign=key != "start_equity")]
+        [text(name), money(bridge[key], sign=key != "start_equity")]
         for key, name in BRIDGE.items()
         if key != "residual" or bridge[key] != 0
     ]
-    total = [_text("Equity"), _money(bridge["end_equity"], sign=False)]
-    return _card("Where the day came from", _table((), rows, total))
+    total = [text("Equity"), money(bridge["end_equity"], sign=False)]
+    return card("Where the day came from", table((), rows, total))
 
 
 def _returns_card(report: dict[str, Any]) -> str:
     rows = [
         [
-            _text(LONG_PERIODS[name]),
-            _money(period["pnl"]),
-            _percent(period["return_pct"], coloured=True),
-            _percent(period["max_drawdown_pct"], sign=False),
-            _percent(period["spy_return_pct"]),
-            _percent(period["equal_weight_return_pct"]),
+            text(LONG_PERIODS[name]),
+            money(period["pnl"]),
+            percent(period["return_pct"], coloured=True),
+            percent(period["max_drawdown_pct"], sign=False),
+            percent(period["spy_return_pct"]),
+            percent(period["equal_weight_return_pct"]),
         ]
         for name in PERIODS
         if (period := report["performance"]["periods"].get(name)) is not None
     ]
     head = ("", "#$", "#own", "#max fall", f"#{benchmark_head(report)}", "#equal")
-    return _card("Returns", _table(head, rows))
+    return card("Returns", table(head, rows))
 
 
 def _costs_card(report: dict[str, Any]) -> str:
     day, whole = report["costs"]["day"] or {}, report["costs"]["since_start"]
     if not whole["total"]:
         return ""
-    rows = [[_text(name), *(_money(part.get(key), sign=False) for part in (day, whole))] for key, name in
+    rows = [[text(name), *(money(part.get(key), sign=False) for part in (day, whole))] for key, name in
             COST_NAMES.items() if whole[key]]  # fmt: skip
-    total = [_text("Together"), *(_money(part.get("total"), sign=False) for part in (day, whole))]
-    return _card("What trading cost", _table(COSTS, rows, total))
+    total = [text("Together"), *(money(part.get("total"), sign=False) for part in (day, whole))]
+    return card("What trading cost", table(COSTS, rows, total))
 
 
 def _cash_card(report: dict[str, Any]) -> str:
@@ -156,8 +149,8 @@ def _cash_card(report: dict[str, Any]) -> str:
     if unused is None or not any(unused.values()):
         return ""
     known = sorted(((value, name) for name, value in unused.items() if value), reverse=True)
-    rows = [[_text(UNUSED[name]), _money(value, sign=False)] for value, name in known]
-    return _card("Left in cash because", _table(("", "#$"), rows))
+    rows = [[text(UNUSED[name]), money(value, sign=False)] for value, name in known]
+    return card("Left in cash because", table(("", "#$"), rows))
 
 
 def _allocation_card(report: dict[str, Any]) -> str:
@@ -167,9 +160,9 @@ def _allocation_card(report: dict[str, Any]) -> str:
     change, influences = allocation["change"] or {}, allocation["influences"] or {}
     rows = [
         [
-            _text(name),
-            _percent(100 * weight, sign=False),
-            _percent(100 * change[name] if change.get(name) else None),
+            text(name),
+            percent(100 * weight, sign=False),
+            percent(100 * change[name] if change.get(name) else None),
         ]
         for name, weight in sorted(report["rl_allocations"].items(), key=lambda item: -item[1])
     ]
@@ -183,8 +176,8 @@ def _allocation_card(report: dict[str, Any]) -> str:
         ordered = sorted(influences.items(), key=lambda item: -abs(item[1]))
         who += "; moved by " + ", ".join(f"{name} {percents(100 * share, 0, sign=False)}" for name, share in ordered)
     regime = "" if report["regime"] is None else f"Regime {regime_words(report['regime'])}. "
-    table = _table(("", "#share", "#change"), rows)
-    return _card("Allocation", f'<p class="soft">{escape(regime + who)}</p>{table}')
+    shares = table(("", "#share", "#change"), rows)
+    return card("Allocation", f'<p class="soft">{escape(regime + who)}</p>{shares}')
 
 
 def _meter(rule: dict[str, Any]) -> str:
@@ -196,33 +189,33 @@ def _meter(rule: dict[str, Any]) -> str:
 
 def _position(p: dict[str, Any]) -> list[Cell]:
     return [
-        _text(p["ticker"]),
-        _money(p["pnl"]),
-        _percent(p["pnl_pct"], coloured=True),
-        _money(p["day_pnl"]),
-        _money(p["value"], sign=False),
-        _percent(p["weight_pct"], sign=False),
+        text(p["ticker"]),
+        money(p["pnl"]),
+        percent(p["pnl_pct"], coloured=True),
+        money(p["day_pnl"]),
+        money(p["value"], sign=False),
+        percent(p["weight_pct"], sign=False),
         (quantity(p["qty"]), "num"),
-        _price(p["entry"]),
-        _price(p["current"]),
-        _price(p["stop"]),
-        _text(_owners(p)),
-        _text(p["sector"] or UNKNOWN),
+        price(p["entry"]),
+        price(p["current"]),
+        price(p["stop"]),
+        text(_owners(p)),
+        text(p["sector"] or UNKNOWN),
         ("" if p["sessions_held"] is None else str(p["sessions_held"]), "num"),
     ]
 
 
 def _trade(t: dict[str, Any]) -> list[Cell]:
     return [
-        _text(t["side"]),
-        _text(t["ticker"]),
+        text(t["side"]),
+        text(t["ticker"]),
+        money(t["realized_pnl"] if t["side"] == "sell" else None),
+        money(t["amount"], sign=False),
         (quantity(t["qty"]), "num"),
-        _price(t["price"]),
-        _money(t["amount"], sign=False),
-        _money(t["realized_pnl"] if t["side"] == "sell" else None),
-        _money(-t["fees"]),
-        _text(_owners(t)),
-        _text(t["reason"]),
+        price(t["price"]),
+        money(-t["fees"]),
+        text(_owners(t)),
+        text(t["reason"]),
     ]
 
 
@@ -237,51 +230,13 @@ def _owners(row: dict[str, Any]) -> str:
 def _order(o: dict[str, Any]) -> list[Cell]:
     shares = (quantity(o["qty"]), "num")
     return [
-        _text(o["side"]),
-        _text(o["ticker"]),
+        text(o["side"]),
+        text(o["ticker"]),
         shares,
-        _price(o["limit_price"]),
-        _text(o["strategy"]),
-        _text(o["reason"]),
+        price(o["limit_price"]),
+        text(o["strategy"]),
+        text(o["reason"]),
     ]
-
-
-def _card(title: str, body: str) -> str:
-    return f'<section class="card"><h2>{escape(title)}</h2>{body}</section>'
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[Cell]], total: Sequence[Cell] | None = None) -> str:
-    body = "".join(f"<tr>{_cells(row)}</tr>" for row in rows)
-    if not body:
-        return '<p class="soft">None.</p>'
-    if total is not None:
-        body += f'<tr class="sum">{_cells(total)}</tr>'
-    titles = "".join(
-        f'<th class="{"num" if name.startswith("#") else ""}">{escape(name.removeprefix("#"))}</th>' for name in head
-    )
-    return f'<div class="scroll"><table>{f"<tr>{titles}</tr>" if head else ""}{body}</table></div>'
-
-
-def _cells(row: Sequence[Cell]) -> str:
-    return "".join(f'<td class="{classes}">{escape(text)}</td>' for text, classes in row)
-
-
-def _text(value: str) -> Cell:
-    return (value, "")
-
-
-def _money(value: float | None, *, sign: bool = True) -> Cell:
-    if value is None:
-        return ("", "num")
-    return (dollars(value, sign=sign and value != 0), f"num {tone(value) if sign else ''}" if value else "num soft")
-
-
-def _percent(value: float | None, *, sign: bool = True, coloured: bool = False) -> Cell:
-    return ("" if value is None else percents(value, sign=sign), f"num {tone(value) if coloured else ''}")
-
-
-def _price(value: float | None) -> Cell:
-    return ("" if value is None else f"{value:,.2f}", "num")
 
 
 def _level(value: float, unit: str) -> str:

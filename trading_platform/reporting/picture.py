@@ -10,7 +10,7 @@ from trading_platform.reporting.charts import growth_scale
 from trading_platform.reporting.evidence import Evidence
 from trading_platform.reporting.plain import MONTHS, dollars, long_date, percents, safe
 from trading_platform.reporting.series import Series, build_series
-from trading_platform.reporting.text import STOP_WORDS, benchmark_head, place_words
+from trading_platform.reporting.text import STOP_WORDS, benchmark_head, place_words, standing_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +36,7 @@ def render_picture(report: dict[str, Any], evidence: Evidence) -> bytes:
     _headline(figure, report)
     if series.sessions:
         grid = figure.add_gridspec(
-            3, 1, height_ratios=(3.2, 1.2, 1.6), left=0.1, right=0.965, top=0.79, bottom=0.055, hspace=0.38
+            3, 1, height_ratios=(3.2, 1.2, 1.6), left=0.1, right=0.965, top=0.78, bottom=0.055, hspace=0.38
         )
         _growth(figure.add_subplot(grid[0]), series, benchmark_head(report))
         _drawdown(figure.add_subplot(grid[1]), series)
@@ -56,13 +56,14 @@ def _headline(figure: Figure, report: dict[str, Any]) -> None:
     figure.text(0.04, 0.94, f"{dollars(pnl)}  {percents(report['daily_pnl_pct'])}".replace("$", r"\$"),
                 color=colour, fontsize=23, weight="bold", va="top")  # fmt: skip
     line = f"Equity {equity}   Total {percents(report['total_pnl_pct'])}   Drawdown {drawdown}".replace("$", r"\$")
-    figure.text(0.04, 0.878, line, color=INK, fontsize=11.5, va="top")
+    figure.text(0.04, 0.882, line, color=INK, fontsize=11.5, va="top")
+    figure.text(0.04, 0.855, standing_words(report), color=INK, fontsize=10.5, va="top")
     stops = [text for text in report["alerts"] if text.startswith(STOP_WORDS)]
     count = len(report["alerts"])
     note = stops[0] if stops else f"{count} alert{'s' if count > 1 else ''}" if count else ""
     if note:
         figure.text(
-            0.04, 0.846, safe(note, 96).replace("$", r"\$"), color=BAD if stops else WARN, fontsize=9.5, va="top"
+            0.04, 0.83, safe(note, 96).replace("$", r"\$"), color=BAD if stops else WARN, fontsize=9.5, va="top"
         )
 
 

@@ -6,13 +6,14 @@ import json
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from trading_platform.core.regime_meaning import regime_words
+from trading_platform.reporting.market_words import market_words
 from trading_platform.reporting.own_costs import own_costs_words
 from trading_platform.reporting.plain import dollars, percents
 from trading_platform.storage.replay_days import replay_words
@@ -101,24 +102,39 @@ def status_lines(state: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def show_runs(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
-    """Print one run a row: number, kind, name, sessions, equity, status."""
+    """Print one run a row: number, kind, name, market, sessions, equity, what a replay gained, status, tag, note."""
     if as_json:
         show_json(list(rows))
         return
     console = Console(highlight=False)
     if console.width < WIDE:
         for row in rows:
-            console.print(escape(f"run {row['id']}: {row['words']}, {row['state']}"))
+            words = (row["words"], market_words(row["source"]), _span(row), _gain(row), _state(row))
+            console.print(escape(f"run {row['id']}: {', '.join(filter(None, words))}"))
         return
     table = Table(show_edge=False, box=None, pad_edge=False)
-    for title, justify in (("run", "right"), ("kind", "left"), ("to", "left"), ("equity", "right"), ("state", "left")):
-        table.add_column(title, justify=justify, no_wrap=title != "state")  # type: ignore[arg-type] # literals
+    for title in ("run", "kind", "market", "sessions", "equity", "return", "state"):
+        justify: Literal["left", "right"] = "right" if title in ("run", "equity", "return") else "left"
+        table.add_column(title, justify=justify, no_wrap=title in ("run", "equity", "return"), overflow="fold")
     for row in rows:
         kind = " ".join(filter(None, (row["kind"], row["name"])))
         equity = "" if row["equity"] is None else dollars(row["equity"], sign=False)
-        more = "; ".join(filter(None, (row["state"], row["tag"], row["note"])))
-        table.add_row(str(row["id"]), escape(kind), row["last_session"] or "", equity, escape(more))
+        market = escape(market_words(row["source"]))
+        table.add_row(str(row["id"]), escape(kind), market, _span(row), equity, _gain(row), escape(_state(row)))
     console.print(table)
+
+
+def _span(row: Mapping[str, Any]) -> str:
+    first, last = row["first_session"], row["last_session"]
+    return "" if last is None else f"{first} to {last}"
+
+
+def _gain(row: Mapping[str, Any]) -> str:
+    return "" if row["return"] is None else percents(100.0 * row["return"], 1)
+
+
+def _state(row: Mapping[str, Any]) -> str:
+    return "; ".join(filter(None, (row["state"], row["tag"], row["note"])))
 
 
 def _engine(state: Mapping[str, Any]) -> str:

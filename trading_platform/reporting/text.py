@@ -129,7 +129,7 @@ def place_words(report: dict[str, Any]) -> list[str]:
     if run is None:
         return [broker or "No account"]
     if broker is not None:
-        return [run["money"], broker]
+        return [run["money"], broker, run["market"]]
     return [run["money"], run["market"], mode_words(run["mode"])]
 
 
@@ -139,6 +139,20 @@ def benchmark_head(report: dict[str, Any]) -> str:
     return "SPY" if run is None else benchmark_short(run["market_data"])
 
 
+def standing_words(report: dict[str, Any]) -> str:
+    """Return e.g. ``12.5 points behind SPY since the start, 20% invested``; empty before a first close."""
+    whole = report["performance"]["periods"].get("since_start")
+    words = []
+    if whole is not None and None not in (whole["return_pct"], whole["spy_return_pct"]):
+        points, market = round(whole["return_pct"] - whole["spy_return_pct"], 1), benchmark_head(report)
+        called = "the market" if market == "market" else market
+        side = "ahead of" if points > 0 else "behind"
+        words.append(f"{abs(points):.1f} points {side} {called} since the start" if points else f"level with {called}")
+    exposure = report["risk_status"]["exposure_pct"]
+    words += [] if exposure is None else [f"{percents(exposure, 0, sign=False)} invested"]
+    return ", ".join(words)
+
+
 def _headline(report: dict[str, Any]) -> str:
     pnl = report["daily_pnl"]
     sign = "⚪" if not pnl else "🟢" if pnl > 0 else "🔴"
@@ -146,7 +160,8 @@ def _headline(report: dict[str, Any]) -> str:
     day = "today" if session["market_open"] else "in that session" if session["is_session"] is False else "on the day"
     total = f"Total {dollars(report['total_pnl'])} ({percents(report['total_pnl_pct'])})"
     first = f"{sign} **{dollars(pnl)} ({percents(report['daily_pnl_pct'])})** {day}"
-    return f"{first}\nEquity **{dollars(report['account']['equity'], sign=False)}** · {total}"
+    lines = [first, f"Equity **{dollars(report['account']['equity'], sign=False)}** · {total}", standing_words(report)]
+    return "\n".join(filter(None, lines))
 
 
 def _alerts(report: dict[str, Any], rows: Rows) -> str:

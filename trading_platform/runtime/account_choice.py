@@ -74,6 +74,8 @@ def chosen_account(options: TradeOptions, settings: Settings, config: TradingCon
                     ", or say --source yahoo for a local paper account, or replay"
                 )
             return Choice(Whose.NOBODYS, source)
+    if options.opens:
+        raise FixConfigError("--open shows a replay's page, and this trades an account: say page ID --open beside it")
     if options.json and not options.once:
         raise FixConfigError(
             "--json: an engine that trades does not end; say --once as well, or status --json beside it"

@@ -124,7 +124,11 @@ def _trade(given: Given) -> Work:
         live=False if is_replay else given.flag("--live"),
         json=given.flag("--json"),
         quiet=given.flag("--quiet"),
+        page=False if is_trade else not given.flag("--no-page"),
+        opens=False if is_trade else given.flag("--open"),
     )
+    if options.opens and not options.page:
+        raise FixConfigError("--open shows the page and --no-page writes none: give one of them")
 
     def work() -> int:
         from trading_platform.runtime.trade import trade
@@ -235,6 +239,35 @@ def _runs_delete(given: Given) -> Work:
     place, run_id = Place(given.text("--db"), given.file("--config")), _run_id(given)
     sure = given.flag("--yes")
     return lambda: delete_run(place, run_id, sure=sure)
+
+
+def _page(given: Given) -> Work:
+    place, run_id = (given.text("--db"), given.file("--config")), _run_id(given)
+    opens, as_json = given.flag("--open"), given.flag("--json")
+
+    def work() -> int:
+        from trading_platform.operations.commands import Place
+        from trading_platform.operations.run_pages import page
+
+        return page(Place(*place), run_id, opens=opens, as_json=as_json)
+
+    return work
+
+
+def _compare(given: Given) -> Work:
+    place, runs = (given.text("--db"), given.file("--config")), [_run_number(given, text) for text in given.subjects]
+    shown = not given.flag("--no-page")
+    opens, as_json = given.flag("--open"), given.flag("--json")
+    if opens and not shown:
+        raise FixConfigError("--open shows the page and --no-page writes none: give one of them")
+
+    def work() -> int:
+        from trading_platform.operations.commands import Place
+        from trading_platform.operations.run_pages import compare
+
+        return compare(Place(*place), runs, with_page=shown, opens=opens, as_json=as_json)
+
+    return work
 
 
 def _doctor(given: Given) -> Work:
@@ -405,17 +438,22 @@ def _target(given: Given) -> Target:
 
 
 def _run_id(given: Given) -> int:
+    return _run_number(given, given.subjects[0])
+
+
+def _run_number(given: Given, text: str) -> int:
     try:
-        return int(given.subjects[0])
+        return int(text)
     except ValueError:
-        raise FixConfigError(f"{given.command.words} needs a run's number, was {given.subjects[0]!r}") from None
+        raise FixConfigError(f"{given.command.words} needs a run's number, was {text!r}") from None
 
 
 HANDLERS: Mapping[str, Callable[[Given], Work]] = {
     "evaluate": _evaluate, "": _trade, "trade": _trade, "replay": _trade, "status": _status,
     "halt": _ask, "resume": _ask, "flatten": _ask, "pause": _ask, "unpause": _ask,
     "runs list": _runs_list, "runs show": _runs_show, "runs tag": _runs_mark, "runs note": _runs_mark,
-    "runs delete": _runs_delete, "doctor": _doctor, "backup": _backup, "restore": _restore,
+    "runs delete": _runs_delete, "page": _page, "compare": _compare,
+    "runs compare": _compare, "doctor": _doctor, "backup": _backup, "restore": _restore,
     "alerts test": _alerts_test, "completion": _completion,
     "adopt": _adopt, "upgrade": _upgrade,
     "db repair": _db_repair,

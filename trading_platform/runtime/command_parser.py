@@ -22,6 +22,7 @@ from trading_platform.runtime.command_table import (
 )
 
 HELP = ("-h", "--help")
+MORE = "..."  # of a command's argument: more of them may follow
 
 Value = bool | str | Path | float | int | date | tuple[Path, ...]
 
@@ -138,10 +139,10 @@ def _command(plain: Sequence[str]) -> tuple[Command | None, list[str], list[str]
     if command is None or (plain[0] in ALIASES and two not in COMMANDS and len(plain) > 1):
         return None, [], [_unknown(plain)]
     subjects = list(plain[2 if words == two else 1 :])
-    wanted = command.subject.strip("[]").split()
+    wanted = [word for word in command.subject.strip("[]").split() if word != MORE]
     if command.needs_subject and len(subjects) < len(wanted):
         return command, subjects, [f"{command.words} needs {command.subject}: say which"]
-    if len(subjects) > len(wanted):
+    if len(subjects) > len(wanted) and MORE not in command.subject:
         extra = subjects[len(wanted)]
         return command, subjects, [f"{command.words} takes {command.subject or 'no argument'}; {extra!r} is too much"]
     return command, subjects, []

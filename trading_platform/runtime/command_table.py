@@ -77,6 +77,8 @@ OPTIONS: dict[str, Option] = {
         Option("--live", Kind.FLAG, "Real money; needs TRADING_ALLOW_LIVE as well."),
         Option("--broker", Kind.FLAG, "Try one order far from the market: place, read, replace, cancel it."),
         Option("--json", Kind.FLAG, "Print exactly one JSON value."),
+        Option("--no-page", Kind.FLAG, "Write no page of the replay."),
+        Option("--open", Kind.FLAG, "Show the page in a browser."),
         Option("--quiet", Kind.FLAG, "No progress, only what was found and the summary."),
         Option("--run", Kind.WHOLE, "The run meant, by its number.", "ID"),
         Option("--account", Kind.TEXT, "The account meant: its [account] name or its number at the broker.", "NAME"),
@@ -94,6 +96,7 @@ OPTIONS: dict[str, Option] = {
 
 _WHERE = ("--db", "--config")
 _SCREEN = ("--json", "--quiet")
+_PAGE = ("--no-page", "--open")
 _MARKET = ("--source", "--tickers", "--vix", "--allocation", "--once")
 _REPLAY = ("--data-dir", "--start", "--end", "--from", "--to", "--capital", "--seed", "--cost-bps", "--fills")
 _TARGET = ("--run", "--account", "--all")
@@ -105,14 +108,16 @@ COMMANDS: dict[str, Command] = {
         Command(
             "",
             "With Alpaca keys: trade the paper account. Without, or with a replay's option: replay.",
-            (*_MARKET, *_REPLAY, "--live", *_WHERE, *_SCREEN),
+            (*_MARKET, *_REPLAY, "--live", *_WHERE, *_PAGE, *_SCREEN),
         ),
         Command(
             "trade",
             "Trade an account: Alpaca's, or with --source yahoo a local paper account.",
             (*_MARKET, "--capital", "--cost-bps", "--fills", "--live", *_WHERE, *_SCREEN),
         ),
-        Command("replay", "Trade past bars; never reaches an account.", (*_MARKET, *_REPLAY, *_WHERE, *_SCREEN)),
+        Command(
+            "replay", "Trade past bars; never reaches an account.", (*_MARKET, *_REPLAY, *_WHERE, *_PAGE, *_SCREEN)
+        ),
         Command(
             "evaluate",
             "Judge the book on many random universes, beside what anybody could have held; a page goes to reports/.",
@@ -132,6 +137,21 @@ COMMANDS: dict[str, Command] = {
         Command("runs tag", "Put a word on a run; an empty one takes it off.", _WHERE, "ID WORD"),
         Command("runs note", "Write a note to a run; an empty one takes it off.", _WHERE, "ID TEXT"),
         Command("runs delete", "Delete a replay and all its rows.", ("--yes", *_WHERE), "ID"),
+        Command(
+            "page",
+            "Write a run's page, reports/run-ID.html, anew; every replay writes one at its end.",
+            ("--open", "--json", *_WHERE),
+            "ID",
+        ),
+        *(
+            Command(
+                words,
+                "Compare 2 to 6 runs: figures, what luck could do to their differences, settings; and a page of it.",
+                (*_PAGE, "--json", *_WHERE),
+                "ID ID ...",
+            )
+            for words in ("compare", "runs compare")
+        ),
         Command(
             "doctor",
             "Check keys, account, clock, data, VIX, database, disk, model; say what to mend.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -111,11 +112,11 @@ class RunScreen:
             halted=scan.halted,
         )
 
-    def conclude(self, results: RunResults, stages: Stopwatch, *, stopped: bool) -> None:
-        """Say how it went and what to do next."""
+    def conclude(self, results: RunResults, stages: Stopwatch, *, stopped: bool, page: Path | None = None) -> None:
+        """Say how it went, where its `page` is, and what to do next."""
         stage = self._stage
         if self._json:
-            sys.stdout.write(json.dumps(self._document(results, stages)) + "\n")
+            sys.stdout.write(json.dumps(self._document(results, stages, page)) + "\n")
             return
         database = mask_password(self._config.storage.database_url)
         if results.sessions > 1:  # of one close there is nothing to sum up
@@ -134,9 +135,11 @@ class RunScreen:
             return
         self._say(f"Simulated results are in {database}, run {results.run_id}. Next:")
         run = f"{self._place} --run {results.run_id}"
+        own_page = f"python autonomous_trading_engine.py page{self._place} {results.run_id}"
+        pages = (own_page, "its page with charts") if page is None else (str(page), "its page: open it in a browser")
         for line, meaning in (
+            pages,
             (f"python daily_report.py{run} --format text", "the day in words"),
-            (f"python daily_report.py{run} --html-out report.html", "a page with charts"),
             (f"python autonomous_trading_engine.py status{run}", "the account"),
             ("python train_rl_model.py", "learn an allocation, prove it, promote it"),
         ):
@@ -146,7 +149,7 @@ class RunScreen:
     def _say(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False, soft_wrap=line.startswith("  "))
 
-    def _document(self, results: RunResults, stages: Stopwatch) -> dict[str, Any]:
+    def _document(self, results: RunResults, stages: Stopwatch, page: Path | None) -> dict[str, Any]:
         bars = results.sessions * self._stage.world.panel.n_tickers
         busy = sum(stages.seconds.get(name, 0.0) for name in ENGINE_STAGES)
         document = results.to_dict()
@@ -155,6 +158,7 @@ class RunScreen:
         document["elapsed_seconds"] = {name: round(value, 4) for name, value in stages.seconds.items()}
         document["bars_per_second"] = round(bars / busy) if busy > 0.0 else None
         document["simulated"] = True
+        document["page"] = None if page is None else str(page)
         return document
 
 

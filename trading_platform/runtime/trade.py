@@ -35,6 +35,7 @@ from trading_platform.runtime.build import build_engine
 from trading_platform.runtime.instructions import Instructions
 from trading_platform.runtime.live_loop import LiveLoop, due_session, run_live
 from trading_platform.runtime.open_run import kept_strategies, live_run, live_world, set_notices, set_stage
+from trading_platform.runtime.replay_page import replay_page, show_page
 from trading_platform.runtime.run_screen import LiveScreen, RunScreen
 from trading_platform.runtime.storage_patience import outlast
 from trading_platform.runtime.trade_settings import (
@@ -142,7 +143,11 @@ def _replay(given: Instructions) -> int:
             row = engine.run(row, stage.stop if not options.once else min(row + 1, stage.stop), show.watch)
         engine.repository.update_run(status="finished" if row >= stage.stop else "interrupted")
         engine.repository.commit()
-        show.conclude(run_results(stage.database, run_id, stage.world.panel), engine.stages, stopped=row < stage.stop)
+        results, stopped = run_results(stage.database, run_id, stage.world.panel), row < stage.stop
+        page = None if stopped or not options.page else replay_page(config, results, stage.world.panel)
+        show.conclude(results, engine.stages, stopped=stopped, page=page)
+        if page is not None and options.opens:
+            show_page(page)
     except KeyboardInterrupt:
         raise StoppedNowError(
             f"Stopped. What was committed of run {run_id} stands; the same command goes on from there."

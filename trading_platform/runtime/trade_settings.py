@@ -24,7 +24,8 @@ class TradeOptions:
     """Options of the engine's main command, as given: None and empty mean not given.
 
     `command` is the word before them: none, ``trade`` or ``replay``. `start` and `end` are sessions that are traded,
-    `fetch_from` and `fetch_to` bound the bars that are read.
+    `fetch_from` and `fetch_to` bound the bars that are read. `page` writes a page at the end of a replay, `opens` shows
+    it.
     """
 
     command: str = ""
@@ -47,6 +48,8 @@ class TradeOptions:
     live: bool = False
     json: bool = False
     quiet: bool = False
+    page: bool = False
+    opens: bool = False
 
     def replay_options(self) -> list[str]:
         """Return the names of the options given that only a replay knows."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from trading_platform.core.metrics import sharpe_ratio
 from trading_platform.evaluation.comparison import ComparisonRow
+from trading_platform.reporting.market_words import market_words
 from trading_platform.reporting.training_report import Check, CurvePoint, TrainingReport, write_html, write_png
 from trading_platform.training.campaign import FINAL, Campaign, Outcome
 from trading_platform.training.judging import POLICY, Judgement, comparison, interquartile_mean
@@ -123,7 +124,7 @@ def build_report(campaign: Campaign, outcome: Outcome) -> TrainingReport:
     if outcome.held_back is not None:
         facts["gain on the sessions kept back"] = _held_back(campaign, outcome.held_back)
     return TrainingReport(
-        title=f"Model {outcome.model_id}",
+        title=f"SIMULATED · {market_words(campaign.data_source)} · model {outcome.model_id}",
         verdict=verdict_line(outcome),
         promoted=outcome.promoted,
         facts=facts,

@@ -1,0 +1,106 @@
+"""The page of a run as a file: read from the database, written whole or not at all, opened in a browser."""
+
+from __future__ import annotations
+
+import gc
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from trading_platform.configuration.risk_config import RiskConfig
+from trading_platform.core.errors import FixConfigError
+from trading_platform.core.types import MarketPanel
+from trading_platform.reporting.run_page import render_run_page
+from trading_platform.reporting.run_record import RunRecord, read_record
+from trading_platform.reporting.run_results import RunResults
+from trading_platform.storage.reader import read_database
+
+REPORTS = Path("reports")
+FEWEST_CLOSES = 2  # of one close there is nothing to draw
+SAME_PRICE = 1e-6  # of a price: bars that were read again are the bars of the run
+
+
+def write_run_page(url: str | Path, results: RunResults, panel: MarketPanel | None, folder: Path = REPORTS) -> Path:
+    """Write ``run-ID.html`` into `folder` and return its path.
+
+    Parameters
+    ----------
+    url
+        The database of the run.
+    panel
+        The bars that the run traded, or bars that may be those: they are used where they hold the prices that the run
+        has booked, every one of them. None: no bars are at hand.
+
+    Raises
+    ------
+    FixConfigError
+        The run has too few closes, or the file cannot be written.
+    """
+    with _uncollected():
+        record = read_database(url, lambda reader: read_record(reader, results.run_id))
+        if record is None or len(record.days) < FEWEST_CLOSES:
+            raise FixConfigError(f"run {results.run_id} has fewer than {FEWEST_CLOSES} booked closes: nothing to draw")
+        bars = panel if panel is not None and holds_prices(panel, record) else None
+        html = render_run_page(record, results, bars, defaults())
+    return write_page(folder, f"run-{results.run_id}.html", html)
+
+
+def write_page(folder: Path, name: str, html: str) -> Path:
+    """Write a page so that nobody ever reads half of it.
+
+    Raises
+    ------
+    FixConfigError
+        The folder or the file cannot be written.
+    """
+    path = folder / name
+    part = path.with_suffix(".part")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        part.write_text(html, encoding="utf-8", newline="\n")
+        part.replace(path)
+    except OSError as error:
+        raise FixConfigError(f"{path}: the page cannot be written: {error.strerror or error}") from error
+    return path
+
+
+def open_page(path: Path) -> bool:
+    """Show a page in the user's browser; False where there is none."""
+    return webbrowser.open(path.resolve().as_uri())
+
+
+def holds_prices(panel: MarketPanel, record: RunRecord) -> bool:
+    """Tell whether `panel` has every session of a run and the very prices at which it was marked."""
+    days = np.array([day.session for day in record.days], dtype="datetime64[D]")
+    sessions = panel.sessions.astype("datetime64[D]")
+    rows = np.searchsorted(sessions, days)
+    if rows.max(initial=0) >= len(sessions) or not np.array_equal(sessions[rows], days):
+        return False
+    columns = {name: n for n, name in enumerate(panel.tickers)}
+    levels = record.levels
+    if not set(levels.tickers) <= columns.keys():
+        return False
+    places = np.array([columns[name] for name in levels.tickers], dtype=np.int64)
+    closes = panel.close[rows[levels.rows], places]
+    known = np.isfinite(closes)  # without a bar a position stands at its last price
+    return bool((np.abs(closes - levels.prices)[known] <= SAME_PRICE * levels.prices[known]).all())
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Pause the garbage collector: among a hundred thousand rows it finds nothing, and takes a third of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def defaults() -> dict[str, object]:
+    """Return the risk limits by default."""
+    return dict(RiskConfig().to_dict())
