@@ -230,6 +230,7 @@ def say(
         console.print(f"kept back: gain {outcome.held_back.gain:+.2f} over {len(outcome.held_back.rows)} sessions")
     gains = ", ".join(f"{seed}: {gain:+.2f}" for seed, gain in outcome.seed_gains.items())
     console.print(f"seeds: {gains}; overfitting if the best were chosen: {verdict.overfitting_text(outcome)}")
+    console.print(f"new to the policy: {verdict.refused_text(outcome)}")
     rate = steps / max(seconds["train"], 1e-9)
     console.print(
         f"{steps:,} steps in {seconds['train']:.1f} s ({rate:,.0f}/s); prepared in {seconds['prepare']:.1f} s"

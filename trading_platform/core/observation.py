@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from trading_platform.core.compiled import lean
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.market import MARKET_CORRELATION, Market
-from trading_platform.core.market_features import MARKET_FEATURES
+from trading_platform.core.market_features import ANYTHING, MARKET_FEATURES, POSITIVE, SHARE, Bounds
 from trading_platform.core.metrics import EPISODE_PRIOR_SESSIONS
 from trading_platform.core.types import Floats, Ints, Regime
 
@@ -43,13 +43,18 @@ STRATEGY_GROUP = "strategy:"
 
 @dataclass(frozen=True, slots=True)
 class ObservationField:
-    """One entry of the observation; `neutral` stands in where the value is not known yet."""
+    """One entry of the observation; `neutral` stands in where the value is not known yet.
+
+    `bounds` are the values that can be at all. They decide what is new to a model (`core.novelty`): nothing between two
+    finite bounds, distance in logarithms where 0 is the least, plain distance otherwise.
+    """
 
     name: str
     unit: str
     group: str
     description: str
     neutral: float = 0.0
+    bounds: Bounds = ANYTHING
 
 
 @dataclass(frozen=True)
@@ -90,10 +95,27 @@ class ObservationSchema:
         return np.array([i for i, field in enumerate(self.fields) if field.group not in own])
 
     @cached_property
+    def readable_lengths(self) -> tuple[int, ...]:
+        """Lengths of an observation that ends with one of the groups: the contract's ends with the market's."""
+        groups = [field.group for field in self.fields]
+        start = groups.index("market")
+        ends = [i + 1 for i in range(start, len(groups)) if i + 1 == len(groups) or groups[i + 1] != groups[i]]
+        return tuple(ends)
+
+    def prefix_fingerprint(self, length: int) -> str:
+        """Return the fingerprint of the first `length` fields: what the observation was before it grew at its end."""
+        return ObservationSchema(self.fields[:length]).fingerprint
+
+    @cached_property
     def fingerprint(self) -> str:
         """16 hex digits that change with any field; a model trained on another schema is refused."""
-        text = json.dumps([asdict(field) for field in self.fields], sort_keys=True)
+        text = json.dumps([_identity(field) for field in self.fields], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _identity(field: ObservationField) -> dict[str, object]:
+    """Return what a field is; what values it can have is no part of that, for a model reads it as before."""
+    return {name: value for name, value in asdict(field).items() if name != "bounds"}
 
 
 def state_dim(n_strategies: int) -> int:
@@ -104,36 +126,51 @@ def state_dim(n_strategies: int) -> int:
 def observation_schema(strategy_names: Sequence[str]) -> ObservationSchema:
     """Return the fields of the observation for strategies in kernel order."""
     fields = [
-        ObservationField(f"regime_{label}", "probability", "regime", f"filtered probability of a {label} market", 1 / 3)
+        ObservationField(
+            f"regime_{label}", "probability", "regime", f"filtered probability of a {label} market", 1 / 3, SHARE
+        )
         for label in (Regime.BULL, Regime.BEAR, Regime.CONSOLIDATION)
     ]
     for name in strategy_names:
         group = STRATEGY_GROUP + name
         fields += [
-            ObservationField(f"{name}_win_rate", "fraction", group, "trades its shadow book won, shrunk to 1/2", 0.5),
+            ObservationField(
+                f"{name}_win_rate", "fraction", group, "trades its shadow book won, shrunk to 1/2", 0.5, SHARE
+            ),
             ObservationField(f"{name}_mean_return", "fraction a year", group, "mean return of its shadow book"),
             ObservationField(f"{name}_sharpe", "ratio", group, "annual Sharpe ratio of its shadow book, shrunk to 0"),
-            ObservationField(f"{name}_max_drawdown", "fraction", group, "deepest fall of its shadow book, positive"),
+            ObservationField(
+                f"{name}_max_drawdown", "fraction", group, "deepest fall of its shadow book, positive", 0.0, SHARE
+            ),
         ]
     fields += [
         ObservationField("total_pnl", "fraction", "portfolio", "profit since the episode's start over its equity"),
-        ObservationField("drawdown", "fraction", "portfolio", "fall from the reference peak, positive"),
+        ObservationField("drawdown", "fraction", "portfolio", "fall from the reference peak, positive", 0.0, SHARE),
         ObservationField("cash_ratio", "fraction", "portfolio", "cash over equity", 1.0),
-        ObservationField("position_count", "positions", "portfolio", "tickers held"),
+        ObservationField("position_count", "positions", "portfolio", "tickers held", 0.0, POSITIVE),
         ObservationField(
             "portfolio_correlation", "fraction", "portfolio", "of what is held with the universe, weighted by value"
         ),
     ]
-    fields += [ObservationField(f.name, f.unit, "market", f.description, f.neutral) for f in MARKET_FEATURES]
+    fields += [ObservationField(f.name, f.unit, "market", f.description, f.neutral, f.bounds) for f in MARKET_FEATURES]
     fields += [
-        ObservationField("episode_progress", "fraction", "episode", "sessions of the episode that are over"),
+        ObservationField(
+            "episode_progress", "fraction", "episode", "sessions of the episode that are over", 0.0, SHARE
+        ),
         ObservationField("episode_mean", "fraction a session", "episode", "mean return of the episode, shrunk to 0"),
         ObservationField(
-            "episode_volatility", "fraction a session", "episode", "deviation of the episode's returns, shrunk"
+            "episode_volatility",
+            "fraction a session",
+            "episode",
+            "deviation of the episode's returns, shrunk",
+            0.0,
+            POSITIVE,
         ),
     ]
     fields += [
-        ObservationField(f"{name}_weight", "fraction", "episode", "current capital weight", 1 / len(strategy_names))
+        ObservationField(
+            f"{name}_weight", "fraction", "episode", "current capital weight", 1 / len(strategy_names), SHARE
+        )
         for name in strategy_names
     ]
     return ObservationSchema(tuple(fields))

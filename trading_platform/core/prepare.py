@@ -15,7 +15,7 @@ from trading_platform.core.market_features import LOOKBACK
 from trading_platform.core.observation import EPISODE_SESSIONS, ObservationSchema, exogenous_matrix, observation_schema
 from trading_platform.core.recorded_books import BookRecorder, RecordedBooks
 from trading_platform.core.session import Rules
-from trading_platform.core.shadow_books import ShadowBooks, shadow_statistics
+from trading_platform.core.shadow_books import ShadowBooks, observed_rules, shadow_statistics
 from trading_platform.core.simulate import N_CODES, new_scratch, open_books, step_books
 from trading_platform.core.types import Floats, MarketPanel
 
@@ -107,7 +107,7 @@ def prepare_market(
         The history is too short for one episode after all lookbacks.
     """
     schema = observation_schema(strategy_names)
-    shadows = shadow_statistics(market, signals, rules, lookback)
+    shadows = shadow_statistics(market, signals, observed_rules(rules), lookback)
     n_strategies = len(schema.strategies)
     weights = np.full(n_strategies, 1.0 / n_strategies) if base is None else np.array(base, dtype=np.float64)
     first = _first_known(panel, shadows, lookback)

@@ -17,7 +17,7 @@ from trading_platform.core.market_features import market_features
 from trading_platform.core.observation import Observer, exogenous_matrix, observation_schema
 from trading_platform.core.realistic_fills import EXACT, with_fills
 from trading_platform.core.session import Rules
-from trading_platform.core.shadow_books import shadow_statistics
+from trading_platform.core.shadow_books import observed_rules, shadow_statistics
 from trading_platform.core.types import Floats, MarketPanel, Regime
 from trading_platform.core.view import MarketView, columns_of
 from trading_platform.engine.given_weights import given_strategies
@@ -66,7 +66,7 @@ class World:
         """
         schema = observation_schema(self.strategies)
         exact = with_fills(self.market, self.panel, EXACT, 0)
-        shadows = shadow_statistics(exact, self.signals, self.rules, self.lookback)
+        shadows = shadow_statistics(exact, self.signals, observed_rules(self.rules), self.lookback)
         features = market_features(forward_adjusted(self.panel))
         exogenous = exogenous_matrix(schema, self.regime_probabilities, shadows.statistics, features)
         return Observer(schema, exogenous, self.market)

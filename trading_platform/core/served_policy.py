@@ -1,0 +1,160 @@
+"""The one answer to "what split of capital in this state?": for judging, replay, live trading and a notebook alike.
+
+`answers` is a pure function of rows of the observation. Training asks it about years at once, the allocator about one
+close; a row's answer is the same to the last bit, so that what was judged is what is served, refusals included: a state
+that the policy is not asked about is answered by equal weight, in judging as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+
+from trading_platform.core.action_map import ACTION_KINDS, check_map, map_actions
+from trading_platform.core.novelty import MOST_NEW, Reach, impossible_features, new_features, reach_of
+from trading_platform.core.observation import ObservationSchema
+from trading_platform.core.policy import Policy, policy_actions
+from trading_platform.core.types import Bools, Floats, Ints
+
+# Sessions of data behind the newest one that a model has seen: a year kept back and the gap before it.
+MAX_AGE_SESSIONS = 280
+SUM_TOLERANCE = 1e-9  # more is a broken map, not rounding
+
+
+class RowCode(IntEnum):
+    """How a row was answered: by the policy, or by equal weight because of what the row holds."""
+
+    OK = 0
+    NOT_FINITE = 1
+    IMPOSSIBLE = 2
+    NEW = 3
+    BAD_OUTPUT = 4
+
+
+class Answers(NamedTuple):
+    """Weights (T, K), >= 0 and summing to 1, and the `RowCode` (T,) of each row."""
+
+    weights: Floats
+    codes: Ints
+
+    @property
+    def refused(self) -> float:
+        """The share of rows that equal weight answered."""
+        return float((self.codes != RowCode.OK).mean()) if len(self.codes) else 0.0
+
+    def between(self, start: int, stop: int) -> Answers:
+        """Return the answers to rows [start, stop)."""
+        return Answers(self.weights[start:stop], self.codes[start:stop])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ServedPolicy:
+    """A policy with all that its answer depends on beside the state.
+
+    Attributes
+    ----------
+    policy, base, kind, scale : the network, and the map from its action to weights; `kind` is in ACTION_KINDS.
+    schema : of the observations that it was made for. reach : what is new to it.
+    works : (K,) sleeves that do not stand aside; the others get nothing, and their capital goes to these.
+    """
+
+    policy: Policy
+    base: Floats
+    kind: str
+    scale: float
+    schema: ObservationSchema
+    reach: Reach
+    works: Bools
+
+
+def served_policy(
+    policy: Policy,
+    base: Floats,
+    kind: str,
+    scale: float,
+    schema: ObservationSchema,
+    works: Bools | None = None,
+) -> ServedPolicy:
+    """Return a policy ready to answer.
+
+    Raises
+    ------
+    FixConfigError
+        A map that cannot work.
+    """
+    check_map(base, scale, kind)
+    working = np.ones(len(base), dtype=np.bool_) if works is None else np.array(works, dtype=np.bool_)
+    return ServedPolicy(policy, base, kind, scale, schema, reach_of(schema, policy.scaling), working)
+
+
+def equal_shares(works: Bools) -> Floats:
+    """Return equal shares, (K,), of the sleeves that work; of all where none does."""
+    chosen = np.asarray(works, dtype=np.float64)
+    chosen = chosen if chosen.any() else np.ones_like(chosen)
+    shares: Floats = chosen / chosen.sum()
+    return shares
+
+
+def answers(served: ServedPolicy, rows: Floats) -> Answers:
+    """Return what `served` says to observations `rows` (T, D), each on its own."""
+    scaling = served.policy.scaling
+    features = rows[:, scaling.index]
+    new = new_features(rows, scaling.index, served.reach).mean(axis=1) > MOST_NEW
+    impossible = impossible_features(rows, scaling.index, served.reach).any(axis=1)
+    finite = np.isfinite(features).all(axis=1)
+    codes = np.where(new, RowCode.NEW, RowCode.OK)
+    codes = np.where(impossible, RowCode.IMPOSSIBLE, codes)
+    codes = np.where(finite, codes, RowCode.NOT_FINITE).astype(np.int64)
+    weights = np.tile(equal_shares(served.works), (len(rows), 1))
+    asked = np.flatnonzero(codes == RowCode.OK)
+    said = _policy_weights(served, rows[asked])
+    split = np.isfinite(said).all(axis=1) & (said >= 0.0).all(axis=1)
+    split &= np.abs(said.sum(axis=1) - 1.0) <= SUM_TOLERANCE
+    weights[asked[split]] = said[split]
+    codes[asked[~split]] = RowCode.BAD_OUTPUT
+    return Answers(weights, codes)
+
+
+def refusal_words(served: ServedPolicy, row: Floats, code: int) -> str:
+    """Return why `answers` gave equal weight for observation `row` (D,), with the names of what is wrong."""
+    index, reach = served.policy.scaling.index, served.reach
+    if code == RowCode.NOT_FINITE:
+        return f"unknown in the observation: {_names(served, ~np.isfinite(row[index]))}"
+    if code == RowCode.IMPOSSIBLE:
+        wrong = impossible_features(row, index, reach)
+        place = int(np.flatnonzero(wrong)[0])
+        return (
+            f"{_names(served, wrong)} cannot be: {served.schema[int(index[place])].name} is {row[index[place]]:g}, "
+            f"possible is {reach.least[place]:g} to {reach.most[place]:g}"
+        )
+    if code == RowCode.NEW:
+        far = new_features(row, index, reach)
+        return (
+            f"{int(far.sum())} of {len(far)} features are far from anything in training "
+            f"(at most {MOST_NEW:.0%} may be): {_names(served, far)}"
+        )
+    return "the model's weights are not a split of capital"
+
+
+def _policy_weights(served: ServedPolicy, rows: Floats) -> Floats:
+    """Return the policy's weights (T, K) for rows that it may be asked about."""
+    with np.errstate(over="ignore", invalid="ignore"):  # a doctored network: what comes out is checked
+        actions = policy_actions(rows, served.policy)
+    base = np.where(served.works, served.base, 0.0)
+    everyone = bool(served.works.all())
+    if not everyone:
+        base = base / base.sum() if base.sum() > 0.0 else equal_shares(served.works)
+    weights = np.empty_like(actions)
+    map_actions(actions, base, served.scale, ACTION_KINDS.index(served.kind), 0.0, weights, weights)
+    if not everyone:
+        kept = np.where(served.works, weights, 0.0)
+        total = kept.sum(axis=1, keepdims=True)
+        weights = np.where(total > 0.0, kept / np.where(total > 0.0, total, 1.0), base)
+    return weights
+
+
+def _names(served: ServedPolicy, chosen: Bools) -> str:
+    return ", ".join(served.schema[int(i)].name for i in served.policy.scaling.index[chosen])
