@@ -57,7 +57,9 @@ def train(
     seeds: Annotated[int, typer.Option(min=1, help="Fits with different seeds; their policies are averaged.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="First seed.")] = 1,
     jobs: Annotated[int, typer.Option(min=1, help="Processes that folds and seeds are spread over.")] = 1,
-    data_dir: Annotated[Path | None, typer.Option(help="Folder of CSV or Parquet bars.")] = None,
+    data_dir: Annotated[
+        list[Path] | None, typer.Option(help="Folder of bars; repeatable: the first that has a ticker gives it.")
+    ] = None,
     source: Annotated[str | None, typer.Option(help="synthetic, files, alpaca or yahoo.")] = None,
     tickers: Annotated[str | None, typer.Option(help="Comma-separated; default all.")] = None,
     end: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last session to look at.")] = None,
@@ -79,8 +81,8 @@ def train(
         return
     since = time.perf_counter()
     overrides = {
-        "data.source": source or (None if data_dir is None else "files"),
-        "data.folder": None if data_dir is None else str(data_dir),
+        "data.source": source or ("files" if data_dir else None),
+        "data.folder": tuple(str(folder) for folder in data_dir) if data_dir else None,
         "universe.tickers": tuple(tickers.split(",")) if tickers else None,
     }
     setup = make_setup(episodes, eval_freq, reward, option or [])

@@ -7,7 +7,6 @@ one observation at each close and asks the allocator. Both must come to the same
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -26,7 +25,6 @@ from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.served_policy import Answers, RowCode
 from trading_platform.core.session import Rules
 from trading_platform.core.simulate import open_books
-from trading_platform.core.types import MarketPanel
 from trading_platform.engine.engine_market import World, build_world, configured_strategies
 from trading_platform.engine.regime_cache import load_regimes
 from trading_platform.machine.stopwatch import Stopwatch
@@ -36,7 +34,6 @@ from trading_platform.regime.hmm import RegimeConfig
 from trading_platform.storage.model_manifest import ModelManifest
 from trading_platform.storage.model_registry import ModelRegistry
 from trading_platform.storage.model_weights import pack_weights
-from trading_platform.strategies.base import AnyStrategy
 from trading_platform.strategies.registry import active_strategies
 from trading_platform.training.paths import observations, policy_answers
 from trading_platform.training.preparation import prepare_arena
@@ -59,27 +56,27 @@ class Prepared:
         setup = TrainingSetup(n_universes=0)
         arena = prepare_arena(self.panel, setup, config, self.settings, rules, NyseCalendar(), BatchedAllocEnv)
         self.judging: PreparedMarket = arena.whole
-        self.trading: World = self._world(
-            config, rules, self.panel, active_strategies(configured_strategies(config), self.panel)[0]
-        )
+        self._config, self._rules = config, rules
 
-    def _world(self, config: TradingConfig, rules: Rules, panel: MarketPanel, active: Sequence[AnyStrategy]) -> World:
-        first = panel.n_sessions // 2  # as a replay of the newer half asks for regimes
-        regime = RegimeConfig.from_mapping(config.regime)
-        regimes = load_regimes(panel, regime, config.engine.seed, first, self.settings.cache_dir / "of_the_engine")
-        return build_world(panel, active, rules, NyseCalendar(), regimes, Stopwatch())
+    def world(self, first: int) -> World:
+        """Return the market as an engine prepares it that trades from row `first` on."""
+        config, panel = self._config, self.panel
+        regime, cache = RegimeConfig.from_mapping(config.regime), self.settings.cache_dir / "regimes"
+        regimes = load_regimes(panel, regime, config.engine.seed, first, cache)
+        active, _ = active_strategies(configured_strategies(config), panel)
+        return build_world(panel, active, self._rules, NyseCalendar(), regimes, Stopwatch())
 
-    def policy(self) -> Policy:
-        """A policy that reads everything it may, trained on a quiet stretch, with opinions that differ every day."""
-        seen = observations(self.judging)[self.judging.first : self.judging.first + 250]
+    def policy(self, sessions: int) -> Policy:
+        """A policy that reads everything it may, has seen so many sessions, and has another opinion every day."""
+        seen = observations(self.judging)[self.judging.first : self.judging.first + sessions]
         scaling = fit_scaling(seen, self.judging.schema.exogenous, 3.0)
         rng = np.random.default_rng(3)
         shapes = ((3, len(scaling.index), 16), (3, 16, self.judging.n_strategies))
         kernels = tuple(rng.normal(scale=0.3, size=shape) for shape in shapes)
         return Policy(scaling, Network(kernels, (np.zeros((3, 16)), np.zeros((3, self.judging.n_strategies)))))
 
-    def allocator(self, folder: Path, policy: Policy) -> Serving:
-        """Return the allocator of an engine whose champion is `policy`, seen as young and new on every session."""
+    def serving(self, folder: Path, policy: Policy, first: int = 0) -> Serving:
+        """Return an engine's side, which trades from row `first` on and whose champion is `policy`."""
         schema, scaling = self.judging.schema, policy.scaling
         weights = pack_weights(policy.network)
         manifest = ModelManifest(
@@ -114,7 +111,8 @@ class Prepared:
         )
         registry = ModelRegistry(folder)
         registry.promote(registry.add(manifest, weights), NOW, "test")
-        return Serving(RLStrategyAllocator(folder, self.trading.strategies, allow_in_sample=True), self.trading)
+        world = self.world(first)
+        return Serving(RLStrategyAllocator(folder, world.strategies, allow_in_sample=True), world)
 
 
 class Serving:
@@ -131,10 +129,10 @@ class Serving:
         return list(weights.values()), self.allocator.last_decision.code.value
 
 
-def differing(judged: Answers, serving: Serving) -> list[int]:
-    """Return the rows on which what is served is not what was judged, to the bit."""
+def differing(judged: Answers, serving: Serving, first: int = 0) -> list[int]:
+    """Return the rows from `first` on at which what is served is not what was judged, to the bit."""
     rows = []
-    for row in range(len(judged.weights)):
+    for row in range(first, len(judged.weights)):
         weights, code = serving(row)
         same_code = code == CODE_OF_ROW[RowCode(int(judged.codes[row]))].value
         if weights != judged.weights[row].tolist() or not same_code:
@@ -150,33 +148,35 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 def test_on_no_session_of_the_embedded_history_is_another_split_served_than_judged(
     embedded: Prepared, tmp_path: Path
 ) -> None:
-    policy = embedded.policy()
+    policy = embedded.policy(sessions=30)
     judged = policy_answers(embedded.judging, policy, embedded.judging.base, KIND, SCALE)
     assert 0.0 < judged.refused < 0.9  # both are tested: states that are new to it, and others
     assert len(np.unique(judged.weights, axis=0)) > 100
-    assert differing(judged, embedded.allocator(tmp_path, policy)) == []
+    assert differing(judged, embedded.serving(tmp_path, policy)) == []
+    late = embedded.panel.n_sessions - 252  # a replay of the last year prepares its own market
+    assert differing(judged, embedded.serving(tmp_path, policy, late), late) == []
 
 
-def test_another_cost_in_the_account_moves_no_served_weight(tmp_path: Path, embedded: Prepared) -> None:
+def test_another_cost_in_the_account_moves_no_served_weight(embedded: Prepared) -> None:
     config = load_config(None, {"costs.half_spread_bps": 0.5, "costs.slippage_bps": 0.0})
     cheap = Prepared(config, embedded.settings.cache_dir)
-    np.testing.assert_array_equal(cheap.trading.observer.exogenous, embedded.trading.observer.exogenous)
+    np.testing.assert_array_equal(cheap.world(0).observer.exogenous, embedded.judging.exogenous)
 
 
 def test_a_difference_in_the_last_bit_is_found(embedded: Prepared, tmp_path: Path) -> None:
-    policy = embedded.policy()
+    policy = embedded.policy(sessions=250)
     judged = policy_answers(embedded.judging, policy, embedded.judging.base, KIND, SCALE)
     row = embedded.judging.first + 5
     judged.weights[row, 0] = np.nextafter(judged.weights[row, 0], 1.0)
-    assert differing(judged, embedded.allocator(tmp_path, policy)) == [row]
+    assert differing(judged, embedded.serving(tmp_path, policy)) == [row]
 
 
 @pytest.mark.skipif(not (STOCKS.is_dir() and FUNDS.is_dir()), reason="the shared market data are not beside the tree")
 def test_on_no_session_of_2003_to_2017_is_another_split_served_than_judged(tmp_path: Path) -> None:
     config = load_config(None, {"data.source": "files", "data.folder": (str(STOCKS), str(FUNDS))})
     prepared = Prepared(config, tmp_path / "cache")
-    policy = prepared.policy()
-    judged = policy_answers(prepared.judging, policy, prepared.judging.base, KIND, SCALE)
-    crash = [prepared.judging.row(date(2008, 9, 2)), prepared.judging.row(date(2009, 6, 1))]
-    assert judged.between(*crash).refused < 1.0
-    assert differing(judged, prepared.allocator(tmp_path / "models", policy)) == []
+    world, policy = prepared.judging, prepared.policy(sessions=250)
+    judged = policy_answers(world, policy, world.base, KIND, SCALE)
+    assert differing(judged, prepared.serving(tmp_path / "models", policy)) == []
+    # What knows a year of ordinary markets is asked in the crash as well.
+    assert judged.between(world.row(date(2008, 9, 2)), world.row(date(2009, 6, 1))).refused < 0.5

@@ -98,6 +98,15 @@ def equal_shares(works: Bools) -> Floats:
     return shares
 
 
+def shares_of_working(base: Floats, works: Bools) -> Floats:
+    """Return `base` (K,) with what it gives to sleeves that stand aside given to the others, in proportion."""
+    if bool(works.all()):
+        return np.array(base, dtype=np.float64)
+    kept = np.where(works, base, 0.0)
+    total = float(kept.sum())
+    return kept / total if total > 0.0 else equal_shares(works)
+
+
 def answers(served: ServedPolicy, rows: Floats) -> Answers:
     """Return what `served` says to observations `rows` (T, D), each on its own."""
     scaling = served.policy.scaling
@@ -143,13 +152,10 @@ def _policy_weights(served: ServedPolicy, rows: Floats) -> Floats:
     """Return the policy's weights (T, K) for rows that it may be asked about."""
     with np.errstate(over="ignore", invalid="ignore"):  # a doctored network: what comes out is checked
         actions = policy_actions(rows, served.policy)
-    base = np.where(served.works, served.base, 0.0)
-    everyone = bool(served.works.all())
-    if not everyone:
-        base = base / base.sum() if base.sum() > 0.0 else equal_shares(served.works)
+    base = shares_of_working(served.base, served.works)
     weights = np.empty_like(actions)
     map_actions(actions, base, served.scale, ACTION_KINDS.index(served.kind), 0.0, weights, weights)
-    if not everyone:
+    if not bool(served.works.all()):
         kept = np.where(served.works, weights, 0.0)
         total = kept.sum(axis=1, keepdims=True)
         weights = np.where(total > 0.0, kept / np.where(total > 0.0, total, 1.0), base)

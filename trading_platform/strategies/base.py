@@ -176,6 +176,11 @@ def prepare_targets(panel: MarketPanel, strategies: Sequence[TargetStrategy]) ->
     return targets
 
 
+def works_on(strategy: AnyStrategy, panel: MarketPanel) -> bool:
+    """Return True unless `strategy` stands aside on `panel`."""
+    return not (isinstance(strategy, TargetStrategy) and strategy.stands_aside(panel))
+
+
 def check_targets(name: str, weights: Floats, panel: MarketPanel) -> None:
     """Check the weights (T, N) of the strategy `name`.
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from trading_platform.core.costs import default_protection
 from trading_platform.core.market import build_market, build_signals, forward_adjusted
 from trading_platform.core.market_features import market_features
 from trading_platform.core.prepare import PreparedMarket, prepare_market
 from trading_platform.core.session import Rules
 from trading_platform.core.types import Floats, MarketPanel
-from trading_platform.strategies.base import AnyStrategy, prepare_signals
+from trading_platform.strategies.base import AnyStrategy, prepare_signals, works_on
 
 
 def prepare_panel(
@@ -34,4 +36,5 @@ def prepare_panel(
         lookback=max(strategy.lookback for strategy in strategies),
         capital=capital,
         base=base,
+        works=np.array([works_on(strategy, panel) for strategy in strategies]),
     )

@@ -18,7 +18,7 @@ from trading_platform.core.errors import MarketDataError, RetrainModelError
 from trading_platform.core.metrics import sharpe_ratio
 from trading_platform.core.policy import Policy
 from trading_platform.core.prepare import PreparedMarket
-from trading_platform.core.served_policy import MAX_AGE_SESSIONS, Answers
+from trading_platform.core.served_policy import MAX_AGE_SESSIONS, Answers, equal_shares
 from trading_platform.core.types import Floats
 from trading_platform.evaluation.comparison import REFERENCE
 from trading_platform.evaluation.overfitting import Overfitting
@@ -239,7 +239,7 @@ def base_of(campaign: Campaign, fold: Fold) -> Floats:
     """Return the allocation to start from, learned from sessions before the fold's validation."""
     world, setup = campaign.arena.whole, campaign.arena.setup
     if setup.base == "equal":
-        return np.full(world.n_strategies, 1.0 / world.n_strategies)
+        return equal_shares(world.works)
     if setup.base == "minimum_variance":
         return minimum_variance_base(world, fold.train.stop, setup.base_sessions)
     return shrunken_base(world, fold.train.stop, setup.base_sharpness)
