@@ -18,15 +18,26 @@ from pathlib import Path
 import numpy as np
 
 from trading_platform.core.allocation import CODE_OF_ROW, AllocationDecision, AllocationSource, FallbackCode, Refusal
+from trading_platform.core.errors import FixConfigError
 from trading_platform.core.observation import ObservationSchema, observation_schema
-from trading_platform.core.served_policy import MAX_AGE_SESSIONS, RowCode, answers, refusal_words
+from trading_platform.core.served_policy import (
+    MAX_AGE_SESSIONS,
+    NOWHERE,
+    RowCode,
+    answers,
+    in_ordinary_times,
+    refusal_words,
+)
 from trading_platform.core.state_reading import ReadState, read_state
 from trading_platform.core.types import Floats
 from trading_platform.market_data.calendar import NyseCalendar
-from trading_platform.storage.champion import Served, champion
+from trading_platform.storage.champion import Served, champion, published_rules
 from trading_platform.storage.model_registry import ModelRegistry
 
 __all__ = ["AllocationDecision", "AllocationSource", "FallbackCode", "RLStrategyAllocator"]
+
+
+POLICIES = ("model", "rules", "equal")
 
 
 def system_today() -> date:
@@ -49,6 +60,9 @@ class RLStrategyAllocator:
         Sessions behind the newest one a model has seen after which it is too old.
     allow_in_sample
         Let a model decide sessions it was trained on. Only for looking at what it learned: results are worthless.
+    policy
+        "model": the champion, equal weight while there is none. "rules": equal weight tilted by published rules,
+        without any model. "equal": equal weight.
     follow
         Serve whoever is promoted later. A replay does not: all of it is decided by one model.
     aside
@@ -64,7 +78,10 @@ class RLStrategyAllocator:
         allow_in_sample: bool = False,
         follow: bool = True,
         aside: Sequence[str] = (),
+        policy: str = "model",
     ) -> None:
+        if policy not in POLICIES:
+            raise FixConfigError(f"allocator policy must be one of {', '.join(POLICIES)}, was {policy!r}")
         self.registry = ModelRegistry(models_dir)
         self.strategies = tuple(strategies) if strategies is not None else _all_strategies()
         self.schema: ObservationSchema = observation_schema(self.strategies)
@@ -73,6 +90,7 @@ class RLStrategyAllocator:
         self._allow_in_sample = allow_in_sample
         self._follow = follow
         self._aside = tuple(aside)
+        self._policy = policy
         self._calendar = NyseCalendar()
         self._stamp: tuple[int, ...] | None = ()  # of the pointer that was read last; () = never, None = no file
         self._refused = Refusal(FallbackCode.NO_MODEL, "no allocation was asked for yet")
@@ -116,11 +134,9 @@ class RLStrategyAllocator:
         if not isinstance(served, Served) or read.problem:
             return moved
         policy, row = served.policy, served.row_of(read.row)
-        scaling = policy.policy.scaling
         rows = np.tile(row, (1 + len(groups), 1))
         for n, name in enumerate(groups, start=1):
-            chosen = np.isin(scaling.index, policy.schema.groups.get(name, ()))
-            rows[n, scaling.index[chosen]] = scaling.mean[chosen]
+            rows[n] = in_ordinary_times(policy, row, policy.schema.groups.get(name, NOWHERE))
         said = answers(policy, rows)
         if said.codes[0] != RowCode.OK:
             return moved
@@ -132,12 +148,21 @@ class RLStrategyAllocator:
 
     @property
     def model_id(self) -> str | None:
-        """The champion's id, None when none can serve."""
+        """The champion's id, None when none can serve or none is asked for."""
         served = self._current()
         return served.model_id if isinstance(served, Served) else None
 
+    @property
+    def reads_state(self) -> bool:
+        """True if the answer depends on the state, so that it has to be observed."""
+        return isinstance(self._current(), Served)
+
     def _current(self) -> Served | Refusal:
-        """Return the champion, reloading it when the pointer file was replaced."""
+        """Return what answers; the champion is loaded anew when the pointer file was replaced."""
+        if self._policy != "model":
+            if self._stamp == ():
+                self._served, self._stamp = _without_model(self._policy, self.strategies), None
+            return self._served
         if self._follow or self._stamp == ():
             stamp = self.registry.stamp()
             if stamp != self._stamp:
@@ -156,12 +181,17 @@ class RLStrategyAllocator:
         if code != RowCode.OK:
             return Refusal(CODE_OF_ROW[RowCode(code)], refusal_words(served.policy, row, code), served.model_id)
         weights: Floats = said.weights[0, served.columns]
-        reason = f"{FallbackCode.OK}: decided by {served.model_id}{_taken_as_ordinary(served, read)}"
         by_name = dict(zip(self.strategies, weights.tolist(), strict=True))
+        if served.model_id is None:
+            reason = f"{FallbackCode.OK}: equal weight tilted by published rules"
+            return AllocationDecision(by_name, AllocationSource.RULES, reason)
+        reason = f"{FallbackCode.OK}: decided by {served.model_id}{_taken_as_ordinary(served, read)}"
         return AllocationDecision(by_name, AllocationSource.MODEL, reason, served.model_id)
 
     def _wrong_day(self, served: Served, session: object) -> Refusal | None:
         manifest = served.manifest
+        if manifest is None:  # rules are published and do not age
+            return None
         day = self._today() if session is None else _as_date(session)
         if day is None:
             return Refusal(FallbackCode.BAD_SESSION, f"{str(session)[:80]} is no date", served.model_id)
@@ -185,18 +215,24 @@ class RLStrategyAllocator:
         )
 
 
+def _without_model(policy: str, strategies: tuple[str, ...]) -> Served | Refusal:
+    if policy == "rules":
+        return published_rules(strategies)
+    return Refusal(FallbackCode.CHOSEN, "equal weight is what [allocator] policy asks for")
+
+
 def _unreadable(served: Served, read: ReadState) -> Refusal | None:
     if read.problem:
         return Refusal(FallbackCode.STATE_SHAPE, read.problem, served.model_id)
-    if not served.row_told(read.told)[served.policy.policy.scaling.index].any():
-        words = "nothing that the model reads is told in the observation"
+    if not served.row_told(read.told)[served.policy.index].any():
+        words = "nothing that decides is told in the observation"
         return Refusal(FallbackCode.STATE_NOT_FINITE, words, served.model_id)
     return None
 
 
 def _taken_as_ordinary(served: Served, read: ReadState) -> str:
     """Return in words which of the entries that the model reads were not told; "" where all were."""
-    index = served.policy.policy.scaling.index
+    index = served.policy.index
     missing = [served.policy.schema.names[i] for i in index[~served.row_told(read.told)[index]]]
     return f"; not told and taken as ordinary: {', '.join(missing)}" if missing else ""
 

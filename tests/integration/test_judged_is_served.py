@@ -22,11 +22,12 @@ from trading_platform.core.allocation import CODE_OF_ROW
 from trading_platform.core.policy import Network, Policy, fit_scaling
 from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.risk.limits import limits_of
-from trading_platform.core.served_policy import Answers, RowCode
+from trading_platform.core.served_policy import Answers, RowCode, answers, rules_alone
 from trading_platform.core.session import Rules
 from trading_platform.core.simulate import open_books
 from trading_platform.engine.engine_market import World, build_world, configured_strategies
 from trading_platform.engine.regime_cache import load_regimes
+from trading_platform.evaluation.kernel_book import KernelBook
 from trading_platform.machine.stopwatch import Stopwatch
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.load_panel import load_panel
@@ -56,15 +57,15 @@ class Prepared:
         setup = TrainingSetup(n_universes=0)
         arena = prepare_arena(self.panel, setup, config, self.settings, rules, NyseCalendar(), BatchedAllocEnv)
         self.judging: PreparedMarket = arena.whole
-        self._config, self._rules = config, rules
+        self._config, self.rules = config, rules
+        self.active, _ = active_strategies(configured_strategies(config), self.panel)
 
     def world(self, first: int) -> World:
         """Return the market as an engine prepares it that trades from row `first` on."""
         config, panel = self._config, self.panel
         regime, cache = RegimeConfig.from_mapping(config.regime), self.settings.cache_dir / "regimes"
         regimes = load_regimes(panel, regime, config.engine.seed, first, cache)
-        active, _ = active_strategies(configured_strategies(config), panel)
-        return build_world(panel, active, self._rules, NyseCalendar(), regimes, Stopwatch())
+        return build_world(panel, self.active, self.rules, NyseCalendar(), regimes, Stopwatch())
 
     def policy(self, sessions: int) -> Policy:
         """A policy that reads everything it may, has seen so many sessions, and has another opinion every day."""
@@ -155,6 +156,18 @@ def test_on_no_session_of_the_embedded_history_is_another_split_served_than_judg
     assert differing(judged, embedded.serving(tmp_path, policy)) == []
     late = embedded.panel.n_sessions - 252  # a replay of the last year prepares its own market
     assert differing(judged, embedded.serving(tmp_path, policy, late), late) == []
+
+
+def test_the_published_rules_are_the_same_in_judging_and_in_serving(embedded: Prepared) -> None:
+    judged = answers(rules_alone(embedded.judging.schema), observations(embedded.judging))
+    assert (judged.codes == RowCode.OK).all()
+    assert np.abs(judged.weights - embedded.judging.base).max() > 0.02
+    late = embedded.panel.n_sessions - 252
+    world = embedded.world(late)
+    serving = Serving(RLStrategyAllocator("none", world.strategies, policy="rules"), world)
+    assert differing(judged, serving, late) == []
+    kernel = KernelBook((), embedded.rules, 1e5, NyseCalendar().exchange_seconds, policy="rules")
+    np.testing.assert_array_equal(kernel.weights(embedded.panel, embedded.active), judged.weights)
 
 
 def test_another_cost_in_the_account_moves_no_served_weight(embedded: Prepared) -> None:

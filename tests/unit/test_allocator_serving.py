@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from rl_strategy_allocator import AllocationSource, FallbackCode, RLStrategyAllocator
+from trading_platform.core.errors import FixConfigError
 from trading_platform.core.observation import observation_schema
 from trading_platform.core.policy import Network
 from trading_platform.core.served_policy import MAX_AGE_SESSIONS
@@ -254,7 +255,7 @@ class Unwilling:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (np.zeros(3), f"not ({CONTRACT},) or ({len(SCHEMA)},)"),
+        (np.zeros(3), f"not ({CONTRACT},) or ("),
         (np.zeros((2, len(SCHEMA))), f"has shape (2, {len(SCHEMA)})"),
         (np.zeros(0), "has shape (0,)"),
         (None, "has shape ()"),
@@ -312,7 +313,7 @@ def test_what_the_contracts_observation_does_not_hold_is_taken_as_ordinary_and_s
     ordinary = "not told and taken as ordinary: episode_progress"
     assert allocator.last_decision.reason == f"OK: decided by {model_id}; {ordinary}"
     unread = {name: 0.1 for name in SCHEMA.names if name not in BEYOND}
-    assert_equal_weight(allocator, FallbackCode.STATE_NOT_FINITE, "nothing that the model reads", state=unread)
+    assert_equal_weight(allocator, FallbackCode.STATE_NOT_FINITE, "nothing that decides is told", state=unread)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -351,7 +352,15 @@ def test_what_cannot_be_is_refused(tmp_path: Path, name: str, value: float) -> N
 
 
 def test_a_model_of_the_first_version_goes_on(tmp_path: Path) -> None:
-    model_id = champion(tmp_path, schema_version=1, max_age_days=30, feature_low=(), feature_high=())
+    before_it_grew = "53ed255cf128cb8a"
+    model_id = champion(
+        tmp_path,
+        observation_hash=before_it_grew,
+        schema_version=1,
+        max_age_days=30,
+        feature_low=(),
+        feature_high=(),
+    )
     assert model_id == "20260105-536be75b8bb8"  # as the first version called this very model
     allocator = serving(tmp_path)
     weights = allocator.get_allocation(state(regime_bear=1.0, vix=60.0), session=LAST_SEEN + timedelta(days=200))
@@ -517,3 +526,35 @@ def test_a_replay_stays_with_the_champion_that_it_began_with(tmp_path: Path) -> 
     staying.get_allocation(state())
     assert staying.last_decision.model_id == first
     assert serving(tmp_path, follow=False).model_id == second
+
+
+def test_equal_weight_is_served_where_the_settings_ask_for_it(tmp_path: Path) -> None:
+    champion(tmp_path)
+    assert_equal_weight(serving(tmp_path, policy="equal"), FallbackCode.CHOSEN, "[allocator] policy")
+    assert not serving(tmp_path, policy="equal").reads_state
+    assert serving(tmp_path).reads_state
+    with pytest.raises(FixConfigError, match="must be one of model, rules, equal, was 'best'"):
+        serving(tmp_path, policy="best")
+
+
+def test_published_rules_serve_without_any_model_file(tmp_path: Path) -> None:
+    allocator = serving(tmp_path / "none", policy="rules")
+    told = {"momentum_rules": -np.log(2.0), "mean_reversion_rules": 0.25, "breakout_rules": 0.0}
+    weights = allocator.get_allocation(told)
+    factors = np.array([0.5, np.exp(0.25), 1.0])
+    assert list(weights.values()) == pytest.approx(factors / factors.sum())
+    decision = allocator.last_decision
+    assert (decision.source, decision.code, decision.model_id) == ("rules", "OK", None)
+    assert allocator.explain(told)["rules"] == pytest.approx(1.0)
+    assert (allocator.model_id, allocator.reads_state) == (None, True)
+    assert_equal_weight(allocator, FallbackCode.STATE_NOT_FINITE, "nothing that decides", state=state()[:CONTRACT])
+    assert_equal_weight(allocator, FallbackCode.STATE_OUT_OF_RANGE, state=told | {"breakout_rules": 3.0})
+
+
+def test_a_model_on_rules_is_tilted_by_them_as_it_was_judged(tmp_path: Path) -> None:
+    champion(tmp_path)
+    plain = serving(tmp_path).get_allocation(state(regime_bear=0.3))
+    champion(tmp_path, on_rules=True)
+    tilted = serving(tmp_path).get_allocation(state(regime_bear=0.3, momentum_rules=-np.log(2.0)))
+    kept = {name: weight * (0.5 if name == "momentum" else 1.0) for name, weight in plain.items()}
+    assert tilted == pytest.approx({name: weight / sum(kept.values()) for name, weight in kept.items()})

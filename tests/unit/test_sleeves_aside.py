@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from kernel_world import STRATEGIES, clock_of, make_rules, random_panel
 
+from tests.kernel_world import STRATEGIES, clock_of, make_rules, random_panel
 from trading_platform.core.costs import NO_PROTECTION, Protection
 from trading_platform.core.policy import Network, Policy, Scaling
 from trading_platform.core.prepare import PreparedMarket

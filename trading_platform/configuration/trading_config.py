@@ -215,6 +215,9 @@ class AllocatorConfig(_Checked):
 
     Attributes
     ----------
+    policy
+        "model" asks the model that passed the gate, and is equal weight while there is none; "rules" tilts equal weight
+        by published rules (docs/allocation.md); "equal" is equal weight.
     models_dir
         Folder of the model registry.
     max_age_sessions
@@ -224,6 +227,7 @@ class AllocatorConfig(_Checked):
         The limit's earlier name; a file that has it keeps its limit, counted in sessions. 0 = not given.
     """
 
+    policy: Literal["model", "rules", "equal"] = "model"
     models_dir: str = "rl_models"
     max_age_sessions: Annotated[int, Interval("[1, 2520]")] = MAX_AGE_SESSIONS
     max_model_age_days: Annotated[float, Interval("[0, 3650]")] = 0.0

@@ -13,13 +13,15 @@ class AllocationSource(StrEnum):
     """Who decided: the values of the database's column."""
 
     MODEL = "model"
+    RULES = "rules"
     EQUAL_WEIGHT = "equal_weight"
 
 
 class FallbackCode(StrEnum):
-    """Why equal weight was served. `OK` = the model decided."""
+    """Why equal weight was served. `OK` = the model, or the published rules, decided; `CHOSEN` = it was asked for."""
 
     OK = "OK"
+    CHOSEN = "CHOSEN"
     NO_MODEL = "NO_MODEL"
     MODEL_REFUSED = "MODEL_REFUSED"
     OTHER_STRATEGIES = "OTHER_STRATEGIES"

@@ -53,6 +53,13 @@ def reach_of(schema: ObservationSchema, scaling: Scaling) -> Reach:
     return Reach(least, most, np.where(moved, low, -np.inf), np.where(moved, high, np.inf))
 
 
+def unbounded_reach(schema: ObservationSchema, index: Ints) -> Reach:
+    """Return the reach of entries at `index` (F,) to which nothing is new that can be."""
+    bounds = [schema[int(position)].bounds for position in index]
+    least, most = np.array([low for low, _ in bounds]), np.array([high for _, high in bounds])
+    return Reach(least, most, np.full(len(index), -np.inf), np.full(len(index), np.inf))
+
+
 def new_features(observations: Floats, index: Ints, reach: Reach) -> Bools:
     """Return which features, (..., F), of observations (..., D) are new; an unknown one is."""
     values = observations[..., index]

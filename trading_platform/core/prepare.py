@@ -32,7 +32,7 @@ class PreparedMarket:
     sessions
         (T,) dates.
     schema, exogenous
-        The observation's fields, and those of its entries that no agent moves: (T, 3 + 4 K + 10).
+        The observation's fields, and those of its entries that no agent moves: (T, 13 + 5 K).
     regimes
         (T, 3) filtered probabilities, NaN while unknown.
     strategy_returns
@@ -91,6 +91,7 @@ def prepare_market(
     strategy_names: Sequence[str],
     regimes: Floats,
     features: Floats,
+    offsets: Floats,
     rules: Rules,
     lookback: int,
     capital: float = 100_000.0,
@@ -103,6 +104,7 @@ def prepare_market(
     ----------
     panel, market, signals : bars and the kernel's arrays of them, signals in the order of `strategy_names`.
     regimes : (T, 3) filtered regime probabilities. features : (T, 10) market features. NaN = unknown.
+    offsets : (T, K) of `published_rules`.
     lookback : rows that the slowest strategy needs.
     capital : dollars at row 0 of the base allocation. base : (K,) its weights; equal weight when None.
     works : (K,) sleeves that do not stand aside; all when None. What `base` gives to others goes to these.
@@ -128,7 +130,7 @@ def prepare_market(
         rules=rules,
         sessions=panel.sessions.copy(),
         schema=schema,
-        exogenous=exogenous_matrix(schema, regimes, shadows.statistics, features),
+        exogenous=exogenous_matrix(schema, regimes, shadows.statistics, features, offsets),
         regimes=np.array(regimes),
         strategy_returns=shadows.returns,
         warm=warm,

@@ -14,13 +14,15 @@ from typing import NamedTuple
 import numpy as np
 
 from trading_platform.core.action_map import ACTION_KINDS, check_map, map_actions
-from trading_platform.core.novelty import MOST_NEW, Reach, impossible_features, new_features, reach_of
-from trading_platform.core.observation import ObservationSchema
+from trading_platform.core.novelty import MOST_NEW, Reach, impossible_features, new_features, reach_of, unbounded_reach
+from trading_platform.core.observation import RULES_GROUP, ObservationSchema
 from trading_platform.core.policy import Policy, policy_actions
+from trading_platform.core.published_rules import BOUNDS as RULE_BOUNDS
 from trading_platform.core.types import Bools, Floats, Ints
 
 # Sessions of data behind the newest one that a model has seen: a year kept back and the gap before it.
 MAX_AGE_SESSIONS = 280
+NOWHERE: Ints = np.empty(0, dtype=np.int64)
 SUM_TOLERANCE = 1e-9  # more is a broken map, not rounding
 
 
@@ -56,18 +58,26 @@ class ServedPolicy:
 
     Attributes
     ----------
-    policy, base, kind, scale : the network, and the map from its action to weights; `kind` is in ACTION_KINDS.
+    policy, base, kind, scale : the network, and the map from its action to weights; `kind` is in ACTION_KINDS. Without
+        a network the base is what it says.
     schema : of the observations that it was made for. reach : what is new to it.
+    offset : (K,) positions of what published rules make of each weight, which multiplies the policy's; empty = nothing.
     works : (K,) sleeves that do not stand aside; the others get nothing, and their capital goes to these.
     """
 
-    policy: Policy
+    policy: Policy | None
     base: Floats
     kind: str
     scale: float
     schema: ObservationSchema
     reach: Reach
     works: Bools
+    offset: Ints
+
+    @property
+    def index(self) -> Ints:
+        """Positions of the entries that a network is asked about; those of the rules where there is none, (F,)."""
+        return self.offset if self.policy is None else self.policy.scaling.index
 
 
 def served_policy(
@@ -77,8 +87,10 @@ def served_policy(
     scale: float,
     schema: ObservationSchema,
     works: Bools | None = None,
+    *,
+    on_rules: bool = False,
 ) -> ServedPolicy:
-    """Return a policy ready to answer.
+    """Return a policy ready to answer; `on_rules`: what it says is tilted by published rules.
 
     Raises
     ------
@@ -87,7 +99,21 @@ def served_policy(
     """
     check_map(base, scale, kind)
     working = np.ones(len(base), dtype=np.bool_) if works is None else np.array(works, dtype=np.bool_)
-    return ServedPolicy(policy, base, kind, scale, schema, reach_of(schema, policy.scaling), working)
+    offset = rule_places(schema) if on_rules else NOWHERE
+    return ServedPolicy(policy, base, kind, scale, schema, reach_of(schema, policy.scaling), working, offset)
+
+
+def rules_alone(schema: ObservationSchema, works: Bools | None = None) -> ServedPolicy:
+    """Return equal weight tilted by published rules, without any learner."""
+    places = rule_places(schema)
+    working = np.ones(len(places), dtype=np.bool_) if works is None else np.array(works, dtype=np.bool_)
+    base, kind = equal_shares(np.ones_like(working)), ACTION_KINDS[0]
+    return ServedPolicy(None, base, kind, 1.0, schema, unbounded_reach(schema, places), working, places)
+
+
+def rule_places(schema: ObservationSchema) -> Ints:
+    """Return the positions of what published rules say, (K,)."""
+    return schema.groups[RULES_GROUP]
 
 
 def equal_shares(works: Bools) -> Floats:
@@ -109,11 +135,10 @@ def shares_of_working(base: Floats, works: Bools) -> Floats:
 
 def answers(served: ServedPolicy, rows: Floats) -> Answers:
     """Return what `served` says to observations `rows` (T, D), each on its own."""
-    scaling = served.policy.scaling
-    features = rows[:, scaling.index]
-    new = new_features(rows, scaling.index, served.reach).mean(axis=1) > MOST_NEW
-    impossible = impossible_features(rows, scaling.index, served.reach).any(axis=1)
-    finite = np.isfinite(features).all(axis=1)
+    index = served.index
+    new = new_features(rows, index, served.reach).mean(axis=1) > MOST_NEW
+    impossible = impossible_features(rows, index, served.reach).any(axis=1)
+    finite = np.isfinite(rows[:, index]).all(axis=1)
     codes = np.where(new, RowCode.NEW, RowCode.OK)
     codes = np.where(impossible, RowCode.IMPOSSIBLE, codes)
     codes = np.where(finite, codes, RowCode.NOT_FINITE).astype(np.int64)
@@ -127,9 +152,20 @@ def answers(served: ServedPolicy, rows: Floats) -> Answers:
     return Answers(weights, codes)
 
 
+def in_ordinary_times(served: ServedPolicy, row: Floats, places: Ints) -> Floats:
+    """Return observation `row` (D,) with what `served` reads at `places` as it is on average."""
+    ordinary = row.copy()
+    if served.policy is not None:
+        scaling = served.policy.scaling
+        chosen = np.isin(scaling.index, places)
+        ordinary[scaling.index[chosen]] = scaling.mean[chosen]
+    ordinary[np.intersect1d(served.offset, places)] = 0.0
+    return ordinary
+
+
 def refusal_words(served: ServedPolicy, row: Floats, code: int) -> str:
     """Return why `answers` gave equal weight for observation `row` (D,), with the names of what is wrong."""
-    index, reach = served.policy.scaling.index, served.reach
+    index, reach = served.index, served.reach
     if code == RowCode.NOT_FINITE:
         return f"unknown in the observation: {_names(served, ~np.isfinite(row[index]))}"
     if code == RowCode.IMPOSSIBLE:
@@ -150,17 +186,30 @@ def refusal_words(served: ServedPolicy, row: Floats, code: int) -> str:
 
 def _policy_weights(served: ServedPolicy, rows: Floats) -> Floats:
     """Return the policy's weights (T, K) for rows that it may be asked about."""
-    with np.errstate(over="ignore", invalid="ignore"):  # a doctored network: what comes out is checked
-        actions = policy_actions(rows, served.policy)
     base = shares_of_working(served.base, served.works)
-    weights = np.empty_like(actions)
-    map_actions(actions, base, served.scale, ACTION_KINDS.index(served.kind), 0.0, weights, weights)
-    if not bool(served.works.all()):
+    weights = np.tile(base, (len(rows), 1))
+    if served.policy is not None:
+        with np.errstate(over="ignore", invalid="ignore"):  # a doctored network: what comes out is checked
+            actions = policy_actions(rows, served.policy)
+        map_actions(actions, base, served.scale, ACTION_KINDS.index(served.kind), 0.0, weights, weights)
+    if len(served.offset):
+        # Told as unknown, or out of bounds, a rule is not in force; without a network such rows were refused before.
+        offsets = np.nan_to_num(rows[:, served.offset], nan=0.0, posinf=0.0, neginf=0.0)
+        weights = weights * np.exp(np.clip(offsets, *RULE_BOUNDS))
+    if len(served.offset) or not bool(served.works.all()):
         kept = np.where(served.works, weights, 0.0)
-        total = kept.sum(axis=1, keepdims=True)
+        total = row_totals(kept)
         weights = np.where(total > 0.0, kept / np.where(total > 0.0, total, 1.0), base)
     return weights
 
 
+def row_totals(values: Floats) -> Floats:
+    """Return the sum of each row, (T, 1), added from left to right: the same bits for one row and for many."""
+    total = values[:, :1]
+    for column in range(1, values.shape[1]):
+        total = total + values[:, column : column + 1]
+    return total
+
+
 def _names(served: ServedPolicy, chosen: Bools) -> str:
-    return ", ".join(served.schema[int(i)].name for i in served.policy.scaling.index[chosen])
+    return ", ".join(served.schema[int(i)].name for i in served.index[chosen])

@@ -11,9 +11,15 @@ from trading_platform.storage import models as m
 
 MODEL, EQUAL_WEIGHT = "model", "equal_weight"
 # What people read for a source, and for a code of `core.allocation.FallbackCode`.
-SOURCES = {MODEL: "the model", EQUAL_WEIGHT: "equal weight", "fixed": "the split given on the command line"}
+SOURCES = {
+    MODEL: "the model",
+    "rules": "published rules",
+    EQUAL_WEIGHT: "equal weight",
+    "fixed": "the split given on the command line",
+}
 LONGEST_CODE = 40  # characters at the head of a reason that hold its code
 REASONS = {
+    "CHOSEN": "as the settings ask",
     "NO_MODEL": "no model is promoted",
     "MODEL_REFUSED": "its files were refused",
     "OTHER_STRATEGIES": "it was trained for other strategies",

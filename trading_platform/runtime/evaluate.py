@@ -100,7 +100,14 @@ def evaluate(options: EvaluateOptions) -> int:
     )
     cut, start = traded_rows(panel, asked)
     universes = draw_universes(cut, asked.universes, asked.universe_size, asked.seed, start)
-    book = KernelBook(strategies, rules, config.engine.initial_capital, calendar.exchange_seconds, config.engine.fills)
+    book = KernelBook(
+        strategies,
+        rules,
+        config.engine.initial_capital,
+        calendar.exchange_seconds,
+        config.engine.fills,
+        "rules" if config.allocator.policy == "rules" else "equal",
+    )
     task = Task(universes, strategies, book, yardsticks_of(cut, start), start, asked)
     runs = sorted(_judged(task, options.jobs, shown=not quiet), key=lambda run: run.number)
     result = document(task.yardsticks, runs, asked)

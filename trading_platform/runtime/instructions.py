@@ -38,6 +38,7 @@ class Instructions:
         allocator = RLStrategyAllocator(
             models.models_dir,
             names,
+            policy=models.policy,
             max_age_sessions=models.age_limit,
             follow=self.follow,
             aside=[strategy.name for strategy in self.strategies if strategy.name not in names],

@@ -10,7 +10,7 @@ import numpy as np
 from trading_platform.core.allocation import FallbackCode, Refusal
 from trading_platform.core.errors import FixConfigError, RetrainModelError
 from trading_platform.core.observation import ObservationSchema, observation_schema
-from trading_platform.core.served_policy import ServedPolicy, served_policy
+from trading_platform.core.served_policy import ServedPolicy, rules_alone, served_policy
 from trading_platform.core.types import Floats, Ints
 from trading_platform.storage.model_manifest import ModelManifest
 from trading_platform.storage.model_registry import ModelRegistry, StoredModel
@@ -18,14 +18,16 @@ from trading_platform.storage.model_registry import ModelRegistry, StoredModel
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Served:
-    """A champion that passed every check that does not depend on the day or the state.
+    """A policy that passed every check that does not depend on the day or the state.
+
+    A champion of the registry, or the published rules alone, which have neither an id nor a manifest.
 
     `places` (D,) are the positions of its observation's entries in the account's, -1 for those of sleeves that stand
     aside; `columns` (K,) those of the account's sleeves among its own.
     """
 
-    model_id: str
-    manifest: ModelManifest
+    model_id: str | None
+    manifest: ModelManifest | None
     policy: ServedPolicy
     places: Ints
     columns: Ints
@@ -39,6 +41,13 @@ class Served:
     def row_told(self, told: np.ndarray) -> np.ndarray:
         """Return which of the model's entries an account's state tells, from `told` (D,); missing sleeves need none."""
         return np.where(self.places >= 0, told[self.places], True)
+
+
+def published_rules(strategies: Sequence[str]) -> Served:
+    """Return equal weight tilted by published rules for an account that trades `strategies`."""
+    schema = observation_schema(strategies)
+    places = np.arange(len(schema))
+    return Served(None, None, rules_alone(schema), places, np.arange(len(schema.strategies)))
 
 
 def champion(registry: ModelRegistry, strategies: Sequence[str], aside: Sequence[str] = ()) -> Served | Refusal:
@@ -70,7 +79,13 @@ def checked(stored: StoredModel, strategies: tuple[str, ...], aside: tuple[str, 
     works = np.array([name in strategies for name in own])
     try:
         policy = served_policy(
-            stored.policy, np.array(manifest.base_weights), manifest.action_kind, manifest.action_scale, made_for, works
+            stored.policy,
+            np.array(manifest.base_weights),
+            manifest.action_kind,
+            manifest.action_scale,
+            made_for,
+            works,
+            on_rules=manifest.on_rules,
         )
     except FixConfigError as error:
         return Refusal(FallbackCode.MODEL_REFUSED, str(error), manifest.model_id)

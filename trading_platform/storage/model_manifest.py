@@ -20,7 +20,7 @@ from trading_platform.core.errors import RetrainModelError
 # 2: the range that each feature had in training; the age limit is the account's own setting.
 SCHEMA_VERSION = 2
 # Fields that not every version has, and the versions that have them. A manifest keeps its version, and so its id.
-VERSIONS_WITH = {"max_age_days": (1,), "feature_low": (2,), "feature_high": (2,)}
+VERSIONS_WITH = {"max_age_days": (1,), "feature_low": (2,), "feature_high": (2,), "on_rules": (2,)}
 WEIGHTS_FILE = "weights.npz"
 MODEL_ID = re.compile(r"\d{8}-[0-9a-f]{12}")
 MAX_MANIFEST_BYTES = 1_000_000
@@ -44,6 +44,7 @@ class ModelManifest:
     risk_fingerprint : of the risk limits in force while training.
     data_source, data_start, data_end, data_hash : the newest session that any choice was made on is `data_end`.
     feature_low, feature_high : least and largest value of each feature in training; empty in version 1.
+    on_rules : its weights are tilted by published rules, as they were when it was judged.
     max_age_days : of version 1, and no longer looked at.
     seeds, versions, training, metrics : how it was made and how it did.
     promoted_by_gate, gate : the gate's verdict and all its numbers. parents : models it was trained from or against.
@@ -78,6 +79,7 @@ class ModelManifest:
     weights_sha256: str
     feature_low: tuple[float, ...] = ()
     feature_high: tuple[float, ...] = ()
+    on_rules: bool = False
     max_age_days: int = 0
     weights_file: str = WEIGHTS_FILE
     schema_version: int = SCHEMA_VERSION
