@@ -54,3 +54,18 @@ def test_figures_of_a_realistic_book_are_those_that_an_exact_one_tells_beside_it
     assert realistic.realistic is not None
     assert realistic.realistic.tobytes() == realistic.returns.tobytes()
     assert realistic.costs != exact.costs
+
+
+def test_a_book_on_published_rules_is_judged_beside_equal_weight(exact: BookRun) -> None:
+    panic = replace(PANEL, vix=np.where(np.arange(PANEL.n_sessions) < 320, 18.0, 40.0))
+    falling = replace(panic, benchmark=PANEL.benchmark * np.exp(-0.004 * np.arange(PANEL.n_sessions)))
+    run = replace(BOOK, policy="rules")(falling, START, 1)
+    plain = BOOK(falling, START, 1)
+    assert run.at_equal_weight is not None
+    assert run.at_average_weights is not None
+    assert run.at_equal_weight.tobytes() == plain.returns.tobytes()
+    assert run.returns.tobytes() != plain.returns.tobytes()
+    assert run.at_average_weights.tobytes() != plain.returns.tobytes()
+    assert (plain.at_equal_weight, exact.at_average_weights) == (None, None)
+    weights = replace(BOOK, policy="rules").weights(falling, BOOK.strategies)
+    assert weights[-1, 1] < weights[-1, 0] < 0.7  # both families are to have less of it, momentum the most

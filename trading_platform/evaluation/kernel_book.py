@@ -79,6 +79,8 @@ class KernelBook:
             profit=_profits(result, names),
             stopped_for_good=_stopped_for_good(result, self.rules.limits),
             realistic=self._realistic(exact, signals, panel, start, weights, seed) if market is exact else returns,
+            at_equal_weight=self._held_still(market, signals, start, weights, equally=True),
+            at_average_weights=self._held_still(market, signals, start, weights, equally=False),
             sharpe_if_ended_lost_30=self._if_ended_lost(market, signals, panel, start, weights),
         )
 
@@ -102,6 +104,16 @@ class KernelBook:
         equity = result.days["equity"]
         returns: Floats = equity[1:] / equity[:-1] - 1.0
         return returns
+
+    def _held_still(
+        self, market: Market, signals: Signals, start: int, weights: Floats, *, equally: bool
+    ) -> Floats | None:
+        """Return the daily returns at equal weight, or at the policy's average; None where its weights do not move."""
+        if weights.ndim == 1:
+            return None
+        everyone = np.ones(weights.shape[1], dtype=np.bool_)
+        still = equal_shares(everyone) if equally else weights[start - 1 : -1].mean(axis=0)
+        return self._returns(self._run(market, signals, still, start, len(market.day), self.rules))
 
     def _if_ended_lost(
         self, market: Market, signals: Signals, panel: MarketPanel, start: int, weights: Floats
