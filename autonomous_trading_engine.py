@@ -265,7 +265,7 @@ class AutonomousTradingEngine:
     def _allocate(self, view: MarketView, at: datetime) -> tuple[Mapping[str, float], Floats]:
         """Ask the allocator how to split capital, by name and in kernel order; record its answer with the regime."""
         t = view.t
-        asked = self.allocator.model_id is not None
+        asked = self.allocator.reads_state
         observation = self._observe(t) if asked else NOT_OBSERVED
         allocation = self.allocator.get_allocation(observation, view.session)
         influences = self.allocator.explain(observation) if asked else None

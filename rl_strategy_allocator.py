@@ -11,79 +11,33 @@ equal weight, with the reason in `last_decision`. PyTorch is not needed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
-from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 
-from trading_platform.core.action_map import ACTION_KINDS, check_map, map_actions
-from trading_platform.core.errors import FixConfigError, RetrainModelError
+from trading_platform.core.allocation import CODE_OF_ROW, AllocationDecision, AllocationSource, FallbackCode, Refusal
+from trading_platform.core.errors import FixConfigError
 from trading_platform.core.observation import ObservationSchema, observation_schema
-from trading_platform.core.policy import OUT_OF_RANGE, OUT_OF_RANGE_SHARE, Policy, is_out_of_range, policy_actions
-from trading_platform.core.types import Floats, Ints
-from trading_platform.storage.model_manifest import ModelManifest
+from trading_platform.core.served_policy import (
+    MAX_AGE_SESSIONS,
+    NOWHERE,
+    RowCode,
+    answers,
+    in_ordinary_times,
+    refusal_words,
+)
+from trading_platform.core.state_reading import ReadState, read_state
+from trading_platform.core.types import Floats
+from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.storage.champion import Served, champion, published_rules
 from trading_platform.storage.model_registry import ModelRegistry
 
-SUM_TOLERANCE = 1e-9  # more is a broken map, not rounding
+__all__ = ["AllocationDecision", "AllocationSource", "FallbackCode", "RLStrategyAllocator"]
 
 
-class AllocationSource(StrEnum):
-    """Who decided: the values of the database's column."""
-
-    MODEL = "model"
-    EQUAL_WEIGHT = "equal_weight"
-
-
-class FallbackCode(StrEnum):
-    """Why equal weight was served. `OK` = the model decided."""
-
-    OK = "OK"
-    NO_MODEL = "NO_MODEL"
-    MODEL_REFUSED = "MODEL_REFUSED"
-    OTHER_STRATEGIES = "OTHER_STRATEGIES"
-    OTHER_OBSERVATION = "OTHER_OBSERVATION"
-    MODEL_IN_SAMPLE = "MODEL_IN_SAMPLE"
-    MODEL_TOO_OLD = "MODEL_TOO_OLD"
-    STATE_SHAPE = "STATE_SHAPE"
-    STATE_NOT_FINITE = "STATE_NOT_FINITE"
-    STATE_OUT_OF_RANGE = "STATE_OUT_OF_RANGE"
-    BAD_OUTPUT = "BAD_OUTPUT"
-
-
-@dataclass(frozen=True, slots=True)
-class AllocationDecision:
-    """One allocation and why. `reason` starts with a `FallbackCode`; `model_id` is None when no model was asked."""
-
-    weights: Mapping[str, float]
-    source: AllocationSource
-    reason: str
-    model_id: str | None = None
-
-    @property
-    def code(self) -> FallbackCode:
-        """The code at the head of `reason`."""
-        return FallbackCode(self.reason.partition(":")[0])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Served:
-    """A champion that passed every check that does not depend on the day or the state."""
-
-    model_id: str
-    manifest: ModelManifest
-    policy: Policy
-    base: Floats
-    kind: int  # position in ACTION_KINDS
-
-
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    code: FallbackCode
-    message: str
-    model_id: str | None = None
+POLICIES = ("model", "rules", "equal")
 
 
 def system_today() -> date:
@@ -102,12 +56,17 @@ class RLStrategyAllocator:
         Names in the order of the observation and of the engine; all registered strategies when None.
     today
         Where the date comes from when `get_allocation` is not told the session.
-    max_age_days
-        Days behind the last session a model has seen after which it is too old; its manifest's limit when None.
+    max_age_sessions
+        Sessions behind the newest one a model has seen after which it is too old.
     allow_in_sample
         Let a model decide sessions it was trained on. Only for looking at what it learned: results are worthless.
+    policy
+        "model": the champion, equal weight while there is none. "rules": equal weight tilted by published rules,
+        without any model. "equal": equal weight.
     follow
         Serve whoever is promoted later. A replay does not: all of it is decided by one model.
+    aside
+        Strategies that stand aside here: a model that knows them, too, gives their capital to the others.
     """
 
     def __init__(
@@ -115,159 +74,140 @@ class RLStrategyAllocator:
         models_dir: str | Path = "rl_models",
         strategies: Sequence[str] | None = None,
         today: Callable[[], date] = system_today,
-        max_age_days: float | None = None,
+        max_age_sessions: int = MAX_AGE_SESSIONS,
         allow_in_sample: bool = False,
         follow: bool = True,
+        aside: Sequence[str] = (),
+        policy: str = "model",
     ) -> None:
+        if policy not in POLICIES:
+            raise FixConfigError(f"allocator policy must be one of {', '.join(POLICIES)}, was {policy!r}")
         self.registry = ModelRegistry(models_dir)
         self.strategies = tuple(strategies) if strategies is not None else _all_strategies()
         self.schema: ObservationSchema = observation_schema(self.strategies)
         self._today = today
-        self._max_age_days = max_age_days
+        self._max_age_sessions = max_age_sessions
         self._allow_in_sample = allow_in_sample
         self._follow = follow
+        self._aside = tuple(aside)
+        self._policy = policy
+        self._calendar = NyseCalendar()
         self._stamp: tuple[int, ...] | None = ()  # of the pointer that was read last; () = never, None = no file
-        self._refused = _Refusal(FallbackCode.NO_MODEL, "no allocation was asked for yet")
-        self._served: _Served | _Refusal = self._refused
+        self._refused = Refusal(FallbackCode.NO_MODEL, "no allocation was asked for yet")
+        self._served: Served | Refusal = self._refused
         self.last_decision = self._fallback = self._equal_weight(self._refused)
 
-    def get_allocation(self, current_state: Floats, session: date | None = None) -> dict[str, float]:
-        """Return weights by strategy, summing to 1, for one observation.
+    def get_allocation(self, current_state: object, session: object = None) -> dict[str, float]:
+        """Return weights by strategy, summing to 1, for one observation. Nothing that is handed in raises.
 
         Parameters
         ----------
         current_state
-            (D,) as `core.observation` builds it.
+            The observation as `core.observation` builds it: numbers in its order (D,), or in the contract's, which is
+            shorter and leaves the rest unknown; or by name, as a mapping or a pandas Series. What is not told counts
+            as ordinary.
         session
             The session whose close the state describes; today when None. Decides whether the model is too old for it,
             or has already seen it in training.
         """
         served = self._current()
-        if isinstance(served, _Served):
-            state = np.asarray(current_state, dtype=np.float64)
-            refusal = self._wrong_day(served, session) or self._wrong_state(served, state)
-            weights = None if refusal else _weights(served, state)
-            if weights is not None:
-                self.last_decision = self._decision(served, weights)
-                return dict(self.last_decision.weights)
-            served = refusal or _Refusal(
-                FallbackCode.BAD_OUTPUT, "the model's weights are not a split of capital", served.model_id
-            )
+        if isinstance(served, Served):
+            decision = self._asked(served, current_state, session)
+            if isinstance(decision, AllocationDecision):
+                self.last_decision = decision
+                return dict(decision.weights)
+            served = decision
         if served is not self._refused:  # without a model every scan is refused with the same words
             self._refused, self._fallback = served, self._equal_weight(served)
         self.last_decision = self._fallback
         return dict(self.last_decision.weights)
 
-    def explain(self, current_state: Floats) -> dict[str, float]:
+    def explain(self, current_state: object) -> dict[str, float]:
         """Return which observation groups moved the weights away from what they would be in average conditions.
 
         Each group of features in turn is set to its training mean; the share of a group is how much capital that moves,
         over the sum for all groups. All shares are 0 when no model serves this state or nothing moves the weights.
         """
-        state = np.asarray(current_state, dtype=np.float64)
-        served = self._current()
-        groups = self.schema.groups
-        if not isinstance(served, _Served) or self._wrong_state(served, state):
-            return dict.fromkeys(groups, 0.0)
-        weights = _weights(served, state)
-        scaling = served.policy.scaling
+        served, groups = self._current(), self.schema.groups
         moved = dict.fromkeys(groups, 0.0)
-        for name, positions in groups.items():
-            chosen = np.isin(scaling.index, positions)
-            neutral = state.copy()
-            neutral[scaling.index[chosen]] = scaling.mean[chosen]
-            without = _weights(served, neutral)
-            if weights is not None and without is not None:
-                moved[name] = 0.5 * float(np.abs(weights - without).sum())
+        read = read_state(current_state, self.schema)
+        if not isinstance(served, Served) or read.problem:
+            return moved
+        policy, row = served.policy, served.row_of(read.row)
+        rows = np.tile(row, (1 + len(groups), 1))
+        for n, name in enumerate(groups, start=1):
+            rows[n] = in_ordinary_times(policy, row, policy.schema.groups.get(name, NOWHERE))
+        said = answers(policy, rows)
+        if said.codes[0] != RowCode.OK:
+            return moved
+        for n, name in enumerate(groups, start=1):
+            if said.codes[n] == RowCode.OK:
+                moved[name] = 0.5 * float(np.abs(said.weights[n] - said.weights[0]).sum())
         total = sum(moved.values())
         return {name: share / total if total > 0.0 else 0.0 for name, share in moved.items()}
 
     @property
     def model_id(self) -> str | None:
-        """The champion's id, None when none can serve."""
+        """The champion's id, None when none can serve or none is asked for."""
         served = self._current()
-        return served.model_id if isinstance(served, _Served) else None
+        return served.model_id if isinstance(served, Served) else None
 
-    def _current(self) -> _Served | _Refusal:
-        """Return the champion, reloading it when the pointer file was replaced."""
+    @property
+    def reads_state(self) -> bool:
+        """True if the answer depends on the state, so that it has to be observed."""
+        return isinstance(self._current(), Served)
+
+    def _current(self) -> Served | Refusal:
+        """Return what answers; the champion is loaded anew when the pointer file was replaced."""
+        if self._policy != "model":
+            if self._stamp == ():
+                self._served, self._stamp = _without_model(self._policy, self.strategies), None
+            return self._served
         if self._follow or self._stamp == ():
             stamp = self.registry.stamp()
             if stamp != self._stamp:
-                self._served, self._stamp = self._load(), stamp
+                self._served, self._stamp = champion(self.registry, self.strategies, self._aside), stamp
         return self._served
 
-    def _load(self) -> _Served | _Refusal:
-        model_id: str | None = None
-        try:
-            champion = self.registry.champion()
-            if champion is None:
-                message = f"there is no champion in {self.registry.folder}; train one with train_rl_model.py"
-                return _Refusal(FallbackCode.NO_MODEL, message)
-            model_id = champion.model_id
-            stored = self.registry.load(model_id)
-        except RetrainModelError as error:
-            return _Refusal(FallbackCode.MODEL_REFUSED, str(error), model_id)
-        return self._checked(stored.manifest, stored.policy)
-
-    def _checked(self, manifest: ModelManifest, policy: Policy) -> _Served | _Refusal:
-        """Compare what the model was made for with what it is asked to do here."""
-        if manifest.strategies != self.strategies:
-            words = f"trained for {', '.join(manifest.strategies)}; traded are {', '.join(self.strategies)}"
-            return _Refusal(FallbackCode.OTHER_STRATEGIES, words, manifest.model_id)
-        names = self.schema.names
-        known = all(
-            i < len(names) and names[i] == n for i, n in zip(manifest.feature_index, manifest.features, strict=True)
-        )
-        if manifest.observation_hash != self.schema.fingerprint or not known:
-            message = (
-                f"trained on observation {manifest.observation_hash}, this program builds {self.schema.fingerprint}"
-            )
-            return _Refusal(FallbackCode.OTHER_OBSERVATION, message, manifest.model_id)
-        base = np.array(manifest.base_weights)
-        try:
-            check_map(base, manifest.action_scale, manifest.action_kind)
-        except FixConfigError as error:
-            return _Refusal(FallbackCode.MODEL_REFUSED, str(error), manifest.model_id)
-        return _Served(manifest.model_id, manifest, policy, base, ACTION_KINDS.index(manifest.action_kind))
-
-    def _wrong_day(self, served: _Served, session: date | None) -> _Refusal | None:
-        manifest = served.manifest
-        day = self._today() if session is None else session
-        age = (day - manifest.last_session).days
-        if age <= 0 and not self._allow_in_sample:
-            message = f"{day} lies in what the model has seen (to {manifest.data_end}); its choice would be hindsight"
-            return _Refusal(FallbackCode.MODEL_IN_SAMPLE, message, served.model_id)
-        limit = manifest.max_age_days if self._max_age_days is None else self._max_age_days
-        if not (age <= limit):
-            message = f"the model knows nothing after {manifest.data_end}, {age} days ago; limit {limit:g}"
-            return _Refusal(FallbackCode.MODEL_TOO_OLD, message, served.model_id)
-        return None
-
-    def _wrong_state(self, served: _Served, state: Floats) -> _Refusal | None:
-        model_id = served.model_id
-        if state.shape != (len(self.schema.names),):
-            message = f"the observation has shape {state.shape}, not ({len(self.schema.names)},)"
-            return _Refusal(FallbackCode.STATE_SHAPE, message, model_id)
-        scaling = served.policy.scaling
-        chosen = state[scaling.index]
-        if not np.isfinite(chosen).all():
-            unknown = ", ".join(_names(self.schema, scaling.index[~np.isfinite(chosen)]))
-            return _Refusal(FallbackCode.STATE_NOT_FINITE, f"unknown in the observation: {unknown}", model_id)
-        if is_out_of_range(state, scaling):
-            far = np.abs(chosen - scaling.mean) > OUT_OF_RANGE / np.maximum(scaling.gain, 1e-300)
-            message = (
-                f"{int(far.sum())} of {len(far)} features are over {OUT_OF_RANGE:g} deviations from training "
-                f"(at most {OUT_OF_RANGE_SHARE:.0%} may be): {', '.join(_names(self.schema, scaling.index[far]))}"
-            )
-            return _Refusal(FallbackCode.STATE_OUT_OF_RANGE, message, model_id)
-        return None
-
-    def _decision(self, served: _Served, weights: Floats) -> AllocationDecision:
+    def _asked(self, served: Served, state: object, session: object) -> AllocationDecision | Refusal:
+        """Return what the champion says to a state, or why it is not believed."""
+        read = read_state(state, self.schema)
+        refusal = self._wrong_day(served, session) or _unreadable(served, read)
+        if refusal is not None:
+            return refusal
+        row = served.row_of(read.row)
+        said = answers(served.policy, row[None])
+        code = int(said.codes[0])
+        if code != RowCode.OK:
+            return Refusal(CODE_OF_ROW[RowCode(code)], refusal_words(served.policy, row, code), served.model_id)
+        weights: Floats = said.weights[0, served.columns]
         by_name = dict(zip(self.strategies, weights.tolist(), strict=True))
-        reason = f"{FallbackCode.OK}: decided by {served.model_id}"
+        if served.model_id is None:
+            reason = f"{FallbackCode.OK}: equal weight tilted by published rules"
+            return AllocationDecision(by_name, AllocationSource.RULES, reason)
+        reason = f"{FallbackCode.OK}: decided by {served.model_id}{_taken_as_ordinary(served, read)}"
         return AllocationDecision(by_name, AllocationSource.MODEL, reason, served.model_id)
 
-    def _equal_weight(self, refusal: _Refusal) -> AllocationDecision:
+    def _wrong_day(self, served: Served, session: object) -> Refusal | None:
+        manifest = served.manifest
+        if manifest is None:  # rules are published and do not age
+            return None
+        day = self._today() if session is None else _as_date(session)
+        if day is None:
+            return Refusal(FallbackCode.BAD_SESSION, f"{str(session)[:80]} is no date", served.model_id)
+        if day <= manifest.last_session and not self._allow_in_sample:
+            message = f"{day} lies in what the model has seen (to {manifest.data_end}); its choice would be hindsight"
+            return Refusal(FallbackCode.MODEL_IN_SAMPLE, message, served.model_id)
+        age = self._calendar.age_in_sessions(manifest.last_session, day)
+        if age > self._max_age_sessions:
+            message = (
+                f"the model knows nothing after {manifest.data_end}, {age} sessions ago; limit "
+                f"{self._max_age_sessions}; train again"
+            )
+            return Refusal(FallbackCode.MODEL_TOO_OLD, message, served.model_id)
+        return None
+
+    def _equal_weight(self, refusal: Refusal) -> AllocationDecision:
         share = 1.0 / len(self.strategies)
         reason = f"{refusal.code}: {refusal.message}"
         return AllocationDecision(
@@ -275,19 +215,40 @@ class RLStrategyAllocator:
         )
 
 
-def _weights(served: _Served, state: Floats) -> Floats | None:
-    """Return the model's weights (K,), or None if they are not a split of capital."""
-    action = policy_actions(state[None], served.policy)
-    weights = np.empty_like(action)
-    map_actions(action, served.base, served.manifest.action_scale, served.kind, 0.0, weights, weights)
-    if not (abs(float(weights.sum()) - 1.0) <= SUM_TOLERANCE and bool((weights >= 0.0).all())):
-        return None
-    row: Floats = weights[0]
-    return row
+def _without_model(policy: str, strategies: tuple[str, ...]) -> Served | Refusal:
+    if policy == "rules":
+        return published_rules(strategies)
+    return Refusal(FallbackCode.CHOSEN, "equal weight is what [allocator] policy asks for")
 
 
-def _names(schema: ObservationSchema, index: Ints) -> list[str]:
-    return [schema.names[i] for i in index]
+def _unreadable(served: Served, read: ReadState) -> Refusal | None:
+    if read.problem:
+        return Refusal(FallbackCode.STATE_SHAPE, read.problem, served.model_id)
+    if not served.row_told(read.told)[served.policy.index].any():
+        words = "nothing that decides is told in the observation"
+        return Refusal(FallbackCode.STATE_NOT_FINITE, words, served.model_id)
+    return None
+
+
+def _taken_as_ordinary(served: Served, read: ReadState) -> str:
+    """Return in words which of the entries that the model reads were not told; "" where all were."""
+    index = served.policy.index
+    missing = [served.policy.schema.names[i] for i in index[~served.row_told(read.told)[index]]]
+    return f"; not told and taken as ordinary: {', '.join(missing)}" if missing else ""
+
+
+def _as_date(session: object) -> date | None:
+    """Return a date, an instant, a NumPy or ISO date as a date; None for anything else."""
+    if isinstance(session, np.datetime64):
+        session = session.astype("datetime64[D]").item()
+    if isinstance(session, str):
+        try:
+            session = date.fromisoformat(session)
+        except ValueError:
+            return None
+    if isinstance(session, datetime):
+        return session.date() if session == session else None
+    return session if isinstance(session, date) else None
 
 
 def _all_strategies() -> tuple[str, ...]:

@@ -62,7 +62,9 @@ def train(
     seeds: Annotated[int, typer.Option(min=1, help="Fits with different seeds; their policies are averaged.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="First seed.")] = 1,
     jobs: Annotated[int, typer.Option(min=1, help="Processes that folds and seeds are spread over.")] = 1,
-    data_dir: Annotated[Path | None, typer.Option(help="Folder of CSV or Parquet bars.")] = None,
+    data_dir: Annotated[
+        list[Path] | None, typer.Option(help="Folder of bars; repeatable: the first that has a ticker gives it.")
+    ] = None,
     source: Annotated[str | None, typer.Option(help="synthetic, files, alpaca or yahoo.")] = None,
     tickers: Annotated[str | None, typer.Option(help="Comma-separated; default all.")] = None,
     end: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last session to look at.")] = None,
@@ -84,8 +86,8 @@ def train(
         return
     since = time.perf_counter()
     overrides = {
-        "data.source": source or (None if data_dir is None else "files"),
-        "data.folder": None if data_dir is None else str(data_dir),
+        "data.source": source or ("files" if data_dir else None),
+        "data.folder": tuple(str(folder) for folder in data_dir) if data_dir else None,
         "universe.tickers": tuple(tickers.split(",")) if tickers else None,
     }
     setup = make_setup(episodes, eval_freq, reward, option or [])
@@ -235,6 +237,7 @@ def say(
         console.print(f"kept back: gain {outcome.held_back.gain:+.2f} over {len(outcome.held_back.rows)} sessions")
     gains = ", ".join(f"{seed}: {gain:+.2f}" for seed, gain in outcome.seed_gains.items())
     console.print(f"seeds: {gains}; overfitting if the best were chosen: {verdict.overfitting_text(outcome)}")
+    console.print(f"new to the policy: {verdict.refused_text(outcome)}")
     rate = steps / max(seconds["train"], 1e-9)
     console.print(
         f"{steps:,} steps in {seconds['train']:.1f} s ({rate:,.0f}/s); prepared in {seconds['prepare']:.1f} s"

@@ -144,6 +144,16 @@ def test_json_output_is_one_object_with_the_promised_keys(home: Path) -> None:
     assert done.stderr == ""
 
 
+def test_settings_choose_who_splits_the_capital_and_the_run_says_who_did(home: Path) -> None:
+    for policy, sessions in (("rules", {"rules": 1}), ("equal", {"equal_weight": 1})):
+        (home / f"{policy}.toml").write_text(f'[allocator]\npolicy = "{policy}"\n')
+        done = engine(home, "--config", f"{policy}.toml", "--db", f"{policy}.db", "--once", "--json")
+        assert done.returncode == 0, done.stderr
+        allocation = json.loads(done.stdout)["allocation"]
+        assert allocation["sessions"] == sessions
+        assert allocation["equal_weight_because"] == ({} if policy == "rules" else {"CHOSEN": 1})
+
+
 def test_realistic_fills_are_another_run_that_says_so_and_repeats(home: Path) -> None:
     def document(database: str, *options: str) -> dict[str, object]:
         done = engine(home, "--db", database, "--json", *options)

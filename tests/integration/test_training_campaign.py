@@ -40,7 +40,7 @@ from trading_platform.training.campaign import (
     plan_windows,
     run_campaign,
     tasks_of,
-    walked_weights,
+    walked_answers,
 )
 from trading_platform.training.controls import oracle_weights
 from trading_platform.training.fits import Arena, FitTask, feature_index, weights_of
@@ -182,7 +182,7 @@ def test_a_promoted_model_serves_after_what_it_has_seen(world: PreparedMarket, t
     assert judged is not None
     first = judged.rows.start
     served = allocator.get_allocation(observations(world)[first], world.session(first))
-    assert list(served.values()) == pytest.approx(judged.paths[POLICY].weights[1].tolist(), abs=1e-9)
+    assert list(served.values()) == judged.paths[POLICY].weights[1].tolist()
 
 
 def test_a_challenger_is_compared_with_the_champion(world: PreparedMarket, tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_a_walk_forward_joins_the_folds_out_of_sample(world: PreparedMarket, tmp
     assert [task.fold for task in tasks_of(ran)] == [*(f"fold{n:02d}" for n in range(len(plan.folds))), FINAL]
     result = run_campaign(ran)
     assert result.judged.rows == range(plan.folds[0].test.start, plan.folds[-1].test.stop)
-    weights = walked_weights(ran, result.fits)
+    weights = walked_answers(ran, result.fits).weights
     np.testing.assert_array_equal(result.judged.paths[POLICY].weights, weights[result.judged.rows.start - 1 : -1])
     for fold in plan.folds:
         assert fold.train.stop <= fold.validation.start - 25
@@ -360,7 +360,7 @@ def test_the_manifest_serves_what_was_judged(outcome: tuple[Campaign, Outcome]) 
         world, stored.policy, np.array(manifest.base_weights), manifest.action_kind, manifest.action_scale
     )
     rows = result.judged.rows
-    np.testing.assert_allclose(result.judged.paths[POLICY].weights, weights[rows.start - 1 : rows.stop - 1], atol=1e-12)
+    np.testing.assert_array_equal(result.judged.paths[POLICY].weights, weights[rows.start - 1 : rows.stop - 1])
 
 
 def test_overfitting_is_that_of_choosing_a_seed(world: PreparedMarket, outcome: tuple[Campaign, Outcome]) -> None:

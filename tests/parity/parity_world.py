@@ -127,6 +127,7 @@ class ScriptedAllocator:
     def __init__(self, weights: Callable[[date], Mapping[str, float]], model_id: str | None = None) -> None:
         self._weights = weights
         self.model_id = model_id
+        self.reads_state = model_id is not None
         self.last_decision = Script(model_id=model_id)
         self.seen: dict[date, Floats] = {}
 

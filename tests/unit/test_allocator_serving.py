@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from rl_strategy_allocator import AllocationSource, FallbackCode, RLStrategyAllocator
+from trading_platform.core.errors import FixConfigError
 from trading_platform.core.observation import observation_schema
 from trading_platform.core.policy import Network
+from trading_platform.core.served_policy import MAX_AGE_SESSIONS
+from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.storage.model_manifest import ModelManifest
 from trading_platform.storage.model_registry import ModelRegistry
 from trading_platform.storage.model_weights import pack_weights
@@ -32,6 +39,8 @@ NOW = datetime(2026, 1, 5, tzinfo=UTC)
 LAST_SEEN = date(2025, 12, 31)
 SESSION = date(2026, 1, 5)
 FEATURES = ("regime_bull", "regime_bear", "vix", "trend")
+BEYOND = ("regime_bull", "regime_bear", "vix", "episode_progress")  # the last is not in the contract's observation
+CONTRACT = 3 + 4 * len(STRATEGIES) + 5 + 10
 
 
 def manifest_and_weights(bear_moves: float = 2.0, **changes: object) -> tuple[ModelManifest, bytes]:
@@ -60,7 +69,8 @@ def manifest_and_weights(bear_moves: float = 2.0, **changes: object) -> tuple[Mo
         data_start="2020-01-02",
         data_end=LAST_SEEN.isoformat(),
         data_hash="h",
-        max_age_days=30,
+        feature_low=(0.0, 0.0, 10.0, -0.2),
+        feature_high=(1.0, 0.9, 40.0, 0.2),
         seeds=(1,),
         versions={},
         training={},
@@ -95,7 +105,7 @@ def serving(folder: Path, **options: object) -> RLStrategyAllocator:
 
 
 def assert_equal_weight(allocator: RLStrategyAllocator, code: FallbackCode, said: str = "", **asked: object) -> None:
-    weights = allocator.get_allocation(asked.pop("state", state()), **asked)  # type: ignore[arg-type]
+    weights = allocator.get_allocation(asked.pop("state", state()), **asked)
     assert weights == dict.fromkeys(STRATEGIES, 1 / 3)
     assert allocator.last_decision.source is AllocationSource.EQUAL_WEIGHT
     assert allocator.last_decision.code is code
@@ -198,20 +208,112 @@ def test_the_last_day_seen_is_hindsight_and_the_day_after_is_not(tmp_path: Path)
     assert looking.last_decision.code is FallbackCode.OK
 
 
-def test_a_model_serves_on_the_last_day_of_its_limit_and_not_after(tmp_path: Path) -> None:
+def test_a_model_serves_on_the_last_session_of_its_limit_and_not_after(tmp_path: Path) -> None:
     champion(tmp_path)
     allocator = serving(tmp_path)
-    allocator.get_allocation(state(), session=LAST_SEEN + timedelta(days=30))
+    sessions = NyseCalendar().sessions_between(LAST_SEEN, date(2027, 12, 31))[1:].tolist()
+    allocator.get_allocation(state(), session=sessions[MAX_AGE_SESSIONS - 1])
     assert allocator.last_decision.code is FallbackCode.OK
-    old = LAST_SEEN + timedelta(days=31)
-    assert_equal_weight(allocator, FallbackCode.MODEL_TOO_OLD, "31 days ago; limit 30", session=old)
-    assert_equal_weight(serving(tmp_path, max_age_days=3.0), FallbackCode.MODEL_TOO_OLD, "limit 3")
+    old = sessions[MAX_AGE_SESSIONS]
+    assert_equal_weight(allocator, FallbackCode.MODEL_TOO_OLD, "281 sessions ago; limit 280", session=old)
+    impatient = serving(tmp_path, max_age_sessions=1)
+    assert_equal_weight(impatient, FallbackCode.MODEL_TOO_OLD, "2 sessions ago; limit 1")  # the 2nd and 5th of January
 
 
-@pytest.mark.parametrize("wrong", [np.zeros(3), np.zeros((2, len(SCHEMA))), np.zeros(0)])
-def test_a_state_of_another_shape_is_refused(tmp_path: Path, wrong: np.ndarray) -> None:
+def test_age_outside_the_calendar_is_counted_in_weekdays(tmp_path: Path) -> None:
     champion(tmp_path)
-    assert_equal_weight(serving(tmp_path), FallbackCode.STATE_SHAPE, f"not ({len(SCHEMA)},)", state=wrong)
+    assert_equal_weight(serving(tmp_path), FallbackCode.MODEL_TOO_OLD, "sessions ago", session=date(2099, 1, 5))
+
+
+@pytest.mark.parametrize(
+    "session", ["2026-01-05", SESSION, datetime(2026, 1, 5, 21, tzinfo=UTC), np.datetime64(SESSION)]
+)
+def test_a_session_may_be_told_in_any_form_of_a_date(tmp_path: Path, session: object) -> None:
+    champion(tmp_path)
+    allocator = serving(tmp_path, max_age_sessions=2)
+    allocator.get_allocation(state(), session=session)
+    assert allocator.last_decision.code is FallbackCode.OK
+    assert_equal_weight(serving(tmp_path, max_age_sessions=1), FallbackCode.MODEL_TOO_OLD, session=session)
+
+
+@pytest.mark.parametrize("session", ["tomorrow", 20260105, np.datetime64("NaT"), pd.NaT, object()])
+def test_a_session_that_is_no_date_is_refused(tmp_path: Path, session: object) -> None:
+    champion(tmp_path)
+    assert_equal_weight(serving(tmp_path), FallbackCode.BAD_SESSION, "is no date", session=session)
+
+
+class Unwilling:
+    """An object that raises whatever is done to it."""
+
+    def __len__(self) -> int:
+        raise RecursionError
+
+    def __getattr__(self, name: str) -> object:
+        raise AttributeError(name)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (np.zeros(3), f"not ({CONTRACT},) or ("),
+        (np.zeros((2, len(SCHEMA))), f"has shape (2, {len(SCHEMA)})"),
+        (np.zeros(0), "has shape (0,)"),
+        (None, "has shape ()"),
+        (object(), "has shape ()"),
+        ("ready", "has shape ()"),
+        (["a"] * len(SCHEMA), "not numbers"),
+        ([object()] * len(SCHEMA), "no list of numbers"),
+        ([[0.0]] * (len(SCHEMA) - 1) + [[0.0, 1.0]], "no list of numbers"),
+        ([1j] * len(SCHEMA), "not numbers"),
+        ({"regime_bull": "high"}, "no list of numbers"),
+        ({"regime_bul": 0.5}, "regime_bul is no entry of the observation: did you mean 'regime_bull'?"),
+        ({7: 0.5}, "7 is no entry of the observation"),
+        ({}, "the observation is empty"),
+        (pd.Series([0.5, 0.5], index=["regime_bull", "regime_bull"]), "occurs twice"),
+        (pd.DataFrame({"vix": [20.0]}), "has shape (1, 1)"),
+        (Unwilling(), ""),
+    ],
+)
+def test_a_state_that_cannot_be_read_is_refused_and_nothing_is_raised(tmp_path: Path, wrong: object, said: str) -> None:
+    without = serving(tmp_path / "none")
+    assert without.get_allocation(wrong) == dict.fromkeys(STRATEGIES, 1 / 3)
+    assert set(without.explain(wrong).values()) == {0.0}
+    champion(tmp_path)
+    assert_equal_weight(serving(tmp_path), FallbackCode.STATE_SHAPE, said, state=wrong)
+    assert set(serving(tmp_path).explain(wrong).values()) == {0.0}
+
+
+def test_array_sequence_mapping_and_series_of_one_state_get_one_answer(tmp_path: Path) -> None:
+    champion(tmp_path)
+    allocator, whole = serving(tmp_path), state(regime_bear=0.3, vix=31.0)
+    expected = allocator.get_allocation(whole)
+    assert expected["momentum"] < 0.3
+    by_name = dict(zip(SCHEMA.names, whole.tolist(), strict=True))
+    forms = (
+        whole.tolist(),
+        tuple(whole),
+        whole.astype(object),
+        by_name,
+        {name: by_name[name] for name in FEATURES},
+        pd.Series(whole),
+        pd.Series(by_name).sample(frac=1.0, random_state=1),
+        whole[:CONTRACT],
+    )
+    for form in forms:
+        assert allocator.get_allocation(form) == expected
+        assert allocator.last_decision.reason == f"OK: decided by {allocator.model_id}"
+
+
+def test_what_the_contracts_observation_does_not_hold_is_taken_as_ordinary_and_said(tmp_path: Path) -> None:
+    index = tuple(SCHEMA.names.index(name) for name in BEYOND)
+    model_id = champion(tmp_path, features=BEYOND, feature_index=index)
+    allocator, whole = serving(tmp_path), state(regime_bear=0.3)
+    assert allocator.get_allocation(whole[:CONTRACT]) == allocator.get_allocation(whole)
+    allocator.get_allocation(whole[:CONTRACT])
+    ordinary = "not told and taken as ordinary: episode_progress"
+    assert allocator.last_decision.reason == f"OK: decided by {model_id}; {ordinary}"
+    unread = {name: 0.1 for name in SCHEMA.names if name not in BEYOND}
+    assert_equal_weight(allocator, FallbackCode.STATE_NOT_FINITE, "nothing that decides is told", state=unread)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -233,6 +335,123 @@ def test_one_extreme_feature_is_clipped_and_two_of_four_are_refused(tmp_path: Pa
     allocator.get_allocation(state(vix=500.0))
     assert allocator.last_decision.code is FallbackCode.OK
     assert_equal_weight(allocator, FallbackCode.STATE_OUT_OF_RANGE, "vix, trend", state=state(vix=500.0, trend=-0.7))
+
+
+def test_a_bear_market_beyond_doubt_is_no_reason_not_to_ask(tmp_path: Path) -> None:
+    champion(tmp_path, feature_mean=(0.99, 0.001, 12.0, 0.05), feature_gain=(50.0, 200.0, 1.0, 50.0))
+    allocator = serving(tmp_path)
+    allocator.get_allocation(state(regime_bull=0.0, regime_bear=1.0, vix=45.0, trend=-0.35))
+    assert allocator.last_decision.code is FallbackCode.OK
+
+
+@pytest.mark.parametrize(("name", "value"), [("regime_bear", 1.1), ("regime_bull", -0.1), ("vix", -3.0)])
+def test_what_cannot_be_is_refused(tmp_path: Path, name: str, value: float) -> None:
+    champion(tmp_path)
+    said = f"{name} cannot be: {name} is {value:g}"
+    assert_equal_weight(serving(tmp_path), FallbackCode.STATE_OUT_OF_RANGE, said, state=state(**{name: value}))
+
+
+def test_a_model_of_the_first_version_goes_on(tmp_path: Path) -> None:
+    before_it_grew = "53ed255cf128cb8a"
+    model_id = champion(
+        tmp_path,
+        observation_hash=before_it_grew,
+        schema_version=1,
+        max_age_days=30,
+        feature_low=(),
+        feature_high=(),
+    )
+    assert model_id == "20260105-536be75b8bb8"  # as the first version called this very model
+    allocator = serving(tmp_path)
+    weights = allocator.get_allocation(state(regime_bear=1.0, vix=60.0), session=LAST_SEEN + timedelta(days=200))
+    assert allocator.last_decision.code is FallbackCode.OK
+    assert weights["momentum"] < weights["mean_reversion"]
+    assert_equal_weight(allocator, FallbackCode.STATE_OUT_OF_RANGE, "vix, trend", state=state(vix=500.0, trend=-0.95))
+
+
+def test_sleeves_that_stand_aside_leave_their_capital_to_the_others(tmp_path: Path) -> None:
+    champion(tmp_path)
+    two = ("momentum", "mean_reversion")
+    here = RLStrategyAllocator(tmp_path, two, today=lambda: SESSION, aside=["breakout"])
+    told = dict(zip(FEATURES, (0.5, 0.3, 20.0, 0.0), strict=True))
+    shares, of_all = here.get_allocation(told), serving(tmp_path).get_allocation(told)
+    assert here.last_decision.code is FallbackCode.OK
+    left = of_all["momentum"] + of_all["mean_reversion"]
+    assert shares == pytest.approx({name: of_all[name] / left for name in two})
+    row = np.array([field.neutral for field in observation_schema(two)])
+    row[[observation_schema(two).names.index(name) for name in FEATURES]] = (0.5, 0.3, 20.0, 0.0)
+    assert here.get_allocation(row) == shares
+    assert here.explain(row)["regime"] == pytest.approx(1.0)
+
+
+def test_sleeves_that_are_not_enabled_are_others_than_the_models(tmp_path: Path) -> None:
+    champion(tmp_path)
+    here = RLStrategyAllocator(tmp_path, ("momentum", "mean_reversion"), today=lambda: SESSION)
+    here.get_allocation(state())
+    assert here.last_decision.code is FallbackCode.OTHER_STRATEGIES
+
+
+def reworked(folder: Path, weights: bytes) -> None:
+    """Put other weights into the champion's folder, with a manifest that vouches for them."""
+    registry = ModelRegistry(folder)
+    pointed = registry.champion()
+    assert pointed is not None
+    made = replace(registry.manifest(pointed.model_id), weights_sha256=hashlib.sha256(weights).hexdigest())
+    target = folder / made.model_id
+    target.mkdir()
+    (target / "weights.npz").write_bytes(weights)
+    (target / "manifest.json").write_text(made.to_json())
+    pointer = json.loads((folder / "champion.json").read_text()) | {"model_id": made.model_id}
+    (folder / "champion.json").write_text(json.dumps(pointer))
+
+
+def doctored(change: Callable[[dict[str, np.ndarray]], object], *, lie: bool = False) -> bytes:
+    """Return the weights file of the policy above, changed; with `lie` a header claims a shape that is not there."""
+    _, weights = manifest_and_weights()
+    arrays = dict(np.load(io.BytesIO(weights)))
+    change(arrays)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, array in arrays.items():
+            content = io.BytesIO()
+            np.lib.format.write_array(content, array, version=(1, 0))
+            text = content.getvalue()
+            archive.writestr(f"{name}.npy", text.replace(b"(1, 3)", b"(9999999999, 3)"[:15]) if lie else text)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        (doctored(lambda arrays: arrays["kernel_1"].fill(1e300)), "kernel_1.npy holds a weight that is not finite or"),
+        (doctored(lambda arrays: arrays["bias_0"].fill(np.nan)), "bias_0.npy holds a weight that is not finite or"),
+        (doctored(lambda arrays: arrays["bias_0"].fill(-np.inf)), "bias_0.npy holds a weight that is not finite or"),
+        (doctored(lambda arrays: arrays.update(bias_1=np.zeros((1, 2)))), "layers do not fit"),
+        (doctored(lambda arrays: arrays.pop("bias_1")), "the manifest asks for"),
+        (doctored(lambda arrays: arrays.update(bias_1=np.zeros((1, 3), dtype=np.float32))), "holds float32"),
+        (doctored(lambda arrays: None, lie=True), "says it has shape (9999999999, 3)"),
+        (manifest_and_weights()[1][:-40], "is no plain npz"),
+        (b"", "is no plain npz"),
+    ],
+)
+def test_doctored_weights_are_refused_before_they_are_asked(tmp_path: Path, weights: bytes, said: str) -> None:
+    champion(tmp_path)
+    reworked(tmp_path, weights)
+    allocator = serving(tmp_path)
+    assert allocator.model_id is None
+    assert_equal_weight(allocator, FallbackCode.MODEL_REFUSED, said)
+
+
+@pytest.mark.parametrize("name", ["weights.npz", "manifest.json", "../champion.json"])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_plain_file_is_refused_without_waiting(
+    tmp_path: Path, name: str, make: Callable[[Path], object]
+) -> None:
+    model_id = champion(tmp_path)
+    path = tmp_path / model_id / name
+    path.unlink()
+    make(path)
+    assert_equal_weight(serving(tmp_path), FallbackCode.MODEL_REFUSED, "no plain file")
 
 
 def test_a_new_champion_serves_at_the_next_call_and_a_rollback_too(tmp_path: Path) -> None:
@@ -307,3 +526,35 @@ def test_a_replay_stays_with_the_champion_that_it_began_with(tmp_path: Path) -> 
     staying.get_allocation(state())
     assert staying.last_decision.model_id == first
     assert serving(tmp_path, follow=False).model_id == second
+
+
+def test_equal_weight_is_served_where_the_settings_ask_for_it(tmp_path: Path) -> None:
+    champion(tmp_path)
+    assert_equal_weight(serving(tmp_path, policy="equal"), FallbackCode.CHOSEN, "[allocator] policy")
+    assert not serving(tmp_path, policy="equal").reads_state
+    assert serving(tmp_path).reads_state
+    with pytest.raises(FixConfigError, match="must be one of model, rules, equal, was 'best'"):
+        serving(tmp_path, policy="best")
+
+
+def test_published_rules_serve_without_any_model_file(tmp_path: Path) -> None:
+    allocator = serving(tmp_path / "none", policy="rules")
+    told = {"momentum_rules": -np.log(2.0), "mean_reversion_rules": 0.25, "breakout_rules": 0.0}
+    weights = allocator.get_allocation(told)
+    factors = np.array([0.5, np.exp(0.25), 1.0])
+    assert list(weights.values()) == pytest.approx(factors / factors.sum())
+    decision = allocator.last_decision
+    assert (decision.source, decision.code, decision.model_id) == ("rules", "OK", None)
+    assert allocator.explain(told)["rules"] == pytest.approx(1.0)
+    assert (allocator.model_id, allocator.reads_state) == (None, True)
+    assert_equal_weight(allocator, FallbackCode.STATE_NOT_FINITE, "nothing that decides", state=state()[:CONTRACT])
+    assert_equal_weight(allocator, FallbackCode.STATE_OUT_OF_RANGE, state=told | {"breakout_rules": 3.0})
+
+
+def test_a_model_on_rules_is_tilted_by_them_as_it_was_judged(tmp_path: Path) -> None:
+    champion(tmp_path)
+    plain = serving(tmp_path).get_allocation(state(regime_bear=0.3))
+    champion(tmp_path, on_rules=True)
+    tilted = serving(tmp_path).get_allocation(state(regime_bear=0.3, momentum_rules=-np.log(2.0)))
+    kept = {name: weight * (0.5 if name == "momentum" else 1.0) for name, weight in plain.items()}
+    assert tilted == pytest.approx({name: weight / sum(kept.values()) for name, weight in kept.items()})

@@ -51,7 +51,7 @@ def test_defaults_are_as_designed() -> None:
         "required",
         "sqlite:///trading.db",
     )
-    assert (config.allocator.models_dir, config.allocator.max_model_age_days) == ("rl_models", 45.0)
+    assert (config.allocator.models_dir, config.allocator.age_limit) == ("rl_models", 280)
     assert (config.costs.half_spread_bps, config.exits.max_holding_sessions) == (2.0, 60)
     assert config.risk_profile == "conservative"
 
@@ -254,7 +254,7 @@ def test_fingerprint_follows_decisions_only() -> None:
     decisive: list[dict[str, object]] = [
         {"engine.seed": 8}, {"universe.tickers": ["SPY"]}, {"data.vix": "realized"}, {"strategies.enabled": ["a"]},
         {"strategies.a.lookback": 3}, {"risk.max_positions": 3}, {"costs.impact_bps": 5}, {"regime.fit_window": 300},
-        {"exits.max_stop_pct": 15}, {"allocator.max_model_age_days": 3},
+        {"exits.max_stop_pct": 15}, {"allocator.max_age_sessions": 3},
     ]  # fmt: skip
     assert len({load_config(None, change).fingerprint for change in decisive} | {base}) == len(decisive) + 1
 
@@ -308,3 +308,8 @@ def test_windows_path_in_double_quotes_is_refused_with_both_cures(tmp_path: Path
         FixConfigError, match=r"write folder = 'C:\\Users\\me' in single quotes, or with slashes: \"C:/Users/me\""
     ):
         load_config(path)
+
+
+def test_the_age_limit_of_an_older_file_stays_in_sessions() -> None:
+    assert load_config(None, {"allocator.max_model_age_days": 45}).allocator.age_limit == 31
+    assert load_config(None, {"allocator.max_age_sessions": 100}).allocator.age_limit == 100

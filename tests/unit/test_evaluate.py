@@ -223,3 +223,26 @@ def bills(panel: MarketPanel, start: int) -> Any:
 def test_unknown_is_none_and_not_a_number() -> None:
     result = judged(equal_weight, settings=replace(ASKED, universes=1))
     assert not any(isinstance(value, float) and math.isnan(value) for value in result.values())
+
+
+def split_unevenly(panel: MarketPanel, start: int, seed: int) -> BookRun:
+    """Return a book whose split gains 1 bp a session over equal weight, a quarter of it by its average."""
+    made = on_paper(panel, start, seed)
+    return replace(made, at_equal_weight=made.returns - 1e-4, at_average_weights=made.returns - 0.75e-4)
+
+
+def test_the_gain_of_a_split_is_its_tilt_and_its_timing() -> None:
+    result = judged(split_unevenly)
+    parts = result["allocation_gain"]
+    assert set(parts) == {"gain", "tilt", "timing"}
+    assert parts["gain"]["mean"] == pytest.approx(parts["tilt"]["mean"] + parts["timing"]["mean"])
+    assert parts["timing"]["mean"] == pytest.approx(3.0 * parts["tilt"]["mean"], rel=1e-6)
+    assert parts["gain"]["low"] > 0.0
+    assert "split against equal weight" in table(result)
+    assert "sleeves at equal weight" in {row["name"] for row in result["comparisons"]}
+
+
+def test_a_book_at_equal_weight_has_no_split_to_judge() -> None:
+    result = judged()
+    assert result["allocation_gain"] is None
+    assert "split against" not in table(result)

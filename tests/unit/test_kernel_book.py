@@ -93,3 +93,18 @@ def test_losses_by_cause_add_up_to_all_of_it() -> None:
     assert lost == pytest.approx({"halts": 0.1, "caps": -0.05, "orders": 0.15})
     assert sum(lost.values()) == pytest.approx(0.7 - 0.5)
     assert set(lost) <= set(CAUSES)
+
+
+def test_a_book_on_published_rules_is_judged_beside_equal_weight(exact: BookRun) -> None:
+    panic = replace(PANEL, vix=np.where(np.arange(PANEL.n_sessions) < 320, 18.0, 40.0))
+    falling = replace(panic, benchmark=PANEL.benchmark * np.exp(-0.004 * np.arange(PANEL.n_sessions)))
+    run = replace(BOOK, policy="rules")(falling, START, 1)
+    plain = BOOK(falling, START, 1)
+    assert run.at_equal_weight is not None
+    assert run.at_average_weights is not None
+    assert run.at_equal_weight.tobytes() == plain.returns.tobytes()
+    assert run.returns.tobytes() != plain.returns.tobytes()
+    assert run.at_average_weights.tobytes() != plain.returns.tobytes()
+    assert (plain.at_equal_weight, exact.at_average_weights) == (None, None)
+    weights = replace(BOOK, policy="rules").weights(falling, BOOK.strategies)
+    assert weights[-1, 1] < weights[-1, 0] < 0.7  # both families are to have less of it, momentum the most

@@ -39,9 +39,10 @@ def test_schema_has_the_contract_s_parts_in_order() -> None:
         "portfolio": 5,
         "market": 10,
         "episode": 6,
+        "rules": 3,
     }
-    assert len(schema) == state_dim(3) == 36
-    assert len(set(schema.names)) == 36
+    assert len(schema) == state_dim(3) == 39
+    assert len(set(schema.names)) == 39
     assert all(field.unit and field.description for field in schema)
     assert schema.strategies == NAMES
 
@@ -53,7 +54,9 @@ def test_fingerprint_moves_with_a_name() -> None:
 
 def test_unknown_entries_become_neutral() -> None:
     schema = observation_schema(NAMES)
-    unknown = exogenous_matrix(schema, np.full((2, 3), np.nan), np.full((2, 3, 4), np.nan), np.full((2, 10), np.nan))
+    unknown = exogenous_matrix(
+        schema, np.full((2, 3), np.nan), np.full((2, 3, 4), np.nan), np.full((2, 10), np.nan), np.full((2, 3), np.nan)
+    )
     values = dict(zip((schema.names[i] for i in schema.exogenous), unknown[0], strict=True))
     assert values["regime_bull"] == pytest.approx(1 / 3)
     assert values["trend_win_rate"] == 0.5
@@ -72,7 +75,7 @@ def test_portfolio_and_episode_entries_have_known_values() -> None:
         slots[0, s]["ticker"], slots[0, s]["quantity"], slots[0, s]["value"] = ticker, 10.0, value
     slots[0, 2]["ticker"], slots[0, 2]["pending"] = 7, 5.0  # not held yet
     schema = observation_schema(NAMES)
-    observer = Observer(schema, np.zeros((60, 25)), market)
+    observer = Observer(schema, np.zeros((60, 28)), market)
     episode = Episode(start_equity=96_000.0, sessions=10, total=0.02, squares=0.0004)
     seen = dict(
         zip(schema.names, observer.observe(50, account, slots[0], episode, np.array([0.5, 0.5, 0.0])), strict=True)
@@ -125,7 +128,9 @@ def test_observations_are_finite_and_move() -> None:
         seen.append(batch.observations.copy())
     everything = np.concatenate(seen)
     assert np.isfinite(everything).all()
-    assert (everything.std(axis=0) > 0.0).all()
+    moved = everything.std(axis=0) > 0.0
+    moved[market.schema.groups["rules"]] = True  # no rule is about strategies of no known family
+    assert moved.all()
 
 
 def test_shorter_past_gives_the_same_observation_bits() -> None:

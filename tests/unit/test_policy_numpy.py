@@ -16,7 +16,6 @@ from trading_platform.core.policy import (
     Scaling,
     averaged,
     fit_scaling,
-    is_out_of_range,
     network_actions,
     policy_actions,
     scaled_features,
@@ -82,17 +81,15 @@ def test_fit_scaling_refuses_short_or_unknown_history(rows: np.ndarray) -> None:
         fit_scaling(rows, np.array([0]), 5.0)
 
 
-def test_out_of_range_needs_more_than_a_quarter_of_the_features_far_away() -> None:
-    wide = Scaling(np.arange(8), np.zeros(8), np.ones(8), 3.0)
-    observation = np.zeros(8)
-    observation[:2] = 6.1
-    assert not is_out_of_range(observation, wide)
-    observation[2] = 6.0  # exactly at the limit is inside
-    assert not is_out_of_range(observation, wide)
-    observation[2] = -6.1
-    assert is_out_of_range(observation, wide)
-    observation[2] = np.nan
-    assert is_out_of_range(observation, wide)
+def test_fit_scaling_notes_the_range_of_training() -> None:
+    fitted = fit_scaling(np.array([[1.0, 5.0], [-2.0, 5.0], [0.5, 5.0]]), np.array([0, 1]), 5.0)
+    assert (fitted.low.tolist(), fitted.high.tolist()) == ([-2.0, 5.0], [1.0, 5.0])
+
+
+@pytest.mark.parametrize(("low", "high"), [([0.0], [1.0]), ([0.0, 1.0], [1.0]), ([0.0, 2.0], [1.0, 1.0])])
+def test_scaling_refuses_a_range_that_is_none(low: list[float], high: list[float]) -> None:
+    with pytest.raises(ValueError, match="scaling low"):
+        Scaling(np.arange(2), np.zeros(2), np.ones(2), 3.0, np.array(low), np.array(high))
 
 
 @pytest.mark.parametrize(

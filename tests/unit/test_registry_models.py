@@ -55,7 +55,8 @@ def manifest(weights: bytes, **changes: object) -> ModelManifest:
         data_start="2001-01-02",
         data_end="2004-12-31",
         data_hash="h",
-        max_age_days=400,
+        feature_low=(0.0, -1.0),
+        feature_high=(1.0, 1.0),
         seeds=(1, 2),
         versions={"numpy": "2"},
         training={"episodes": 10, "clip": None},
@@ -168,7 +169,7 @@ def test_a_planted_pickle_is_refused_and_not_run_even_if_the_hash_fits(tmp_path:
     folder.mkdir()
     (folder / "weights.npz").write_bytes(evil)
     (folder / "manifest.json").write_text(planted.to_json())
-    with pytest.raises(RetrainModelError, match=r"weights\.npz: is no plain npz"):
+    with pytest.raises(RetrainModelError, match=r"weights\.npz: kernel_0\.npy holds object"):
         registry.load(planted.model_id)
     assert not marker.exists()
     np.load(io.BytesIO(evil), allow_pickle=True)["kernel_0"]
@@ -203,8 +204,8 @@ def altered(folder: Path, changes: dict[str, object]) -> Path:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"schema_version": 2}, "newer version: update this program"),
-        ({"schema_version": 0}, "reads 1; train again"),
+        ({"schema_version": 3}, "newer version: update this program"),
+        ({"schema_version": 0}, "reads 1 to 2; train again"),
         ({"schema_version": True}, "schema_version True"),
         ({"strategies": ["a", "b", "d"]}, "does not match its checksum"),
         ({"promoted_by_gate": False}, "does not match its checksum"),
@@ -247,7 +248,13 @@ def test_an_id_that_is_no_id_opens_nothing(tmp_path: Path, name: str) -> None:
         {"feature_gain": (-1.0, 1.0)},
         {"feature_clip": 0.0},
         {"feature_mean": (float("nan"), 0.0)},
-        {"max_age_days": 0},
+        {"members": 0},
+        {"feature_low": (0.0,)},
+        {"feature_high": ()},
+        {"feature_low": (2.0, 0.0)},
+        {"feature_mean": (1e300, 0.0)},
+        {"feature_gain": (1e300, 1.0)},
+        {"action_scale": 1e300},
         {"data_end": "yesterday"},
         {"created_at": "2026-01-05T12:00:00"},
         {"created_at": "2026-01-05T12:00:00+02:00"},

@@ -9,6 +9,7 @@ import pytest
 
 from trading_platform.configuration.risk_config import RiskConfig
 from trading_platform.evaluation.critique_inputs import Finding, FindingCode
+from trading_platform.reporting.allocation_results import AllocationUse
 from trading_platform.reporting.market_words import benchmark_name, data_words, market_words
 from trading_platform.reporting.narrow import Column, table, wrap
 from trading_platform.reporting.run_results import Costs, RunResults
@@ -31,6 +32,7 @@ RESULTS = RunResults(
     benchmark_return=0.176, universe_return=0.11,
     strategies={"a_strategy_of_a_very_long_name": STRATEGY, "winners": STRATEGY._replace(pnl=-1_234_567.89)},
     account=AccountShare(612.05, 0.0, 0.0, 0.0, 0.0, 612.05),
+    allocation=AllocationUse({"equal_weight": 212, "model": 40}, {"MODEL_TOO_OLD": 200, "STATE_OUT_OF_RANGE": 12}),
     critique=(Finding(FindingCode.NO_BETTER_THAN_BENCHMARK, 0.19, 0.05, DOUBT),),
 )  # fmt: skip
 EQUITY = np.linspace(100_000.0, 105_100.0, 252)
@@ -50,6 +52,14 @@ def test_realistic_fills_are_said_with_their_seed_and_exact_ones_go_without_sayi
     drawn = replace(RESULTS, fill_model="realistic", seed=11)
     assert "realistic fills (seed 11)" in " ".join(lines(drawn, 80)[:3])
     assert "fills (seed" not in " ".join(lines(RESULTS, 80))
+
+
+def test_who_split_the_capital_is_said_and_why_the_model_did_not() -> None:
+    text = " ".join(" ".join(lines(RESULTS, 200)).split())
+    why = "it was too old (200), the state was new to it (12)"
+    assert f"Capital was split by equal weight 212 of 252 sessions: {why} the model 40 of 252 sessions" in text
+    alone = replace(RESULTS, allocation=AllocationUse({"equal_weight": 252}, {"NO_MODEL": 252}))
+    assert "equal weight 252 of 252 sessions: no model is promoted" in " ".join(" ".join(lines(alone, 200)).split())
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from trading_platform.core.day_count import first_of_week
 from trading_platform.core.types import STOCK, Floats, MarketPanel
 from trading_platform.strategies.asset_trend import AssetTrend
 from trading_platform.strategies.base import TargetStrategy, prepare_targets
-from trading_platform.strategies.holding import best, between_decisions, first_of_month, first_of_week, held_names
+from trading_platform.strategies.holding import best, between_decisions, first_of_month, held_names
 from trading_platform.strategies.long_bonds import LongBonds
 from trading_platform.strategies.low_correlation import LowCorrelation
 from trading_platform.strategies.managed_market import ManagedMarket

@@ -29,7 +29,9 @@ from trading_platform.configuration.toml_tables import (
 )
 from trading_platform.core import validation
 from trading_platform.core.costs import CostConfig, ExitConfig, SizingConfig
+from trading_platform.core.day_count import ANNUAL_SESSIONS, DAYS_A_YEAR
 from trading_platform.core.errors import FixConfigError
+from trading_platform.core.served_policy import MAX_AGE_SESSIONS
 from trading_platform.core.validation import Interval, InvalidSettingsError
 from trading_platform.regime.config import RegimeConfig
 
@@ -213,10 +215,33 @@ class CashConfig(_Checked):
 
 @dataclass(frozen=True, slots=True)
 class AllocatorConfig(_Checked):
-    """The RL allocator: folder of the model registry, and the age in days beyond which equal weight is served."""
+    """Who splits capital between the strategies.
 
+    Attributes
+    ----------
+    policy
+        "model" asks the model that passed the gate, and is equal weight while there is none; "rules" tilts equal weight
+        by published rules (docs/allocation.md); "equal" is equal weight.
+    models_dir
+        Folder of the model registry.
+    max_age_sessions
+        Sessions behind the newest one that a model has seen beyond which equal weight is served; the same in training,
+        replay and live. 280 are the year that training keeps back, and the gap before it.
+    max_model_age_days
+        The limit's earlier name; a file that has it keeps its limit, counted in sessions. 0 = not given.
+    """
+
+    policy: Literal["model", "rules", "equal"] = "model"
     models_dir: str = "rl_models"
-    max_model_age_days: Annotated[float, Interval("(0, 3650]")] = 45.0
+    max_age_sessions: Annotated[int, Interval("[1, 2520]")] = MAX_AGE_SESSIONS
+    max_model_age_days: Annotated[float, Interval("[0, 3650]")] = 0.0
+
+    @property
+    def age_limit(self) -> int:
+        """The limit in sessions, by whichever name it was given."""
+        if self.max_model_age_days > 0.0:
+            return max(1, round(self.max_model_age_days * ANNUAL_SESSIONS / DAYS_A_YEAR))
+        return self.max_age_sessions
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -24,26 +25,38 @@ LOOKBACK = LONG + 1
 MAX_VIX_AGE = 3
 
 
+Bounds = tuple[float, float]
+ANYTHING: Bounds = (-math.inf, math.inf)
+POSITIVE: Bounds = (0.0, math.inf)  # levels and ratios, which move by factors
+SHARE: Bounds = (0.0, 1.0)
+
+
 class FeatureSpec(NamedTuple):
-    """Name, unit and meaning of one feature; `neutral` is its ordinary value, shown to a policy where unknown."""
+    """Name, unit and meaning of one feature.
+
+    `neutral` is its ordinary value, shown to a policy where unknown; `bounds` are the values that can be at all.
+    """
 
     name: str
     unit: str
     description: str
     neutral: float
+    bounds: Bounds = ANYTHING
 
 
 MARKET_FEATURES: tuple[FeatureSpec, ...] = (
-    FeatureSpec("vix", "percent", "VIX level", 17.0),
-    FeatureSpec("vix_ratio", "ratio", "VIX over its 63-session mean", 1.0),
+    FeatureSpec("vix", "percent", "VIX level", 17.0, POSITIVE),
+    FeatureSpec("vix_ratio", "ratio", "VIX over its 63-session mean", 1.0, POSITIVE),
     FeatureSpec("trend", "fraction", "benchmark over its 200-session mean, minus 1", 0.0),
     FeatureSpec("benchmark_return", "fraction", "benchmark's return over 20 sessions", 0.0),
-    FeatureSpec("volume_ratio", "ratio", "median over the universe of volume over its 20-session mean", 0.95),
-    FeatureSpec("breadth", "fraction", "share of the universe above its 63-session mean", 0.55),
-    FeatureSpec("momentum_breadth", "fraction", "share of the universe with a positive 63-session return", 0.55),
-    FeatureSpec("dispersion", "fraction", "cross-sectional deviation of 20-session returns", 0.08),
+    FeatureSpec("volume_ratio", "ratio", "median over the universe of volume over its 20-session mean", 0.95, POSITIVE),
+    FeatureSpec("breadth", "fraction", "share of the universe above its 63-session mean", 0.55, SHARE),
+    FeatureSpec("momentum_breadth", "fraction", "share of the universe with a positive 63-session return", 0.55, SHARE),
+    FeatureSpec("dispersion", "fraction", "cross-sectional deviation of 20-session returns", 0.08, POSITIVE),
     FeatureSpec("correlation", "fraction", "average pairwise correlation over 63 sessions, by the variance ratio", 0.3),
-    FeatureSpec("volatility", "fraction a year", "volatility of the equal-weight universe over 20 sessions", 0.15),
+    FeatureSpec(
+        "volatility", "fraction a year", "volatility of the equal-weight universe over 20 sessions", 0.15, POSITIVE
+    ),
 )
 
 

@@ -1,9 +1,9 @@
 """What the allocator sees, field by field, and the one place where it is built.
 
 The observation of a session's close is a flat vector: regime probabilities, four statistics of each strategy's shadow
-book, the portfolio, ten market features, and where the episode stands. The first, second and fourth part do not depend
-on what the agent did (`exogenous`); they are computed for the whole history at once. Values are unscaled; scaling is
-fitted on the training fold and travels with the model.
+book, the portfolio, ten market features - so far the contract's, in its order - then where the episode stands, and what
+published rules make of each strategy's weight. What does not depend on what the agent did is computed for the whole
+history at once (`exogenous`). Values are unscaled; scaling is fitted on the training fold and travels with the model.
 
 Training moves in episodes of 20 sessions. A live book has no episodes, so it is read in stretches of 20 sessions
 counted from its first one (`episode_of`): what the policy reads about its own run then means the same as in training.
@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 from trading_platform.core.compiled import lean
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.market import MARKET_CORRELATION, Market
-from trading_platform.core.market_features import MARKET_FEATURES
+from trading_platform.core.market_features import ANYTHING, MARKET_FEATURES, POSITIVE, SHARE, Bounds
 from trading_platform.core.metrics import EPISODE_PRIOR_SESSIONS
+from trading_platform.core.published_rules import BOUNDS as RULE_BOUNDS
 from trading_platform.core.regime_meaning import REGIME_REVISION
 from trading_platform.core.types import Floats, Ints, Regime
 
@@ -40,17 +41,23 @@ N_REGIME, N_STATISTICS, N_PORTFOLIO, N_MARKET, N_EPISODE = 3, 4, 5, len(MARKET_F
 
 
 STRATEGY_GROUP = "strategy:"
+RULES_GROUP = "rules"
 
 
 @dataclass(frozen=True, slots=True)
 class ObservationField:
-    """One entry of the observation; `neutral` stands in where the value is not known yet."""
+    """One entry of the observation; `neutral` stands in where the value is not known yet.
+
+    `bounds` are the values that can be at all. They decide what is new to a model (`core.novelty`): nothing between two
+    finite bounds, distance in logarithms where 0 is the least, plain distance otherwise.
+    """
 
     name: str
     unit: str
     group: str
     description: str
     neutral: float = 0.0
+    bounds: Bounds = ANYTHING
 
 
 @dataclass(frozen=True)
@@ -91,65 +98,105 @@ class ObservationSchema:
         return np.array([i for i, field in enumerate(self.fields) if field.group not in own])
 
     @cached_property
+    def readable_lengths(self) -> tuple[int, ...]:
+        """Lengths of an observation that ends with one of the groups: the contract's ends with the market's."""
+        groups = [field.group for field in self.fields]
+        start = groups.index("market")
+        ends = [i + 1 for i in range(start, len(groups)) if i + 1 == len(groups) or groups[i + 1] != groups[i]]
+        return tuple(ends)
+
+    def prefix_fingerprint(self, length: int) -> str:
+        """Return the fingerprint of the first `length` fields: what the observation was before it grew at its end."""
+        return ObservationSchema(self.fields[:length]).fingerprint
+
+    @cached_property
     def fingerprint(self) -> str:
         """16 hex digits that change with any field; a model trained on another schema is refused."""
-        text = json.dumps([asdict(field) for field in self.fields], sort_keys=True)
+        text = json.dumps([_identity(field) for field in self.fields], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def _identity(field: ObservationField) -> dict[str, object]:
+    """Return what a field is; what values it can have is no part of that, for a model reads it as before."""
+    return {name: value for name, value in asdict(field).items() if name != "bounds"}
+
+
 def state_dim(n_strategies: int) -> int:
-    """Return the length of the observation, D = 21 + 5 K with ten market features."""
-    return N_REGIME + N_STATISTICS * n_strategies + N_PORTFOLIO + N_MARKET + N_EPISODE + n_strategies
+    """Return the length of the observation, D = 21 + 6 K with ten market features."""
+    contract = N_REGIME + N_STATISTICS * n_strategies + N_PORTFOLIO + N_MARKET
+    return contract + N_EPISODE + n_strategies + n_strategies
 
 
 def observation_schema(strategy_names: Sequence[str]) -> ObservationSchema:
     """Return the fields of the observation for strategies in kernel order."""
     fields = [
         ObservationField(
-            f"regime_{label}", "probability", "regime", f"{label} market, revision {REGIME_REVISION}", 1 / 3
+            f"regime_{label}", "probability", "regime", f"{label} market, revision {REGIME_REVISION}", 1 / 3, SHARE
         )
         for label in (Regime.BULL, Regime.BEAR, Regime.CONSOLIDATION)
     ]
     for name in strategy_names:
         group = STRATEGY_GROUP + name
         fields += [
-            ObservationField(f"{name}_win_rate", "fraction", group, "trades its shadow book won, shrunk to 1/2", 0.5),
+            ObservationField(
+                f"{name}_win_rate", "fraction", group, "trades its shadow book won, shrunk to 1/2", 0.5, SHARE
+            ),
             ObservationField(f"{name}_mean_return", "fraction a year", group, "mean return of its shadow book"),
             ObservationField(f"{name}_sharpe", "ratio", group, "annual Sharpe ratio of its shadow book, shrunk to 0"),
-            ObservationField(f"{name}_max_drawdown", "fraction", group, "deepest fall of its shadow book, positive"),
+            ObservationField(
+                f"{name}_max_drawdown", "fraction", group, "deepest fall of its shadow book, positive", 0.0, SHARE
+            ),
         ]
     fields += [
         ObservationField("total_pnl", "fraction", "portfolio", "profit since the episode's start over its equity"),
-        ObservationField("drawdown", "fraction", "portfolio", "fall from the reference peak, positive"),
+        ObservationField("drawdown", "fraction", "portfolio", "fall from the reference peak, positive", 0.0, SHARE),
         ObservationField("cash_ratio", "fraction", "portfolio", "cash over equity", 1.0),
-        ObservationField("position_count", "positions", "portfolio", "tickers held"),
+        ObservationField("position_count", "positions", "portfolio", "tickers held", 0.0, POSITIVE),
         ObservationField(
             "portfolio_correlation", "fraction", "portfolio", "of what is held with the universe, weighted by value"
         ),
     ]
-    fields += [ObservationField(f.name, f.unit, "market", f.description, f.neutral) for f in MARKET_FEATURES]
+    fields += [ObservationField(f.name, f.unit, "market", f.description, f.neutral, f.bounds) for f in MARKET_FEATURES]
     fields += [
-        ObservationField("episode_progress", "fraction", "episode", "sessions of the episode that are over"),
+        ObservationField(
+            "episode_progress", "fraction", "episode", "sessions of the episode that are over", 0.0, SHARE
+        ),
         ObservationField("episode_mean", "fraction a session", "episode", "mean return of the episode, shrunk to 0"),
         ObservationField(
-            "episode_volatility", "fraction a session", "episode", "deviation of the episode's returns, shrunk"
+            "episode_volatility",
+            "fraction a session",
+            "episode",
+            "deviation of the episode's returns, shrunk",
+            0.0,
+            POSITIVE,
         ),
     ]
     fields += [
-        ObservationField(f"{name}_weight", "fraction", "episode", "current capital weight", 1 / len(strategy_names))
+        ObservationField(
+            f"{name}_weight", "fraction", "episode", "current capital weight", 1 / len(strategy_names), SHARE
+        )
         for name in strategy_names
     ]
-    return ObservationSchema(tuple(fields))
+    return ObservationSchema((*fields, *_rule_fields(strategy_names)))
 
 
-def exogenous_matrix(schema: ObservationSchema, regimes: Floats, statistics: Floats, market: Floats) -> Floats:
-    """Return the entries that do not depend on the book, (T, 3 + 4 K + 10), neutral where unknown.
+def _rule_fields(strategy_names: Sequence[str]) -> Iterator[ObservationField]:
+    for name in strategy_names:
+        words = "what published rules make of its weight, as the logarithm of a factor"
+        yield ObservationField(f"{name}_rules", "logarithm", RULES_GROUP, words, 0.0, RULE_BOUNDS)
+
+
+def exogenous_matrix(
+    schema: ObservationSchema, regimes: Floats, statistics: Floats, market: Floats, offsets: Floats
+) -> Floats:
+    """Return the entries that do not depend on the book, (T, 13 + 5 K), neutral where unknown.
 
     Parameters
     ----------
-    regimes : (T, 3) filtered probabilities. statistics : (T, K, 4). market : (T, 10). NaN = not known yet.
+    regimes : (T, 3) filtered probabilities. statistics : (T, K, 4). market : (T, 10). offsets : (T, K) of
+    `published_rules`. NaN = not known yet.
     """
-    values = np.concatenate([regimes, statistics.reshape(len(regimes), -1), market], axis=1)
+    values = np.concatenate([regimes, statistics.reshape(len(regimes), -1), market, offsets], axis=1)
     neutral = np.array([schema[i].neutral for i in schema.exogenous])
     return np.where(np.isfinite(values), values, neutral)
 
@@ -207,10 +254,10 @@ def write_observation(
     out[at + 2] = account["cash"] / equity
     out[at + 3] = positions
     out[at + 4] = correlated / value if value > 0.0 else 0.0
-    n_market = len(exogenous) - at
-    for i in range(n_market):
+    for i in range(N_MARKET):
         out[at + 5 + i] = exogenous[at + i]
-    at += 5 + n_market
+    told = at + N_MARKET
+    at += 5 + N_MARKET
     count = episode.sessions + EPISODE_PRIOR_SESSIONS
     mean = episode.total / count
     prior = EPISODE_PRIOR_SESSIONS * PRIOR_VOLATILITY * PRIOR_VOLATILITY
@@ -219,6 +266,9 @@ def write_observation(
     out[at + 2] = math.sqrt(max(0.0, (episode.squares + prior) / count - mean * mean))
     for k in range(n_strategies):
         out[at + 3 + k] = weights[k]
+    at += 3 + n_strategies
+    for i in range(len(exogenous) - told):
+        out[at + i] = exogenous[told + i]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,17 +7,12 @@ Training and live trading call these very functions: the training environment fe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from trading_platform.core.types import Floats, Ints
 
-# A feature this many training deviations away was never seen in training.
-OUT_OF_RANGE = 6.0
-# The share of features that may be so far away before the policy is not asked. One extreme reading is a market event
-# and is clipped; a quarter of them is another market, another unit or a broken feed.
-OUT_OF_RANGE_SHARE = 0.25
 # A feature whose training deviation is below this share of its size (or below it outright) did not move.
 CONSTANT = 1e-9
 
@@ -31,12 +26,15 @@ class Scaling:
     index : (F,) positions in the observation.
     mean : (F,) training means. gain : (F,) 1 / training deviation, 0 where the feature did not move in training.
     clip : scaled features are cut to [-clip, clip].
+    low, high : (F,) least and largest value in training; empty where a model of an older version does not say.
     """
 
     index: Ints
     mean: Floats
     gain: Floats
     clip: float
+    low: Floats = field(default_factory=lambda: np.empty(0))
+    high: Floats = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         n_features = len(self.index)
@@ -47,6 +45,10 @@ class Scaling:
             )
         if not (np.isfinite(self.mean).all() and np.isfinite(self.gain).all() and (self.gain >= 0.0).all()):
             raise ValueError("scaling mean and gain must be finite, and gain must not be negative")
+        if self.low.shape != self.high.shape or self.low.shape not in ((0,), (n_features,)):
+            raise ValueError(f"scaling low and high must be of one length, were {self.low.shape}, {self.high.shape}")
+        if not (np.isfinite(self.low).all() and np.isfinite(self.high).all() and (self.low <= self.high).all()):
+            raise ValueError("scaling low and high must be finite, and low must not be above high")
         if (self.index < 0).any() or len(np.unique(self.index)) != n_features:
             raise ValueError("scaling index must hold distinct positions")
         if not (0.0 < self.clip < np.inf):
@@ -118,7 +120,8 @@ def fit_scaling(observations: Floats, index: Ints, clip: float) -> Scaling:
     mean = chosen.mean(axis=0)
     deviation = chosen.std(axis=0)
     moves = deviation > CONSTANT * np.maximum(1.0, np.abs(mean))
-    return Scaling(np.array(index), mean, np.where(moves, 1.0 / np.where(moves, deviation, 1.0), 0.0), clip)
+    gain = np.where(moves, 1.0 / np.where(moves, deviation, 1.0), 0.0)
+    return Scaling(np.array(index), mean, gain, clip, chosen.min(axis=0), chosen.max(axis=0))
 
 
 def scaled_features(observations: Floats, scaling: Scaling) -> Floats:
@@ -129,27 +132,36 @@ def scaled_features(observations: Floats, scaling: Scaling) -> Floats:
     return features
 
 
-def is_out_of_range(observation: Floats, scaling: Scaling) -> bool:
-    """Return True if too many features of one observation, (D,), lie where training never went. NaN counts as far."""
-    with np.errstate(over="ignore"):
-        distances = np.abs((observation[scaling.index] - scaling.mean) * scaling.gain)
-    return int(np.count_nonzero(~(distances <= OUT_OF_RANGE))) > OUT_OF_RANGE_SHARE * len(distances)
-
-
 def network_actions(features: Floats, network: Network) -> Floats:
     """Return the mean action in [0, 1], (n, K), of the networks for scaled features (n, F).
 
-    Each network works in [-1, 1], where training clips its actions; 0.5 is no opinion.
+    Each network works in [-1, 1], where training clips its actions; 0.5 is no opinion. A row's answer is the same to
+    the last bit whatever other rows are asked beside it.
     """
     hidden = features[None]
     last = len(network.kernels) - 1
     for layer, (kernel, bias) in enumerate(zip(network.kernels, network.biases, strict=True)):
-        hidden = hidden @ kernel + bias[:, None, :]
+        hidden = _layer(hidden, kernel, bias)
         if layer < last:
             hidden = np.tanh(hidden)
     clipped = np.minimum(np.maximum(hidden, -1.0), 1.0)
-    actions: Floats = 0.5 + 0.5 * (clipped[0] if len(clipped) == 1 else clipped.mean(axis=0))
+    total = clipped[0]
+    for member in clipped[1:]:
+        total = total + member
+    actions: Floats = 0.5 + 0.5 * (total / len(clipped))
     return actions
+
+
+def _layer(inputs: Floats, kernel: Floats, bias: Floats) -> Floats:
+    """Return inputs (M or 1, n, A) times kernel (M, A, B) plus bias (M, B), summed in the order of the inputs.
+
+    Not by `@`: a matrix product sums one row in another order than many, and what is judged in one go over years must
+    be what is served one day at a time.
+    """
+    outputs: Floats = np.broadcast_to(bias[:, None, :], (len(kernel), inputs.shape[1], kernel.shape[2]))
+    for a in range(kernel.shape[1]):
+        outputs = outputs + inputs[:, :, a, None] * kernel[:, None, a, :]
+    return outputs
 
 
 def policy_actions(observations: Floats, policy: Policy) -> Floats:

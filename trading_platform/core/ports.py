@@ -239,7 +239,7 @@ class AllocationReason(Protocol):
 
     @property
     def source(self) -> str:
-        """``model`` or ``equal_weight`` or ``fixed``."""
+        """``model``, ``rules``, ``equal_weight`` or ``fixed``."""
         ...
 
     @property
@@ -263,7 +263,12 @@ class Allocator(Protocol):
 
     @property
     def model_id(self) -> str | None:
-        """The model that would be asked; without one the state need not be observed."""
+        """The model that would be asked."""
+        ...
+
+    @property
+    def reads_state(self) -> bool:
+        """True if the answer depends on the state, which need not be observed otherwise."""
         ...
 
     def explain(self, current_state: Floats) -> Mapping[str, float]:

@@ -14,10 +14,11 @@ from trading_platform.core.market import Market, Signals
 from trading_platform.core.market_features import LOOKBACK
 from trading_platform.core.observation import EPISODE_SESSIONS, ObservationSchema, exogenous_matrix, observation_schema
 from trading_platform.core.recorded_books import BookRecorder, RecordedBooks
+from trading_platform.core.served_policy import equal_shares, shares_of_working
 from trading_platform.core.session import Rules
-from trading_platform.core.shadow_books import ShadowBooks, shadow_statistics
+from trading_platform.core.shadow_books import ShadowBooks, observed_rules, shadow_statistics
 from trading_platform.core.simulate import N_CODES, new_scratch, open_books, step_books
-from trading_platform.core.types import Floats, MarketPanel
+from trading_platform.core.types import Bools, Floats, MarketPanel
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,7 +32,7 @@ class PreparedMarket:
     sessions
         (T,) dates.
     schema, exogenous
-        The observation's fields, and those of its entries that no agent moves: (T, 3 + 4 K + 10).
+        The observation's fields, and those of its entries that no agent moves: (T, 13 + 5 K).
     regimes
         (T, 3) filtered probabilities, NaN while unknown.
     strategy_returns
@@ -44,6 +45,8 @@ class PreparedMarket:
         First row at which everything is known: episodes start at or after it.
     capital
         Dollars at row 0 of the base allocation.
+    works
+        (K,) sleeves that do not stand aside on this market; the others get no capital.
     """
 
     market: Market
@@ -59,6 +62,7 @@ class PreparedMarket:
     base_returns: Floats
     first: int
     capital: float
+    works: Bools
 
     @property
     def n_sessions(self) -> int:
@@ -87,10 +91,12 @@ def prepare_market(
     strategy_names: Sequence[str],
     regimes: Floats,
     features: Floats,
+    offsets: Floats,
     rules: Rules,
     lookback: int,
     capital: float = 100_000.0,
     base: Floats | None = None,
+    works: Bools | None = None,
 ) -> PreparedMarket:
     """Prepare a market from arrays that stand already.
 
@@ -98,8 +104,10 @@ def prepare_market(
     ----------
     panel, market, signals : bars and the kernel's arrays of them, signals in the order of `strategy_names`.
     regimes : (T, 3) filtered regime probabilities. features : (T, 10) market features. NaN = unknown.
+    offsets : (T, K) of `published_rules`.
     lookback : rows that the slowest strategy needs.
     capital : dollars at row 0 of the base allocation. base : (K,) its weights; equal weight when None.
+    works : (K,) sleeves that do not stand aside; all when None. What `base` gives to others goes to these.
 
     Raises
     ------
@@ -107,9 +115,10 @@ def prepare_market(
         The history is too short for one episode after all lookbacks.
     """
     schema = observation_schema(strategy_names)
-    shadows = shadow_statistics(market, signals, rules, lookback)
+    shadows = shadow_statistics(market, signals, observed_rules(rules), lookback)
     n_strategies = len(schema.strategies)
-    weights = np.full(n_strategies, 1.0 / n_strategies) if base is None else np.array(base, dtype=np.float64)
+    working = np.ones(n_strategies, dtype=np.bool_) if works is None else np.array(works, dtype=np.bool_)
+    weights = shares_of_working(equal_shares(working) if base is None else base, working)
     first = _first_known(panel, shadows, lookback)
     warm = record_books(market, signals, weights, rules, capital)
     equity = warm.accounts["equity"]
@@ -121,7 +130,7 @@ def prepare_market(
         rules=rules,
         sessions=panel.sessions.copy(),
         schema=schema,
-        exogenous=exogenous_matrix(schema, regimes, shadows.statistics, features),
+        exogenous=exogenous_matrix(schema, regimes, shadows.statistics, features, offsets),
         regimes=np.array(regimes),
         strategy_returns=shadows.returns,
         warm=warm,
@@ -129,6 +138,7 @@ def prepare_market(
         base_returns=base_returns,
         first=first,
         capital=capital,
+        works=working,
     )
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from trading_platform.core.compiled import lean
+from trading_platform.core.costs import BASIS_POINT
 from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.fill_log import new_fill_log
 from trading_platform.core.market import Market, Signals
@@ -31,6 +32,19 @@ PRIOR_TRADES, PRIOR_WIN_RATE = 20.0, 0.5
 PRIOR_SESSIONS, PRIOR_VOLATILITY = 21.0, 0.003
 
 WIN_RATE, MEAN_RETURN, SHARPE, MAX_DRAWDOWN = range(4)
+
+
+# What trading costs in the books that the observation tells of, basis points of half-spread and slippage together.
+OBSERVED_COST_BPS = 10.0
+
+
+def observed_rules(rules: Rules) -> Rules:
+    """Return `rules` at the observation's own costs.
+
+    A model was trained on statistics of books that paid them, and must read the same ones in an account that pays less.
+    """
+    half = OBSERVED_COST_BPS * BASIS_POINT / 2.0
+    return rules._replace(costs=rules.costs._replace(half_spread=half, slippage=half))
 
 
 class ShadowBooks(NamedTuple):

@@ -13,12 +13,14 @@ import numpy as np
 
 from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.costs import default_protection
+from trading_platform.core.families import Family
 from trading_platform.core.market import CLOSE, VOLUME, Market, Signals, build_market, build_signals, forward_adjusted
 from trading_platform.core.market_features import market_features
 from trading_platform.core.observation import Observer, exogenous_matrix, observation_schema
+from trading_platform.core.published_rules import rule_offsets
 from trading_platform.core.realistic_fills import EXACT, with_fills
 from trading_platform.core.session import Rules
-from trading_platform.core.shadow_books import shadow_statistics
+from trading_platform.core.shadow_books import observed_rules, shadow_statistics
 from trading_platform.core.types import Floats, MarketPanel, Regime
 from trading_platform.core.view import MarketView, columns_of
 from trading_platform.engine.given_weights import given_strategies
@@ -27,7 +29,7 @@ from trading_platform.machine.memory import keep_freed_pages
 from trading_platform.machine.stopwatch import Stopwatch
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.regime.hmm import RegimePath
-from trading_platform.strategies.base import AnyStrategy, prepare_signals
+from trading_platform.strategies.base import AnyStrategy, family_of, prepare_signals
 from trading_platform.strategies.registry import STRATEGIES, make_strategies
 
 LIQUIDITY_SESSIONS = 20  # of which the median is taken
@@ -49,6 +51,8 @@ class World:
         (T,) aware UTC instants of each session's open and close.
     rules, lookback
         What governs the strategies' shadow books, and the sessions that the slowest strategy needs.
+    families
+        What kind each strategy is; none told = all of another kind, to which published rules do nothing.
     """
 
     panel: MarketPanel
@@ -61,6 +65,7 @@ class World:
     closed: Sequence[datetime]
     rules: Rules
     lookback: int
+    families: tuple[Family, ...] = ()
 
     @cached_property
     def observer(self) -> Observer:
@@ -70,9 +75,12 @@ class World:
         """
         schema = observation_schema(self.strategies)
         exact = with_fills(self.market, self.panel, EXACT, 0)
-        shadows = shadow_statistics(exact, self.signals, self.rules, self.lookback)
-        features = market_features(forward_adjusted(self.panel))
-        exogenous = exogenous_matrix(schema, self.regime_probabilities, shadows.statistics, features)
+        shadows = shadow_statistics(exact, self.signals, observed_rules(self.rules), self.lookback)
+        adjusted = forward_adjusted(self.panel)
+        features = market_features(adjusted)
+        families = self.families or (Family.OTHER,) * len(self.strategies)
+        offsets = rule_offsets(adjusted, features, families)
+        exogenous = exogenous_matrix(schema, self.regime_probabilities, shadows.statistics, features, offsets)
         return Observer(schema, exogenous, self.market)
 
     @cached_property
@@ -158,6 +166,7 @@ def build_world(
         market=market,
         signals=signals,
         strategies=tuple(strategy.name for strategy in strategies),
+        families=tuple(family_of(strategy) for strategy in strategies),
         regimes=regimes.labels,
         regime_probabilities=np.where(regimes.known[:, None], regimes.probabilities, np.nan),
         opened=opened,

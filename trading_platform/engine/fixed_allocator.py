@@ -25,6 +25,7 @@ class FixedAllocator:
         self._weights = dict(weights)
         self.last_decision = FixedDecision()
         self.model_id: str | None = None
+        self.reads_state = False
 
     def get_allocation(self, current_state: Floats, session: date | None = None) -> Mapping[str, float]:
         """Return the chosen weights."""

@@ -33,6 +33,11 @@ class StayingAllocator:
         """The model that decides, None if none does."""
         return self._allocator.model_id
 
+    @property
+    def reads_state(self) -> bool:
+        """True if the answer depends on the state."""
+        return self._allocator.reads_state
+
     def get_allocation(self, current_state: Floats, session: date | None = None) -> Mapping[str, float]:
         """Return weights of all strategies; those that leave have 0."""
         given = self._allocator.get_allocation(self._shown(current_state), session)

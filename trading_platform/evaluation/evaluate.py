@@ -73,6 +73,9 @@ class BookRun:
         Only an operator could have gone on, so the book went flat to its end.
     realistic
         Daily returns of the same book with realistic fills; None = not run.
+    at_equal_weight, at_average_weights
+        Daily returns of the same book with its capital split equally, and as the policy splits it on average; None =
+        the capital is split equally.
     sharpe_if_ended_lost_30
         The same if tickers that ended had lost 30 % of their last price; None = not run.
     unused
@@ -90,6 +93,8 @@ class BookRun:
     profit: Mapping[str, float] = field(default_factory=dict)
     stopped_for_good: bool = False
     realistic: Floats | None = None
+    at_equal_weight: Floats | None = None
+    at_average_weights: Floats | None = None
     sharpe_if_ended_lost_30: float | None = None
     unused: Floats | None = None
     equity: Floats | None = None

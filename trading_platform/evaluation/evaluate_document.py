@@ -59,6 +59,7 @@ def document(yardsticks: Yardsticks, runs: Sequence[UniverseRun], settings: Eval
         "equal_weight_universe": sharpe_summary(equal, rng).to_dict(),
         "benchmark": sharpe_summary(_excess([yardsticks.benchmark], bills), rng).to_dict(),
         "gain_over_equal_weight_universe": _gain(sharpe_gain(book, equal, rng)),
+        "allocation_gain": _allocation_gain(runs, bills, settings),
         "max_drawdown": mean_of([run.figures.max_drawdown for run in runs]),
         "worst_drawdown": max(run.figures.max_drawdown for run in runs),
         "avg_exposure": mean_of([run.exposure for run in runs]),
@@ -98,6 +99,9 @@ def table(result: Document) -> str:
         "gain over equal weight": "gain_over_equal_weight_universe",
     }
     lines += [_summary_line(label, result[key]) for label, key in rows.items() if result[key]]
+    if result["allocation_gain"]:
+        words = {"gain": "split against equal weight", "tilt": "  its average, held still", "timing": "  its timing"}
+        lines += [_summary_line(label, result["allocation_gain"][key]) for key, label in words.items()]
     lines += ["", *_figure_lines(result), *_cause_lines(result), "", *_comparison_lines(result)]
     lines += ["", *_strategy_lines(result)]
     return "\n".join([*lines, *(f"note: {note}" for note in result["notes"])])
@@ -113,6 +117,25 @@ def _paired(returns: Sequence[Floats], bills: Floats, settings: EvaluateSettings
         return None
     rng = np.random.default_rng([settings.seed, settings.universes])
     return sharpe_summary(_excess(returns, bills), rng).to_dict()
+
+
+def _allocation_gain(runs: Sequence[UniverseRun], bills: Floats, settings: EvaluateSettings) -> Document | None:
+    """Return what the split of capital gains over equal weight of the sleeves: all of it, tilt, and timing.
+
+    Tilt is what the policy's average weights, held still, gain over equal weight; timing the policy over those.
+    """
+    equal = [run.run.at_equal_weight for run in runs if run.run.at_equal_weight is not None]
+    still = [run.run.at_average_weights for run in runs if run.run.at_average_weights is not None]
+    if len(equal) != len(runs) or len(still) != len(runs):
+        return None
+    book = _excess([run.run.returns for run in runs], bills)
+    base, average = _excess(equal, bills), _excess(still, bills)
+    pairs = {"gain": (book, base), "tilt": (average, base), "timing": (book, average)}
+    # One generator each: all three from the same blocks of time.
+    return {
+        name: _gain(sharpe_gain(*pair, np.random.default_rng([settings.seed, settings.universes])))
+        for name, pair in pairs.items()
+    }
 
 
 def _gain(summary: SharpeSummary) -> dict[str, float | None]:
@@ -171,6 +194,9 @@ def _comparisons(yardsticks: Yardsticks, runs: Sequence[UniverseRun]) -> list[Do
         "benchmark at the same beta": [same_beta(benchmark, bills, beta if math.isfinite(beta) else 0.0)],
         "equal-weight universe": [run.equal_weight for run in runs],
     }
+    equal = [run.run.at_equal_weight for run in runs if run.run.at_equal_weight is not None]
+    if equal:
+        held["sleeves at equal weight"] = equal
     if yardsticks.bonds is not None:
         held[f"60/40 ({yardsticks.bond_fund})"] = [sixty_forty(benchmark, yardsticks.bonds, bills)]
     return [

@@ -16,6 +16,7 @@ from trading_platform.core.ledger import Records
 from trading_platform.core.market import Market, Signals, build_market, build_signals, forward_adjusted
 from trading_platform.core.observation import Observer, episode_of, exogenous_matrix, observation_schema
 from trading_platform.core.prepare import record_books
+from trading_platform.core.published_rules import rule_offsets
 from trading_platform.core.recorded_books import RecordedBooks
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
@@ -24,7 +25,7 @@ from trading_platform.core.simulate import N_CODES, backtest, decide_books, new_
 from trading_platform.core.types import Floats, MarketPanel
 from trading_platform.evaluation.lookahead_proof import Decisions, FillAt, FillSubject, Subject, table_decisions
 from trading_platform.regime.hmm import RegimeConfig, causal_regimes
-from trading_platform.strategies.base import AnyStrategy, prepare_signals
+from trading_platform.strategies.base import AnyStrategy, family_of, prepare_signals
 from trading_platform.strategies.registry import make_strategies
 
 CAPITAL = 100_000.0
@@ -133,8 +134,10 @@ class Trader:
         schema = observation_schema([strategy.name for strategy in self.strategies])
         regimes = causal_regimes(panel, config, seed, since).probabilities
         shadows = shadow_statistics(market, signals, self.rules, self.lookback, since)
-        features = market_features.market_features(forward_adjusted(panel))
-        observer = Observer(schema, exogenous_matrix(schema, regimes, shadows.statistics, features), market)
+        adjusted = forward_adjusted(panel)
+        features = market_features.market_features(adjusted)
+        offsets = rule_offsets(adjusted, features, [family_of(strategy) for strategy in self.strategies])
+        observer = Observer(schema, exogenous_matrix(schema, regimes, shadows.statistics, features, offsets), market)
         values = np.full((panel.n_sessions, len(schema)), np.nan)
         for t in range(since, panel.n_sessions):
             episode = episode_of(books.accounts["equity"][: t + 1])

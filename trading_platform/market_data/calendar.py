@@ -68,6 +68,14 @@ class NyseCalendar:
         stop = last + int(last < len(sessions) and bool(sessions[last] == np.datetime64(end, "D")))
         return sessions[first:stop].copy()
 
+    def age_in_sessions(self, seen: date, day: date) -> int:
+        """Return how many sessions came after `seen`, up to `day`; weekdays are counted outside the calendar."""
+        if not (FIRST_DAY <= seen <= LAST_DAY and FIRST_DAY <= day <= LAST_DAY):
+            return int(np.busday_count(seen + timedelta(days=1), day + timedelta(days=1)))
+        bounds = np.array([seen, day], dtype="datetime64[D]")
+        before, upto = np.searchsorted(_schedule().sessions, bounds, side="right")
+        return int(upto - before)
+
     def session_at(self, instant: datetime) -> date | None:
         """Return the session that is open at `instant` (open included, close excluded), or None while closed."""
         schedule, seconds = _schedule(), _seconds(instant)

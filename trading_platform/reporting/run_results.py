@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, func, select
 from trading_platform.core.realistic_fills import EXACT
 from trading_platform.core.types import Floats, MarketPanel, RiskEventKind
 from trading_platform.evaluation.critique_inputs import Finding
+from trading_platform.reporting.allocation_results import AllocationUse, allocation_use
 from trading_platform.reporting.risk_view import FOR_OPERATOR
 from trading_platform.reporting.run_critique import run_critique
 from trading_platform.reporting.run_figures import UNUSED, Close, daily_returns, figures, known, not_invested_because
@@ -53,6 +54,7 @@ class RunResults:
 
     `sharpe` and `excess_return` are over bills, `beta`, `alpha` and `alpha_t` those of one factor, the benchmark over
     bills. `strategies` (by contribution) and `account` add up to the change of equity less deposits (`cash_flow`).
+    `allocation` says who split the capital, in how many sessions, and why not the model.
     `fill_model` is the book of fills, "exact" or "realistic", which is drawn from `seed`.
     """
 
@@ -95,6 +97,7 @@ class RunResults:
     universe_return: float | None
     strategies: dict[str, StrategyResult]
     account: AccountShare
+    allocation: AllocationUse
     critique: tuple[Finding, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -103,6 +106,7 @@ class RunResults:
             **asdict(self),
             "strategies": {name: result._asdict() for name, result in self.strategies.items()},
             "account": self.account._asdict(),
+            "allocation": self.allocation.to_dict(),
             "critique": [
                 {
                     "code": finding.code.value,
@@ -170,6 +174,7 @@ def _read(connection: Connection, run_id: int, panel: MarketPanel | None) -> Run
         universe_return=_compound([close.universe_return for close in closes]),
         strategies=dict(sorted(strategies.items(), key=lambda item: (-item[1].pnl, item[0]))),
         account=account_share(totals, strategies),
+        allocation=allocation_use(connection, run_id),
         critique=run_critique(
             connection,
             run_id,

@@ -47,6 +47,7 @@ def summary_lines(
     lines += _block("Left in cash, mean dollars a session", _cash(results), width)
     lines += ["", "By strategy, in dollars", *_strategies(results, width)] if results.fills else []
     lines += _block("Orders", _orders(results), width)
+    lines += _block("Capital was split by", results.allocation.rows(), width)
     lines += _doubts(results, width)
     return lines
 

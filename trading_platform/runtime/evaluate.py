@@ -136,8 +136,14 @@ def judged(
     cut, start = traded_rows(panel, asked)
     refuse_lookahead(strategies, cut)
     universes = draw_universes(cut, asked.universes, asked.universe_size, asked.seed, start)
-    seconds = NyseCalendar().exchange_seconds
-    book = KernelBook(strategies, rules, config.engine.initial_capital, seconds, config.engine.fills)
+    book = KernelBook(
+        strategies,
+        rules,
+        config.engine.initial_capital,
+        NyseCalendar().exchange_seconds,
+        config.engine.fills,
+        "rules" if config.allocator.policy == "rules" else "equal",
+    )
     task = Task(universes, strategies, book, yardsticks_of(cut, start), start, asked)
     runs = sorted(_judged(task, options.jobs, shown=shown), key=lambda run: run.number)
     return document(task.yardsticks, runs, asked), growth(task.yardsticks, runs)

@@ -38,7 +38,12 @@ class Instructions:
             return FixedAllocator(fixed), fixed
         models = self.config.allocator
         allocator = RLStrategyAllocator(
-            models.models_dir, names, max_age_days=models.max_model_age_days, follow=self.follow
+            models.models_dir,
+            names,
+            policy=models.policy,
+            max_age_sessions=models.age_limit,
+            follow=self.follow,
+            aside=[strategy.name for strategy in self.strategies if strategy.name not in names],
         )
         return allocator, None
 

@@ -19,6 +19,7 @@ from trading_platform.configuration.trading_config import (
 from trading_platform.core.compiled import HAS_NUMBA
 from trading_platform.core.errors import FixConfigError, MarketDataError
 from trading_platform.core.ports import Allocator
+from trading_platform.core.published_rules import LOOKBACK as RULES_LOOKBACK
 from trading_platform.core.realistic_fills import EXACT
 from trading_platform.core.saved_books import owners_in
 from trading_platform.core.session import Rules
@@ -139,7 +140,7 @@ def live_world(
     days = calendar.sessions_between(FIRST_LIVE_DAY, session)
     regime = RegimeConfig.from_mapping(config.regime)
     slowest = lookback_sessions(max(s.lookback for s in strategies))
-    needed = max(config.engine.history_sessions, slowest, regime.lookback)
+    needed = max(config.engine.history_sessions, slowest, regime.lookback, RULES_LOOKBACK)
     start = days[max(0, len(days) - needed - CATCH_UP_SESSIONS)].item()
     panel = load_panel(config, settings, calendar, start, session, now)
     if panel.session(panel.n_sessions - 1) != session:

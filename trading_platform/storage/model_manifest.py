@@ -17,10 +17,15 @@ from datetime import date, datetime, timedelta
 
 from trading_platform.core.errors import RetrainModelError
 
-SCHEMA_VERSION = 1
+# 2: the range that each feature had in training; the age limit is the account's own setting.
+SCHEMA_VERSION = 2
+# Fields that not every version has, and the versions that have them. A manifest keeps its version, and so its id.
+VERSIONS_WITH = {"max_age_days": (1,), "feature_low": (2,), "feature_high": (2,), "on_rules": (2,)}
 WEIGHTS_FILE = "weights.npz"
 MODEL_ID = re.compile(r"\d{8}-[0-9a-f]{12}")
 MAX_MANIFEST_BYTES = 1_000_000
+# No honest scaling or map has a larger number: 1 / the smallest deviation that counts as movement is 1e9.
+LARGEST_NUMBER = 1e12
 
 Scalar = str | float | int | bool | None
 
@@ -38,7 +43,9 @@ class ModelManifest:
     hidden, members : units of each hidden layer; number of averaged networks.
     risk_fingerprint : of the risk limits in force while training.
     data_source, data_start, data_end, data_hash : the newest session that any choice was made on is `data_end`.
-    max_age_days : days behind `data_end` after which the model is too old to trade.
+    feature_low, feature_high : least and largest value of each feature in training; empty in version 1.
+    on_rules : its weights are tilted by published rules, as they were when it was judged.
+    max_age_days : of version 1, and no longer looked at.
     seeds, versions, training, metrics : how it was made and how it did.
     promoted_by_gate, gate : the gate's verdict and all its numbers. parents : models it was trained from or against.
     created_at : UTC instant, ISO 8601. weights_sha256 : of the weights file.
@@ -61,7 +68,6 @@ class ModelManifest:
     data_start: str
     data_end: str
     data_hash: str
-    max_age_days: int
     seeds: tuple[int, ...]
     versions: Mapping[str, Scalar]
     training: Mapping[str, Scalar]
@@ -71,6 +77,10 @@ class ModelManifest:
     parents: tuple[str, ...]
     created_at: str
     weights_sha256: str
+    feature_low: tuple[float, ...] = ()
+    feature_high: tuple[float, ...] = ()
+    on_rules: bool = False
+    max_age_days: int = 0
     weights_file: str = WEIGHTS_FILE
     schema_version: int = SCHEMA_VERSION
 
@@ -113,11 +123,13 @@ def parse_manifest(text: str) -> ModelManifest:
     if not isinstance(document, dict):
         raise RetrainModelError("manifest is no JSON object")
     version = document.get("schema_version")
-    if version != SCHEMA_VERSION or isinstance(version, bool):
+    if not isinstance(version, int) or isinstance(version, bool) or not 1 <= version <= SCHEMA_VERSION:
         newer = isinstance(version, int) and version > SCHEMA_VERSION
         cure = "it was written by a newer version: update this program" if newer else "train again"
-        raise RetrainModelError(f"manifest has schema_version {version!r}, this program reads {SCHEMA_VERSION}; {cure}")
-    named = {field.name for field in dataclasses.fields(ModelManifest)}
+        raise RetrainModelError(
+            f"manifest has schema_version {version!r}, this program reads 1 to {SCHEMA_VERSION}; {cure}"
+        )
+    named = _fields_of(version)
     found = set(document) - {"model_id", "checksum"}
     if found != named:
         raise RetrainModelError(
@@ -138,8 +150,17 @@ def finite_or_none(values: Mapping[str, Scalar]) -> dict[str, Scalar]:
     return {name: None if isinstance(v, float) and not abs(v) < float("inf") else v for name, v in values.items()}
 
 
+def _fields_of(version: int) -> set[str]:
+    """Return the names of the fields of a manifest of `version`."""
+    names = {field.name for field in dataclasses.fields(ModelManifest)}
+    return {name for name in names if version in VERSIONS_WITH.get(name, (version,))}
+
+
 def _plain(manifest: ModelManifest) -> dict[str, object]:
-    fields = {field.name: getattr(manifest, field.name) for field in dataclasses.fields(manifest)}
+    named = _fields_of(manifest.schema_version)
+    fields = {
+        field.name: getattr(manifest, field.name) for field in dataclasses.fields(manifest) if field.name in named
+    }
     return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
 
 
@@ -205,8 +226,16 @@ def _wrong_values(manifest: ModelManifest) -> list[str]:
     lengths = {len(manifest.features), len(manifest.feature_index), len(manifest.feature_mean)}
     if lengths != {len(manifest.feature_gain)} or not manifest.features:
         problems.append("features, feature_index, feature_mean and feature_gain must be of one length above 0")
-    if manifest.max_age_days < 1 or manifest.members < 1:
-        problems.append(f"max_age_days {manifest.max_age_days} and members {manifest.members} must be above 0")
+    told = len(manifest.features) if manifest.schema_version > 1 else 0
+    if {len(manifest.feature_low), len(manifest.feature_high)} != {told}:
+        problems.append(f"feature_low and feature_high must be of length {told}")
+    if manifest.members < 1:
+        problems.append(f"members {manifest.members} must be above 0")
+    for name in ("feature_mean", "feature_gain", "feature_low", "feature_high", "action_scale", "base_weights"):
+        value = getattr(manifest, name)
+        absurd = [v for v in (value if isinstance(value, tuple) else (value,)) if abs(v) > LARGEST_NUMBER]
+        if absurd:
+            problems.append(f"{name} must be at most {LARGEST_NUMBER:g} in size, was {absurd[0]:g}")
     try:
         date.fromisoformat(manifest.data_end)
         if datetime.fromisoformat(manifest.created_at).utcoffset() != timedelta(0):

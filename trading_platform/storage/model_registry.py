@@ -19,6 +19,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -237,6 +238,8 @@ def _policy(manifest: ModelManifest, arrays: dict[str, Floats]) -> Policy:
             np.array(manifest.feature_mean, dtype=np.float64),
             np.array(manifest.feature_gain, dtype=np.float64),
             float(manifest.feature_clip),
+            np.array(manifest.feature_low, dtype=np.float64),
+            np.array(manifest.feature_high, dtype=np.float64),
         )
         network = Network(tuple(arrays[f"kernel_{i}"] for i in layers), tuple(arrays[f"bias_{i}"] for i in layers))
         policy = Policy(scaling, network)
@@ -268,7 +271,12 @@ def _parse_pointer(content: bytes) -> Champion:
 
 
 def _read(path: Path, most: int) -> bytes:
-    with path.open("rb") as stream:
+    """Read a plain file; a pipe or a device in its place would be waited for without end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise RetrainModelError("is no plain file; find out who put it there, then delete it")
+    with os.fdopen(descriptor, "rb") as stream:
         content = stream.read(most + 1)
     if len(content) > most:
         raise RetrainModelError(f"is larger than {most} bytes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 
 import numpy as np
@@ -12,6 +13,8 @@ from trading_platform.core.policy import Network
 from trading_platform.core.types import Floats
 
 MAX_WEIGHTS_BYTES = 16_000_000
+# Weights of trained networks are of the order of 1; with much larger ones sums overflow.
+LARGEST_WEIGHT = 1e6
 
 
 def pack_weights(network: Network) -> bytes:
@@ -42,10 +45,25 @@ def read_arrays(content: bytes) -> dict[str, Floats]:
                 raise RetrainModelError(f"unpacks to more than {MAX_WEIGHTS_BYTES} bytes")
             for entry in entries:
                 with archive.open(entry) as stream:
-                    array = np.lib.format.read_array(io.BytesIO(stream.read()), allow_pickle=False)
-                if array.dtype != np.dtype("<f8"):
-                    raise RetrainModelError(f"{entry.filename} holds {array.dtype}, not float64")
+                    array = _array(entry.filename, stream.read(MAX_WEIGHTS_BYTES + 1))
                 arrays[entry.filename.removesuffix(".npy")] = array
     except (ValueError, EOFError, OSError, zipfile.BadZipFile, MemoryError, NotImplementedError, RuntimeError) as error:
         raise RetrainModelError(f"is no plain npz of arrays ({error}); pickled content is never loaded") from error
     return arrays
+
+
+def _array(name: str, content: bytes) -> Floats:
+    """Read one npy. Its header is believed only as far as there are bytes: nothing is allocated for more."""
+    stream = io.BytesIO(content)
+    if np.lib.format.read_magic(stream) != (1, 0):
+        raise RetrainModelError(f"{name} is of another npy version than 1.0")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+    if dtype != np.dtype("<f8") or fortran:
+        raise RetrainModelError(f"{name} holds {dtype}, not plain float64; pickled content is never loaded")
+    wanted, left = math.prod(shape) * dtype.itemsize, len(content) - stream.tell()
+    if any(length < 0 for length in shape) or wanted != left:
+        raise RetrainModelError(f"{name} says it has shape {shape}, which is {wanted} bytes, and has {left}")
+    array: Floats = np.frombuffer(content, dtype, offset=stream.tell()).reshape(shape).astype(np.float64)
+    if not (np.abs(array) <= LARGEST_WEIGHT).all():
+        raise RetrainModelError(f"{name} holds a weight that is not finite or above {LARGEST_WEIGHT:g} in size")
+    return array

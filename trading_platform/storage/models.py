@@ -300,7 +300,7 @@ class Allocation(Base):
     session: Mapped[date] = mapped_column(primary_key=True)
     as_of: Mapped[datetime]
     weights: Mapped[str] = mapped_column(Text)  # JSON object strategy -> weight, sums to 1
-    source: Mapped[str]  # model | equal_weight
+    source: Mapped[str]  # model | rules | equal_weight | fixed
     reason: Mapped[str] = mapped_column(Text)
     model_id: Mapped[str | None]
     observation: Mapped[str | None] = mapped_column(Text)  # JSON list, stored when a model was asked

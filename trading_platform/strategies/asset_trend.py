@@ -10,6 +10,7 @@ import numpy as np
 
 from trading_platform.core.costs import Protection
 from trading_platform.core.day_count import ANNUAL_SESSIONS
+from trading_platform.core.families import Family
 from trading_platform.core.indicators import rate_of_change, returns, rolling_mean, rolling_volatility
 from trading_platform.core.types import Floats, Ints, MarketPanel
 from trading_platform.core.validation import Interval
@@ -57,6 +58,11 @@ class AssetTrend:
 
     def __post_init__(self) -> None:
         check_parameters(self)
+
+    @property
+    def family(self) -> Family:
+        """What kind of reward it lives from."""
+        return Family.TREND
 
     @property
     def lookback(self) -> int:

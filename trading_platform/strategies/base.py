@@ -11,6 +11,7 @@ import numpy as np
 from trading_platform.core import validation
 from trading_platform.core.costs import Protection
 from trading_platform.core.errors import FixConfigError
+from trading_platform.core.families import Family
 from trading_platform.core.market import forward_adjusted
 from trading_platform.core.types import Bools, Floats, MarketPanel, StrategySignals
 from trading_platform.core.validation import Interval
@@ -174,6 +175,17 @@ def prepare_targets(panel: MarketPanel, strategies: Sequence[TargetStrategy]) ->
     for strategy, weights in zip(strategies, targets, strict=True):
         check_targets(strategy.name, weights, panel)
     return targets
+
+
+def family_of(strategy: AnyStrategy) -> Family:
+    """Return the family that `strategy` declares, `OTHER` where it declares none."""
+    declared = getattr(strategy, "family", Family.OTHER)
+    return Family(declared) if declared in set(Family) else Family.OTHER
+
+
+def works_on(strategy: AnyStrategy, panel: MarketPanel) -> bool:
+    """Return True unless `strategy` stands aside on `panel`."""
+    return not (isinstance(strategy, TargetStrategy) and strategy.stands_aside(panel))
 
 
 def check_targets(name: str, weights: Floats, panel: MarketPanel) -> None:

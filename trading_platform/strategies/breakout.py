@@ -7,6 +7,7 @@ from typing import Annotated
 
 import numpy as np
 
+from trading_platform.core.families import Family
 from trading_platform.core.indicators import lag, returns, rolling_max, rolling_min, rolling_volatility
 from trading_platform.core.types import MarketPanel, StrategySignals
 from trading_platform.core.validation import Interval
@@ -41,6 +42,11 @@ class Breakout:
 
     def __post_init__(self) -> None:
         check_parameters(self)
+
+    @property
+    def family(self) -> Family:
+        """What kind of reward it lives from."""
+        return Family.TREND
 
     @property
     def lookback(self) -> int:

@@ -25,12 +25,6 @@ SLOPE = 0.2
 CONVICTION = 0.05
 
 
-def first_of_week(sessions: np.ndarray) -> Ints:
-    """Return the rows that are the first of their calendar week. Row 0 is none: what was before?"""
-    days = sessions.astype("datetime64[D]").astype(np.int64)
-    return _changes((days + 3) // 7)  # 1970-01-01 was a Thursday
-
-
 def first_of_month(sessions: np.ndarray) -> Ints:
     """Return the rows that are the first of their month. Row 0 is none: what was before?"""
     return _changes(sessions.astype("datetime64[M]").astype(np.int64))

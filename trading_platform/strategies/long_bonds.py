@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trading_platform.core.costs import Protection
+from trading_platform.core.families import Family
 from trading_platform.core.indicators import returns, rolling_volatility
 from trading_platform.core.types import Floats, MarketPanel
 from trading_platform.strategies.base import Slot, Window, check_parameters
@@ -37,6 +38,11 @@ class LongBonds:
 
     def __post_init__(self) -> None:
         check_parameters(self)
+
+    @property
+    def family(self) -> Family:
+        """What kind of reward it lives from."""
+        return Family.BONDS
 
     @property
     def lookback(self) -> int:

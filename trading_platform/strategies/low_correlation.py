@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trading_platform.core.costs import Protection
+from trading_platform.core.families import Family
 from trading_platform.core.indicators import returns, rolling_volatility
 from trading_platform.core.types import Floats, MarketPanel
 from trading_platform.strategies.base import Names, Share, Window, check_parameters
@@ -37,6 +38,11 @@ class LowCorrelation:
 
     def __post_init__(self) -> None:
         check_parameters(self)
+
+    @property
+    def family(self) -> Family:
+        """What kind of reward it lives from."""
+        return Family.LOW_RISK
 
     @property
     def lookback(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from trading_platform.core.families import Family
 from trading_platform.core.indicators import fine_rank, returns, rolling_mean, rolling_volatility
 from trading_platform.core.types import MarketPanel, StrategySignals
 from trading_platform.core.validation import Interval
@@ -41,6 +42,11 @@ class LowVolatility:
 
     def __post_init__(self) -> None:
         check_parameters(self, "exit_rank <= entry_rank")
+
+    @property
+    def family(self) -> Family:
+        """What kind of reward it lives from."""
+        return Family.LOW_RISK
 
     @property
     def lookback(self) -> int:

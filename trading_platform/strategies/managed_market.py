@@ -10,6 +10,7 @@ import numpy as np
 
 from trading_platform.core.costs import Protection
 from trading_platform.core.day_count import ANNUAL_SESSIONS
+from trading_platform.core.families import Family
 from trading_platform.core.indicators import returns, rolling_volatility
 from trading_platform.core.types import Floats, MarketPanel
 from trading_platform.core.validation import Interval
@@ -43,6 +44,11 @@ class ManagedMarket:
 
     def __post_init__(self) -> None:
         check_parameters(self)
+
+    @property
+    def family(self) -> Family:
+        """What kind of reward it lives from."""
+        return Family.EQUITY
 
     @property
     def lookback(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from trading_platform.core.families import Family
 from trading_platform.core.indicators import fine_rank, rate_of_change
 from trading_platform.core.types import MarketPanel, StrategySignals
 from trading_platform.strategies.base import Rank, Sessions, Strength, check_parameters, graded, rising
@@ -35,6 +36,11 @@ class MeanReversion:
 
     def __post_init__(self) -> None:
         check_parameters(self, "exit_rank <= entry_rank")
+
+    @property
+    def family(self) -> Family:
+        """What kind of reward it lives from."""
+        return Family.REVERSAL
 
     @property
     def lookback(self) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trading_platform.core.families import Family
 from trading_platform.core.indicators import fine_rank, lag, rolling_mean
 from trading_platform.core.types import MarketPanel, StrategySignals
 from trading_platform.strategies.base import Rank, Sessions, Strength, Window, check_parameters, graded, rising
@@ -41,6 +42,11 @@ class Momentum:
 
     def __post_init__(self) -> None:
         check_parameters(self, "skip < formation", "exit_rank <= entry_rank")
+
+    @property
+    def family(self) -> Family:
+        """What kind of reward it lives from."""
+        return Family.MOMENTUM
 
     @property
     def lookback(self) -> int:

@@ -8,6 +8,8 @@ from typing import Annotated
 import numpy as np
 
 from trading_platform.core.costs import Protection
+from trading_platform.core.day_count import first_of_week
+from trading_platform.core.families import Family
 from trading_platform.core.indicators import rate_of_change, returns, rolling_volatility
 from trading_platform.core.market_features import MAX_VIX_AGE, known_vix, row_mean
 from trading_platform.core.types import Floats, MarketPanel
@@ -16,7 +18,6 @@ from trading_platform.strategies.base import Names, Sessions, Share, Window, che
 from trading_platform.strategies.holding import (
     MEMORY,
     best,
-    first_of_week,
     held_names,
     known_close,
     sector_groups,
@@ -53,6 +54,11 @@ class PanicLosers:
 
     def __post_init__(self) -> None:
         check_parameters(self, "calm <= panic")
+
+    @property
+    def family(self) -> Family:
+        """What kind of reward it lives from."""
+        return Family.REVERSAL
 
     @property
     def lookback(self) -> int:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import numpy as np
 
+from trading_platform.core.families import Family
 from trading_platform.core.indicators import fine_rank, rate_of_change, rolling_mean
 from trading_platform.core.market_features import MAX_VIX_AGE, known_vix
 from trading_platform.core.types import MarketPanel, StrategySignals
@@ -46,6 +47,11 @@ class PanicReversal:
 
     def __post_init__(self) -> None:
         check_parameters(self, "calm < panic")
+
+    @property
+    def family(self) -> Family:
+        """What kind of reward it lives from."""
+        return Family.REVERSAL
 
     @property
     def lookback(self) -> int:

@@ -8,6 +8,7 @@ from typing import Annotated
 import numpy as np
 
 from trading_platform.core.costs import Protection
+from trading_platform.core.families import Family
 from trading_platform.core.indicators import returns, rolling_volatility
 from trading_platform.core.types import Floats, MarketPanel
 from trading_platform.core.validation import Interval
@@ -40,6 +41,11 @@ class RealAssets:
 
     def __post_init__(self) -> None:
         check_parameters(self)
+
+    @property
+    def family(self) -> Family:
+        """What kind of reward it lives from."""
+        return Family.REAL_ASSETS
 
     @property
     def lookback(self) -> int:

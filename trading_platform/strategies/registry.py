@@ -66,7 +66,7 @@ FIRST_SET: tuple[str, ...] = (
     "panic_reversal",
 )
 # From how many tries the set came to be what it is: the rows of the table of trials there.
-DEFAULT_SET_TRIALS = 5
+DEFAULT_SET_TRIALS = 6
 
 
 def form_of(name: str) -> Form:

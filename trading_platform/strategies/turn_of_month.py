@@ -7,6 +7,7 @@ from typing import Annotated
 
 import numpy as np
 
+from trading_platform.core.families import Family
 from trading_platform.core.indicators import fine_rank, rate_of_change
 from trading_platform.core.types import Ints, MarketPanel, StrategySignals
 from trading_platform.core.validation import Interval
@@ -45,6 +46,11 @@ class TurnOfMonth:
 
     def __post_init__(self) -> None:
         check_parameters(self)
+
+    @property
+    def family(self) -> Family:
+        """What kind of reward it lives from."""
+        return Family.EQUITY
 
     @property
     def lookback(self) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trading_platform.core.costs import Protection
+from trading_platform.core.families import Family
 from trading_platform.core.indicators import lag, returns, rolling_volatility
 from trading_platform.core.types import Floats, MarketPanel
 from trading_platform.strategies.base import Names, Share, Window, check_parameters
@@ -42,6 +43,11 @@ class Winners:
 
     def __post_init__(self) -> None:
         check_parameters(self, "skip < formation")
+
+    @property
+    def family(self) -> Family:
+        """What kind of reward it lives from."""
+        return Family.MOMENTUM
 
     @property
     def lookback(self) -> int:

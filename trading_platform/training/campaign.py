@@ -18,6 +18,7 @@ from trading_platform.core.errors import MarketDataError, RetrainModelError
 from trading_platform.core.metrics import sharpe_ratio
 from trading_platform.core.policy import Policy
 from trading_platform.core.prepare import PreparedMarket
+from trading_platform.core.served_policy import MAX_AGE_SESSIONS, Answers, equal_shares
 from trading_platform.core.types import Floats
 from trading_platform.evaluation.comparison import REFERENCE
 from trading_platform.evaluation.overfitting import Overfitting
@@ -28,7 +29,7 @@ from trading_platform.storage.model_manifest import ModelManifest, Scalar, finit
 from trading_platform.storage.model_registry import ModelRegistry
 from trading_platform.storage.model_weights import pack_weights
 from trading_platform.storage.trial_ledger import TrialLedger
-from trading_platform.training.fits import Arena, FitTask, Fitted, feature_index, run_tasks, weights_of
+from trading_platform.training.fits import Arena, FitTask, Fitted, feature_index, run_tasks
 from trading_platform.training.judging import (
     AtCost,
     Judgement,
@@ -41,14 +42,12 @@ from trading_platform.training.judging import (
     trial_records,
     with_baselines,
 )
-from trading_platform.training.paths import equal_weights, policy_weights, run_path
+from trading_platform.training.paths import equal_weights, policy_answers, policy_weights, run_path
 from trading_platform.training.ppo import Look
 from trading_platform.training.setup import TrainingSetup
 from trading_platform.training.worlds import minimum_variance_base, shrunken_base
 
 FINAL = "final"
-# A model for the engine's yearly replays may be a year old; the weekly job's is replaced long before six weeks.
-MAX_AGE_DAYS, RETRAINED_MAX_AGE_DAYS = 400, 45
 PACKAGES = ("numpy", "torch", "stable-baselines3", "gymnasium", "numba")
 
 
@@ -81,6 +80,7 @@ class Campaign:
     registry, ledger : where it is written. now : the instant of the run, UTC.
     data_source, data_hash, risk_fingerprint, purpose : for the manifest and the ledger.
     gate : thresholds. checkpoints : fits resume from here; None = they do not.
+    max_age_sessions : sessions behind the newest one that a model has seen for which it is served, here as in trading.
     """
 
     arena: Arena
@@ -95,6 +95,7 @@ class Campaign:
     purpose: str = "train"
     gate: GateConfig = field(default_factory=GateConfig)
     checkpoints: bool = True
+    max_age_sessions: int = MAX_AGE_SESSIONS
 
     @property
     def run_key(self) -> str:
@@ -119,7 +120,8 @@ class Outcome:
     """What a run gave: the stored model, the gate's judgement with all baselines, and the seeds' own gains.
 
     `overfitting` is that of choosing the best seed on the gate's sessions (no run does), None when it cannot be said.
-    `costs` says what the judged weights earn at other costs.
+    `costs` says what the judged weights earn at other costs, `refused` in which part of the judged sessions the policy
+    was not asked because the state was new to it, so that equal weight was judged there, as it would have been served.
     """
 
     model_id: str
@@ -132,6 +134,7 @@ class Outcome:
     seed_gains: Mapping[int, float]
     overfitting: Overfitting | None
     costs: tuple[AtCost, ...]
+    refused: float
 
 
 def plan_windows(
@@ -192,13 +195,16 @@ def run_campaign(campaign: Campaign, on_look: Callable[[FitTask, Look], None] | 
     of_final = [fitted for fitted in fits if fitted.task.fold == FINAL]
     policy, base = joined_policy(of_final), np.array(of_final[0].task.base)
     scale = earned_scale(world, policy, base, setup, campaign.plan.final.validation)
-    weights = weights_of(world, policy, base, setup, scale)
-    judged_weights = walked_weights(campaign, fits) if campaign.plan.folds else weights
+    said = policy_answers(world, policy, base, setup.action_kind, scale)
+    weights = said.weights
+    walked = walked_answers(campaign, fits) if campaign.plan.folds else said
+    judged_weights, refused = walked.weights, walked.between(rows.start - 1, rows.stop - 1).refused
     judged = judge(world, judged_weights, rows, trials, incumbent_weights(campaign), campaign.gate)
     judged = with_baselines(world, judged)
     test = campaign.plan.final.test
-    held_back = with_baselines(world, judge(world, weights, test, trials)) if len(test) > 1 else None
-    manifest, packed = describe(campaign, policy, base, scale, judged, trials)
+    served = while_served(campaign, weights)
+    held_back = with_baselines(world, judge(world, served, test, trials)) if len(test) > 1 else None
+    manifest, packed = describe(campaign, policy, base, scale, judged, trials, refused)
     model_id = campaign.registry.add(manifest, packed)
     if judged.decision.promoted:
         campaign.registry.promote(model_id, campaign.now, "passed the gate")
@@ -207,7 +213,9 @@ def run_campaign(campaign: Campaign, on_look: Callable[[FitTask, Look], None] | 
     gains = {seed: sharpe_ratio(path.returns) - equal for seed, path in alone.items()}
     chosen = overfitting(list(alone.values()))
     costs = at_costs(world, judged_weights, rows)
-    return Outcome(model_id, manifest, judged.decision.promoted, judged, held_back, trials, fits, gains, chosen, costs)
+    return Outcome(
+        model_id, manifest, judged.decision.promoted, judged, held_back, trials, fits, gains, chosen, costs, refused
+    )
 
 
 def tasks_of(campaign: Campaign) -> list[FitTask]:
@@ -231,15 +239,25 @@ def base_of(campaign: Campaign, fold: Fold) -> Floats:
     """Return the allocation to start from, learned from sessions before the fold's validation."""
     world, setup = campaign.arena.whole, campaign.arena.setup
     if setup.base == "equal":
-        return np.full(world.n_strategies, 1.0 / world.n_strategies)
+        return equal_shares(world.works)
     if setup.base == "minimum_variance":
         return minimum_variance_base(world, fold.train.stop, setup.base_sessions)
     return shrunken_base(world, fold.train.stop, setup.base_sharpness)
 
 
-def walked_weights(campaign: Campaign, fits: Sequence[Fitted], seed: int | None = None) -> Floats:
-    """Return the weights (T, K) of a walk-forward: in each test part those of its fold's joined seeds (or one seed)."""
+def while_served(campaign: Campaign, weights: Floats) -> Floats:
+    """Return `weights` (T, K) of the final model as the allocator serves them: equal weight once it is too old."""
+    world, final = campaign.arena.whole, campaign.plan.final
+    seen = max(final.train.stop, final.validation.stop) - 1
+    too_old = np.arange(world.n_sessions) - seen > campaign.max_age_sessions
+    served: Floats = np.where(too_old[:, None], equal_weights(world), weights)
+    return served
+
+
+def walked_answers(campaign: Campaign, fits: Sequence[Fitted], seed: int | None = None) -> Answers:
+    """Return the answers (T, K) of a walk-forward: in each test part those of its fold's joined seeds (or one seed)."""
     weights = equal_weights(campaign.arena.whole)
+    codes = np.zeros(len(weights), dtype=np.int64)
     for number, fold in enumerate(campaign.plan.folds):
         mine = [
             fitted
@@ -247,23 +265,24 @@ def walked_weights(campaign: Campaign, fits: Sequence[Fitted], seed: int | None 
             if fitted.task.fold == f"fold{number:02d}" and (seed is None or fitted.task.seed == seed)
         ]
         decided = slice(fold.test.start - 1, fold.test.stop - 1)
-        weights[decided] = _earned_weights(campaign, mine)[decided]
-    return weights
+        said = _earned_answers(campaign, mine)
+        weights[decided], codes[decided] = said.weights[decided], said.codes[decided]
+    return Answers(weights, codes)
 
 
 def seed_weights(campaign: Campaign, fits: Sequence[Fitted], seed: int) -> Floats:
     """Return the weights (T, K) that one seed alone would have had on the gate's sessions."""
     if campaign.plan.folds:
-        return walked_weights(campaign, fits, seed)
-    return _earned_weights(campaign, [f for f in fits if f.task.fold == FINAL and f.task.seed == seed])
+        return walked_answers(campaign, fits, seed).weights
+    return _earned_answers(campaign, [f for f in fits if f.task.fold == FINAL and f.task.seed == seed]).weights
 
 
-def _earned_weights(campaign: Campaign, fits: Sequence[Fitted]) -> Floats:
-    """Return the weights (T, K) of one window's joined fits, as far from the base as they have earned."""
+def _earned_answers(campaign: Campaign, fits: Sequence[Fitted]) -> Answers:
+    """Return the answers (T, K) of one window's joined fits, as far from the base as they have earned."""
     world, setup, task = campaign.arena.whole, campaign.arena.setup, fits[0].task
     policy, base = joined_policy(fits), np.array(task.base)
     scale = earned_scale(world, policy, base, setup, task.validation)
-    return weights_of(world, policy, base, setup, scale)
+    return policy_answers(world, policy, base, setup.action_kind, scale)
 
 
 def incumbent_weights(campaign: Campaign) -> Floats | None:
@@ -285,7 +304,13 @@ def incumbent_weights(campaign: Campaign) -> Floats | None:
 
 
 def describe(
-    campaign: Campaign, policy: Policy, base: Floats, scale: float, judged: Judgement, trials: TrialSummary
+    campaign: Campaign,
+    policy: Policy,
+    base: Floats,
+    scale: float,
+    judged: Judgement,
+    trials: TrialSummary,
+    refused: float,
 ) -> tuple[ModelManifest, bytes]:
     """Return the manifest and the weights file of a policy."""
     world, setup, plan = campaign.arena.whole, campaign.arena.setup, campaign.plan
@@ -311,6 +336,8 @@ def describe(
         feature_mean=tuple(policy.scaling.mean.tolist()),
         feature_gain=tuple(policy.scaling.gain.tolist()),
         feature_clip=float(policy.scaling.clip),
+        feature_low=tuple(policy.scaling.low.tolist()),
+        feature_high=tuple(policy.scaling.high.tolist()),
         action_kind=setup.action_kind,
         action_scale=scale,
         base_weights=tuple(base.tolist()),
@@ -321,11 +348,10 @@ def describe(
         data_start=world.session(0).isoformat(),
         data_end=world.session(seen).isoformat(),
         data_hash=campaign.data_hash,
-        max_age_days=RETRAINED_MAX_AGE_DAYS if campaign.purpose == "retrain" else MAX_AGE_DAYS,
         seeds=campaign.seeds,
         versions=_versions(),
         training=finite_or_none(options | {"scheme": plan.scheme, "setup": setup.fingerprint}),
-        metrics=finite_or_none(dict(metrics_of(judged))),
+        metrics=finite_or_none(metrics_of(judged) | {"refused": refused}),
         promoted_by_gate=judged.decision.promoted,
         gate=finite_or_none(gate),
         parents=() if champion is None else (champion,),

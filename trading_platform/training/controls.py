@@ -114,11 +114,6 @@ def run_control(
 ) -> ControlResult:
     """Train and judge in one artificial market as in any other, then look at the sessions kept back."""
     model = PLAIN_EDGES if control.kind == "positive" else NO_STRUCTURE
-    if control.kind == "positive":
-        # The question is what the agent learns over equal weight. Least variance does not look at returns, and here it
-        # may prefer a strategy that loses in two regimes of three: then the drawdown halt stops the warm books that
-        # episodes start from, and a halted book rewards every action alike.
-        setup = replace(setup, base="equal")
     data = SyntheticMarketData(control.seed, model=model, n_tickers=control.n_tickers, n_sessions=control.n_sessions)
     panel = data.history()
     regimes = load_regimes(panel, REGIMES, 7, 0, cache)

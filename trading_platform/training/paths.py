@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trading_platform.core.action_map import action_to_weights
 from trading_platform.core.day_count import ANNUAL_SESSIONS
-from trading_platform.core.policy import Policy, policy_actions
+from trading_platform.core.policy import Policy
 from trading_platform.core.prepare import PreparedMarket
+from trading_platform.core.served_policy import Answers, answers, equal_shares, served_policy
 from trading_platform.core.session import Rules
 from trading_platform.core.simulate import backtest
 from trading_platform.core.types import Floats
@@ -49,8 +49,8 @@ def observations(world: PreparedMarket) -> Floats:
     return rows.astype(np.float32).astype(np.float64)
 
 
-def policy_weights(world: PreparedMarket, policy: Policy, base: Floats, kind: str, scale: float) -> Floats:
-    """Return the weights (T, K) of a policy whose features do not depend on the book.
+def policy_answers(world: PreparedMarket, policy: Policy, base: Floats, kind: str, scale: float) -> Answers:
+    """Return what a policy whose features do not depend on the book is served as, weights (T, K) and codes (T,).
 
     Raises
     ------
@@ -59,12 +59,17 @@ def policy_weights(world: PreparedMarket, policy: Policy, base: Floats, kind: st
     """
     if not np.isin(policy.scaling.index, world.schema.exogenous).all():
         raise ValueError("the policy looks at the portfolio or the episode: its weights cannot be known beforehand")
-    return action_to_weights(policy_actions(observations(world), policy), base, scale, kind)
+    return answers(served_policy(policy, base, kind, scale, world.schema, world.works), observations(world))
+
+
+def policy_weights(world: PreparedMarket, policy: Policy, base: Floats, kind: str, scale: float) -> Floats:
+    """Return the weights (T, K) of `policy_answers`."""
+    return policy_answers(world, policy, base, kind, scale).weights
 
 
 def equal_weights(world: PreparedMarket) -> Floats:
-    """Return 1 / K on every session, (T, K)."""
-    return np.full((world.n_sessions, world.n_strategies), 1.0 / world.n_strategies)
+    """Return equal shares of the sleeves that do not stand aside on every session, (T, K)."""
+    return np.tile(equal_shares(world.works), (world.n_sessions, 1))
 
 
 def run_path(world: PreparedMarket, weights: Floats, rows: range, rules: Rules | None = None) -> BookPath:

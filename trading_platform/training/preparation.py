@@ -81,6 +81,7 @@ def prepare_campaign(
         risk_fingerprint=risk_fingerprint,
         purpose="retrain" if options.retrain else ("train" if options.scheme == "single" else "walk_forward"),
         checkpoints=options.resume,
+        max_age_sessions=config.allocator.age_limit,
     )
 
 

@@ -38,8 +38,10 @@ class TrainingSetup:
     universe_share, block_sessions, volatility_jitter : of the histories drawn for training, see `ResampleOptions`.
     n_universes : how many are drawn; 0 = the loaded market alone. universe_seed : draws them; one for all fits, so
     that seeds differ by the fit only.
-    base : "equal", "minimum_variance" (`worlds.minimum_variance_base`) or "sharpe" (`worlds.shrunken_base`), learned
-        from all sessions before a fold's validation. base_sessions, base_sharpness : of the latter two.
+    base : "equal": equal weight of all sleeves that do not stand aside, the only one that was judged. By name only, on
+        trial: "minimum_variance" (`worlds.minimum_variance_base`; it prefers the quietest books, which earn least) and
+        "sharpe" (`worlds.shrunken_base`), learned from all sessions before a fold's validation. base_sessions,
+        base_sharpness : of these two.
     earned_tilt : shrink the distance from the base by what validation says of it (`judging.earned_scale`).
     cost_jitter : training costs are multiplied by a factor between 1 / (1 + jitter) and 1 + jitter.
     """
@@ -71,7 +73,7 @@ class TrainingSetup:
     volatility_jitter: float = 0.0
     n_universes: int = 4
     universe_seed: int = 1
-    base: str = "minimum_variance"
+    base: str = "equal"
     base_sessions: float = 504.0
     base_sharpness: float = 1.5
     earned_tilt: bool = True

@@ -53,6 +53,14 @@ def overfitting_text(outcome: Outcome) -> str:
     return "no choice (one policy, or too few sessions)" if chosen is None else f"{chosen.probability:.0%}"
 
 
+def refused_text(outcome: Outcome) -> str:
+    """Return in how many judged sessions the policy was not asked, in words."""
+    count = round(outcome.refused * len(outcome.judged.rows))
+    if not count:
+        return "none of the judged states"
+    return f"{count} of {len(outcome.judged.rows)} judged states: equal weight was judged there, as it would be served"
+
+
 def path_name(campaign: Campaign) -> str:
     """Return what the gate's sessions are."""
     return "out of sample, walked forward" if campaign.plan.folds else "purged validation"
@@ -74,6 +82,7 @@ def document(campaign: Campaign, outcome: Outcome, seconds: Mapping[str, float],
         "seed_gains": {str(seed): _known(gain) for seed, gain in outcome.seed_gains.items()},
         "interquartile_mean_gain": _known(interquartile_mean(gains)),
         "overfitting": None if outcome.overfitting is None else outcome.overfitting.probability,
+        "refused_states": outcome.refused,
         "at_costs": [{k: _known(v) for k, v in asdict(level).items()} for level in outcome.costs],
         "comparison": [row.to_dict() for row in comparison(outcome.judged, outcome.trials)],
         "held_back": None
@@ -116,6 +125,7 @@ def build_report(campaign: Campaign, outcome: Outcome) -> TrainingReport:
         "tilt earned": f"{outcome.manifest.action_scale / setup.action_scale:.0%} of scale {setup.action_scale:g}",
         "trials in this registry": str(outcome.trials.n_trials),
         "overfitting if one seed were chosen (PBO)": overfitting_text(outcome),
+        "new to the policy": refused_text(outcome),
         "gain at other costs": ", ".join(
             f"{level.sharpe - level.equal_weight:+.2f} at {level.cost_bps:g} bp" for level in outcome.costs
         ),

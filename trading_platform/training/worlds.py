@@ -11,6 +11,7 @@ from trading_platform.core.costs import BASIS_POINT
 from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.prepare import PreparedMarket, record_books
 from trading_platform.core.resample import ResampleOptions, resample_market
+from trading_platform.core.served_policy import equal_shares, shares_of_working
 from trading_platform.core.session import Rules
 from trading_platform.core.types import Floats, MarketPanel
 from trading_platform.evaluation.covariance import FLAT_VARIANCE, ledoit_wolf_covariance, minimum_variance_weights
@@ -50,9 +51,8 @@ def shrunken_base(world: PreparedMarket, stop: int, sharpness: float, prior_sess
     """
     returns = world.strategy_returns[world.first : stop]
     returns = returns[np.isfinite(returns).all(axis=1)]
-    n_strategies = world.n_strategies
     if len(returns) < 2:
-        return np.full(n_strategies, 1.0 / n_strategies)
+        return equal_shares(world.works)
     deviation = returns.std(axis=0)
     trades = deviation > 0.0
     sharpe = np.where(trades, returns.sum(axis=0) / (len(returns) + prior_sessions), 0.0)
@@ -71,7 +71,7 @@ def minimum_variance_base(world: PreparedMarket, stop: int, prior_sessions: floa
     """
     returns = world.strategy_returns[world.first : stop]
     returns = returns[np.isfinite(returns).all(axis=1)]
-    equal = np.full(world.n_strategies, 1.0 / world.n_strategies)
+    equal = equal_shares(world.works)
     trades = returns.var(axis=0) > FLAT_VARIANCE if len(returns) >= 2 else np.zeros(world.n_strategies, dtype=bool)
     if not trades.any():
         return equal
@@ -83,7 +83,11 @@ def minimum_variance_base(world: PreparedMarket, stop: int, prior_sessions: floa
 
 
 def at_base(world: PreparedMarket, base: Floats) -> PreparedMarket:
-    """Return `world` with another base allocation: its warm books and the returns that rewards are measured against."""
+    """Return `world` with another base allocation: its warm books and the returns that rewards are measured against.
+
+    What `base` gives to sleeves that stand aside there goes to the others.
+    """
+    base = shares_of_working(base, world.works)
     warm = record_books(world.market, world.signals, base, world.rules, world.capital)
     equity = warm.accounts["equity"]
     base_returns = np.zeros(len(equity))
