@@ -124,7 +124,8 @@ def test_plan_of_a_first_versions_account_changes_nothing_but_the_schema(
     plan = said(given, capsys, plan_only=True)
     assert (plan["run"], plan["before"], plan["agreed"]) == (1, list(FIRST_SET), False)
     assert plan["leaving"] == list(FIRST_SET)
-    assert set(plan["joining"]) <= set(DEFAULT_SET)
+    assert {*plan["joining"], *plan["stands_aside"]} == set(DEFAULT_SET)
+    assert "asset_trend" in plan["stands_aside"]  # there are no funds in the embedded market
     assert {name for row in plan["sold"] for name in row["strategies"]} == {"momentum", "breakout"}
     assert [row["quantity"] for row in plan["sold"]] == [30.0, 30.0]
     assert plan["bought"]
@@ -188,6 +189,8 @@ def test_upgrade_asks_and_a_no_changes_nothing(
     told = capsys.readouterr().out
     assert "sell 30" in told
     assert "costs $" in told
+    assert "total" not in told
+    assert "aside  asset_trend" in told
     assert "nothing was changed" in told
     assert rows(database, "SELECT count(*) FROM commands") == [(0,)]
 

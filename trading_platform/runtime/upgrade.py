@@ -67,6 +67,7 @@ class Plan:
     before: tuple[str, ...]
     traded: tuple[str, ...]  # of those, without those that leave already
     after: tuple[str, ...]
+    aside: tuple[str, ...]  # configured, and without what they need in this market
     world: World
     book: Book
     rehearsal: Rehearsal
@@ -167,7 +168,8 @@ def _plan(given: Instructions, owned: Owned, database: Engine, run_id: int, befo
     t = len(world.sessions) - 1
     return Plan(
         run_id, owned.mode, owned.number, world.sessions[t], before,
-        tuple(name for name in before if name not in leaving), after, world, book,
+        tuple(name for name in before if name not in leaving), after,
+        tuple(item.name for item in given.strategies if item.name not in after), world, book,
         rehearse(world.market, world.signals, book, t, weights, given.rules),
     )  # fmt: skip
 
@@ -233,6 +235,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "after": list(plan.after),
         "leaving": plan.leaving,
         "joining": plan.joining,
+        "stands_aside": list(plan.aside),
         "sold": _trades(plan, -1),
         "bought": _trades(plan, 1),
         "handed_over": _trades(plan, 0),
@@ -286,6 +289,8 @@ def _show(plan: Plan) -> None:
     stay = [name for name in plan.after if name in plan.traded]
     for word, names in (("leave", plan.leaving), ("stay", stay), ("join", plan.joining)):
         say(f"{word:6s} {', '.join(names) or 'none'}")
+    if plan.aside:
+        say(f"aside  {', '.join(plan.aside)}: this market lacks what they need")
     say("at last prices, equal weight, with waiting orders filled:")
     for word, key in (("sell", "sold"), ("buy", "bought"), ("hand over", "handed_over")):
         for row in told[key]:
@@ -296,7 +301,8 @@ def _show(plan: Plan) -> None:
             )
     if not plan.rehearsal.changes:
         say("  nothing: no share is held that would go, and nothing is wanted now")
-    causes = ", ".join(f"{name} {dollars(value, sign=False)}" for name, value in told["costs"].items() if value)
+    parts = {name: value for name, value in told["costs"].items() if value and name != "total"}
+    causes = ", ".join(f"{name} {dollars(value, sign=False)}" for name, value in parts.items())
     say(f"costs {dollars(told['costs']['total'], sign=False)}" + (f" ({causes})" if causes else ""))
     say(f"invested {told['invested_before']:.1%} now, {told['invested_after']:.1%} afterwards")
 
