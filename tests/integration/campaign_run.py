@@ -147,6 +147,13 @@ cash equal to the broker's, no position given up to the owner, no halt forgotten
 cover for more than two looks without being told. Everything is drawn from the quarter's seed:
 `make campaign SEED=17` replays one. The campaign goes on where it stopped; four quarters are a year's sessions.
 This page is written by it (`docs/campaign.json` holds every quarter).
+
+The quarters of 2026-11-28 were the first ones. Each ended at its first breach, before engine or check was mended; none
+has lived through a whole quarter yet. Mended in the engine: a senseless answer about the account kept it down; a
+leg of unknown type was written down twice; an order's answer was read outside the retries; a book ahead of the market
+ended a start with a traceback. Mended in the check: the owner's deeds after a close, his standing shares, stops that
+are off on the eve of a split, and (taken for the cause, not proven by a replay yet) his edits that a restored copy
+cannot know. Executions are counted for quarters without a breach only.
 """
 
 

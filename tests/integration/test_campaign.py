@@ -55,11 +55,19 @@ def test_short_campaign_breaks_nothing_and_is_the_same_again(forge: Forge, tmp_p
     assert (again.digest, again.kills, again.faults) == (first.digest, first.kills, first.faults)
 
 
-@pytest.mark.parametrize("fields", [{"status": "hypothecated"}, {"cash": None}, {"cash": "-1e12"}])
+@pytest.mark.parametrize("fields", [{"cash": None}, {"trading_blocked": True}, {"cash": "-1e12"}])
 def test_one_senseless_answer_about_the_account_keeps_no_engine_down(
     world: Campaign, fields: dict[str, object]
 ) -> None:
     world.server.faults.add(Fault(FaultKind.REWRITE, path=r"^/v2/account$", fields=fields, times=2))
+    world.scan()
+
+
+def test_status_that_nobody_knows_takes_no_new_risk_and_keeps_no_engine_down(world: Campaign) -> None:
+    fields: dict[str, object] = {"status": "hypothecated"}
+    world.server.faults.add(Fault(FaultKind.REWRITE, path=r"^/v2/account$", fields=fields, times=None))
+    world.scan()
+    world.server.lift_faults()
     world.scan()
 
 

@@ -7,6 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 ACTIVE = "ACTIVE"
+STATUSES = frozenset(  # alpaca-py's AccountStatus
+    {
+        "ACCOUNT_CLOSED", "ACCOUNT_UPDATED", "ACTION_REQUIRED", ACTIVE, "AML_REVIEW", "APPROVAL_PENDING", "APPROVED",
+        "DISABLED", "DISABLE_PENDING", "EDITED", "INACTIVE", "KYC_SUBMITTED", "LIMITED", "ONBOARDING", "PAPER_ONLY",
+        "REAPPROVAL_PENDING", "REJECTED", "RESUBMITTED", "SIGNED_UP", "SUBMISSION_FAILED", "SUBMITTED",
+    }
+)  # fmt: skip
 # Flags of Alpaca's account, and what they mean for new risk. `transfers_blocked` is none of it.
 FLAGS = {
     "trading_blocked": "trading is blocked (trading_blocked)",
@@ -21,14 +28,23 @@ def account_trouble(raw: Mapping[str, Any]) -> str:
 
     The words hold no number that moves with prices: two looks at one state must read the same.
     """
-    return "; ".join([*blocks(raw), *([MARGIN_CALL] if _is_margin_call(raw) else [])])
+    unknown = _status(raw) not in STATUSES
+    strange = [f"its status is {_status(raw)}, which nobody knows"] if unknown else []
+    return "; ".join([*blocks(raw), *strange, *([MARGIN_CALL] if _is_margin_call(raw) else [])])
 
 
 def blocks(raw: Mapping[str, Any]) -> list[str]:
-    """Return why the account of Alpaca's answer `raw` may not trade at all, in words; nothing if it may."""
+    """Return why the account of Alpaca's answer `raw` may not trade at all, in words; nothing if it may.
+
+    A status that nobody knows is none of it: it takes no new risk, and must not keep down who looks after positions.
+    """
     found = [words for flag, words in FLAGS.items() if raw.get(flag)]
-    status = str(raw["status"]).upper()
-    return found if status == ACTIVE else [*found, f"its status is {status}"]
+    status = _status(raw)
+    return found if status == ACTIVE or status not in STATUSES else [*found, f"its status is {status}"]
+
+
+def _status(raw: Mapping[str, Any]) -> str:
+    return str(raw["status"]).upper()
 
 
 def _is_margin_call(raw: Mapping[str, Any]) -> bool:
