@@ -44,10 +44,10 @@ def test_scalar_environment_passes_both_checkers() -> None:
 
 def test_spaces_follow_the_contract() -> None:
     env = TradingAllocEnv(market())
-    assert env.observation_space.shape == (21 + 5 * K,) == (len(env.schema),)
+    assert env.observation_space.shape == (21 + 6 * K,) == (len(env.schema),)
     assert env.action_space.shape == (K,)
     assert repr(env.action_space) == "Box(0.0, 1.0, (3,), float32)"
-    assert repr(env.observation_space) == "Box(-inf, inf, (36,), float32)"
+    assert repr(env.observation_space) == "Box(-inf, inf, (39,), float32)"
 
 
 def test_episode_ends_terminated_after_twenty_sessions() -> None:
