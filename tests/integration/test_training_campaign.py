@@ -60,9 +60,7 @@ from trading_platform.training.worlds import at_base, minimum_variance_base, rul
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 SETUP = TrainingSetup(episodes=40, eval_freq=20, hidden=(4,), n_universes=0)
-ANYTHING = GateConfig(
-    min_sessions=20, min_sharpe_gain=0.0, min_gain_confidence=0.5, min_deflated_sharpe=0.5, max_annual_turnover=252.0
-)
+ANYTHING = GateConfig(min_sessions=20, min_total_gain=-10.0, min_confidence=0.5, max_annual_turnover=252.0)
 
 
 @pytest.fixture(scope="module")

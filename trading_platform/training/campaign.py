@@ -194,20 +194,21 @@ def run_campaign(campaign: Campaign, on_look: Callable[[FitTask, Look], None] | 
     scale = earned_scale(world, policy, base, setup, campaign.plan.final.validation)
     weights = weights_of(world, policy, base, setup, scale)
     judged_weights = walked_weights(campaign, fits) if campaign.plan.folds else weights
-    judged = judge(world, judged_weights, rows, trials, incumbent_weights(campaign), campaign.gate)
+    incumbent = incumbent_weights(campaign)
+    judged = judge(world, judged_weights, rows, incumbent, campaign.gate, others=elsewhere(campaign, fits))
     judged = with_baselines(world, judged)
     test = campaign.plan.final.test
-    held_back = with_baselines(world, judge(world, weights, test, trials)) if len(test) > 1 else None
+    held_back = with_baselines(world, judge(world, weights, test, config=campaign.gate)) if len(test) > 1 else None
     manifest, packed = describe(campaign, policy, base, scale, judged, trials)
     model_id = campaign.registry.add(manifest, packed)
-    if judged.decision.promoted:
+    if judged.decision.admitted:
         campaign.registry.promote(model_id, campaign.now, "passed the gate")
     alone = {seed: run_path(world, seed_weights(campaign, fits, seed), rows) for seed in campaign.seeds}
     equal = sharpe_ratio(judged.paths[REFERENCE].returns)
     gains = {seed: sharpe_ratio(path.returns) - equal for seed, path in alone.items()}
     chosen = overfitting(list(alone.values()))
     costs = at_costs(world, judged_weights, rows)
-    return Outcome(model_id, manifest, judged.decision.promoted, judged, held_back, trials, fits, gains, chosen, costs)
+    return Outcome(model_id, manifest, judged.decision.admitted, judged, held_back, trials, fits, gains, chosen, costs)
 
 
 def tasks_of(campaign: Campaign) -> list[FitTask]:
@@ -237,9 +238,25 @@ def base_of(campaign: Campaign, fold: Fold) -> Floats:
     return shrunken_base(world, fold.train.stop, setup.base_sharpness)
 
 
-def walked_weights(campaign: Campaign, fits: Sequence[Fitted], seed: int | None = None) -> Floats:
-    """Return the weights (T, K) of a walk-forward: in each test part those of its fold's joined seeds (or one seed)."""
-    weights = equal_weights(campaign.arena.whole)
+def elsewhere(campaign: Campaign, fits: Sequence[Fitted]) -> list[tuple[PreparedMarket, Floats]]:
+    """Return the drawn universes that live through the same sessions, with the judged policy's weights (T, K) there."""
+    arena, final = campaign.arena, [fitted for fitted in fits if fitted.task.fold == FINAL]
+    same_days = [world for world in arena.universes if np.array_equal(world.sessions, arena.whole.sessions)]
+    others = [] if arena.setup.block_sessions else [world for world in same_days if world is not arena.whole]
+    if campaign.plan.folds:
+        return [(world, walked_weights(campaign, fits, world=world)) for world in others]
+    return [(world, _earned_weights(campaign, final, world)) for world in others]
+
+
+def walked_weights(
+    campaign: Campaign, fits: Sequence[Fitted], seed: int | None = None, world: PreparedMarket | None = None
+) -> Floats:
+    """Return the weights (T, K) of a walk-forward: in each test part those of its fold's joined seeds (or one seed).
+
+    `world` is where the policies look; the loaded market when None.
+    """
+    world = campaign.arena.whole if world is None else world
+    weights = equal_weights(world)
     for number, fold in enumerate(campaign.plan.folds):
         mine = [
             fitted
@@ -247,7 +264,7 @@ def walked_weights(campaign: Campaign, fits: Sequence[Fitted], seed: int | None 
             if fitted.task.fold == f"fold{number:02d}" and (seed is None or fitted.task.seed == seed)
         ]
         decided = slice(fold.test.start - 1, fold.test.stop - 1)
-        weights[decided] = _earned_weights(campaign, mine)[decided]
+        weights[decided] = _earned_weights(campaign, mine, world)[decided]
     return weights
 
 
@@ -255,14 +272,15 @@ def seed_weights(campaign: Campaign, fits: Sequence[Fitted], seed: int) -> Float
     """Return the weights (T, K) that one seed alone would have had on the gate's sessions."""
     if campaign.plan.folds:
         return walked_weights(campaign, fits, seed)
-    return _earned_weights(campaign, [f for f in fits if f.task.fold == FINAL and f.task.seed == seed])
+    mine = [f for f in fits if f.task.fold == FINAL and f.task.seed == seed]
+    return _earned_weights(campaign, mine, campaign.arena.whole)
 
 
-def _earned_weights(campaign: Campaign, fits: Sequence[Fitted]) -> Floats:
-    """Return the weights (T, K) of one window's joined fits, as far from the base as they have earned."""
-    world, setup, task = campaign.arena.whole, campaign.arena.setup, fits[0].task
+def _earned_weights(campaign: Campaign, fits: Sequence[Fitted], world: PreparedMarket) -> Floats:
+    """Return the weights (T, K) of one window's joined fits in `world`, as far from the base as they have earned."""
+    setup, task = campaign.arena.setup, fits[0].task
     policy, base = joined_policy(fits), np.array(task.base)
-    scale = earned_scale(world, policy, base, setup, task.validation)
+    scale = earned_scale(campaign.arena.whole, policy, base, setup, task.validation)
     return weights_of(world, policy, base, setup, scale)
 
 
@@ -299,6 +317,7 @@ def describe(
             f"{reason.code}_threshold": float(reason.threshold),
             f"{reason.code}_passed": reason.passed,
         }
+    gate |= {"objective": str(judged.decision.objective), "universes": judged.decision.n_universes}
     gate["rows"] = f"{world.session(judged.rows.start)}..{world.session(judged.rows.stop - 1)}"
     options: dict[str, Scalar] = {
         name: json.dumps(value) if isinstance(value, tuple) else value for name, value in _options(setup).items()
@@ -326,7 +345,7 @@ def describe(
         versions=_versions(),
         training=finite_or_none(options | {"scheme": plan.scheme, "setup": setup.fingerprint}),
         metrics=finite_or_none(dict(metrics_of(judged))),
-        promoted_by_gate=judged.decision.promoted,
+        promoted_by_gate=judged.decision.admitted,
         gate=finite_or_none(gate),
         parents=() if champion is None else (champion,),
         created_at=campaign.now.isoformat(),

@@ -47,7 +47,7 @@ class Judgement:
 
     @property
     def gain(self) -> float:
-        """Sharpe ratio of the policy minus that of equal weight."""
+        """Sharpe ratio of the policy minus that of equal weight, on the whole market."""
         return sharpe_ratio(self.paths[POLICY].returns) - sharpe_ratio(self.paths[REFERENCE].returns)
 
 
@@ -158,22 +158,26 @@ def judge(
     world: PreparedMarket,
     weights: Floats,
     rows: range,
-    trials: TrialSummary,
     incumbent: Floats | None = None,
     config: GateConfig | None = None,
     seed: int = 0,
+    others: Sequence[tuple[PreparedMarket, Floats]] = (),
 ) -> Judgement:
-    """Run the policy's `weights` (T, K), equal weight and the incumbent's over `rows` and ask the gate."""
+    """Run the policy's `weights` (T, K), equal weight and the incumbent's over `rows` and ask the gate.
+
+    `others` are more universes on the same sessions, each with the weights that the policy has there.
+    """
     paths = {POLICY: run_path(world, weights, rows), REFERENCE: run_path(world, equal_weights(world), rows)}
     if incumbent is not None:
         paths[INCUMBENT] = run_path(world, incumbent, rows)
+    elsewhere = [
+        (run_path(other, mine, rows).returns, run_path(other, equal_weights(other), rows).returns)
+        for other, mine in others
+    ]
     evidence = GateEvidence(
-        challenger=paths[POLICY].returns,
-        equal_weight=paths[REFERENCE].returns,
-        incumbent=paths[INCUMBENT].returns if incumbent is not None else None,
+        challenger=np.array([paths[POLICY].returns, *(mine for mine, _ in elsewhere)]),
+        equal_weight=np.array([paths[REFERENCE].returns, *(equal for _, equal in elsewhere)]),
         annual_turnover=paths[POLICY].allocation_turnover,
-        n_trials=float(max(1, trials.n_trials)),
-        trial_sharpe_variance=trials.sharpe_variance,
     )
     return Judgement(rows, paths, decide(evidence, np.random.default_rng(seed), config))
 
