@@ -22,6 +22,7 @@ from trading_platform.core.types import Floats
 from trading_platform.evaluation.comparison import REFERENCE
 from trading_platform.evaluation.overfitting import Overfitting
 from trading_platform.evaluation.promotion import GateConfig
+from trading_platform.evaluation.service_trial import Trial, TrialState
 from trading_platform.evaluation.splits import Fold, SplitConfig, WalkForwardScheme, split_window, walk_forward
 from trading_platform.evaluation.trials import TrialSummary
 from trading_platform.storage.model_manifest import ModelManifest, Scalar, finite_or_none
@@ -43,6 +44,7 @@ from trading_platform.training.judging import (
 )
 from trading_platform.training.paths import equal_weights, policy_weights, run_path
 from trading_platform.training.ppo import Look
+from trading_platform.training.service import candidate, champion_id, enter, settle
 from trading_platform.training.setup import TrainingSetup
 from trading_platform.training.worlds import minimum_variance_base, shrunken_base
 
@@ -119,12 +121,14 @@ class Outcome:
     """What a run gave: the stored model, the gate's judgement with all baselines, and the seeds' own gains.
 
     `overfitting` is that of choosing the best seed on the gate's sessions (no run does), None when it cannot be said.
-    `costs` says what the judged weights earn at other costs.
+    `costs` says what the judged weights earn at other costs. `trial` is the one in service that an admitted model
+    entered, None of a refused one; `running` the trial of others that a refused one leaves as it was. `serving` is the
+    champion when the model was judged, "" for equal weight.
     """
 
     model_id: str
     manifest: ModelManifest
-    promoted: bool
+    trial: Trial | None
     judged: Judgement
     held_back: Judgement | None
     trials: TrialSummary
@@ -132,6 +136,18 @@ class Outcome:
     seed_gains: Mapping[int, float]
     overfitting: Overfitting | None
     costs: tuple[AtCost, ...]
+    serving: str = ""
+    running: Trial | None = None
+
+    @property
+    def admitted(self) -> bool:
+        """Whether the gate let the model through to its trial."""
+        return self.judged.decision.admitted
+
+    @property
+    def promoted(self) -> bool:
+        """Whether its trial was passed at once, so that it serves."""
+        return self.trial is not None and self.trial.state is TrialState.SERVED
 
 
 def plan_windows(
@@ -175,7 +191,7 @@ def plan_windows(
 
 
 def run_campaign(campaign: Campaign, on_look: Callable[[FitTask, Look], None] | None = None) -> Outcome:
-    """Fit everything, judge it, store the model, and promote it if the gate says so.
+    """Fit everything, judge it, store the model, and let it stand trial in service if the gate says so.
 
     Nothing is written but checkpoints and the ledger before all fits are done.
     """
@@ -201,14 +217,20 @@ def run_campaign(campaign: Campaign, on_look: Callable[[FitTask, Look], None] | 
     held_back = with_baselines(world, judge(world, weights, test, config=campaign.gate)) if len(test) > 1 else None
     manifest, packed = describe(campaign, policy, base, scale, judged, trials)
     model_id = campaign.registry.add(manifest, packed)
+    trial, running, serving = None, settle(campaign.registry, campaign.now), champion_id(campaign.registry)
     if judged.decision.admitted:
-        campaign.registry.promote(model_id, campaign.now, "passed the gate")
+        untaught = rows if campaign.plan.folds else test
+        entering = candidate(
+            campaign.registry, world, model_id, judged.decision, campaign.gate.min_total_gain, judged_weights, rows,
+            untaught, setup.cost_bps,
+        )  # fmt: skip
+        trial = enter(campaign.registry, entering, campaign.now)
     alone = {seed: run_path(world, seed_weights(campaign, fits, seed), rows) for seed in campaign.seeds}
     equal = sharpe_ratio(judged.paths[REFERENCE].returns)
     gains = {seed: sharpe_ratio(path.returns) - equal for seed, path in alone.items()}
     chosen = overfitting(list(alone.values()))
     costs = at_costs(world, judged_weights, rows)
-    return Outcome(model_id, manifest, judged.decision.admitted, judged, held_back, trials, fits, gains, chosen, costs)
+    return Outcome(model_id, manifest, trial, judged, held_back, trials, fits, gains, chosen, costs, serving, running)
 
 
 def tasks_of(campaign: Campaign) -> list[FitTask]:
@@ -309,7 +331,7 @@ def describe(
     world, setup, plan = campaign.arena.whole, campaign.arena.setup, campaign.plan
     weights = pack_weights(policy.network)
     seen = max(plan.final.train.stop, plan.final.validation.stop) - 1
-    champion = _champion_id(campaign.registry)
+    champion = champion_id(campaign.registry)
     gate: dict[str, Scalar] = {"n_trials": trials.n_trials, "trial_sharpe_variance": trials.sharpe_variance}
     for reason in judged.decision.reasons:
         gate |= {
@@ -347,7 +369,7 @@ def describe(
         metrics=finite_or_none(dict(metrics_of(judged))),
         promoted_by_gate=judged.decision.admitted,
         gate=finite_or_none(gate),
-        parents=() if champion is None else (champion,),
+        parents=(champion,) if champion else (),
         created_at=campaign.now.isoformat(),
         weights_sha256=hashlib.sha256(weights).hexdigest(),
     )
@@ -361,14 +383,6 @@ def check_features(world: PreparedMarket, setup: TrainingSetup) -> None:
 
 def _order(fitted: Fitted) -> tuple[str, int]:
     return fitted.task.fold, fitted.task.seed
-
-
-def _champion_id(registry: ModelRegistry) -> str | None:
-    try:
-        champion = registry.champion()
-    except RetrainModelError:
-        return None
-    return None if champion is None else champion.model_id
 
 
 def _options(setup: TrainingSetup) -> dict[str, Scalar | tuple[object, ...]]:
