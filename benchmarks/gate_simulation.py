@@ -114,14 +114,16 @@ def main() -> int:
     """Run what is missing and tell the table."""
     parser = argparse.ArgumentParser(description="Artificial jobs through the trial in service")
     parser.add_argument("--jobs-per-story", type=int, default=1000)
+    parser.add_argument("--first-seed", type=int, default=0, help="0 to 799 chose the bets")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--state", type=Path, default=Path(".gate-simulation.jsonl"))
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     version = fingerprint()
     results = done_so_far(options.state, version)
+    seeds = range(options.first_seed, options.first_seed + options.jobs_per_story)
     # seeds in the outer loop, so that whatever is interrupted has all stories
-    wanted = [(story, seed) for seed in range(options.jobs_per_story) for story in STORIES]
+    wanted = [(story, seed) for seed in seeds for story in STORIES]
     missing = [(story, seed) for story, seed in wanted if (story.name, seed) not in results]
     since = time.monotonic()
     with options.state.open("a") as state:

@@ -32,6 +32,7 @@ from trading_platform.evaluation.bootstrap import (
     optimal_block_length,
     stationary_indices,
 )
+from trading_platform.evaluation.decomposition import effective_universes
 from trading_platform.evaluation.sharpe_tests import influence
 
 
@@ -137,7 +138,8 @@ class GateDecision:
     """The verdict and every criterion behind it.
 
     `gain` with its 95 % interval, `volatility_ratio`, `drawdown_ratio` : the challenger against equal weight, means
-    over `n_universes`; whatever the objective is, since a verdict in words needs them.
+    over `n_universes`; whatever the objective is, since a verdict in words needs them. `effective_universes` : how many
+    independent ones those are worth, NaN when it cannot be said.
     """
 
     objective: Objective
@@ -149,6 +151,7 @@ class GateDecision:
     gain_high: float
     volatility_ratio: float
     drawdown_ratio: float
+    effective_universes: float = math.nan
 
     @property
     def failed(self) -> tuple[GateReason, ...]:
@@ -157,7 +160,7 @@ class GateDecision:
 
     def to_dict(self) -> dict[str, object]:
         """Return JSON-ready values for a model's manifest."""
-        figures = ("gain", "gain_low", "gain_high", "volatility_ratio", "drawdown_ratio")
+        figures = ("gain", "gain_low", "gain_high", "volatility_ratio", "drawdown_ratio", "effective_universes")
         known = {name: getattr(self, name) if math.isfinite(getattr(self, name)) else None for name in figures}
         return {
             "objective": str(self.objective),
@@ -203,8 +206,9 @@ def decide(evidence: GateEvidence, rng: np.random.Generator, config: GateConfig 
     reasons.append(_at_most(GateCode.TURNOVER, evidence.annual_turnover, config.max_annual_turnover))
     low, high = np.quantile(gains, [0.025, 0.975]) if math.isfinite(gain) else (math.nan, math.nan)
     admitted = all(reason.passed for reason in reasons)
+    worth = effective_universes(challenger, base)
     return GateDecision(
-        config.objective, admitted, tuple(reasons), len(base), gain, float(low), float(high), risk, fall
+        config.objective, admitted, tuple(reasons), len(base), gain, float(low), float(high), risk, fall, worth
     )
 
 

@@ -20,6 +20,7 @@ from trading_platform.core.policy import Policy
 from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.types import Floats
 from trading_platform.evaluation.comparison import REFERENCE
+from trading_platform.evaluation.decomposition import GainParts
 from trading_platform.evaluation.overfitting import Overfitting
 from trading_platform.evaluation.promotion import GateConfig
 from trading_platform.evaluation.service_trial import Trial, TrialState
@@ -39,6 +40,7 @@ from trading_platform.training.judging import (
     judge,
     metrics_of,
     overfitting,
+    parts_of,
     trial_records,
     with_baselines,
 )
@@ -123,7 +125,7 @@ class Outcome:
     `overfitting` is that of choosing the best seed on the gate's sessions (no run does), None when it cannot be said.
     `costs` says what the judged weights earn at other costs. `trial` is the one in service that an admitted model
     entered, None of a refused one; `running` the trial of others that a refused one leaves as it was. `serving` is the
-    champion when the model was judged, "" for equal weight.
+    champion when the model was judged, "" for equal weight. `parts` says where the gain on the whole market comes from.
     """
 
     model_id: str
@@ -136,6 +138,7 @@ class Outcome:
     seed_gains: Mapping[int, float]
     overfitting: Overfitting | None
     costs: tuple[AtCost, ...]
+    parts: GainParts
     serving: str = ""
     running: Trial | None = None
 
@@ -230,7 +233,10 @@ def run_campaign(campaign: Campaign, on_look: Callable[[FitTask, Look], None] | 
     gains = {seed: sharpe_ratio(path.returns) - equal for seed, path in alone.items()}
     chosen = overfitting(list(alone.values()))
     costs = at_costs(world, judged_weights, rows)
-    return Outcome(model_id, manifest, trial, judged, held_back, trials, fits, gains, chosen, costs, serving, running)
+    parts = parts_of(world, judged_weights, judged)
+    return Outcome(
+        model_id, manifest, trial, judged, held_back, trials, fits, gains, chosen, costs, parts, serving, running
+    )
 
 
 def tasks_of(campaign: Campaign) -> list[FitTask]:

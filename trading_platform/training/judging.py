@@ -16,6 +16,7 @@ from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.types import Floats
 from trading_platform.evaluation.bootstrap import sharpe_difference
 from trading_platform.evaluation.comparison import REFERENCE, ComparisonRow, Contender, compare
+from trading_platform.evaluation.decomposition import GainParts, gain_parts, rolled_weights
 from trading_platform.evaluation.learning_baselines import default_baselines
 from trading_platform.evaluation.overfitting import MOST_BLOCKS, Overfitting, backtest_overfitting
 from trading_platform.evaluation.promotion import GateConfig, GateDecision, GateEvidence, decide
@@ -33,6 +34,8 @@ LEAST_SHARE = 1e-6
 EARNING_RESAMPLES = 1_000
 # Sharpe ratios closer than this are of one policy: seeds whose tilt earned nothing all hold the base.
 ALIKE = 0.001
+# The same weights at rolled dates: with 19 of them the best of all has a share of 1 in 20.
+PLACEBOS = 19
 # Half-spread and slippage, basis points: a large-cap order book, the default, and a careless broker.
 COST_LEVELS = (5.0, 10.0, 20.0)
 
@@ -180,6 +183,15 @@ def judge(
         annual_turnover=paths[POLICY].allocation_turnover,
     )
     return Judgement(rows, paths, decide(evidence, np.random.default_rng(seed), config))
+
+
+def parts_of(world: PreparedMarket, weights: Floats, judged: Judgement) -> GainParts:
+    """Return where the gain of the policy's `weights` (T, K) on the whole market comes from; each book is traded."""
+    rows = judged.rows
+    average = np.tile(weights[rows.start - 1 : rows.stop - 1].mean(axis=0), (world.n_sessions, 1))
+    rolled = [run_path(world, moved, rows).returns for moved in rolled_weights(weights, rows, PLACEBOS)]
+    still = run_path(world, average, rows).returns
+    return gain_parts(judged.paths[POLICY].returns, still, judged.paths[REFERENCE].returns, rolled)
 
 
 def with_baselines(world: PreparedMarket, judged: Judgement, seed: int = 0) -> Judgement:

@@ -23,9 +23,10 @@ def verdict_line(outcome: Outcome) -> str:
 
 
 def after_the_table(outcome: Outcome) -> list[str]:
-    """Return what follows the table: power, waiting time, what to try."""
+    """Return what follows the table: parts of the gain, power, waiting time, what to try."""
     decision = outcome.judged.decision
     lines = [
+        verdict_words.parts_line(outcome.parts, decision),
         verdict_words.power(decision, len(outcome.judged.rows)),
         verdict_words.waiting(outcome.trial if outcome.trial is not None else outcome.running),
     ]
@@ -77,6 +78,7 @@ def document(campaign: Campaign, outcome: Outcome, seconds: Mapping[str, float],
         "sessions": outcome.manifest.gate["rows"],
         "gate": outcome.judged.decision.to_dict(),
         "trial": None if outcome.trial is None else verdict_words.trial_document(outcome.trial),
+        "parts": {name: _known(value) for name, value in asdict(outcome.parts).items()},
         "words": after_the_table(outcome),
         "trials": outcome.trials.n_trials,
         "metrics": dict(outcome.manifest.metrics),
@@ -130,7 +132,7 @@ def build_report(campaign: Campaign, outcome: Outcome) -> TrainingReport:
         ),
         "cost": f"{setup.cost_bps:g} bp half-spread and slippage, plus impact and fees",
     }
-    facts["power"], facts["waiting time"], *advice = after_the_table(outcome)
+    facts["where it comes from"], facts["power"], facts["waiting time"], *advice = after_the_table(outcome)
     if advice:
         facts["to try"] = advice[0].removeprefix("To try: ")
     if outcome.held_back is not None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from trading_platform.core.day_count import ANNUAL_SESSIONS
-from trading_platform.evaluation.promotion import GateCode, GateDecision, GateReason, Objective
+from trading_platform.evaluation.decomposition import GainParts
+from trading_platform.evaluation.promotion import GateCode, GateDecision, Objective
 from trading_platform.evaluation.service_trial import RETIRE_BELOW, Trial, TrialState
 from trading_platform.evaluation.wealth import LIMIT, sessions_to_wait
 
@@ -85,12 +86,10 @@ def waiting(trial: Trial | None) -> str:
     if trial.state in (TrialState.SERVED, TrialState.PASSED):
         return f"The trial of {trial.challenger} is passed: nothing to wait for."
     wait = trial.sessions_to_wait
-    expected = (
-        f"about {months(wait)} at what it has shown" if math.isfinite(wait) else "without end at what it has shown"
-    )
+    expected = f"about {months(wait)}" if math.isfinite(wait) else "no end"
     return (
         f"Trial of {trial.challenger}: wealth {trial.wealth:.2f} of {LIMIT:g} after {trial.sums.sessions} sessions; "
-        f"{expected} (in general {general})."
+        f"{expected} at what it has shown (in general {general})."
     )
 
 
@@ -105,6 +104,18 @@ def missing(trial: Trial) -> str:
         asked = "above 0" if trial.objective is Objective.RETURN else f"of at least {trial.min_total_gain:g}"
         lacks.append(f"a total gain {asked} (folds and service together: {trial.total_gain:+.2f})")
     return " and ".join(lacks)
+
+
+def parts_line(parts: GainParts, decision: GateDecision) -> str:
+    """Return where the gain on the whole market comes from, and what the universes are worth."""
+    placebo = f", as good at {_share(parts.rolled)} of rolled dates" if math.isfinite(parts.rolled) else ""
+    words = (
+        f"Whole market: gain {parts.tilt + parts.timing:+.2f} = average weights {parts.tilt:+.2f} + their timing "
+        f"{parts.timing:+.2f}{placebo}; = mean {parts.mean:+.2f} + risk {parts.risk:+.2f}."
+    )
+    if decision.n_universes < 2 or not math.isfinite(decision.effective_universes):
+        return words
+    return f"{words} {decision.n_universes} universes are worth {decision.effective_universes:.1f} independent ones."
 
 
 def trial_document(trial: Trial) -> dict[str, object]:
@@ -135,12 +146,12 @@ def power(decision: GateDecision, sessions: int) -> str:
     if not (error > 0.0):
         return "What this history could have shown is not known."
     years = sessions / ANNUAL_SESSIONS
-    needed = years * (REACH * error / SMALL_GAIN) ** 2
+    found = REACH * error
+    needed = years * (found / SMALL_GAIN) ** 2
+    if found <= SMALL_GAIN:
+        return f"{years:.1f} years like these show even a gain of {SMALL_GAIN:g} nine times of ten."
     long = f"{needed:.0f} years" if needed < 1_000 else "over a thousand years"
-    return (
-        f"{years:.1f} years like these would show a gain of {REACH * error:.2f} nine times of ten; "
-        f"{SMALL_GAIN:g} needs {long}."
-    )
+    return f"{years:.1f} years like these show a gain of {found:.2f} nine times of ten; {SMALL_GAIN:g} needs {long}."
 
 
 def to_try(decision: GateDecision) -> str | None:
@@ -167,12 +178,9 @@ def months(sessions: float) -> str:
     if not math.isfinite(sessions):
         return "no end"
     whole = sessions / MONTH_SESSIONS
-    return f"{max(1, round(whole))} months" if whole < 36 else f"{sessions / ANNUAL_SESSIONS:.0f} years"
-
-
-def check_words(reason: GateReason) -> str:
-    """Return a criterion as one short line."""
-    return f"{reason.code}: {reason.observed:.3f} (limit {reason.threshold:g})"
+    if whole >= 36.0:
+        return f"{sessions / ANNUAL_SESSIONS:.0f} years"
+    return "a month" if whole < 1.5 else f"{whole:.0f} months"
 
 
 def _over(decision: GateDecision) -> str:
