@@ -8,7 +8,7 @@ NAUTILUS := .venv-peers-nautilus
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 DATA ?= ../shared/market-data
 
-.PHONY: help run setup train test check install bench bench-peers results parity lookahead soak regime mutate rl-controls rl-evaluate crash-test campaign clean
+.PHONY: help run setup train test check install bench bench-peers results parity lookahead soak regime mutate rl-controls rl-evaluate gate-simulation crash-test campaign clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -73,6 +73,9 @@ rl-controls: $(VENV)/dev.stamp ## does training find what is there, and does the
 rl-evaluate: $(VENV)/dev.stamp ## walk-forward on the history in DATA against every baseline; refused (10) is no error
 	$(BIN)/python train_rl_model.py --data-dir $(DATA) --walk-forward yearly --seeds 5 --episodes 2000 --eval-freq 1000 --jobs $(JOBS) || test $$? -eq 10
 	$(BIN)/python train_rl_model.py --data-dir $(DATA) --walk-forward rolling --seeds 5 --episodes 2000 --eval-freq 1000 --jobs $(JOBS) || test $$? -eq 10
+
+gate-simulation: $(VENV)/dev.stamp ## five years of weekly challengers through the trial, over and over; adds up over runs
+	$(BIN)/python -m benchmarks.gate_simulation --jobs-per-story 800 --processes $(JOBS) --write
 
 crash-test: $(VENV)/dev.stamp ## kill the engine over a thousand times, break everything for a month; nothing may be lost or doubled
 	$(BIN)/python -m pytest -n $(JOBS) -m "slow or not slow" tests/integration/test_engine_command.py tests/integration/test_alpaca_broker.py tests/integration/test_engine_crash.py tests/integration/test_engine_faults.py

@@ -1,9 +1,10 @@
 """Train a capital allocator, prove it, and let it serve only if the proof holds.
 
 ``python train_rl_model.py --episodes 1000 --eval-freq 100`` trains on the embedded market. ``--help`` has the rest;
-``models list | show | verify | promote | rollback`` looks after what was trained.
+``models list | show | verify | promote | rollback | trial`` looks after what was trained.
 
-Exit codes: 0 trained and promoted, 10 trained and refused by the gate (not an error: what served before serves on),
+Exit codes: 0 trained and admitted to a trial in service, or promoted; 10 refused by the gate (not an error: what served
+before serves on),
 1 failed, 2 wrong option or setting, 6 market data unusable, 8 a model file is unusable, 130 stopped by Ctrl-C (nothing
 was registered; the same command continues).
 """
@@ -30,7 +31,8 @@ if __name__ == "__main__":
 
 import typer
 
-from trading_platform.core.errors import FixConfigError, RetrainModelError, TradingPlatformError
+from trading_platform.core.errors import FixConfigError, TradingPlatformError
+from trading_platform.training.model_commands import DEFAULT_MODELS, Json, ModelsDir, models
 
 if TYPE_CHECKING:
     from trading_platform.configuration.environment import Settings
@@ -42,16 +44,10 @@ if TYPE_CHECKING:
     from trading_platform.training.preparation import RunOptions
     from trading_platform.training.setup import TrainingSetup
 
-PROMOTED, REFUSED, FAILED, INTERRUPTED = 0, 10, 1, 130
+ADMITTED, REFUSED, FAILED, INTERRUPTED = 0, 10, 1, 130
 
 app = typer.Typer(add_completion=False, no_args_is_help=False, rich_markup_mode=None, help=__doc__)
-models = typer.Typer(no_args_is_help=True, help="Look after the registry of models.")
 app.add_typer(models, name="models")
-
-ModelsDir = Annotated[Path, typer.Option(help="Registry of models.")]
-Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object.")]
-Reason = Annotated[str, typer.Option(help="Why; it is recorded.")]
-DEFAULT_MODELS = Path("rl_models")
 
 
 @app.callback(invoke_without_command=True)
@@ -81,7 +77,7 @@ def train(
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
-    """Train, judge, and promote if the gate lets it through."""
+    """Train, judge, and let it stand trial in service if the gate lets it through."""
     if context.invoked_subcommand is not None:
         return
     since = time.perf_counter()
@@ -97,8 +93,10 @@ def train(
         raise FixConfigError(f"--walk-forward must be yearly or rolling, was {walk_forward!r}")
     if walk_forward and retrain:
         raise FixConfigError("--retrain trains on the last two years only; leave --walk-forward out")
-    settings, rules, trading = read_rules(config, overrides)
     from trading_platform.training.preparation import RunOptions
+    from trading_platform.training.run_settings import read_rules
+
+    settings, rules, trading = read_rules(config, overrides)
 
     options = RunOptions(
         scheme=walk_forward or "single",
@@ -120,7 +118,7 @@ def train(
     paths = write_reports(campaign, outcome, models_dir) if report else None
     seconds = {"prepare": prepared - since, "train": fitted - prepared, "report": time.perf_counter() - fitted}
     say(campaign, outcome, seconds, paths, as_json, quiet)
-    raise typer.Exit(PROMOTED if outcome.promoted else REFUSED)
+    raise typer.Exit(ADMITTED if outcome.admitted else REFUSED)
 
 
 def make_setup(episodes: int, eval_freq: int, reward: str | None, options: list[str]) -> TrainingSetup:
@@ -149,22 +147,6 @@ def _parsed(name: str, value: str, default: object) -> object:
         return int(value) if isinstance(default, int) else float(value)
     except ValueError as error:
         raise FixConfigError(f"--set {name}={value}: must look like {default!r} ({error})") from error
-
-
-def read_rules(path: Path | None, overrides: dict[str, Any]) -> tuple[Settings, Rules, TradingConfig]:
-    """Return settings, trading rules and configuration; Alpaca's history is taken when there are keys for it."""
-    from risk_config import RiskConfig
-    from trading_platform.configuration.environment import load_settings
-    from trading_platform.configuration.trading_config import config_path, load_config
-    from trading_platform.core.risk.limits import limits_of
-    from trading_platform.core.session import Rules
-
-    settings = load_settings()
-    if overrides["data.source"] is None and settings.has_alpaca_keys and config_path(path) is None:
-        overrides["data.source"] = "alpaca"
-    config = load_config(config_path(path), overrides)
-    limits = limits_of(RiskConfig.from_mapping(config.risk).to_dict())
-    return settings, Rules(limits, config.exits.rates(), config.costs.rates(), config.sizing.rates()), config
 
 
 def make_campaign(
@@ -223,10 +205,12 @@ def say(
     from rich.table import Table
 
     console = Console()
+    console.print(verdict.verdict_line(outcome), style="bold green" if outcome.admitted else "bold yellow")
     rows = outcome.judged.rows
     world = campaign.arena.whole
     span = f"{world.session(rows.start)} to {world.session(rows.stop - 1)}"
-    shown = Table(title=f"{verdict.path_name(campaign)}, {span}, after costs", title_justify="left")
+    title = f"the whole market, {verdict.path_name(campaign)}, {span}, after costs"
+    shown = Table(title=title, title_justify="left")
     cells = verdict.table(comparison(outcome.judged, outcome.trials))
     for number, head in enumerate(cells[0]):
         shown.add_column(head, justify="left" if number == 0 else "right")
@@ -234,7 +218,8 @@ def say(
         shown.add_row(*line, style="bold" if line[0] == "policy" else None)
     console.print(shown)
     if outcome.held_back is not None:
-        console.print(f"kept back: gain {outcome.held_back.gain:+.2f} over {len(outcome.held_back.rows)} sessions")
+        kept = f"{outcome.held_back.gain:+.2f} over the newest {len(outcome.held_back.rows)} sessions, one path"
+        console.print(f"kept back and not part of the verdict: gain {kept}")
     gains = ", ".join(f"{seed}: {gain:+.2f}" for seed, gain in outcome.seed_gains.items())
     console.print(f"seeds: {gains}; overfitting if the best were chosen: {verdict.overfitting_text(outcome)}")
     console.print(f"new to the policy: {verdict.refused_text(outcome)}")
@@ -242,7 +227,8 @@ def say(
     console.print(
         f"{steps:,} steps in {seconds['train']:.1f} s ({rate:,.0f}/s); prepared in {seconds['prepare']:.1f} s"
     )
-    console.print(verdict.verdict_line(outcome), style="bold green" if outcome.promoted else "bold yellow")
+    for words in verdict.after_the_table(outcome):
+        console.print(words)
     if paths is not None:
         console.print(f"report: {paths[0]}")
 
@@ -264,7 +250,7 @@ class Screen:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self._progress = Progress(*columns)
+            self._progress = Progress(*columns, transient=True)  # a seed's figure is no verdict: none is left behind
             self._progress.start()
             self._bar = self._progress.add_task("training", total=self._looks)
         return self
@@ -300,6 +286,7 @@ def controls(
     """Run the controls: learn what is there, refuse what is not. Exit code 1 if either fails."""
     from rl_environment import BatchedAllocEnv
     from trading_platform.training.controls import run_controls
+    from trading_platform.training.run_settings import read_rules
     from trading_platform.training.setup import TrainingSetup
 
     default = TrainingSetup()
@@ -307,75 +294,6 @@ def controls(
     _, rules, _ = read_rules(None, {"data.source": "synthetic"})
     met = run_controls(positive, negative, setup, rules, seeds, jobs, BatchedAllocEnv, print, train_years)
     raise typer.Exit(0 if met else FAILED)
-
-
-@models.command("list")
-def list_models(models_dir: ModelsDir = DEFAULT_MODELS, as_json: Json = False) -> None:
-    """List all models, oldest first; * marks the champion."""
-    registry = _registry(models_dir)
-    champion = registry.champion()
-    rows = []
-    for model_id in registry.model_ids():
-        problem = registry.verify(model_id)
-        manifest = None if problem else registry.manifest(model_id)
-        rows.append(
-            {
-                "model_id": model_id,
-                "champion": champion is not None and champion.model_id == model_id,
-                "usable": problem is None,
-                "gate_passed": None if manifest is None else manifest.promoted_by_gate,
-                "data_end": None if manifest is None else manifest.data_end,
-                "gain": None if manifest is None else manifest.metrics.get("gain"),
-                "problem": problem,
-            }
-        )
-    if as_json:
-        print(json.dumps(rows))  # noqa: T201 - the command's output
-        return
-    for row in rows:
-        mark = "*" if row["champion"] else " "
-        text = row["problem"] or f"data to {row['data_end']}, gain {row['gain']}, gate passed: {row['gate_passed']}"
-        print(f"{mark} {row['model_id']}  {text}")  # noqa: T201 - the command's output
-    if not rows:
-        print(f"no models in {models_dir}; train one with: python train_rl_model.py")  # noqa: T201
-
-
-@models.command()
-def show(model_id: str, models_dir: ModelsDir = DEFAULT_MODELS) -> None:
-    """Print a model's manifest."""
-    print(_registry(models_dir).manifest(model_id).to_json(), end="")  # noqa: T201 - the command's output
-
-
-@models.command()
-def verify(model_id: Annotated[str | None, typer.Argument()] = None, models_dir: ModelsDir = DEFAULT_MODELS) -> None:
-    """Check every file of one model, or of all and the champion pointer."""
-    registry = _registry(models_dir)
-    champion = registry.champion()
-    ids = [model_id] if model_id else [*registry.model_ids(), *([champion.model_id] if champion else [])]
-    problems = {name: problem for name in dict.fromkeys(ids) if (problem := registry.verify(name))}
-    for name in dict.fromkeys(ids):
-        print(f"{name}: {problems.get(name, 'ok')}")  # noqa: T201 - the command's output
-    raise typer.Exit(RetrainModelError.exit_code if problems else 0)
-
-
-@models.command()
-def promote(model_id: str, reason: Reason, models_dir: ModelsDir = DEFAULT_MODELS) -> None:
-    """Make a model the champion by hand, whatever the gate said."""
-    champion = _registry(models_dir).promote(model_id, datetime.now(UTC), reason)
-    print(f"champion: {champion.model_id}")  # noqa: T201 - the command's output
-
-
-@models.command()
-def rollback(reason: Reason, models_dir: ModelsDir = DEFAULT_MODELS) -> None:
-    """Let the previous champion serve again."""
-    champion = _registry(models_dir).rollback(datetime.now(UTC), reason)
-    print(f"champion: {champion.model_id if champion else 'none, equal weight is served'}")  # noqa: T201
-
-
-def _registry(folder: Path) -> Any:
-    from trading_platform.storage.model_registry import ModelRegistry
-
-    return ModelRegistry(folder)
 
 
 def main() -> int:

@@ -37,6 +37,7 @@ from trading_platform.training.campaign import (
     Campaign,
     Outcome,
     Plan,
+    elsewhere,
     plan_windows,
     run_campaign,
     tasks_of,
@@ -60,9 +61,7 @@ from trading_platform.training.worlds import at_base, minimum_variance_base, rul
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 SETUP = TrainingSetup(episodes=40, eval_freq=20, hidden=(4,), n_universes=0)
-ANYTHING = GateConfig(
-    min_sessions=20, min_sharpe_gain=0.0, min_gain_confidence=0.5, min_deflated_sharpe=0.5, max_annual_turnover=252.0
-)
+ANYTHING = GateConfig(min_sessions=20, min_total_gain=-10.0, min_confidence=0.5, max_annual_turnover=252.0)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +111,10 @@ def test_a_refused_model_does_not_serve_and_says_why(outcome: tuple[Campaign, Ou
     assert not result.promoted
     assert ran.registry.champion() is None
     assert not result.manifest.promoted_by_gate
-    assert verdict_line(result).startswith("REFUSED: ")
+    assert verdict_line(result).startswith("REFUSED. Over 1 universe it")
+    assert verdict_line(result).endswith("Equal weight goes on.")
+    assert result.trial is None
+    assert not (ran.registry.folder / "trial.json").exists()
     assert result.manifest.gate["n_trials"] == 2
 
 
@@ -185,16 +187,29 @@ def test_a_promoted_model_serves_after_what_it_has_seen(world: PreparedMarket, t
     assert list(served.values()) == judged.paths[POLICY].weights[1].tolist()
 
 
-def test_a_challenger_is_compared_with_the_champion(world: PreparedMarket, tmp_path: Path) -> None:
+def test_a_challenger_stands_trial_against_the_champion_and_not_before_it(
+    world: PreparedMarket, tmp_path: Path
+) -> None:
     first = run_campaign(campaign(world, tmp_path))
     ModelRegistry(tmp_path).promote(first.model_id, NOW, "test")
-    second = run_campaign(campaign(world, tmp_path, seeds=(5,)))
-    reasons = {str(reason.code): reason for reason in second.judged.decision.reasons}
-    assert "incumbent_gain" in reasons
+    second = run_campaign(campaign(world, tmp_path, seeds=(5,), gate=ANYTHING))
+    assert second.judged.paths["incumbent"].returns.shape == second.judged.paths[POLICY].returns.shape
     assert second.manifest.parents == (first.model_id,)
     champion = ModelRegistry(tmp_path).champion()
-    assert champion is not None
-    assert champion.model_id == (second.model_id if second.promoted else first.model_id)
+    assert champion is not None and champion.model_id == first.model_id
+    if second.admitted:
+        assert second.trial is not None and second.trial.serving == first.model_id
+
+
+def test_universes_of_the_same_sessions_are_judged_together(world: PreparedMarket, tmp_path: Path) -> None:
+    arena = Arena(world, (replace(world, capital=90_000.0), replace(world, capital=110_000.0)), SETUP, BatchedAllocEnv)
+    ran = replace(campaign(world, tmp_path, seeds=(1,)), arena=arena)
+    result = run_campaign(ran)
+    assert result.judged.decision.n_universes == result.manifest.gate["universes"] == 3
+    assert len(elsewhere(ran, result.fits)) == 2
+    other_days = replace(world, sessions=world.sessions + np.timedelta64(1, "D"))
+    strange = replace(ran, arena=replace(arena, universes=(other_days,)))
+    assert elsewhere(strange, result.fits) == []
 
 
 def test_a_walk_forward_joins_the_folds_out_of_sample(world: PreparedMarket, tmp_path: Path) -> None:

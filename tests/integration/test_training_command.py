@@ -30,7 +30,9 @@ def test_train_prints_one_object_twice_the_same_and_the_registry_can_be_looked_a
         done = command(tmp_path, *SMALL, "--models-dir", models, "--json")
         assert done.returncode in (0, 10), done.stderr
         told = json.loads(done.stdout)
-        assert told["promoted"] is (done.returncode == 0)
+        assert told["admitted"] is (done.returncode == 0)
+        assert told["verdict"].startswith("PASSED" if told["admitted"] else "REFUSED")
+        assert (told["trial"] is not None) is told["admitted"]
         assert [Path(tmp_path / path).is_file() for path in told["report"]] == [True, True]
         outcomes.append(told)
     assert outcomes[0]["weights_sha256"] == outcomes[1]["weights_sha256"]  # two processes, one seed
@@ -60,6 +62,7 @@ def test_train_prints_one_object_twice_the_same_and_the_registry_can_be_looked_a
         (["--data-dir", "nowhere"], 6, "nowhere"),
         (["models", "show", "20260101-000000000000"], 8, "there is no model"),
         (["models", "rollback", "--reason", "x"], 2, "no champion to roll back"),
+        (["models", "trial", "--data-dir", "."], 2, "add --update"),
     ],
 )
 def test_a_mistake_is_one_message_and_its_exit_code(tmp_path: Path, words: list[str], code: int, said: str) -> None:
@@ -67,6 +70,17 @@ def test_a_mistake_is_one_message_and_its_exit_code(tmp_path: Path, words: list[
     assert (done.returncode, said in done.stderr) == (code, True), done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "rl_models").exists()
+
+
+def test_the_trial_is_shown_fed_and_ended_by_hand(tmp_path: Path) -> None:
+    said = command(tmp_path, "models", "trial", "--update")
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.startswith("no trial in rl_models: nothing was admitted yet\nNothing stands trial.")
+    assert not (tmp_path / "rl_models").exists()
+    (tmp_path / "rl_models").mkdir()
+    (tmp_path / "rl_models" / "trial.json").write_text("{")
+    damaged = command(tmp_path, "models", "trial")
+    assert (damaged.returncode, "trial.json" in damaged.stderr) == (8, True)
 
 
 def listen_to_ctrl_c() -> None:

@@ -222,6 +222,9 @@ class AllocatorConfig(_Checked):
     policy
         "model" asks the model that passed the gate, and is equal weight while there is none; "rules" tilts equal weight
         by published rules (docs/allocation.md); "equal" is equal weight.
+    objective
+        What a challenger must be better in than equal weight: "risk" (calmer, shallower falls, no loss of Sharpe ratio
+        beyond 0.02) or "return" (a higher Sharpe ratio). The gate and the trial in service ask for it.
     models_dir
         Folder of the model registry.
     max_age_sessions
@@ -232,6 +235,7 @@ class AllocatorConfig(_Checked):
     """
 
     policy: Literal["model", "rules", "equal"] = "model"
+    objective: Literal["risk", "return"] = "risk"
     models_dir: str = "rl_models"
     max_age_sessions: Annotated[int, Interval("[1, 2520]")] = MAX_AGE_SESSIONS
     max_model_age_days: Annotated[float, Interval("[0, 3650]")] = 0.0

@@ -21,8 +21,10 @@ from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.served_policy import MAX_AGE_SESSIONS, Answers, equal_shares
 from trading_platform.core.types import Floats
 from trading_platform.evaluation.comparison import REFERENCE
+from trading_platform.evaluation.decomposition import GainParts
 from trading_platform.evaluation.overfitting import Overfitting
 from trading_platform.evaluation.promotion import GateConfig
+from trading_platform.evaluation.service_trial import Trial, TrialState
 from trading_platform.evaluation.splits import Fold, SplitConfig, WalkForwardScheme, split_window, walk_forward
 from trading_platform.evaluation.trials import TrialSummary
 from trading_platform.storage.model_manifest import ModelManifest, Scalar, finite_or_none
@@ -39,11 +41,13 @@ from trading_platform.training.judging import (
     judge,
     metrics_of,
     overfitting,
+    parts_of,
     trial_records,
     with_baselines,
 )
 from trading_platform.training.paths import equal_weights, policy_answers, policy_weights, run_path
 from trading_platform.training.ppo import Look
+from trading_platform.training.service import candidate, champion_id, enter, settle
 from trading_platform.training.setup import TrainingSetup
 from trading_platform.training.worlds import minimum_variance_base, shrunken_base
 
@@ -122,11 +126,14 @@ class Outcome:
     `overfitting` is that of choosing the best seed on the gate's sessions (no run does), None when it cannot be said.
     `costs` says what the judged weights earn at other costs, `refused` in which part of the judged sessions the policy
     was not asked because the state was new to it, so that equal weight was judged there, as it would have been served.
+    `costs` says what the judged weights earn at other costs. `trial` is the one in service that an admitted model
+    entered, None of a refused one; `running` the trial of others that a refused one leaves as it was. `serving` is the
+    champion when the model was judged, "" for equal weight. `parts` says where the gain on the whole market comes from.
     """
 
     model_id: str
     manifest: ModelManifest
-    promoted: bool
+    trial: Trial | None
     judged: Judgement
     held_back: Judgement | None
     trials: TrialSummary
@@ -135,6 +142,19 @@ class Outcome:
     overfitting: Overfitting | None
     costs: tuple[AtCost, ...]
     refused: float
+    parts: GainParts
+    serving: str = ""
+    running: Trial | None = None
+
+    @property
+    def admitted(self) -> bool:
+        """Whether the gate let the model through to its trial."""
+        return self.judged.decision.admitted
+
+    @property
+    def promoted(self) -> bool:
+        """Whether its trial was passed at once, so that it serves."""
+        return self.trial is not None and self.trial.state is TrialState.SERVED
 
 
 def plan_windows(
@@ -178,7 +198,7 @@ def plan_windows(
 
 
 def run_campaign(campaign: Campaign, on_look: Callable[[FitTask, Look], None] | None = None) -> Outcome:
-    """Fit everything, judge it, store the model, and promote it if the gate says so.
+    """Fit everything, judge it, store the model, and let it stand trial in service if the gate says so.
 
     Nothing is written but checkpoints and the ledger before all fits are done.
     """
@@ -199,22 +219,43 @@ def run_campaign(campaign: Campaign, on_look: Callable[[FitTask, Look], None] | 
     weights = said.weights
     walked = walked_answers(campaign, fits) if campaign.plan.folds else said
     judged_weights, refused = walked.weights, walked.between(rows.start - 1, rows.stop - 1).refused
-    judged = judge(world, judged_weights, rows, trials, incumbent_weights(campaign), campaign.gate)
+    incumbent = incumbent_weights(campaign)
+    judged = judge(world, judged_weights, rows, incumbent, campaign.gate, others=elsewhere(campaign, fits))
     judged = with_baselines(world, judged)
     test = campaign.plan.final.test
     served = while_served(campaign, weights)
-    held_back = with_baselines(world, judge(world, served, test, trials)) if len(test) > 1 else None
+    held_back = with_baselines(world, judge(world, served, test, config=campaign.gate)) if len(test) > 1 else None
     manifest, packed = describe(campaign, policy, base, scale, judged, trials, refused)
     model_id = campaign.registry.add(manifest, packed)
-    if judged.decision.promoted:
-        campaign.registry.promote(model_id, campaign.now, "passed the gate")
+    trial, running, serving = None, settle(campaign.registry, campaign.now), champion_id(campaign.registry)
+    if judged.decision.admitted:
+        untaught = rows if campaign.plan.folds else test
+        entering = candidate(
+            campaign.registry, world, model_id, judged.decision, campaign.gate.min_total_gain, judged_weights, rows,
+            untaught, setup.cost_bps,
+        )  # fmt: skip
+        trial = enter(campaign.registry, entering, campaign.now)
     alone = {seed: run_path(world, seed_weights(campaign, fits, seed), rows) for seed in campaign.seeds}
     equal = sharpe_ratio(judged.paths[REFERENCE].returns)
     gains = {seed: sharpe_ratio(path.returns) - equal for seed, path in alone.items()}
     chosen = overfitting(list(alone.values()))
     costs = at_costs(world, judged_weights, rows)
+    parts = parts_of(world, judged_weights, judged)
     return Outcome(
-        model_id, manifest, judged.decision.promoted, judged, held_back, trials, fits, gains, chosen, costs, refused
+        model_id,
+        manifest,
+        trial,
+        judged,
+        held_back,
+        trials,
+        fits,
+        gains,
+        chosen,
+        costs,
+        refused,
+        parts,
+        serving,
+        running,
     )
 
 
@@ -254,9 +295,25 @@ def while_served(campaign: Campaign, weights: Floats) -> Floats:
     return served
 
 
-def walked_answers(campaign: Campaign, fits: Sequence[Fitted], seed: int | None = None) -> Answers:
-    """Return the answers (T, K) of a walk-forward: in each test part those of its fold's joined seeds (or one seed)."""
-    weights = equal_weights(campaign.arena.whole)
+def elsewhere(campaign: Campaign, fits: Sequence[Fitted]) -> list[tuple[PreparedMarket, Floats]]:
+    """Return the drawn universes that live through the same sessions, with the judged policy's weights (T, K) there."""
+    arena, final = campaign.arena, [fitted for fitted in fits if fitted.task.fold == FINAL]
+    same_days = [world for world in arena.universes if np.array_equal(world.sessions, arena.whole.sessions)]
+    others = [] if arena.setup.block_sessions else [world for world in same_days if world is not arena.whole]
+    if campaign.plan.folds:
+        return [(world, walked_answers(campaign, fits, world=world).weights) for world in others]
+    return [(world, _earned_answers(campaign, final, world).weights) for world in others]
+
+
+def walked_answers(
+    campaign: Campaign, fits: Sequence[Fitted], seed: int | None = None, world: PreparedMarket | None = None
+) -> Answers:
+    """Return the answers (T, K) of a walk-forward: in each test part those of its fold's joined seeds (or one seed).
+
+    `world` is where the policies look; the loaded market when None.
+    """
+    world = campaign.arena.whole if world is None else world
+    weights = equal_weights(world)
     codes = np.zeros(len(weights), dtype=np.int64)
     for number, fold in enumerate(campaign.plan.folds):
         mine = [
@@ -265,7 +322,7 @@ def walked_answers(campaign: Campaign, fits: Sequence[Fitted], seed: int | None 
             if fitted.task.fold == f"fold{number:02d}" and (seed is None or fitted.task.seed == seed)
         ]
         decided = slice(fold.test.start - 1, fold.test.stop - 1)
-        said = _earned_answers(campaign, mine)
+        said = _earned_answers(campaign, mine, world)
         weights[decided], codes[decided] = said.weights[decided], said.codes[decided]
     return Answers(weights, codes)
 
@@ -274,14 +331,15 @@ def seed_weights(campaign: Campaign, fits: Sequence[Fitted], seed: int) -> Float
     """Return the weights (T, K) that one seed alone would have had on the gate's sessions."""
     if campaign.plan.folds:
         return walked_answers(campaign, fits, seed).weights
-    return _earned_answers(campaign, [f for f in fits if f.task.fold == FINAL and f.task.seed == seed]).weights
+    mine = [f for f in fits if f.task.fold == FINAL and f.task.seed == seed]
+    return _earned_answers(campaign, mine, campaign.arena.whole).weights
 
 
-def _earned_answers(campaign: Campaign, fits: Sequence[Fitted]) -> Answers:
-    """Return the answers (T, K) of one window's joined fits, as far from the base as they have earned."""
-    world, setup, task = campaign.arena.whole, campaign.arena.setup, fits[0].task
+def _earned_answers(campaign: Campaign, fits: Sequence[Fitted], world: PreparedMarket) -> Answers:
+    """Return the answers (T, K) of one window's joined fits in `world`, as far from the base as they have earned."""
+    setup, task = campaign.arena.setup, fits[0].task
     policy, base = joined_policy(fits), np.array(task.base)
-    scale = earned_scale(world, policy, base, setup, task.validation)
+    scale = earned_scale(campaign.arena.whole, policy, base, setup, task.validation)
     return policy_answers(world, policy, base, setup.action_kind, scale)
 
 
@@ -316,7 +374,7 @@ def describe(
     world, setup, plan = campaign.arena.whole, campaign.arena.setup, campaign.plan
     weights = pack_weights(policy.network)
     seen = max(plan.final.train.stop, plan.final.validation.stop) - 1
-    champion = _champion_id(campaign.registry)
+    champion = champion_id(campaign.registry)
     gate: dict[str, Scalar] = {"n_trials": trials.n_trials, "trial_sharpe_variance": trials.sharpe_variance}
     for reason in judged.decision.reasons:
         gate |= {
@@ -324,6 +382,7 @@ def describe(
             f"{reason.code}_threshold": float(reason.threshold),
             f"{reason.code}_passed": reason.passed,
         }
+    gate |= {"objective": str(judged.decision.objective), "universes": judged.decision.n_universes}
     gate["rows"] = f"{world.session(judged.rows.start)}..{world.session(judged.rows.stop - 1)}"
     options: dict[str, Scalar] = {
         name: json.dumps(value) if isinstance(value, tuple) else value for name, value in _options(setup).items()
@@ -351,10 +410,10 @@ def describe(
         seeds=campaign.seeds,
         versions=_versions(),
         training=finite_or_none(options | {"scheme": plan.scheme, "setup": setup.fingerprint}),
-        metrics=finite_or_none(metrics_of(judged) | {"refused": refused}),
-        promoted_by_gate=judged.decision.promoted,
+        metrics=finite_or_none(dict(metrics_of(judged)) | {"refused": refused}),
+        promoted_by_gate=judged.decision.admitted,
         gate=finite_or_none(gate),
-        parents=() if champion is None else (champion,),
+        parents=(champion,) if champion else (),
         created_at=campaign.now.isoformat(),
         weights_sha256=hashlib.sha256(weights).hexdigest(),
     )
@@ -368,14 +427,6 @@ def check_features(world: PreparedMarket, setup: TrainingSetup) -> None:
 
 def _order(fitted: Fitted) -> tuple[str, int]:
     return fitted.task.fold, fitted.task.seed
-
-
-def _champion_id(registry: ModelRegistry) -> str | None:
-    try:
-        champion = registry.champion()
-    except RetrainModelError:
-        return None
-    return None if champion is None else champion.model_id
 
 
 def _options(setup: TrainingSetup) -> dict[str, Scalar | tuple[object, ...]]:

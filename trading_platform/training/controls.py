@@ -24,6 +24,7 @@ from trading_platform.core.session import Rules
 from trading_platform.core.types import Floats, Ints
 from trading_platform.engine.regime_cache import load_regimes
 from trading_platform.evaluation.comparison import REFERENCE
+from trading_platform.evaluation.promotion import GateConfig, Objective
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.market_model import NO_STRUCTURE, REGIME_EDGES
 from trading_platform.market_data.synthetic import SyntheticMarketData
@@ -86,7 +87,7 @@ class ControlResult:
     """Sharpe ratios on the sessions kept back; `share` is the policy's gain over the oracle's. NaN without oracle."""
 
     world: ControlWorld
-    promoted: bool
+    admitted: bool
     validation_gain: float
     policy: float
     equal_weight: float
@@ -131,6 +132,7 @@ def run_control(
         data_hash=panel.data_hash,
         risk_fingerprint="control",
         purpose="control",
+        gate=GateConfig(objective=Objective.RETURN),  # what is planted is return
         checkpoints=False,
     )
     outcome = run_campaign(campaign)
@@ -141,7 +143,7 @@ def run_control(
     tested = outcome.held_back.paths if outcome.held_back is not None else {}
     return ControlResult(
         world=control,
-        promoted=outcome.promoted,
+        admitted=outcome.judged.decision.admitted,
         validation_gain=outcome.judged.gain,
         policy=sharpe_ratio(tested[POLICY].returns),
         equal_weight=sharpe_ratio(tested[REFERENCE].returns),
@@ -174,7 +176,7 @@ def run_controls(
             result = future.result()
             results.append(result)
             line(
-                f"{result.world.kind} {result.world.seed}: {'promoted' if result.promoted else 'refused'} "
+                f"{result.world.kind} {result.world.seed}: {'admitted' if result.admitted else 'refused'} "
                 f"({result.failed or 'every criterion passed'}), validation gain {result.validation_gain:+.2f}, test "
                 f"{result.policy:.2f} against {result.equal_weight:.2f}, oracle {result.oracle:.2f}"
             )
@@ -220,15 +222,15 @@ def summary(results: Sequence[ControlResult], line: Callable[[str], None]) -> bo
     if positive:
         gains = sum(r.policy - r.equal_weight for r in positive)
         room = sum(r.oracle - r.equal_weight for r in positive)
-        share, promoted = gains / room, sum(r.promoted for r in positive) / len(positive)
+        share, admitted = gains / room, sum(r.admitted for r in positive) / len(positive)
         line(
             f"positive control, {len(positive)} worlds: {share:.0%} of the oracle's gain "
-            f"({gains / len(positive):+.2f} of {room / len(positive):+.2f}), promoted in {promoted:.0%}"
+            f"({gains / len(positive):+.2f} of {room / len(positive):+.2f}), admitted in {admitted:.0%}"
         )
-        met = met and share >= 0.7 and promoted >= 0.9
+        met = met and share >= 0.7 and admitted >= 0.9
     if negative:
-        promoted = sum(r.promoted for r in negative) / len(negative)
+        admitted = sum(r.admitted for r in negative) / len(negative)
         gain = sum(r.policy - r.equal_weight for r in negative) / len(negative)
-        line(f"negative control, {len(negative)} worlds: promoted in {promoted:.0%}, mean test gain {gain:+.2f}")
-        met = met and promoted <= 0.05
+        line(f"negative control, {len(negative)} worlds: admitted in {admitted:.0%}, mean test gain {gain:+.2f}")
+        met = met and admitted <= 0.05
     return met

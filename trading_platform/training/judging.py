@@ -16,6 +16,7 @@ from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.types import Floats
 from trading_platform.evaluation.bootstrap import sharpe_difference
 from trading_platform.evaluation.comparison import REFERENCE, ComparisonRow, Contender, compare
+from trading_platform.evaluation.decomposition import GainParts, gain_parts, rolled_weights
 from trading_platform.evaluation.learning_baselines import default_baselines
 from trading_platform.evaluation.overfitting import MOST_BLOCKS, Overfitting, backtest_overfitting
 from trading_platform.evaluation.promotion import GateConfig, GateDecision, GateEvidence, decide
@@ -33,6 +34,8 @@ LEAST_SHARE = 1e-6
 EARNING_RESAMPLES = 1_000
 # Sharpe ratios closer than this are of one policy: seeds whose tilt earned nothing all hold the base.
 ALIKE = 0.001
+# The same weights at rolled dates: with 19 of them the best of all has a share of 1 in 20.
+PLACEBOS = 19
 # Half-spread and slippage, basis points: a large-cap order book, the default, and a careless broker.
 COST_LEVELS = (5.0, 10.0, 20.0)
 
@@ -47,7 +50,7 @@ class Judgement:
 
     @property
     def gain(self) -> float:
-        """Sharpe ratio of the policy minus that of equal weight."""
+        """Sharpe ratio of the policy minus that of equal weight, on the whole market."""
         return sharpe_ratio(self.paths[POLICY].returns) - sharpe_ratio(self.paths[REFERENCE].returns)
 
 
@@ -158,24 +161,37 @@ def judge(
     world: PreparedMarket,
     weights: Floats,
     rows: range,
-    trials: TrialSummary,
     incumbent: Floats | None = None,
     config: GateConfig | None = None,
     seed: int = 0,
+    others: Sequence[tuple[PreparedMarket, Floats]] = (),
 ) -> Judgement:
-    """Run the policy's `weights` (T, K), equal weight and the incumbent's over `rows` and ask the gate."""
+    """Run the policy's `weights` (T, K), equal weight and the incumbent's over `rows` and ask the gate.
+
+    `others` are more universes on the same sessions, each with the weights that the policy has there.
+    """
     paths = {POLICY: run_path(world, weights, rows), REFERENCE: run_path(world, equal_weights(world), rows)}
     if incumbent is not None:
         paths[INCUMBENT] = run_path(world, incumbent, rows)
+    elsewhere = [
+        (run_path(other, mine, rows).returns, run_path(other, equal_weights(other), rows).returns)
+        for other, mine in others
+    ]
     evidence = GateEvidence(
-        challenger=paths[POLICY].returns,
-        equal_weight=paths[REFERENCE].returns,
-        incumbent=paths[INCUMBENT].returns if incumbent is not None else None,
+        challenger=np.array([paths[POLICY].returns, *(mine for mine, _ in elsewhere)]),
+        equal_weight=np.array([paths[REFERENCE].returns, *(equal for _, equal in elsewhere)]),
         annual_turnover=paths[POLICY].allocation_turnover,
-        n_trials=float(max(1, trials.n_trials)),
-        trial_sharpe_variance=trials.sharpe_variance,
     )
     return Judgement(rows, paths, decide(evidence, np.random.default_rng(seed), config))
+
+
+def parts_of(world: PreparedMarket, weights: Floats, judged: Judgement) -> GainParts:
+    """Return where the gain of the policy's `weights` (T, K) on the whole market comes from; each book is traded."""
+    rows = judged.rows
+    average = np.tile(weights[rows.start - 1 : rows.stop - 1].mean(axis=0), (world.n_sessions, 1))
+    rolled = [run_path(world, moved, rows).returns for moved in rolled_weights(weights, rows, PLACEBOS)]
+    still = run_path(world, average, rows).returns
+    return gain_parts(judged.paths[POLICY].returns, still, judged.paths[REFERENCE].returns, rolled)
 
 
 def with_baselines(world: PreparedMarket, judged: Judgement, seed: int = 0) -> Judgement:

@@ -17,6 +17,7 @@ from trading_platform.core.session import Rules
 from trading_platform.core.types import MarketPanel
 from trading_platform.engine.engine_market import configured_strategies
 from trading_platform.engine.regime_cache import load_regimes
+from trading_platform.evaluation.promotion import GateConfig, Objective
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.load_panel import load_panel
 from trading_platform.regime.hmm import RegimeConfig
@@ -80,6 +81,7 @@ def prepare_campaign(
         data_hash=panel.data_hash,
         risk_fingerprint=risk_fingerprint,
         purpose="retrain" if options.retrain else ("train" if options.scheme == "single" else "walk_forward"),
+        gate=GateConfig(objective=Objective(config.allocator.objective)),
         checkpoints=options.resume,
         max_age_sessions=config.allocator.age_limit,
     )

@@ -11,6 +11,7 @@ from trading_platform.core.metrics import sharpe_ratio
 from trading_platform.evaluation.comparison import ComparisonRow
 from trading_platform.reporting.market_words import market_words
 from trading_platform.reporting.training_report import Check, CurvePoint, TrainingReport, write_html, write_png
+from trading_platform.training import verdict_words
 from trading_platform.training.campaign import FINAL, Campaign, Outcome
 from trading_platform.training.judging import POLICY, Judgement, comparison, interquartile_mean
 
@@ -18,13 +19,20 @@ HEADS = ("book", "Sharpe", "gain", "95 %", "a year", "max drawdown", "turnover")
 
 
 def verdict_line(outcome: Outcome) -> str:
-    """Return the verdict in one line."""
-    if outcome.promoted:
-        return f"PROMOTED: {outcome.model_id} is the champion now"
-    failed = ", ".join(
-        f"{reason.code} {reason.observed:.3f} (limit {reason.threshold:g})" for reason in outcome.judged.decision.failed
-    )
-    return f"REFUSED: {failed}; the champion, or equal weight, stays"
+    """Return the verdict in plain words."""
+    return verdict_words.headline(outcome.judged.decision, outcome.trial, outcome.serving)
+
+
+def after_the_table(outcome: Outcome) -> list[str]:
+    """Return what follows the table: parts of the gain, power, waiting time, what to try."""
+    decision = outcome.judged.decision
+    lines = [
+        verdict_words.parts_line(outcome.parts, decision),
+        verdict_words.power(decision, len(outcome.judged.rows)),
+        verdict_words.waiting(outcome.trial if outcome.trial is not None else outcome.running),
+    ]
+    advice = verdict_words.to_try(decision)
+    return lines if advice is None else [*lines, advice]
 
 
 def table(rows: tuple[ComparisonRow, ...]) -> list[list[str]]:
@@ -71,12 +79,16 @@ def document(campaign: Campaign, outcome: Outcome, seconds: Mapping[str, float],
     gains = list(outcome.seed_gains.values())
     return {
         "model_id": outcome.model_id,
+        "admitted": outcome.admitted,
         "promoted": outcome.promoted,
         "verdict": verdict_line(outcome),
         "weights_sha256": outcome.manifest.weights_sha256,
         "data": campaign.data_source,
         "sessions": outcome.manifest.gate["rows"],
         "gate": outcome.judged.decision.to_dict(),
+        "trial": None if outcome.trial is None else verdict_words.trial_document(outcome.trial),
+        "parts": {name: _known(value) for name, value in asdict(outcome.parts).items()},
+        "words": after_the_table(outcome),
         "trials": outcome.trials.n_trials,
         "metrics": dict(outcome.manifest.metrics),
         "seed_gains": {str(seed): _known(gain) for seed, gain in outcome.seed_gains.items()},
@@ -131,12 +143,15 @@ def build_report(campaign: Campaign, outcome: Outcome) -> TrainingReport:
         ),
         "cost": f"{setup.cost_bps:g} bp half-spread and slippage, plus impact and fees",
     }
+    facts["where it comes from"], facts["power"], facts["waiting time"], *advice = after_the_table(outcome)
+    if advice:
+        facts["to try"] = advice[0].removeprefix("To try: ")
     if outcome.held_back is not None:
         facts["gain on the sessions kept back"] = _held_back(campaign, outcome.held_back)
     return TrainingReport(
         title=f"SIMULATED · {market_words(campaign.data_source)} · model {outcome.model_id}",
         verdict=verdict_line(outcome),
-        promoted=outcome.promoted,
+        promoted=outcome.admitted,
         facts=facts,
         curves=curves,
         path_name=path_name(campaign),

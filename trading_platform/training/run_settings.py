@@ -1,0 +1,23 @@
+"""Settings of a training run, and of the daily job that feeds the trial: environment, settings file, command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from trading_platform.configuration.environment import Settings, load_settings
+from trading_platform.configuration.risk_config import RiskConfig
+from trading_platform.configuration.trading_config import TradingConfig, config_path, load_config
+from trading_platform.core.risk.limits import limits_of
+from trading_platform.core.session import Rules
+
+
+def read_rules(path: Path | None, overrides: Mapping[str, object]) -> tuple[Settings, Rules, TradingConfig]:
+    """Return settings, trading rules and configuration; Alpaca's history is taken when there are keys for it."""
+    settings = load_settings()
+    chosen = dict(overrides)
+    if chosen["data.source"] is None and settings.has_alpaca_keys and config_path(path) is None:
+        chosen["data.source"] = "alpaca"
+    config = load_config(config_path(path), chosen)
+    limits = limits_of(RiskConfig.from_mapping(config.risk).to_dict())
+    return settings, Rules(limits, config.exits.rates(), config.costs.rates(), config.sizing.rates()), config
