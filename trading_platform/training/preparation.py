@@ -14,13 +14,14 @@ from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.resample import ResampleOptions
 from trading_platform.core.session import Rules
-from trading_platform.core.types import MarketPanel
+from trading_platform.core.types import Floats, MarketPanel
 from trading_platform.engine.engine_market import configured_strategies
 from trading_platform.engine.regime_cache import load_regimes
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.load_panel import load_panel
 from trading_platform.regime.hmm import RegimeConfig
 from trading_platform.storage.model_registry import ModelRegistry
+from trading_platform.strategies.base import AnyStrategy
 from trading_platform.strategies.prepared import prepare_panel
 from trading_platform.strategies.registry import active_strategies
 from trading_platform.training.campaign import Campaign, check_features, plan_windows
@@ -96,17 +97,8 @@ def prepare_arena(
 ) -> Arena:
     """Prepare the loaded market and the histories drawn from it, at the setup's costs."""
     strategies, _ = active_strategies(configured_strategies(config), panel)
-    cache = settings.cache_dir / "regimes"
-    regimes = load_regimes(panel, RegimeConfig.from_mapping(config.regime), config.engine.seed, 0, cache)
     clock = calendar.exchange_seconds(panel.sessions.tolist())
-    whole = prepare_panel(
-        panel,
-        clock,
-        strategies,
-        np.where(regimes.known[:, None], regimes.probabilities, np.nan),
-        rules_at_cost(rules, setup.cost_bps),
-        config.engine.initial_capital,
-    )
+    whole = prepared_whole(panel, strategies, clock, config, settings, rules_at_cost(rules, setup.cost_bps))
     check_features(whole, setup)
     drawn: Sequence[PreparedMarket] = drawn_markets(
         panel,
@@ -118,3 +110,18 @@ def prepare_arena(
         setup.universe_seed,
     )
     return Arena(whole, tuple(drawn) or (whole,), setup, make_env, device)
+
+
+def prepared_whole(
+    panel: MarketPanel,
+    strategies: Sequence[AnyStrategy],
+    clock: Floats,
+    config: TradingConfig,
+    settings: Settings,
+    rules: Rules,
+) -> PreparedMarket:
+    """Return the loaded market with its regimes, ready for episodes."""
+    cache = settings.cache_dir / "regimes"
+    regimes = load_regimes(panel, RegimeConfig.from_mapping(config.regime), config.engine.seed, 0, cache)
+    known = np.where(regimes.known[:, None], regimes.probabilities, np.nan)
+    return prepare_panel(panel, clock, strategies, known, rules, config.engine.initial_capital)
