@@ -45,10 +45,10 @@ def test_scalar_environment_passes_both_checkers() -> None:
 
 def test_spaces_follow_the_contract() -> None:
     env = TradingAllocEnv(market())
-    assert env.observation_space.shape == (21 + 5 * K,) == (len(env.schema),)
+    assert env.observation_space.shape == (23 + 8 * K,) == (len(env.schema),)
     assert env.action_space.shape == (K,)
     assert repr(env.action_space) == "Box(0.0, 1.0, (3,), float32)"
-    assert repr(env.observation_space) == "Box(-inf, inf, (36,), float32)"
+    assert repr(env.observation_space) == "Box(-inf, inf, (47,), float32)"
 
 
 def test_episode_ends_terminated_after_twenty_sessions() -> None:
@@ -158,7 +158,7 @@ def test_rewards_telescope_to_the_figure_of_the_whole_episode(kind: str) -> None
         "sharpe": sharpe_ratio(own),
         "sharpe_difference": sharpe_ratio(own) - sharpe_ratio(base),
         "mean_variance": 100.0 * ((own.sum() - base.sum()) - 2.5 * ((own**2).sum() - (base**2).sum())),
-        "utility": 100.0 * (base_costs - costs - 2.5 * spread_out),
+        "utility": 100.0 * (base_costs - costs - 10.0 * spread_out),
     }[kind]
     assert sum(rewards) == pytest.approx(expected, abs=1e-9)
     assert info["episode_sharpe"] == pytest.approx(sharpe_ratio(own))

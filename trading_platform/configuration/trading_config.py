@@ -209,8 +209,13 @@ class CashConfig(_Checked):
 
 @dataclass(frozen=True, slots=True)
 class AllocatorConfig(_Checked):
-    """The RL allocator: folder of the model registry, and the age in days beyond which equal weight is served."""
+    """The RL allocator: folder of the model registry, and the age in days beyond which equal weight is served.
 
+    `objective` : what a challenger must be better in than equal weight: "risk" (calmer, shallower falls, no loss of
+    Sharpe ratio beyond 0.02) or "return" (a higher Sharpe ratio). The gate and the trial in service ask for it.
+    """
+
+    objective: Literal["risk", "return"] = "risk"
     models_dir: str = "rl_models"
     max_model_age_days: Annotated[float, Interval("(0, 3650]")] = 45.0
 

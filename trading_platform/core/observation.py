@@ -1,9 +1,10 @@
 """What the allocator sees, field by field, and the one place where it is built.
 
 The observation of a session's close is a flat vector: regime probabilities, four statistics of each strategy's shadow
-book, the portfolio, ten market features, and where the episode stands. The first, second and fourth part do not depend
-on what the agent did (`exogenous`); they are computed for the whole history at once. Values are unscaled; scaling is
-fitted on the training fold and travels with the model.
+book, the portfolio, ten market features - so far the contract's, in its order - then where the episode stands, and what
+theory names beyond that (`theory_features`): two fields for all, three of each strategy. What does not depend on what
+the agent did is computed for the whole history at once (`exogenous`). Values are unscaled; scaling is fitted on the
+training fold and travels with the model.
 
 Training moves in episodes of 20 sessions. A live book has no episodes, so it is read in stretches of 20 sessions
 counted from its first one (`episode_of`): what the policy reads about its own run then means the same as in training.
@@ -28,6 +29,7 @@ from trading_platform.core.ledger import Record, Records
 from trading_platform.core.market import MARKET_CORRELATION, Market
 from trading_platform.core.market_features import MARKET_FEATURES
 from trading_platform.core.metrics import EPISODE_PRIOR_SESSIONS
+from trading_platform.core.theory_features import OWN_FEATURES, SHARED_FEATURES, Theory
 from trading_platform.core.types import Floats, Ints, Regime
 
 EPISODE_SESSIONS = 20
@@ -36,6 +38,7 @@ EPISODE_SESSIONS = 20
 PRIOR_VOLATILITY = 0.003
 
 N_REGIME, N_STATISTICS, N_PORTFOLIO, N_MARKET, N_EPISODE = 3, 4, 5, len(MARKET_FEATURES), 3
+N_SHARED, N_OWN = len(SHARED_FEATURES), len(OWN_FEATURES)
 
 
 STRATEGY_GROUP = "strategy:"
@@ -97,8 +100,9 @@ class ObservationSchema:
 
 
 def state_dim(n_strategies: int) -> int:
-    """Return the length of the observation, D = 21 + 5 K with ten market features."""
-    return N_REGIME + N_STATISTICS * n_strategies + N_PORTFOLIO + N_MARKET + N_EPISODE + n_strategies
+    """Return the length of the observation, D = 23 + 8 K."""
+    contract = N_REGIME + N_STATISTICS * n_strategies + N_PORTFOLIO + N_MARKET
+    return contract + N_EPISODE + n_strategies + N_SHARED + N_OWN * n_strategies
 
 
 def observation_schema(strategy_names: Sequence[str]) -> ObservationSchema:
@@ -136,17 +140,31 @@ def observation_schema(strategy_names: Sequence[str]) -> ObservationSchema:
         ObservationField(f"{name}_weight", "fraction", "episode", "current capital weight", 1 / len(strategy_names))
         for name in strategy_names
     ]
-    return ObservationSchema(tuple(fields))
+    return ObservationSchema((*fields, *_theory_fields(strategy_names)))
 
 
-def exogenous_matrix(schema: ObservationSchema, regimes: Floats, statistics: Floats, market: Floats) -> Floats:
-    """Return the entries that do not depend on the book, (T, 3 + 4 K + 10), neutral where unknown.
+def _theory_fields(strategy_names: Sequence[str]) -> Iterator[ObservationField]:
+    for spec in SHARED_FEATURES:
+        yield ObservationField(spec.name, spec.unit, "slow_market", spec.description, spec.neutral)
+    for name in strategy_names:
+        for spec in OWN_FEATURES:
+            group = STRATEGY_GROUP + name
+            yield ObservationField(f"{name}_{spec.name}", spec.unit, group, spec.description, spec.neutral)
+
+
+def exogenous_matrix(
+    schema: ObservationSchema, regimes: Floats, statistics: Floats, market: Floats, theory: Theory
+) -> Floats:
+    """Return the entries that do not depend on the book, (T, 15 + 7 K), neutral where unknown.
 
     Parameters
     ----------
-    regimes : (T, 3) filtered probabilities. statistics : (T, K, 4). market : (T, 10). NaN = not known yet.
+    regimes : (T, 3) filtered probabilities. statistics : (T, K, 4). market : (T, 10). theory : see `theory_features`.
+    NaN = not known yet.
     """
-    values = np.concatenate([regimes, statistics.reshape(len(regimes), -1), market], axis=1)
+    rows = len(regimes)
+    parts = [regimes, statistics.reshape(rows, -1), market, theory.shared, theory.own.reshape(rows, -1)]
+    values = np.concatenate(parts, axis=1)
     neutral = np.array([schema[i].neutral for i in schema.exogenous])
     return np.where(np.isfinite(values), values, neutral)
 
@@ -204,10 +222,10 @@ def write_observation(
     out[at + 2] = account["cash"] / equity
     out[at + 3] = positions
     out[at + 4] = correlated / value if value > 0.0 else 0.0
-    n_market = len(exogenous) - at
-    for i in range(n_market):
+    for i in range(N_MARKET):
         out[at + 5 + i] = exogenous[at + i]
-    at += 5 + n_market
+    told = at + N_MARKET
+    at += 5 + N_MARKET
     count = episode.sessions + EPISODE_PRIOR_SESSIONS
     mean = episode.total / count
     prior = EPISODE_PRIOR_SESSIONS * PRIOR_VOLATILITY * PRIOR_VOLATILITY
@@ -216,6 +234,9 @@ def write_observation(
     out[at + 2] = math.sqrt(max(0.0, (episode.squares + prior) / count - mean * mean))
     for k in range(n_strategies):
         out[at + 3 + k] = weights[k]
+    at += 3 + n_strategies
+    for i in range(len(exogenous) - told):
+        out[at + i] = exogenous[told + i]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

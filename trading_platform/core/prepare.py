@@ -17,6 +17,7 @@ from trading_platform.core.recorded_books import BookRecorder, RecordedBooks
 from trading_platform.core.session import Rules
 from trading_platform.core.shadow_books import ShadowBooks, shadow_statistics
 from trading_platform.core.simulate import N_CODES, new_scratch, open_books, step_books
+from trading_platform.core.theory_features import theory_features
 from trading_platform.core.types import Floats, MarketPanel
 
 
@@ -31,7 +32,7 @@ class PreparedMarket:
     sessions
         (T,) dates.
     schema, exogenous
-        The observation's fields, and those of its entries that no agent moves: (T, 3 + 4 K + 10).
+        The observation's fields, and those of its entries that no agent moves: (T, 15 + 7 K).
     regimes
         (T, 3) filtered probabilities, NaN while unknown.
     strategy_returns
@@ -87,6 +88,7 @@ def prepare_market(
     strategy_names: Sequence[str],
     regimes: Floats,
     features: Floats,
+    adjusted: MarketPanel,
     rules: Rules,
     lookback: int,
     capital: float = 100_000.0,
@@ -98,6 +100,7 @@ def prepare_market(
     ----------
     panel, market, signals : bars and the kernel's arrays of them, signals in the order of `strategy_names`.
     regimes : (T, 3) filtered regime probabilities. features : (T, 10) market features. NaN = unknown.
+    adjusted : `panel` on split-adjusted bars.
     lookback : rows that the slowest strategy needs.
     capital : dollars at row 0 of the base allocation. base : (K,) its weights; equal weight when None.
 
@@ -121,7 +124,9 @@ def prepare_market(
         rules=rules,
         sessions=panel.sessions.copy(),
         schema=schema,
-        exogenous=exogenous_matrix(schema, regimes, shadows.statistics, features),
+        exogenous=exogenous_matrix(
+            schema, regimes, shadows.statistics, features, theory_features(adjusted, shadows.returns)
+        ),
         regimes=np.array(regimes),
         strategy_returns=shadows.returns,
         warm=warm,

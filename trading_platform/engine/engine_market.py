@@ -18,6 +18,7 @@ from trading_platform.core.observation import Observer, exogenous_matrix, observ
 from trading_platform.core.realistic_fills import EXACT, with_fills
 from trading_platform.core.session import Rules
 from trading_platform.core.shadow_books import shadow_statistics
+from trading_platform.core.theory_features import theory_features
 from trading_platform.core.types import Floats, MarketPanel, Regime
 from trading_platform.core.view import MarketView, columns_of
 from trading_platform.engine.given_weights import given_strategies
@@ -67,8 +68,9 @@ class World:
         schema = observation_schema(self.strategies)
         exact = with_fills(self.market, self.panel, EXACT, 0)
         shadows = shadow_statistics(exact, self.signals, self.rules, self.lookback)
-        features = market_features(forward_adjusted(self.panel))
-        exogenous = exogenous_matrix(schema, self.regime_probabilities, shadows.statistics, features)
+        adjusted = forward_adjusted(self.panel)
+        features, theory = market_features(adjusted), theory_features(adjusted, shadows.returns)
+        exogenous = exogenous_matrix(schema, self.regime_probabilities, shadows.statistics, features, theory)
         return Observer(schema, exogenous, self.market)
 
     @cached_property

@@ -23,6 +23,7 @@ from trading_platform.core.realistic_fills import EXACT
 from trading_platform.core.saved_books import holds_nothing
 from trading_platform.core.session import Rules
 from trading_platform.core.shadow_books import lookback_sessions
+from trading_platform.core.theory_features import theory_lookback
 from trading_platform.core.types import MarketPanel
 from trading_platform.engine.account_notices import account_notices
 from trading_platform.engine.engine_market import World, build_world
@@ -121,7 +122,8 @@ def live_world(
         The source has no bars for `session` yet, or bars that cannot be used.
     """
     days = calendar.sessions_between(FIRST_LIVE_DAY, session)
-    needed = max(config.engine.history_sessions, lookback_sessions(max(s.lookback for s in strategies)))
+    books = lookback_sessions(max(s.lookback for s in strategies))
+    needed = max(config.engine.history_sessions, theory_lookback(books))
     start = days[max(0, len(days) - needed - CATCH_UP_SESSIONS)].item()
     panel = load_panel(config, settings, calendar, start, session, now)
     if panel.session(panel.n_sessions - 1) != session:

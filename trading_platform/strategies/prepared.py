@@ -23,13 +23,15 @@ def prepare_panel(
     base: Floats | None = None,
 ) -> PreparedMarket:
     """Prepare a market from its bars: signals and market features are computed here. See `prepare_market`."""
+    adjusted = forward_adjusted(panel)
     return prepare_market(
         panel=panel,
         market=build_market(panel, clock, rules.limits.correlation_window),
         signals=build_signals(prepare_signals(panel, strategies), default_protection(rules.exits)),
         strategy_names=[strategy.name for strategy in strategies],
         regimes=regimes,
-        features=market_features(forward_adjusted(panel)),
+        features=market_features(adjusted),
+        adjusted=adjusted,
         rules=rules,
         lookback=max(strategy.lookback for strategy in strategies),
         capital=capital,

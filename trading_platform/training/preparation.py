@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -38,7 +38,7 @@ class RunOptions:
     """What the command line asks for beyond the setup.
 
     `scheme` is "single", "yearly" or "rolling"; `train_years` limits what is trained on (None = all history);
-    `test_sessions` are kept back behind the validation slice of a single run.
+    `test_sessions` are kept back behind the validation slice of a single run. `curves` is TensorBoard's folder.
     """
 
     scheme: str
@@ -51,6 +51,7 @@ class RunOptions:
     device: str
     resume: bool
     end: date | None
+    curves: Path | None = None
 
 
 def prepare_campaign(
@@ -66,7 +67,9 @@ def prepare_campaign(
     """Load and prepare everything. Raises what the parts raise."""
     calendar = NyseCalendar()
     panel = load_panel(config, settings, calendar, None, options.end)
+    setup = setup.settled(config.allocator.objective)
     arena = prepare_arena(panel, setup, config, settings, rules, calendar, make_env, options.device)
+    arena = replace(arena, curves=options.curves)
     years = RETRAIN_YEARS if options.retrain else options.train_years
     test = options.test_sessions if options.scheme == "single" else WALK_FORWARD_TEST
     plan = plan_windows(arena.whole, options.scheme, years, 0 if options.retrain else test)
