@@ -52,7 +52,9 @@ def train(
     context: typer.Context,
     episodes: Annotated[int, typer.Option(min=1, help="Budget of one fit; an episode is 20 sessions.")] = 16_000,
     eval_freq: Annotated[int, typer.Option(min=1, help="Episodes between looks at the validation slice.")] = 1_600,
-    seeds: Annotated[int, typer.Option(min=1, help="Fits with different seeds; their policies are averaged.")] = 3,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Fits with different seeds, averaged; default 3, a short run 1.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="First seed.")] = 1,
     jobs: Annotated[int, typer.Option(min=1, help="Processes that folds and seeds are spread over.")] = 1,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of CSV or Parquet bars.")] = None,
@@ -108,7 +110,7 @@ def train(
         train_years=train_years if walk_forward != "rolling" else train_years or 2,
         test_sessions=test_sessions,
         retrain=retrain,
-        seeds=tuple(range(seed, seed + seeds)),
+        seeds=tuple(range(seed, seed + (seeds or setup.usual_seeds))),
         jobs=jobs,
         models_dir=models_dir,
         device=device,

@@ -24,8 +24,9 @@ def test_options_of_their_own_and_set_say_the_same() -> None:
     assert make_setup(9_000, 900, [], {"algo": None, "reward": None, "net": "linear"}).hidden == ()
 
 
-def test_a_short_run_draws_one_universe_unless_told_how_many() -> None:
-    assert make_setup(1_000, 100, []).n_universes == 1
+def test_a_short_run_does_less_of_everything_unless_told_how_much() -> None:
+    assert make_setup(1_000, 100, []).n_universes == 0
+    assert (make_setup(1_000, 100, []).usual_seeds, make_setup(16_000, 100, []).usual_seeds) == (1, 3)
     assert make_setup(1_000, 100, ["n_universes=3"]).n_universes == 3
     assert make_setup(16_000, 100, []).n_universes == TrainingSetup().n_universes > 1
     assert make_setup(1_000, 100, []).is_short

@@ -8,8 +8,23 @@ from typing import Any
 from trading_platform.training.campaign import Campaign, tasks_of
 from trading_platform.training.fits import FitTask
 from trading_platform.training.ppo import Look
+from trading_platform.training.setup import TrainingSetup
 
 INTERRUPTED = 130  # exit code of a run stopped by Ctrl-C
+
+
+def short_run_note(campaign: Campaign) -> str:
+    """Return what a short run does less of, and how to have all of it; empty for a whole one."""
+    setup = campaign.arena.setup
+    if not setup.is_short:
+        return ""
+    seeds = "one seed" if len(campaign.seeds) == 1 else f"{len(campaign.seeds)} seeds"
+    markets = f"{setup.n_universes} drawn universes" if setup.n_universes else "the loaded market alone"
+    whole = TrainingSetup()
+    return (
+        f"a short run: {setup.episodes:,} episodes a fit, {seeds}, {markets}. For a verdict worth having leave "
+        f"--episodes out: {whole.episodes:,} episodes, {whole.usual_seeds} seeds, {whole.n_universes} universes."
+    )
 
 
 class Screen:
@@ -24,6 +39,8 @@ class Screen:
 
     def __enter__(self) -> Screen:
         if not self._silent:
+            if note := short_run_note(self._campaign):
+                print(note)  # noqa: T201 - the command's output
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -157,6 +157,11 @@ class TrainingSetup:
         return self.episodes < SHORT_RUN
 
     @property
+    def usual_seeds(self) -> int:
+        """Fits that are averaged where nobody says how many."""
+        return 1 if self.is_short else 3
+
+    @property
     def round_episodes(self) -> int:
         """Episodes of one round of PPO: all environments run one episode each. Small budgets get small rounds."""
         return max(1, min(self.n_envs, self.eval_freq, self.episodes // LEAST_ROUNDS))

@@ -19,7 +19,7 @@ def make_setup(
 ) -> TrainingSetup:
     """Return the training setup; `options` are name=value pairs over its defaults, `named` options of their own.
 
-    A short run draws one universe unless it is told how many.
+    A short run draws no universes unless it is told how many.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def make_setup(
     known = {item.name: item.default for item in fields(TrainingSetup)}
     values: dict[str, Any] = {"episodes": episodes, "eval_freq": min(eval_freq, episodes)}
     if episodes < SHORT_RUN:
-        values["n_universes"] = 1
+        values["n_universes"] = 0
     for option, value in (named or {}).items():
         if value is not None:
             values[FIELD_OF[option]] = _parsed(f"--{option} {value}", FIELD_OF[option], value, known[FIELD_OF[option]])
