@@ -1,18 +1,22 @@
-"""TradingAllocEnv and BatchedAllocEnv: the engine's own decision core as a place to learn capital allocation in.
+"""TradingAllocEnv: the engine's own decision core as a place to learn capital allocation in.
 
 One step is one session: at its close the action splits capital between the strategies, the next session fills, stops
 and marks, exactly as a backtest or live trading would, every risk rule included. An episode is 20 sessions and starts
 from the portfolio that equal weight holds on a random day. Time: a book at row t is the state after session t and
 before the decision at its close.
 
-    >>> env = TradingAllocEnv(prepared)                     # see trading_platform.core.prepare
+    >>> env = TradingAllocEnv()                     # the embedded market; or a folder, a DataFrame, a panel
     >>> observation, info = env.reset(seed=1)
-    >>> observation, reward, terminated, truncated, info = env.step(np.full(5, 0.5))
+    >>> observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
+
+After ``import rl_environment`` gymnasium knows it: ``gymnasium.make("TradingAlloc-v0")``, and ``make_vec`` for many
+episodes at once (`TradingAllocVectorEnv`); without the import ``gymnasium.make("rl_environment:TradingAlloc-v0")``.
+`BatchedAllocEnv` is the same for stable-baselines3's training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -20,35 +24,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trading_platform.core.action_map import checked_actions
-from trading_platform.core.episode_batch import EpisodeBatch, EpisodeOptions, Part
+from trading_platform.core.episode_batch import EpisodeBatch, EpisodeOptions
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.observation import ObservationSchema
 from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.types import Floats
-from trading_platform.machine.thread_crew import Crew
+from trading_platform.training.batched_env import BatchedAllocEnv
+from trading_platform.training.env_market import environment_market, environment_options
+from trading_platform.training.env_spaces import action_space, needs_gymnasium, observation_space
+from trading_platform.training.vector_env import TradingAllocVectorEnv
 
 if TYPE_CHECKING:
-    from gymnasium import Env, spaces
-    from stable_baselines3.common.vec_env import VecEnv
+    from gymnasium import Env
 
     AllocEnvBase = Env[NDArray[np.float32], NDArray[np.float32]]
-    GYMNASIUM_MISSING = SB3_MISSING = ""
 else:
     try:
         from gymnasium import Env as AllocEnvBase
-        from gymnasium import spaces
     except ImportError:
-        AllocEnvBase, spaces = object, None
-        GYMNASIUM_MISSING = "TradingAllocEnv needs gymnasium: pip install 'gymnasium>=0.29.0'"
-    else:
-        GYMNASIUM_MISSING = ""
-    try:
-        from stable_baselines3.common.vec_env import VecEnv
-    except ImportError:
-        VecEnv = object
-        SB3_MISSING = "BatchedAllocEnv needs stable-baselines3: pip install 'stable-baselines3>=2.0.0'"
-    else:
-        SB3_MISSING = ""
+        AllocEnvBase = object
+
+__all__ = ["ENVIRONMENT_ID", "BatchedAllocEnv", "TradingAllocEnv", "TradingAllocVectorEnv", "register_environment"]
+
+ENVIRONMENT_ID = "TradingAlloc-v0"
 
 
 class TradingAllocEnv(AllocEnvBase):
@@ -56,33 +54,64 @@ class TradingAllocEnv(AllocEnvBase):
 
     Parameters
     ----------
-    prepared
-        The market; see `trading_platform.core.prepare.prepare_market`.
+    data
+        What is traded: None for the embedded market, a folder of bars, a pandas DataFrame of bars, a `MarketPanel`, or
+        a market from `trading_platform.core.prepare`; see `trading_platform.training.env_market`.
     options
         Window of sessions, reward, action map, cost randomisation.
     render_mode
         "figure" (matplotlib), "rgb_array", or None.
+    reward
+        "sharpe" (the default: rewards of an episode add up to its plain Sharpe ratio), "sharpe_difference",
+        "mean_variance" or "utility"; `trading_platform.core.rewards` has each in a paragraph. Wins over `options`.
+    cost_bps
+        Half-spread and slippage in basis points; the engine's default costs when None.
+    strategies
+        Names of strategies; the default set when None. Those that the data have nothing for stand aside.
 
-    Spaces: observations Box(-inf, inf, (D,), float32) by `schema`, actions Box(0, 1, (K,)); 0.5 everywhere is the base
-    allocation. `reset(options={"start": date})` starts on that session or the first after it. A step after the end of
-    an episode, and a step before the first reset, raise `FixConfigError`; a bad action raises `BadActionError`.
+    Spaces: observations Box(-inf, inf, (D,), float32) by `schema`, actions Box(0, 1, (K,)), one number a strategy. The
+    weights that are used are the action over its sum; all zeros, like all equal, is equal weight. `options` knows other
+    maps (training uses one). `reset(options={"start": date})` starts on that session or the first after it. A step
+    after the end of an episode, and a step before the first reset, raise `FixConfigError`; a bad action raises
+    `BadActionError` and moves nothing. An episode ends `terminated` after 20 sessions, `truncated` where data end.
+
+    `info`, of `reset` and `step` alike; money in dollars, the rest fractions:
+
+    ================================  =================================================================================
+    session                           date of the close that the observation describes
+    equity                            of the book at that close
+    weights                           (K,) capital weights that were used for this session, summing to 1
+    episode_sharpe                    plain annualised Sharpe ratio of the episode so far; None below two sessions
+    equal_weight_sharpe               the same of the base allocation, equal weight, on the same days
+    turnover                          dollars bought and sold since the start, over the equity at the start
+    fees                              commissions and exchange fees since the start
+    costs                             fees and spread, slippage and impact since the start
+    denials                           orders refused by the risk rules since the start, by code
+    ================================  =================================================================================
     """
 
     metadata: dict[str, Any] = {"render_modes": ["figure", "rgb_array"], "render_fps": 4}  # noqa: RUF012 - as in gymnasium
 
     def __init__(
-        self, prepared: PreparedMarket, options: EpisodeOptions | None = None, render_mode: str | None = None
+        self,
+        data: object = None,
+        options: EpisodeOptions | None = None,
+        render_mode: str | None = None,
+        *,
+        reward: str | None = None,
+        cost_bps: float | None = None,
+        strategies: Sequence[str] | None = None,
     ) -> None:
-        if GYMNASIUM_MISSING:
-            raise FixConfigError(GYMNASIUM_MISSING)
+        needs_gymnasium("TradingAllocEnv")
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise FixConfigError(f"render_mode must be figure, rgb_array or None, was {render_mode!r}")
+        chosen = environment_options(options, reward)
         self.render_mode = render_mode
-        self._batch = EpisodeBatch([prepared], 1, options or EpisodeOptions())
+        self._batch = EpisodeBatch([environment_market(data, strategies, cost_bps)], 1, chosen)
         self._history: list[tuple[float, float, Floats]] = []
         self._is_over = True
-        self.observation_space = _observation_space(self._batch)
-        self.action_space = _action_space(self._batch)
+        self.observation_space = observation_space(self._batch)
+        self.action_space = action_space(self._batch)
 
     @property
     def schema(self) -> ObservationSchema:
@@ -162,114 +191,17 @@ class TradingAllocEnv(AllocEnvBase):
         return np.array([row], dtype=np.int64)
 
 
-class BatchedAllocEnv(VecEnv):
-    """Many episodes side by side (stable-baselines3), stepped by one compiled call a market; finished ones restart.
+def register_environment() -> None:
+    """Make gymnasium know `ENVIRONMENT_ID`; done on import, and by the entry point of an installed package."""
+    from gymnasium import register, registry
 
-    Parameters
-    ----------
-    worlds
-        One or more markets of the same strategies: the original, resampled ones (`trading_platform.core.resample`).
-    n_envs
-        Episodes side by side, at least one a market; 256 suits PPO.
-    seed
-        Environment e is seeded with seed + e, or with seed + e // twins if the options ask for twins.
-    threads
-        Cores to use; the kernel holds no lock. Results do not depend on it.
-
-    `infos` are empty until an episode ends; then they hold `terminal_observation`, `TimeLimit.truncated` and `episode`
-    (`r` the sum of rewards, `l` its sessions).
-    """
-
-    def __init__(
-        self,
-        worlds: Sequence[PreparedMarket],
-        n_envs: int = 256,
-        options: EpisodeOptions | None = None,
-        seed: int = 0,
-        threads: int = 1,
-    ) -> None:
-        if SB3_MISSING or GYMNASIUM_MISSING:
-            raise FixConfigError(SB3_MISSING or GYMNASIUM_MISSING)
-        if threads < 1:
-            raise FixConfigError(f"threads must be at least 1, was {threads}")
-        self.batch = EpisodeBatch(worlds, n_envs, options or EpisodeOptions(), threads)
-        self.render_mode = None
-        super().__init__(n_envs, _observation_space(self.batch), _action_space(self.batch))
-        self._crew = Crew(threads)
-        self._actions: Any = None
-        self.seed(seed)
-
-    @property
-    def schema(self) -> ObservationSchema:
-        """The observation's fields."""
-        return self.batch.schema
-
-    def seed(self, seed: int | None = None) -> list[int | None]:
-        """Seed environment e with seed + e // twins, from its next episode on. A batch has no unseeded state."""
-        first = 0 if seed is None else seed
-        seeds = [first + e // self.batch.options.twins for e in range(self.num_envs)]
-        for e, chosen in enumerate(seeds):
-            self.batch.seed(e, np.random.default_rng(chosen))
-        return list(seeds)
-
-    def reset(self) -> NDArray[np.float32]:
-        """Start all episodes; return observations (E, D)."""
-        self.batch.reset(np.arange(self.num_envs))
-        self.reset_infos = [{} for _ in range(self.num_envs)]
-        return self.batch.observations.copy()
-
-    def step_async(self, actions: NDArray[np.float32]) -> None:
-        """Take the actions (E, K)."""
-        self._actions = actions
-
-    def step_wait(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
-        """Move on; return (observations (E, D), rewards (E,), dones (E,), infos)."""
-        infos: list[dict[str, Any]] = []
-
-        def execute(task: Callable[[Part], None], parts: Sequence[Part]) -> None:
-            # a twentieth of the step on one core, done while the other threads are at work
-            self._crew.run(task, parts, meanwhile=lambda: infos.extend([{} for _ in range(self.num_envs)]))
-
-        terminated, truncated = self.batch.step(self._actions, execute)
-        rewards, dones = self.batch.rewards.astype(np.float32), terminated | truncated
-        ended = np.flatnonzero(dones)
-        if len(ended):
-            last, episodes = self.batch.observations[ended], self.batch.episodes[ended]
-            scores, lengths, cuts = episodes["score"].tolist(), episodes["sessions"].tolist(), truncated[ended].tolist()
-            for i, e in enumerate(ended.tolist()):
-                infos[e] = {
-                    "terminal_observation": last[i],
-                    "TimeLimit.truncated": cuts[i],
-                    "episode": {"r": scores[i], "l": lengths[i]},
-                }
-            self.batch.reset(ended, execute=self._crew.run)
-        return self.batch.observations, rewards, dones, infos
-
-    def close(self) -> None:
-        """End the threads."""
-        self._crew.close()
-
-    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """Return an attribute of the batch for each index."""
-        value = getattr(self, attr_name)
-        return [value for _ in self._get_indices(indices)]
-
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Refuse: environments of a batch share their settings; build another batch."""
-        raise FixConfigError(f"{attr_name} cannot be set on a part of a batch; build another BatchedAllocEnv")
-
-    def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
-        """Refuse: a batch has no single environments with methods."""
-        raise FixConfigError(f"{method_name} cannot be called on environments of a batch; use TradingAllocEnv")
-
-    def env_is_wrapped(self, wrapper_class: type[Any], indices: Any = None) -> list[bool]:
-        """Return False for each index: there is nothing to wrap."""
-        return [False for _ in self._get_indices(indices)]
+    if ENVIRONMENT_ID not in registry:
+        register(
+            ENVIRONMENT_ID,
+            entry_point="rl_environment:TradingAllocEnv",
+            vector_entry_point="rl_environment:TradingAllocVectorEnv",
+        )
 
 
-def _observation_space(batch: EpisodeBatch) -> Any:
-    return spaces.Box(-np.inf, np.inf, (len(batch.schema),), np.float32)
-
-
-def _action_space(batch: EpisodeBatch) -> Any:
-    return spaces.Box(0.0, 1.0, (batch.n_strategies,), np.float32)
+if AllocEnvBase is not object:
+    register_environment()

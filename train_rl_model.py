@@ -16,10 +16,9 @@ import os
 import shutil
 import sys
 import time
-from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 # One thread a process: the networks are tiny, and sums in another order would be other bits. Before torch starts.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -39,9 +38,8 @@ if TYPE_CHECKING:
     from trading_platform.configuration.trading_config import TradingConfig
     from trading_platform.core.session import Rules
     from trading_platform.training.campaign import Campaign, Outcome
-    from trading_platform.training.fits import FitTask
-    from trading_platform.training.ppo import Look
     from trading_platform.training.preparation import RunOptions
+    from trading_platform.training.progress import Screen
     from trading_platform.training.setup import TrainingSetup
 
 ADMITTED, REFUSED, FAILED, INTERRUPTED = 0, 10, 1, 130
@@ -55,7 +53,9 @@ def train(
     context: typer.Context,
     episodes: Annotated[int, typer.Option(min=1, help="Budget of one fit; an episode is 20 sessions.")] = 16_000,
     eval_freq: Annotated[int, typer.Option(min=1, help="Episodes between looks at the validation slice.")] = 1_600,
-    seeds: Annotated[int, typer.Option(min=1, help="Fits with different seeds; their policies are averaged.")] = 3,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Fits with different seeds, averaged; default 3, a short run 1.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="First seed.")] = 1,
     jobs: Annotated[int, typer.Option(min=1, help="Processes that folds and seeds are spread over.")] = 1,
     data_dir: Annotated[
@@ -68,7 +68,13 @@ def train(
     train_years: Annotated[int | None, typer.Option(min=1, help="Train on so many years; default all.")] = None,
     test_sessions: Annotated[int, typer.Option(min=0, help="Newest sessions kept back for the report.")] = 252,
     retrain: Annotated[bool, typer.Option("--retrain", help="Weekly job: the last two years.")] = False,
-    reward: Annotated[str | None, typer.Option(help="sharpe_difference, sharpe or mean_variance.")] = None,
+    algo: Annotated[str | None, typer.Option(help="ppo, a2c, sac, or gradient: the yardstick, in seconds.")] = None,
+    reward: Annotated[
+        str | None, typer.Option(help="utility, sharpe_difference, mean_variance or sharpe; default: the objective's.")
+    ] = None,
+    net: Annotated[str | None, typer.Option(help="Hidden units a layer, such as 16 or 32,32; default linear.")] = None,
+    export: Annotated[Path | None, typer.Option(help="Write the policy for other programs, too: FILE.npz.")] = None,
+    tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard's curves.")] = None,
     option: Annotated[list[str] | None, typer.Option("--set", help="Training option name=value; repeatable.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto; the update is small, so cpu is fast.")] = "cpu",
     config: Annotated[Path | None, typer.Option(help="Settings file; trading.toml is taken if it exists.")] = None,
@@ -86,29 +92,36 @@ def train(
         "data.folder": tuple(str(folder) for folder in data_dir) if data_dir else None,
         "universe.tickers": tuple(tickers.split(",")) if tickers else None,
     }
-    setup = make_setup(episodes, eval_freq, reward, option or [])
+    from trading_platform.training.export import check_export_path, write_export
+    from trading_platform.training.packages import check_packages
+    from trading_platform.training.preparation import RunOptions
+    from trading_platform.training.progress import Screen
+    from trading_platform.training.setup_options import make_setup
+
+    setup = make_setup(episodes, eval_freq, option or [], {"algo": algo, "reward": reward, "net": net})
+    check_packages(setup.algo, tensorboard is not None)
+    check_export_path(export)
     if device not in ("cpu", "cuda", "auto"):
         raise FixConfigError(f"--device must be cpu, cuda or auto, was {device!r}")
     if walk_forward not in (None, "yearly", "rolling"):
         raise FixConfigError(f"--walk-forward must be yearly or rolling, was {walk_forward!r}")
     if walk_forward and retrain:
         raise FixConfigError("--retrain trains on the last two years only; leave --walk-forward out")
-    from trading_platform.training.preparation import RunOptions
     from trading_platform.training.run_settings import read_rules
 
     settings, rules, trading = read_rules(config, overrides)
-
     options = RunOptions(
         scheme=walk_forward or "single",
         train_years=train_years if walk_forward != "rolling" else train_years or 2,
         test_sessions=test_sessions,
         retrain=retrain,
-        seeds=tuple(range(seed, seed + seeds)),
+        seeds=tuple(range(seed, seed + (seeds or setup.usual_seeds))),
         jobs=jobs,
         models_dir=models_dir,
         device=device,
         resume=True,
         end=None if end is None else end.date(),
+        curves=tensorboard,
     )
     campaign = make_campaign(options, setup, trading, rules, settings)
     prepared = time.perf_counter()
@@ -116,37 +129,11 @@ def train(
     outcome = run(campaign, screen)
     fitted = time.perf_counter()
     paths = write_reports(campaign, outcome, models_dir) if report else None
+    if export is not None:
+        write_export(export, campaign.registry.load(outcome.model_id))
     seconds = {"prepare": prepared - since, "train": fitted - prepared, "report": time.perf_counter() - fitted}
     say(campaign, outcome, seconds, paths, as_json, quiet)
     raise typer.Exit(ADMITTED if outcome.admitted else REFUSED)
-
-
-def make_setup(episodes: int, eval_freq: int, reward: str | None, options: list[str]) -> TrainingSetup:
-    """Return the training setup; `options` are name=value pairs over its defaults."""
-    from trading_platform.core.validation import did_you_mean
-    from trading_platform.training.setup import TrainingSetup
-
-    known = {item.name: item.default for item in fields(TrainingSetup)}
-    values: dict[str, Any] = {"episodes": episodes, "eval_freq": min(eval_freq, episodes)}
-    if reward is not None:
-        values["reward"] = reward
-    for text in options:
-        name, sign, value = text.partition("=")
-        if not sign or name not in known:
-            raise FixConfigError(f"--set {text!r}: must be name=value{did_you_mean(name, known)}")
-        values[name] = _parsed(name, value, known[name])
-    return TrainingSetup(**values)
-
-
-def _parsed(name: str, value: str, default: object) -> object:
-    try:
-        if isinstance(default, tuple):
-            return tuple(int(v) if name == "hidden" else v for v in value.split(","))
-        if isinstance(default, str):
-            return value
-        return int(value) if isinstance(default, int) else float(value)
-    except ValueError as error:
-        raise FixConfigError(f"--set {name}={value}: must look like {default!r} ({error})") from error
 
 
 def make_campaign(
@@ -233,47 +220,6 @@ def say(
         console.print(f"report: {paths[0]}")
 
 
-class Screen:
-    """The progress bar with the learning curve's figures; silent when asked."""
-
-    def __init__(self, campaign: Campaign, silent: bool) -> None:
-        from trading_platform.training.campaign import tasks_of
-
-        self._campaign = campaign
-        self._silent = silent
-        self._looks = len(tasks_of(campaign)) * campaign.arena.setup.looks
-        self._progress: Any = None
-        self._bar: Any = None
-
-    def __enter__(self) -> Screen:
-        if not self._silent:
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self._progress = Progress(*columns, transient=True)  # a seed's figure is no verdict: none is left behind
-            self._progress.start()
-            self._bar = self._progress.add_task("training", total=self._looks)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-
-    def look(self, task: FitTask, look: Look) -> None:
-        """Show a look at the validation slice."""
-        if self._progress is not None:
-            text = f"{task.fold} seed {task.seed}: {look.episodes} episodes, validation gain {look.score:+.2f}"
-            self._progress.update(self._bar, advance=1, description=f"{text}, reward {look.reward:+.2f}")
-
-    def interrupted(self) -> int:
-        """Say that nothing was registered and how to go on; return the exit code."""
-        print(  # noqa: T201 - the command's output
-            f"stopped: nothing was registered; the same command continues from {self._campaign.run_folder}",
-            file=sys.stderr,
-        )
-        return INTERRUPTED
-
-
 @app.command()
 def controls(
     positive: Annotated[int, typer.Option(min=0, help="Worlds with something to learn.")] = 20,
@@ -285,12 +231,15 @@ def controls(
 ) -> None:
     """Run the controls: learn what is there, refuse what is not. Exit code 1 if either fails."""
     from rl_environment import BatchedAllocEnv
-    from trading_platform.training.controls import run_controls
+    from trading_platform.training.controls import CONTROL_OPTIONS, run_controls
+    from trading_platform.training.packages import check_packages
     from trading_platform.training.run_settings import read_rules
     from trading_platform.training.setup import TrainingSetup
+    from trading_platform.training.setup_options import make_setup
 
     default = TrainingSetup()
-    setup = make_setup(default.episodes, default.eval_freq, None, ["n_universes=0", *(option or [])])
+    setup = make_setup(default.episodes, default.eval_freq, [*CONTROL_OPTIONS, *(option or [])])
+    check_packages(setup.algo, with_curves=False)
     _, rules, _ = read_rules(None, {"data.source": "synthetic"})
     met = run_controls(positive, negative, setup, rules, seeds, jobs, BatchedAllocEnv, print, train_years)
     raise typer.Exit(0 if met else FAILED)

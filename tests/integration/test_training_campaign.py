@@ -61,6 +61,7 @@ from trading_platform.training.worlds import at_base, minimum_variance_base, rul
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 SETUP = TrainingSetup(episodes=40, eval_freq=20, hidden=(4,), n_universes=0)
+EARNING = replace(SETUP, earned_tilt=True, action_scale=6.0)
 ANYTHING = GateConfig(min_sessions=20, min_total_gain=-10.0, min_confidence=0.5, max_annual_turnover=252.0)
 
 
@@ -323,8 +324,8 @@ def test_a_tilt_earns_its_size_by_what_it_does_on_validation(world: PreparedMark
     shares, t_values = [], []
     for strategy in range(3):
         policy = always(world, strategy)
-        shares.append(earned_scale(world, policy, base, SETUP, rows) / SETUP.action_scale)
-        tilted = run_path(world, weights_of(world, policy, base, SETUP), rows).returns
+        shares.append(earned_scale(world, policy, base, EARNING, rows) / EARNING.action_scale)
+        tilted = run_path(world, weights_of(world, policy, base, EARNING), rows).returns
         gain = sharpe_difference(
             tilted, run_path(world, equal_weights(world), rows).returns, np.random.default_rng(0), n_resamples=1000
         )
@@ -358,11 +359,10 @@ def test_a_tilt_is_shrunk_by_what_it_is_within_its_noise(
 def test_a_tilt_that_earned_nothing_leaves_the_base(world: PreparedMarket) -> None:
     base = np.array([0.2, 0.3, 0.5])
     policy = always(world, 0)
-    assert earned_scale(world, policy, base, SETUP, range(0)) == SETUP.action_scale * LEAST_SHARE
-    still = weights_of(world, policy, base, SETUP, SETUP.action_scale * LEAST_SHARE)
+    assert earned_scale(world, policy, base, EARNING, range(0)) == EARNING.action_scale * LEAST_SHARE
+    still = weights_of(world, policy, base, EARNING, EARNING.action_scale * LEAST_SHARE)
     np.testing.assert_allclose(still, np.tile(base, (world.n_sessions, 1)), atol=1e-5)
-    whole = replace(SETUP, earned_tilt=False)
-    assert earned_scale(world, policy, base, whole, range(0)) == SETUP.action_scale
+    assert earned_scale(world, policy, base, SETUP, range(0)) == SETUP.action_scale
 
 
 def test_the_manifest_serves_what_was_judged(outcome: tuple[Campaign, Outcome]) -> None:
@@ -426,7 +426,7 @@ def test_interquartile_mean_is_not_moved_by_the_extremes() -> None:
         {"gamma": 1.5},
         {"action_scale": 0.0},
         {"features": ()},
-        {"hidden": ()},
+        {"hidden": (0,)},
         {"base": "best"},
         {"learning_rate": math.nan},
     ],

@@ -59,6 +59,12 @@ def test_train_prints_one_object_twice_the_same_and_the_registry_can_be_looked_a
         (["--device", "tpu"], 2, "--device must be"),
         (["--walk-forward", "daily"], 2, "--walk-forward must be"),
         (["--walk-forward", "yearly", "--retrain"], 2, "leave --walk-forward out"),
+        (["--algo", "pppo"], 2, "algo must be one of ppo, a2c, sac, gradient, was 'pppo'"),
+        (["--reward", "profit"], 2, "reward must be one of sharpe, sharpe_difference, mean_variance, utility"),
+        (["--net", "big"], 2, "--net big: must look like units a layer"),
+        (["--set", "features=regim"], 2, "did you mean 'regime'"),
+        (["--export", "policy.pkl"], 2, "ends in .npz"),
+        (["--algo", "gradient", "--tensorboard", "curves"], 2, "gradient has none"),
         (["--data-dir", "nowhere"], 6, "nowhere"),
         (["models", "show", "20260101-000000000000"], 8, "there is no model"),
         (["models", "rollback", "--reason", "x"], 2, "no champion to roll back"),
@@ -81,6 +87,35 @@ def test_the_trial_is_shown_fed_and_ended_by_hand(tmp_path: Path) -> None:
     (tmp_path / "rl_models" / "trial.json").write_text("{")
     damaged = command(tmp_path, "models", "trial")
     assert (damaged.returncode, "trial.json" in damaged.stderr) == (8, True)
+
+
+def test_the_yardstick_trains_without_torch_and_exports_its_policy(tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "class Blocker:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] in ('torch', 'stable_baselines3', 'gymnasium', 'tensorboard'):\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Blocker())\n"
+        f"sys.path.insert(0, {str(REPOSITORY)!r})\n"
+        "import train_rl_model\n"
+        "sys.argv[1:] = {words!r}\n"
+        "raise SystemExit(train_rl_model.main())\n"
+    )
+    small = [*SMALL, "--no-report"]
+    done = subprocess.run(
+        [sys.executable, "-c", program.format(words=[*small, "--algo", "gradient", "--export", "out.npz"])],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode in (0, 10), done.stderr
+    assert "a short run: 40 episodes a fit, one seed, the loaded market alone" in done.stdout.replace("\n", " ")
+    assert json.loads((tmp_path / "out.json").read_text())["network"] == "each"
+    refused = subprocess.run(
+        [sys.executable, "-c", program.format(words=small)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 2
+    assert "torch is missing (pip install torch" in refused.stderr
+    assert "--algo gradient, which needs none of them" in refused.stderr
 
 
 def listen_to_ctrl_c() -> None:

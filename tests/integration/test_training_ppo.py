@@ -20,6 +20,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from trading_platform.core.policy import Network, Policy, Scaling, fit_scaling, policy_actions
 from trading_platform.storage.model_weights import pack_weights
 from trading_platform.training import ppo
+from trading_platform.training.sb3_models import build_model, network_of
 from trading_platform.training.setup import EPISODE_SESSIONS, TrainingSetup
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -113,14 +114,14 @@ def test_a_fit_learns_which_arm_pays_in_which_regime() -> None:
 
 def test_the_numpy_network_answers_as_the_torch_policy_does() -> None:
     env = ppo._feature_env(TwoArmedMarket(4), scaling())
-    model = ppo._build(env, SETUP, 1, "cpu")
+    model = build_model(env, SETUP, 1, "cpu", None)
     model.learn(2 * 4 * EPISODE_SESSIONS)
     features = np.random.default_rng(0).normal(size=(50, N_REGIMES)).astype(np.float32)
     predicted, _ = model.predict(features, deterministic=True)
     observations = np.zeros((50, 5))
     observations[:, :N_REGIMES] = features
     plain = Scaling(np.arange(N_REGIMES), np.zeros(N_REGIMES), np.ones(N_REGIMES), 10.0)
-    actions = policy_actions(observations, Policy(plain, ppo.network_of(model)))
+    actions = policy_actions(observations, Policy(plain, network_of(model, None)))
     np.testing.assert_allclose(actions, 0.5 + 0.5 * predicted, atol=2e-6)
     assert np.abs(actions - 0.5).max() > 0.001
 

@@ -227,7 +227,7 @@ def test_environment_under_changing_actions_is_the_scripted_backtest_and_the_eng
     script[start : start + EPISODE_SESSIONS] = action_to_weights(actions.astype(np.float64), prepared.base, 2.0)
     scripted = replace(changing, weights=script)
     reference, _ = kernel(scripted, 0, stop)
-    env = BatchedAllocEnv([prepared], 1, EpisodeOptions(action_scale=2.0))
+    env = BatchedAllocEnv([prepared], 1, EpisodeOptions(action_kind="softmax", action_scale=2.0))
     env.batch.reset(np.array([0]), np.array([start]))
     for step, action in enumerate(actions):
         _, books = kernel(scripted, 0, start + step + 1)

@@ -28,7 +28,7 @@ def scripted(kind: str, n: int, k: int, seed: int) -> np.ndarray:
 
 def assert_same_equity(world: PreparedMarket, row: int, actions: np.ndarray) -> int:
     """Run `actions` from `row` on in the environment and as weights of a backtest; return the sessions compared."""
-    batch = EpisodeBatch([world], 1, EpisodeOptions(action_scale=2.0))
+    batch = EpisodeBatch([world], 1, EpisodeOptions(action_kind="softmax", action_scale=2.0))
     batch.reset(np.zeros(1, dtype=np.int64), np.array([row]))
     mapped = np.empty_like(actions)
     map_actions(actions, world.base, 2.0, 0, 0.0, actions, mapped)

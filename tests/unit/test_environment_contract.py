@@ -15,6 +15,7 @@ from trading_platform.core.episode_batch import EpisodeOptions
 from trading_platform.core.errors import FixConfigError, MarketDataError
 from trading_platform.core.metrics import sharpe_ratio, shrunken_sharpe
 from trading_platform.core.prepare import PreparedMarket
+from trading_platform.core.rewards import REWARD_KINDS
 
 pytest.importorskip("gymnasium", reason="the environment is an optional part")
 pytest.importorskip("stable_baselines3", reason="the batched environment is an optional part")
@@ -44,10 +45,10 @@ def test_scalar_environment_passes_both_checkers() -> None:
 
 def test_spaces_follow_the_contract() -> None:
     env = TradingAllocEnv(market())
-    assert env.observation_space.shape == (21 + 6 * K,) == (len(env.schema),)
+    assert env.observation_space.shape == (23 + 9 * K,) == (len(env.schema),)
     assert env.action_space.shape == (K,)
     assert repr(env.action_space) == "Box(0.0, 1.0, (3,), float32)"
-    assert repr(env.observation_space) == "Box(-inf, inf, (39,), float32)"
+    assert repr(env.observation_space) == "Box(-inf, inf, (50,), float32)"
 
 
 def test_episode_ends_terminated_after_twenty_sessions() -> None:
@@ -133,38 +134,101 @@ def test_batch_trains_with_ppo() -> None:
 # ------------------------------------------------------------ reward and info
 
 
-@pytest.mark.parametrize("kind", ["sharpe_difference", "sharpe", "mean_variance"])
+@pytest.mark.parametrize("kind", REWARD_KINDS)
 def test_rewards_telescope_to_the_figure_of_the_whole_episode(kind: str) -> None:
     options = EpisodeOptions(reward=kind, prior_volatility=0.004)
     env = TradingAllocEnv(market(), options)
     _, info = env.reset(seed=4)
-    equity, rewards = [info["equity"]], []
+    equity, spent, rewards = [info["equity"]], [0.0], []
     for action in actions(9):
         _, reward, _, _, info = env.step(action)
         equity.append(info["equity"])
+        spent.append(info["costs"])
         rewards.append(reward)
     row = market().row(info["session"])
     own = np.diff(equity) / equity[:-1]
     base = market().base_returns[row - 19 : row + 1]
-
-    def shrunken(returns: np.ndarray) -> float:
-        return shrunken_sharpe(float(returns.sum()), float((returns**2).sum()), 20.0, 0.004)
-
+    accounts = market().warm.accounts[row - 20 : row + 1]
+    paid = accounts["spread"] + accounts["slippage"] + accounts["impact"] + accounts["fees"]
+    base_costs = float((np.diff(paid) / accounts["equity"][:-1]).sum())
+    mean = market().base_returns[market().first :].mean()
+    spread_out = ((own - mean) ** 2).sum() - ((base - mean) ** 2).sum()
+    costs = sum(cost / before for cost, before in zip(np.diff(spent), equity[:-1], strict=True))
     expected = {
-        "sharpe_difference": shrunken(own) - shrunken(base),
-        "sharpe": shrunken(own),
+        "sharpe": sharpe_ratio(own),
+        "sharpe_difference": sharpe_ratio(own) - sharpe_ratio(base),
         "mean_variance": 100.0 * ((own.sum() - base.sum()) - 2.5 * ((own**2).sum() - (base**2).sum())),
+        "utility": 100.0 * (base_costs - costs - 10.0 * spread_out),
     }[kind]
     assert sum(rewards) == pytest.approx(expected, abs=1e-9)
     assert info["episode_sharpe"] == pytest.approx(sharpe_ratio(own))
     assert info["equal_weight_sharpe"] == pytest.approx(sharpe_ratio(base))
 
 
-def test_no_opinion_earns_exactly_nothing() -> None:
+def test_before_the_last_session_the_contract_s_reward_is_shrunken_and_no_noise() -> None:
+    env = TradingAllocEnv(market(), EpisodeOptions(prior_volatility=0.004))
+    _, info = env.reset(seed=4)
+    equity, total = [info["equity"]], 0.0
+    for action in actions(9)[:3]:
+        _, reward, _, _, info = env.step(action)
+        equity.append(info["equity"])
+        total += reward
+    own = np.diff(equity) / equity[:-1]
+    assert total == pytest.approx(shrunken_sharpe(float(own.sum()), float((own**2).sum()), 3.0, 0.004))
+    assert abs(total) < 0.5 * abs(info["episode_sharpe"])
+
+
+@pytest.mark.parametrize("sessions", [2, 7])
+def test_an_episode_that_data_cut_short_is_paid_its_plain_sharpe_ratio_too(sessions: int) -> None:
     env = TradingAllocEnv(market())
+    env.reset(options={"start": market().session(market().n_sessions - 1 - sessions)})
+    steps = [env.step(action) for action in actions(2, sessions)]
+    assert steps[-1][3]
+    assert sum(step[1] for step in steps) == pytest.approx(steps[-1][4]["episode_sharpe"], abs=1e-9)
+
+
+@pytest.mark.parametrize("jitter", [0.0, 1.0])
+@pytest.mark.parametrize("kind", ["sharpe_difference", "mean_variance", "utility"])
+@pytest.mark.parametrize(("map_kind", "level"), [("proportional", 0.2), ("softmax", 0.5), ("sparsemax", 0.5)])
+def test_acting_as_the_base_earns_exactly_nothing(map_kind: str, level: float, kind: str, jitter: float) -> None:
+    env = TradingAllocEnv(market(), EpisodeOptions(reward=kind, action_kind=map_kind, cost_jitter=jitter))
     env.reset(seed=5)
-    rewards = [env.step(np.full(K, 0.5, np.float32))[1] for _ in range(20)]
+    rewards = [env.step(np.full(K, level, np.float32))[1] for _ in range(20)]
     assert rewards == [0.0] * 20
+
+
+def test_acting_otherwise_does_not() -> None:
+    env = TradingAllocEnv(market(), EpisodeOptions(reward="utility", cost_jitter=1.0))
+    env.reset(seed=5)
+    assert np.count_nonzero([env.step(action)[1] for action in actions(5)]) > 15
+
+
+def test_the_base_pays_the_episode_s_costs_and_not_those_it_was_recorded_at() -> None:
+    env = TradingAllocEnv(market(), EpisodeOptions(reward="sharpe_difference", cost_jitter=4.0))
+    env.reset(seed=5)
+    assert abs(env._batch.cost_scale[0] - 1.0) > 0.1
+    for _ in range(20):
+        info = env.step(np.full(K, 0.5, np.float32))[4]
+    row = market().row(info["session"])
+    assert info["equal_weight_sharpe"] != pytest.approx(sharpe_ratio(market().base_returns[row - 19 : row + 1]))
+    assert info["equal_weight_sharpe"] == pytest.approx(info["episode_sharpe"])
+
+
+def test_weights_that_go_in_are_the_weights_that_are_used() -> None:
+    env = TradingAllocEnv(market())
+    env.reset(seed=1)
+    for given in ([0.5, 0.3, 0.2], [1.0, 0.0, 0.0], [0.25, 0.0, 0.75]):
+        info = env.step(np.array(given, dtype=np.float32))[4]
+        assert info["weights"] == pytest.approx(given, abs=1e-7)
+        assert [weight == 0.0 for weight in info["weights"]] == [weight == 0.0 for weight in given]
+
+
+def test_info_is_documented_to_the_last_key() -> None:
+    env = TradingAllocEnv(market())
+    assert TradingAllocEnv.__doc__ is not None
+    lines = TradingAllocEnv.__doc__.split("`info`")[1].splitlines()
+    told = {line.split()[0] for line in lines if line.startswith("    ") and line.strip() and "=" not in line}
+    assert set(env.reset(seed=1)[1]) == set(env.step(actions(1)[0])[4]) <= told
 
 
 def test_info_counts_costs_turnover_and_denials() -> None:
@@ -272,7 +336,7 @@ def test_bad_reset_option_is_named(options: dict[str, object], message: str) -> 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"reward": "profit"}, "reward must be one of"),
+        ({"reward": "profit"}, "reward must be one of sharpe, sharpe_difference, mean_variance, utility, was 'profit'"),
         ({"prior_volatility": float("nan")}, "prior_volatility"),
         ({"zero_threshold": float("nan")}, "zero_threshold"),
         ({"cost_jitter": -0.1}, "cost_jitter"),
@@ -281,6 +345,13 @@ def test_bad_reset_option_is_named(options: dict[str, object], message: str) -> 
 def test_bad_option_is_named(options: dict[str, object], message: str) -> None:
     with pytest.raises(FixConfigError, match=message):
         EpisodeOptions(**options)  # type: ignore[arg-type] # the point of the test
+
+
+def test_reward_beside_the_options_wins_and_an_unknown_one_lists_the_choices() -> None:
+    env = TradingAllocEnv(market(), EpisodeOptions(reward="sharpe"), reward="utility")
+    assert env._batch.options.reward == "utility"
+    with pytest.raises(FixConfigError, match="sharpe, sharpe_difference, mean_variance, utility"):
+        TradingAllocEnv(market(), reward="profit")
 
 
 @pytest.mark.parametrize("options", [{"action_kind": "argmax"}, {"action_scale": 0.0}, {"action_scale": float("inf")}])

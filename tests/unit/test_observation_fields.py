@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import groupby
 
 import numpy as np
 import pytest
@@ -20,29 +21,36 @@ from trading_platform.core.observation import (
     state_dim,
 )
 from trading_platform.core.prepare import PreparedMarket
+from trading_platform.core.shadow_books import lookback_sessions
+from trading_platform.core.theory_features import Theory, theory_lookback
 
 NAMES = ("trend", "reversal", "jump")
 
 
 @cache
 def world() -> PreparedMarket:
-    return prepared_market(2)
+    return prepared_market(2, 900)  # long enough for the features of two years
 
 
-def test_schema_has_the_contract_s_parts_in_order() -> None:
+def test_schema_has_the_contract_s_parts_first_and_in_order() -> None:
     schema = observation_schema(NAMES)
-    assert {name: len(positions) for name, positions in schema.groups.items()} == {
-        "regime": 3,
-        "strategy:trend": 4,
-        "strategy:reversal": 4,
-        "strategy:jump": 4,
-        "portfolio": 5,
-        "market": 10,
-        "episode": 6,
-        "rules": 3,
-    }
-    assert len(schema) == state_dim(3) == 39
-    assert len(set(schema.names)) == 39
+    runs = [(group, len(list(fields))) for group, fields in groupby(field.group for field in schema)]
+    assert runs == [
+        ("regime", 3),
+        ("strategy:trend", 4),
+        ("strategy:reversal", 4),
+        ("strategy:jump", 4),
+        ("portfolio", 5),
+        ("market", 10),
+        ("episode", 6),
+        ("slow_market", 2),
+        ("strategy:trend", 3),
+        ("strategy:reversal", 3),
+        ("strategy:jump", 3),
+        ("rules", 3),
+    ]
+    assert len(schema) == state_dim(3) == 50
+    assert len(set(schema.names)) == 50
     assert all(field.unit and field.description for field in schema)
     assert schema.strategies == NAMES
 
@@ -54,14 +62,15 @@ def test_fingerprint_moves_with_a_name() -> None:
 
 def test_unknown_entries_become_neutral() -> None:
     schema = observation_schema(NAMES)
-    unknown = exogenous_matrix(
-        schema, np.full((2, 3), np.nan), np.full((2, 3, 4), np.nan), np.full((2, 10), np.nan), np.full((2, 3), np.nan)
-    )
+    theory = Theory(np.full((2, 2), np.nan), np.full((2, 3, 3), np.nan))
+    regimes, statistics, features = np.full((2, 3), np.nan), np.full((2, 3, 4), np.nan), np.full((2, 10), np.nan)
+    unknown = exogenous_matrix(schema, regimes, statistics, features, theory, np.full((2, 3), np.nan))
     values = dict(zip((schema.names[i] for i in schema.exogenous), unknown[0], strict=True))
     assert values["regime_bull"] == pytest.approx(1 / 3)
     assert values["trend_win_rate"] == 0.5
     assert values["trend_sharpe"] == 0.0
     assert values["vix"] == 17.0
+    assert (values["two_year_return"], values["trend_beta"]) == (0.15, 0.25)
     assert np.isfinite(unknown).all()
 
 
@@ -75,7 +84,7 @@ def test_portfolio_and_episode_entries_have_known_values() -> None:
         slots[0, s]["ticker"], slots[0, s]["quantity"], slots[0, s]["value"] = ticker, 10.0, value
     slots[0, 2]["ticker"], slots[0, 2]["pending"] = 7, 5.0  # not held yet
     schema = observation_schema(NAMES)
-    observer = Observer(schema, np.zeros((60, 28)), market)
+    observer = Observer(schema, np.zeros((60, 39)), market)
     episode = Episode(start_equity=96_000.0, sessions=10, total=0.02, squares=0.0004)
     seen = dict(
         zip(schema.names, observer.observe(50, account, slots[0], episode, np.array([0.5, 0.5, 0.0])), strict=True)
@@ -130,6 +139,7 @@ def test_observations_are_finite_and_move() -> None:
     assert np.isfinite(everything).all()
     moved = everything.std(axis=0) > 0.0
     moved[market.schema.groups["rules"]] = True  # no rule is about strategies of no known family
+    moved[market.schema.names.index("bill_rate")] = True  # this market has none
     assert moved.all()
 
 
@@ -137,13 +147,17 @@ def test_shorter_past_gives_the_same_observation_bits() -> None:
     from tests.kernel_world import clock_of
     from trading_platform.strategies.prepared import prepare_panel
 
-    panel = random_panel(4, 900)
-    regimes = np.random.default_rng(0).dirichlet(np.ones(3), 900)
-    cut = 300
+    n_sessions, cut = 1400, 300
+    panel = random_panel(4, n_sessions)
+    regimes = np.random.default_rng(0).dirichlet(np.ones(3), n_sessions)
     whole = prepare_panel(panel, clock_of(panel), STRATEGIES, regimes, make_rules())
-    tail = panel.rows(cut, 900)
+    tail = panel.rows(cut, n_sessions)
     short = prepare_panel(tail, clock_of(tail), STRATEGIES, regimes[cut:], make_rules())
-    assert short.first > 200
-    rows = slice(short.first, None)
+    needed = theory_lookback(lookback_sessions(max(strategy.lookback for strategy in STRATEGIES)))
+    assert short.first < needed < n_sessions - cut - 300
+    rows = slice(needed, None)
+    values = dict(zip((short.schema.names[i] for i in short.schema.exogenous), short.exogenous[needed], strict=True))
+    assert values["two_year_return"] != 0.15
+    assert values["jump_momentum_year"] != 0.03
     assert short.exogenous[rows].tobytes() == np.ascontiguousarray(whole.exogenous[cut:][rows]).tobytes()
     assert short.strategy_returns[rows].tobytes() == whole.strategy_returns[cut:][rows].tobytes()

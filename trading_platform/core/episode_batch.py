@@ -18,21 +18,21 @@ from numpy.typing import NDArray
 from trading_platform.core.action_map import ACTION_KINDS, check_map, checked_actions, map_actions
 from trading_platform.core.episodes import (
     EPISODE,
-    REWARD_KINDS,
-    Reward,
     market_costs,
     observe_episodes,
     score_episodes,
     start_episodes,
+    trading_costs,
 )
 from trading_platform.core.errors import FixConfigError, MarketDataError
 from trading_platform.core.fill_log import new_fill_log
 from trading_platform.core.metrics import episode_sharpe
 from trading_platform.core.observation import EPISODE_SESSIONS
 from trading_platform.core.prepare import PreparedMarket
+from trading_platform.core.rewards import REWARD_KINDS, Reward
 from trading_platform.core.risk.denial_codes import DENIAL_CODES
 from trading_platform.core.simulate import N_CODES, new_scratch, open_books, step_books
-from trading_platform.core.types import Bools, Ints
+from trading_platform.core.types import Bools, Floats, Ints
 
 Execute = Callable[[Callable[["Part"], None], Sequence["Part"]], None]
 
@@ -48,26 +48,25 @@ class EpisodeOptions:
     start, end
         First and last session that episodes may touch; None = all that the market knows.
     reward
-        "sharpe_difference": increments of the shrunken Sharpe ratio of the episode so far, less those of the base
-        allocation on the same days; they sum to the difference of the two. "sharpe": without the base allocation.
-        "mean_variance": daily return less 2.5 x its square, less the same of the base allocation, x 100.
+        One of "sharpe" (the contract's: rewards add up to the episode's plain Sharpe ratio), "sharpe_difference",
+        "mean_variance" and "utility"; each is told, with its formula, in `core.rewards`.
     prior_volatility
         Daily volatility that the shrunken Sharpe ratio starts from; that of the base allocation between `start` and
         `end` when None.
     action_kind, action_scale, zero_threshold
-        See `core.action_map`.
+        See `core.action_map`. "proportional" takes the action's entries as the weights themselves, over their sum.
     cost_jitter
-        Each episode's spread, slippage and impact are multiplied by a factor between 1 / (1 + jitter) and 1 + jitter.
-        The base allocation paid the factor 1.
+        Each episode's spread, slippage and impact are multiplied by a factor between 1 / (1 + jitter) and 1 + jitter;
+        the base allocation that it is measured against pays the same.
     twins
         So many neighbouring episodes of a batch have the same chances: they start on the same day, at the same costs.
     """
 
     start: date | None = None
     end: date | None = None
-    reward: str = "sharpe_difference"
+    reward: str = "sharpe"
     prior_volatility: float | None = None
-    action_kind: str = "softmax"
+    action_kind: str = "proportional"
     action_scale: float = 1.0
     zero_threshold: float = 0.0
     cost_jitter: float = 0.0
@@ -86,7 +85,10 @@ class EpisodeOptions:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """Episodes [first, last) of the batch, all in one market; `stop` is the row after the last they may reach."""
+    """Episodes [first, last) of the batch, all in one market; `stop` is the row after the last they may reach.
+
+    `base_costs` (T,) are what the base allocation paid in each session, over its equity.
+    """
 
     world: PreparedMarket
     first: int
@@ -94,6 +96,7 @@ class Part:
     lowest: int
     stop: int
     reward: Reward
+    base_costs: Floats
     episodes: Ints
     scratch: Ints
 
@@ -130,6 +133,16 @@ class EpisodeBatch:
         self.parts = _split(worlds, n_episodes, options, n_parts)
         limits, n_tickers = world.rules.limits, max(len(one.market.bars) for one in worlds)
         self.books = open_books(n_episodes, limits.max_positions, self.n_strategies, n_tickers, world.capital)
+        # At costs of its own an episode needs a base of its own: its books beside, else what was recorded once.
+        self.base_books = None
+        if options.cost_jitter > 0.0:
+            self.base_books = open_books(n_episodes, limits.max_positions, self.n_strategies, n_tickers, world.capital)
+            self._base_weights = np.repeat(
+                np.concatenate([part.world.base[None] for part in self.parts]),
+                [part.last - part.first for part in self.parts],
+                axis=0,
+            )
+            self._base_denials = np.zeros((n_episodes, N_CODES), dtype=np.int64)
         self.episodes = np.zeros(n_episodes, dtype=EPISODE)
         self.weights = np.zeros((n_episodes, self.n_strategies))
         self.observations: NDArray[np.float32] = np.zeros((n_episodes, len(self.schema)), dtype=np.float32)
@@ -177,6 +190,8 @@ class EpisodeBatch:
                     self.books, mine, starts[chosen], part.world.warm, part.world.base,
                     self.episodes, self.weights, self.denials,
                 )  # fmt: skip
+                if self.base_books is not None:
+                    part.world.warm.begin(self.base_books, mine, starts[chosen])
                 self._observe(part, mine)
 
         execute(begin, self.parts)
@@ -209,8 +224,23 @@ class EpisodeBatch:
             self.books, first, last, world.market, world.signals, self._rows, self.weights, world.rules,
             self.cost_scale, self.denials, part.scratch, self._no_log,
         )  # fmt: skip
-        score_episodes(self.books, first, last, world.base_returns, part.reward, self.episodes, self.rewards)
+        base_returns, base_costs = self._base_session(part)
+        score_episodes(self.books, first, last, base_returns, base_costs, part.reward, self.episodes, self.rewards)
         self._observe(part, part.episodes)
+
+    def _base_session(self, part: Part) -> tuple[Floats, Floats]:
+        """Return what the session just run brought the base allocation of each episode of `part`: return and costs."""
+        world, first, last = part.world, part.first, part.last
+        if self.base_books is None:
+            rows = self._rows[first:last] + 1
+            return world.base_returns[rows], part.base_costs[rows]
+        accounts = self.base_books.accounts[first:last]
+        equity, paid = accounts["equity"].copy(), trading_costs(accounts)
+        step_books(
+            self.base_books, first, last, world.market, world.signals, self._rows, self._base_weights, world.rules,
+            self.cost_scale, self._base_denials, part.scratch, self._no_log,
+        )  # fmt: skip
+        return accounts["equity"] / equity - 1.0, (trading_costs(accounts) - paid) / equity
 
     def _observe(self, part: Part, which: Ints) -> None:
         market, exogenous = part.world.market, part.world.exogenous
@@ -260,11 +290,20 @@ def _split(
         prior = options.prior_volatility or float(np.std(world.base_returns[lowest:stop]))
         if not (prior > 0.0):
             raise FixConfigError("the base allocation never moved; give prior_volatility")
-        reward = Reward(REWARD_KINDS.index(options.reward), prior)
+        mean = float(np.mean(world.base_returns[lowest:stop]))
+        reward = Reward(REWARD_KINDS.index(options.reward), prior, mean, EPISODE_SESSIONS, stop - 1)
         for piece in np.array_split(of_world, min(pieces, len(of_world))):
             scratch = new_scratch(world.n_strategies, world.rules.limits.max_reviews)
-            parts.append(Part(world, int(piece[0]), int(piece[-1]) + 1, lowest, stop, reward, piece, scratch))
+            first, last = int(piece[0]), int(piece[-1]) + 1
+            parts.append(Part(world, first, last, lowest, stop, reward, _base_costs(world), piece, scratch))
     return tuple(parts)
+
+
+def _base_costs(world: PreparedMarket) -> Floats:
+    """Return what the base allocation paid in each session over its equity before, (T,); 0 on the first row."""
+    paid, costs = trading_costs(world.warm.accounts), np.zeros(world.n_sessions)
+    costs[1:] = np.diff(paid) / world.warm.accounts["equity"][:-1]
+    return costs
 
 
 def _bounds(world: PreparedMarket, options: EpisodeOptions) -> tuple[int, int]:

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
 from trading_platform.core.compiled import lean
 from trading_platform.core.ledger import Records
 from trading_platform.core.market import Market
-from trading_platform.core.metrics import shrunken_sharpe
 from trading_platform.core.observation import Episode, write_observation
 from trading_platform.core.recorded_books import RecordedBooks, as_words
+from trading_platform.core.rewards import Reward, episode_score
 from trading_platform.core.simulate import Books
 from trading_platform.core.types import Floats, Ints
-
-# Weight of variance in the "mean_variance" reward; at 5 a daily deviation of 1 % costs 2.5 bp a day.
-RISK_AVERSION = 5.0
-# Brings daily returns of some 10 bp to the size of the other rewards.
-MEAN_VARIANCE_SCALE = 100.0
-
-REWARD_KINDS = ("sharpe_difference", "sharpe", "mean_variance")
-SHARPE_DIFFERENCE, SHARPE, MEAN_VARIANCE = range(3)
 
 EPISODE = np.dtype(
     [
@@ -35,19 +25,15 @@ EPISODE = np.dtype(
         ("squares", np.float64),
         ("base_total", np.float64),  # the same of the base allocation, on the same days
         ("base_squares", np.float64),
+        ("costs", np.float64),  # sum of the sessions' costs over equity
+        ("base_costs", np.float64),
+        ("paid", np.float64),  # costs of the book up to the last close, dollars
         ("score", np.float64),  # the value whose increments are the reward
         ("start_traded", np.float64),
         ("start_fees", np.float64),
         ("start_costs", np.float64),  # spread, slippage and impact so far
     ]
 )
-
-
-class Reward(NamedTuple):
-    """How steps are rewarded: position in `REWARD_KINDS`, and the prior's daily volatility."""
-
-    kind: int
-    prior_volatility: float
 
 
 def start_episodes(
@@ -67,6 +53,7 @@ def start_episodes(
     started["equity"] = started["start_equity"] = warm.accounts["equity"][rows]
     started["start_traded"], started["start_fees"] = warm.accounts["traded"][rows], warm.accounts["fees"][rows]
     started["start_costs"] = market_costs(warm.accounts[rows])
+    started["paid"] = trading_costs(warm.accounts[rows])
     as_words(episodes)[which] = as_words(started)
     weights[which] = base
     denials[which] = 0
@@ -78,34 +65,45 @@ def market_costs(accounts: Records) -> Floats:
     return total
 
 
+def trading_costs(accounts: Records) -> Floats:
+    """Return all that accounts (n,) have paid for trading, fees included, dollars."""
+    total: Floats = market_costs(accounts) + accounts["fees"]
+    return total
+
+
 @lean
 def score_episodes(
-    books: Books, first: int, last: int, base_returns: Floats, reward: Reward, episodes: Records, rewards: Floats
+    books: Books,
+    first: int,
+    last: int,
+    base_returns: Floats,
+    base_costs: Floats,
+    reward: Reward,
+    episodes: Records,
+    rewards: Floats,
 ) -> None:
-    """Book the session that `step_books` has just run for episodes [first, last), and fill `rewards` (E,)."""
+    """Book the session that `step_books` has just run for episodes [first, last), and fill `rewards` (E,).
+
+    `base_returns` and `base_costs` (last - first,) are what the session brought the base allocation: return, and costs
+    over equity.
+    """
     for e in range(first, last):
-        episode = episodes[e]
-        equity = books.accounts[e]["equity"]
+        episode, account = episodes[e], books.accounts[e]
+        equity = account["equity"]
         change = equity / episode["equity"] - 1.0
-        row = episode["row"] + 1
-        base = base_returns[row]
-        episode["row"] = row
+        paid = account["spread"] + account["slippage"] + account["impact"] + account["fees"]
+        base = base_returns[e - first]
+        episode["costs"] += (paid - episode["paid"]) / episode["equity"]
+        episode["base_costs"] += base_costs[e - first]
+        episode["paid"] = paid
+        episode["row"] += 1
         episode["sessions"] += 1
         episode["equity"] = equity
         episode["total"] += change
         episode["squares"] += change * change
         episode["base_total"] += base
         episode["base_squares"] += base * base
-        count = float(episode["sessions"])
-        score = 0.0
-        if reward.kind == MEAN_VARIANCE:
-            gain = episode["total"] - episode["base_total"]
-            risk = episode["squares"] - episode["base_squares"]
-            score = MEAN_VARIANCE_SCALE * (gain - 0.5 * RISK_AVERSION * risk)
-        else:
-            score = shrunken_sharpe(episode["total"], episode["squares"], count, reward.prior_volatility)
-            if reward.kind == SHARPE_DIFFERENCE:
-                score -= shrunken_sharpe(episode["base_total"], episode["base_squares"], count, reward.prior_volatility)
+        score = episode_score(episode, reward)
         rewards[e] = score - episode["score"]
         episode["score"] = score
 

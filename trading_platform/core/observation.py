@@ -2,8 +2,9 @@
 
 The observation of a session's close is a flat vector: regime probabilities, four statistics of each strategy's shadow
 book, the portfolio, ten market features - so far the contract's, in its order - then where the episode stands, and what
-published rules make of each strategy's weight. What does not depend on what the agent did is computed for the whole
-history at once (`exogenous`). Values are unscaled; scaling is fitted on the training fold and travels with the model.
+theory names beyond that (`theory_features`: two fields for all, three of each strategy) and what published rules make of
+each strategy's weight. What does not depend on what the agent did is computed for the whole history at once (`exogenous`).
+Values are unscaled; scaling is fitted on the training fold and travels with the model.
 
 Training moves in episodes of 20 sessions. A live book has no episodes, so it is read in stretches of 20 sessions
 counted from its first one (`episode_of`): what the policy reads about its own run then means the same as in training.
@@ -30,6 +31,7 @@ from trading_platform.core.market_features import ANYTHING, MARKET_FEATURES, POS
 from trading_platform.core.metrics import EPISODE_PRIOR_SESSIONS
 from trading_platform.core.published_rules import BOUNDS as RULE_BOUNDS
 from trading_platform.core.regime_meaning import REGIME_REVISION
+from trading_platform.core.theory_features import OWN_FEATURES, SHARED_FEATURES, Theory
 from trading_platform.core.types import Floats, Ints, Regime
 
 EPISODE_SESSIONS = 20
@@ -38,6 +40,7 @@ EPISODE_SESSIONS = 20
 PRIOR_VOLATILITY = 0.003
 
 N_REGIME, N_STATISTICS, N_PORTFOLIO, N_MARKET, N_EPISODE = 3, 4, 5, len(MARKET_FEATURES), 3
+N_SHARED, N_OWN = len(SHARED_FEATURES), len(OWN_FEATURES)
 
 
 STRATEGY_GROUP = "strategy:"
@@ -122,9 +125,9 @@ def _identity(field: ObservationField) -> dict[str, object]:
 
 
 def state_dim(n_strategies: int) -> int:
-    """Return the length of the observation, D = 21 + 6 K with ten market features."""
+    """Return the length of the observation, D = 23 + 9 K with ten market features."""
     contract = N_REGIME + N_STATISTICS * n_strategies + N_PORTFOLIO + N_MARKET
-    return contract + N_EPISODE + n_strategies + n_strategies
+    return contract + N_EPISODE + n_strategies + N_SHARED + N_OWN * n_strategies + n_strategies
 
 
 def observation_schema(strategy_names: Sequence[str]) -> ObservationSchema:
@@ -177,7 +180,16 @@ def observation_schema(strategy_names: Sequence[str]) -> ObservationSchema:
         )
         for name in strategy_names
     ]
-    return ObservationSchema((*fields, *_rule_fields(strategy_names)))
+    return ObservationSchema((*fields, *_theory_fields(strategy_names), *_rule_fields(strategy_names)))
+
+
+def _theory_fields(strategy_names: Sequence[str]) -> Iterator[ObservationField]:
+    for spec in SHARED_FEATURES:
+        yield ObservationField(spec.name, spec.unit, "slow_market", spec.description, spec.neutral)
+    for name in strategy_names:
+        for spec in OWN_FEATURES:
+            group = STRATEGY_GROUP + name
+            yield ObservationField(f"{name}_{spec.name}", spec.unit, group, spec.description, spec.neutral)
 
 
 def _rule_fields(strategy_names: Sequence[str]) -> Iterator[ObservationField]:
@@ -187,16 +199,18 @@ def _rule_fields(strategy_names: Sequence[str]) -> Iterator[ObservationField]:
 
 
 def exogenous_matrix(
-    schema: ObservationSchema, regimes: Floats, statistics: Floats, market: Floats, offsets: Floats
+    schema: ObservationSchema, regimes: Floats, statistics: Floats, market: Floats, theory: Theory, offsets: Floats
 ) -> Floats:
-    """Return the entries that do not depend on the book, (T, 13 + 5 K), neutral where unknown.
+    """Return the entries that do not depend on the book, (T, 15 + 8 K), neutral where unknown.
 
     Parameters
     ----------
-    regimes : (T, 3) filtered probabilities. statistics : (T, K, 4). market : (T, 10). offsets : (T, K) of
-    `published_rules`. NaN = not known yet.
+    regimes : (T, 3) filtered probabilities. statistics : (T, K, 4). market : (T, 10). theory : see `theory_features`.
+    offsets : (T, K) of `published_rules`. NaN = not known yet.
     """
-    values = np.concatenate([regimes, statistics.reshape(len(regimes), -1), market, offsets], axis=1)
+    rows = len(regimes)
+    parts = [regimes, statistics.reshape(rows, -1), market, theory.shared, theory.own.reshape(rows, -1), offsets]
+    values = np.concatenate(parts, axis=1)
     neutral = np.array([schema[i].neutral for i in schema.exogenous])
     return np.where(np.isfinite(values), values, neutral)
 

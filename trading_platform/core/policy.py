@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from trading_platform.core.sleeve_scorer import SleeveLayout, named_inputs
 from trading_platform.core.types import Floats, Ints
 
 # A feature whose training deviation is below this share of its size (or below it outright) did not move.
@@ -96,13 +97,25 @@ class Network:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Policy:
-    """A deterministic policy: observation (D,) -> action (K,) in [0, 1]."""
+    """A deterministic policy: observation (D,) -> action (K,) in [0, 1].
+
+    Without a `layout` one network reads all features and answers for all strategies; with one the network is a scorer
+    (`core.sleeve_scorer`) that is asked about each strategy in turn.
+    """
 
     scaling: Scaling
     network: Network
+    layout: SleeveLayout | None = None
 
     def __post_init__(self) -> None:
-        if len(self.scaling.index) != self.network.n_inputs:
+        if self.layout is not None:
+            wanted = self.layout.n_inputs + self.layout.n_sleeves
+            if (self.network.n_inputs, self.network.n_outputs) != (wanted, 1):
+                raise ValueError(
+                    f"a scorer of {self.layout.n_sleeves} strategies has {wanted} inputs and 1 output, "
+                    f"the network has {self.network.n_inputs} and {self.network.n_outputs}"
+                )
+        elif len(self.scaling.index) != self.network.n_inputs:
             raise ValueError(f"policy scales {len(self.scaling.index)} features for {self.network.n_inputs} inputs")
 
 
@@ -168,6 +181,10 @@ def policy_actions(observations: Floats, policy: Policy) -> Floats:
     """Return actions in [0, 1], (..., K), for observations (..., D)."""
     features = scaled_features(observations, policy.scaling)
     flat = features.reshape(-1, features.shape[-1])
+    if policy.layout is not None:
+        asked = named_inputs(flat, policy.layout)
+        scores = network_actions(asked.reshape(-1, asked.shape[-1]), policy.network)
+        return scores.reshape(*features.shape[:-1], policy.layout.n_sleeves)
     return network_actions(flat, policy.network).reshape(*features.shape[:-1], policy.network.n_outputs)
 
 

@@ -18,6 +18,7 @@ from trading_platform.core.served_policy import equal_shares, shares_of_working
 from trading_platform.core.session import Rules
 from trading_platform.core.shadow_books import ShadowBooks, observed_rules, shadow_statistics
 from trading_platform.core.simulate import N_CODES, new_scratch, open_books, step_books
+from trading_platform.core.theory_features import theory_features
 from trading_platform.core.types import Bools, Floats, MarketPanel
 
 
@@ -32,7 +33,7 @@ class PreparedMarket:
     sessions
         (T,) dates.
     schema, exogenous
-        The observation's fields, and those of its entries that no agent moves: (T, 13 + 5 K).
+        The observation's fields, and those of its entries that no agent moves: (T, 15 + 8 K).
     regimes
         (T, 3) filtered probabilities, NaN while unknown.
     strategy_returns
@@ -92,6 +93,7 @@ def prepare_market(
     regimes: Floats,
     features: Floats,
     offsets: Floats,
+    adjusted: MarketPanel,
     rules: Rules,
     lookback: int,
     capital: float = 100_000.0,
@@ -105,6 +107,7 @@ def prepare_market(
     panel, market, signals : bars and the kernel's arrays of them, signals in the order of `strategy_names`.
     regimes : (T, 3) filtered regime probabilities. features : (T, 10) market features. NaN = unknown.
     offsets : (T, K) of `published_rules`.
+    adjusted : `panel` on split-adjusted bars.
     lookback : rows that the slowest strategy needs.
     capital : dollars at row 0 of the base allocation. base : (K,) its weights; equal weight when None.
     works : (K,) sleeves that do not stand aside; all when None. What `base` gives to others goes to these.
@@ -130,7 +133,9 @@ def prepare_market(
         rules=rules,
         sessions=panel.sessions.copy(),
         schema=schema,
-        exogenous=exogenous_matrix(schema, regimes, shadows.statistics, features, offsets),
+        exogenous=exogenous_matrix(
+            schema, regimes, shadows.statistics, features, theory_features(adjusted, shadows.returns), offsets
+        ),
         regimes=np.array(regimes),
         strategy_returns=shadows.returns,
         warm=warm,

@@ -21,6 +21,7 @@ from trading_platform.core.published_rules import rule_offsets
 from trading_platform.core.realistic_fills import EXACT, with_fills
 from trading_platform.core.session import Rules
 from trading_platform.core.shadow_books import observed_rules, shadow_statistics
+from trading_platform.core.theory_features import theory_features
 from trading_platform.core.types import Floats, MarketPanel, Regime
 from trading_platform.core.view import MarketView, columns_of
 from trading_platform.engine.given_weights import given_strategies
@@ -77,10 +78,10 @@ class World:
         exact = with_fills(self.market, self.panel, EXACT, 0)
         shadows = shadow_statistics(exact, self.signals, observed_rules(self.rules), self.lookback)
         adjusted = forward_adjusted(self.panel)
-        features = market_features(adjusted)
+        features, theory = market_features(adjusted), theory_features(adjusted, shadows.returns)
         families = self.families or (Family.OTHER,) * len(self.strategies)
         offsets = rule_offsets(adjusted, features, families)
-        exogenous = exogenous_matrix(schema, self.regime_probabilities, shadows.statistics, features, offsets)
+        exogenous = exogenous_matrix(schema, self.regime_probabilities, shadows.statistics, features, theory, offsets)
         return Observer(schema, exogenous, self.market)
 
     @cached_property

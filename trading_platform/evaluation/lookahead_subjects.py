@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from trading_platform.core import market_features, metrics
+from trading_platform.core import market_features, metrics, theory_features
 from trading_platform.core.costs import CostConfig, ExitConfig, default_protection
 from trading_platform.core.fill_log import CROSSED, OF_ORDER
 from trading_platform.core.ledger import Records
@@ -133,11 +133,13 @@ class Trader:
         market, signals, books = self.books(panel)
         schema = observation_schema([strategy.name for strategy in self.strategies])
         regimes = causal_regimes(panel, config, seed, since).probabilities
-        shadows = shadow_statistics(market, signals, self.rules, self.lookback, since)
+        shadows = shadow_statistics(market, signals, self.rules, self.lookback, max(0, since - theory_features.YEAR))
         adjusted = forward_adjusted(panel)
         features = market_features.market_features(adjusted)
+        theory = theory_features.theory_features(adjusted, shadows.returns)
         offsets = rule_offsets(adjusted, features, [family_of(strategy) for strategy in self.strategies])
-        observer = Observer(schema, exogenous_matrix(schema, regimes, shadows.statistics, features, offsets), market)
+        exogenous = exogenous_matrix(schema, regimes, shadows.statistics, features, theory, offsets)
+        observer = Observer(schema, exogenous, market)
         values = np.full((panel.n_sessions, len(schema)), np.nan)
         for t in range(since, panel.n_sessions):
             episode = episode_of(books.accounts["equity"][: t + 1])

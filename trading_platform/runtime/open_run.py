@@ -24,6 +24,7 @@ from trading_platform.core.realistic_fills import EXACT
 from trading_platform.core.saved_books import owners_in
 from trading_platform.core.session import Rules
 from trading_platform.core.shadow_books import lookback_sessions
+from trading_platform.core.theory_features import theory_lookback
 from trading_platform.core.types import MarketPanel
 from trading_platform.engine.account_notices import account_notices
 from trading_platform.engine.engine_market import World, build_world, strategies_named
@@ -139,8 +140,8 @@ def live_world(
     """
     days = calendar.sessions_between(FIRST_LIVE_DAY, session)
     regime = RegimeConfig.from_mapping(config.regime)
-    slowest = lookback_sessions(max(s.lookback for s in strategies))
-    needed = max(config.engine.history_sessions, slowest, regime.lookback, RULES_LOOKBACK)
+    books = theory_lookback(lookback_sessions(max(s.lookback for s in strategies)))
+    needed = max(config.engine.history_sessions, books, regime.lookback, RULES_LOOKBACK)
     start = days[max(0, len(days) - needed - CATCH_UP_SESSIONS)].item()
     panel = load_panel(config, settings, calendar, start, session, now)
     if panel.session(panel.n_sessions - 1) != session:

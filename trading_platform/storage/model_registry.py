@@ -29,7 +29,9 @@ from pathlib import Path
 import numpy as np
 
 from trading_platform.core.errors import FixConfigError, RetrainModelError
+from trading_platform.core.observation import observation_schema
 from trading_platform.core.policy import Network, Policy, Scaling
+from trading_platform.core.sleeve_scorer import SleeveLayout, sleeve_layout
 from trading_platform.core.types import Floats
 from trading_platform.storage.model_manifest import (
     MAX_MANIFEST_BYTES,
@@ -242,15 +244,23 @@ def _policy(manifest: ModelManifest, arrays: dict[str, Floats]) -> Policy:
             np.array(manifest.feature_high, dtype=np.float64),
         )
         network = Network(tuple(arrays[f"kernel_{i}"] for i in layers), tuple(arrays[f"bias_{i}"] for i in layers))
-        policy = Policy(scaling, network)
+        policy = Policy(scaling, network, _layout(manifest, network))
     except ValueError as error:
         raise RetrainModelError(str(error)) from error
     widths = tuple(kernel.shape[2] for kernel in network.kernels)
-    if widths != (*manifest.hidden, len(manifest.strategies)) or network.n_members != manifest.members:
+    answers = len(manifest.strategies) if policy.layout is None else 1
+    if widths != (*manifest.hidden, answers) or network.n_members != manifest.members:
         raise RetrainModelError(
             f"{network.n_members} networks with layers {widths} are not what the manifest describes"
         )
     return policy
+
+
+def _layout(manifest: ModelManifest, network: Network) -> SleeveLayout | None:
+    """Return how a scorer of each strategy reads the features; None for a network that reads them all at once."""
+    if network.n_inputs == len(manifest.feature_index):  # a scorer never has so few inputs
+        return None
+    return sleeve_layout(observation_schema(manifest.strategies), manifest.feature_index)
 
 
 def _parse_pointer(content: bytes) -> Champion:

@@ -36,6 +36,7 @@ def prepare_panel(
         regimes=regimes,
         features=features,
         offsets=rule_offsets(adjusted, features, [family_of(strategy) for strategy in strategies]),
+        adjusted=adjusted,
         rules=rules,
         lookback=max(strategy.lookback for strategy in strategies),
         capital=capital,

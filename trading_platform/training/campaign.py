@@ -400,7 +400,7 @@ def describe(
         action_kind=setup.action_kind,
         action_scale=scale,
         base_weights=tuple(base.tolist()),
-        hidden=tuple(setup.hidden),
+        hidden=tuple(kernel.shape[2] for kernel in policy.network.kernels[:-1]),
         members=policy.network.n_members,
         risk_fingerprint=campaign.risk_fingerprint,
         data_source=campaign.data_source,

@@ -65,6 +65,11 @@ PLAIN_EDGES = replace(
 # bear market of this world is afraid, but does not fall.
 REGIMES = RegimeConfig(fit_window=1260, trend_window=5, feature_window=5, refit_months=12)
 FIRST_POSITIVE, FIRST_NEGATIVE = 101, 1001
+# What is planted there is return, by regime and large, which the product's own bound and features do not look for.
+CONTROL_OPTIONS = (
+    "n_universes=0", "features=regime", "hidden=16", "action_scale=6", "objective=return", "earned_tilt=true",
+    "base=minimum_variance",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

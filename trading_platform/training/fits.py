@@ -18,13 +18,16 @@ import numpy as np
 from trading_platform.core.episode_batch import EpisodeOptions
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.metrics import sharpe_ratio
-from trading_platform.core.observation import ObservationSchema
-from trading_platform.core.policy import Network, Policy, Scaling, fit_scaling
+from trading_platform.core.observation import STRATEGY_GROUP, ObservationSchema
+from trading_platform.core.policy import Network, Policy, Scaling, fit_scaling, scaled_features
 from trading_platform.core.prepare import PreparedMarket
+from trading_platform.core.sleeve_scorer import SleeveLayout, sleeve_inputs, sleeve_layout
 from trading_platform.core.types import Floats, Ints
 from trading_platform.core.validation import did_you_mean
+from trading_platform.training.gradient import fit_gradient
 from trading_platform.training.paths import equal_weights, observations, policy_weights, run_path
 from trading_platform.training.ppo import FitResult, Look, fit
+from trading_platform.training.sb3_models import Scorer
 from trading_platform.training.setup import TrainingSetup
 from trading_platform.training.worlds import at_base
 
@@ -39,6 +42,7 @@ class Arena:
     ----------
     whole : the loaded market, on which policies are judged. universes : markets that episodes come from.
     make_env : builds the batched environment; importable by name, since workers build their own.
+    curves : folder for TensorBoard, one below it a fit.
     """
 
     whole: PreparedMarket
@@ -46,6 +50,7 @@ class Arena:
     setup: TrainingSetup
     make_env: MakeEnv
     device: str = "cpu"
+    curves: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +72,33 @@ class Fitted:
     task: FitTask
     scaling: Scaling
     result: FitResult
+    layout: SleeveLayout | None = None
+
+    @property
+    def policy(self) -> Policy:
+        """The fit's policy."""
+        return Policy(self.scaling, self.result.network, self.layout)
 
 
 def feature_index(schema: ObservationSchema, features: Sequence[str]) -> Ints:
-    """Return the positions of observation fields named one by one or by group, in the order of the schema.
+    """Return the positions of observation fields, in the order of the schema.
+
+    A name is that of a field, of a group, or what every strategy's field has behind the strategy's name ("beta").
 
     Raises
     ------
     FixConfigError
-        A name that is neither, or a field that depends on the book.
+        An unknown name, or a field that depends on the book.
     """
-    known = {*schema.names, *schema.groups}
+    common = common_names(schema)
+    known = {*schema.names, *schema.groups, *common}
     for name in features:
         if name not in known:
-            raise FixConfigError(f"features: {name!r} is no observation field or group{did_you_mean(name, known)}")
-    wanted = {*features}
+            choices = f"; choose from {', '.join(sorted({*schema.groups, *common, *_of_market(schema)}))}"
+            raise FixConfigError(
+                f"features: {name!r} is no observation field or group{did_you_mean(name, known) or choices}"
+            )
+    wanted = {*features, *(field for name in features for field in common.get(name, ()))}
     chosen = [i for i, field in enumerate(schema) if field.name in wanted or field.group in wanted]
     if not np.isin(chosen, schema.exogenous).all():
         own = [schema.names[i] for i in chosen if i not in schema.exogenous]
@@ -92,38 +109,75 @@ def feature_index(schema: ObservationSchema, features: Sequence[str]) -> Ints:
     return np.array(chosen, dtype=np.int64)
 
 
+def common_names(schema: ObservationSchema) -> dict[str, list[str]]:
+    """Return what stands behind the strategy's name in fields that every strategy has -> those fields."""
+    groups = schema.groups
+    fields = {
+        name: {schema.names[i].removeprefix(f"{name}_") for i in groups[STRATEGY_GROUP + name]}
+        for name in schema.strategies
+    }
+    shared = set.intersection(*fields.values()) if fields else set()
+    return {ending: [f"{name}_{ending}" for name in fields] for ending in shared}
+
+
+def _of_market(schema: ObservationSchema) -> list[str]:
+    return [field.name for field in schema if field.group in ("market", "slow_market")]
+
+
 def fit_task(arena: Arena, task: FitTask, on_look: Callable[[Look], None] | None = None) -> Fitted:
     """Run one task."""
     setup, whole = arena.setup, arena.whole
     index = feature_index(whole.schema, setup.features)
-    scaling = fit_scaling(observations(whole)[task.train.start : task.train.stop], index, setup.clip)
-    base = np.array(task.base)
-    is_equal = bool(np.all(base == whole.base))
-    worlds = [world if is_equal else at_base(world, base) for world in arena.universes]
-    options = EpisodeOptions(
-        start=whole.session(task.train.start),
-        end=whole.session(task.train.stop - 1),
-        reward=setup.reward,
-        action_kind=setup.action_kind,
-        action_scale=setup.action_scale,
-        cost_jitter=setup.cost_jitter,
-        twins=2 if setup.mirrored_pairs else 1,
-    )
-    env = arena.make_env(worlds[: setup.round_episodes], setup.round_episodes, options)
-    rows = task.validation
+    trained_on = observations(whole)[task.train.start : task.train.stop]
+    scaling, layout = fit_scaling(trained_on, index, setup.clip), sleeve_layout(whole.schema, index)
+    scorer = None
+    if layout is not None:
+        scorer = Scorer(layout, sleeve_inputs(scaled_features(trained_on, scaling), layout).mean(axis=0))
+    base, rows = np.array(task.base), task.validation
     equal = sharpe_ratio(run_path(whole, equal_weights(whole), rows).returns) if len(rows) else 0.0
 
     def score(network: Network) -> float:
         if not len(rows):
             return 0.0
-        weights = weights_of(whole, Policy(scaling, network), base, setup)
+        weights = weights_of(whole, Policy(scaling, network, layout), base, setup)
         return sharpe_ratio(run_path(whole, weights, rows).returns) - equal
 
+    if setup.algo == "gradient":
+        others = [world for world in arena.universes if world is not whole and same_sessions(world, whole)]
+        seen = [(world, observations(world)) for world in (whole, *others)]
+        result = fit_gradient(seen, task.train, base, scaling, scorer, setup, task.seed, score, on_look)
+        return Fitted(task, scaling, result, layout)
+    env = _make_env(arena, task, base)
+    curves = None if arena.curves is None else arena.curves / f"{setup.algo}-{task.fold}-{task.seed}"
     try:
-        result = fit(env, scaling, setup, task.seed, score, on_look, task.checkpoint, arena.device)
+        result = fit(
+            env, scaling, setup, task.seed, score, on_look, task.checkpoint, arena.device, scorer=scorer, curves=curves
+        )
     finally:
         env.close()
-    return Fitted(task, scaling, result)
+    return Fitted(task, scaling, result, layout)
+
+
+def same_sessions(world: PreparedMarket, whole: PreparedMarket) -> bool:
+    """Return whether a universe lives through the same days, so that the same rows may be trained on."""
+    return np.array_equal(world.sessions, whole.sessions)
+
+
+def _make_env(arena: Arena, task: FitTask, base: Floats) -> Any:
+    """Return the environment of one fit: the training window of all universes, from the task's base."""
+    setup, whole = arena.setup, arena.whole
+    is_equal = bool(np.all(base == whole.base))
+    worlds = [world if is_equal else at_base(world, base) for world in arena.universes]
+    options = EpisodeOptions(
+        start=whole.session(task.train.start),
+        end=whole.session(task.train.stop - 1),
+        reward=setup.paid_reward,
+        action_kind=setup.action_kind,
+        action_scale=setup.action_scale,
+        cost_jitter=setup.cost_jitter,
+        twins=2 if setup.mirrored_pairs else 1,
+    )
+    return arena.make_env(worlds[: setup.round_episodes], setup.round_episodes, options)
 
 
 def weights_of(

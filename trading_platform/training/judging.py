@@ -56,7 +56,7 @@ class Judgement:
 
 def joined_policy(fits: Sequence[Fitted]) -> Policy:
     """Return the policy whose action is the mean of the fits' actions; all must come from one training window."""
-    return Policy(fits[0].scaling, averaged([fitted.result.network for fitted in fits]))
+    return Policy(fits[0].scaling, averaged([fitted.result.network for fitted in fits]), fits[0].layout)
 
 
 def earned_scale(world: PreparedMarket, policy: Policy, base: Floats, setup: TrainingSetup, rows: range) -> float:
@@ -136,7 +136,7 @@ def trial_records(
         rows, base = fitted.task.validation, np.array(fitted.task.base)
         sharpe = gain = math.nan
         if len(rows):
-            weights = weights_of(world, Policy(fitted.scaling, fitted.result.network), base, setup)
+            weights = weights_of(world, fitted.policy, base, setup)
             mine = run_path(world, weights, rows).returns
             sharpe = sharpe_ratio(mine)
             gain = sharpe_ratio(matched_difference(mine, run_path(world, equal_weights(world), rows).returns))

@@ -1,7 +1,8 @@
-"""One fit: stable-baselines3's PPO on a batched environment, in rounds, with looks at a validation slice between.
+"""One fit: an algorithm of stable-baselines3 on a batched environment, with looks at a validation slice between.
 
-Every stretch between two looks starts from seeds of its own and from fresh episodes. So a fit that is resumed from the
-checkpoint of a look ends with the same bits as one that never stopped.
+Every stretch between two looks starts from seeds of its own and from fresh episodes. So a fit of PPO or A2C that is
+resumed from the checkpoint of a look ends with the same bits as one that never stopped. SAC learns from a memory of
+old steps that no checkpoint holds: an interrupted fit of it begins anew.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import numpy as np
 
 from trading_platform.core.policy import Network, Scaling, scaled_features
 from trading_platform.core.types import Floats
+from trading_platform.training.sb3_models import Scorer, build_model, network_of
 from trading_platform.training.setup import EPISODE_SESSIONS, TrainingSetup
 
 if TYPE_CHECKING:
-    from stable_baselines3 import PPO
+    from stable_baselines3.common.base_class import BaseAlgorithm
     from stable_baselines3.common.vec_env import VecEnv
 
 
@@ -54,6 +56,8 @@ def fit(
     on_look: Callable[[Look], None] | None = None,
     checkpoint: Path | None = None,
     device: str = "cpu",
+    scorer: Scorer | None = None,
+    curves: Path | None = None,
 ) -> FitResult:
     """Train one policy.
 
@@ -70,28 +74,39 @@ def fit(
         Told after every look.
     checkpoint
         File to continue from and to write after each look; plain arrays.
+    scorer
+        How the network reads the features if it is a scorer of each strategy; None = all at once.
+    curves
+        Folder for TensorBoard: the algorithm's own figures, and what looks say.
     """
     import torch
 
     torch.set_num_threads(1)
-    wrapped = _feature_env(env, scaling, setup.mirrored_pairs)
-    model = _build(wrapped, setup, seed, device)
+    if setup.algo == "sac":
+        checkpoint = None
+    on_policy = setup.algo != "sac"
+    wrapped = _feature_env(env, scaling, setup.mirrored_pairs and on_policy)
+    model = build_model(wrapped, setup, seed, device, scorer)
+    if curves is not None:
+        _show_curves(model, curves)
     state = _Progress(keeps_best=setup.patience > 0)
     if checkpoint is not None and checkpoint.exists():
         state.load(checkpoint, model)
-    mirrors = setup.mirrored_pairs and setup.sustained_exploration
+    mirrors = setup.mirrored_pairs and setup.sustained_exploration and on_policy
     per_look = setup.rounds_per_look * setup.round_episodes
     while len(state.looks) < setup.looks and not state.is_stale(setup.patience):
         _start_stretch(model, seed, len(state.looks))
         wrapped.episode_rewards.clear()
         model.learn(per_look * EPISODE_SESSIONS, _mirror() if mirrors else None, reset_num_timesteps=False)
-        network = network_of(model)
+        network = network_of(model, scorer)
         look = Look(
             episodes=(len(state.looks) + 1) * per_look,
             score=score(network),
             reward=float(np.mean(wrapped.episode_rewards)) if wrapped.episode_rewards else float("nan"),
         )
         state.add(look, network)
+        if curves is not None:
+            _show_look(model, look)
         if on_look is not None:
             on_look(look)
         if checkpoint is not None:
@@ -101,57 +116,19 @@ def fit(
     return FitResult(state.best, tuple(state.looks), state.kept, len(state.looks) * per_look * EPISODE_SESSIONS)
 
 
-def network_of(model: PPO) -> Network:
-    """Return the deterministic part of a PPO policy as plain arrays."""
-    import torch
+def _show_curves(model: BaseAlgorithm, folder: Path) -> None:
+    from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 
-    net: Any = model.policy.mlp_extractor.policy_net
-    layers: list[Any] = [*(layer for layer in net if isinstance(layer, torch.nn.Linear)), model.policy.action_net]
-    return Network(
-        tuple(layer.weight.detach().cpu().numpy().astype(np.float64).T[None].copy() for layer in layers),
-        tuple(layer.bias.detach().cpu().numpy().astype(np.float64)[None].copy() for layer in layers),
-    )
+    model.set_logger(Logger(str(folder), [TensorBoardOutputFormat(str(folder))]))
 
 
-def _build(env: VecEnv, setup: TrainingSetup, seed: int, device: str) -> PPO:
-    import torch
-    from stable_baselines3 import PPO
-    from stable_baselines3.common.logger import Logger
-
-    hidden = list(setup.hidden)
-    model = PPO(
-        "MlpPolicy",
-        env,
-        learning_rate=setup.learning_rate,
-        n_steps=EPISODE_SESSIONS,
-        batch_size=_even_batch(env.num_envs * EPISODE_SESSIONS, setup.batch_size),
-        n_epochs=setup.epochs,
-        gamma=setup.gamma,
-        gae_lambda=setup.gae_lambda,
-        clip_range=setup.clip_range,
-        ent_coef=0.0,
-        target_kl=setup.target_kl,
-        use_sde=setup.sustained_exploration,
-        policy_kwargs={
-            "net_arch": {"pi": hidden, "vf": hidden},
-            "activation_fn": torch.nn.Tanh,
-            "log_std_init": setup.log_std,
-            "optimizer_kwargs": {"eps": 1e-5, "weight_decay": setup.weight_decay},
-        },
-        seed=seed,
-        device=device,
-        verbose=0,
-    )
-    model.set_logger(Logger(folder=None, output_formats=[]))
-    return model
+def _show_look(model: BaseAlgorithm, look: Look) -> None:
+    model.logger.record("look/validation_gain", look.score)
+    model.logger.record("look/episode_reward", look.reward)
+    model.logger.dump(model.num_timesteps)
 
 
-def _even_batch(steps: int, most: int) -> int:
-    """Return the largest batch up to `most` that divides `steps` into equal parts."""
-    return next(size for size in range(min(most, steps), 0, -1) if steps % size == 0)
-
-
-def _start_stretch(model: PPO, seed: int, stretch: int) -> None:
+def _start_stretch(model: BaseAlgorithm, seed: int, stretch: int) -> None:
     """Make what follows depend on (seed, stretch) and the parameters only."""
     import torch
 
@@ -257,7 +234,7 @@ class _Progress:
     def is_stale(self, patience: int) -> bool:
         return patience > 0 and len(self.looks) - 1 - self.kept >= patience and bool(self.looks)
 
-    def save(self, path: Path, model: PPO) -> None:
+    def save(self, path: Path, model: BaseAlgorithm) -> None:
         if self.best is None:
             return
         arrays: dict[str, Floats] = {
@@ -278,7 +255,7 @@ class _Progress:
         draft.write_bytes(buffer.getvalue())
         draft.replace(path)
 
-    def load(self, path: Path, model: PPO) -> None:
+    def load(self, path: Path, model: BaseAlgorithm) -> None:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         self.looks = [Look(int(row[0]), float(row[1]), float(row[2])) for row in arrays["looks"]]
@@ -290,7 +267,7 @@ class _Progress:
         _restore(model, arrays)
 
 
-def _restore(model: PPO, arrays: Mapping[str, Any]) -> None:
+def _restore(model: BaseAlgorithm, arrays: Mapping[str, Any]) -> None:
     import torch
 
     parameters = {name.removeprefix("policy."): a for name, a in arrays.items() if name.startswith("policy.")}

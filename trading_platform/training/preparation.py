@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.resample import ResampleOptions
 from trading_platform.core.session import Rules
-from trading_platform.core.types import MarketPanel
+from trading_platform.core.types import Floats, MarketPanel
 from trading_platform.engine.engine_market import configured_strategies
 from trading_platform.engine.regime_cache import load_regimes
 from trading_platform.evaluation.promotion import GateConfig, Objective
@@ -22,6 +22,7 @@ from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.load_panel import load_panel
 from trading_platform.regime.hmm import RegimeConfig
 from trading_platform.storage.model_registry import ModelRegistry
+from trading_platform.strategies.base import AnyStrategy
 from trading_platform.strategies.prepared import prepare_panel
 from trading_platform.strategies.registry import active_strategies
 from trading_platform.training.campaign import Campaign, check_features, plan_windows
@@ -38,7 +39,7 @@ class RunOptions:
     """What the command line asks for beyond the setup.
 
     `scheme` is "single", "yearly" or "rolling"; `train_years` limits what is trained on (None = all history);
-    `test_sessions` are kept back behind the validation slice of a single run.
+    `test_sessions` are kept back behind the validation slice of a single run. `curves` is TensorBoard's folder.
     """
 
     scheme: str
@@ -51,6 +52,7 @@ class RunOptions:
     device: str
     resume: bool
     end: date | None
+    curves: Path | None = None
 
 
 def prepare_campaign(
@@ -66,7 +68,9 @@ def prepare_campaign(
     """Load and prepare everything. Raises what the parts raise."""
     calendar = NyseCalendar()
     panel = load_panel(config, settings, calendar, None, options.end)
+    setup = setup.settled(config.allocator.objective)
     arena = prepare_arena(panel, setup, config, settings, rules, calendar, make_env, options.device)
+    arena = replace(arena, curves=options.curves)
     years = RETRAIN_YEARS if options.retrain else options.train_years
     test = options.test_sessions if options.scheme == "single" else WALK_FORWARD_TEST
     plan = plan_windows(arena.whole, options.scheme, years, 0 if options.retrain else test)
@@ -99,17 +103,8 @@ def prepare_arena(
 ) -> Arena:
     """Prepare the loaded market and the histories drawn from it, at the setup's costs."""
     strategies, _ = active_strategies(configured_strategies(config), panel)
-    cache = settings.cache_dir / "regimes"
-    regimes = load_regimes(panel, RegimeConfig.from_mapping(config.regime), config.engine.seed, 0, cache)
     clock = calendar.exchange_seconds(panel.sessions.tolist())
-    whole = prepare_panel(
-        panel,
-        clock,
-        strategies,
-        np.where(regimes.known[:, None], regimes.probabilities, np.nan),
-        rules_at_cost(rules, setup.cost_bps),
-        config.engine.initial_capital,
-    )
+    whole = prepared_whole(panel, strategies, clock, config, settings, rules_at_cost(rules, setup.cost_bps))
     check_features(whole, setup)
     drawn: Sequence[PreparedMarket] = drawn_markets(
         panel,
@@ -121,3 +116,18 @@ def prepare_arena(
         setup.universe_seed,
     )
     return Arena(whole, tuple(drawn) or (whole,), setup, make_env, device)
+
+
+def prepared_whole(
+    panel: MarketPanel,
+    strategies: Sequence[AnyStrategy],
+    clock: Floats,
+    config: TradingConfig,
+    settings: Settings,
+    rules: Rules,
+) -> PreparedMarket:
+    """Return the loaded market with its regimes, ready for episodes."""
+    cache = settings.cache_dir / "regimes"
+    regimes = load_regimes(panel, RegimeConfig.from_mapping(config.regime), config.engine.seed, 0, cache)
+    known = np.where(regimes.known[:, None], regimes.probabilities, np.nan)
+    return prepare_panel(panel, clock, strategies, known, rules, config.engine.initial_capital)
