@@ -1,10 +1,10 @@
 """What the allocator sees, field by field, and the one place where it is built.
 
 The observation of a session's close is a flat vector: regime probabilities, four statistics of each strategy's shadow
-book, the portfolio, ten market features - so far the contract's, in its order - then where the episode stands, and what
-theory names beyond that (`theory_features`: two fields for all, three of each strategy) and what published rules make of
-each strategy's weight. What does not depend on what the agent did is computed for the whole history at once (`exogenous`).
-Values are unscaled; scaling is fitted on the training fold and travels with the model.
+book, the portfolio, ten market features - so far the contract's, in its order - then where the episode stands, what
+theory names beyond that (`theory_features`: two fields for all, three of each strategy), and what published rules make
+of each strategy's weight. What does not depend on what the agent did is computed for the whole history at once
+(`exogenous`). Values are unscaled; scaling is fitted on the training fold and travels with the model.
 
 Training moves in episodes of 20 sessions. A live book has no episodes, so it is read in stretches of 20 sessions
 counted from its first one (`episode_of`): what the policy reads about its own run then means the same as in training.
