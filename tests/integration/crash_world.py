@@ -126,11 +126,11 @@ class Life:
 class HeardServer(AlpacaServer):
     """A local Alpaca that sets an event at every request, so that a test waits for the engine and not for time."""
 
+    _bars: tuple[datetime, str, tuple[int, object]] | None = None  # when, asked for what, and the answer
+
     def __init__(self, panel: MarketPanel, start: date) -> None:
         super().__init__(panel, CALENDAR, ServerConfig(), PaperFills(), start=start)
         self.heard = threading.Event()
-
-        self._bars: tuple[datetime, str, tuple[int, object]] | None = None
 
     def note(self, method: str, path: str, status: int) -> None:
         super().note(method, path, status)

@@ -61,7 +61,14 @@ def test_the_result_is_that_of_the_command_line(
     assert run(words) == 0
     told, printed = json.loads(json.dumps(result.metrics)), json.loads(capsys.readouterr().out)
     assert told == {name: printed[name] for name in told}
-    assert set(printed) - set(told) <= {"bars", "bars_per_second", "data_warnings", "elapsed_seconds", "simulated"}
+    assert set(printed) - set(told) <= {
+        "bars",
+        "bars_per_second",
+        "data_warnings",
+        "elapsed_seconds",
+        "page",
+        "simulated",
+    }
 
 
 def test_frames_add_up_to_the_figures(result: api.Result) -> None:

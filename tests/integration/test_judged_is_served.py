@@ -149,7 +149,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 def test_on_no_session_of_the_embedded_history_is_another_split_served_than_judged(
     embedded: Prepared, tmp_path: Path
 ) -> None:
-    policy = embedded.policy(sessions=30)
+    policy = embedded.policy(sessions=5)  # has seen little, so that much is new to it
     judged = policy_answers(embedded.judging, policy, embedded.judging.base, KIND, SCALE)
     assert 0.0 < judged.refused < 0.9  # both are tested: states that are new to it, and others
     assert len(np.unique(judged.weights, axis=0)) > 100

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tests.causal_checks import faults_of
 from tests.strategy_markets import exactly_adjustable, mixed_panel, parameters_of, said
 from trading_platform.core.costs import Protection
-from trading_platform.core.day_count import first_of_week
 from trading_platform.core.types import Floats, MarketPanel
+from trading_platform.core.weeks import first_of_week
 from trading_platform.strategies.base import StrategyTargetError, check_targets, prepare_targets
 from trading_platform.strategies.registry import DEFAULT_SET, STRATEGIES, form_of
 from trading_platform.strategies.winners import Winners

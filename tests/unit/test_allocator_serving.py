@@ -351,9 +351,9 @@ def test_what_cannot_be_is_refused(tmp_path: Path, name: str, value: float) -> N
     assert_equal_weight(serving(tmp_path), FallbackCode.STATE_OUT_OF_RANGE, said, state=state(**{name: value}))
 
 
-def test_a_model_of_the_first_version_goes_on(tmp_path: Path) -> None:
-    before_it_grew = "53ed255cf128cb8a"
-    model_id = champion(
+def test_a_manifest_of_the_first_version_is_read_and_a_model_of_the_shorter_observation_goes_on(tmp_path: Path) -> None:
+    before_it_grew = SCHEMA.prefix_fingerprint(24 + 4 * len(STRATEGIES))
+    champion(
         tmp_path,
         observation_hash=before_it_grew,
         schema_version=1,
@@ -361,12 +361,23 @@ def test_a_model_of_the_first_version_goes_on(tmp_path: Path) -> None:
         feature_low=(),
         feature_high=(),
     )
-    assert model_id == "20260105-536be75b8bb8"  # as the first version called this very model
     allocator = serving(tmp_path)
     weights = allocator.get_allocation(state(regime_bear=1.0, vix=60.0), session=LAST_SEEN + timedelta(days=200))
     assert allocator.last_decision.code is FallbackCode.OK
     assert weights["momentum"] < weights["mean_reversion"]
     assert_equal_weight(allocator, FallbackCode.STATE_OUT_OF_RANGE, "vix, trend", state=state(vix=500.0, trend=-0.95))
+
+
+def test_a_model_of_another_meaning_of_regimes_is_refused(tmp_path: Path) -> None:
+    champion(
+        tmp_path,
+        observation_hash="53ed255cf128cb8a",
+        schema_version=1,
+        max_age_days=30,
+        feature_low=(),
+        feature_high=(),
+    )
+    assert_equal_weight(serving(tmp_path), FallbackCode.OTHER_OBSERVATION, "53ed255cf128cb8a")
 
 
 def test_sleeves_that_stand_aside_leave_their_capital_to_the_others(tmp_path: Path) -> None:

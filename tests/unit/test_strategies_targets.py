@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trading_platform.core.day_count import first_of_week
 from trading_platform.core.types import STOCK, Floats, MarketPanel
+from trading_platform.core.weeks import first_of_week
 from trading_platform.strategies.asset_trend import AssetTrend
 from trading_platform.strategies.base import TargetStrategy, prepare_targets
 from trading_platform.strategies.holding import best, between_decisions, first_of_month, held_names

@@ -1,18 +1,6 @@
-"""How long a year is: in sessions for returns, in calendar days for interest; and where weeks begin."""
+"""How long a year is: in sessions for returns, in calendar days for interest."""
 
 from __future__ import annotations
 
-import numpy as np
-
-from trading_platform.core.types import Ints
-
 ANNUAL_SESSIONS = 252
 DAYS_A_YEAR = 365.0
-
-
-def first_of_week(sessions: np.ndarray) -> Ints:
-    """Return the rows that are the first of their calendar week. Row 0 is none: what was before?"""
-    days = sessions.astype("datetime64[D]").astype(np.int64)
-    weeks = (days + 3) // 7  # 1970-01-01 was a Thursday
-    rows: Ints = np.flatnonzero(np.diff(weeks) != 0) + 1
-    return rows

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from trading_platform.core.day_count import first_of_week
 from trading_platform.core.families import Family
 from trading_platform.core.indicators import rate_of_change, returns, rolling_product
 from trading_platform.core.market_features import LONG, MARKET_FEATURES, row_mean, universe_of
 from trading_platform.core.types import Floats, Ints, MarketPanel
+from trading_platform.core.weeks import first_of_week
 
 TWO_YEARS = 504  # sessions of the market's return that makes a bear market (Daniel & Moskowitz 2016)
 DEAR, CHEAP = 25.0, 15.0  # VIX above and below which liquidity is dear and cheap (Nagel 2012); above: high volatility

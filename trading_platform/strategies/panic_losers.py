@@ -8,12 +8,12 @@ from typing import Annotated
 import numpy as np
 
 from trading_platform.core.costs import Protection
-from trading_platform.core.day_count import first_of_week
 from trading_platform.core.families import Family
 from trading_platform.core.indicators import rate_of_change, returns, rolling_volatility
 from trading_platform.core.market_features import MAX_VIX_AGE, known_vix, row_mean
 from trading_platform.core.types import Floats, MarketPanel
 from trading_platform.core.validation import Interval
+from trading_platform.core.weeks import first_of_week
 from trading_platform.strategies.base import Names, Sessions, Share, Window, check_parameters
 from trading_platform.strategies.holding import (
     MEMORY,
