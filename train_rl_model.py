@@ -200,7 +200,7 @@ def say(
     shown = Table(title=title, title_justify="left")
     cells = verdict.table(comparison(outcome.judged, outcome.trials))
     for number, head in enumerate(cells[0]):
-        shown.add_column(head, justify="left" if number == 0 else "right")
+        shown.add_column(head, justify="left" if number == 0 else "right", no_wrap=number == 0)
     for line in cells[1:]:
         shown.add_row(*line, style="bold" if line[0] == "policy" else None)
     console.print(shown)

@@ -13,8 +13,10 @@ Without `config` no settings file is read. Names here stay for a minor version a
 from __future__ import annotations
 
 import html
+import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -35,6 +37,7 @@ from trading_platform.evaluation.evaluate_document import table
 from trading_platform.machine.clocks import ReplayClock
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.load_panel import load_panel
+from trading_platform.reporting.run_page_file import write_run_page
 from trading_platform.reporting.run_results import run_results
 from trading_platform.runtime.build import build_engine
 from trading_platform.runtime.evaluate import EvaluateOptions, judged
@@ -98,7 +101,7 @@ class Market:
         return f"<p>{html.escape(repr(self)[1:-1])}</p><ul>{notes}</ul>"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Result:
     """A finished replay. Money is dollars, returns are fractions; frames are indexed or ordered by time.
 
@@ -117,6 +120,23 @@ class Result:
     trades: pd.DataFrame
     orders: pd.DataFrame
     fills: pd.DataFrame
+    _write: Callable[[Path], Path] = field(repr=False)
+
+    def page(self, path: str | Path) -> Path:
+        """Write the run's page with charts, one file that needs no network, and return where it is.
+
+        `path` is a file that ends with .html, or a folder.
+
+        Raises
+        ------
+        FixConfigError
+            It cannot be written, or the run has fewer than two closes.
+        """
+        wanted = Path(path)
+        if wanted.suffix.lower() != ".html":
+            return self._write(wanted)
+        written = self._write(wanted.parent)
+        return written if written == wanted else written.replace(wanted)
 
     @property
     def critique(self) -> list[str]:
@@ -257,28 +277,52 @@ def backtest(
         As on the command line.
     """
     market = data if isinstance(data, Market) else load(data)
-    with tempfile.TemporaryDirectory(prefix="trading-run-") as folder:
-        place = Path(folder) / "run.db" if database is None else database
-        overrides = {**_costs(cost_bps), "engine.initial_capital": capital, "engine.fills": fills, "engine.seed": seed}
-        settings = load_settings()
-        read = _config(config, {**market._options, **_given(overrides), "storage.database_url": _url(place)})
-        given = _instructions(read, settings, strategies, allocation)
-        stage = set_stage(
-            read, settings, given.rules, given.limits, _day(start), _day(end), given.strategies, given.choose,
-            panel=_until(market.panel, _day(end)),
-        )  # fmt: skip
-        clock = ReplayClock(stage.world.closed[stage.first])
-        engine, lock = build_engine(
-            stage.world, stage.database, stage.run.run_id, read, given.rules, stage.allocator, clock, live=False
-        )
-        try:
-            engine.run(engine.recover(stage.first), stage.stop)
-            engine.repository.update_run(status="finished")
-            engine.repository.commit()
-            return _result(stage.database, stage.run.run_id, stage.world.panel)
-        finally:
-            lock.release()
-            stage.database.dispose()
+    if database is not None:
+        return _replayed(market, strategies, config, allocation, start, end, capital, cost_bps, fills, seed, database)
+    folder = tempfile.mkdtemp(prefix="trading-run-")
+    try:
+        place = Path(folder) / "run.db"
+        result = _replayed(market, strategies, config, allocation, start, end, capital, cost_bps, fills, seed, place)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    weakref.finalize(result, shutil.rmtree, folder, ignore_errors=True)  # its page is drawn from there
+    return result
+
+
+def _replayed(
+    market: Market,
+    strategies: Sequence[str | AnyStrategy] | None,
+    config: str | Path | Mapping[str, object] | None,
+    allocation: Mapping[str, float] | str | None,
+    start: Day | None,
+    end: Day | None,
+    capital: float | None,
+    cost_bps: float | None,
+    fills: str | None,
+    seed: int | None,
+    place: str | Path,
+) -> Result:
+    overrides = {**_costs(cost_bps), "engine.initial_capital": capital, "engine.fills": fills, "engine.seed": seed}
+    settings = load_settings()
+    read = _config(config, {**market._options, **_given(overrides), "storage.database_url": _url(place)})
+    given = _instructions(read, settings, strategies, allocation)
+    stage = set_stage(
+        read, settings, given.rules, given.limits, _day(start), _day(end), given.strategies, given.choose,
+        panel=_until(market.panel, _day(end)),
+    )  # fmt: skip
+    clock = ReplayClock(stage.world.closed[stage.first])
+    engine, lock = build_engine(
+        stage.world, stage.database, stage.run.run_id, read, given.rules, stage.allocator, clock, live=False
+    )
+    try:
+        engine.run(engine.recover(stage.first), stage.stop)
+        engine.repository.update_run(status="finished")
+        engine.repository.commit()
+        return _result(stage.database, stage.run.run_id, stage.world.panel, _url(place))
+    finally:
+        lock.release()
+        stage.database.dispose()
 
 
 def evaluate(
@@ -378,7 +422,7 @@ def _until(panel: MarketPanel, end: date | None) -> MarketPanel:
     return panel.rows(0, stop)
 
 
-def _result(database: Engine, run_id: int, panel: MarketPanel) -> Result:
+def _result(database: Engine, run_id: int, panel: MarketPanel, url: str) -> Result:
     def rows(model: type[m.Base], *order: str) -> pd.DataFrame:
         columns = [column for column in model.__table__.columns if column.name != "run_id"]
         with database.connect() as connection:
@@ -390,12 +434,14 @@ def _result(database: Engine, run_id: int, panel: MarketPanel) -> Result:
             return pd.DataFrame(found.all(), columns=[column.name for column in columns])
 
     equity = rows(m.EquityRow, "session").assign(session=lambda frame: pd.to_datetime(frame["session"]))
+    told = run_results(database, run_id, panel)
     return Result(
-        run_results(database, run_id, panel).to_dict(),
+        told.to_dict(),
         equity.set_index("session"),
         rows(m.Trade, "exit_session", "id"),
         rows(m.Order, "decided_session", "id"),
         rows(m.FillRow, "session", "id"),
+        lambda folder: write_run_page(url, told, panel, folder),
     )
 
 

@@ -128,6 +128,15 @@ def test_a_result_and_a_market_show_themselves_in_a_notebook(market: api.Market,
     assert "<li>" in market._repr_html_()
 
 
+def test_a_result_writes_its_page_where_it_is_asked_to(result: api.Result, tmp_path: Path) -> None:
+    page = result.page(tmp_path / "mine.html")
+    assert page == tmp_path / "mine.html"
+    text = page.read_text(encoding="utf-8")
+    assert "SIMULATED" in text and result.metrics["last_session"][:4] in text
+    assert result.page(tmp_path / "pages") == tmp_path / "pages" / f"run-{result.metrics['run_id']}.html"
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".part"] == []
+
+
 def test_an_evaluation_has_the_figures_of_the_command(market: api.Market) -> None:
     judged = api.evaluate(market, universes=2, universe_size=30, start="2022-01-03")
     assert judged.figures["universes"] == 2
