@@ -156,6 +156,8 @@ def test_market_and_benchmark_have_their_real_names() -> None:
         "embedded market (seed 7)", "market (synthetic)",
     )  # fmt: skip
     assert (market_words("files:/a/b/prices"), benchmark_name("files:/a/b/prices")) == ("files in prices", "SPY")
+    assert market_words("files:../a/stocks,../a/funds") == "files in stocks and funds"
+    assert market_words("files:/a/one,/a/two,C:\\a\\three,/b/d,e") == "files in one, two, C:\\a\\three and d,e"
     assert market_words("alpaca:iex") == "Alpaca's bars (iex)"
 
 

@@ -29,10 +29,16 @@ def market_words(source: str) -> str:
     if name == SYNTHETIC:
         return f"embedded market (seed {rest.removeprefix('seed=')})" if rest else "embedded market"
     if name == "files":
-        return f"files in {PurePath(rest).name or rest}"
+        return f"files in {folder_names(rest)}"
     if name == "yahoo":
         return "Yahoo"
     return f"Alpaca's bars ({rest})" if name == "alpaca" and rest else source
+
+
+def folder_names(folders: str) -> str:
+    """Return the last parts of paths that commas part; a comma inside a path makes no folder of what follows it."""
+    names = [PurePath(path).name or path for path in re.split(r",(?=[/\\.~]|[A-Za-z]:)", folders)]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def benchmark_name(source: str) -> str:
