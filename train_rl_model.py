@@ -188,6 +188,7 @@ def say(
         return
     if quiet:
         return
+    from rich.box import SIMPLE_HEAD  # narrow enough for 80 columns
     from rich.console import Console
     from rich.table import Table
 
@@ -197,7 +198,7 @@ def say(
     world = campaign.arena.whole
     span = f"{world.session(rows.start)} to {world.session(rows.stop - 1)}"
     title = f"the whole market, {verdict.path_name(campaign)}, {span}, after costs"
-    shown = Table(title=title, title_justify="left")
+    shown = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     cells = verdict.table(comparison(outcome.judged, outcome.trials))
     for number, head in enumerate(cells[0]):
         shown.add_column(head, justify="left" if number == 0 else "right", no_wrap=number == 0)

@@ -29,6 +29,7 @@ from trading_platform.evaluation.lookahead_proof import prove
 from trading_platform.evaluation.lookahead_subjects import strategy_subject
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.load_panel import load_panel
+from trading_platform.runtime.wrapping import wrapped
 from trading_platform.strategies.base import AnyStrategy, prepare_signals
 from trading_platform.strategies.registry import DEFAULT_SET, STRATEGIES
 
@@ -174,4 +175,4 @@ def _first_line(each: type[Any]) -> str:
 
 
 def _out(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(f"{wrapped(text, sys.stdout)}\n")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 from trading_platform.core.errors import FixConfigError
+from trading_platform.machine.packages import missing
 
 GRADIENT = "gradient"
 CURES = {
@@ -23,15 +22,8 @@ def check_packages(algo: str, with_curves: bool) -> None:
     if algo == GRADIENT and with_curves:
         raise FixConfigError("--tensorboard shows the steps of ppo, a2c or sac; gradient has none: leave it out")
     needed = [] if algo == GRADIENT else ["gymnasium", "torch", "stable_baselines3", *["tensorboard"] * with_curves]
-    missing = [name for name in needed if not _is_installed(name)]
-    if missing:
-        cures = "; ".join(f"{name.replace('_', '-')} is missing ({CURES[name]})" for name in missing)
-        hint = "" if missing == ["tensorboard"] else "; or train with --algo gradient, which needs none of them"
+    absent = missing(needed)
+    if absent:
+        cures = "; ".join(f"{name.replace('_', '-')} is missing ({CURES[name]})" for name in absent)
+        hint = "" if absent == ["tensorboard"] else "; or train with --algo gradient, which needs none of them"
         raise FixConfigError(f"training with {algo}: {cures}{hint}")
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        return find_spec(name) is not None
-    except (ImportError, ValueError):  # a package that is blocked, or half removed
-        return False
