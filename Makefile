@@ -47,15 +47,16 @@ quick: check ## ruff, mypy, and 40 seconds of the tests nearest to what has chan
 	@$(BIN)/python tools/quick_tests.py
 
 # A cold core is compiled by tests that two workers would both wait for; the type checker has the other processor meanwhile.
+# worksteal gives each worker half of the files in order, so that a module's fixtures are made once and not in each worker.
 test: $(VENV)/dev.stamp ## all checks, and all tests that need Python packages only
 	@$(MAKE) -j2 check test-compile
-	$(BIN)/python -m pytest -n $(JOBS) -m "not slow and not real and not compiles"
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow and not real and not compiles"
 
 test-compile: $(VENV)/dev.stamp ## its first part: the tests that compile most of the core, in one process
 	$(BIN)/python -m pytest -m "compiles and not slow and not real"
 
 test-real: $(VENV)/dev.stamp ## tests with a browser, PostgreSQL, Ray, a wheel, missing packages; long integration
-	$(BIN)/python -m pytest -n $(JOBS) -m "real and not slow"
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -rs -m "real and not slow"
 
 hooks: $(VENV)/dev.stamp ## let git run ruff and the architecture's tests before each commit
 	$(BIN)/python -m pip install --quiet pre-commit
