@@ -42,7 +42,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give what is marked slow an hour, and so what compiles: on a busy machine that is minutes (30 s on a quiet one)."""
+    """Give what is marked slow an hour, and what compiles: half a minute's work can take ten on a busy machine."""
     for item in items:
         is_long = item.get_closest_marker("slow") or item.get_closest_marker("compiles")
         if is_long and not item.get_closest_marker("timeout"):
