@@ -1,4 +1,6 @@
 # `make run` and `make test` need nothing but a Python 3.11 to 3.14: each makes .venv, installs, and does its job.
+# `make quick` after a change, `make test` before a commit is handed on, `make test-real` where a world is near: a browser,
+# a PostgreSQL server, Ray, a wheel. CI runs the last two (.ci/run).
 # The long checks below them write their last results into docs/; DATA names a folder of real history.
 PYTHON ?= $(shell sh tools/find_python.sh)
 VENV := .venv
@@ -8,7 +10,7 @@ NAUTILUS := .venv-peers-nautilus
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 DATA ?= ../shared/market-data
 
-.PHONY: help run setup train test check install bench bench-peers results parity lookahead soak regime mutate rl-controls rl-evaluate gate-simulation crash-test campaign clean
+.PHONY: help run setup train quick test test-compile test-real check install hooks bench bench-peers results parity lookahead soak regime mutate rl-controls rl-evaluate gate-simulation crash-test campaign clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -41,8 +43,24 @@ check: $(VENV)/dev.stamp ## ruff and mypy --strict
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 
-test: check ## all checks and tests
-	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
+quick: check ## ruff, mypy, and 40 seconds of the tests nearest to what has changed
+	@$(BIN)/python tools/quick_tests.py
+
+# A cold core is compiled by tests that two workers would both wait for; the type checker has the other processor meanwhile.
+# worksteal gives each worker half of the files in order, so that a module's fixtures are made once and not in each worker.
+test: $(VENV)/dev.stamp ## all checks, and all tests that need Python packages only
+	@$(MAKE) -j2 check test-compile
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow and not real and not compiles"
+
+test-compile: $(VENV)/dev.stamp ## its first part: the tests that compile most of the core, in one process
+	$(BIN)/python -m pytest -m "compiles and not slow and not real"
+
+test-real: $(VENV)/dev.stamp ## tests with a browser, PostgreSQL, Ray, a wheel, missing packages; long integration
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -rs -m "real and not slow"
+
+hooks: $(VENV)/dev.stamp ## let git run ruff and the architecture's tests before each commit
+	$(BIN)/python -m pip install --quiet pre-commit
+	$(BIN)/pre-commit install
 
 results: $(VENV)/dev.stamp ## docs/results.md and docs/results-risk.md from the history in DATA
 	$(BIN)/python -m benchmarks.halt_release $(DATA) --write

@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from crash_world import ROOT, Campaign, Forge, campaign, moments, panel_of, shell_environment
+
+pytestmark = pytest.mark.real
 
 SESSIONS = 10
 LOST_AT = 6  # the evening after which the database is gone

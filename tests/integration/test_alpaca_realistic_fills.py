@@ -100,6 +100,7 @@ def assert_alike(theirs: Sequence[tuple[float, float]], ours: Sequence[tuple[flo
     assert [price for _, price in theirs] == pytest.approx([price for _, price in ours], abs=1e-6)
 
 
+@pytest.mark.compiles
 def test_entries_and_exits_at_the_open_fill_alike() -> None:
     """In each session one order: an entry, or the exit of what is held; the rest is cancelled soon after the open."""
     panel = market({"AAA": bars(N_SESSIONS)})

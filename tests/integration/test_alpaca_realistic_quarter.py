@@ -35,6 +35,8 @@ from trading_platform.core.fills import round_cents
 from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.types import MarketPanel, Side
 
+pytestmark = pytest.mark.real
+
 QUARTER = 63  # sessions
 NAMES = (*TICKERS, *(3 * letter for letter in "IJKLMNOPQRTU"))  # twenty, so that ten are held at times
 SLOTS = 10

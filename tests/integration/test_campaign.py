@@ -24,6 +24,8 @@ from trading_platform.alpaca_server.faults import ABSURD_PATHS, Fault, FaultKind
 from trading_platform.alpaca_server.server import AlpacaServer
 from trading_platform.core.errors import MarketDataError
 
+pytestmark = pytest.mark.real
+
 NOW = datetime(2024, 7, 3, 17, 0, tzinfo=UTC)
 
 

@@ -19,6 +19,8 @@ import pytest
 from trading_platform.storage.database import migrate, open_database
 from trading_platform.storage.runs import RunLock
 
+pytestmark = pytest.mark.real
+
 ROOT = Path(__file__).parents[2]
 ENGINE = ROOT / "autonomous_trading_engine.py"
 SHARED = ROOT.parent / "shared" / "market-data"

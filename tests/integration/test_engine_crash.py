@@ -20,6 +20,8 @@ import pytest
 from account_invariants import Ledger, story
 from crash_world import PATIENCE, STEPS, Campaign, Command, Forge, campaign, moments, panel_of
 
+pytestmark = pytest.mark.real
+
 Death = Mapping[str, Any]
 Wishes = Mapping[int, tuple[str, str]]
 # Large positions, wide stops and a fall of the whole market end in a drawdown halt.

@@ -16,6 +16,8 @@ from trading_platform.alpaca_server.faults import ABSURD_PATHS, Fault, FaultKind
 from trading_platform.alpaca_server.records import Whim
 from trading_platform.core.errors import BrokerUnreachableError, MarketDataError
 
+pytestmark = pytest.mark.real
+
 ORDERS = "^/v2/orders$"
 SESSIONS = 22
 UNREACHABLE = BrokerUnreachableError.exit_code

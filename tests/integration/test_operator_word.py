@@ -16,6 +16,8 @@ from operator_world import ENGINE, PATIENCE, Trading, command, quiet_market
 
 from trading_platform.alpaca_server.server import AlpacaServer
 
+pytestmark = pytest.mark.real
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[AlpacaServer]:

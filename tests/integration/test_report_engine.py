@@ -14,6 +14,8 @@ from test_report_tie_out import NOW, cents, expected, strategy_pnl, ticker_pnl, 
 
 from daily_report import generate_daily_report
 
+pytestmark = pytest.mark.real
+
 REPO = Path(__file__).resolve().parents[2]
 MARKET = REPO.parent / "shared" / "market-data"
 needs_market = pytest.mark.skipif(not MARKET.is_dir(), reason="the real history is not beside the repository")

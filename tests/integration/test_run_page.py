@@ -347,6 +347,7 @@ def in_browser(path: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.real
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 def test_a_browser_runs_the_script_under_the_policy_and_no_other(tmp_path: Path) -> None:
     build(tmp_path / "evil.db", Plan(sessions=300, names=EVIL, capital=1_000_000_00))

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.real
+
 REPO = Path(__file__).resolve().parents[2]
 SETTINGS = "[risk]\nmax_position_pct = 0.05\n"
 

@@ -26,6 +26,8 @@ from trading_platform.training.ppo import Look, _feature_env, fit
 from trading_platform.training.sb3_models import Scorer, build_model, network_of
 from trading_platform.training.setup import TrainingSetup
 
+pytestmark = pytest.mark.real
+
 K = 3
 SMALL = TrainingSetup(episodes=40, eval_freq=20, n_universes=0, n_envs=10)
 EVERY = [(algo, hidden) for algo in ("ppo", "a2c", "sac") for hidden in ((), (4,))]

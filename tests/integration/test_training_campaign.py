@@ -59,6 +59,8 @@ from trading_platform.training.setup import TrainingSetup
 from trading_platform.training.verdict import build_report, document, verdict_line
 from trading_platform.training.worlds import at_base, minimum_variance_base, rules_at_cost, shrunken_base
 
+pytestmark = pytest.mark.real
+
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 SETUP = TrainingSetup(episodes=40, eval_freq=20, hidden=(4,), n_universes=0)
 EARNING = replace(SETUP, earned_tilt=True, action_scale=6.0)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.real
+
 pytest.importorskip("stable_baselines3", reason="training needs stable-baselines3 and torch")
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -23,6 +23,8 @@ from trading_platform.training import ppo
 from trading_platform.training.sb3_models import build_model, network_of
 from trading_platform.training.setup import EPISODE_SESSIONS, TrainingSetup
 
+pytestmark = pytest.mark.real
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 N_REGIMES = 3
 

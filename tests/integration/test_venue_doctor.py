@@ -23,6 +23,8 @@ from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.operations.doctor_findings import Verdict, examined
 from trading_platform.operations.doctor_services import check_account, check_bars, check_calendar, check_clock
 
+pytestmark = pytest.mark.real
+
 ENGINE = Path(__file__).parents[2] / "autonomous_trading_engine.py"
 OTHER_SECRET = "another-secret-altogether"
 

@@ -16,6 +16,8 @@ from alpaca_world import CALENDAR, flat, market
 
 from trading_platform.alpaca_server.server import AlpacaServer, ServerConfig
 
+pytestmark = pytest.mark.real
+
 ENGINE = Path(__file__).parents[2] / "autonomous_trading_engine.py"
 SECRET = "s3cr3t/of+the=modes"
 PAPER_KEY, LIVE_KEY = "PKMODES0123456789", "AKMODES0123456789"

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("hatchling", reason="builds the wheel")
+pytestmark = pytest.mark.real
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 200

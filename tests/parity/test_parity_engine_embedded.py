@@ -60,6 +60,7 @@ def changing(equal: Case) -> Case:
 # ---------------------------------------------------------------- engine and kernel
 
 
+@pytest.mark.compiles
 def test_constant_allocation_trades_the_same_to_the_cent(equal: Case, tmp_path: Path) -> None:
     reference, _ = kernel(equal, START, 900)
     assert len(reference.trades) > 500

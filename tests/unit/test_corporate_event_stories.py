@@ -49,6 +49,7 @@ def holder(event: CorporateEvent, x: Prices, y: Prices | None = None, **more: An
 # ---------------------------------------------------------------- the end of a ticker
 
 
+@pytest.mark.compiles
 def test_cash_merger_pays_what_was_offered() -> None:
     run = holder(CorporateEvent(DAY, "X", EventKind.CASH_MERGER, cash=110.0), [100.0, 100.0, GONE, GONE])
     fills = run.until(2)

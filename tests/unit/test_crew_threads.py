@@ -117,6 +117,7 @@ def trajectory(env: BatchedAllocEnv, steps: int = 45) -> str:
     return total.hexdigest()
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize("seeds", [(1,), (1, 2, 3)])
 def test_trajectories_do_not_depend_on_the_number_of_threads(seeds: tuple[int, ...]) -> None:
     pytest.importorskip("stable_baselines3", reason="the batched environment is an optional part")

@@ -89,6 +89,7 @@ def test_strategies_are_causal_on_raw_bars_with_splits_and_gaps(raw_panel: Marke
         assert assert_causal(strategy, raw_panel).told > 20
 
 
+@pytest.mark.compiles
 def test_everything_that_decides_is_causal(panel: MarketPanel) -> None:
     pytest.importorskip("hmmlearn", reason="regimes need hmmlearn")
     subjects, fills = all_subjects(panel, QUICK, QUICK_REGIME)

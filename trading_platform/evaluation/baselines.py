@@ -63,7 +63,7 @@ class EqualWeight:
     name: str = "equal_weight"
 
     def weights(self, returns: Floats, regime_probabilities: Floats) -> Floats:
-        """Return 1/K in every row."""
+        """Return 1/K in every row, (T, K)."""
         check_inputs(returns, regime_probabilities)
         return equal_rows(returns)
 
@@ -75,7 +75,7 @@ class DriftingEqualWeight:
     name: str = "equal_weight_drifting"
 
     def weights(self, returns: Floats, regime_probabilities: Floats) -> Floats:
-        """Return weights that follow each book's growth."""
+        """Return weights (T, K) that follow each book's growth; `check_inputs` says what is refused."""
         known = check_inputs(returns, regime_probabilities)
         growth = np.cumsum(np.log1p(np.where(known[:, None], returns, 0.0)), axis=0)
         # Relative to the largest, so that decades of growth cannot overflow.
@@ -98,7 +98,7 @@ class InverseVolatility:
         require(self.name, lookback=(self.lookback, 2, math.inf), rebalance_every=(self.rebalance_every, 1, math.inf))
 
     def weights(self, returns: Floats, regime_probabilities: Floats) -> Floats:
-        """Return weights proportional to 1 / volatility."""
+        """Return weights (T, K) proportional to 1 / volatility."""
         check_inputs(returns, regime_probabilities)
         return rolling_rows(returns, self.lookback, self.rebalance_every, _inverse_volatility)
 
@@ -115,7 +115,7 @@ class RiskParity:
         require(self.name, lookback=(self.lookback, 2, math.inf), rebalance_every=(self.rebalance_every, 1, math.inf))
 
     def weights(self, returns: Floats, regime_probabilities: Floats) -> Floats:
-        """Return weights under which every book carries the same share of risk."""
+        """Return weights (T, K) under which every book carries the same share of risk."""
         check_inputs(returns, regime_probabilities)
         return rolling_rows(
             returns,
@@ -137,7 +137,7 @@ class MinimumVariance:
         require(self.name, lookback=(self.lookback, 2, math.inf), rebalance_every=(self.rebalance_every, 1, math.inf))
 
     def weights(self, returns: Floats, regime_probabilities: Floats) -> Floats:
-        """Return the long-only weights of least variance."""
+        """Return the long-only weights (T, K) of least variance."""
         check_inputs(returns, regime_probabilities)
         return rolling_rows(
             returns,
@@ -165,7 +165,13 @@ def require(baseline: str, **parameters: tuple[float, float, float]) -> None:
 
 
 def check_inputs(returns: Floats, regime_probabilities: Floats) -> Bools:
-    """Check what every baseline is given, and return which rows of `returns` are fully known, (T,)."""
+    """Check what every baseline is given, and return which rows of `returns` are fully known, (T,).
+
+    Raises
+    ------
+    ValueError
+        `returns` are no fractions (T, K) above -1 (NaN = no history), or `regime_probabilities` are not (T, 3).
+    """
     if returns.ndim != 2 or returns.shape[1] < 1:
         raise ValueError(f"returns must be (T, K), was {returns.shape}")
     if regime_probabilities.shape != (len(returns), 3):
@@ -193,10 +199,10 @@ def normalised_rows(scores: Floats) -> Floats:
 
 
 def rolling_rows(returns: Floats, lookback: int, rebalance_every: int, rule: Callable[[Floats], Floats]) -> Floats:
-    """Apply `rule` to the last `lookback` rows of every `rebalance_every`-th session and hold its weights between.
+    """Return weights (T, K): those of `rule` on the last `lookback` rows, set every `rebalance_every`-th session.
 
-    `rule` sees the books that traded in the window, (lookback, k); the others get 0. Equal weight where the window
-    is short, has a NaN, or has no book that traded.
+    `returns` are fractions a session, (T, K). `rule` sees the books that traded in the window, (lookback, k); the
+    others get 0. Equal weight where the window is short, has a NaN, or has no book that traded.
     """
     rows = equal_rows(returns)
     current = rows[0].copy() if len(rows) else None

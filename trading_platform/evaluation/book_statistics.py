@@ -122,19 +122,22 @@ def newey_west_lag(n_sessions: int) -> int:
 
 
 def exposure_means(exposure: Floats, vix: Floats, halted: Bools) -> tuple[float, float]:
-    """Return the mean exposure over all sessions, and over calm ones: VIX known and <= 25, and the book not halted."""
+    """Return the mean exposure over all sessions, and over calm ones: VIX known and <= 25, and the book not halted.
+
+    `exposure` is a fraction of equity, `vix` in points, NaN = unknown; all three (T,).
+    """
     calm = (vix <= CALM_VIX) & ~halted
     return _mean(exposure), _mean(exposure[calm])
 
 
 def same_beta(benchmark: Floats, bills: Floats, beta: float) -> Floats:
-    """Return the returns of `beta` in the benchmark and the rest in bills, set anew each day."""
+    """Return the daily returns (T,) of `beta` in the benchmark and the rest in bills, set anew each day."""
     mix: Floats = beta * benchmark + (1.0 - beta) * bills
     return mix
 
 
 def sixty_forty(benchmark: Floats, bonds: Floats, bills: Floats) -> Floats:
-    """Return 60 % benchmark and 40 % bonds, set anew each day; bills stand in for bonds that are not known yet."""
+    """Return daily returns (T,) of 60 % benchmark, 40 % bonds, set anew each day; bills stand in for unknown bonds."""
     mix: Floats = 0.6 * benchmark + 0.4 * np.where(np.isfinite(bonds), bonds, bills)
     return mix
 

@@ -255,7 +255,13 @@ def difference_verdict(difference: float, resampled: Floats, block: float, confi
 
 
 def percentile_interval(resampled: Floats, confidence: float) -> tuple[float, float]:
-    """Return the central interval holding `confidence` of the resampled values; NaN if any of them is."""
+    """Return the central interval holding `confidence` of the resampled values (R,); NaN if any of them is.
+
+    Raises
+    ------
+    FixConfigError
+        A confidence outside (0, 1).
+    """
     if not (0.0 < confidence < 1.0):
         raise FixConfigError(f"confidence must be in (0, 1), was {confidence}")
     tail = 0.5 * (1.0 - confidence)

@@ -38,7 +38,10 @@ def log_scores(probabilities: Floats, happened: Bools) -> Floats:
 
 
 def reliability(probabilities: Floats, happened: Bools, edges: Sequence[float]) -> tuple[Bin, ...]:
-    """Return one bin for each pair of neighbouring `edges`; the last edge belongs to the last bin. NaN where empty."""
+    """Return one bin for each pair of neighbouring `edges`; the last edge belongs to the last bin. NaN where empty.
+
+    `probabilities` (n,) were told, `happened` (n,) is what came.
+    """
     place = np.clip(np.searchsorted(edges, probabilities, side="right") - 1, 0, len(edges) - 2)
     bins = []
     for number in range(len(edges) - 1):
@@ -50,7 +53,7 @@ def reliability(probabilities: Floats, happened: Bools, edges: Sequence[float]) 
 
 
 def falls(close: Floats, size: float) -> Falls:
-    """Date falls of `size` (a fraction) or more, from a closing high to the closing low before a rise of `size`.
+    """Date falls of `size` (a fraction) or more in `close` (T,), from a high to the low before a rise of `size`.
 
     Looks at the future by intent. The leg that the last row lies in is settled up to its own extreme so far.
     """
@@ -90,7 +93,7 @@ def logistic_chances(inputs: Floats, coefficients: Floats) -> Floats:
 
 
 def first_run(flags: Bools, length: int, start: int) -> int | None:
-    """Return the first row from `start` on at which `length` true rows in a row begin; None if there is none."""
+    """Return the first row of `flags` (T,) from `start` on at which `length` true ones begin; None = nowhere."""
     for row in range(start, len(flags) - length + 1):
         if flags[row : row + length].all():
             return row

@@ -17,7 +17,7 @@ CHUNK = 1_000_000
 
 
 def profit_without_best(profits: Floats, share: float) -> float:
-    """Return the total profit after taking away the best `share` of trades, at least one.
+    """Return the sum of `profits` (M,), dollars, without the best `share` of trades, at least one.
 
     NaN without trades or with a NaN, which sorting would take for the best trade of all.
     """
@@ -28,7 +28,7 @@ def profit_without_best(profits: Floats, share: float) -> float:
 
 
 def coin_flip_p_value(profits: Floats, n_resamples: int, rng: np.random.Generator) -> float:
-    """Return how often random signs make the total profit at least as large; NaN without trades or with a NaN.
+    """Return how often random signs give `profits` (M,) as large a sum; NaN without trades or with a NaN.
 
     Trades without an edge are as likely to win as to lose their size: the one-sided permutation test for a centre of
     zero. Profits that are tiny and often against losses that are huge and rare are not symmetric; then read the p value
@@ -51,7 +51,7 @@ def benchmark_p_value(returns: Floats, benchmark_returns: Floats) -> float:
     """Return the one-sided p value of the t-test that the mean daily difference to the benchmark is positive.
 
     The standard error allows for serial dependence. NaN below ten sessions or with a NaN; a difference that never
-    varies is 0 or 1 by its sign, and 1 when there is none.
+    varies is 0 or 1 by its sign, and 1 when there is none. Both are fractions a session, (T,).
     """
     difference = returns - benchmark_returns
     if len(difference) < 10 or np.isnan(difference).any():
@@ -64,7 +64,7 @@ def benchmark_p_value(returns: Floats, benchmark_returns: Floats) -> float:
 
 
 def longest_flat_run(returns: Floats) -> int:
-    """Return the longest run of sessions with a return of exactly zero, or unknown."""
+    """Return the longest run of sessions whose return, of (T,), is exactly zero, or unknown."""
     longest = run = 0
     for value in returns:
         run = run + 1 if value == 0.0 or math.isnan(value) else 0
@@ -76,6 +76,7 @@ def gain_p_value(returns: Floats, benchmark_returns: Floats, bills: Floats) -> f
     """Return the one-sided p value that the book earns more than the benchmark and bills at the same beta.
 
     A book that is half in cash need not beat a benchmark that is not: it must beat half of it. NaN where beta is.
+    All are fractions a session, (T,).
     """
     beta = one_factor(returns - bills, benchmark_returns - bills).beta
     return benchmark_p_value(returns, bills + beta * (benchmark_returns - bills))
@@ -95,6 +96,6 @@ def largest_share(amounts: Floats, labels: Ints) -> tuple[float, int]:
 
 
 def cost_share(profits: Floats, costs: float) -> float:
-    """Return what part of the profit before `costs` the costs took; NaN where nothing was earned before them."""
+    """Return what part of the profit before `costs` these took; NaN where there is none. `profits` (M,), dollars."""
     before = float(profits.sum()) + costs
     return costs / before if before > 0.0 else math.nan

@@ -44,7 +44,7 @@ def gain_parts(policy: Floats, average: Floats, equal: Floats, rolled: Sequence[
     Parameters
     ----------
     policy, average, equal
-        Books of the policy, of its average weights, and of equal weight.
+        Daily returns (T,) of the policy's book, that of its average weights, and equal weight's.
     rolled
         Books of the policy's weights moved along the sessions: they have its average and turnover, and no timing.
     """

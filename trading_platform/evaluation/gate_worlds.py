@@ -107,7 +107,7 @@ def run_job(story: Story, seed: int, sessions: int = SESSIONS) -> JobResult:
 
 
 def sessions_to_pass(wager: Wager, bet_on: Floats) -> int | None:
-    """Return the session after which a job promotes, looked at every day; None if it never does.
+    """Return the session after which a job promotes, looked at every day; None if it never does. `bet_on`: (T,).
 
     A challenger that is retired is followed by the next week's, with what is left.
     """

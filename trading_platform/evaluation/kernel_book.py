@@ -100,9 +100,8 @@ class KernelBook:
         tells_unused: bool = False,
     ) -> Backtest:
         # The first decision is taken at the close before `start`, so that `start` is the first session that trades.
-        return backtest(
-            market, signals, weights, rules, self.capital, start - 1, stop, tells_unused=tells_unused
-        )  # fmt: skip
+        first = start - 1
+        return backtest(market, signals, weights, rules, self.capital, first, stop, tells_unused=tells_unused)
 
     def _lifted(
         self, market: Market, signals: Signals, panel: MarketPanel, start: int, weights: Floats

@@ -60,7 +60,7 @@ class ExponentiatedGradient:
         require(self.name, rate=(self.rate, 0.0, 100.0), share=(self.share, 0.0, 1.0))
 
     def weights(self, returns: Floats, regime_probabilities: Floats) -> Floats:
-        """Return the weights after each session's update."""
+        """Return the weights (T, K) after each session's update."""
         known = check_inputs(returns, regime_probabilities)
         rows = equal_rows(returns)
         current = np.full(returns.shape[1], 1.0 / returns.shape[1])
@@ -100,7 +100,7 @@ class DiscountedThompson:
         )
 
     def weights(self, returns: Floats, regime_probabilities: Floats) -> Floats:
-        """Return the share of draws that each book wins."""
+        """Return the share of draws that each book wins, (T, K)."""
         check_inputs(returns, regime_probabilities)
         rng = np.random.default_rng(self.seed)
         return thompson_weights(returns, self.discount, self.draws, self.warm_up, rng)
@@ -131,7 +131,7 @@ class RegimeTable:
         )
 
     def weights(self, returns: Floats, regime_probabilities: Floats) -> Floats:
-        """Return weights by the expected score under each row's regime probabilities."""
+        """Return weights (T, K) by the expected score under each row's regime probabilities."""
         known = check_inputs(returns, regime_probabilities)
         n_sessions, n_books = returns.shape
         clear = known_rows(regime_probabilities)
@@ -163,7 +163,7 @@ class BestSoFar:
         require(self.name, warm_up=(self.warm_up, 1, math.inf))
 
     def weights(self, returns: Floats, regime_probabilities: Floats) -> Floats:
-        """Return one 1 in each row; sessions with a NaN are left out of the record."""
+        """Return weights (T, K), one 1 in each row; sessions with a NaN are left out of the record."""
         known = check_inputs(returns, regime_probabilities)
         used = np.where(known[:, None], returns, 0.0)
         count = np.maximum(np.cumsum(known), 1)[:, None]
@@ -187,7 +187,13 @@ class Oracle:
     name: str = "oracle"
 
     def weights(self, returns: Floats, regime_probabilities: Floats) -> Floats:
-        """Return, for each row, the hindsight mix of its true regime."""
+        """Return weights (T, K): for each row the hindsight mix of its true regime.
+
+        Raises
+        ------
+        ValueError
+            `true_regimes` has another length than `returns`.
+        """
         known = check_inputs(returns, regime_probabilities)
         if self.true_regimes.shape != (len(returns),):
             raise ValueError(f"true_regimes must be ({len(returns)},), was {self.true_regimes.shape}")

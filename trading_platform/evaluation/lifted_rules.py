@@ -37,9 +37,14 @@ def lifted(rules: Rules, signals: Signals, n_tickers: int) -> Iterator[tuple[str
     )
     yield "halts", rules._replace(limits=limits), signals
     limits = limits._replace(
-        max_sector=1.0, max_correlation=1.0, correlation_discount=0.0, vix_threshold=math.inf, max_exposure=1.0,
-        min_kelly_scale=1.0, position_volatility=math.inf,
-    )  # fmt: skip
+        max_sector=1.0,
+        max_correlation=1.0,
+        correlation_discount=0.0,
+        vix_threshold=math.inf,
+        max_exposure=1.0,
+        min_kelly_scale=1.0,
+        position_volatility=math.inf,
+    )
     yield "caps", rules._replace(limits=limits), signals
     limits = limits._replace(max_positions=n_tickers, max_position=1.0, max_reviews=n_tickers, min_slot=0.0)
     yield "slots", rules._replace(limits=limits), signals

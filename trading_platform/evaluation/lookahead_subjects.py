@@ -158,9 +158,12 @@ class Trader:
             known = returns[: t + 1 - self.first]
             values[t, : len(names)] = [days[name][t - self.first] for name in names]
             values[t, len(names) :] = [
-                metrics.total_return(known), metrics.annual_return(known), metrics.sharpe_ratio(known),
-                metrics.volatility(known), metrics.max_drawdown(known),
-            ]  # fmt: skip
+                metrics.total_return(known),
+                metrics.annual_return(known),
+                metrics.sharpe_ratio(known),
+                metrics.volatility(known),
+                metrics.max_drawdown(known),
+            ]
         return table_decisions(values, np.nan_to_num(values[:, names.index("positions")]) > 0.0)
 
     def fills(self, panel: MarketPanel) -> list[FillAt]:
@@ -177,16 +180,39 @@ def default_rules() -> Rules:
     """Return the conservative rules, with a drawdown limit that is met."""
     # `RiskConfig` is a flat module above this package; these are its defaults but for the halt, which should be tried.
     limits: dict[str, Any] = {
-        "max_drawdown_pct": 3.0, "recovery_drawdown_pct": 1.5, "halt_release": "shadow", "max_daily_loss_pct": 2.0,
-        "max_position_pct": 5.0, "max_exposure_pct": 80.0, "max_sector_pct": 30.0, "max_correlation": 0.8,
-        "correlation_window": RISK_LOOKBACK - 1, "consecutive_loss_limit": 3, "pause_hours": 4.0, "max_positions": 10,
-        "vix_threshold": 25.0, "max_vix_age_sessions": 3, "confirmation_readings": 2, "max_equity_jump_pct": 15.0,
-        "kelly_fraction": 0.5, "kelly_prior_trades": 100, "kelly_prior_win_rate": 0.53, "kelly_prior_payoff": 1.2,
-        "kelly_memory_trades": 250, "min_kelly_scale": 0.5, "position_volatility_pct": 2.0,
-        "correlation_discount": 0.25, "entry_collar_pct": 2.0, "min_order_dollars": 100.0, "share_step": 1.0,
-        "max_reviews": 25, "min_slot_pct": 40.0, "max_total_drawdown_pct": None, "second_halt_asks": False,
+        "max_drawdown_pct": 3.0,
+        "recovery_drawdown_pct": 1.5,
+        "halt_release": "shadow",
+        "max_daily_loss_pct": 2.0,
+        "max_position_pct": 5.0,
+        "max_exposure_pct": 80.0,
+        "max_sector_pct": 30.0,
+        "max_correlation": 0.8,
+        "correlation_window": RISK_LOOKBACK - 1,
+        "consecutive_loss_limit": 3,
+        "pause_hours": 4.0,
+        "max_positions": 10,
+        "vix_threshold": 25.0,
+        "max_vix_age_sessions": 3,
+        "confirmation_readings": 2,
+        "max_equity_jump_pct": 15.0,
+        "kelly_fraction": 0.5,
+        "kelly_prior_trades": 100,
+        "kelly_prior_win_rate": 0.53,
+        "kelly_prior_payoff": 1.2,
+        "kelly_memory_trades": 250,
+        "min_kelly_scale": 0.5,
+        "position_volatility_pct": 2.0,
+        "correlation_discount": 0.25,
+        "entry_collar_pct": 2.0,
+        "min_order_dollars": 100.0,
+        "share_step": 1.0,
+        "max_reviews": 25,
+        "min_slot_pct": 40.0,
+        "max_total_drawdown_pct": None,
+        "second_halt_asks": False,
         "price_collar_pct": 20.0,
-    }  # fmt: skip
+    }
     return Rules(limits_of(limits), ExitConfig().rates(), CostConfig().rates())
 
 

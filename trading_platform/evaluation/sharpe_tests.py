@@ -48,7 +48,7 @@ def influence(challenger: Floats, base: Floats) -> Floats:
 
 
 def jobson_korkie_memmel(challenger: Floats, base: Floats) -> SharpeTest:
-    """Test equality of two Sharpe ratios for independent normal returns.
+    """Test equality of two Sharpe ratios for independent normal returns, daily excess returns (T,) each.
 
     Source: Jobson & Korkie (1981), corrected by Memmel (2003), "Performance Hypothesis Testing with the Sharpe Ratio".
     """
@@ -64,7 +64,8 @@ def jobson_korkie_memmel(challenger: Floats, base: Floats) -> SharpeTest:
 def ledoit_wolf(challenger: Floats, base: Floats) -> SharpeTest:
     """Test equality of two Sharpe ratios with a standard error robust to fat tails and serial dependence.
 
-    Parzen kernel, bandwidth by Andrews' AR(1) rule, small-sample factor T / (T - 4).
+    Both are daily excess returns, (T,). Parzen kernel, bandwidth by Andrews' AR(1) rule, small-sample factor
+    T / (T - 4).
     Source: Ledoit & Wolf (2008), "Robust Performance Hypothesis Testing with the Sharpe Ratio", section 3.1.
     """
     if len(challenger) < 10:
@@ -76,7 +77,7 @@ def ledoit_wolf(challenger: Floats, base: Floats) -> SharpeTest:
 
 
 def long_run_variance(values: Floats) -> float:
-    """Return the variance of sqrt(T) times the mean of a dependent series: the Parzen-weighted autocovariances."""
+    """Return the variance of sqrt(T) times the mean of a dependent series (T,): Parzen-weighted autocovariances."""
     centred = values - values.mean()
     n_values = len(centred)
     variance = float(centred @ centred) / n_values

@@ -164,7 +164,7 @@ def split_window(window: range, config: SplitConfig) -> tuple[range, range]:
 
 
 def out_of_sample(folds: list[Fold]) -> NDArray[np.int64]:
-    """Return the rows of all test parts in order: the one concatenated out-of-sample path."""
+    """Return the rows (n,) of all test parts in order: the one concatenated out-of-sample path."""
     return np.concatenate([np.arange(fold.test.start, fold.test.stop, dtype=np.int64) for fold in folds])
 
 

@@ -125,7 +125,7 @@ def run_own(values: Floats, means: Floats, anchors: Floats, temper: float, itera
 
 
 def log_prior(transition: Floats, means: Floats, variances: Floats, anchors: Floats, temper: float) -> float:
-    """Return the log prior of the parameters but for a constant; that of the moments is tempered like the data."""
+    """Return the log prior, but for a constant, of `transition` (3, 3) and moments (3, F), tempered as data."""
     moments = np.log(variances) + (1.0 + (means - anchors) ** 2) / variances
     return float((prior_transitions() * np.log(transition)).sum() - 0.5 * PRIOR_SESSIONS / temper * moments.sum())
 

@@ -63,7 +63,7 @@ def _trend_and_fall(daily: Floats, window: int) -> tuple[Floats, Floats]:
 
 
 def refit_rows(sessions: np.ndarray, months: int) -> list[int]:
-    """Return the rows that are the first session of a month whose number (from 0) is a multiple of `months`.
+    """Return the rows of `sessions` (T,) that are the first of a month whose number (from 0) `months` divides.
 
     Row 0 is never one: whether it is the first of its month is not known.
     """

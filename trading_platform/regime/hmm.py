@@ -133,7 +133,7 @@ def cache_key(panel: MarketPanel, config: RegimeConfig, seed: int, first: int) -
 
 
 def to_arrays(path: RegimePath) -> dict[str, np.ndarray]:
-    """Return `path` as plain arrays for an .npz file."""
+    """Return `path` as plain arrays for an .npz file: probabilities (T, 3), known (T,), and three a fit, (R,)."""
     return {
         "probabilities": path.probabilities,
         "known": path.known,
@@ -144,7 +144,7 @@ def to_arrays(path: RegimePath) -> dict[str, np.ndarray]:
 
 
 def from_arrays(arrays: Mapping[str, np.ndarray]) -> RegimePath:
-    """Return the path that `to_arrays` took apart."""
+    """Return the path that `to_arrays` took apart; see `to_arrays` for shapes."""
     sessions = arrays["fit_sessions"].astype("datetime64[D]").tolist()
     fits = tuple(
         FitRecord(session, int(length), str(refused) or None)

@@ -110,7 +110,7 @@ def check_parameters(strategy: AnyStrategy, *orders: str) -> None:
 
 
 def graded(wanted: Bools, score: Floats) -> Floats:
-    """Return `score`, cut to [0, 1], where `wanted`, else 0; NaN is no signal."""
+    """Return `score`, cut to [0, 1], where `wanted`, else 0; NaN is no signal. All are (T, N)."""
     strength = np.zeros(wanted.shape)
     scores = score[wanted]  # few entries are wanted, so the rest is not computed
     strength[wanted] = np.where(np.isfinite(scores), np.clip(scores, 0.0, 1.0), 0.0)

@@ -26,7 +26,7 @@ CONVICTION = 0.05
 
 
 def first_of_month(sessions: np.ndarray) -> Ints:
-    """Return the rows that are the first of their month. Row 0 is none: what was before?"""
+    """Return the rows of `sessions` (T,) that are the first of their month. Row 0 is none: what was before?"""
     return _changes(sessions.astype("datetime64[M]").astype(np.int64))
 
 

@@ -25,7 +25,10 @@ def prepare_panel(
     capital: float = 100_000.0,
     base: Floats | None = None,
 ) -> PreparedMarket:
-    """Prepare a market from its bars: signals and market features are computed here. See `prepare_market`."""
+    """Prepare a market from its bars: signals and market features are computed here. See `prepare_market`.
+
+    `clock` (T,) has exchange hours, `regimes` (T, 3) probabilities, `base` (K,) the weights to start from.
+    """
     adjusted = forward_adjusted(panel)
     features = market_features(adjusted)
     return prepare_market(

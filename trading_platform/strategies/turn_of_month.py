@@ -69,7 +69,7 @@ class TurnOfMonth:
 
 
 def weekdays_of_month(sessions: np.ndarray) -> tuple[Ints, Ints]:
-    """Return, per session, (weekdays left in its month, itself excluded; weekdays of it so far, itself included)."""
+    """Return, per session, (T,) each: weekdays left in its month without itself, and those of it so far with itself."""
     days = sessions.astype("datetime64[D]")
     months = days.astype("datetime64[M]")
     left = np.busday_count(days + 1, (months + 1).astype("datetime64[D]"))

@@ -1,0 +1,85 @@
+"""What a docstring must say, as far as a program can ask: shapes of arrays, and what is raised.
+
+Held in `DOCUMENTED`; a room joins the list when it is brought there. One line a violation: ``path:line: what``.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+DOCUMENTED = (
+    "trading_platform/evaluation/",
+    "trading_platform/regime/",
+    "trading_platform/strategies/",
+    "trading_platform/market_data/panel.py",
+)
+ARRAYS = frozenset({"Floats", "Ints", "Bools", "NDArray", "ndarray", "Records"})
+# (T,), (T, N), (F + 1,), (lookback, k), (T, ...); a comma tells it from a remark in brackets
+SHAPE = re.compile(r"\(\w+(?: [-+*] \w+)?,(?: ?(?:\w+(?: [-+*] \w+)?|\.{3}),?)*\)")
+REFERS = re.compile(r"\b[Ss]ee `")  # to where it is said, as implementations of a protocol do
+RAISES = re.compile(r"\b[Rr]aise|\b[Rr]efuse|Error\b")
+UNFORMATTED = re.compile(r"#\s*fmt: (?:skip|off)")
+
+
+def arrays_have_their_shape_told(path: str, text: str) -> list[str]:
+    """Return the public functions that take or return arrays and whose docstring names no shape."""
+    return [
+        f"{path}:{function.lineno}: {function.name} has arrays, and its docstring no shape such as (T, N)"
+        for function, told in _public(path, text)
+        if _has_arrays(function) and not SHAPE.search(told) and not REFERS.search(told)
+    ]
+
+
+def what_is_raised_is_told(path: str, text: str) -> list[str]:
+    """Return the public functions that raise by themselves and whose docstring does not say so."""
+    return [
+        f"{path}:{function.lineno}: {function.name} raises, and its docstring does not say when"
+        for function, told in _public(path, text)
+        if _raises(function) and not RAISES.search(told)
+    ]
+
+
+def nothing_is_kept_from_the_formatter(path: str, text: str) -> list[str]:
+    """Return the lines that the formatter is told to leave: a limit of lines is not met by squeezing them."""
+    if not path.startswith(DOCUMENTED):
+        return []
+    lines = enumerate(text.splitlines(), start=1)
+    return [f"{path}:{number}: keeps the formatter away" for number, line in lines if UNFORMATTED.search(line)]
+
+
+def _public(path: str, text: str) -> Iterator[tuple[ast.FunctionDef, str]]:
+    """Yield public functions and methods, with their docstring and that of their class."""
+    if not path.startswith(DOCUMENTED):
+        return
+    for node in ast.parse(text, path).body:
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            yield node, ast.get_docstring(node) or ""
+        elif isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            told = ast.get_docstring(node) or ""
+            methods = (part for part in node.body if isinstance(part, ast.FunctionDef))
+            yield from ((m, told + (ast.get_docstring(m) or "")) for m in methods if not m.name.startswith("_"))
+
+
+def _has_arrays(function: ast.FunctionDef) -> bool:
+    arguments = (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)
+    kinds = [argument.annotation for argument in arguments] + [function.returns]
+    return any(not ARRAYS.isdisjoint(_names(kind)) for kind in kinds if kind is not None)
+
+
+def _names(kind: ast.expr) -> set[str]:
+    nodes = list(ast.walk(kind))
+    return {n.id for n in nodes if isinstance(n, ast.Name)} | {n.attr for n in nodes if isinstance(n, ast.Attribute)}
+
+
+def _raises(function: ast.FunctionDef) -> bool:
+    """Return whether the function's own body raises; what a function inside it does is its own business."""
+    left: list[ast.AST] = list(function.body)
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.Raise) and node.exc is not None:
+            return True
+        if not isinstance(node, ast.FunctionDef | ast.Lambda | ast.ClassDef):
+            left.extend(ast.iter_child_nodes(node))
+    return False
