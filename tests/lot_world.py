@@ -18,7 +18,15 @@ from tests.kernel_world import STRATEGIES as QUICK
 from trading_platform.core.costs import CostConfig, ExitConfig, Protection, SizingConfig, default_protection
 from trading_platform.core.fill_log import FillLog, new_fill_log
 from trading_platform.core.ledger import Record, Records
-from trading_platform.core.market import VOLATILITY, Market, Signals, build_market, build_signals, forward_adjusted
+from trading_platform.core.market import (
+    NORM,
+    VOLATILITY,
+    Market,
+    Signals,
+    build_market,
+    build_signals,
+    forward_adjusted,
+)
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
 from trading_platform.core.simulate import DAY, N_CODES, open_books, run_books
@@ -133,9 +141,9 @@ def preceded_signals(said: StrategySignals) -> StrategySignals:
 def calm(market: Market) -> Market:
     """Return `market` with a daily volatility of 1 % and no correlation, known from its first row on."""
     bars = market.bars.copy()
-    bars[:, :, VOLATILITY] = 0.01
+    bars[:, :, VOLATILITY], bars[:, :, NORM] = 0.01, 1.0
     zero = np.zeros_like(market.returns)
-    return market._replace(bars=bars, returns=zero, return_mean=zero.copy(), return_norm=np.ones_like(zero))
+    return market._replace(bars=bars, returns=zero, return_mean=zero.copy())
 
 
 @dataclass

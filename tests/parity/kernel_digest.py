@@ -45,7 +45,7 @@ def digests() -> dict[str, object]:
         result[f"fills {profile}"] = digest(run.fills)
         result[f"days {profile}"] = digest(run.days)
         result[f"books {profile}"] = digest(*run.books)
-        result[f"market {profile}"] = digest(market.bars, market.return_mean, market.return_norm)
+        result[f"market {profile}"] = digest(market.bars, market.return_mean)
         drawn = with_fills(market, panel, REALISTIC, seed)
         run_drawn = backtest(drawn, signals, weights, rules, 100_000.0, 25, N_SESSIONS)
         result[f"realistic {profile}"] = digest(drawn.draws, run_drawn.fills, run_drawn.days)

@@ -17,8 +17,8 @@ from trading_platform.core.ledger import new_books
 from trading_platform.core.market import (
     CLOSE,
     MARKET_CORRELATION,
+    NORM,
     OPEN,
-    RETURN,
     VOLATILITY,
     VOLUME,
     build_market,
@@ -42,7 +42,6 @@ def test_figures_of_a_market_are_what_numpy_says() -> None:
         assert market.bars[i, :, OPEN].tobytes() == panel.open[:, i].tobytes()
         assert market.bars[i, :, CLOSE].tobytes() == panel.close[:, i].tobytes()
         assert market.bars[i, :, VOLUME].tobytes() == panel.volume[:, i].tobytes()
-        assert np.array_equal(market.bars[i, :, RETURN], returns[i], equal_nan=True)
         for t in range(90):
             near, window = returns[i, max(0, t - 19) : t + 1], returns[i, max(0, t + 1 - WINDOW) : t + 1]
             whole = t >= WINDOW and bool(np.isfinite(window).all())
@@ -53,7 +52,7 @@ def test_figures_of_a_market_are_what_numpy_says() -> None:
                 market.return_mean[i, t], window.mean() if whole else np.nan, rtol=1e-9, atol=1e-15
             )
             np.testing.assert_allclose(
-                market.return_norm[i, t], window.std() * np.sqrt(WINDOW) if whole else 0.0, rtol=1e-12
+                market.bars[i, t, NORM], window.std() * np.sqrt(WINDOW) if whole else 0.0, rtol=1e-12
             )
             together = np.corrcoef(window, universe[t + 1 - WINDOW : t + 1])[0, 1] if whole else np.nan
             np.testing.assert_allclose(market.bars[i, t, MARKET_CORRELATION], together, rtol=1e-9, atol=1e-12)
@@ -66,10 +65,10 @@ def test_a_figure_depends_on_its_own_ticker_wherever_that_stands() -> None:
 
     def figures(columns: slice) -> np.ndarray:
         mine = np.ascontiguousarray(returns[:, columns])
-        out = np.empty((4, mine.shape[1], 40, 2))
-        mean, norm = np.empty((2, mine.shape[1], 40))
-        fill_windows(mine, 30, 20, universe, mean, norm, out[2, :, :, 0], out[3, :, :, 0], np.empty((3, TILE)))
-        return np.stack([mean, norm, out[2, :, :, 0], out[3, :, :, 0]])
+        out = np.empty((3, mine.shape[1], 40, 2))
+        mean = np.empty((mine.shape[1], 40))
+        fill_windows(mine, 30, 20, universe, mean, *out[:, :, :, 0], np.empty((3, TILE)))
+        return np.stack([mean, *out[:, :, :, 0]])
 
     everything = figures(slice(0, TILE + 3))
     assert figures(slice(TILE - 1, TILE + 2)).tobytes() == everything[:, TILE - 1 : TILE + 2].tobytes()
@@ -77,10 +76,11 @@ def test_a_figure_depends_on_its_own_ticker_wherever_that_stands() -> None:
 
 def test_constant_prices_do_not_move() -> None:
     returns, universe = np.full((40, 1), 0.1 + 0.2), np.ones((3, 40))
-    mean, norm, near, together = np.empty((1, 40)), np.empty((1, 40)), np.empty((1, 40, 2)), np.empty((1, 40, 2))
-    fill_windows(returns, 30, 20, universe, mean, norm, near[:, :, 0], together[:, :, 0], np.empty((3, TILE)))
+    mean, out = np.empty((1, 40)), np.empty((3, 1, 40, 2))
+    norm, near, together = out[:, :, :, 0]
+    fill_windows(returns, 30, 20, universe, mean, norm, near, together, np.empty((3, TILE)))
     assert not norm.any()
-    assert np.isnan(mean).all() and np.isnan(near[:, :, 0]).all() and np.isnan(together[:, :, 0]).all()
+    assert np.isnan(mean).all() and np.isnan(near).all() and np.isnan(together).all()
 
 
 # ---------------------------------------------------------------- lists of candidates
@@ -100,7 +100,7 @@ def test_candidates_come_strongest_first_and_ties_by_ticker(n_tickers: int, seed
             expected = sorted(
                 (-min(value, 1.0), column) for column, value in enumerate(table[t].tolist()) if value > 0.0
             )
-            mine = slice(signals.start[k, t], signals.start[k, t + 1])
+            mine = slice(signals.start[t, k], signals.start[t, k + 1])
             found = [
                 (-s, c) for s, c in zip(signals.strength[mine].tolist(), signals.ticker[mine].tolist(), strict=True)
             ]

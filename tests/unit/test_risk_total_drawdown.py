@@ -160,7 +160,9 @@ def fallen(rate: float = 0.0, **limits: object) -> Backtest:
     _, signals = kernel_arrays(panel, rules)
     market = build_market(panel, clock_of(panel), rules.limits.correlation_window)
     market = market._replace(rate=np.full(len(market.day), rate / 100.0))
-    return backtest(market, signals, np.full(len(signals.start), 1.0 / len(signals.start)), rules, 100_000.0, 60, 420)
+    return backtest(
+        market, signals, np.full(len(signals.is_target), 1.0 / len(signals.is_target)), rules, 100_000.0, 60, 420
+    )
 
 
 def test_a_replay_that_nobody_can_resume_goes_flat_and_earns_bills() -> None:

@@ -27,11 +27,11 @@ def list_candidates(
 ) -> None:
     """Write strategy `k`'s candidates into `ticker` and `strengths`, its bit into `exits` and `wants`, all (T, N).
 
-    `start` (T + 1,) says where; `spare_ticker` and `spare_strength` (N,) are working space.
+    `start` (T, K + 1) says where; `spare_ticker` and `spare_strength` (N,) are working space.
     """
     n_sessions, n_tickers = strength.shape
     for t in range(n_sessions):
-        n = start[t]
+        n = start[t, k]
         for i in range(n_tickers):
             exits[t, i] |= np.uint32(1 << k) if exit_[t, i] else np.uint32(0)
         for i in range(n_tickers):
@@ -40,7 +40,7 @@ def list_candidates(
                 strengths[n] = min(strength[t, i], 1.0)
                 wants[t, i] |= np.uint32(1 << k)
                 n += 1
-        first = start[t]
+        first = start[t, k]
         sort_candidates(ticker[first:n], strengths[first:n], spare_ticker, spare_strength)
 
 

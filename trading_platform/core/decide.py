@@ -67,17 +67,17 @@ def weighted_strength(strength: float, weight: float, n_strategies: int) -> floa
 
 
 @lean
-def wish_for(is_target: int, strength: float, weight: float, n_strategies: int, limits: Limits) -> float:
+def wish_for(is_target: int, strength: float, weight: float, n_strategies: int, max_position: float) -> float:
     """Return the share of equity that a strategy with capital `weight` wants: of a target, or of a signal."""
     if is_target != 0:
         return strength * weight
-    return weighted_strength(strength, weight, n_strategies) * limits.max_position
+    return weighted_strength(strength, weight, n_strategies) * max_position
 
 
 @lean
 def strength_of(signals: Signals, k: int, t: int, ticker: int) -> float:
     """Return the strength that strategy `k` has for `ticker` at row `t`, 0 if it is not in its list."""
-    for n in range(signals.start[k, t], signals.start[k, t + 1]):
+    for n in range(signals.start[t, k], signals.start[t, k + 1]):
         if signals.ticker[n] == ticker:
             strength: float = signals.strength[n]
             return strength
@@ -88,6 +88,13 @@ def strength_of(signals: Signals, k: int, t: int, ticker: int) -> float:
 def wants_it(signals: Signals, k: int, t: int, ticker: int) -> bool:
     """Return True if strategy `k` has `ticker` in its list of row `t`."""
     return bool((signals.wants[ticker, t] >> k) & 1)
+
+
+@lean
+def concerned(signals: Signals, slot: Record, t: int, ticker: int) -> int:
+    """Return as bits the strategies that may want `ticker`, which is or will be in `slot`; the others want nothing."""
+    bits: int = signals.wants[ticker, t] | slot["owners"]
+    return bits
 
 
 @lean
@@ -317,22 +324,23 @@ def raw_wish(
 @lean
 def wish_of_lot(
     account: Record, slot: Record, lots: Records, stopped: Ints, day: Ints, k: int, signals: Signals, t: int,
-    ticker: int, weights: Floats, limits: Limits,
+    ticker: int, weights: Floats, max_position: float,
 ) -> float:  # fmt: skip
     """Return the share of equity that strategy `k` wants in `ticker`, as the allocation weighs it."""
     raw = raw_wish(account, slot, lots, stopped, day, k, signals, t, ticker, weights)
-    return raw.kept + wish_for(signals.is_target[k], raw.strength, weights[k], len(weights), limits)
+    return raw.kept + wish_for(signals.is_target[k], raw.strength, weights[k], len(weights), max_position)
 
 
 @lean
 def total_wish(
     account: Record, slot: Record, lots: Records, stopped: Ints, day: Ints, signals: Signals, t: int, ticker: int,
-    weights: Floats, limits: Limits,
+    weights: Floats, max_position: float,
 ) -> float:  # fmt: skip
     """Return the share of equity that all strategies together want in `ticker`, the part that is held included."""
-    total = 0.0
+    total, bits = 0.0, concerned(signals, slot, t, ticker)
     for k in range(len(weights)):
-        total += wish_of_lot(account, slot, lots, stopped, day, k, signals, t, ticker, weights, limits)
+        if (bits >> k) & 1:
+            total += wish_of_lot(account, slot, lots, stopped, day, k, signals, t, ticker, weights, max_position)
     return total
 
 
@@ -344,17 +352,21 @@ def review_growth(
     """Size what the position in slot `s` lacks to what is wanted of it, and check what is left after netting."""
     slot = slots[s]
     ticker = slot["ticker"]
-    wish = total_wish(account, slot, lots[s], stopped, market.day, signals, t, ticker, weights, limits)
-    dollars = size_entry(account, slots, market, t, ticker, wish / limits.max_position, account["equity"], limits)
+    wish = total_wish(account, slot, lots[s], stopped, market.day, signals, t, ticker, weights, limits.max_position)
+    measures = measure_entry(slots, market, t, ticker, limits)
+    equity, strength = account["equity"], wish / limits.max_position
+    dollars = capped_dollars(account, equity, strength, market, t, ticker, measures, limits)
     limit_price = entry_price(market.bars[ticker, t, CLOSE], limits)
-    lacking = lacking_share(account, slot, lots[s], stopped, market.day, signals, t, weights, limits)
-    if market_verdict(market, t, ticker).code != OK:
+    lacking = lacking_share(account, slot, lots[s], stopped, market.day, signals, t, weights, limits.max_position)
+    data = market_verdict(market, t, ticker)
+    if data.code != OK:
         lacking = 0.0
-    quantity = growth_shares(slot, lots[s], dollars, lacking * account["equity"], limit_price, limits, sizing)
+    quantity = growth_shares(slot, lots[s], dollars, lacking * equity, limit_price, limits, sizing)
     net = quantity - asked_shares(slot, lots[s]).sold
     if not (net > SHARE_NOISE):
         return Entry(Verdict(OK, 0.0, 0.0), quantity, limit_price)
-    return Entry(check_order(account, slots, market, t, ticker, net, limit_price, limits), quantity, limit_price)
+    verdict = check_entry(net, limit_price, equity, account["cash"], market.vix[t], measures, data, limits)
+    return Entry(verdict, quantity, limit_price)
 
 
 @lean
@@ -388,11 +400,13 @@ def share_out(
     """Divide a buy of `quantity` shares of slot `s` among the strategies that lack something, by what each lacks."""
     slot = slots[s]
     ticker = slot["ticker"]
-    lacking = lacking_share(account, slot, lots[s], stopped, market.day, signals, t, weights, limits)
+    lacking = lacking_share(account, slot, lots[s], stopped, market.day, signals, t, weights, limits.max_position)
     close, volatility = market.bars[ticker, t, CLOSE], market.bars[ticker, t, VOLATILITY]
-    done, given = 0.0, 0.0
+    done, given, bits, most = 0.0, 0.0, concerned(signals, slot, t, ticker), limits.max_position
     for k in range(len(weights)):
-        missing = lack(account, slot, lots[s], stopped, market.day, k, signals, t, ticker, weights, limits)
+        if not ((bits >> k) & 1):
+            continue
+        missing = lack(account, slot, lots[s], stopped, market.day, k, signals, t, ticker, weights, most)
         if not (missing > 0.0):
             continue
         done += missing
@@ -402,7 +416,7 @@ def share_out(
             want(slot, lots[s, k], k, upto - given, stop, target)
             lots[s, k]["exit_reason"] = NO_REASON
             lots[s, k]["wish"] = wish_of_lot(
-                account, slot, lots[s], stopped, market.day, k, signals, t, ticker, weights, limits
+                account, slot, lots[s], stopped, market.day, k, signals, t, ticker, weights, most
             )
             given = upto
     slot["limit_price"] = limit_price
@@ -414,22 +428,24 @@ def share_out(
 @lean
 def lacking_share(
     account: Record, slot: Record, lots: Records, stopped: Ints, day: Ints, signals: Signals, t: int, weights: Floats,
-    limits: Limits,
+    max_position: float,
 ) -> float:  # fmt: skip
     """Return the share of equity by which strategies have less of the slot's ticker than they want, added up."""
-    lacking = 0.0
+    lacking, ticker = 0.0, slot["ticker"]
+    bits = concerned(signals, slot, t, ticker)
     for k in range(len(weights)):
-        lacking += lack(account, slot, lots, stopped, day, k, signals, t, slot["ticker"], weights, limits)
+        if (bits >> k) & 1:
+            lacking += lack(account, slot, lots, stopped, day, k, signals, t, ticker, weights, max_position)
     return lacking
 
 
 @lean
 def lack(
     account: Record, slot: Record, lots: Records, stopped: Ints, day: Ints, k: int, signals: Signals, t: int,
-    ticker: int, weights: Floats, limits: Limits,
+    ticker: int, weights: Floats, max_position: float,
 ) -> float:  # fmt: skip
     """Return the share of equity by which strategy `k` has less of `ticker` than it wants, >= 0."""
-    wish = wish_of_lot(account, slot, lots, stopped, day, k, signals, t, ticker, weights, limits)
+    wish = wish_of_lot(account, slot, lots, stopped, day, k, signals, t, ticker, weights, max_position)
     if owns(slot, k) and lots[k]["quantity"] > 0.0 and slot["ticker"] == ticker:
         wish -= lots[k]["quantity"] * slot["price"] / account["equity"]
     return max(0.0, wish)
@@ -442,7 +458,7 @@ def lack(
 def start_candidates(signals: Signals, t: int, heads: Ints) -> None:
     """Point `heads` (K,) at the strongest candidate of each strategy at row `t`."""
     for k in range(len(heads)):
-        heads[k] = signals.start[k, t]
+        heads[k] = signals.start[t, k]
 
 
 @inlined
@@ -453,17 +469,20 @@ def next_candidate(
     """Take the strongest remaining candidate off the strategies' lists; ties go to the first ticker, then strategy.
 
     Strategies with weight 0 are skipped, and so are tickers that the book already holds or has pending, that cool, or
-    that are among the first `n_seen` of `seen`: they have been looked at.
+    that are among the first `n_seen` of `seen`: they have been looked at. Between two calls only the last of these
+    changes what may be taken, so a head that points at another ticker still stands.
     """
     n_strategies = len(weights)
+    last = seen[n_seen - 1] if n_seen > 0 else -1
     best, best_wish, best_ticker = -1, 0.0, -1
     for k in range(n_strategies):
         if not (weights[k] > 0.0):
             continue
-        n, stop = heads[k], signals.start[k, t + 1]
-        while n < stop and passed_over(signals, k, slots, stopped, day, seen, n_seen, signals.ticker[n], t):
-            n += 1
-        heads[k] = n
+        n, stop = heads[k], signals.start[t, k + 1]
+        if n < stop and (n_seen == 0 or signals.ticker[n] == last):
+            while n < stop and passed_over(signals, k, slots, stopped, day, seen, n_seen, signals.ticker[n], t):
+                n += 1
+            heads[k] = n
         if n >= stop:
             continue
         ticker, wish = signals.ticker[n], signals.strength[n] * weights[k]
@@ -471,8 +490,6 @@ def next_candidate(
             wish *= n_strategies * limits.max_position
         if best < 0 or wish > best_wish or (wish == best_wish and ticker < best_ticker):
             best, best_wish, best_ticker = k, wish, ticker
-    if best >= 0:
-        heads[best] += 1
     return Candidate(best, best_ticker, best_wish)
 
 
@@ -602,7 +619,9 @@ def weakest_slot(
             weakest, least = s, slots[s]["wish"]
     if weakest < 0:
         return -1
-    offered = total_wish(account, slots[weakest], lots[weakest], stopped, day, signals, t, rival, weights, limits)
+    offered = total_wish(
+        account, slots[weakest], lots[weakest], stopped, day, signals, t, rival, weights, limits.max_position
+    )
     return weakest if offered > least * (1.0 + sizing.replace_margin) else -1
 
 

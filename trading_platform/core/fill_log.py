@@ -24,8 +24,8 @@ class FillLog(NamedTuple):
 
 
 def new_fill_log(capacity: int) -> FillLog:
-    """Return an empty log."""
-    return FillLog(np.zeros(capacity, dtype=FILL), np.zeros(1, dtype=np.int64))
+    """Return an empty log; a row means nothing before it is written."""
+    return FillLog(np.empty(capacity, dtype=FILL), np.zeros(1, dtype=np.int64))
 
 
 @lean
@@ -50,6 +50,7 @@ def log_fill(
     if n < len(log.rows):
         row = log.rows[n]
         row["day"] = day
+        row["book"] = 0
         row["slot"] = s
         row["ticker"] = slot["ticker"]
         row["strategy"] = strategy

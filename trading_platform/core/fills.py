@@ -88,6 +88,8 @@ def lost_to_market(quote_amount: float, lost: float, costs: Costs) -> tuple[floa
 @lean
 def part_of(total: float, before: float, after: float, whole: float) -> float:
     """Return the part of `total` dollars that shares `before` to `after` of `whole` have; the parts add up to it."""
+    if before == 0.0 and after == whole:  # one lot has it all, as with most orders
+        return round_cents(total)
     return round_cents(round_cents(total * after / whole) - round_cents(total * before / whole))
 
 

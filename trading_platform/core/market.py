@@ -28,7 +28,7 @@ from trading_platform.core.types import (
 )
 from trading_platform.core.windows import TILE, fill_universe, fill_windows
 
-OPEN, HIGH, LOW, CLOSE, VOLUME, VOLATILITY, MARKET_CORRELATION, RETURN = range(8)
+OPEN, HIGH, LOW, CLOSE, VOLUME, VOLATILITY, MARKET_CORRELATION, NORM = range(8)
 VOLATILITY_WINDOW = 20
 PIECE = 64  # sessions that are transposed together
 MOST_STRATEGIES = 32  # bits of a flag
@@ -39,11 +39,11 @@ class Market(NamedTuple):
 
     Attributes
     ----------
-    bars : (N, T, 8) open, high, low, close, volume, daily volatility over 20 sessions, correlation with the
-        equal-weight universe over the correlation window, close-to-close return. NaN = unknown.
+    bars : (N, T, 8) open, high, low, close, volume, daily volatility over 20 sessions, then over the correlation
+        window: correlation with the equal-weight universe, and the norm of the returns (root of the sum of squared
+        deviations), 0 where the window has a gap or does not move. NaN = unknown.
     returns : (N, T) close-to-close returns, one ticker's history contiguous.
-    return_mean, return_norm : (N, T) mean and root of the sum of squared deviations over the correlation window;
-        the norm is 0 where the window has a gap or does not move.
+    return_mean : (N, T) their mean over the correlation window.
     sector : (N,) sector number.
     vix, vix_age : (T,) last known VIX and its age in sessions (NaN / inf when there never was one).
     clock : (T,) exchange seconds at the close. day : (T,) days since 1970-01-01.
@@ -57,7 +57,6 @@ class Market(NamedTuple):
     bars: Floats
     returns: Floats
     return_mean: Floats
-    return_norm: Floats
     sector: Ints
     vix: Floats
     vix_age: Floats
@@ -76,7 +75,8 @@ class Signals(NamedTuple):
 
     Attributes
     ----------
-    start : (K, T + 1) candidates of strategy k at session t are [start[k, t], start[k, t + 1]).
+    start : (T, K + 1) candidates of strategy k at session t are [start[t, k], start[t, k + 1]): what one decision
+        reads of all strategies lies together.
     ticker : (M,) column of each candidate. strength : (M,) in (0, 1]: of a signal, or the weight of a target.
     exits : (N, T) bit k set = strategy k wants out. wants : (N, T) bit k set = strategy k has the ticker in its list.
     is_target : (K,) 1 where strengths are target weights, 0 where they are signals; target_bits : (1,) as bits.
@@ -204,20 +204,20 @@ def build_market(panel: MarketPanel, clock: Floats, correlation_window: int) -> 
     adjusted = forward_adjusted(panel).close
     returns[1:] = adjusted[1:] / adjusted[:-1] - 1.0
     _fill_bars(
-        _plain(panel.open), _plain(panel.high), _plain(panel.low), _plain(panel.close), _plain(panel.volume),
-        returns, bars,
-    )  # fmt: skip
-    universe, unread, work = np.zeros((3, n_sessions)), np.empty((1, n_sessions, 2)), np.empty((3, TILE))
+        _plain(panel.open), _plain(panel.high), _plain(panel.low), _plain(panel.close), _plain(panel.volume), bars
+    )
+    universe, unread, work = np.zeros((3, n_sessions)), np.empty((1, n_sessions, 3)), np.empty((3, TILE))
     inside = panel.universe
     fill_universe(returns if inside.all() else np.ascontiguousarray(returns[:, inside]), universe[0])
     fill_windows(
-        universe[0][:, None], correlation_window, VOLATILITY_WINDOW, universe, universe[1:2], universe[2:],
-        unread[:, :, 0], unread[:, :, 1], work,
+        universe[0][:, None], correlation_window, VOLATILITY_WINDOW, universe, universe[1:2], unread[:, :, 0],
+        unread[:, :, 1], unread[:, :, 2], work,
     )  # fmt: skip
-    mean, norm = np.empty((n_tickers, n_sessions)), np.empty((n_tickers, n_sessions))
+    universe[2] = unread[0, :, 0]
+    mean = np.empty((n_tickers, n_sessions))
     fill_windows(
-        returns, correlation_window, VOLATILITY_WINDOW, universe, mean, norm,
-        bars[:, :, VOLATILITY], bars[:, :, MARKET_CORRELATION], work,
+        returns, correlation_window, VOLATILITY_WINDOW, universe, mean, bars[:, :, NORM], bars[:, :, VOLATILITY],
+        bars[:, :, MARKET_CORRELATION], work,
     )  # fmt: skip
     vix, vix_age = _last_known(panel.vix)
     rate = np.zeros(n_sessions) if panel.cash_rate is None else _last_known(panel.cash_rate)[0]
@@ -227,7 +227,6 @@ def build_market(panel: MarketPanel, clock: Floats, correlation_window: int) -> 
         bars=bars,
         returns=np.ascontiguousarray(returns.T),
         return_mean=mean,
-        return_norm=norm,
         sector=np.unique(np.array(panel.sectors), return_inverse=True)[1].astype(np.int64),
         vix=vix,
         vix_age=vix_age,
@@ -248,10 +247,8 @@ def _plain(values: Floats) -> Floats:
 
 
 @lean
-def _fill_bars(
-    open_: Floats, high: Floats, low: Floats, close: Floats, volume: Floats, returns: Floats, bars: Floats
-) -> None:
-    """Fill prices, volume and return of `bars` (N, T, 8) from arrays (T, N), piece by piece for the cache's sake."""
+def _fill_bars(open_: Floats, high: Floats, low: Floats, close: Floats, volume: Floats, bars: Floats) -> None:
+    """Fill prices and volume of `bars` (N, T, 8) from arrays (T, N), piece by piece for the cache's sake."""
     n_sessions, n_tickers = close.shape
     for left in range(0, n_tickers, TILE):
         for first in range(0, n_sessions, PIECE):
@@ -263,7 +260,6 @@ def _fill_bars(
                     own[t, LOW] = low[t, i]
                     own[t, CLOSE] = close[t, i]
                     own[t, VOLUME] = volume[t, i]
-                    own[t, RETURN] = returns[t, i]
 
 
 def _last_known(values: Floats) -> tuple[Floats, Floats]:
@@ -280,11 +276,9 @@ def build_signals(signals: Sequence[StrategySignals], default: Protection = NO_P
         raise ValueError(f"between 1 and {MOST_STRATEGIES} strategies can be traded together, got {len(signals)}")
     n_sessions, n_tickers = signals[0].strength.shape
     strengths = [_plain(item.strength) for item in signals]
-    counts = np.array([np.count_nonzero(strength > 0.0, axis=1) for strength in strengths])  # NaN is not positive
+    counts = np.stack([np.count_nonzero(strength > 0.0, axis=1) for strength in strengths], axis=1)  # NaN is not
     ends = counts.cumsum().reshape(counts.shape)
-    start = (
-        np.column_stack([ends[:, :1] - counts[:, :1], ends]) if n_sessions else np.zeros((len(signals), 1), np.int64)
-    )
+    start = np.column_stack([ends[:, :1] - counts[:, :1], ends]).astype(np.int64)
     total = int(counts.sum())
     tickers, sorted_strengths = np.empty(total, dtype=np.int32), np.empty(total)
     exits = np.zeros((n_sessions, n_tickers), dtype=np.uint32)
@@ -292,7 +286,7 @@ def build_signals(signals: Sequence[StrategySignals], default: Protection = NO_P
     spare = np.empty(n_tickers, dtype=np.int32), np.empty(n_tickers)
     for k, item in enumerate(signals):
         leaves = np.ascontiguousarray(item.exit, dtype=np.bool_)
-        list_candidates(strengths[k], leaves, k, start[k], tickers, sorted_strengths, exits, wants, *spare)
+        list_candidates(strengths[k], leaves, k, start, tickers, sorted_strengths, exits, wants, *spare)
     return Signals(
         start,
         tickers,

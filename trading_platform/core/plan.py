@@ -115,7 +115,8 @@ def growth(
 ) -> float:
     """Return the shares that strategies buy of the position in slot `s`, which may grow by `dollars`."""
     account, slot, limits = book.accounts[0], book.slots[s], rules.limits[0]
-    lacking = lacking_share(account, slot, book.lots[s], book.stopped, market.day, signals, t, weights, limits)
+    most = limits.max_position
+    lacking = lacking_share(account, slot, book.lots[s], book.stopped, market.day, signals, t, weights, most)
     if market_verdict(market, t, slot["ticker"]).code != OK:
         lacking = 0.0
     lacking *= account["equity"]

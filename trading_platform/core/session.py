@@ -101,7 +101,9 @@ def fill_at_open(
         if not (slot["quantity"] > 0.0) or slot["ticker"] < 0:
             continue
         quote = market.bars[slot["ticker"], t, OPEN]
-        crossed = cross_lots(account, slots, lots, stopped, s, quote, market.day[t], market.clock[t], limits, log)
+        crosses = slot["crossing"] > 0.0
+        if crosses:
+            cross_lots(account, slots, lots, stopped, s, quote, market.day[t], market.clock[t], limits, log)
         if slot["selling"] > 0.0:
             volume = market.bars[slot["ticker"], t, VOLUME]
             quantity = fill_quantity(slot["selling"], volume, limits.share_step, costs)
@@ -112,7 +114,7 @@ def fill_at_open(
                 order = executed(SELL, done, met, price, costs, OF_ORDER)
                 book_order(account, slots, lots, stopped, s, order, market.day[t], market.clock[t], limits, log)
             tidy_slot(slots, lots, s)
-        elif crossed > 0.0:
+        elif crosses:
             tidy_slot(slots, lots, s)
     for s in range(len(slots)):
         slot = slots[s]

@@ -77,7 +77,7 @@ def shadow_statistics(
     lookback : rows that the slowest strategy or risk input needs; no book is started before.
     since : first row that is wanted; rows before may stay NaN. Saves time when only the newest row is.
     """
-    n_sessions, n_strategies = len(market.day), len(signals.start)
+    n_sessions, n_strategies = len(market.day), len(signals.is_target)
     halves = half_year_starts(market.day)
     statistics = np.full((n_sessions, n_strategies, 4), np.nan)
     returns = np.full((n_sessions, n_strategies), np.nan)

@@ -174,7 +174,8 @@ def decide_session(
                 make_room(account, slots, lots, stopped, market, signals, t, weights, rules, ticker)
             return
         seen[n_seen] = ticker
-        wish = total_wish(account, slots[s], lots[s], stopped, market.day, signals, t, ticker, weights, limits)
+        most = limits.max_position
+        wish = total_wish(account, slots[s], lots[s], stopped, market.day, signals, t, ticker, weights, most)
         entry = review_entry(account, slots, market, t, ticker, wish, limits)
         denials[entry.verdict.code] += 1
         if entry.verdict.code == OK:

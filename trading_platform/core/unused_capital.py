@@ -69,10 +69,11 @@ def unused_in(
     for k in range(len(weights)):
         if not (weights[k] > 0.0):
             continue
-        for n in range(signals.start[k, t], signals.start[k, t + 1]):
+        for n in range(signals.start[t, k], signals.start[t, k + 1]):
             if is_held(slots, signals.ticker[n]):
                 continue
-            wish = wish_for(signals.is_target[k], signals.strength[n], weights[k], len(weights), limits) * equity
+            share = wish_for(signals.is_target[k], signals.strength[n], weights[k], len(weights), limits.max_position)
+            wish = share * equity
             wanted += wish
             if is_full:
                 full += wish

@@ -104,7 +104,7 @@ def owner_of(world: World, ticker: str, session: date) -> Owner:
     if column is not None and session in world.sessions:
         t = world.sessions.index(session)
         for k, name in enumerate(names):
-            span = slice(int(signals.start[k, t]), int(signals.start[k, t + 1]))
+            span = slice(int(signals.start[t, k]), int(signals.start[t, k + 1]))
             found = (signals.ticker[span] == column).nonzero()[0]
             if len(found):
                 wishes[name] = float(signals.strength[span][found[0]])
