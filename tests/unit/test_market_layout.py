@@ -67,8 +67,9 @@ def test_a_figure_depends_on_its_own_ticker_wherever_that_stands() -> None:
         mine = np.ascontiguousarray(returns[:, columns])
         out = np.empty((3, mine.shape[1], 40, 2))
         mean = np.empty((mine.shape[1], 40))
-        fill_windows(mine, 30, 20, universe, mean, *out[:, :, :, 0], np.empty((3, TILE)))
-        return np.stack([mean, *out[:, :, :, 0]])
+        norm, near, together = out[:, :, :, 0]
+        fill_windows(mine, 30, 20, universe, mean, norm, near, together, np.empty((3, TILE)))
+        return np.stack([mean, norm, near, together])
 
     everything = figures(slice(0, TILE + 3))
     assert figures(slice(TILE - 1, TILE + 2)).tobytes() == everything[:, TILE - 1 : TILE + 2].tobytes()

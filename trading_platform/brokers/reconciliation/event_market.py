@@ -22,9 +22,21 @@ def event_market(n_tickers: int, at: datetime, opens: Floats | None) -> Market:
         bars[:, ROW, OPEN] = opens
     row, day = np.zeros(1), np.array([(session_of(at) - EPOCH).days], dtype=np.int64)
     return Market(
-        bars, none, none, none, np.zeros(n_tickers, dtype=np.int64), row, row, row, day, none, none, row,
-        np.zeros(2, dtype=np.int64), none, np.zeros((0, 0, 0)),
-    )  # fmt: skip
+        bars=bars,
+        returns=none,
+        return_mean=none,
+        sector=np.zeros(n_tickers, dtype=np.int64),
+        vix=row,
+        vix_age=row,
+        clock=row,
+        day=day,
+        split=none,
+        dividend=none,
+        rate=row,
+        event_start=np.zeros(2, dtype=np.int64),
+        events=none,
+        draws=np.zeros((0, 0, 0)),
+    )
 
 
 def give_spin_off_prices(market: Market, slot: Record, other: int) -> bool:
