@@ -364,11 +364,6 @@ class TradingConfig:
     alerts: AlertsConfig = field(default_factory=AlertsConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
 
-    @property
-    def risk_profile(self) -> str:
-        """Name of the risk profile that [risk] starts from."""
-        return str(self.risk.get("profile", "conservative"))
-
     def to_dict(self) -> dict[str, object]:
         """Return every setting as JSON values; a password in the database URL is masked."""
         plain: dict[str, object] = json.loads(json.dumps(asdict(self), allow_nan=False))
