@@ -24,7 +24,7 @@ from datetime import date, datetime
 import numpy as np
 
 from risk_manager import RiskManager
-from trading_platform.brokers.venue import Venue
+from trading_platform.brokers.venue import Broker
 from trading_platform.core.compiled import plain
 from trading_platform.core.decide import Candidate
 from trading_platform.core.decide import weighted_strength as compiled_strength
@@ -79,7 +79,7 @@ class AutonomousTradingEngine:
     def __init__(
         self,
         world: World,
-        broker: Venue,
+        broker: Broker,
         risk_manager: RiskManager,
         allocator: Allocator,
         rules: Rules,
@@ -147,7 +147,7 @@ class AutonomousTradingEngine:
         self.recorder.sessions_opened(world.opens)
 
     def watch(self, now: datetime) -> None:
-        """Obey operators and let the venue report, between sessions."""
+        """Obey operators and let the broker report, between sessions."""
         self._obey(now)
         self._uncommitted = max(self._uncommitted, int(self.broker.watch(now)))
 

@@ -17,9 +17,9 @@ from alpaca_world import KEY, SECRET, Bar, Register, flat, make_server, make_wor
 from risk_config import RiskConfig
 from trading_platform.alpaca_server.fill_models import PaperFills
 from trading_platform.alpaca_server.server import AlpacaServer
-from trading_platform.brokers.alpaca_venue import row_of
 from trading_platform.brokers.paper import PaperBroker
 from trading_platform.brokers.reconciliation.pending_entries import PendingEntries
+from trading_platform.brokers.venue import row_of
 from trading_platform.core.costs import CostConfig, ExitConfig
 from trading_platform.core.market import build_market
 from trading_platform.core.order_reasons import OrderReason
@@ -141,7 +141,7 @@ class Pair:
         self.paper.settle(self.market, t, panel.session(t), times.opens[t], times.closes[t])
 
     def held(self) -> tuple[float, float]:
-        mine = sum(position.quantity for position in self.paper.positions())
+        mine = float(self.paper.slots["quantity"].sum())
         return self.server.account.held("AAA"), mine
 
     def cash(self) -> tuple[float, float]:

@@ -141,3 +141,59 @@ def test_several_folders_are_read_in_their_order() -> None:
 def test_the_next_steps_name_the_same_place() -> None:
     assert same_place(None, None) == ""
     assert same_place("my db.db", Path("own.toml")) == " --db 'my db.db' --config own.toml"
+
+
+@pytest.mark.parametrize(
+    ("broker", "source", "values", "expected"),
+    [
+        ("", "alpaca", KEYS, Whose.BROKERS),  # a settings file of an earlier version means both
+        ("paper", "alpaca", KEYS, Whose.SIMULATED),
+        ("paper", "yahoo", {}, Whose.SIMULATED),
+        ("paper", "synthetic", KEYS, Whose.SIMULATED),  # the keys' bars
+        ("alpaca", "yahoo", KEYS, Whose.BROKERS),
+        ("alpaca", "synthetic", KEYS, Whose.BROKERS),
+        ("mine", "yahoo", {}, Whose.OWN),
+        ("mine", "alpaca", KEYS, Whose.OWN),
+    ],
+)
+def test_broker_is_chosen_apart_from_the_bars(
+    broker: str, source: str, values: dict[str, str], expected: Whose
+) -> None:
+    config = load_config(None, {"broker.name": broker or None, "data.source": source})
+    assert whose(TradeOptions(), values, config) is expected
+    assert whose(TradeOptions(command="trade"), values, config) is expected
+    assert whose(TradeOptions(command="replay"), values, config) is Whose.NOBODYS
+    assert whose(TradeOptions(seed=3), values, config) is Whose.NOBODYS
+
+
+def test_source_of_the_command_line_leaves_the_broker_as_the_file_names_it() -> None:
+    config = load_config(None, {"broker.name": "paper", "data.source": "yahoo"})
+    assert whose(TradeOptions(source="alpaca"), KEYS, config) is Whose.SIMULATED
+    assert whose(TradeOptions(source="alpaca"), KEYS) is Whose.BROKERS
+
+
+def test_capital_sets_up_a_paper_account_that_the_settings_name() -> None:
+    config = load_config(None, {"broker.name": "paper", "data.source": "alpaca"})
+    assert whose(TradeOptions(capital=5000.0), KEYS, config) is Whose.SIMULATED
+    assert whose(TradeOptions(capital=5000.0), KEYS, load_config(None, {"broker.name": "mine"})) is Whose.NOBODYS
+
+
+@pytest.mark.parametrize("broker", ["paper", "alpaca", "mine"])
+def test_broker_beside_bars_that_have_ended_is_refused_in_one_line_with_the_cure(broker: str) -> None:
+    config = load_config(None, {"broker.name": broker, "data.source": "files", "data.folder": "bars"})
+    with pytest.raises(FixConfigError, match=r'set \[data\] source = "alpaca" or "yahoo", or say replay') as caught:
+        whose(TradeOptions(), KEYS, config)
+    assert "\n" not in str(caught.value)
+
+
+def test_real_money_needs_alpaca_as_the_broker() -> None:
+    for broker in ("paper", "mine"):
+        config = load_config(None, {"broker.name": broker, "data.source": "alpaca"})
+        with pytest.raises(FixConfigError, match=r"Alpaca as the broker: leave out .* \[broker\] name"):
+            whose(TradeOptions(live=True), LIVE, config)
+    assert whose(TradeOptions(live=True), LIVE, load_config(None, {"broker.name": "alpaca"})) is Whose.BROKERS
+
+
+def test_name_that_no_broker_can_have_is_refused() -> None:
+    with pytest.raises(FixConfigError, match='name must be "paper", "alpaca" or the name of a broker of your own'):
+        load_config(None, {"broker.name": "My-Broker"})

@@ -53,7 +53,7 @@ def test_defaults_are_as_designed() -> None:
     )
     assert (config.allocator.models_dir, config.allocator.age_limit) == ("rl_models", 280)
     assert (config.costs.half_spread_bps, config.exits.max_holding_sessions) == (2.0, 60)
-    assert config.risk_profile == "conservative"
+    assert config.risk == {}
 
 
 def test_example_as_shipped_changes_nothing() -> None:

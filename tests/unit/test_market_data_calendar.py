@@ -124,14 +124,6 @@ def test_next_and_previous_session_cross_a_closure() -> None:
     assert CALENDAR.previous_session(date(2012, 10, 30)) == date(2012, 10, 26)
 
 
-def test_exchange_seconds_at_close_equals_exchange_seconds_of_every_session() -> None:
-    sessions = CALENDAR.sessions_between(date(2012, 10, 1), date(2013, 12, 31))
-
-    at_close = [CALENDAR.exchange_seconds_at(CALENDAR.close_at(day)) for day in sessions.tolist()]
-
-    np.testing.assert_array_equal(at_close, CALENDAR.exchange_seconds(sessions))
-
-
 def test_exchange_seconds_half_day_adds_three_and_a_half_hours() -> None:
     clock = CALENDAR.exchange_seconds([date(2024, 11, 27), date(2024, 11, 29), date(2024, 12, 2)])
 
@@ -140,18 +132,6 @@ def test_exchange_seconds_half_day_adds_three_and_a_half_hours() -> None:
 
 def test_exchange_seconds_begins_at_the_first_session() -> None:
     assert CALENDAR.exchange_seconds([date(1990, 1, 2)]).tolist() == [6.5 * 3600]
-    assert CALENDAR.exchange_seconds_at(CALENDAR.open_at(date(1990, 1, 2))) == 0.0
-
-
-def test_exchange_seconds_at_stands_still_while_closed_and_runs_while_open() -> None:
-    friday = CALENDAR.exchange_seconds([date(2024, 11, 1)])[0]
-    sunday = datetime(2024, 11, 3, 12, tzinfo=UTC)
-    monday_open = CALENDAR.open_at(date(2024, 11, 4))
-
-    assert CALENDAR.exchange_seconds_at(sunday) == friday
-    assert CALENDAR.exchange_seconds_at(monday_open) == friday
-    assert CALENDAR.exchange_seconds_at(monday_open + timedelta(seconds=90.5)) == friday + 90.5
-    assert CALENDAR.exchange_seconds_at(datetime(2024, 11, 4, 23, tzinfo=UTC)) == friday + 6.5 * 3600
 
 
 def test_session_at_includes_the_open_and_excludes_the_close() -> None:
@@ -188,8 +168,6 @@ def test_first_and_last_day_have_no_neighbour_beyond() -> None:
         CALENDAR.previous_session(date(1990, 1, 2))
     with pytest.raises(MarketDataError, match="2061-01-01 is outside"):
         CALENDAR.next_session(date(2060, 12, 31))
-    with pytest.raises(MarketDataError, match="outside the exchange clock"):
-        CALENDAR.exchange_seconds_at(datetime(1980, 1, 2, tzinfo=UTC))
     with pytest.raises(MarketDataError, match="no NYSE session had closed"):
         CALENDAR.last_completed_session(datetime(1980, 1, 2, tzinfo=UTC))
 
@@ -205,7 +183,7 @@ def test_a_day_that_is_no_session_raises_and_names_the_next() -> None:
 
 def test_naive_instant_is_refused() -> None:
     with pytest.raises(ValueError, match="naive"):
-        CALENDAR.exchange_seconds_at(datetime(2024, 11, 4, 15))  # noqa: DTZ001 - that is the fault under test
+        CALENDAR.last_completed_session(datetime(2024, 11, 4, 15))  # noqa: DTZ001 - that is the fault under test
 
 
 def test_returned_sessions_do_not_alias_the_schedule() -> None:

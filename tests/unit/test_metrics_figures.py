@@ -16,11 +16,9 @@ FIGURES: list[Callable[[Floats], float]] = [
     metrics.session_volatility,
     metrics.volatility,
     metrics.sharpe_ratio,
-    metrics.sortino_ratio,
     metrics.total_return,
     metrics.annual_return,
     metrics.max_drawdown,
-    metrics.calmar_ratio,
     metrics.annual_turnover,
 ]
 
@@ -32,11 +30,6 @@ def series(*values: float) -> Floats:
 def test_sharpe_ratio_of_three_days_is_mean_over_sample_deviation() -> None:
     # mean 0.01, deviations 0, +0.01, -0.01, sample deviation 0.01
     assert metrics.sharpe_ratio(series(0.01, 0.02, 0.0)) == pytest.approx(math.sqrt(252))
-
-
-def test_sortino_ratio_divides_losses_by_all_sessions() -> None:
-    # mean 0.01, downside sqrt(0.02^2 / 4) = 0.01
-    assert metrics.sortino_ratio(series(0.03, -0.02, 0.02, 0.01)) == pytest.approx(math.sqrt(252))
 
 
 def test_volatility_is_the_sample_deviation_times_root_252() -> None:
@@ -64,11 +57,6 @@ def test_annual_return_after_total_loss_is_minus_one() -> None:
 
 def test_annual_turnover_is_the_session_mean_times_252() -> None:
     assert metrics.annual_turnover(series(0.0, 0.1, 0.2)) == pytest.approx(25.2)
-
-
-def test_calmar_ratio_is_annual_return_over_deepest_fall() -> None:
-    returns = series(0.1, -0.2, 0.3)
-    assert metrics.calmar_ratio(returns) == pytest.approx(metrics.annual_return(returns) / 0.2)
 
 
 @pytest.mark.parametrize(
@@ -123,8 +111,7 @@ def test_sharpe_ratio_of_a_constant_series_is_nan_despite_rounding(value: float,
 
 
 def test_figures_without_a_divisor_are_nan() -> None:
-    assert math.isnan(metrics.sortino_ratio(series(0.01, 0.02)))
-    assert math.isnan(metrics.calmar_ratio(series(0.01, 0.02)))
+    assert math.isnan(metrics.annual_turnover(series()))
     assert math.isnan(metrics.annual_return(series()))
     assert metrics.total_return(series()) == 0.0
 

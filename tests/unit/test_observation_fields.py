@@ -18,7 +18,6 @@ from trading_platform.core.observation import (
     episode_of,
     exogenous_matrix,
     observation_schema,
-    state_dim,
 )
 from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.shadow_books import lookback_sessions
@@ -49,7 +48,7 @@ def test_schema_has_the_contract_s_parts_first_and_in_order() -> None:
         ("strategy:jump", 3),
         ("rules", 3),
     ]
-    assert len(schema) == state_dim(3) == 50
+    assert len(schema) == 50
     assert len(set(schema.names)) == 50
     assert all(field.unit and field.description for field in schema)
     assert schema.strategies == NAMES

@@ -17,7 +17,8 @@ from risk_config import RiskConfig
 from risk_manager import RiskManager
 from tests.first_version import ENTRY_DAY, POSITION, SESSION, WAITING, first_account, first_slot, first_text
 from tests.lot_world import assert_book_adds_up
-from trading_platform.brokers.paper import PaperBroker, PendingOrder
+from trading_platform.brokers.paper import PaperBroker
+from trading_platform.brokers.venue import PendingOrder
 from trading_platform.core.booking import LONG_AGO
 from trading_platform.core.costs import CostConfig, ExitConfig
 from trading_platform.core.errors import RepairDatabaseError
@@ -58,7 +59,7 @@ def test_idle_book_of_the_first_version_goes_on() -> None:
     paper.restore(first_text(first_account(cash=98_765.43, equity=98_765.43, trades=7, wins=4), [], {}), [])
     assert (paper.record["cash"], paper.record["trades"], paper.record["wins"]) == (98_765.43, 7, 4)
     assert (paper.record["interest"], paper.record["day"]) == (0.0, 0)  # its first night earns nothing: it is not known
-    assert paper.positions() == []
+    assert not paper.slots["quantity"].any()
     assert_book_adds_up(paper.record, paper.slots, paper.lots)
 
 
@@ -88,8 +89,7 @@ def test_half_filled_book_of_the_first_version_becomes_lots() -> None:
     assert (lot["stop"], lot["target"], lot["cost"], lot["dividends"]) == (90.0, 120.0, 3_000.0, 12.5)
     assert (lot["entry_day"], leaving["held"] - lot["since"], lot["exit_reason"]) == (ENTRY_DAY, 9, SIGNAL_EXIT)
     assert (waiting["stop"], waiting["target"]) == (45.0, 60.0)
-    assert [order.client_order_id for order in paper.open_orders()] == ["tp-exit", "tp-entry"]
-    assert [position.ticker for position in paper.positions()] == ["BBB", "AAA"]
+    assert [TICKERS[slot["ticker"]] for slot in paper.slots if slot["quantity"] > 0.0] == ["BBB", "AAA"]
 
 
 def test_book_that_was_upgraded_is_saved_and_read_as_a_new_one() -> None:

@@ -25,7 +25,6 @@ from trading_platform.market_data.vix import (
     YahooVix,
     cboe,
     fred,
-    latest_known,
 )
 
 CALENDAR = NyseCalendar()
@@ -243,24 +242,3 @@ def test_yahoo_that_fails_is_passed_over() -> None:
 
 
 HISTORY = VixHistory(np.array(["2024-01-02", "2024-01-04"], dtype="datetime64[D]"), np.array([13.0, 14.0]), "test")
-
-
-@pytest.mark.parametrize(
-    ("session", "limit", "expected"),
-    [
-        (date(2024, 1, 2), 0, (13.0, 0)),
-        (date(2024, 1, 3), 1, (13.0, 1)),
-        (date(2024, 1, 3), 0, None),
-        (date(2024, 1, 4), 0, (14.0, 0)),
-        (date(2024, 1, 8), 2, (14.0, 2)),  # Thursday to Monday
-        (date(2024, 1, 8), 1, None),
-        (date(2024, 1, 16), 7, (14.0, 7)),  # a holiday between
-        (date(2023, 12, 29), 99, None),
-    ],
-)
-def test_age_counts_sessions_and_too_old_is_unknown(
-    session: date, limit: int, expected: tuple[float, int] | None
-) -> None:
-    known = latest_known(HISTORY, session, CALENDAR, limit)
-    assert (None if known is None else (known.value, known.age_sessions)) == expected
-    assert latest_known(None, session, CALENDAR, limit) is None

@@ -50,7 +50,7 @@ IMPATIENT_CHECKS = 2  # one cancellation, and one look at what it did
 
 
 class AlpacaBroker:
-    """The account at Alpaca; implements `core.ports.Broker`.
+    """The account at Alpaca as it is spoken to; `alpaca_venue` makes the engine's broker of it.
 
     Parameters
     ----------

@@ -19,7 +19,6 @@ from trading_platform.brokers.alpaca_broker import PREFIX, AlpacaBroker, own_ans
 from trading_platform.brokers.eve_events import EveOfExDates, ExDateSource
 from trading_platform.brokers.exit_keeper import ExitKeeper
 from trading_platform.brokers.last_prices import Prices
-from trading_platform.brokers.paper import PendingOrder
 from trading_platform.brokers.reconciliation.account_book import AccountBook, Opens
 from trading_platform.brokers.reconciliation.bookkeeper import Bookkeeper, Journal, Reading
 from trading_platform.brokers.reconciliation.difference_words import (
@@ -46,7 +45,7 @@ from trading_platform.brokers.reconciliation.two_books import (
     TheirBook,
 )
 from trading_platform.brokers.stop_keeper import Moment, StopKeeper
-from trading_platform.brokers.venue import ENTRY_LIFE, HISTORY_PATIENCE, RiskGate
+from trading_platform.brokers.venue import ENTRY_LIFE, HISTORY_PATIENCE, PendingOrder, RiskGate, row_of
 from trading_platform.core.alert_states import AlertState
 from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.ledger import Record, Records
@@ -282,7 +281,7 @@ class AlpacaVenue:
         self._session = session
         self._keeper.forget(closed)
         self._eve.ask(self._clock.now(), at_once=True)
-        return Settlement(equity, news.fills, {}, {}, flows)
+        return Settlement(equity, news.fills, {}, flows)
 
     def _wait_for_history(self, reading: Reading, closed: datetime) -> None:
         """Refuse to settle a session whose executions are not all told, while there is time to wait for them."""
@@ -531,13 +530,3 @@ def _awaited(reading: Reading) -> frozenset[str]:
 
 def _is_same(known: JournalOrder, intent: OrderIntent) -> bool:
     return (known.ticker, known.side, known.quantity) == (intent.ticker, intent.side, intent.quantity)
-
-
-def row_of(order: ApprovedOrder) -> JournalOrder:
-    """Return an order as the journal has it before it is sent."""
-    intent = order.intent
-    return JournalOrder(
-        order.client_order_id, None, intent.ticker, intent.side, intent.quantity, 0.0, OrderStatus.INTENT,
-        intent.strategy, intent.reason, order.approved_at, intent.stop_price, intent.target_price, intent.limit_price,
-        intent.parts,
-    )  # fmt: skip

@@ -7,17 +7,17 @@ costs, volume caps, stops and targets, splits and dividends. Nothing here decide
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 
+from trading_platform.brokers.venue import PendingOrder
 from trading_platform.core.compiled import as_rows, direct
 from trading_platform.core.errors import OperatorNeededError, RepairDatabaseError
 from trading_platform.core.fill_log import CROSSED, OF_ORDER, new_fill_log
 from trading_platform.core.ledger import SHARE_NOISE, Record
 from trading_platform.core.market import Market
 from trading_platform.core.order_reasons import ORDER_REASONS
-from trading_platform.core.plan import Book, withdraw_entry, withdraw_exit
-from trading_platform.core.ports import ApprovalRegister, BrokerAccount, BrokerOrder, BrokerPosition, SavedBook
+from trading_platform.core.plan import Book
+from trading_platform.core.ports import ApprovalRegister, BrokerOrder, SavedBook
 from trading_platform.core.reasons import DELISTED, STOP_LOSS, TAKE_PROFIT
 from trading_platform.core.risk.memory import checksum
 from trading_platform.core.round_trips import LoggedFill, account_flows, round_trip
@@ -27,16 +27,6 @@ from trading_platform.core.simulate import open_books
 from trading_platform.core.types import ApprovedOrder, ClosedTrade, Fill, OrderStatus, Settlement, Side
 
 LEGS = {STOP_LOSS: "stop", TAKE_PROFIT: "target", DELISTED: "delisted"}
-
-
-@dataclass(frozen=True, slots=True)
-class PendingOrder:
-    """An order that waited for the next open when the book was saved."""
-
-    client_order_id: str
-    ticker: str
-    side: Side
-    quantity: float
 
 
 class PaperBroker:
@@ -79,7 +69,6 @@ class PaperBroker:
         self._log = new_fill_log(4 * len(self.slots) * (len(strategies) + 1))
         self._pending: dict[int, BrokerOrder] = {}  # by slot
         self._entry_ids: dict[int, str] = {}
-        self._fills: list[Fill] = []
 
     # ------------------------------------------------------------ orders
 
@@ -99,43 +88,6 @@ class PaperBroker:
         self._pending[s] = _waiting(order.client_order_id, intent.ticker, intent.side, intent.quantity, self.slots[s])
         return self._pending[s]
 
-    def cancel_order(self, client_order_id: str) -> None:
-        """Withdraw an order that waits for the next open; a no-op when there is none with this id."""
-        for s, order in list(self._pending.items()):
-            if order.client_order_id == client_order_id:
-                (withdraw_entry if order.side == Side.BUY else withdraw_exit)(self.book, s)
-                del self._pending[s]
-
-    def open_orders(self) -> list[BrokerOrder]:
-        """Return the orders that wait for the next open."""
-        return [self._pending[s] for s in sorted(self._pending)]
-
-    def find_order(self, client_order_id: str) -> BrokerOrder | None:
-        """Return the waiting order with this id, or None."""
-        return next((order for order in self.open_orders() if order.client_order_id == client_order_id), None)
-
-    def account(self) -> BrokerAccount:
-        """Return the account as of the last close."""
-        equity, cash = float(self.record["equity"]), float(self.record["cash"])
-        return BrokerAccount("paper", equity, cash, cash, is_blocked=False)
-
-    def positions(self) -> list[BrokerPosition]:
-        """Return open positions."""
-        return [
-            BrokerPosition(
-                self._tickers[slot["ticker"]],
-                float(slot["quantity"]),
-                slot["cost"] / slot["quantity"],
-                float(slot["price"]),
-            )
-            for slot in self.slots
-            if slot["quantity"] > 0.0
-        ]
-
-    def fills_since(self, instant: datetime) -> list[Fill]:
-        """Return the last session's fills after `instant`, oldest first."""
-        return [fill for fill in self._fills if fill.filled_at > instant]
-
     # ------------------------------------------------------------ a session
 
     def settle(self, market: Market, t: int, session: date, opened: datetime, closed: datetime) -> Settlement:
@@ -143,11 +95,9 @@ class PaperBroker:
         before, accounts = self.record.copy(), self.book.accounts
         equity = self._settle_book(market, accounts, self.slots, self.lots, self.stopped, t, *self._rules, self._log)
         flows = account_flows(before, self.record)
-        self._fills = []
         if not self._pending and self._log.used[0] == 0:
-            return Settlement(equity, [], {}, {}, flows)
+            return Settlement(equity, [], {}, flows)
         fills: list[tuple[Fill, float, ClosedTrade | None]] = []
-        legs: dict[str, str] = {}
         filled: dict[str, float] = {}
         for row in self._log.rows[: self._log.used[0]].tolist():
             made = LoggedFill._make(row)
@@ -160,10 +110,8 @@ class PaperBroker:
             else:
                 entry_id = self._entry_ids.get(made.slot, self._tickers[made.ticker])
                 client_order_id = f"{entry_id}-{LEGS.get(made.reason, ORDER_REASONS[made.reason].value)}"
-                legs[client_order_id] = entry_id
             fill = self._fill(made, client_order_id, session, opened if made.kind in (OF_ORDER, CROSSED) else closed)
             fills.append((fill, made.realized, round_trip(made, self._tickers, self._strategies, session)))
-            self._fills.append(fill)
         ended: dict[str, tuple[OrderStatus, float]] = {}
         for order in self._pending.values():
             quantity = filled.get(order.client_order_id, 0.0)
@@ -172,7 +120,7 @@ class PaperBroker:
         for s, column in enumerate(self.slots["ticker"].tolist()):
             if column < 0:
                 self._entry_ids.pop(s, None)
-        return Settlement(equity, fills, ended, legs, flows)
+        return Settlement(equity, fills, ended, flows)
 
     def watch(self, now: datetime) -> bool:
         """Return False: between sessions nothing happens to a simulated account."""

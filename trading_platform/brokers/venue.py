@@ -1,17 +1,17 @@
-"""Where an engine trades: the paper broker or an account at Alpaca, behind one surface."""
+"""What an engine trades through: the paper simulator, an account at Alpaca, or one's own (docs/brokers.md)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Protocol
 
-from trading_platform.brokers.paper import PendingOrder
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.market import Market
 from trading_platform.core.plan import Book
-from trading_platform.core.ports import ApprovalRegister, BrokerOrder, SavedBook
-from trading_platform.core.types import ApprovedOrder, Denial, Ints, OrderIntent, Settlement
+from trading_platform.core.ports import ApprovalRegister, BrokerOrder, JournalOrder, SavedBook
+from trading_platform.core.types import ApprovedOrder, Denial, Ints, OrderIntent, OrderStatus, Settlement, Side
 
 # After the open. What an entry has not bought by then it does not buy: the decision was for the open, a limit that has
 # missed it comes back when the price falls, and the legs of a group sleep until all of the entry is filled.
@@ -20,8 +20,22 @@ ENTRY_LIFE = timedelta(minutes=5)
 HISTORY_PATIENCE = timedelta(minutes=80)
 
 
-class Venue(Protocol):
-    """An account as the engine drives it: a book in the kernel's records, and orders."""
+@dataclass(frozen=True, slots=True)
+class PendingOrder:
+    """An order that waited for the next open when the book was saved."""
+
+    client_order_id: str
+    ticker: str
+    side: Side
+    quantity: float
+
+
+class Broker(Protocol):
+    """An account as the engine drives it: a book in the kernel's records, and orders.
+
+    The one port of brokers. What each method must keep is held by `tests/integration/test_broker_contract.py`, which
+    any broker can be put through.
+    """
 
     @property
     def record(self) -> Record:
@@ -49,11 +63,23 @@ class Venue(Protocol):
         ...
 
     def place_order(self, order: ApprovedOrder) -> BrokerOrder:
-        """Take an approved order for the next open; what it means for lots stands in the book already."""
+        """Take an approved order for the next open; what it means for lots stands in the book already.
+
+        Raises
+        ------
+        ApprovalError
+            The approval was not given, was spent, or has expired; nothing was sent.
+        """
         ...
 
     def settle(self, market: Market, t: int, session: date, opened: datetime, closed: datetime) -> Settlement:
-        """Take in session `t` up to its close and return what happened."""
+        """Take in session `t` up to its close and return what happened; nothing is told twice.
+
+        Raises
+        ------
+        BrokerUnreachableError
+            The account could not be read; nothing has changed, and the engine asks again.
+        """
         ...
 
     def watch(self, now: datetime) -> bool:
@@ -89,4 +115,14 @@ class RiskGate(ApprovalRegister, Protocol):
         ...
 
 
-VenueMaker = Callable[[RiskGate], Venue]
+BrokerMaker = Callable[[RiskGate], Broker]
+
+
+def row_of(order: ApprovedOrder) -> JournalOrder:
+    """Return an order as the journal has it before it is sent."""
+    intent = order.intent
+    return JournalOrder(
+        order.client_order_id, None, intent.ticker, intent.side, intent.quantity, 0.0, OrderStatus.INTENT,
+        intent.strategy, intent.reason, order.approved_at, intent.stop_price, intent.target_price, intent.limit_price,
+        intent.parts,
+    )  # fmt: skip

@@ -43,8 +43,12 @@ NOT_DECIDING = ("account", "broker", "storage", "report", "alerts", "logging")
 
 _TICKER = re.compile(r"[A-Z0-9][A-Z0-9.\-]{0,15}")
 _ACCOUNT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,39}")
+_BROKER_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _HOURS = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d-(?:[01]\d|2[0-3]):[0-5]\d")
 Count = Annotated[int, Interval("[1, 1000000]")]
+
+
+OWN_BROKERS = "brokers"  # folder beside trading.toml
 
 
 class _Checked:
@@ -108,13 +112,34 @@ class AccountConfig(_Checked):
 
 @dataclass(frozen=True, slots=True)
 class BrokerConfig(_Checked):
-    """How the broker is spoken to.
+    """Where orders go, and how it is spoken to.
 
-    `trade_updates`: listen to Alpaca's stream, so that fills are booked within seconds. It takes one listener of an
-    account at a time: switch it off where another program of yours listens.
+    Attributes
+    ----------
+    name
+        "paper" is the local paper account, "alpaca" the account that the keys open, any other name a broker of one's
+        own (docs/brokers.md). Empty: what goes with the data, Alpaca's account with Alpaca's bars and the paper account
+        with Yahoo's. A replay reaches none.
+    folder
+        Folder of brokers of one's own.
+    trade_updates
+        Listen to Alpaca's stream, so that fills are booked within seconds. It takes one listener of an account at a
+        time: switch it off where another program of yours listens.
     """
 
+    name: str = ""
+    folder: str = OWN_BROKERS
     trade_updates: bool = True
+
+    def __post_init__(self) -> None:
+        problems = validation.problems(self)
+        if "name" not in problems and self.name and not _BROKER_NAME.fullmatch(self.name):
+            problems["name"] = (
+                'name must be "paper", "alpaca" or the name of a broker of your own (small letters, digits and _), was '
+                f"{self.name!r}"
+            )
+        if problems:
+            raise InvalidSettingsError(problems.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,11 +363,6 @@ class TradingConfig:
     report: ReportConfig = field(default_factory=ReportConfig)
     alerts: AlertsConfig = field(default_factory=AlertsConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
-
-    @property
-    def risk_profile(self) -> str:
-        """Name of the risk profile that [risk] starts from."""
-        return str(self.risk.get("profile", "conservative"))
 
     def to_dict(self) -> dict[str, object]:
         """Return every setting as JSON values; a password in the database URL is masked."""

@@ -90,22 +90,6 @@ def sharpe_ratio(returns: Floats) -> float:
 
 
 @compiled
-def sortino_ratio(returns: Floats) -> float:
-    """Return the annualised mean over the downside deviation below zero (all T sessions in the denominator).
-
-    NaN without a losing session.
-    Source: Sortino & Price (1994), "Performance Measurement in a Downside Risk Framework".
-    """
-    if len(returns) == 0:
-        return math.nan
-    squares = 0.0
-    for value in returns:
-        loss = value if not (value > 0.0) else 0.0
-        squares += loss * loss
-    return ratio_to_risk(mean_return(returns), math.sqrt(squares / len(returns)))
-
-
-@compiled
 def total_return(returns: Floats) -> float:
     """Return the compounded return over the whole series; 0 for an empty one."""
     growth = 1.0
@@ -156,18 +140,6 @@ def worst_drawdown(returns: Floats) -> Drawdown:
 def max_drawdown(returns: Floats) -> float:
     """Return the depth of the deepest drawdown, a positive fraction; 0 for an empty series."""
     return worst_drawdown(returns).depth
-
-
-@compiled
-def calmar_ratio(returns: Floats) -> float:
-    """Return the geometric return a year over the deepest drawdown; NaN without a drawdown.
-
-    Source: Young (1991), "Calmar Ratio: A Smoother Tool", over the whole series instead of 36 months.
-    """
-    depth = max_drawdown(returns)
-    if not (depth > 0.0):
-        return math.nan
-    return annual_return(returns) / depth
 
 
 @compiled

@@ -124,12 +124,6 @@ def _identity(field: ObservationField) -> dict[str, object]:
     return {name: value for name, value in asdict(field).items() if name != "bounds"}
 
 
-def state_dim(n_strategies: int) -> int:
-    """Return the length of the observation, D = 23 + 9 K with ten market features."""
-    contract = N_REGIME + N_STATISTICS * n_strategies + N_PORTFOLIO + N_MARKET
-    return contract + N_EPISODE + n_strategies + N_SHARED + N_OWN * n_strategies + n_strategies
-
-
 def observation_schema(strategy_names: Sequence[str]) -> ObservationSchema:
     """Return the fields of the observation for strategies in kernel order."""
     fields = [

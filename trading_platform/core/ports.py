@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import NamedTuple, Protocol
 
 from trading_platform.core.order_reasons import OrderReason
-from trading_platform.core.types import ApprovedOrder, Fill, Floats, LotOrder, MarketPanel, OrderStatus, Side
+from trading_platform.core.types import ApprovedOrder, Floats, LotOrder, MarketPanel, OrderStatus, Side
 
 
 class Clock(Protocol):
@@ -63,10 +63,6 @@ class TradingCalendar(Protocol):
 
     def exchange_seconds(self, sessions: Sequence[date]) -> Floats:
         """Return cumulative open seconds at each session's close, (T,), from a fixed epoch: the exchange clock."""
-        ...
-
-    def exchange_seconds_at(self, instant: datetime) -> float:
-        """Return the exchange clock at any instant; it stands still while the exchange is closed."""
         ...
 
 
@@ -167,42 +163,6 @@ class OrderJournal(Protocol):
 
     def open_orders(self) -> Sequence[JournalOrder]:
         """Return our orders and legs that may still fill, as far as we know, oldest first."""
-        ...
-
-
-class Broker(Protocol):
-    """Where orders go. Implementations: the paper simulator and Alpaca.
-
-    `place_order` takes an `ApprovedOrder` only and consumes its approval before anything leaves; it writes the
-    intent first, and never raises for an ambiguous outcome: it returns an order with status ``uncertain`` instead.
-    """
-
-    def account(self) -> BrokerAccount:
-        """Return the account."""
-        ...
-
-    def positions(self) -> Sequence[BrokerPosition]:
-        """Return all open positions."""
-        ...
-
-    def open_orders(self) -> Sequence[BrokerOrder]:
-        """Return all open orders, foreign ones included."""
-        ...
-
-    def find_order(self, client_order_id: str) -> BrokerOrder | None:
-        """Return the order with our id, or None if the broker has never seen it."""
-        ...
-
-    def place_order(self, order: ApprovedOrder) -> BrokerOrder:
-        """Send an approved order."""
-        ...
-
-    def cancel_order(self, client_order_id: str) -> None:
-        """Ask to cancel one of our orders; a no-op when it is no longer open."""
-        ...
-
-    def fills_since(self, instant: datetime) -> Sequence[Fill]:
-        """Return executions of our orders after `instant`, oldest first."""
         ...
 
 

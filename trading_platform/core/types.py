@@ -439,12 +439,10 @@ class Settlement(NamedTuple):
     """Everything that happened to the account in one session.
 
     `fills` come with the profit realized by each (gross of fees) and the round trip they closed, if any. `orders` maps
-    client order ids that ended to (status, filled quantity). `legs` are the stops, targets and write-offs that happened
-    without an order of their own: their id, and the id of the entry that they belong to. Money in dollars.
+    client order ids that ended to (status, filled quantity). Money in dollars.
     """
 
     equity: float
     fills: Sequence[tuple[Fill, float, ClosedTrade | None]]
     orders: Mapping[str, tuple[OrderStatus, float]]
-    legs: Mapping[str, str]
     flows: Flows

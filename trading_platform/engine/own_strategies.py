@@ -1,23 +1,21 @@
 """Strategies in files of one's own: found in a folder beside trading.toml, or brought by an installed package.
 
 A file holds one or more classes with a `lookback` and a method `signals` or `targets` (see `strategies.base`); a class
-is known by the default of its field `name`. What a file does at import is its author's: only files whose strategies are
-asked for by name, or listed, are ever imported, and nothing is imported where the folder is not there.
+is known by the default of its field `name`. Only files whose strategies are asked for by name, or listed, are ever
+imported, and nothing is imported where the folder is not there.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import sys
 from collections.abc import Iterable, Mapping
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from inspect import isclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from trading_platform.core.errors import FixConfigError
+from trading_platform.engine.own_modules import imported, loaded
 
 GROUP = "trading_platform.strategies"  # of entry points: name -> class
 SAID = ("signals", "targets")
@@ -40,7 +38,7 @@ def classes_in(path: Path) -> list[type[Any]]:
     FixConfigError
         The file cannot be imported, or defines no strategy.
     """
-    module = _imported(path)
+    module = imported(path, PREFIX)
     own = [value for value in vars(module).values() if isclass(value) and value.__module__ == module.__name__]
     found: list[type[Any]] = [c for c in own if hasattr(c, "lookback") and any(hasattr(c, name) for name in SAID)]
     if not found:
@@ -103,30 +101,4 @@ def _of_folder(folder: Path) -> list[tuple[str, type[Any]]]:
 
 
 def _of_packages() -> list[tuple[str, type[Any]]]:
-    return [(f"the package of {entry.value}", _loaded(entry)) for entry in entry_points(group=GROUP)]
-
-
-def _loaded(entry: EntryPoint) -> type[Any]:
-    try:
-        loaded: type[Any] = entry.load()
-    except Exception as error:
-        raise FixConfigError(
-            f"the strategy {entry.name} of {entry.value} cannot be loaded: {type(error).__name__}: {error}"
-        ) from error
-    return loaded
-
-
-def _imported(path: Path) -> ModuleType:
-    name = PREFIX + path.stem
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise FixConfigError(f"{path}: is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # whatever a stranger's file raises, it is that file's fault and named so
-        del sys.modules[name]
-        line = f" (line {error.lineno})" if isinstance(error, SyntaxError) else ""
-        raise FixConfigError(f"{path}: cannot be imported: {type(error).__name__}: {error}{line}") from error
-    return module
+    return [(f"the package of {entry.value}", loaded(entry, "strategy")) for entry in entry_points(group=GROUP)]

@@ -8,8 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from trading_platform.brokers.paper import PendingOrder
-from trading_platform.brokers.venue import Venue
+from trading_platform.brokers.venue import Broker, PendingOrder
 from trading_platform.core.ledger import Record
 from trading_platform.core.session import Rules
 from trading_platform.core.shadow import ShadowBook
@@ -47,8 +46,8 @@ class HaltMemory(Protocol):
         ...
 
 
-def restore_broker(broker: Venue, repository: Repository) -> date | None:
-    """Continue the venue's book and its waiting orders; return the session they stand at, None when new."""
+def restore_broker(broker: Broker, repository: Repository) -> date | None:
+    """Continue the broker's book and its waiting orders; return the session they stand at, None when new."""
     saved = repository.load_book()
     if saved is None:
         return None

@@ -100,14 +100,6 @@ class NyseCalendar:
         opens, closes = schedule.opens[rows].tolist(), schedule.closes[rows].tolist()
         return [_instant(seconds) for seconds in opens], [_instant(seconds) for seconds in closes]
 
-    def exchange_seconds_at(self, instant: datetime) -> float:
-        """Return the exchange clock at `instant`; at a session's close it equals `exchange_seconds` of that session."""
-        schedule, seconds = _schedule(), _seconds(instant)
-        if not (schedule.opens[0] <= seconds <= schedule.closes[-1]):
-            raise MarketDataError(f"{instant} is outside the exchange clock, which runs from {FIRST_DAY} to {LAST_DAY}")
-        row = int(np.searchsorted(schedule.opens, seconds, side="right")) - 1
-        return float(schedule.seconds[row] - max(0.0, schedule.closes[row] - seconds))
-
     def _row(self, day: date) -> int:
         """Return the number of sessions before `day`."""
         if not (FIRST_DAY <= day <= LAST_DAY):

@@ -2,7 +2,7 @@
 
 Alpaca's index values (if the plan has them) -> CBOE's CSV -> FRED's CSV -> yfinance -> what is stored. A source that
 answers with HTML, nonsense, or nothing new is passed over and named. Sessions for which nobody has a value stay
-unknown: whoever trades decides how old a value may be (:func:`latest_known` tells its age), and there is no default.
+unknown: the risk rules decide how old a value may be (`max_vix_age_sessions`), and there is no default.
 """
 
 from __future__ import annotations
@@ -185,15 +185,6 @@ class YahooVix:
             raise VixSourceError(str(error)) from error
 
 
-@dataclass(frozen=True, slots=True)
-class KnownVix:
-    """The last known close and its age in sessions (0 = of the session asked for)."""
-
-    value: float
-    day: date
-    age_sessions: int
-
-
 class VixService:
     """VIX closes from the first source that has them, kept in a file.
 
@@ -268,20 +259,6 @@ class VixService:
             if not (VIX_RANGE[0] <= value <= VIX_RANGE[1]):
                 raise VixSourceError(f"{day} has {value:g}, outside {VIX_RANGE[0]:g}..{VIX_RANGE[1]:g}")
         return {day: value for day, value in inside.items() if self._calendar.is_session(day)}
-
-
-def latest_known(
-    history: VixHistory | None, session: date, calendar: NyseCalendar, max_age_sessions: int
-) -> KnownVix | None:
-    """Return the last close at or before `session` with its age, None if there is none or it is too old."""
-    if history is None:
-        return None
-    rows = np.flatnonzero(history.days <= np.datetime64(session, "D"))
-    if len(rows) == 0:
-        return None
-    day: date = history.days[rows[-1]].item()
-    age = len(calendar.sessions_between(day, session)) - 1
-    return KnownVix(float(history.values[rows[-1]]), day, age) if 0 <= age <= max_age_sessions else None
 
 
 def _download(url: str) -> str:

@@ -36,8 +36,8 @@ class Run(NamedTuple):
 
     @property
     def is_simulated(self) -> bool:
-        """True unless real money trades."""
-        return self.mode != "alpaca_live"
+        """True unless real money trades, or may: only the owner knows what a broker of his own does."""
+        return self.mode not in ("alpaca_live", "own_broker")
 
 
 class Day(NamedTuple):

@@ -7,8 +7,14 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 # Kinds of runs: a replay and the local paper account trade nobody's money, Alpaca's paper account plays at a broker.
-MONEY = {"replay": "SIMULATED", "paper": "SIMULATED", "alpaca_paper": "PAPER MONEY", "alpaca_live": "REAL MONEY"}
-MODES = {"replay": "replay", "paper": "local paper account", "alpaca_paper": "Alpaca", "alpaca_live": "Alpaca"}
+MONEY = {
+    "replay": "SIMULATED", "paper": "SIMULATED", "alpaca_paper": "PAPER MONEY", "alpaca_live": "REAL MONEY",
+    "own_broker": "MONEY AT YOUR BROKER",
+}  # fmt: skip
+MODES = {
+    "replay": "replay", "paper": "local paper account", "alpaca_paper": "Alpaca", "alpaca_live": "Alpaca",
+    "own_broker": "a broker of your own",
+}  # fmt: skip
 SYNTHETIC = "synthetic"
 COUNTED = re.compile(r"^(\w+): (\d+) x\b")  # as market_data.quality.Suspicion tells itself
 

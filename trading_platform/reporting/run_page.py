@@ -137,7 +137,7 @@ def _header(record: RunRecord, results: RunResults, defaults: Mapping[str, objec
 
 
 def _money_class(mode: str) -> str:
-    return {"alpaca_live": "real", "alpaca_paper": "paper"}.get(mode, "simulated")
+    return {"alpaca_live": "real", "own_broker": "real", "alpaca_paper": "paper"}.get(mode, "simulated")
 
 
 def _tiles(record: RunRecord, results: RunResults, intervals: RunIntervals) -> str:

@@ -1,4 +1,4 @@
-"""Whose account a command trades: nobody's (a replay), a simulated one, an Alpaca paper account, or real money."""
+"""Whose account a command trades: nobody's (a replay), a simulated one, Alpaca's, or one at a broker of one's own."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from trading_platform.configuration.environment import LIVE_CONFIRMATION, Settin
 from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.errors import FixConfigError, OperatorNeededError
 from trading_platform.core.ports import BrokerAccount
+from trading_platform.market_data.load_panel import REAL_MARKETS
 from trading_platform.runtime.trade_settings import TradeOptions
 
 if TYPE_CHECKING:  # its HTTP library is nothing to a replay
     from trading_platform.alpaca.reader import AlpacaReader
 
-ALPACA, YAHOO, FILES = "alpaca", "yahoo", "files"
+ALPACA, YAHOO, FILES, SYNTHETIC = "alpaca", "yahoo", "files", "synthetic"
+PAPER = "paper"
+GOES_WITH = {ALPACA: ALPACA, YAHOO: PAPER}  # data source -> broker, where none is named
 ASKED_AGAIN = 2  # times, before a start believes that an account cannot be traded
 PAPER_ACCOUNT_OPTIONS = frozenset({"--capital", "--cost-bps", "--fills"})  # they set up the local paper account, too
 
@@ -27,6 +30,7 @@ class Whose(StrEnum):
     NOBODYS = "replay"
     SIMULATED = "paper"
     BROKERS = "alpaca"
+    OWN = "own_broker"
 
 
 class Choice(NamedTuple):
@@ -40,13 +44,15 @@ def chosen_account(options: TradeOptions, settings: Settings, config: TradingCon
     """Return whose account the command trades, and on which bars.
 
     Any option that only a replay knows makes it a replay, which never reaches an account, whatever the source. Without
-    one, Alpaca's keys mean its account unless another market is named, and Yahoo means the local paper account, which
-    ``--capital``, ``--cost-bps`` and ``--fills`` set up.
+    one, Alpaca's keys mean its bars unless another market is named. The broker is the one that `[broker] name` says,
+    else the one that goes with the bars: Alpaca's account, or with Yahoo the local paper account. ``--capital``,
+    ``--cost-bps`` and ``--fills`` set up the paper account.
 
     Raises
     ------
     FixConfigError
-        Options that contradict each other, `trade` without an account, or --live without all that real money needs.
+        Options that contradict each other, `trade` without an account, a broker beside bars that have ended, or --live
+        without all that real money needs.
     """
     if options.data_dirs and options.source not in (None, FILES):
         raise FixConfigError(
@@ -54,26 +60,36 @@ def chosen_account(options: TradeOptions, settings: Settings, config: TradingCon
         )
     source = options.source or (FILES if options.data_dirs else None)
     past = options.replay_options()
-    is_yahoo = (source or config.data.source) == YAHOO
-    if options.command == "replay" or (past and not (is_yahoo and PAPER_ACCOUNT_OPTIONS.issuperset(past))):
+    named = config.broker.name
+    is_paper = (named or GOES_WITH.get(source or config.data.source)) == PAPER
+    if options.command == "replay" or (past and not (is_paper and PAPER_ACCOUNT_OPTIONS.issuperset(past))):
         _check_replay(options, past)
         return Choice(Whose.NOBODYS, source)
-    if source is None and config.data.source == "synthetic" and settings.has_alpaca_keys:
+    if source is None and config.data.source == SYNTHETIC and (settings.has_alpaca_keys or named == ALPACA):
         source = ALPACA
+    bars = source or config.data.source
+    if named and bars not in REAL_MARKETS:
+        raise FixConfigError(
+            f'[broker] name = "{named}" trades a market that goes on, and {bars} bars are past ones: set [data] source '
+            '= "alpaca" or "yahoo", or say replay'
+        )
+    broker = named or GOES_WITH.get(bars, "")
     if options.live:
-        _check_live(settings, source or config.data.source)
-    match source or config.data.source:
-        case "alpaca":
-            choice = Choice(Whose.BROKERS, source)
-        case "yahoo":
-            choice = Choice(Whose.SIMULATED, source)
-        case other:
+        _check_live(settings, broker)
+    match broker:
+        case "":
             if options.command == "trade":
                 raise FixConfigError(
-                    f"trade needs an account, and {other} bars are past ones: set ALPACA_API_KEY and ALPACA_SECRET_KEY"
+                    f"trade needs an account, and {bars} bars are past ones: set ALPACA_API_KEY and ALPACA_SECRET_KEY"
                     ", or say --source yahoo for a local paper account, or replay"
                 )
             return Choice(Whose.NOBODYS, source)
+        case "alpaca":
+            choice = Choice(Whose.BROKERS, source)
+        case "paper":
+            choice = Choice(Whose.SIMULATED, source)
+        case _:
+            choice = Choice(Whose.OWN, source)
     if options.opens:
         raise FixConfigError("--open shows a replay's page, and this trades an account: say page ID --open beside it")
     if options.json and not options.once:
@@ -92,14 +108,14 @@ def _check_replay(options: TradeOptions, past: list[str]) -> None:
         )
 
 
-def _check_live(settings: Settings, source: str) -> None:
+def _check_live(settings: Settings, broker: str) -> None:
     missing = []
     if not settings.has_alpaca_keys:
         missing.append("ALPACA_API_KEY and ALPACA_SECRET_KEY of the live account, in the environment or .env")
     if not settings.allow_live:
         missing.append(f"TRADING_ALLOW_LIVE={LIVE_CONFIRMATION}, in the environment or .env")
-    if settings.has_alpaca_keys and source != ALPACA:
-        missing.append("Alpaca as the market: leave out --data-dir, --source, --start, --end and --seed")
+    if settings.has_alpaca_keys and broker != ALPACA:
+        missing.append("Alpaca as the broker: leave out --data-dir, --source, --start, --end, --seed and [broker] name")
     if missing:
         raise FixConfigError("--live trades real money; missing:\n" + "\n".join(f"  - {line}" for line in missing))
 

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from autonomous_trading_engine import AutonomousTradingEngine
 from risk_manager import RiskManager
 from trading_platform.brokers.paper import PaperBroker
-from trading_platform.brokers.venue import VenueMaker
+from trading_platform.brokers.venue import BrokerMaker
 from trading_platform.configuration.risk_config import RiskConfig
 from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.errors import MarketDataError
@@ -32,9 +32,14 @@ def build_engine(
     clock: EngineClock,
     *,
     live: bool,
-    open_venue: VenueMaker | None = None,
+    open_broker: BrokerMaker | None = None,
+    journaled: bool = False,
 ) -> tuple[AutonomousTradingEngine, RunLock]:
-    """Put the parts together, holding the run so that no second engine trades it; live commits after every scan."""
+    """Put the parts together, holding the run so that no second engine trades it; live commits after every scan.
+
+    `open_broker` opens whoever the orders go to (None: the paper simulator); `journaled` says that it writes them down
+    by itself, before they leave.
+    """
     risk_config = RiskConfig.from_mapping(config.risk)
     capital = config.engine.initial_capital
     lock = RunLock(database, run_id)
@@ -49,8 +54,8 @@ def build_engine(
     store = RiskStore(repository, clock.now, durable=live)
     risk_manager = RiskManager(risk_config, store=store, clock=clock, capital=capital, attended=live)
     names = world.panel.tickers, world.strategies
-    broker = open_venue(risk_manager) if open_venue else PaperBroker(rules, capital, *names, risk_manager)
-    recorder = Recorder(repository, *names, world.opens, journaled=open_venue is not None)
+    broker = open_broker(risk_manager) if open_broker else PaperBroker(rules, capital, *names, risk_manager)
+    recorder = Recorder(repository, *names, world.opens, journaled=journaled)
     commit_sessions = 1 if live else config.engine.commit_sessions
     engine = AutonomousTradingEngine(
         world, broker, risk_manager, allocator, rules, repository, recorder, clock, commit_sessions

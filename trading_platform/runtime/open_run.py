@@ -55,6 +55,7 @@ from trading_platform.strategies.registry import active_strategies
 FIRST_LIVE_DAY = date(2000, 1, 1)
 LEAST_OUT = 0.5  # of the tickers that traded the session before: with fewer bars, the session is not out yet
 EMPTY = '{"slots": []}'  # of a run that has saved no book
+PAPER_ACCOUNT = "paper"  # the mode of its run
 CATCH_UP_SESSIONS = 30  # rows at the end of a live market that get regimes: a longer sleep is a new start
 
 
@@ -240,7 +241,7 @@ def _follow_strategies(database: Engine, run_id: int, before: Sequence[str], now
             "`upgrade` sells them and goes over (`upgrade --plan` shows it), or name the former in [strategies] "
             "enabled, or flatten first"
         )
-    if mode == "paper":  # a book of Alpaca names its strategies itself
+    if mode == PAPER_ACCOUNT:  # a book of Alpaca names its strategies itself
         renumber_paper_book(database, run_id, before, now)
     renumber(database, run_id, now)
 
@@ -252,7 +253,9 @@ def _database(config: TradingConfig) -> Engine:
 
 
 def _live_key(config: TradingConfig, mode: str, account: str | None) -> str:
-    return hashlib.sha256(json.dumps([mode, config.data.source, account]).encode()).hexdigest()[:32]
+    # An account at a broker stays itself whatever its bars come from; a paper account is one of its market.
+    market = config.data.source if mode == PAPER_ACCOUNT else "alpaca" if mode.startswith("alpaca") else ""
+    return hashlib.sha256(json.dumps([mode, market, account]).encode()).hexdigest()[:32]
 
 
 def missing_packages(regimes: RegimePath) -> tuple[str, ...]:

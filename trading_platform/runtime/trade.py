@@ -9,16 +9,21 @@ import functools
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import assert_never
 
+from trading_platform.brokers.venue import Broker, RiskGate
 from trading_platform.configuration.environment import load_settings
 from trading_platform.configuration.risk_config import RiskConfig
+from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.ports import Checkpoint, no_checkpoint
-from trading_platform.core.realistic_fills import REALISTIC
+from trading_platform.core.realistic_fills import EXACT, REALISTIC
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
 from trading_platform.engine.account_notices import account_notices
+from trading_platform.engine.engine_market import World
+from trading_platform.engine.own_brokers import BrokerSetup, OpenBroker, own_broker
 from trading_platform.machine.clocks import ReplayClock, WallClock
 from trading_platform.machine.first_compile import tell_compiling
 from trading_platform.machine.heartbeat import HEARTBEAT_FILE, Heartbeat
@@ -29,12 +34,19 @@ from trading_platform.market_data.load_panel import REAL_MARKETS, wanted_tickers
 from trading_platform.reporting.run_results import run_results
 from trading_platform.reporting.status_screen import complain
 from trading_platform.reporting.waiting import tell, waiting
-from trading_platform.runtime.account_choice import Whose, chosen_account
+from trading_platform.runtime.account_choice import PAPER, Whose, chosen_account
 from trading_platform.runtime.alerting import NobodyListens, open_post, posted, telling_watchdog
 from trading_platform.runtime.build import build_engine
 from trading_platform.runtime.instructions import Instructions
 from trading_platform.runtime.live_loop import LiveLoop, due_session, run_live
-from trading_platform.runtime.open_run import kept_strategies, live_run, live_world, set_notices, set_stage
+from trading_platform.runtime.open_run import (
+    PAPER_ACCOUNT,
+    kept_strategies,
+    live_run,
+    live_world,
+    set_notices,
+    set_stage,
+)
 from trading_platform.runtime.replay_page import replay_page, show_page
 from trading_platform.runtime.run_screen import LiveScreen, RunScreen
 from trading_platform.runtime.storage_patience import outlast
@@ -50,6 +62,8 @@ from trading_platform.storage.operator_requests import has_open_wishes
 
 log = logging.getLogger("trading_platform.runtime.trade")
 
+OWN_BROKER = Whose.OWN.value  # the mode of a run at a broker of one's own
+
 
 def trade(options: TradeOptions, checkpoint: Checkpoint = no_checkpoint) -> int:
     """Trade as options and settings say; print what happened; return the exit code.
@@ -60,8 +74,8 @@ def trade(options: TradeOptions, checkpoint: Checkpoint = no_checkpoint) -> int:
     match whose:
         case Whose.NOBODYS:
             return _replay(given)
-        case Whose.SIMULATED:
-            return outlasted(given, functools.partial(_trade_paper, given))
+        case Whose.SIMULATED | Whose.OWN:
+            return outlasted(given, functools.partial(_trade_real_market, given))
         case Whose.BROKERS:
             from trading_platform.runtime.trade_alpaca import trade_alpaca  # the broker's side is needed here only
 
@@ -157,22 +171,31 @@ def _replay(given: Instructions) -> int:
     return INTERRUPTED if engine.stopped else 0
 
 
-def _trade_paper(given: Instructions) -> int:
-    """Paper-trade the real market on the exchange's clock, until stopped (or for one scan)."""
+def _trade_real_market(given: Instructions) -> int:
+    """Trade the real market on the exchange's clock, until stopped (or for one scan).
+
+    The account is the local paper account, or one at a broker of one's own.
+    """
     options, settings, config = given.options, given.settings, given.config
     calendar, clock = NyseCalendar(), WallClock()
-    strategies = kept_strategies(config, given.strategies, "paper", None)
-    load = functools.partial(live_world, config, settings, given.rules, calendar, strategies, fills=config.engine.fills)
+    opener, mode, account = _account(config)
+    strategies = kept_strategies(config, given.strategies, mode, account)
+    fills = config.engine.fills if opener is None else EXACT  # a broker fills as it fills
+    load = functools.partial(live_world, config, settings, given.rules, calendar, strategies, fills=fills)
     tickers = wanted_tickers(config) or ()
     with waiting(f"asking {config.data.source} for {len(tickers)} tickers", shown=not options.json):
         world = load(due_session(calendar, clock.now()))
-    database, run = live_run(config, given.limits, world, "paper", None)
+    database, run = live_run(config, given.limits, world, mode, account)
     notices = account_notices(config, config.engine.initial_capital, world.panel.close[-1])
     for notice in (*notices, *set_notices(world, strategies, given.strategies)):
         log.warning("%s", notice)
     allocator = given.allocator(strategies, world.strategies)
-    post = open_post(settings, config, database, run.run_id, "paper", config.account.name)
-    engine, lock = build_engine(world, database, run.run_id, config, given.rules, allocator, clock, live=True)
+    post = open_post(settings, config, database, run.run_id, mode, config.account.name or account or "")
+
+    engine, lock = build_engine(
+        world, database, run.run_id, config, given.rules, allocator, clock, live=True,
+        open_broker=None if opener is None else functools.partial(_open_own, opener, given, world),
+    )  # fmt: skip
     heart = Heartbeat(lock, settings.log_dir / HEARTBEAT_FILE, run.run_id)
     screen = LiveScreen(database, run.run_id, as_json=options.json, quiet=options.quiet)
     loop = LiveLoop(
@@ -180,12 +203,30 @@ def _trade_paper(given: Instructions) -> int:
         asked=functools.partial(has_open_wishes, database, run.run_id), ears=post or NobodyListens(),
         watchdog=telling_watchdog(post),
     )  # fmt: skip
-    fills = f"realistic fills (seed {config.engine.seed})" if config.engine.fills == REALISTIC else "simulated fills"
-    welcome = f"paper trading of {world.panel.source}, run {run.run_id}: {fills}, no real orders; Ctrl-C stops"
-    goodbye = f"Stopped. The paper account is in {database_name(database.url)}; the same command goes on."
+    if opener is not None:
+        welcome = f"trading {world.panel.source} at your broker {account}, run {run.run_id}; Ctrl-C stops"
+        goodbye = f"Stopped. Orders that {account} has stay there; the same command goes on."
+    else:
+        words = f"realistic fills (seed {config.engine.seed})" if fills == REALISTIC else "simulated fills"
+        welcome = f"paper trading of {world.panel.source}, run {run.run_id}: {words}, no real orders; Ctrl-C stops"
+        goodbye = f"Stopped. The paper account is in {database_name(database.url)}; the same command goes on."
     with posted(post, drained=options.once):
         code = run_live(
             engine, lock, world, loop, welcome, once=options.once, quiet=screen.quiet, farewell=lambda: goodbye
         )
     screen.conclude()
     return code
+
+
+def _open_own(opener: OpenBroker, given: Instructions, world: World, gate: RiskGate) -> Broker:
+    """Return the broker of one's own, opened for the market that is traded."""
+    capital = given.config.engine.initial_capital
+    return opener(BrokerSetup(given.rules, capital, world.panel.tickers, world.strategies, gate))
+
+
+def _account(config: TradingConfig) -> tuple[OpenBroker | None, str, str | None]:
+    """Return who opens the broker of one's own (None: the paper simulator), the mode of the run, and the account."""
+    name = config.broker.name
+    if name in ("", PAPER):
+        return None, PAPER_ACCOUNT, None
+    return own_broker(name, Path(config.broker.folder)), OWN_BROKER, name

@@ -73,6 +73,11 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
     clock: EngineClock
     asking: Clock
     if is_local:
+        if config.data.source != "alpaca":
+            raise FixConfigError(
+                f"{settings.alpaca_base_url} is a local Alpaca with a market of its own, and {config.data.source} bars "
+                "are not of it: leave out [data] source, or say --source alpaca"
+            )
         clock = FollowedClock(reader)
         asking = clock.asking
         config = local_universe(config, reader)
@@ -84,7 +89,7 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
     strategies = kept_strategies(config, given.strategies, mode, account.account_id)
     load = functools.partial(live_world, config, settings, rules, calendar, strategies, now=clock.now)
     tickers = wanted_tickers(config) or ()
-    with waiting(f"asking Alpaca for the bars of {len(tickers)} tickers", shown=not options.json):
+    with waiting(f"asking {config.data.source} for the bars of {len(tickers)} tickers", shown=not options.json):
         world = load(due_session(calendar, clock.now()))
     # what the account holds now is nobody's beginning: an engine with positions starts whatever its cash is said to be
     capital = kept_capital(config, mode, account.account_id) or _managed_cash(account)
@@ -124,7 +129,8 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
         given.allocator(strategies, world.strategies),
         clock,
         live=True,
-        open_venue=open_venue,
+        open_broker=open_venue,
+        journaled=True,
     )
     evening = EveningCheck(
         engine.repository, rules, venues[0].account_book, lambda: engine.risk_manager.account, calendar.next_session,

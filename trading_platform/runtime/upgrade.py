@@ -126,7 +126,8 @@ def _owned(given: Instructions, whose: Whose) -> Owned:
     if whose is not Whose.BROKERS:
         raise FixConfigError(
             "upgrade is for an account that is traded: set ALPACA_API_KEY and ALPACA_SECRET_KEY, or say --source "
-            "yahoo for the local paper account; a replay trades today's strategies anyway"
+            "yahoo for the local paper account; a replay trades today's strategies anyway, and an account at a broker "
+            "of your own takes those of [strategies] enabled once it holds nothing of the others"
         )
     from trading_platform.alpaca.clock import FollowedClock
     from trading_platform.alpaca.http import AlpacaHttp, access_from

@@ -44,7 +44,7 @@ class Run(Base):
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     key: Mapped[str] = mapped_column(index=True)
-    mode: Mapped[str]  # replay | paper | alpaca_paper | alpaca_live
+    mode: Mapped[str]  # one of `newest_run.MODES`
     source: Mapped[str] = mapped_column(Text)  # where bars come from, for people
     account: Mapped[str | None]  # the broker's account number, where there is one
     status: Mapped[str]  # running | finished | interrupted

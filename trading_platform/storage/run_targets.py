@@ -19,7 +19,7 @@ from trading_platform.storage.runs import is_running
 FINISHED = "finished"
 KINDS = {
     "replay": "replay", "paper": "local paper account", "alpaca_paper": "Alpaca paper account",
-    "alpaca_live": "Alpaca LIVE account",
+    "alpaca_live": "Alpaca LIVE account", "own_broker": "account at a broker of your own",
 }  # fmt: skip
 
 

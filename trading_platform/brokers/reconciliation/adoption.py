@@ -161,7 +161,7 @@ def adopt_account(
     news, flows = book.take_news()
     keeper.forget(clock.now())
     return Adopted(
-        save(book, keeper.memory, session), Settlement(equity, news.fills, {}, {}, flows), equity,
+        save(book, keeper.memory, session), Settlement(equity, news.fills, {}, flows), equity,
         float(book.record["cash"]), positions, dict(book.manual),
     )  # fmt: skip
 
