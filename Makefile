@@ -10,7 +10,7 @@ NAUTILUS := .venv-peers-nautilus
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 DATA ?= ../shared/market-data
 
-.PHONY: help run setup train quick test test-compile test-real check install hooks bench bench-peers results parity lookahead soak regime mutate rl-controls rl-evaluate gate-simulation crash-test campaign clean
+.PHONY: help run setup train quick test test-compile test-real check install hooks bench bench-peers results parity lookahead soak regime mutate rl-controls rl-evaluate gate-simulation crash-test campaign clean docs docs-serve
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -61,6 +61,13 @@ test-real: $(VENV)/dev.stamp ## tests with a browser, PostgreSQL, Ray, a wheel, 
 hooks: $(VENV)/dev.stamp ## let git run ruff and the architecture's tests before each commit
 	$(BIN)/python -m pip install --quiet pre-commit
 	$(BIN)/pre-commit install
+
+docs: $(VENV)/dev.stamp ## the documentation as a site, in site/
+	$(BIN)/python tools/docs_reference.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+docs-serve: $(VENV)/dev.stamp ## the same, shown on http://127.0.0.1:8000 while you write
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 results: $(VENV)/dev.stamp ## docs/results.md and docs/results-risk.md from the history in DATA
 	$(BIN)/python -m benchmarks.halt_release $(DATA) --write
