@@ -29,7 +29,7 @@ from trading_platform.evaluation.lookahead_proof import prove
 from trading_platform.evaluation.lookahead_subjects import strategy_subject
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.load_panel import load_panel
-from trading_platform.runtime.wrapping import wrapped
+from trading_platform.reporting.wrapping import wrapped
 from trading_platform.strategies.base import AnyStrategy, prepare_signals
 from trading_platform.strategies.registry import DEFAULT_SET, STRATEGIES
 
