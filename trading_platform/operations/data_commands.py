@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,7 +32,8 @@ from trading_platform.market_data.files import FilesMarketData, FilesReading
 from trading_platform.market_data.notices import fold, plural, shown
 from trading_platform.market_data.own_files import write_panel
 from trading_platform.market_data.panel import VixHistory
-from trading_platform.market_data.providers import reading_rules
+from trading_platform.market_data.providers import exchange_of, reading_rules
+from trading_platform.market_data.schedule import exchange_zone
 from trading_platform.market_data.vix import VixService, YahooVix, cboe, fred
 from trading_platform.market_data.yahoo import FIRST_DAY, index_closes
 from trading_platform.reporting.wrapping import wrapped
@@ -90,10 +91,13 @@ def check(
 
 def files_market(folders: Sequence[Path], data: DataConfig, now: Callable[[], datetime] = utc_now) -> FilesMarketData:
     """Return the provider of some folders, read as the settings say; the benchmark is a column."""
+    exchange = exchange_of(replace(data, source="files", folder=tuple(str(folder) for folder in folders)))
     return FilesMarketData(
         folders,
+        benchmark=data.benchmark,
+        exchange=exchange,
         with_benchmark=True,
-        rules=reading_rules(data),
+        rules=reading_rules(data, exchange_zone(exchange.calendar)),
         max_bad_pct=data.max_bad_bars_pct,
         accepted_jumps=data.accepted_jumps,
         now=now,

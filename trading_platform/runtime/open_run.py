@@ -34,6 +34,7 @@ from trading_platform.machine.clocks import utc_now
 from trading_platform.machine.stopwatch import Stopwatch
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.load_panel import load_panel
+from trading_platform.market_data.providers import exchange_calendar
 from trading_platform.market_data.reach import WITHOUT_NETWORK
 from trading_platform.regime.hmm import RegimeConfig, RegimePath
 from trading_platform.runtime.causality import refuse_lookahead
@@ -96,7 +97,7 @@ def set_stage(
     """
     stopwatch = Stopwatch()
     since = stopwatch.start()
-    calendar = NyseCalendar()
+    calendar = exchange_calendar(config.data)
     if panel is None:
         try:
             panel = load_panel(config, settings, calendar, fetched[0], end or fetched[1])
