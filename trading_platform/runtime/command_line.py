@@ -29,6 +29,9 @@ Work = Callable[[], int]
 def main() -> NoReturn:
     """Run the process's own command line and end the process with its exit code."""
     check_at_start()
+    for name in ("stdin", "stdout", "stderr"):  # closed by whoever started us (cron, >&-): then nobody reads or types
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115, PTH123
     try:
         code = run()
         sys.stdout.flush()
