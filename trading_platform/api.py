@@ -35,8 +35,9 @@ from trading_platform.core.types import MarketPanel
 from trading_platform.engine.engine_market import configured_strategies, strategies_named
 from trading_platform.evaluation.evaluate_document import table
 from trading_platform.machine.clocks import ReplayClock
-from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.market_data.exchange import exchange_of_source
 from trading_platform.market_data.load_panel import load_panel
+from trading_platform.market_data.providers import exchange_calendar
 from trading_platform.reporting.run_page_file import write_run_page
 from trading_platform.reporting.run_results import run_results
 from trading_platform.runtime.build import build_engine
@@ -192,6 +193,9 @@ def load(
     end: Day | None = None,
     vix: str | None = None,
     seed: int = 7,
+    calendar: str | None = None,
+    currency: str | None = None,
+    benchmark: str | None = None,
 ) -> Market:
     """Read and check daily bars.
 
@@ -208,6 +212,9 @@ def load(
         "required" (the default) or "realized": the universe's own volatility where there is no VIX.
     seed
         Of the embedded market.
+    calendar, currency, benchmark
+        Of files of another exchange: its code in exchange_calendars ("XLON"), what prices are in (None = its own), and
+        the ticker that stands for the whole market.
 
     Raises
     ------
@@ -217,6 +224,7 @@ def load(
         An argument is wrong.
     """
     options: dict[str, object] = {"data.vix": vix, "universe.tickers": None if tickers is None else tuple(tickers)}
+    options |= {"data.calendar": calendar, "data.currency": currency, "data.benchmark": benchmark}
     if isinstance(data, pd.DataFrame):
         return _from_frame(data, options, _day(end))
     if isinstance(data, str) and data == SYNTHETIC:
@@ -224,8 +232,7 @@ def load(
     else:
         folders = [data] if isinstance(data, str | Path) else list(data)
         options |= {"data.source": "files", "data.folder": [str(folder) for folder in folders]}
-    panel = load_panel(load_config(None, options), load_settings(), NyseCalendar(), None, _day(end))
-    return Market(panel, options)
+    return Market(_panel(options, _day(end)), options)
 
 
 def _from_frame(frame: pd.DataFrame, options: Mapping[str, object], end: date | None) -> Market:
@@ -234,8 +241,16 @@ def _from_frame(frame: pd.DataFrame, options: Mapping[str, object], end: date | 
     with tempfile.TemporaryDirectory(prefix="trading-bars-") as folder:
         frame.to_csv(Path(folder) / "frame.csv", index=is_indexed)
         read = {**options, "data.source": "files", "data.folder": [folder]}
-        panel = load_panel(load_config(None, read), load_settings(), NyseCalendar(), None, end)
-    return Market(replace(panel, source="frame"), {**options, "data.source": "files", "data.folder": ["frame"]})
+        panel = _panel(read, end)
+    return Market(
+        replace(panel, source=exchange_of_source(panel.source).marked("frame")),
+        {**options, "data.source": "files", "data.folder": ["frame"]},
+    )
+
+
+def _panel(options: Mapping[str, object], end: date | None) -> MarketPanel:
+    config = load_config(None, dict(options))
+    return load_panel(config, load_settings(), exchange_calendar(config.data), None, end)
 
 
 def backtest(

@@ -271,7 +271,7 @@ def test_vix_on_a_day_without_a_session_is_ignored_counted_and_not_moved_to_the_
     np.testing.assert_array_equal(panel.vix, [13.1, 13.2, 12.6, 12.5, 12.2, np.nan])
     assert panel.warnings == (
         "unknown: 1 session without VIX (vix.csv has no value for 2024-06-10)",
-        "remark: 2 VIX closes of days without a session, left out (vix.csv 2024-06-08 is not an NYSE session; ignored)",
+        "remark: 2 VIX closes of days without a session, left out (vix.csv 2024-06-08 is no session; ignored)",
     )
 
 

@@ -16,8 +16,8 @@ from trading_platform.core.types import Regime
 from trading_platform.engine.scan_result import ScanResult
 from trading_platform.reporting import status_screen
 from trading_platform.reporting.status_screen import say, show_runs, show_status, status_lines
+from trading_platform.reporting.wrapping import wrapped
 from trading_platform.runtime.run_screen import session_line
-from trading_platform.runtime.wrapping import wrapped
 
 WIDTHS = [40, 60, 80, 120]
 

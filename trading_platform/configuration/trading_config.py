@@ -42,6 +42,7 @@ Validator = Callable[[Table], object]
 NOT_DECIDING = ("account", "broker", "storage", "report", "alerts", "logging")
 
 _TICKER = re.compile(r"[A-Z0-9][A-Z0-9.\-]{0,15}")
+_EXCHANGE, _CURRENCY = re.compile(r"[A-Z0-9]{3,8}"), re.compile(r"([A-Z]{3})?")
 _ACCOUNT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,39}")
 _BROKER_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _HOURS = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d-(?:[01]\d|2[0-3]):[0-5]\d")
@@ -186,6 +187,12 @@ class DataConfig(_Checked):
     vix
         "required" refuses new positions while VIX is unknown; "realized" puts the benchmark's realized volatility in
         its place where the source has no VIX at all.
+    calendar
+        The exchange that files of bars are of, by its code in exchange_calendars: XNYS, XLON, XETR, XTKS.
+    currency
+        What their prices are in, three letters; empty = that of the exchange.
+    benchmark
+        The ticker among them that stands for the whole market.
     """
 
     source: Literal["synthetic", "files", "alpaca", "yahoo"] = "synthetic"
@@ -195,6 +202,9 @@ class DataConfig(_Checked):
     date_order: Literal["auto", "month_first", "day_first"] = "auto"
     adjustment: Literal["auto", "raw", "adjusted"] = "auto"
     vix: Literal["required", "realized"] = "required"
+    calendar: str = "XNYS"
+    currency: str = ""
+    benchmark: str = "SPY"
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -206,8 +216,21 @@ class DataConfig(_Checked):
         problems = validation.problems(self)
         if "source" not in problems and "folder" not in problems and self.source == "files" and not self.folders:
             problems["folder"] = 'folder must name the data folder when source is "files", was empty'
+        problems |= self._exchange_problems()
         if problems:
             raise InvalidSettingsError(problems.values())
+
+    def _exchange_problems(self) -> dict[str, str]:
+        found = {}
+        if not _EXCHANGE.fullmatch(self.calendar):
+            found["calendar"] = f"calendar must be an exchange's code, e.g. XNYS or XLON, was {self.calendar!r}"
+        elif self.source in ("alpaca", "yahoo") and self.calendar != "XNYS":
+            found["calendar"] = f"calendar must be XNYS for {self.source}; bars of {self.calendar} come from files"
+        if not _CURRENCY.fullmatch(self.currency):
+            found["currency"] = f"currency must be three letters, e.g. GBP, or empty, was {self.currency!r}"
+        if not _TICKER.fullmatch(self.benchmark):
+            found["benchmark"] = f"benchmark must be a ticker, was {self.benchmark!r}"
+        return found
 
 
 OWN_STRATEGIES = "strategies"  # folder beside trading.toml

@@ -28,7 +28,7 @@ from trading_platform.engine.given_weights import given_strategies
 from trading_platform.engine.own_strategies import own_strategies
 from trading_platform.machine.memory import keep_freed_pages
 from trading_platform.machine.stopwatch import Stopwatch
-from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.market_data.calendar import ExchangeCalendar
 from trading_platform.regime.hmm import RegimePath
 from trading_platform.strategies.base import AnyStrategy, family_of, prepare_signals
 from trading_platform.strategies.registry import STRATEGIES, make_strategies
@@ -148,7 +148,7 @@ def build_world(
     panel: MarketPanel,
     strategies: Sequence[AnyStrategy],
     rules: Rules,
-    calendar: NyseCalendar,
+    calendar: ExchangeCalendar,
     regimes: RegimePath,
     stopwatch: Stopwatch,
     fills: str = EXACT,

@@ -176,6 +176,12 @@ class CachedHistory:
         found = {name: fresh.get(name) or known.get(name) for name in tickers}
         return {name: bars.bars.between(start, end) for name, bars in found.items() if bars is not None}
 
+    def kept_to(self, tickers: Sequence[str], start: date) -> date | None:
+        """Return the last day up to which bars of all `tickers` from `start` on are kept; None if some have none."""
+        known = [None if self._cache is None else self._cache.load(name) for name in tickers]
+        days = [bars.last for bars in known if bars is not None and bars.first <= start]
+        return min(days) if days and len(days) == len(known) else None
+
     def _missing(self, known: KnownBars | None, start: date, end: date) -> tuple[date, date] | None:
         """Return the range to fetch, None if all is known; newer bars are fetched with an overlap."""
         if known is None or start < known.first:

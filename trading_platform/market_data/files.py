@@ -20,8 +20,9 @@ from trading_platform.core.errors import MarketDataError
 from trading_platform.core.types import MarketPanel
 from trading_platform.machine.clocks import utc_now
 from trading_platform.market_data.bars import Bars, join_bars
-from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.market_data.calendar import ExchangeCalendar
 from trading_platform.market_data.events import first_names_of, joined_events, joined_names, renames_of, with_events
+from trading_platform.market_data.exchange import Exchange
 from trading_platform.market_data.folder import FolderReading, read_folder
 from trading_platform.market_data.membership import Membership
 from trading_platform.market_data.notices import Notice, NoticeKind, refuse, shown
@@ -58,7 +59,9 @@ class FilesMarketData:
         Folder for a snapshot of the checked panel, or None for none. A snapshot is used only for files with the
         same names and content (sha256) that are read in the same way.
     calendar
-        Sessions of the exchange.
+        Sessions of the exchange; None = those of `exchange`.
+    exchange
+        Where the bars are traded and in what money; the source's name says so where it is not New York.
     rules
         How to read where the data alone do not say.
     max_bad_pct
@@ -81,7 +84,8 @@ class FilesMarketData:
         benchmark: str = "SPY",
         with_benchmark: bool = False,
         cache_dir: Path | None = None,
-        calendar: NyseCalendar | None = None,
+        calendar: ExchangeCalendar | None = None,
+        exchange: Exchange = Exchange(),  # noqa: B008 - a frozen value
         rules: Rules = USUAL_RULES,
         max_bad_pct: float = MAX_BAD_BARS_PCT,
         accepted_jumps: Sequence[str] = (),
@@ -92,7 +96,8 @@ class FilesMarketData:
         self.benchmark = benchmark
         self.with_benchmark = with_benchmark
         self.cache_dir = cache_dir
-        self._calendar = calendar or NyseCalendar()
+        self._exchange = exchange
+        self._calendar = calendar or ExchangeCalendar(exchange.calendar)
         self._rules = rules
         self._max_bad_pct = max_bad_pct
         self._accepted = tuple(accepted_jumps)
@@ -101,7 +106,7 @@ class FilesMarketData:
     @property
     def name(self) -> str:
         """Short name for people."""
-        return "files:" + ",".join(str(folder) for folder in self.folders)
+        return self._exchange.marked("files:" + ",".join(str(folder) for folder in self.folders))
 
     def history(
         self, tickers: Sequence[str] | None = None, start: date | None = None, end: date | None = None

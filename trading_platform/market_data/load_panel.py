@@ -16,9 +16,10 @@ from trading_platform.core.market import forward_adjusted
 from trading_platform.core.market_features import MARKET_FEATURES, market_features
 from trading_platform.core.types import MarketPanel
 from trading_platform.machine.clocks import utc_now
-from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.market_data.calendar import ExchangeCalendar
+from trading_platform.market_data.exchange import DOLLAR
 from trading_platform.market_data.panel import with_hash
-from trading_platform.market_data.providers import open_market_data
+from trading_platform.market_data.providers import exchange_of, open_market_data
 from trading_platform.market_data.rates import align_rate, shipped_rate
 from trading_platform.market_data.universe import load_universe
 
@@ -29,7 +30,7 @@ VOLATILITY_FEATURE = [feature.name for feature in MARKET_FEATURES].index("volati
 def load_panel(
     config: TradingConfig,
     settings: Settings,
-    calendar: NyseCalendar,
+    calendar: ExchangeCalendar,
     start: date | None,
     end: date | None,
     now: Callable[[], datetime] = utc_now,
@@ -39,7 +40,8 @@ def load_panel(
     `panel.cash_rate` holds what ``[cash] rate`` asks for.
     """
     source = open_market_data(config, settings, calendar, now, with_benchmark=True)
-    panel = with_cash_rate(source.history(wanted_tickers(config), start, end), config.cash)
+    history = source.history(wanted_tickers(config), start, end)
+    panel = with_cash_rate(history, config.cash, exchange_of(config.data).currency)
     if bool(np.isfinite(panel.vix).any()):
         return panel
     if config.data.vix == "required":
@@ -52,12 +54,22 @@ def load_panel(
     return replace(panel, vix=realized, warnings=(*panel.warnings, notice))
 
 
-def with_cash_rate(panel: MarketPanel, cash: CashConfig) -> MarketPanel:
-    """Return the panel with the yield of cash in percent a year: the setting's, the data's own, or the shipped one."""
+def with_cash_rate(panel: MarketPanel, cash: CashConfig, currency: str = DOLLAR) -> MarketPanel:
+    """Return the panel with the yield of cash in percent a year: the setting's, the data's own, or the shipped one.
+
+    The shipped one is of dollars; cash in another `currency` earns nothing, which is told.
+    """
     if cash.rate != "file":
         return with_hash(replace(panel, cash_rate=np.full(panel.n_sessions, float(cash.rate))))
     if panel.cash_rate is not None:
         return panel
+    if currency != DOLLAR:
+        warning = (
+            f"cash in {currency} earns nothing: the shipped bill rate is of dollars; add cash_rate.csv (date,rate) or "
+            "rate in [cash]"
+        )
+        nothing = replace(panel, cash_rate=np.zeros(panel.n_sessions), warnings=(*panel.warnings, warning))
+        return with_hash(nothing)
     rate, notices = align_rate(shipped_rate(), panel.sessions)
     warnings = (*panel.warnings, *(str(notice) for notice in notices))
     return with_hash(replace(panel, cash_rate=rate, warnings=warnings))

@@ -99,6 +99,12 @@ class MarketModel:
 
 REALISTIC = MarketModel()
 
+# What `make run` trades: REALISTIC, with what the default set's sleeves of stocks look for. A calm stock earns 1 % of
+# its own daily volatility a day for each standard deviation of calm (a Sharpe ratio of 0.16 a year by itself, before
+# costs), a stock with a good quarter 1.2 % of it while the market rises. Chosen before any replay, to be about as small
+# as the low-risk and momentum premia of US stocks since they were published; no seed was chosen for its result.
+STATED_EDGES = replace(REALISTIC, momentum=(0.012, 0.0, 0.008), calm=(0.010, 0.010, 0.010))
+
 # Positive control: which strategy earns depends strongly on the regime, and the regime shows in drift and volatility.
 REGIME_EDGES = replace(
     REALISTIC,

@@ -56,16 +56,16 @@ class StockPaths(NamedTuple):
     volume: Floats
 
 
-class _Stream:
+class Purpose:
     """Numbers the purposes that have a random stream of their own."""
 
-    REGIME, MARKET, VIX, OVERNIGHT, VOLUME, SECTOR, TRAITS, SHOCK, NOISE, RANGE = range(10)
+    REGIME, MARKET, VIX, OVERNIGHT, VOLUME, SECTOR, TRAITS, SHOCK, NOISE, RANGE, FUND, FUND_DAY = range(12)
 
 
 def generate_market(model: MarketModel, seed: int, n_sessions: int) -> MarketPath:
     """Draw the regimes, the market factor and VIX."""
-    regimes = _draw_regimes(model, _random(seed, _Stream.REGIME).random(n_sessions))
-    shocks = _unit_t(_random(seed, _Stream.MARKET), model.market_tail, n_sessions)
+    regimes = _draw_regimes(model, stream(seed, Purpose.REGIME).random(n_sessions))
+    shocks = unit_t(stream(seed, Purpose.MARKET), model.market_tail, n_sessions)
     drift = np.array(model.drift)[regimes] / ANNUAL_SESSIONS
     goal = np.log(np.array(model.volatility) / math.sqrt(ANNUAL_SESSIONS))
     typical = _typical_log_volatility(model)
@@ -80,7 +80,7 @@ def generate_market(model: MarketModel, seed: int, n_sessions: int) -> MarketPat
         last = min(max(z, -SHOCK_CAP), SHOCK_CAP)
         excess = model.persistence * excess + model.clustering * (abs(last) - MEAN_ABS) - model.leverage * last
         expected[t] = level + excess
-    vix = _vix(model, expected - typical, typical, _random(seed, _Stream.VIX).standard_normal(n_sessions))
+    vix = _vix(model, expected - typical, typical, stream(seed, Purpose.VIX).standard_normal(n_sessions))
     return MarketPath(regimes, returns, volatility, vix)
 
 
@@ -105,18 +105,20 @@ def index_level(market: MarketPath, start: float = 100.0) -> Floats:
     return np.round(start * np.exp(np.cumsum(market.returns)), 2)
 
 
-def _random(seed: int, purpose: int, item: int | np.int64 = 0) -> np.random.Generator:
+def stream(seed: int, purpose: int, item: int | np.int64 = 0) -> np.random.Generator:
+    """Return the random numbers of one purpose and one item, drawn in time order."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(EDITION, purpose, int(item)))))
 
 
-def _unit_t(random: np.random.Generator, tail: float, size: int) -> Floats:
+def unit_t(random: np.random.Generator, tail: float, size: int) -> Floats:
+    """Return Student t shocks of unit variance, (size,)."""
     shocks = random.standard_t(tail, size) * math.sqrt((tail - 2.0) / tail)
     return np.clip(shocks, -SHOCK_LIMIT, SHOCK_LIMIT)
 
 
 def _vix(model: MarketModel, log_excess: Floats, typical: float, shocks: Floats) -> Floats:
     response = VIX_SATURATION * np.tanh(model.vix_response * log_excess / VIX_SATURATION)
-    noise = model.vix_noise * _autoregression(shocks, 0.9)
+    noise = model.vix_noise * autoregression(shocks, 0.9)
     base = 100.0 * math.sqrt(ANNUAL_SESSIONS) * math.exp(typical) * model.vix_premium
     return np.round(VIX_FLOOR + base * np.exp(response + noise), 2)
 
@@ -139,11 +141,12 @@ def _typical_log_volatility(model: MarketModel) -> float:
     return float(np.log(np.array(model.volatility) / math.sqrt(ANNUAL_SESSIONS)) @ share / share.sum())
 
 
-def _relative_volatility(model: MarketModel, market: MarketPath) -> Floats:
+def relative_volatility(model: MarketModel, market: MarketPath) -> Floats:
+    """Return by how much other volatilities than the market's are above their usual height, (T,)."""
     return np.exp(model.shared_volatility * (np.log(market.volatility) - _typical_log_volatility(model)))
 
 
-def _autoregression(shocks: Floats, memory: float) -> Floats:
+def autoregression(shocks: Floats, memory: float) -> Floats:
     """Return y[t] = memory y[t-1] + shocks[t] along the first axis."""
     out = np.empty_like(shocks)
     state = np.zeros_like(shocks[0])
@@ -154,9 +157,9 @@ def _autoregression(shocks: Floats, memory: float) -> Floats:
 
 
 def _sector_factor(model: MarketModel, seed: int, market: MarketPath, sector: int) -> Floats:
-    shocks = _unit_t(_random(seed, _Stream.SECTOR, sector), model.market_tail, len(market.returns))
+    shocks = unit_t(stream(seed, Purpose.SECTOR, sector), model.market_tail, len(market.returns))
     daily = model.sector_volatility / math.sqrt(ANNUAL_SESSIONS)
-    return daily * _relative_volatility(model, market) * shocks
+    return daily * relative_volatility(model, market) * shocks
 
 
 class _Traits(NamedTuple):
@@ -170,7 +173,7 @@ class _Traits(NamedTuple):
 
 
 def _draw_traits(model: MarketModel, seed: int, stocks: Ints) -> _Traits:
-    draws = np.stack([_random(seed, _Stream.TRAITS, i).standard_normal(4) for i in stocks])
+    draws = np.stack([stream(seed, Purpose.TRAITS, i).standard_normal(4) for i in stocks])
     daily = model.own_volatility / math.sqrt(ANNUAL_SESSIONS)
     # volatile stocks tend to have high betas
     wild = 0.6 * draws[:, 1] + 0.5 * draws[:, 0]
@@ -186,20 +189,20 @@ def _draw_traits(model: MarketModel, seed: int, stocks: Ints) -> _Traits:
 def _stock_chunk(model: MarketModel, seed: int, market: MarketPath, factors: Floats, stocks: Ints) -> StockPaths:
     n_sessions = len(market.returns)
     traits = _draw_traits(model, seed, stocks)
-    shocks = np.stack([_unit_t(_random(seed, _Stream.SHOCK, i), model.own_tail, n_sessions) for i in stocks], axis=1)
-    noise = np.stack([_random(seed, _Stream.NOISE, i).standard_normal((n_sessions, 3)) for i in stocks], axis=2)
-    uniform = np.stack([_random(seed, _Stream.RANGE, i).random((n_sessions, 2)) for i in stocks], axis=2)
+    shocks = np.stack([unit_t(stream(seed, Purpose.SHOCK, i), model.own_tail, n_sessions) for i in stocks], axis=1)
+    noise = np.stack([stream(seed, Purpose.NOISE, i).standard_normal((n_sessions, 3)) for i in stocks], axis=2)
+    uniform = np.stack([stream(seed, Purpose.RANGE, i).random((n_sessions, 2)) for i in stocks], axis=2)
     own, own_volatility = _own_returns(model, market, traits, shocks)
     returns = _total_returns(model, market, traits, factors, own, own_volatility)
     variance = (
         (traits.beta * market.volatility[:, None]) ** 2
-        + (model.sector_volatility**2 / ANNUAL_SESSIONS) * _relative_volatility(model, market)[:, None] ** 2
+        + (model.sector_volatility**2 / ANNUAL_SESSIONS) * relative_volatility(model, market)[:, None] ** 2
         + own_volatility**2
     )
     close = np.log(traits.first_price) + np.cumsum(returns, axis=0)
     gap = _overnight(model, seed, market, traits, returns, variance, noise[:, 0])
     opened = close - returns + gap
-    high, low = _bridge_extremes(opened, close, (1.0 - model.overnight_share) * variance, uniform)
+    high, low = bridge_extremes(opened, close, (1.0 - model.overnight_share) * variance, uniform)
     shares = _volume(seed, market, traits, close, returns / np.sqrt(variance), noise[:, 1:])
     return StockPaths(
         open=round_price(np.exp(opened)),
@@ -217,7 +220,7 @@ def _own_returns(model: MarketModel, market: MarketPath, traits: _Traits, shocks
     momentum = np.array(model.momentum)[market.regimes] / math.sqrt(slow_step / (2.0 - slow_step))
     reversal = np.array(model.reversal)[market.regimes] / math.sqrt(fast_step / (2.0 - fast_step))
     calm = np.array(model.calm)[market.regimes]
-    base = traits.own_volatility * _relative_volatility(model, market)[:, None]
+    base = traits.own_volatility * relative_volatility(model, market)[:, None]
     returns, volatility = np.empty_like(shocks), np.empty_like(shocks)
     excess, slow, fast = np.zeros((3, shocks.shape[1]))
     for t in range(len(shocks)):
@@ -238,7 +241,7 @@ def _total_returns(
 
     Without the variance terms an equal-weight portfolio would beat the market by half its stocks' own variance.
     """
-    sector_variance = (model.sector_volatility**2 / ANNUAL_SESSIONS) * _relative_volatility(model, market) ** 2
+    sector_variance = (model.sector_volatility**2 / ANNUAL_SESSIONS) * relative_volatility(model, market) ** 2
     convexity = (traits.beta - traits.beta**2) * market.volatility[:, None] ** 2 - own_volatility**2
     flat = (1.0 - traits.beta) * float(np.mean(model.drift)) / ANNUAL_SESSIONS
     total: Floats = traits.beta * market.returns[:, None] + flat + factors + own
@@ -250,13 +253,13 @@ def _overnight(
 ) -> Floats:
     """Split each return: its overnight part given the whole, as in a Brownian motion, with a shared component."""
     share = model.overnight_share
-    shared = _random(seed, _Stream.OVERNIGHT).standard_normal(len(returns))
+    shared = stream(seed, Purpose.OVERNIGHT).standard_normal(len(returns))
     market_part = traits.beta * market.volatility[:, None]
     own_part = np.sqrt(np.maximum(variance - market_part**2, 0.0))
     return share * returns + math.sqrt(share * (1.0 - share)) * (market_part * shared[:, None] + own_part * noise)
 
 
-def _bridge_extremes(opened: Floats, close: Floats, variance: Floats, uniform: Floats) -> tuple[Floats, Floats]:
+def bridge_extremes(opened: Floats, close: Floats, variance: Floats, uniform: Floats) -> tuple[Floats, Floats]:
     """Draw high and low of a Brownian bridge from open to close (its exact marginal laws), all in logs."""
     move = close - opened
     # 1 - u is in (0, 1], so the logarithm is finite
@@ -267,10 +270,10 @@ def _bridge_extremes(opened: Floats, close: Floats, variance: Floats, uniform: F
 
 def _volume(seed: int, market: MarketPath, traits: _Traits, close: Floats, moves: Floats, noise: Floats) -> Floats:
     """Draw share volume: steady in dollars, persistent, partly shared, and high when prices move."""
-    shared = _random(seed, _Stream.VOLUME).standard_normal(len(close))
+    shared = stream(seed, Purpose.VOLUME).standard_normal(len(close))
     market_move = np.abs(market.returns) / market.volatility
-    common = 0.35 * _autoregression(0.35 * shared, 0.7) + 0.10 * (market_move - MEAN_ABS)
-    own = _autoregression(0.18 * noise[:, 0], 0.8) + 0.15 * noise[:, 1]
+    common = 0.35 * autoregression(0.35 * shared, 0.7) + 0.10 * (market_move - MEAN_ABS)
+    own = autoregression(0.18 * noise[:, 0], 0.8) + 0.15 * noise[:, 1]
     size = 0.23 * (np.minimum(np.abs(moves), 6.0) - MEAN_ABS)
     shares = np.exp(np.log(traits.dollar_volume) - close + common[:, None] + own + size)
     return np.maximum(np.round(shares), 100.0)

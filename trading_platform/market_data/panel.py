@@ -15,7 +15,7 @@ from trading_platform.core.errors import MarketDataError
 from trading_platform.core.types import STOCK, UNKNOWN_SECTOR, Bools, CorporateEvent, Floats, Ints, MarketPanel
 from trading_platform.market_data.assets import classes_of
 from trading_platform.market_data.bars import Bars
-from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.market_data.calendar import ExchangeCalendar
 from trading_platform.market_data.membership import Membership, member_grid
 from trading_platform.market_data.notices import Notice, NoticeKind, merged, shown
 from trading_platform.market_data.quality import MAX_BAD_BARS_PCT, CheckedBars, Jump, check_bars, check_vix
@@ -93,7 +93,7 @@ def build_panel(
     bars: Bars,
     *,
     source: str,
-    calendar: NyseCalendar,
+    calendar: ExchangeCalendar,
     beside: Beside = NOTHING_BESIDE,
     benchmark: str = "SPY",
     with_benchmark: bool = False,
@@ -176,7 +176,7 @@ def build_panel(
     return with_hash(panel)
 
 
-def _span(bars: Bars, calendar: NyseCalendar) -> NDArray[np.datetime64]:
+def _span(bars: Bars, calendar: ExchangeCalendar) -> NDArray[np.datetime64]:
     """Return the sessions from the first bar to the last; bars outside the calendar are refused elsewhere."""
     days = np.clip(bars.session, np.datetime64(FIRST_DAY, "D"), np.datetime64(LAST_DAY, "D"))
     return calendar.sessions_between(days.min().item(), days.max().item())
@@ -367,7 +367,7 @@ def _align_vix(vix: VixHistory | None, sessions: NDArray[np.datetime64]) -> tupl
     out[rows[known]] = values[known]
     noticed = []
     if not known.all():
-        text = f"{vix.place} {days[~known][0]} is not an NYSE session; ignored"
+        text = f"{vix.place} {days[~known][0]} is no session; ignored"
         noticed.append(Notice(NoticeKind.VIX_OFF_SESSION, int((~known).sum()), text))
     missing = np.isnan(out)
     if missing.any():

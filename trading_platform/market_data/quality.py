@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from trading_platform.core.errors import MarketDataError
 from trading_platform.core.types import Bools, Floats, Ints
 from trading_platform.market_data.bars import PRICES, Bars
-from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.market_data.calendar import ExchangeCalendar
 from trading_platform.market_data.notices import PROBLEMS_SHOWN, Notice, NoticeKind, refuse
 from trading_platform.market_data.schedule import FIRST_DAY, LAST_DAY
 
@@ -48,6 +48,7 @@ FEWEST_TURNOVERS = 5
 VIX_RANGE = (5.0, 150.0)
 # Vendors' bad bars are a few in ten thousand; one in twenty means that the columns are not what they seem.
 MAX_BAD_BARS_PCT = 5.0
+FOREIGN_DAYS = 3  # with trades while the exchange was shut: more than a slip
 
 Sessions = NDArray[np.datetime64]
 
@@ -73,7 +74,7 @@ class CheckedBars:
 
 def check_bars(
     bars: Bars,
-    calendar: NyseCalendar,
+    calendar: ExchangeCalendar,
     *,
     today: date = LAST_DAY,
     max_bad_pct: float = MAX_BAD_BARS_PCT,
@@ -190,7 +191,7 @@ def sorted_rows(bars: Bars) -> Ints:
     return np.argsort(key, kind="stable")
 
 
-def sessions_of(bars: Bars, calendar: NyseCalendar) -> Sessions:
+def sessions_of(bars: Bars, calendar: ExchangeCalendar) -> Sessions:
     """Return every exchange session from the first bar's day to the last's."""
     return calendar.sessions_between(bars.session.min().item(), bars.session.max().item())
 
@@ -230,7 +231,7 @@ def _bad_actions(bars: Bars) -> list[str]:
     return problems
 
 
-def _on_sessions(bars: Bars, calendar: NyseCalendar, max_bad_pct: float) -> tuple[Bars, list[Notice]]:
+def _on_sessions(bars: Bars, calendar: ExchangeCalendar, max_bad_pct: float) -> tuple[Bars, list[Notice]]:
     """Return the bars of sessions; those of other days are left out, unless they are many and traded."""
     if not len(bars):
         raise MarketDataError("there is no bar in the data; add some")
@@ -245,11 +246,15 @@ def _on_sessions(bars: Bars, calendar: NyseCalendar, max_bad_pct: float) -> tupl
     if np.count_nonzero(traded) > _allowed(len(bars), max_bad_pct):
         row = _first(traded)
         raise MarketDataError(
-            f"{bars.label(row)} ({bars.day(row):%A}) is not an NYSE session, and so are {np.count_nonzero(traded)} of "
-            f"{len(bars)} bars with a volume: correct the dates (is their time zone right?); "
-            "bars of other exchanges are not read"
+            f"{bars.label(row)} ({bars.day(row):%A}) is not a session of {calendar.name}, and so are "
+            f"{np.count_nonzero(traded)} of {len(bars)} bars with a volume: correct the dates (is their time zone "
+            "right?); "
+            'bars of another exchange need its calendar in [data], e.g. calendar = "XLON"'
         )
     text = f"{bars.label(row)} is a {bars.day(row):%A} without a session"
+    days = len(np.unique(bars.session[traded]))
+    if days >= FOREIGN_DAYS:
+        text += f"; {days} such days had trades: bars of another exchange need its calendar in [data], e.g. XLON"
     return bars.kept(~strange).without_unused_names(), [Notice(NoticeKind.OFF_SESSION, int(strange.sum()), text)]
 
 

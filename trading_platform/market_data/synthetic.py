@@ -13,6 +13,7 @@ import numpy as np
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.types import Ints, MarketPanel
 from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.market_data.embedded_funds import with_funds
 from trading_platform.market_data.market_model import REALISTIC, MarketModel
 from trading_platform.market_data.market_paths import MarketPath, generate_market, generate_stocks, index_level
 from trading_platform.market_data.panel import select, with_hash
@@ -62,6 +63,9 @@ class SyntheticMarketData:
         (negative control), or your own.
     calendar
         Sessions of the exchange.
+    funds
+        True adds the funds of `embedded_funds` and the index as tickers, so that strategies of bonds, gold, trends and
+        the market have something to trade. The stocks and the index are the same either way.
 
     Raises
     ------
@@ -79,6 +83,7 @@ class SyntheticMarketData:
         n_sessions: int | None = None,
         model: MarketModel = REALISTIC,
         calendar: NyseCalendar | None = None,
+        funds: bool = False,
     ) -> None:
         if not (1 <= n_tickers <= len(SYLLABLES) ** 3):
             raise FixConfigError(f"n_tickers must be in 1..{len(SYLLABLES) ** 3}, was {n_tickers}")
@@ -89,6 +94,7 @@ class SyntheticMarketData:
         self.seed = seed
         self.n_tickers = n_tickers
         self.model = model
+        self.funds = funds
         self._calendar = calendar or NyseCalendar()
         self._start, self._end = start, end
         self._n_sessions = DEFAULT_SESSIONS if n_sessions is None else n_sessions
@@ -150,6 +156,8 @@ class SyntheticMarketData:
             source=self.name,
             data_hash="",
         )
+        if self.funds:
+            panel = with_funds(panel, self.model, self.seed, market, BENCHMARK)
         return with_hash(panel)
 
 

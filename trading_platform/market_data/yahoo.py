@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from trading_platform.configuration.environment import load_settings
 from trading_platform.core.errors import FixConfigError, MarketDataError
 from trading_platform.core.types import Ints, MarketPanel
 from trading_platform.machine.clocks import utc_now
@@ -24,9 +25,11 @@ from trading_platform.market_data.cache import BarCache, CachedHistory, TickerBa
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.notices import shown
 from trading_platform.market_data.panel import Beside, build_panel
+from trading_platform.market_data.reach import check_reachable
 from trading_platform.market_data.universe import Universe, load_universe
 from trading_platform.market_data.vix import VixService, YahooVix, cboe, fred
 
+SERVICE = "https://query2.finance.yahoo.com"  # that yfinance asks
 BENCHMARK = "SPY"
 FIRST_DAY = date(2010, 1, 4)
 SETTLE_MINUTES = 30.0  # the closing auction's prices need a while to arrive
@@ -110,7 +113,14 @@ class YahooMarketData:
         first = start or FIRST_DAY
         if first > last:
             raise MarketDataError(f"yahoo has completed sessions up to {newest}, none from {first} to {last}")
-        bars = joined(self._history.read(names, first, last), "yahoo")
+        try:
+            found = self._history.read(names, first, last)
+        except MarketDataError as error:
+            kept = self._history.kept_to(names, first)
+            if kept is None or kept < first:
+                raise
+            raise MarketDataError(f"{error}; bars of these tickers are kept up to {kept}: --to {kept}") from error
+        bars = joined(found, "yahoo")
         vix = self._vix.history(first, last)
         panel = build_panel(
             bars,
@@ -177,6 +187,8 @@ def ask_yfinance(
     MarketDataError, FixConfigError
         It raised, or answered with an empty frame; it is not installed.
     """
+    if download is None:
+        check_reachable("yahoo", SERVICE)
     ask, errors = (download, ERRORS) if download is not None else _yfinance_download()
     try:
         with warnings.catch_warnings():
@@ -240,5 +252,7 @@ def _yfinance_download() -> tuple[Download, tuple[type[Exception], ...]]:
         from yfinance.exceptions import YFException
     except ImportError as error:
         raise FixConfigError("bars from Yahoo need the package yfinance; run pip install yfinance") from error
+    # it keeps time zones and cookies: beside our own, not in the home folder
+    yfinance.set_tz_cache_location(str((load_settings().cache_dir / "yfinance").resolve()))
     logging.getLogger("yfinance").setLevel(logging.CRITICAL)  # what it would print is in our error or our warnings
     return yfinance.download, (*ERRORS, YFException)

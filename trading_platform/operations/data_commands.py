@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,12 +32,15 @@ from trading_platform.market_data.files import FilesMarketData, FilesReading
 from trading_platform.market_data.notices import fold, plural, shown
 from trading_platform.market_data.own_files import write_panel
 from trading_platform.market_data.panel import VixHistory
-from trading_platform.market_data.providers import reading_rules
+from trading_platform.market_data.providers import exchange_of, reading_rules
+from trading_platform.market_data.schedule import exchange_zone
 from trading_platform.market_data.vix import VixService, YahooVix, cboe, fred
 from trading_platform.market_data.yahoo import FIRST_DAY, index_closes
+from trading_platform.reporting.wrapping import wrapped
 
 READABLE, REFUSED = 0, MarketDataError.exit_code
 SHORT_HISTORY = 252  # sessions: strategies look back a year
+PICTURE_WIDTH, PRICES_WIDTH = 68, 11  # characters: a picture with its prices fits a screen of 80
 MISSPELT: Any = typer.BadParameter.__base__  # a wrong word, option or value; typer names only this one of them
 Say = Callable[[str], None]
 
@@ -86,10 +91,13 @@ def check(
 
 def files_market(folders: Sequence[Path], data: DataConfig, now: Callable[[], datetime] = utc_now) -> FilesMarketData:
     """Return the provider of some folders, read as the settings say; the benchmark is a column."""
+    exchange = exchange_of(replace(data, source="files", folder=tuple(str(folder) for folder in folders)))
     return FilesMarketData(
         folders,
+        benchmark=data.benchmark,
+        exchange=exchange,
         with_benchmark=True,
-        rules=reading_rules(data),
+        rules=reading_rules(data, exchange_zone(exchange.calendar)),
         max_bad_pct=data.max_bad_bars_pct,
         accepted_jumps=data.accepted_jumps,
         now=now,
@@ -106,21 +114,24 @@ def check_lines(result: CheckResult, *, verbose: bool = False) -> list[str]:
     urgent = [text for text in folded.attention if text not in guessed]
     forms = [text.partition(": ")[2] for text in folded.rest if text.startswith("read: ")]
     understood = f"; {'; '.join(forms)}" if forms else ""
-    left = [f"{name} ({why})" for name, why in result.left_out]
+    files = [f"{name} ({why})" for name, why in result.left_out]
+    left = [*([shown(files, 4)] if files else []), *_without_lead(folded.rest, "left out")]
+    unknown = _without_lead(folded.rest, "unknown")
     lines = [
         f"{result.name}: {folded.verdict.removeprefix('data: ')}",
         f"  read      {_size(panel)}, {panel.session(0)} to {panel.session(-1)}, "
         f"from {len(result.files)} {plural(len(result.files), 'file')}{understood}",
         f"  guessed   {'nothing' if not guessed else '; '.join(text.partition(': ')[2] for text in guessed)}",
-        f"  left out  {'nothing' if not left else shown(left, 4)}",
+        f"  left out  {'; '.join(left) or 'nothing'}",
     ]
+    lines += [f"  unknown   {'; '.join(unknown)}"] if unknown else []
     lines += [f"  {text}" for text in urgent]
     if panel.n_sessions < SHORT_HISTORY:
         lines.append(
             f"  short     {panel.n_sessions} sessions; strategies look back up to {SHORT_HISTORY} "
             "and stay out until then"
         )
-    more = [text for text in folded.rest if not text.startswith("read: ")]
+    more = [text for text in folded.rest if not text.startswith(("read: ", "left out: ", "unknown: "))]
     if verbose:
         lines += [f"  {text}" for text in more]
     elif more:
@@ -186,7 +197,7 @@ def download(
 
 
 def picture_lines(
-    panel: MarketPanel, ticker: str, width: int = 68, height: int = 14, *, plain: bool = False
+    panel: MarketPanel, ticker: str, width: int = PICTURE_WIDTH, height: int = 14, *, plain: bool = False
 ) -> list[str]:
     """Return a ticker's closes drawn in characters, highest first, with the ends named.
 
@@ -195,7 +206,7 @@ def picture_lines(
     panel, ticker
         Whose closes.
     width, height
-        Of the drawing, in characters; the prices beside it take another 11, so that all fits 80 columns.
+        Of the drawing, in characters; the prices beside it take another `PRICES_WIDTH`.
     plain
         True uses ASCII alone.
 
@@ -215,9 +226,9 @@ def picture_lines(
         x = t * (width - 1) // max(1, panel.n_sessions - 1)
         y = round((high - value) / (high - low) * (height - 1)) if high > low else height // 2
         cells[y][x] = "*" if plain else "•"
-    marks = [f"{high:>10.2f} ", *([" " * 11] * (height - 2)), f"{low:>10.2f} "]
+    marks = [f"{high:>10.2f} ", *([" " * PRICES_WIDTH] * (height - 2)), f"{low:>10.2f} "]
     first, last = panel.session(known[0][0]), panel.session(known[-1][0])
-    dates = " " * 11 + str(first) + str(last).rjust(width - 10)
+    dates = " " * PRICES_WIDTH + str(first) + str(last).rjust(width - 10)
     change = known[-1][1] / known[0][1] - 1.0
     title = f"{ticker}  {len(known)} bars, close {known[-1][1]:.2f} on {last} ({change:+.1%} in all)"
     return [title, *(mark + "".join(row).rstrip() for mark, row in zip(marks, cells, strict=True)), dates]
@@ -254,6 +265,12 @@ def _check_one(folders: Sequence[Path], data: DataConfig, now: Callable[[], date
     files = tuple(use for folder in reading.folders for use in folder.uses)
     left = tuple(skipped for folder in reading.folders for skipped in folder.skipped)
     return CheckResult(name, reading.panel, files, left, "")
+
+
+def _without_lead(texts: Sequence[str], group: str) -> list[str]:
+    """Return the notices of one group that no other line tells: left-out files have names of their own."""
+    told = (text.removeprefix(f"{group}: ") for text in texts if text.startswith(f"{group}: "))
+    return [text for text in told if re.match(r"[\d,]+ files? ", text) is None]
 
 
 def _size(panel: MarketPanel) -> str:
@@ -419,7 +436,8 @@ def show_command(
         raise FixConfigError("no data folder: give --data-dir, or folder in [data] of trading.toml")
     panel = files_market(places, data).history()
     encoding = (sys.stdout.encoding or "ascii").lower()
-    _print(picture_lines(panel, ticker.upper(), plain=not encoding.startswith("utf")))
+    width = min(PICTURE_WIDTH, shutil.get_terminal_size().columns - PRICES_WIDTH - 1)
+    _print(picture_lines(panel, ticker.upper(), width, plain=not encoding.startswith("utf")))
     if file is not None:
         write_picture(panel, ticker.upper(), file)
         _print([f"drawn into {file}"])
@@ -444,12 +462,12 @@ def _config(path: Path | None) -> TradingConfig:
 
 
 def _tell(text: str) -> None:
-    print(text, file=sys.stderr)  # noqa: T201 - progress of a command
+    print(wrapped(text, sys.stderr), file=sys.stderr)  # noqa: T201 - progress of a command
 
 
 def _print(lines: Sequence[str]) -> None:
     for line in lines:
-        print(line)  # noqa: T201 - what the command was asked for
+        print(wrapped(line, sys.stdout))  # noqa: T201 - what the command was asked for
 
 
 def _print_json(document: dict[str, Any]) -> None:

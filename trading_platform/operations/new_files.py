@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from trading_platform.core.errors import FixConfigError
+from trading_platform.reporting.wrapping import wrapped
 
 SETTINGS = """# Settings of this folder; trading.example.toml of the program has every key and its default.
 # A misspelt key is an error that says what you meant.
@@ -182,4 +183,4 @@ def _written(path: Path, text: str) -> bool:
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(f"{wrapped(text, sys.stdout)}\n")

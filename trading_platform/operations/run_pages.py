@@ -12,8 +12,8 @@ from trading_platform.configuration.environment import load_settings
 from trading_platform.configuration.trading_config import load_config
 from trading_platform.core.errors import FixConfigError, TradingPlatformError
 from trading_platform.core.types import MarketPanel
-from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.load_panel import REAL_MARKETS, load_panel
+from trading_platform.market_data.providers import exchange_calendar
 from trading_platform.operations.commands import Place, database_place, existing_database
 from trading_platform.reporting.comparison_page import comparison_lines, render_comparison
 from trading_platform.reporting.facts import Day
@@ -111,6 +111,7 @@ def bars_again(run: RunRow, last: date) -> MarketPanel | None:
     if run.settings("data").get("source") in REAL_MARKETS:
         return None
     try:
-        return load_panel(load_config(None, wanted), load_settings(), NyseCalendar(), None, last)
+        config = load_config(None, wanted)
+        return load_panel(config, load_settings(), exchange_calendar(config.data), None, last)
     except TradingPlatformError:  # the folder is gone or has changed: the page has the prices of what was held
         return None

@@ -20,9 +20,10 @@ RECENT = 6
 class ReplayScreen:
     """A progress bar and a panel that follow a replay; plain lines when the output is no terminal."""
 
-    def __init__(self, console: Console, sessions: int, capital: float) -> None:
+    def __init__(self, console: Console, sessions: int, capital: float, sign: str = "$") -> None:
         self._console = console
         self._capital = capital
+        self._sign = sign
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
         )
@@ -63,7 +64,7 @@ class ReplayScreen:
         status = Table.grid(padding=(0, 2))
         status.add_row("session", session, "regime", Text(regime, style=REGIME_STYLES.get(regime, "")))
         change = equity / self._capital - 1.0
-        status.add_row("equity", f"${equity:,.2f} ({change:+.2%})", "exposure", f"{exposure:.1%}")
+        status.add_row("equity", f"{self._sign}{equity:,.2f} ({change:+.2%})", "exposure", f"{exposure:.1%}")
         status.add_row("risk", Text("HALTED", style="bold red") if halted else Text("ok", style="green"), "", "")
         split = "  ".join(f"{name} {weight:.0%}" for name, weight in allocation.items())
         self._status = status

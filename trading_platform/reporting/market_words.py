@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from pathlib import PurePath
 
+from trading_platform.market_data.exchange import DOLLAR, Exchange, exchange_of_source, without_exchange
+
 # Kinds of runs: a replay and the local paper account trade nobody's money, Alpaca's paper account plays at a broker.
 MONEY = {
     "replay": "SIMULATED", "paper": "SIMULATED", "alpaca_paper": "PAPER MONEY", "alpaca_live": "REAL MONEY",
@@ -16,6 +18,8 @@ MODES = {
     "own_broker": "a broker of your own",
 }  # fmt: skip
 SYNTHETIC = "synthetic"
+_SCRIPT = re.compile(r"(<script.*?</script>)", re.DOTALL)
+_DOLLAR = re.compile(r"\$(?=\d)|(?<=, )\$|(?<=>)\$(?=<)")  # before an amount, or the unit of a table
 COUNTED = re.compile(r"^(\w+): (\d+) x\b")  # as market_data.quality.Suspicion tells itself
 
 
@@ -31,11 +35,14 @@ def mode_words(mode: str) -> str:
 
 def market_words(source: str) -> str:
     """Return where bars come from, e.g. ``embedded market (seed 7)``, ``files in market-data``."""
+    exchange = exchange_of_source(source)
+    source = without_exchange(source)
     name, _, rest = source.partition(":")
     if name == SYNTHETIC:
         return f"embedded market (seed {rest.removeprefix('seed=')})" if rest else "embedded market"
     if name == "files":
-        return f"files in {folder_names(rest)}"
+        place = "" if exchange == Exchange() else f", {exchange.calendar} in {exchange.currency}"
+        return f"files in {folder_names(rest)}{place}"
     if name == "yahoo":
         return "Yahoo"
     return f"Alpaca's bars ({rest})" if name == "alpaca" and rest else source
@@ -49,12 +56,30 @@ def folder_names(folders: str) -> str:
 
 def benchmark_name(source: str) -> str:
     """Return what the market's benchmark is called: the embedded market has no SPY."""
-    return "market (synthetic)" if is_synthetic(source) else "SPY"
+    return "market (synthetic)" if is_synthetic(source) else exchange_of_source(source).benchmark
 
 
 def benchmark_short(source: str) -> str:
     """Return the benchmark's name for the head of a narrow column."""
-    return "market" if is_synthetic(source) else "SPY"
+    return "market" if is_synthetic(source) else exchange_of_source(source).benchmark
+
+
+def in_currency(text: str, source: str) -> str:
+    """Return words that count in dollars in the currency of the run's bars: every ``$`` becomes its sign."""
+    exchange = exchange_of_source(source)
+    if exchange.currency == DOLLAR:
+        return text
+    return re.sub(r"\bdollars\b", exchange.currency, text.replace("$", exchange.sign))
+
+
+def page_in_currency(html: str, source: str) -> str:
+    """Return a page in the currency of the run's bars; its scripts, whose hashes it holds, ask the root element."""
+    exchange = exchange_of_source(source)
+    if exchange.currency == DOLLAR:
+        return html
+    parts = _SCRIPT.split(html)
+    words = [part if part.startswith("<script") else _DOLLAR.sub(exchange.sign, part) for part in parts]
+    return "".join(words).replace("<html ", f'<html data-currency="{exchange.currency}" ', 1)
 
 
 def is_synthetic(source: str) -> bool:

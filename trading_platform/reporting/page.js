@@ -3,7 +3,7 @@
   const tip = document.createElement("div");
   tip.id = "tip";
   document.body.append(tip);
-  const money = new Intl.NumberFormat("en-US", { style: "currency", currency: "USD" });
+  const money = new Intl.NumberFormat("en-US", { style: "currency", currency: document.documentElement.dataset.currency || "USD" });
   const words = (value, unit) =>
     value === null ? "n/a" : unit === "$" ? money.format(value) : value.toFixed(2) + unit;
   for (const figure of document.querySelectorAll("figure.chart")) {

@@ -8,6 +8,7 @@ from typing import Any
 
 from trading_platform.reporting.charts import Line, chart, growth_scale, key, stacked
 from trading_platform.reporting.evidence import Evidence
+from trading_platform.reporting.market_words import page_in_currency
 from trading_platform.reporting.page_cards import day_cards, limit_cards, list_cards
 from trading_platform.reporting.page_tables import tone
 from trading_platform.reporting.plain import UNKNOWN, dollars, long_date, percents
@@ -31,13 +32,14 @@ def render_page(report: dict[str, Any], evidence: Evidence) -> str:
         series = build_series(days, evidence.history, evidence.since)
         body += [_tiles(report), _charts(report, series), day_cards(report), limit_cards(report), list_cards(report)]
     body.append(_footer(report))
-    return (
+    page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Trading report {escape(report['date'])}</title>"
         f"<style>{STYLE.read_text(encoding='utf-8')}</style></head>"
         f"<body><main>{''.join(body)}</main><script>{SCRIPT.read_text(encoding='utf-8')}</script></body></html>\n"
     )
+    return page if report["run"] is None else page_in_currency(page, report["run"]["market_data"])
 
 
 def _header(report: dict[str, Any]) -> str:

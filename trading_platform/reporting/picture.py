@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from trading_platform.reporting.charts import growth_scale
 from trading_platform.reporting.evidence import Evidence
+from trading_platform.reporting.market_words import in_currency
 from trading_platform.reporting.plain import MONTHS, dollars, long_date, percents, safe
 from trading_platform.reporting.series import Series, build_series
 from trading_platform.reporting.text import STOP_WORDS, benchmark_head, place_words, standing_words
@@ -49,12 +50,13 @@ def render_picture(report: dict[str, Any], evidence: Evidence) -> bytes:
 def _headline(figure: Figure, report: dict[str, Any]) -> None:
     pnl = report["daily_pnl"]
     colour = SOFT if not pnl else GOOD if pnl > 0 else BAD
-    equity = dollars(report["account"]["equity"], sign=False)
+    source = "" if report["run"] is None else report["run"]["market_data"]
+    equity = in_currency(dollars(report["account"]["equity"], sign=False), source)
     drawdown = percents(report["risk_status"]["drawdown_pct"], 1, sign=False)
     title = " · ".join((long_date(report["date"]), *(safe(word, 40) for word in place_words(report))))
     figure.text(0.04, 0.968, title.replace("$", r"\$"), color=SOFT, fontsize=11, va="top")
-    figure.text(0.04, 0.94, f"{dollars(pnl)}  {percents(report['daily_pnl_pct'])}".replace("$", r"\$"),
-                color=colour, fontsize=23, weight="bold", va="top")  # fmt: skip
+    day = in_currency(f"{dollars(pnl)}  {percents(report['daily_pnl_pct'])}", source).replace("$", r"\$")
+    figure.text(0.04, 0.94, day, color=colour, fontsize=23, weight="bold", va="top")
     line = f"Equity {equity}   Total {percents(report['total_pnl_pct'])}   Drawdown {drawdown}".replace("$", r"\$")
     figure.text(0.04, 0.882, line, color=INK, fontsize=11.5, va="top")
     figure.text(0.04, 0.855, standing_words(report), color=INK, fontsize=10.5, va="top")

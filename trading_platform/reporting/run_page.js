@@ -2,8 +2,8 @@
 (() => {
   const read = (id) => { const found = document.getElementById(id); return found && JSON.parse(found.textContent); };
   const days = read("days") || [];
-  const money = new Intl.NumberFormat("en-US", { style: "currency", currency: "USD" });
-  const signed = new Intl.NumberFormat("en-US", { style: "currency", currency: "USD", signDisplay: "exceptZero" });
+  const money = new Intl.NumberFormat("en-US", { style: "currency", currency: document.documentElement.dataset.currency || "USD" });
+  const signed = new Intl.NumberFormat("en-US", { style: "currency", currency: document.documentElement.dataset.currency || "USD", signDisplay: "exceptZero" });
   const make = (name, text, classes) => {
     const node = document.createElement(name);
     if (text !== undefined) node.textContent = text;

@@ -13,6 +13,7 @@ import numpy as np
 from trading_platform.configuration.risk_config import RiskConfig
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.types import MarketPanel
+from trading_platform.reporting.market_words import page_in_currency
 from trading_platform.reporting.run_page import render_run_page
 from trading_platform.reporting.run_record import RunRecord, read_record
 from trading_platform.reporting.run_results import RunResults
@@ -44,7 +45,7 @@ def write_run_page(url: str | Path, results: RunResults, panel: MarketPanel | No
         if record is None or len(record.days) < FEWEST_CLOSES:
             raise FixConfigError(f"run {results.run_id} has fewer than {FEWEST_CLOSES} booked closes: nothing to draw")
         bars = panel if panel is not None and holds_prices(panel, record) else None
-        html = render_run_page(record, results, bars, defaults())
+        html = page_in_currency(render_run_page(record, results, bars, defaults()), results.market)
     return write_page(folder, f"run-{results.run_id}.html", html)
 
 

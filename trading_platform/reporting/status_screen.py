@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from trading_platform.core.regime_meaning import regime_words
-from trading_platform.reporting.market_words import market_words
+from trading_platform.reporting.market_words import in_currency, market_words
 from trading_platform.reporting.own_costs import own_costs_words
 from trading_platform.reporting.plain import dollars, percents
 from trading_platform.storage.replay_days import replay_words
@@ -64,10 +64,10 @@ def show_status(state: Mapping[str, Any], *, as_json: bool) -> None:
 def status_lines(state: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the state of a run as (name, text); a name is empty where the text goes on with the one above."""
     run, equity = state["run"], state["equity"] or {}
-    called = " ".join(filter(None, (run["name"], run["account"])))
+    called, market = " ".join(filter(None, (run["name"], run["account"]))), market_words(run["source"])
     lines = _rows("WRONG NOW", [line["text"] for line in state.get("states", ())]) if state.get("states") else []
     lines += [
-        ("run", f"{run['id']}, {run['mode']}{f' {called}' if called else ''} of {run['source']}, {run['status']}"),
+        ("run", f"{run['id']}, {run['mode']}{f' {called}' if called else ''} of {market}, {run['status']}"),
         ("sessions", f"{run['first_session']} to {run['last_session']}"),
     ]
     if equity:
@@ -98,7 +98,7 @@ def status_lines(state: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("waiting commands", "; ".join(state["waiting_commands"]) or "none"),
         ("engine", _engine(state)),  # last, where a terminal ends: the first question is whether it runs
     ]
-    return lines
+    return [(name, in_currency(text, run["source"])) for name, text in lines]
 
 
 def show_runs(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
@@ -118,7 +118,7 @@ def show_runs(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
         table.add_column(title, justify=justify, no_wrap=title in ("run", "equity", "return"), overflow="fold")
     for row in rows:
         kind = " ".join(filter(None, (row["kind"], row["name"])))
-        equity = "" if row["equity"] is None else dollars(row["equity"], sign=False)
+        equity = "" if row["equity"] is None else in_currency(dollars(row["equity"], sign=False), row["source"])
         market = escape(market_words(row["source"]))
         table.add_row(str(row["id"]), escape(kind), market, _span(row), equity, _gain(row), escape(_state(row)))
     console.print(table)

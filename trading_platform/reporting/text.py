@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from trading_platform.core.regime_meaning import regime_words
 from trading_platform.reporting.bridge import UNATTRIBUTED
-from trading_platform.reporting.market_words import benchmark_short, mode_words
+from trading_platform.reporting.market_words import benchmark_short, in_currency, mode_words
 from trading_platform.reporting.own_costs import own_costs_words
 from trading_platform.reporting.plain import (
     amount,
@@ -78,6 +78,7 @@ def summary_text(report: dict[str, Any], limit: int = LIMIT) -> str:
     text = ""
     for rows in SIZES:
         text = "\n\n".join(part for part in _parts(report, rows) if part)
+        text = text if report["run"] is None else in_currency(text, report["run"]["market_data"])
         if len(text) <= limit:
             return text
     return _cut(text, limit)

@@ -8,6 +8,7 @@ the program, found before anything is done.
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn
@@ -28,6 +29,9 @@ Work = Callable[[], int]
 def main() -> NoReturn:
     """Run the process's own command line and end the process with its exit code."""
     check_at_start()
+    for name in ("stdin", "stdout", "stderr"):  # closed by whoever started us (cron, >&-): then nobody reads or types
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115, PTH123
     try:
         code = run()
         sys.stdout.flush()
@@ -93,7 +97,7 @@ def bound(given: Given) -> Work:
 
 def complain(text: str, lead: str = "error: ") -> None:
     """Print a message on standard error, its paragraphs wrapped at words where a terminal is narrow."""
-    from trading_platform.runtime.wrapping import wrapped
+    from trading_platform.reporting.wrapping import wrapped
 
     print(wrapped(f"{lead}{text}", sys.stderr), file=sys.stderr)  # noqa: T201 - the one place where a failure is said
 
@@ -385,13 +389,15 @@ def _init(given: Given) -> Work:
     from trading_platform.operations.new_files import init_folder
 
     folder = Path(given.subjects[0])
-    return lambda: init_folder(folder, program())
+    return lambda: init_folder(folder, program(is_elsewhere=True))
 
 
-def program() -> str:
-    """Return how this program was called, for words that people copy."""
+def program(*, is_elsewhere: bool = False) -> str:
+    """Return how this program was called, for words that people copy; `is_elsewhere` into another folder."""
     called = sys.argv[0] if sys.argv else ""
-    return f"python {called}" if called.endswith(".py") else "trading-engine"
+    if not called.endswith(".py"):
+        return "trading-engine"
+    return f"python {shlex.quote(os.path.abspath(called) if is_elsewhere else called)}"  # noqa: PTH100 - no links followed
 
 
 def _one_look(given: Given) -> TradeOptions:

@@ -32,8 +32,8 @@ from trading_platform.evaluation.growth import Growth, growth
 from trading_platform.evaluation.kernel_book import KernelBook
 from trading_platform.evaluation.universes import Universe, draw_universes
 from trading_platform.machine.first_compile import tell_compiling
-from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.load_panel import load_panel
+from trading_platform.market_data.providers import exchange_calendar
 from trading_platform.reporting.evaluate_page import render_evaluate_page
 from trading_platform.reporting.status_screen import complain
 from trading_platform.reporting.waiting import tell, waiting
@@ -87,7 +87,7 @@ def evaluate(options: EvaluateOptions) -> int:
     if shown:
         tell_compiling(tell)
     with waiting("reading bars", shown=shown, in_pipes=False):
-        panel = load_panel(config, settings, NyseCalendar(), None, options.end)
+        panel = load_panel(config, settings, exchange_calendar(config.data), None, options.end)
     result, grown = judged(options, config, strategies, panel, shown=shown)
     page = _written_page(result, grown)
     if trade.json:
@@ -140,7 +140,7 @@ def judged(
         strategies,
         rules,
         config.engine.initial_capital,
-        NyseCalendar().exchange_seconds,
+        exchange_calendar(config.data).exchange_seconds,
         config.engine.fills,
         "rules" if config.allocator.policy == "rules" else "equal",
     )

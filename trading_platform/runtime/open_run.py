@@ -17,7 +17,7 @@ from trading_platform.configuration.trading_config import (
     TradingConfig,
 )
 from trading_platform.core.compiled import HAS_NUMBA
-from trading_platform.core.errors import FixConfigError, MarketDataError
+from trading_platform.core.errors import BrokerUnreachableError, FixConfigError, MarketDataError
 from trading_platform.core.ports import Allocator
 from trading_platform.core.published_rules import LOOKBACK as RULES_LOOKBACK
 from trading_platform.core.realistic_fills import EXACT
@@ -34,6 +34,8 @@ from trading_platform.machine.clocks import utc_now
 from trading_platform.machine.stopwatch import Stopwatch
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.load_panel import load_panel
+from trading_platform.market_data.providers import exchange_calendar
+from trading_platform.market_data.reach import WITHOUT_NETWORK
 from trading_platform.regime.hmm import RegimeConfig, RegimePath
 from trading_platform.runtime.causality import refuse_lookahead
 from trading_platform.storage.database import migrate, open_database
@@ -96,11 +98,16 @@ def set_stage(
     """
     stopwatch = Stopwatch()
     since = stopwatch.start()
-    calendar = NyseCalendar()
+    calendar = exchange_calendar(config.data)
     if panel is None:
-        panel = load_panel(config, settings, calendar, fetched[0], end or fetched[1])
+        try:
+            panel = load_panel(config, settings, calendar, fetched[0], end or fetched[1])
+        except BrokerUnreachableError as error:
+            raise BrokerUnreachableError(f"{error}; {WITHOUT_NETWORK}") from error
     since = stopwatch.add("data", since)
     first, stop = _rows(panel, start, config.engine.replay_sessions)
+    if start is None and fetched[0] is not None:  # who asks for bars since a day means to see them traded
+        first = min(first, max(strategy.lookback for strategy in strategies))
     regimes = load_regimes(
         panel, RegimeConfig.from_mapping(config.regime), config.engine.seed, first, settings.cache_dir / "regimes"
     )
@@ -116,6 +123,11 @@ def set_stage(
     run = open_run(database, key, _values(config, limits, world, first), panel.warnings)
     stopwatch.add("database", since)
     closes = panel.close[max(0, first - 1)]
+    begun = (
+        f"traded from {panel.session(first)}: the {first} sessions since {panel.session(0)} are what strategies look "
+        "back on; --start says another day"
+    )
+    notices = (*([begun] if start is None and fetched[0] is not None else []), *notices)
     told = *missing_packages(regimes), *notices, *account_notices(config, config.engine.initial_capital, closes)
     return Stage(world, first, stop, database, run, stopwatch, told, allocator)
 

@@ -17,7 +17,7 @@ from trading_platform.core.order_reasons import OrderReason
 from trading_platform.engine.scan_result import ScanResult
 from trading_platform.machine.stopwatch import Stopwatch
 from trading_platform.reporting.console import ReplayScreen
-from trading_platform.reporting.market_words import data_words, market_words
+from trading_platform.reporting.market_words import data_words, in_currency, market_words
 from trading_platform.reporting.run_results import RunResults, equity_curve
 from trading_platform.reporting.run_summary import for_encoding, summary_lines
 from trading_platform.reporting.status_screen import say, show_json
@@ -82,7 +82,8 @@ class RunScreen:
 
     def __enter__(self) -> RunScreen:
         if not self._json and not self._quiet:
-            self._screen = ReplayScreen(self._console, self._remaining, self._config.engine.initial_capital)
+            sign = in_currency("$", self._stage.world.panel.source)
+            self._screen = ReplayScreen(self._console, self._remaining, self._config.engine.initial_capital, sign)
             self._screen.__enter__()
         return self
 
@@ -124,7 +125,7 @@ class RunScreen:
             limits, defaults = RiskConfig.from_mapping(self._config.risk).to_dict(), RiskConfig().to_dict()
             capital, width = self._config.engine.initial_capital, self._console.width
             for line in summary_lines(results, equity, capital, limits, defaults, width):
-                shown = for_encoding(line, self._console.encoding)
+                shown = for_encoding(in_currency(line, results.market), self._console.encoding)
                 self._console.print(shown, markup=False, highlight=False, soft_wrap=True)
         if stopped:
             all_sessions = stage.stop - stage.first

@@ -29,7 +29,8 @@ from trading_platform.evaluation.lookahead_proof import prove
 from trading_platform.evaluation.lookahead_subjects import strategy_subject
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.load_panel import load_panel
-from trading_platform.runtime.wrapping import wrapped
+from trading_platform.market_data.providers import exchange_calendar
+from trading_platform.reporting.wrapping import wrapped
 from trading_platform.strategies.base import AnyStrategy, prepare_signals
 from trading_platform.strategies.registry import DEFAULT_SET, STRATEGIES
 
@@ -81,7 +82,7 @@ def test_strategy(name: str, config_file: Path | None, folders: Sequence[Path], 
     source = {"data.source": "files", "data.folder": [str(folder) for folder in folders]} if folders else {}
     config = load_config(config_path(config_file), source or {"data.source": "synthetic"})
     (strategy,) = strategies_named(config, [name])
-    panel = load_panel(config, load_settings(), NyseCalendar(), None, None)
+    panel = load_panel(config, load_settings(), exchange_calendar(config.data), None, None)
     checks = checks_of(strategy, panel, config)
     holds = all(check.holds is not False for check in checks)
     if as_json:

@@ -13,7 +13,6 @@ been compared, and a folder that holds anything else is refused by name. Folders
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -27,12 +26,14 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
 from trading_platform.core.errors import FixConfigError, RetrainModelError
 from trading_platform.core.observation import observation_schema
 from trading_platform.core.policy import Network, Policy, Scaling
 from trading_platform.core.sleeve_scorer import SleeveLayout, sleeve_layout
 from trading_platform.core.types import Floats
+from trading_platform.machine.durable_files import BINARY, WITHOUT_WAITING, sync_folder
 from trading_platform.storage.model_manifest import (
     MAX_MANIFEST_BYTES,
     MODEL_ID,
@@ -165,7 +166,7 @@ class ModelRegistry:
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
             raise
-        _sync_folder(self.folder)
+        sync_folder(self.folder)
         return manifest.model_id
 
     def promote(self, model_id: str, at: datetime, reason: str) -> Champion:
@@ -188,7 +189,7 @@ class ModelRegistry:
                 raise FixConfigError(f"{self.folder}: the champion was rolled back by someone else just now")
             if not former.history:
                 (self.folder / POINTER_FILE).unlink()
-                _sync_folder(self.folder)
+                sync_folder(self.folder)
                 return None
             previous = former.history[-1]
             self.load(previous)
@@ -210,8 +211,7 @@ class ModelRegistry:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         self._create()
-        with (self.folder / ".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with FileLock(self.folder / ".lock"):
             yield
 
     def _point(self, champion: Champion) -> Champion:
@@ -225,7 +225,7 @@ class ModelRegistry:
         draft = self.folder / f".{POINTER_FILE}.{secrets.token_hex(4)}"
         _write(draft, (json.dumps(document, indent=1) + "\n").encode())
         draft.replace(self.folder / POINTER_FILE)
-        _sync_folder(self.folder)
+        sync_folder(self.folder)
         return champion
 
 
@@ -282,7 +282,7 @@ def _parse_pointer(content: bytes) -> Champion:
 
 def _read(path: Path, most: int) -> bytes:
     """Read a plain file; a pipe or a device in its place would be waited for without end."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    descriptor = os.open(path, os.O_RDONLY | WITHOUT_WAITING)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise RetrainModelError("is no plain file; find out who put it there, then delete it")
@@ -294,19 +294,11 @@ def _read(path: Path, most: int) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, 0o600)
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

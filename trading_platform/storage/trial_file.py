@@ -6,7 +6,6 @@ file: the job stops, says what is wrong, and somebody restores it.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
 import os
@@ -18,10 +17,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from trading_platform.core.errors import RetrainModelError
 from trading_platform.evaluation.promotion import Objective
 from trading_platform.evaluation.service_trial import Entry, Sums, Trial, TrialState
 from trading_platform.evaluation.wealth import Wager
+from trading_platform.machine.durable_files import BINARY, sync_folder
 from trading_platform.storage.model_manifest import MODEL_ID
 
 TRIAL_FILE = "trial.json"
@@ -64,7 +66,7 @@ class TrialFile:
         """Replace the file; a kill at any moment leaves the old or the new one."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = self.folder / f".{TRIAL_FILE}.{secrets.token_hex(4)}"
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(trial_text(trial).encode())
@@ -73,18 +75,13 @@ class TrialFile:
             draft.replace(self.path)
         finally:
             draft.unlink(missing_ok=True)
-        folder = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(self.folder)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep a second job out from reading to writing."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (self.folder / ".trial.lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with FileLock(self.folder / ".trial.lock"):
             yield
 
 

@@ -5,14 +5,16 @@ What a line says and what lines add up to is in :mod:`trading_platform.evaluatio
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from filelock import FileLock
+
 from trading_platform.core.errors import OperatorNeededError
 from trading_platform.evaluation.trials import TrialRecord, TrialSummary, parse_line, summarise
+from trading_platform.machine.durable_files import BINARY
 
 LEDGER_FILE = "trials.jsonl"
 
@@ -32,16 +34,19 @@ class TrialLedger:
             return
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         text = "".join(trial.to_line() + "\n" for trial in trials)
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)  # until it is closed
-            size = os.fstat(descriptor).st_size
-            if size and os.pread(descriptor, 1, size - 1) != b"\n":
-                text = "\n" + text  # the last writer was killed in the middle of a line
-            os.write(descriptor, text.encode())
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with self._lock():
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | BINARY, 0o600)
+            try:
+                size = os.fstat(descriptor).st_size
+                if size and os.lseek(descriptor, size - 1, os.SEEK_SET) >= 0 and os.read(descriptor, 1) != b"\n":
+                    text = "\n" + text  # the last writer was killed in the middle of a line
+                os.write(descriptor, text.encode())
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def _lock(self) -> FileLock:
+        return FileLock(self.path.with_name(f".{self.path.name}.lock"))
 
     def summary(self, n_sessions: int | None = None) -> TrialSummary:
         """Return number and spread of all fits so far, see `trials.summarise`.
@@ -51,9 +56,8 @@ class TrialLedger:
         records: list[TrialRecord] = []
         unreadable = 0
         if self.path.exists():
-            with self.path.open(encoding="utf-8", errors="replace") as stream:
-                fcntl.flock(stream, fcntl.LOCK_SH)
-                text = stream.read()
+            with self._lock():
+                text = self.path.read_text(encoding="utf-8", errors="replace")
             for number, line in enumerate(text.splitlines(), 1):
                 try:
                     records.append(parse_line(line, f"{self.path}:{number}"))

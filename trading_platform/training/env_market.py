@@ -23,8 +23,8 @@ from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
 from trading_platform.core.types import MarketPanel
 from trading_platform.engine.engine_market import configured_strategies
-from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.load_panel import load_panel, with_cash_rate
+from trading_platform.market_data.providers import calendar_of_source, exchange_calendar
 from trading_platform.strategies.registry import active_strategies
 from trading_platform.training.preparation import prepared_whole
 from trading_platform.training.worlds import rules_at_cost
@@ -102,7 +102,7 @@ def _config(names: tuple[str, ...] | None, overrides: dict[str, object]) -> Trad
 
 
 def _load(config: TradingConfig, settings: Settings) -> MarketPanel:
-    return load_panel(config, settings, NyseCalendar(), None, None)
+    return load_panel(config, settings, exchange_calendar(config.data), None, None)
 
 
 def _prepared(panel: MarketPanel, config: TradingConfig, cost_bps: float | None) -> PreparedMarket:
@@ -111,7 +111,7 @@ def _prepared(panel: MarketPanel, config: TradingConfig, cost_bps: float | None)
     if cost_bps is not None:
         rules = rules_at_cost(rules, cost_bps)
     strategies, _ = active_strategies(configured_strategies(config), panel)
-    clock = NyseCalendar().exchange_seconds(panel.sessions)
+    clock = calendar_of_source(panel.source).exchange_seconds(panel.sessions)
     return prepared_whole(panel, strategies, clock, config, load_settings(), rules)
 
 

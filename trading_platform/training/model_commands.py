@@ -172,8 +172,8 @@ def _market(
     registry: ModelRegistry, challenger: str, config: Path | None, overrides: Mapping[str, object], end: datetime | None
 ) -> tuple[PreparedMarket, float]:
     """Return the market that the settings name, prepared as for the challenger, and its costs in basis points."""
-    from trading_platform.market_data.calendar import NyseCalendar
     from trading_platform.market_data.load_panel import load_panel
+    from trading_platform.market_data.providers import exchange_calendar
     from trading_platform.training.preparation import prepare_arena
     from trading_platform.training.run_settings import read_rules
     from trading_platform.training.setup import TrainingSetup
@@ -183,7 +183,7 @@ def _market(
     setup = TrainingSetup(n_universes=0)
     if isinstance(cost_bps, int | float):
         setup = replace(setup, cost_bps=float(cost_bps))
-    calendar = NyseCalendar()
+    calendar = exchange_calendar(trading.data)
     panel = load_panel(trading, settings, calendar, None, None if end is None else end.date())
     arena = prepare_arena(panel, setup, trading, settings, rules, calendar, _no_environment)
     return arena.whole, setup.cost_bps

@@ -18,8 +18,9 @@ from trading_platform.core.types import Floats, MarketPanel
 from trading_platform.engine.engine_market import configured_strategies
 from trading_platform.engine.regime_cache import load_regimes
 from trading_platform.evaluation.promotion import GateConfig, Objective
-from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.market_data.calendar import ExchangeCalendar
 from trading_platform.market_data.load_panel import load_panel
+from trading_platform.market_data.providers import exchange_calendar
 from trading_platform.regime.hmm import RegimeConfig
 from trading_platform.storage.model_registry import ModelRegistry
 from trading_platform.strategies.base import AnyStrategy
@@ -66,7 +67,7 @@ def prepare_campaign(
     now: datetime,
 ) -> Campaign:
     """Load and prepare everything. Raises what the parts raise."""
-    calendar = NyseCalendar()
+    calendar = exchange_calendar(config.data)
     panel = load_panel(config, settings, calendar, None, options.end)
     setup = setup.settled(config.allocator.objective)
     arena = prepare_arena(panel, setup, config, settings, rules, calendar, make_env, options.device)
@@ -97,7 +98,7 @@ def prepare_arena(
     config: TradingConfig,
     settings: Settings,
     rules: Rules,
-    calendar: NyseCalendar,
+    calendar: ExchangeCalendar,
     make_env: MakeEnv,
     device: str = "cpu",
 ) -> Arena:

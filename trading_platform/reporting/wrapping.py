@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import textwrap
 from typing import TextIO
 
 NARROWEST = 40
+_BEGINS = re.compile(r"[ -]*(?:[\w ]{1,10}? {2,})?")  # blanks and dashes, then perhaps the name of a row
 
 
 def wrapped(text: str, stream: TextIO) -> str:
     """Return `text` with each of its lines wrapped at words to the terminal that `stream` is; elsewhere as it stands.
 
-    Lines that begin with spaces go on under their own beginning. A word longer than the screen stays whole.
+    Lines that begin with spaces, or with a word and a gap, go on under what stands behind those. A word longer than
+    the screen stays whole.
     """
     if not stream.isatty():
         return text
@@ -21,7 +24,6 @@ def wrapped(text: str, stream: TextIO) -> str:
 
 
 def _line(line: str, width: int) -> str:
-    indent = line[: len(line) - len(line.lstrip(" -"))]
-    return textwrap.fill(
-        line, width, subsequent_indent=" " * len(indent), break_long_words=False, break_on_hyphens=False
-    )
+    begins = _BEGINS.match(line)
+    hang = 0 if begins is None else begins.end()
+    return textwrap.fill(line, width, subsequent_indent=" " * hang, break_long_words=False, break_on_hyphens=False)
