@@ -46,9 +46,10 @@ def open_market_data(
                 now=now,
             )
         case "synthetic":
+            from trading_platform.market_data.market_model import STATED_EDGES
             from trading_platform.market_data.synthetic import SyntheticMarketData
 
-            return SyntheticMarketData(config.engine.seed)
+            return SyntheticMarketData(config.engine.seed, model=STATED_EDGES, funds=True)
         case "alpaca":
             from trading_platform.market_data.alpaca_data import open_alpaca_data
 
