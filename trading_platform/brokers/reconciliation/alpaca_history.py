@@ -54,9 +54,13 @@ CASH_KINDS: Mapping[str, CashKind] = {
     # neither profit nor loss.
     **dict.fromkeys(("JNL", "JNLC", "TRANS", "OPASN", "OPEXC", "OPEXP", "OPCA", "OPCSH", "OPTRD"), CashKind.DEPOSIT),
 }
+# Stock transfers and journals, and what Alpaca describes as rarely used: their money is a fee or a credit.
+OTHER_KINDS = frozenset({"MISC", "WH", "ACATS", "FOPT", "JNLS"})
 SPLITS = frozenset({"SPLIT", "FSPLIT", "RSPLIT", "USPLIT"})
 # Of these `qty` is what the money was paid on, or a number of contracts: no share moves.
 WITHOUT_SHARES = frozenset({*CASH_KINDS, "OPASN", "OPEXC", "OPEXP"}) - {"TRANS", "OPTRD"}
+
+KNOWN = frozenset({*CASH_KINDS, *OTHER_KINDS, *SPLITS, *CORPORATE, "FILL"})
 
 OrderOf = Callable[[str], JournalOrder | None]
 
@@ -109,6 +113,8 @@ def parse_history(entries: Sequence[Mapping[str, Any]], order_of: OrderOf) -> Ac
                 sorted_.undo(entry)
             elif status not in EXECUTED:
                 raise ValueError(f"status {status!r} is unknown")
+            elif str(entry["activity_type"]) not in KNOWN:
+                raise ValueError(f"activity type {entry['activity_type']!r} is unknown")
             elif str(entry["activity_type"]) in CORPORATE:
                 entry_time(entry), finite(entry.get("qty") or 0.0), dollars(entry)  # a row that is none fails here
                 corporate.append(entry)
@@ -201,7 +207,15 @@ def _unreadable(entry: Mapping[str, Any], error: Exception) -> Unreadable:
     symbol = entry.get("symbol") if isinstance(entry, Mapping) else None
     name = entry.get("id") if isinstance(entry, Mapping) else entry
     words = f"activity {name} cannot be read: {type(error).__name__}: {error}"
-    return Unreadable(words, None if not symbol else str(symbol))
+    return Unreadable(words, None if not symbol else str(symbol), _dollars_told(entry))
+
+
+def _dollars_told(entry: Mapping[str, Any]) -> float:
+    """Return what an entry says that it has moved, 0 where it does not say."""
+    try:
+        return dollars(entry)
+    except UNREADABLE_ERRORS:
+        return 0.0
 
 
 def _fill(entry: Mapping[str, Any], order: JournalOrder) -> Fill:

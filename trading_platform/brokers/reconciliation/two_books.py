@@ -164,6 +164,7 @@ class TheirBook:
 
     `orders` are all open orders and the last state of ours that were open to us, with legs inside their parents;
     `missing` are ids of ours that the broker has never seen; `unreadable` is what nobody understands of the answers.
+    `owners` are words for open orders of the account's owner in something else than shares.
     `trouble` is why the account must take no new risk, "" if it may. `unlisted` are the dollars in positions by the
     account's own figures (equity less cash) that the positions it lists are not worth; None: not told.
     """
@@ -176,6 +177,7 @@ class TheirBook:
     unreadable: tuple[Unreadable, ...] = ()
     trouble: str = ""
     unlisted: float | None = 0.0
+    owners: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
