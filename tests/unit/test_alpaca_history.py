@@ -148,6 +148,7 @@ def test_cancelled_entry_tells_what_takes_it_back() -> None:
     history = parse_history([other("DIV", symbol="AAA", qty="10", net_amount="7", status="canceled")], order_of)
     assert history.cash == ()
     ((entry_id, flow),) = history.undone
+    assert isinstance(flow, CashFlow)
     assert (entry_id, flow) == ("div", CashFlow("div/undone", CashKind.DIVIDEND, -7.0, flow.at, "AAA", "DIV words"))
     split = [other("SPLIT", symbol="AAA", qty="10", status="canceled")]
     ((entry_id, change),) = parse_history(split, order_of).undone

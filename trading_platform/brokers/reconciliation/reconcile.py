@@ -37,16 +37,15 @@ from trading_platform.brokers.reconciliation.two_books import (
     BookForeignFill,
     BookShares,
     CancelOrder,
-    CashFlow,
     CloseOrder,
     Exchange,
     HalfAction,
     OurBook,
-    ShareChange,
     TheirBook,
     UpdateOrder,
     apply_actions,
     state_of,
+    with_reversals,
 )
 from trading_platform.core.fills import round_cents
 from trading_platform.core.ports import BrokerOrder, JournalOrder
@@ -140,6 +139,7 @@ def _actions(found: Iterable[Finding]) -> Iterator[Action]:
 def _history(ours: OurBook, history: AccountHistory) -> Iterator[Finding]:
     """Yield history that we have not booked, in the order in which it happened."""
     entries: list[tuple[datetime, Finding]] = []
+    history = with_reversals(history, ours.booked)
     for fill in history.fills:
         if fill.fill_id not in ours.booked:
             order = ours.orders.get(fill.client_order_id)
@@ -151,9 +151,6 @@ def _history(ours: OurBook, history: AccountHistory) -> Iterator[Finding]:
             text = f"{foreign.side} {foreign.quantity:g} at {foreign.price:g}, order {foreign.broker_order_id}"
             words = Difference(DifferenceKind.MANUAL_TRADE, foreign.ticker, "not ours", text)
             entries.append((foreign.at, (words, (BookForeignFill(foreign),))))
-    for entry_id, reversal in history.undone:
-        if entry_id in ours.booked:
-            history = _with_reversal(history, reversal)
     for exchange in history.exchanges:
         if exchange.exchange_id not in ours.booked and _is_bookable(ours, exchange):
             text = f"{exchange.gone:g} {exchange.ticker} became {exchange.came:g} {exchange.other}, {exchange.note}"
@@ -171,12 +168,6 @@ def _history(ours: OurBook, history: AccountHistory) -> Iterator[Finding]:
             entries.append((change.at, (words, (BookShares(change),))))
     for _, finding in sorted(entries, key=lambda entry: entry[0]):
         yield finding
-
-
-def _with_reversal(history: AccountHistory, reversal: CashFlow | ShareChange) -> AccountHistory:
-    if isinstance(reversal, CashFlow):
-        return replace(history, cash=(*history.cash, reversal))
-    return replace(history, shares=(*history.shares, reversal))
 
 
 def _is_bookable(ours: OurBook, exchange: Exchange) -> bool:
