@@ -7,6 +7,8 @@ realistic profile; what they leave to chance and a case needs (a partial fill, a
 
 from __future__ import annotations
 
+import json
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -50,6 +52,11 @@ class Cases(Quarter):
         super().__init__(world)
         self.lines: list[Line] = []
         self._taken: set[str] = {BENCHMARK, NEW}
+        self._watched = ""  # a position with a fraction of a share, whose stop the engine watches
+
+    def _look(self, when: str) -> None:
+        life = self.world.life()
+        assert life.code == 0, f"{self._day()} {when}: the engine ended with code {life.code}: {self.world.words()}"
 
     # ------------------------------------------------------------ the day
 
@@ -135,19 +142,20 @@ class Cases(Quarter):
 
     def all(self) -> list[Line]:
         """Live through every case and return a line for each."""
+        self.evening()
+        self.entries()
         for _ in range(WARM_UP):
-            self.evening()
             if len(self.world.ledger().positions) >= WANTED:
                 break
             self.opening()
             self.later(20)
+            self.evening()
         self._deed("foreign", kind="mleg")
         self._deed("foreign", kind="option", side="buy", qty=1.0, price=1.5, filled=True)
         self._deed("foreign", kind="crypto", qty=0.01, price=100.0, filled=True)
         self.exits()
         self.events()
         self.stops()
-        self.entries()
         books = [*self.findings.books, *self.findings.ends]
         self.note("all", not books, f"cash, shares and profit each evening: {'; '.join(books) or 'to the cent'}")
         return self.lines
@@ -178,7 +186,9 @@ class Cases(Quarter):
         self.opening()
         covers += [self.cover(ticker) == self.held(ticker) for ticker in (wash, shut)]
         words = f"{before[late]:g} {late}, the evening: stop {'/'.join(sorted(pending))}; at the bell: "
-        self.note("P1", self.held(late) == 0.0, f"{words}{self.held(late):g} held")
+        (sale,) = [o for o in server.exchange.orders.values() if o.symbol == late and o.type == "market"][-1:]
+        is_right = pending >= {"pending_cancel"} and sale.side is Side.SELL and sale.filled_quantity == before[late]
+        self.note("P1", is_right, f"{words}{sale.filled_quantity:g} sold")
         waits = self._told("exit_waits")
         server.advance(server.now + timedelta(minutes=5))
         self._deed("cancel", symbol=wash, side="buy")
@@ -192,14 +202,14 @@ class Cases(Quarter):
             self.note(case, is_right, f"{seen}{self.held(ticker):g} held")
         self.evening()
         sold = self.sales(edited)
-        is_right = not quarantined and bool(sold) and {reason for _, reason in sold} == {"stop_loss"}
+        is_right = not quarantined and sold[-1:] == [(before[edited], "stop_loss")]
         self.note("P3", is_right, f"stop of {before[edited]:g} {edited} edited by the owner; booked: {sold[-1:]}")
 
     def events(self) -> None:
         """P5, P6, P8, Q1, P7: a rename, a stock dividend, a cash merger, a split, a cancelled dividend."""
         self.opening()
         self.later(20)
-        named, given, merged, split = (self.take() for _ in range(4))
+        named, given, merged, split, watched = (self.take() for _ in range(5))
         row = requests.post(
             f"{self.world.server.url}/admin/activities",
             json={"activity_type": "DIV", "symbol": given, "net_amount": 7.0},
@@ -213,16 +223,19 @@ class Cases(Quarter):
         flows = len(self.world.ledger().equity)
 
         def happen() -> None:
-            before.update({ticker: self.held(ticker) for ticker in (named, given, merged, split)})
+            before.update({ticker: self.held(ticker) for ticker in (named, given, merged, split, watched)})
             self._deed("events", kind="rename", ticker=named, other=NEW)
-            self._deed("events", kind="stock_dividend", ticker=given, ratio=0.1)
+            self._deed("events", kind="stock_dividend", ticker=given, ratio=2.0 / before[given])
+            self._deed("events", kind="stock_dividend", ticker=watched, ratio=0.5 / before[watched])
             self._deed("events", kind="cash_merger", ticker=merged, cash=round(self.close(merged) * 1.04, 2))
             self._deed("events", kind="split", ticker=split, ratio=2.0)
             self.bend(named, 1.0, NEW)
-            self.bend(given, 1.0 / 1.1)
+            self.bend(given, before[given] / (before[given] + 2.0))
+            self.bend(watched, before[watched] / (before[watched] + 0.5))
             self.bend(split, 0.5)
 
         self.evening(happen)
+        self._watched = watched
         trouble = [kind for (kind,) in cash_trouble if kind.startswith("cash")]
         paid = self.world.ledger().equity[-1]["dividends"]
         self.note("P7", not trouble and paid == 0, f"7.00 booked and cancelled: dividends of the day {paid / 100:.2f}")
@@ -248,33 +261,37 @@ class Cases(Quarter):
         self.note("Q1", is_right, f"{before[split]:g} {split}, 2:1 told late: not sold; {held:g} held, stops for all")
 
     def stops(self) -> None:
-        """Q4, Q2, Q3: a stop that is suspended, a price of yesterday, and one of now."""
+        """Q4, Q2, Q3: a stop that is suspended; of a stop that the engine watches a price of yesterday, and one of now."""
         server = self.world.server
         self.opening()
         self.later(20)
-        ticker = self.take()
-        before, level = self.held(ticker), self.stop_of(ticker).stop_price or 0.0
-        for order in server.exchange.working(ticker):
+        idle, ticker = self.take(), self._watched
+        before, level = self.held(ticker), self.levels()[ticker]
+        for order in server.exchange.working(idle):
             order.status = "suspended"
-        self.later(25)
-        told = self.told(ticker)
-        self.note(
-            "Q4", "stop_idle" in told, f"stop of {before:g} {ticker} suspended: told as {', '.join(told) or 'NOTHING'}"
-        )
         old = server.now - timedelta(hours=20)
         self._deed("trades", symbol=ticker, price=level * 0.9, at=old.isoformat())
         self.later(30)
+        told = self.told(idle)
+        seen = f"stop of {self.held(idle):g} {idle} suspended: told as {', '.join(told) or 'NOTHING'}"
+        self.note("Q4", "stop_idle" in told, seen)
         kept = self.held(ticker)
-        self.note(
-            "Q2", kept == before, f"last trade of yesterday at {level * 0.9:.2f}, stop {level:.2f}: {kept:g} held"
-        )
+        seen = f"{before:g} {ticker}, last trade of yesterday at {level * 0.9:.2f}, stop {level:.2f}: {kept:g} held"
+        self.note("Q2", kept == before, seen)
         at = server.now + timedelta(minutes=5)
         self._deed("trades", symbol=ticker, price=level * 0.995, at=at.isoformat())
         self.later(35)
-        self.later(40)
         held = self.held(ticker)
-        self.note("Q3", held == 0.0, f"trade of now at {level * 0.995:.2f}: {held:g} held at the next look")
+        seen = f"{before:g} {ticker}, trade of now at {level * 0.995:.2f}: {held:g} held after the look"
+        self.note("Q3", held == 0.0, f"{seen} {', '.join(self.told(ticker))}".strip())
         self.evening()
+
+    def levels(self) -> dict[str, float]:
+        """Return ticker -> stop of what the engine holds by its own book."""
+        [(text,)] = self._rows("SELECT slots FROM paper_books")
+        outer = json.loads(text)
+        slots = [dict(zip(outer["slots"]["names"], row, strict=True)) for row in outer["slots"]["rows"]]
+        return {outer["tickers"][slot["ticker"]]: float(slot["stop"]) for slot in slots if slot["quantity"] > 0.0}
 
     def entries(self) -> None:
         """P2, D1: an entry that fills in part, and one whose limit the open passes."""
@@ -298,8 +315,8 @@ class Cases(Quarter):
                 done.add("P2")
                 held, cover = self.held(part.symbol), self.cover(part.symbol)
                 is_right = 0.0 < held < (part.quantity or 0.0) and cover == held and not part.is_working
-                seen = f"{held:g} of {part.quantity:g} {part.symbol} bought at the open: rest cancelled, stops for {cover:g}"
-                self.note("P2", is_right, f"{seen} 20 minutes later")
+                seen = f"{held:g} of {part.quantity:g} {part.symbol} bought at the open: rest {part.status}"
+                self.note("P2", is_right, f"{seen}, stops for {cover:g} within 20 minutes")
             self.evening()
             if missed is not None:
                 done.add("D1")
@@ -321,7 +338,7 @@ def cases(home: Path) -> Iterator[Cases]:
     settings = SETTINGS.format(tickers=tickers, risk="", stop=3.0)
     settings = settings.replace("take_profit_volatilities = 2.0", "take_profit_volatilities = 8.0")
     settings = settings.replace("max_holding_sessions = 6", "max_holding_sessions = 60")
-    settings = settings.replace("exit_rank = 0.4", "exit_rank = 0.0").replace("exit_window = 5", "exit_window = 200")
+    settings = settings.replace("exit_rank = 0.4", "exit_rank = 0.01").replace("exit_window = 5", "exit_window = 200")
     (home / "trading.toml").write_text(settings.replace("max_positions = 6", f"max_positions = {SLOTS + 2}"))
     server = HabitServer(panel, panel.session(panel.n_sessions - SESSIONS - 1), HABITS, 11)
     with Forge(home) as forge, server:
@@ -341,6 +358,5 @@ if __name__ == "__main__":
         try:
             story.all()
         finally:
-            print("| case | right | seen |\n|---|---|---|")
-            for line in story.lines:
-                print(f"| {line.case} | {'yes' if line.is_right else 'NO'} | {line.seen} |")
+            rows = [f"| {line.case} | {'yes' if line.is_right else 'NO'} | {line.seen} |" for line in story.lines]
+            sys.stdout.write("\n".join(["| case | right | seen |", "|---|---|---|", *rows, ""]))
