@@ -261,7 +261,7 @@ class Cases(Quarter):
         self.note("Q1", is_right, f"{before[split]:g} {split}, 2:1 told late: not sold; {held:g} held, stops for all")
 
     def stops(self) -> None:
-        """Q4, Q2, Q3: a stop that is suspended; of a stop that the engine watches a price of yesterday, and one of now."""
+        """Q4, Q2, Q3: a stop that is suspended; where the engine watches, a price of yesterday, and one of now."""
         server = self.world.server
         self.opening()
         self.later(20)
