@@ -10,7 +10,7 @@ NAUTILUS := .venv-peers-nautilus
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 DATA ?= ../shared/market-data
 
-.PHONY: help run setup train quick test test-compile test-real check install hooks bench bench-peers results parity lookahead soak regime mutate rl-controls rl-evaluate gate-simulation crash-test campaign clean docs docs-serve
+.PHONY: help run setup train quick test test-compile test-real check install hooks bench bench-peers results parity lookahead soak alpaca-cases regime mutate rl-controls rl-evaluate gate-simulation crash-test campaign clean docs docs-serve
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -81,6 +81,9 @@ lookahead: $(VENV)/dev.stamp ## prove over the history in DATA that no decision 
 
 regime: $(VENV)/dev.stamp ## what the market regime means and adds to VIX, over the history in DATA, into docs/regime.md
 	$(BIN)/python -m benchmarks.regime $(DATA) --write
+
+alpaca-cases: $(VENV)/dev.stamp ## every fault of Alpaca's behaviour once, the engine as a process over HTTP: a table
+	PYTHONPATH=.:tests:tests/integration $(BIN)/python tests/integration/test_alpaca_cases.py
 
 soak: $(VENV)/dev.stamp ## the long runs of every test marked slow
 	$(BIN)/python -m pytest -n $(JOBS) -m slow

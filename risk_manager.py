@@ -20,7 +20,7 @@ from typing import Any
 
 from risk_config import RiskConfig, risk_config_of
 from trading_platform.core.errors import ApprovalError
-from trading_platform.core.intents import order_id
+from trading_platform.core.intents import judged_form, order_id
 from trading_platform.core.ledger import SHARE_NOISE, Record, Records
 from trading_platform.core.ports import Clock, RiskStateStore
 from trading_platform.core.risk.approvals import Approvals
@@ -208,11 +208,14 @@ class RiskManager:
 
     # ------------------------------------------------------------ approvals
 
-    def approve(self, intent: OrderIntent, attempt: int = 0) -> ApprovedOrder | Denial:
+    def approve(
+        self, intent: OrderIntent, attempt: int = 0, decided: OrderIntent | None = None
+    ) -> ApprovedOrder | Denial:
         """Return the approval that a broker needs, or the denial with its code and numbers.
 
         `attempt` counts genuine repeats of one decision, so that each has its own client order id. Approving one that
-        was not sent again replaces its first approval; approving one that was sent is refused.
+        was not sent again replaces its first approval; approving one that was sent is refused. `decided` is the entry
+        in shares and prices of the market shown, where `intent` has those after a split or dividend of the next open.
         """
         client_order_id = order_id(intent, attempt)
         if (void := self._approvals.void(client_order_id)) is not None:
@@ -220,9 +223,10 @@ class RiskManager:
         if self._approvals.is_spent(client_order_id):
             words = f"{client_order_id} was sent already; a repeat is another attempt"
             return deny(DenialCode.INVALID_ORDER, intent.ticker, words, intent.quantity, 0.0)
-        worst = math.nan if intent.limit_price is None else intent.limit_price
+        judged = judged_form(intent, decided)
+        worst = math.nan if judged.limit_price is None else judged.limit_price
         reduce_only = self._is_reduction(intent.ticker, intent.side, intent.quantity)
-        denial = self._judge(intent.ticker, intent.side, intent.quantity, worst, reduces=reduce_only)
+        denial = self._judge(judged.ticker, judged.side, judged.quantity, worst, reduces=reduce_only)
         if denial is not None:
             return denial
         now = self._clock.now()

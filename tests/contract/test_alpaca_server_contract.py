@@ -118,6 +118,7 @@ def test_changing_requests_validate_against_the_specification() -> None:
     spec, calendar = Spec("trading-api.json"), NyseCalendar()
     panel = SyntheticMarketData(7, n_tickers=2, n_sessions=10, calendar=calendar).history()
     with AlpacaServer(panel, calendar, ServerConfig(), ExactFills()) as server:
+        server.advance_to_open()  # what has not reached the venue cannot be replaced
         first, second = server.market.tickers
         order = {"symbol": first, "qty": 5, "side": "buy", "type": "market", "time_in_force": "day"}
 
@@ -312,6 +313,7 @@ def test_alpaca_py_changes_orders() -> None:
     calendar = NyseCalendar()
     panel = SyntheticMarketData(7, n_tickers=1, n_sessions=5, calendar=calendar).history()
     with AlpacaServer(panel, calendar, ServerConfig(), ExactFills()) as server:
+        server.advance_to_open()
         client, ticker = trading(server), server.market.tickers[0]
         order = client.submit_order(fractional_limit_order(ticker, "x").model_copy(update={"qty": 3.0}))
         new = client.replace_order_by_id(order.id, ReplaceOrderRequest(limit_price=1.5, client_order_id="y"))

@@ -11,6 +11,7 @@ from test_engine_at_realistic_alpaca import ONE_LOOK, covered, deed, held, holdi
 
 from trading_platform.alpaca_server.behaviour import Behaviour
 from trading_platform.core.order_reasons import OrderReason
+from trading_platform.core.types import LotOrder, OrderIntent, Side
 
 GONE: list[Bar | None] = [None] * 5
 
@@ -134,6 +135,96 @@ def test_dividend_that_is_corrected_counts_once_and_rightly() -> None:
         deed(scene, "activities", activity_type="DIV", symbol="AAA", net_amount=7.0, status="correct")
         scene.look(scene.server.now + ONE_LOOK)
         assert scene.settle(2).flows.dividends == 7.0
+        ties(scene)
+
+
+def trades(scene: Scene, side: str) -> list[str]:
+    """Return the ids of what has traded."""
+    return [a.id for a in scene.server.account.activities if a.kind == "FILL" and a.body["side"] == side]
+
+
+def test_rename_that_is_cancelled_after_it_was_booked_is_taken_back() -> None:
+    with holding(bars={"AAA": flat(50.0), "NEW": flat(50.0)}) as scene:
+        row = {"activity_type": "NC", "moves_shares": True, "group_id": "g"}
+        rows = [deed(scene, "activities", **row, symbol=name, qty=qty) for name, qty in (("AAA", -10.0), ("NEW", 10.0))]
+        scene.look(scene.server.now + ONE_LOOK)
+        assert lot(scene, "NEW") == (10.0, 500.0, 45.0, 90.0)
+        for row in reversed(rows):
+            deed(scene, "activities", cancel=row["id"])
+        scene.look(scene.server.now + ONE_LOOK)
+        scene.look(scene.server.now + ONE_LOOK)
+        assert lot(scene, "AAA") == (10.0, 500.0, 45.0, 90.0)
+        assert covered(scene) == 10.0
+        assert (scene.book.manual, scene.gate.reasons) == ({}, {})
+        settled = scene.settle(2)
+        assert (settled.equity, settled.flows.cash_flow, settled.fills) == (CASH, 0.0, [])
+        ties(scene)
+
+
+def test_rename_that_was_cancelled_before_it_was_seen_moves_nothing() -> None:
+    with holding(bars={"AAA": flat(50.0), "NEW": flat(50.0)}) as scene:
+        row = {"activity_type": "NC", "moves_shares": True, "group_id": "g"}
+        rows = [deed(scene, "activities", **row, symbol=name, qty=qty) for name, qty in (("AAA", -10.0), ("NEW", 10.0))]
+        for row in reversed(rows):
+            deed(scene, "activities", cancel=row["id"])
+        scene.look(scene.server.now + ONE_LOOK)
+        assert lot(scene, "AAA") == (10.0, 500.0, 45.0, 90.0)
+        assert scene.gate.reasons == {}
+        ties(scene)
+
+
+def test_cash_merger_that_is_cancelled_after_it_was_booked_is_told_and_adds_no_risk_elsewhere() -> None:
+    with holding() as scene:
+        row = {"activity_type": "MA", "symbol": "AAA", "qty": -10.0, "moves_shares": True, "net_amount": 520.0}
+        made = deed(scene, "activities", **row)
+        scene.look(scene.server.now + ONE_LOOK)
+        deed(scene, "activities", cancel=made["id"])
+        scene.look(scene.server.now + ONE_LOOK)
+        assert not scene.gate.stops_all()
+        assert "compare positions and stops" in scene.gate.reasons["AAA"]
+        assert scene.book.manual == {}
+
+
+def test_bought_shares_of_a_busted_trade_leave_without_profit() -> None:
+    with holding() as scene:
+        deed(scene, "activities", cancel=trades(scene, "buy")[0])
+        scene.look(scene.server.now + ONE_LOOK)
+        scene.look(scene.server.now + ONE_LOOK)
+        assert (scene.book.quantity("AAA"), scene.book.manual, held(scene)) == (0.0, {}, 0.0)
+        settled = scene.settle(2)
+        assert (settled.equity, settled.flows.cash_flow) == (CASH, 0.0)
+        assert covered(scene) == 0.0
+        ties(scene)
+
+
+def leave_with_levels(scene: Scene) -> None:
+    """Decide to leave AAA, as the engine does: each strategy's part says what stop and target it had."""
+    part = LotOrder("breakout", -10.0, 45.0, 90.0, OrderReason.SIGNAL_EXIT)
+    intent = OrderIntent(
+        "AAA", Side.SELL, 10.0, None, None, None, "breakout", OrderReason.SIGNAL_EXIT, 1.0, scene.server.now.date(),
+        (part,),
+    )  # fmt: skip
+    scene.venue.place_order(scene.gate.approve(intent))
+
+
+@pytest.mark.parametrize("reason", ["signal_exit", "stop_loss"])
+def test_sold_shares_of_a_busted_trade_are_ours_again_with_their_stop(reason: str) -> None:
+    fall: list[Bar | None] = [*flat(50.0, 2), (50.0, 50.0, 44.0, 48.0), *flat(48.0, 5)]
+    with holding(bars={"AAA": fall if reason == "stop_loss" else flat(50.0)}) as scene:
+        if reason == "signal_exit":
+            leave_with_levels(scene)
+        noon = scene.server.market.closes[2] - ONE_LOOK * 4
+        scene.look(noon)
+        assert held(scene) == 0.0
+        deed(scene, "activities", cancel=trades(scene, "sell")[0])
+        scene.look(noon + ONE_LOOK)
+        scene.look(noon + ONE_LOOK * 2)
+        assert (scene.book.quantity("AAA"), scene.book.manual, held(scene)) == (10.0, {}, 10.0)
+        assert lot(scene, "AAA")[2:] == (45.0, 90.0)
+        assert covered(scene) == 10.0
+        settled = scene.settle(2)
+        assert settled.flows.cash_flow == 0.0
+        assert scene.server.account.equity(scene.server.market.price) == settled.equity
         ties(scene)
 
 

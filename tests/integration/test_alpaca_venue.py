@@ -56,7 +56,7 @@ class Gate:
         self.unreconciled: str | None = None
         self.selling: dict[str, float] = {}
 
-    def approve(self, intent: OrderIntent, attempt: int = 0) -> ApprovedOrder:
+    def approve(self, intent: OrderIntent, attempt: int = 0, decided: OrderIntent | None = None) -> ApprovedOrder:
         return self.register.approve(intent, self.server.now, attempt)
 
     def consume(self, order: ApprovedOrder) -> None:

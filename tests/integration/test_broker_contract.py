@@ -56,7 +56,7 @@ class Gate:
         self.register = Register()
         self.now = CALENDAR.close_at(PANEL.session(0))
 
-    def approve(self, intent: OrderIntent, attempt: int = 0) -> ApprovedOrder:
+    def approve(self, intent: OrderIntent, attempt: int = 0, decided: OrderIntent | None = None) -> ApprovedOrder:
         return self.register.approve(intent, self.now, attempt)
 
     def consume(self, order: ApprovedOrder) -> None:

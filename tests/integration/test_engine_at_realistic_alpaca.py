@@ -1,7 +1,6 @@
-"""What the live side does wrong at an Alpaca that behaves as it does (docs/alpaca.md): each fault once, until mended.
+"""What the live side once did wrong at an Alpaca that behaves as it does (docs/alpaca.md), each fault held mended.
 
-The letters are those of the issue about Alpaca's real behaviour. The test of a fault is an `xfail(strict=True)`: the
-day its fault is mended it passes, the suite goes red, and the mark comes off. The tests without a mark are controls.
+The tests at the end are controls: the same stories where Alpaca is kind.
 """
 
 from __future__ import annotations
@@ -33,11 +32,6 @@ from trading_platform.market_data.alpaca_data import LatestPrice
 from trading_platform.runtime.live_loop import LiveLoop
 
 ONE_LOOK = timedelta(minutes=15)  # the default interval between looks
-
-
-def fault(reason: str, raises: type[Exception] = AssertionError) -> pytest.MarkDecorator:
-    """Mark a test that fails in one way only: a name that has changed, say, is no fault of the live side's."""
-    return pytest.mark.xfail(strict=True, raises=raises, reason=reason)
 
 
 @contextmanager

@@ -32,8 +32,7 @@ def case_of(seed: int) -> Case:
     panel = FilesMarketData(FOLDER).history()
     panel = replace(panel, volume=np.full(panel.volume.shape, 5e7))  # no order meets the cap on volume
     signals = signals_of(np.random.default_rng(seed), panel.close.shape)
-    risk = replace(RISK, price_collar_pct=50.0)  # below it the entry is withdrawn: its price would look like a slip
-    return Case(panel, signals, np.full(len(signals), 1.0 / len(signals)), risk, EXITS, CostConfig(), CAPITAL)
+    return Case(panel, signals, np.full(len(signals), 1.0 / len(signals)), RISK, EXITS, CostConfig(), CAPITAL)
 
 
 @pytest.mark.parametrize("seed", [8, 15, 20])

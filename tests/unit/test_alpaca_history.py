@@ -58,6 +58,12 @@ def test_fee_of_a_named_fill_is_its_fee() -> None:
     assert history.cash == ()
 
 
+def test_entry_of_an_unknown_type_moves_nothing_and_says_what_it_would_have() -> None:
+    history = parse_history([other("NEW TYPE", net_amount="-1.5", symbol="AAA", qty="10")], order_of)
+    assert (history.cash, history.shares) == ((), ())
+    assert [(thing.ticker, thing.dollars) for thing in history.unreadable] == [("AAA", -1.5)]
+
+
 @pytest.mark.parametrize(
     ("kind", "amount", "expected"),
     [
@@ -71,7 +77,7 @@ def test_fee_of_a_named_fill_is_its_fee() -> None:
         ("INT", "0.3", CashKind.INTEREST),
         ("PTR", "0.01", CashKind.FEE),
         ("OPCSH", "12", CashKind.DEPOSIT),
-        ("NEW TYPE", "-1", CashKind.OTHER),
+        ("MISC", "-1", CashKind.OTHER),
     ],
 )
 def test_money_is_sorted_by_why_it_moved(kind: str, amount: str, expected: CashKind) -> None:
@@ -142,6 +148,7 @@ def test_cancelled_entry_tells_what_takes_it_back() -> None:
     history = parse_history([other("DIV", symbol="AAA", qty="10", net_amount="7", status="canceled")], order_of)
     assert history.cash == ()
     ((entry_id, flow),) = history.undone
+    assert isinstance(flow, CashFlow)
     assert (entry_id, flow) == ("div", CashFlow("div/undone", CashKind.DIVIDEND, -7.0, flow.at, "AAA", "DIV words"))
     split = [other("SPLIT", symbol="AAA", qty="10", status="canceled")]
     ((entry_id, change),) = parse_history(split, order_of).undone

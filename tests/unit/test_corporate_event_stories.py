@@ -196,6 +196,14 @@ def test_spin_off_takes_a_spare_slot_of_a_full_book() -> None:
     assert run.held == ["X", "Y"]
 
 
+def test_spin_off_withdraws_what_was_to_be_bought() -> None:
+    """Nobody knows on the eve what X will be worth without Y; its limit of the day before would buy at any price."""
+    event = CorporateEvent(date(2024, 1, 3), "X", EventKind.SPIN_OFF, "Y", 0.5)
+    run = holder(event, [100.0, 80.0, 80.0], [GONE, 40.0, 40.0])
+    assert told(run.until(1)) == []
+    assert (run.held, run.account["cash"]) == ([], 100_000.0)
+
+
 def test_spin_off_without_a_price_says_nothing() -> None:
     run = spin([100.0, 100.0, 100.0, 100.0], [GONE] * 4)
     run.until(2)

@@ -5,6 +5,7 @@ Only the fields that matter are read, so that one which Alpaca adds or drops els
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -47,10 +48,13 @@ class EquityPoint:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """One thing in an answer that nobody understands: what it is and why, and its ticker where that can be read."""
+    """One thing in an answer that nobody understands: what it is and why, its ticker and the dollars that it has moved
+    where those can be read.
+    """
 
     text: str
     ticker: str | None = None
+    dollars: float = 0.0
 
 
 def as_object(raw: object) -> Mapping[str, Any]:
@@ -146,16 +150,22 @@ def parse_calendar(raw: Any) -> list[tuple[date, str, str]]:
 
 
 def parse_assets(raw: Any) -> dict[str, AssetFlags]:
-    """Read the flags of assets by ticker."""
-    return {
-        str(entry["symbol"]): AssetFlags(
-            ticker=str(entry["symbol"]),
-            tradable=bool(entry["tradable"]) and entry.get("status") == "active",
-            fractionable=bool(entry["fractionable"]),
-            attributes=tuple(str(name) for name in entry.get("attributes") or ()),
-        )
-        for entry in as_list(raw)
-    }
+    """Read the flags of assets by ticker; one that cannot be read is left out, and so not tradable."""
+    found = {}
+    for entry in as_list(raw):
+        with contextlib.suppress(*UNREADABLE_ERRORS):
+            flags = _flags(entry)
+            found[flags.ticker] = flags
+    return found
+
+
+def _flags(entry: Mapping[str, Any]) -> AssetFlags:
+    return AssetFlags(
+        ticker=str(entry["symbol"]),
+        tradable=bool(entry["tradable"]) and entry.get("status") == "active",
+        fractionable=bool(entry["fractionable"]),
+        attributes=tuple(str(name) for name in entry.get("attributes") or ()),
+    )
 
 
 def parse_equity(raw: Any) -> list[EquityPoint]:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from trading_platform.core.errors import TradingPlatformError
+from trading_platform.core.errors import BrokerUnreachableError, TradingPlatformError
 
 
 class FailureKind(StrEnum):
@@ -52,6 +52,10 @@ class AlpacaRefusalError(TradingPlatformError):
     def __init__(self, what: str, failure: Failure) -> None:
         super().__init__(f"{what}: Alpaca refused ({failure})")
         self.failure = failure
+
+
+class UnreadableAnswerError(BrokerUnreachableError):
+    """Alpaca answers each time, and nobody understands the answer: other requests may well be understood."""
 
 
 class SendError(Exception):

@@ -23,6 +23,7 @@ from trading_platform.alpaca.failures import (
     Failure,
     FailureKind,
     SendError,
+    UnreadableAnswerError,
     failure_kind,
     network_cause,
     read_body,
@@ -244,7 +245,8 @@ class AlpacaHttp:
             return FixCredentialsError(f"{what}: Alpaca refused the keys ({failure}). {self._key_hint()}")
         if failure.is_definitive:
             return AlpacaRefusalError(what, failure)
-        return BrokerUnreachableError(
+        error = UnreadableAnswerError if failure.kind is FailureKind.GARBAGE else BrokerUnreachableError
+        return error(
             f"{what}: no usable answer from Alpaca after {self._attempts} attempts ({failure}); check the network, "
             "https://status.alpaca.markets, then start again"
         )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from trading_platform.alpaca.answers import (
     UNREADABLE_ERRORS,
@@ -34,6 +34,16 @@ T = TypeVar("T")
 MAX_ORDERS = 500  # Alpaca's largest page
 MAX_SUCCESSORS = 100  # edits of one order that are followed
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class ListedOrders(NamedTuple):
+    """A list of orders: those of shares, those that cannot be read, and words for what is of something else: options,
+    spreads and coins of the account's owner.
+    """
+
+    orders: list[BrokerOrder]
+    unreadable: list[Unreadable]
+    owners: tuple[str, ...]
 
 
 class AlpacaReader:
@@ -128,10 +138,10 @@ class AlpacaReader:
 
     def open_orders(self) -> list[BrokerOrder]:
         """Return open orders of shares, foreign ones included, flat. Alpaca does not list held stops."""
-        return self.listed_orders()[0]
+        return self.listed_orders("").orders
 
-    def listed_orders(self) -> tuple[list[BrokerOrder], list[Unreadable]]:
-        """Return the same, and what can not be read, or is of something else: options, spreads, coins."""
+    def listed_orders(self, prefix: str) -> ListedOrders:
+        """Return the same, and what cannot be read or is of something else; our client ids begin with `prefix`."""
         from alpaca.trading.enums import QueryOrderStatus
         from alpaca.trading.requests import GetOrdersRequest
 
@@ -139,7 +149,7 @@ class AlpacaReader:
         raw = self._http.read("open orders", lambda: self._http.trading.get_orders(request), as_list)
         if len(raw) >= MAX_ORDERS:
             raise BrokerUnreachableError(f"the account has {MAX_ORDERS} or more open orders; cancel some of them")
-        return _readable(raw)
+        return _readable(raw, prefix)
 
     def own_orders(self, prefix: str) -> list[BrokerOrder]:
         """Return every order, open or not, whose client id begins with `prefix`, oldest first and without its legs.
@@ -160,7 +170,9 @@ class AlpacaReader:
             page = self._http.read("orders", partial(self._http.trading.get_orders, request), as_list)
             fresh = [raw for raw in page if str(raw.get("id")) not in seen]
             seen |= {str(raw.get("id")) for raw in fresh}
-            found |= {o.client_order_id: o for o in _readable(fresh)[0] if o.client_order_id.startswith(prefix)}
+            found |= {
+                o.client_order_id: o for o in _readable(fresh, prefix).orders if o.client_order_id.startswith(prefix)
+            }
             if len(page) < MAX_ORDERS or not fresh:
                 return sorted(found.values(), key=lambda order: order.submitted_at or LONG_AGO)
             last = parse_instant(page[-1].get("submitted_at"))
@@ -188,22 +200,29 @@ def _parse_named(client_order_id: str, raw: Any) -> tuple[BrokerOrder, str | Non
     return parse_order({**raw, "client_order_id": client_order_id}), successor_of(raw)
 
 
-def _readable(raw: Iterable[Any]) -> tuple[list[BrokerOrder], list[Unreadable]]:
-    """Return the orders of shares in a list, and what cannot be read or is of something else."""
+def _readable(raw: Iterable[Any], prefix: str) -> ListedOrders:
+    """Return the orders in a list by what can be done with them. What nobody can read and is not ours is the owner's,
+    unless it says that it is in a ticker, in which we might trade as well.
+    """
     found: list[BrokerOrder] = []
-    others: list[Unreadable] = []
+    unreadable: list[Unreadable] = []
+    owners: list[str] = []
     for entry in raw:
+        fields = entry if isinstance(entry, Mapping) else {}
+        name, ticker = str(fields.get("client_order_id")), fields.get("symbol") or None
         try:
             if is_of_shares(entry):
                 found.append(parse_order(entry))
             else:
-                kind = entry.get("order_class") if entry.get("order_class") == "mleg" else entry.get("asset_class")
-                others.append(Unreadable(f"order {entry.get('client_order_id')} of another kind ({kind})"))
+                kind = "mleg" if fields.get("order_class") == "mleg" else fields.get("asset_class")
+                owners.append(f"order {name} of another kind ({kind})")
         except UNREADABLE_ERRORS as error:
-            ticker = entry.get("symbol") or None
-            words = f"order {entry.get('client_order_id')} cannot be read: {type(error).__name__}: {error}"
-            others.append(Unreadable(words, None if ticker is None else str(ticker)))
-    return found, others
+            words = f"order {name} cannot be read: {type(error).__name__}: {error}"
+            if ticker is None and not (prefix and name.startswith(prefix)):
+                owners.append(words)
+            else:
+                unreadable.append(Unreadable(words, None if ticker is None else str(ticker)))
+    return ListedOrders(found, unreadable, tuple(owners))
 
 
 def _unless_unknown(read: Callable[[], T]) -> T | None:

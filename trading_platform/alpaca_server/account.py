@@ -37,6 +37,7 @@ class SimAccount:
         self.multiplier = multiplier
         self.positions: dict[str, SimPosition] = {}
         self.activities: list[Activity] = []
+        self.moved: dict[str, float] = {}  # id of an activity that is no trade -> shares that it has moved
         self.equity_history: list[tuple[date, datetime, float]] = []
         self.equity_marks: list[tuple[datetime, float]] = []  # at every bell and extreme, for intraday history
         self.cash_flows: dict[date, float] = {}
@@ -130,7 +131,9 @@ class SimAccount:
             self._add_shares(symbol, quantity, 0.0)
         elif quantity < 0.0:
             self._remove_shares(symbol, -quantity)
-        return self.book_cash(kind, amount, at, symbol=symbol, qty=number(quantity), **(details or {}))
+        row = self.book_cash(kind, amount, at, symbol=symbol, qty=number(quantity), **(details or {}))
+        self.moved[row.id] = quantity
+        return row
 
     def move_cost(self, symbol: str, dollars: float) -> None:
         """Add to what the shares of `symbol` have cost."""
@@ -139,13 +142,34 @@ class SimAccount:
             position.cost = round_cents(position.cost + dollars)
 
     def cancel_activity(self, activity_id: str) -> None:
-        """Let a booked row of money be `canceled`: it stays in the list, its money goes back."""
+        """Let a booked row be `canceled`: it stays in the list, its money and the shares that it moved go back.
+
+        A trade that is busted goes back at its own price; its order stays as it is.
+        """
         for place, activity in enumerate(self.activities):
             if activity.id == activity_id and activity.body.get("status") != "canceled":
-                self.cash = round_cents(self.cash - float(str(activity.body["net_amount"])))
+                if activity.kind == "FILL":
+                    self._bust(activity)
+                else:
+                    self.cash = round_cents(self.cash - float(str(activity.body["net_amount"])))
+                    self._take_back(str(activity.body.get("symbol")), self.moved.pop(activity_id, 0.0))
                 self.activities[place] = replace(activity, body={**activity.body, "status": "canceled"})
                 return
         raise ValueError(f"no activity {activity_id} that could be cancelled")
+
+    def _bust(self, fill: Activity) -> None:
+        quantity, price = float(str(fill.body["qty"])), float(str(fill.body["price"]))
+        amount, symbol = round_cents(quantity * price), str(fill.body["symbol"])
+        sign = 1.0 if fill.body["side"] == "buy" else -1.0
+        self.cash = round_cents(self.cash + sign * amount)
+        self._take_back(symbol, sign * quantity)
+
+    def _take_back(self, symbol: str, quantity: float) -> None:
+        """Let shares that had come go, or (negative) come back."""
+        if quantity > 0.0:
+            self._remove_shares(symbol, quantity)
+        elif quantity < 0.0:
+            self._add_shares(symbol, -quantity, 0.0)
 
     def book_foreign_fill(self, at: datetime, cash: float, body: Json) -> None:
         """Record a fill of something that is no share: `cash` moves, no position of ours does."""

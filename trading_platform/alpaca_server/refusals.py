@@ -8,7 +8,7 @@ from typing import Protocol
 
 from trading_platform.alpaca_server.account import SimAccount
 from trading_platform.alpaca_server.market import NEW_YORK
-from trading_platform.alpaca_server.records import OPEN_STATUSES, ApiError, SimOrder, number
+from trading_platform.alpaca_server.records import OPEN_STATUSES, ApiError, Json, SimOrder, number
 from trading_platform.alpaca_server.validation import FORBIDDEN, OrderBody, refuse
 from trading_platform.core.types import Side
 
@@ -29,6 +29,20 @@ class Venue(Protocol):
     def buying_power(self) -> float:
         """Return the dollars that new buys may use."""
         ...
+
+
+UNCHANGEABLE = ("accepted", "pending_new", "pending_cancel", "pending_replace")
+
+
+def check_change(order: SimOrder, body: Json) -> None:
+    """Refuse to change an order that has not reached the venue, or is being changed; and the shares of a group.
+
+    The states are those of the specification. That the shares of a group cannot be changed is assumed.
+    """
+    if order.status in UNCHANGEABLE or order.queued:
+        raise refuse(f'order in "{order.status}" state cannot be replaced')
+    if "qty" in body and (order.parent is not None or order.legs):
+        raise refuse("the quantity of an order in a group cannot be replaced")
 
 
 def check_auction_times(wish: OrderBody, now: datetime) -> None:

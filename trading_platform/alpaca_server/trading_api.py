@@ -9,6 +9,7 @@ from trading_platform.alpaca_server.matching import MatchingEngine
 from trading_platform.alpaca_server.queries import Answer, Query, read_flag, read_instant, read_whole
 from trading_platform.alpaca_server.records import ApiError, ForeignOrder, Json, SimOrder, SimPosition, number
 from trading_platform.alpaca_server.reference_api import ReferenceApi
+from trading_platform.alpaca_server.refusals import check_change
 from trading_platform.alpaca_server.validation import MISSING, SYNTAX, refuse
 from trading_platform.alpaca_server.watchlists import WatchlistApi
 from trading_platform.core.fills import round_cents
@@ -62,6 +63,7 @@ class TradingApi:
                 self._foreign.cancel(self._exchange.foreign[order_id])
                 return 204, None
             case "PATCH", [order_id]:
+                check_change(self._exchange.find(order_id), body)
                 return 200, self._exchange.replace(order_id, body).json(nested=True)
             case "DELETE", [order_id]:
                 self._exchange.cancel(order_id)

@@ -25,6 +25,7 @@ from trading_platform.alpaca.orders import (
 )
 from trading_platform.alpaca.reader import AlpacaReader
 from trading_platform.brokers.alpaca_canceller import RELEASE_CHECKS, SHORTEST_WAIT, AlpacaCanceller
+from trading_platform.brokers.alpaca_resizer import Room, StopResizer
 from trading_platform.brokers.reconciliation.alpaca_side import AlpacaBook
 from trading_platform.brokers.reconciliation.two_books import SHARE_TOLERANCE, AccountHistory, TheirBook
 from trading_platform.brokers.sale_check import SaleCheck, check_sale
@@ -85,6 +86,7 @@ class AlpacaBroker:
         self.reader = AlpacaReader(http)
         self._book = AlpacaBook(http, self.reader, journal, prefix)
         self._canceller = AlpacaCanceller(http, self.reader, journal, wait)
+        self._resizer = StopResizer(http, self.reader, journal, wait)
         self._approvals = approvals
         self._journal = journal
         self._clock = clock
@@ -177,6 +179,16 @@ class AlpacaBroker:
         checks = RELEASE_CHECKS if is_patient else IMPATIENT_CHECKS
         return self._canceller.release(ticker, with_entry=True, checks=checks)
 
+    def resize(self, ticker: str, shares: float, *, is_patient: bool) -> Room:
+        """Let the resting stop of `ticker` protect `shares`, where Alpaca changes it: a reduction sells the others.
+
+        Raises
+        ------
+        BrokerUnreachableError
+            No usable answer.
+        """
+        return self._resizer.resize(ticker, shares, RELEASE_CHECKS if is_patient else IMPATIENT_CHECKS)
+
     def place_order(self, order: ApprovedOrder) -> BrokerOrder:
         """Send an approved order; never raises for an unclear outcome.
 
@@ -208,7 +220,7 @@ class AlpacaBroker:
             to_request(form, order.client_order_id)
         except OrderFormError as error:
             return self._record(own_answer(order, OrderStatus.REJECTED, f"not sent: {error}"))
-        if not self._canceller.make_way(intent):
+        if not (self._resizer.takes_room(intent) or self._canceller.make_way(intent)):
             return self._record(
                 own_answer(order, OrderStatus.REJECTED, "not sent: a resting order still holds the shares")
             )

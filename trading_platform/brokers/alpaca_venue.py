@@ -207,14 +207,14 @@ class AlpacaVenue:
         """Send an approved order; one whose fate is unclear stays in the book until a reading tells.
 
         An exit that cannot leave yet is answered as an intent: it waits, and every look tries it again. An entry on the
-        eve of an ex-date is sent on the terms that are right after it, which are approved anew.
+        eve of an ex-date is sent on the terms that are right after it, which are approved anew, as what was decided.
         """
         terms = self._eve.terms(order.intent)
         if isinstance(terms, str):
             self._gate.consume(order)
             return self._withdraw(order, terms)
         if terms != order.intent:
-            verdict = self._gate.approve(terms, int(order.client_order_id.rpartition("-")[2]))
+            verdict = self._gate.approve(terms, int(order.client_order_id.rpartition("-")[2]), order.intent)
             if isinstance(verdict, Denial):
                 return self._withdraw(order, verdict.message)
             order = verdict

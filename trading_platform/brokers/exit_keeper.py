@@ -7,6 +7,7 @@ is given up, and a stop that was given up for nothing is set again at once.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Collection, Mapping
 from datetime import date
@@ -14,6 +15,7 @@ from itertools import count
 from typing import Protocol
 
 from trading_platform.brokers.alpaca_broker import own_answer
+from trading_platform.brokers.alpaca_resizer import Room
 from trading_platform.brokers.reconciliation.account_book import AccountBook
 from trading_platform.brokers.reconciliation.pending_entries import PROTECTIVE, is_protective
 from trading_platform.brokers.reconciliation.two_books import SHARE_TOLERANCE
@@ -29,6 +31,7 @@ from trading_platform.core.types import ApprovedOrder, Denial, OrderIntent, Orde
 log = logging.getLogger("trading_platform.exits")
 
 PENDING = "the cancellation of its stop is pending at the broker, until the next open at the latest"
+RESIZING = "the change of its stop is pending at the broker, until the next open at the latest"
 AWAITED = "an order of it has traded shares of which the account's history has no entry yet"
 
 
@@ -41,6 +44,10 @@ class SaleRoad(Protocol):
 
     def release(self, ticker: str, *, is_patient: bool) -> bool:
         """Cancel what holds the shares of `ticker`; return True when nothing does any more."""
+        ...
+
+    def resize(self, ticker: str, shares: float, *, is_patient: bool) -> Room:
+        """Let the resting stop of `ticker` protect `shares` and no others."""
         ...
 
 
@@ -141,7 +148,7 @@ class ExitKeeper:
 
     def is_due(self) -> bool:
         """Return True if an exit waits for nothing but shares that are about to be free."""
-        return any(waiting.why == PENDING for waiting in self.waiting().values())
+        return any(waiting.why in (PENDING, RESIZING) for waiting in self.waiting().values())
 
     def rows(self, today: date) -> list[DifferenceRow]:
         """Return a line for every exit that waits."""
@@ -156,8 +163,7 @@ class ExitKeeper:
 
     def _send(self, intent: OrderIntent, order: ApprovedOrder | None, *, is_patient: bool) -> BrokerOrder | None:
         """Send an exit; return None if it cannot leave now, else what the broker says."""
-        ticker = intent.ticker
-        check, why = self._clear_the_way(ticker, is_patient=is_patient)
+        check, why = self._clear_the_way(intent, is_patient=is_patient)
         if why:
             if order is not None:  # else its shares stay promised, and no stop could be set for them
                 self._gate.consume(order)
@@ -168,25 +174,46 @@ class ExitKeeper:
             verdict = self._approve(intent._replace(limit_price=check.limit_price))
             if isinstance(verdict, Denial):
                 self._note(intent, verdict.message)
-                self._protect(ticker, intent.decided_session)
+                self._cover(intent)
                 return None
             order = verdict
         self._spent.add(order.client_order_id)
         answer = self._place(order)
         if not answer.status.is_open and answer.filled_quantity < intent.quantity - SHARE_TOLERANCE:
             self._note(intent, f"{answer.status}: {answer.message}")
-            self._protect(ticker, intent.decided_session)
+            self._cover(intent)
         return answer
 
-    def _clear_the_way(self, ticker: str, *, is_patient: bool) -> tuple[SaleCheck, str]:
-        """Give up the stop of `ticker` for a sale that nothing would refuse; return why it cannot leave now, or ""."""
+    def _cover(self, intent: OrderIntent) -> None:
+        """Set the stop anew that was given up, or made smaller, for an exit that does not leave."""
+        held = self._book.quantity(intent.ticker)
+        with contextlib.suppress(BrokerUnreachableError):  # then the next look finds what is missing
+            if (
+                held - intent.quantity > SHARE_TOLERANCE
+                and self._road.resize(intent.ticker, held, is_patient=True) is Room.MADE
+            ):
+                return
+        self._protect(intent.ticker, intent.decided_session)
+
+    def _clear_the_way(self, intent: OrderIntent, *, is_patient: bool) -> tuple[SaleCheck, str]:
+        """Give up the stop for a sale that nothing would refuse; return why it cannot leave now, or "".
+
+        A reduction leaves the stop of the rest where it is, if the broker changes its shares.
+        """
+        ticker = intent.ticker
+        stays = self._book.quantity(ticker) - intent.quantity
         if ticker in self.awaited:
             return SaleCheck(), AWAITED
         try:
             check = self._road.check_sale(ticker, self._last_price(ticker))
             if check.refusal:
                 return check, check.refusal
-            return check, "" if self._road.release(ticker, is_patient=is_patient) else PENDING
+            room = Room.IMPOSSIBLE
+            if stays > SHARE_TOLERANCE:
+                room = self._road.resize(ticker, stays, is_patient=is_patient)
+            if room is Room.IMPOSSIBLE:
+                return check, "" if self._road.release(ticker, is_patient=is_patient) else PENDING
+            return check, "" if room is Room.MADE else RESIZING
         except BrokerUnreachableError as error:
             return SaleCheck(), f"the broker cannot be asked: {error}"
 

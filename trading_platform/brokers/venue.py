@@ -98,8 +98,10 @@ class Broker(Protocol):
 class RiskGate(ApprovalRegister, Protocol):
     """The side of `RiskManager` that an account at a real broker needs."""
 
-    def approve(self, intent: OrderIntent, attempt: int = 0) -> ApprovedOrder | Denial:
-        """Return the approval that a broker needs, or the denial."""
+    def approve(
+        self, intent: OrderIntent, attempt: int = 0, decided: OrderIntent | None = None
+    ) -> ApprovedOrder | Denial:
+        """Return the approval that a broker needs, or the denial; `decided` is an entry before its ex-date."""
         ...
 
     def quarantine(self, reasons: Mapping[str, str], unreconciled: str | None = None) -> None:

@@ -30,6 +30,8 @@ class AlertKind(StrEnum):
 NO_COVER = "no_cover"
 STOP_LACKS = frozenset({"unprotected", NO_COVER})
 EXIT_WAITS = "exit_waits"
+UNREADABLE = "unreadable"  # what the broker tells and nobody understands: left alone by object
+OWNERS_THINGS = "owners_things"  # of the account's owner: shown, and no trouble of ours
 LATE_EXIT = "should have left"  # how an exit that is overdue is worded; one that waits for its first open is no news
 
 

@@ -48,19 +48,21 @@ def follow_events(
     exits: Exits,
     log: FillLog,
 ) -> None:
-    """Book the events of row `t`'s open on every slot that they concern. Orders in a ticker that ends are withdrawn."""
+    """Book the events of row `t`'s open on every slot that they concern.
+
+    Entries in a ticker that ends or parts are withdrawn: on the eve nobody knows what its shares will be worth.
+    """
     for n in range(market.event_start[t], market.event_start[t + 1]):
         event = market.events[n]
         column, other = int(event[COLUMN]), int(event[OTHER])
         for s in range(len(slots)):
             if slots[s]["ticker"] != column:
                 continue
-            if event[KIND] == SPIN_OFF:
-                spin_off(account, slots, lots, s, other, event[RATIO], market, t, limits, exits, log)
-                break
             drop_buys(slots, lots, s)
             if not (slots[s]["quantity"] > 0.0):
                 tidy_slot(slots, lots, s)
+            elif event[KIND] == SPIN_OFF:
+                spin_off(account, slots, lots, s, other, event[RATIO], market, t, limits, exits, log)
             elif event[KIND] == STOCK_MERGER and other >= 0:
                 become(account, slots, lots, s, other, event[RATIO], event[CASH], market, t, limits, log)
             else:
@@ -216,7 +218,7 @@ def spin_off(
 ) -> None:
     """Add `ratio` shares of column `other` for each share of slot `s`.
 
-    The basis is split by first prices; stops, targets and limits of the old shares fall by the same part. Without a
+    The basis is split by first prices; stops and targets of the old shares fall by the same part. Without a
     free slot, or a price, the new shares' worth is paid like a dividend.
     """
     slot = slots[s]

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from datetime import date
 from typing import NamedTuple
 
+from trading_platform.core.errors import ApprovalError
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.order_reasons import ORDER_REASONS, OrderReason
 from trading_platform.core.types import LotOrder, OrderIntent, Side
 from trading_platform.core.view import MarketView
+
+LARGEST_TICK = 0.01  # dollars
 
 
 def entry_intent(
@@ -87,6 +90,21 @@ def lot_orders(slot: Record, lots: Records, strategies: Sequence[str]) -> list[L
 def largest_part(parts: Sequence[LotOrder]) -> str:
     """Return the strategy that trades most."""
     return max(parts, key=lambda part: abs(part.quantity)).strategy if parts else ""
+
+
+def judged_form(intent: OrderIntent, decided: OrderIntent | None) -> OrderIntent:
+    """Return the form of an entry that the rules judge: `decided`, in prices of the market shown, where there is one.
+
+    The order that is sent may cost no more than the one that is judged, but for a step of the price.
+    """
+    if decided is None:
+        return intent
+    ours, theirs = (0.0 if i.limit_price is None else i.quantity * i.limit_price for i in (intent, decided))
+    same = (intent.ticker, intent.side) == (decided.ticker, decided.side) and intent.side is Side.BUY
+    if not same or not ours <= theirs + intent.quantity * LARGEST_TICK:
+        words = f"{intent.side} {intent.quantity:g} {intent.ticker} at {intent.limit_price}"
+        raise ApprovalError(f"{words} costs more than {decided.quantity:g} at {decided.limit_price}, which was decided")
+    return decided
 
 
 def order_id(intent: OrderIntent, attempt: int = 0) -> str:

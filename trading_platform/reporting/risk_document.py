@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from trading_platform.core.alert_states import OWNERS_THINGS
 from trading_platform.reporting.evidence import Evidence
 from trading_platform.reporting.facts import AllocationFacts, Ledger
 from trading_platform.reporting.json_values import day_text, instant_text, money, number, percent
@@ -112,7 +113,7 @@ def difference_part(ledger: Ledger) -> list[Mapping[str, Any]]:
     return [
         {**line._asdict(), "found_at": instant_text(line.found_at)}
         for line in ledger.differences
-        if line.kind != UNPROTECTED
+        if line.kind not in (UNPROTECTED, OWNERS_THINGS)
     ]
 
 

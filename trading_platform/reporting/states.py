@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
-from trading_platform.core.alert_states import EXIT_WAITS, LATE_EXIT, STOP_LACKS
+from trading_platform.core.alert_states import EXIT_WAITS, LATE_EXIT, OWNERS_THINGS, STOP_LACKS, UNREADABLE
 from trading_platform.storage.overdue_exits import OverdueExit
 
 UNPROTECTED = "unprotected"
@@ -62,7 +62,9 @@ def all_states(
     """
     bare = [line for line in differences if line.kind in STOP_LACKS]
     waiting = [line for line in differences if line.kind == EXIT_WAITS and LATE_EXIT in line.ours]
-    books = [line for line in differences if line.kind not in STOP_LACKS and line.kind != EXIT_WAITS]
+    strange = [line for line in differences if line.kind == UNREADABLE]
+    others = {EXIT_WAITS, UNREADABLE, OWNERS_THINGS} | STOP_LACKS
+    books = [line for line in differences if line.kind not in others]
     doubted = [line for line in books if line.ticker is not None]
     cash = [line for line in books if line.ticker is None]
     states = [] if silent is None else [silent]
@@ -75,7 +77,13 @@ def all_states(
         State(line.kind, (), line.found_at.isoformat(), f"Cash differs since {_time(line.found_at)}: {_books(line)}")
         for line in cash
     ]
-    return states
+    return states + [_left_alone(line) for line in strange]
+
+
+def _left_alone(line: Unexplained) -> State:
+    subject = f"{line.ticker} is in quarantine" if line.ticker else "Something at the broker is left alone"
+    words = f"{subject} since {_time(line.found_at)}, nobody understands it: {line.theirs}"
+    return State(line.kind, (line.ticker,) if line.ticker else (), line.found_at.isoformat(), words)
 
 
 def _waiting(line: Unexplained) -> State:

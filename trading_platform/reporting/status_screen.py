@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from trading_platform.core.alert_states import OWNERS_THINGS
 from trading_platform.core.regime_meaning import regime_words
 from trading_platform.reporting.market_words import in_currency, market_words
 from trading_platform.reporting.own_costs import own_costs_words
@@ -91,7 +92,10 @@ def status_lines(state: Mapping[str, Any]) -> list[tuple[str, str]]:
     lines += _rows("open orders", [_order(row) for row in state["open_orders"]])
     costs = own_costs_words(state.get("own_costs"))
     lines += [("costs", costs)] if costs else []
-    unexplained = ", ".join(f"{row['kind']} {row['ticker'] or ''}".strip() for row in state["differences"])
+    owners = [row for row in state["differences"] if row["kind"] == OWNERS_THINGS]
+    doubted = [row for row in state["differences"] if row["kind"] != OWNERS_THINGS]
+    unexplained = ", ".join(f"{row['kind']} {row['ticker'] or ''}".strip() for row in doubted)
+    lines += [("the owner's", row["theirs"]) for row in owners]
     lines += [] if state.get("replay_check") is None else _rows("replay", replay_words(state["replay_check"]))
     lines += [
         ("unexplained", unexplained or "none"),

@@ -13,7 +13,16 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select
 
-from trading_platform.core.alert_states import EXIT_WAITS, LATE_EXIT, NO_COVER, STOP_LACKS, AlertKind, AlertState
+from trading_platform.core.alert_states import (
+    EXIT_WAITS,
+    LATE_EXIT,
+    NO_COVER,
+    OWNERS_THINGS,
+    STOP_LACKS,
+    UNREADABLE,
+    AlertKind,
+    AlertState,
+)
 from trading_platform.core.types import OrderStatus, Side
 from trading_platform.storage import models as m
 from trading_platform.storage.replay_checks import replay_states
@@ -95,6 +104,12 @@ def _differences(connection: Connection, run_id: int) -> Iterator[AlertState]:
         elif row.kind == NO_COVER:
             words = f"{subject} has no stop: {row.ours}; {row.theirs}"
             yield AlertState(AlertKind.UNPROTECTED, subject, row.found_at, words)
+        elif row.kind == UNREADABLE:
+            risk = f", no new risk {where}" if row.ticker else ""
+            words = f"Left alone, nobody understands it{risk}: {row.theirs}"
+            yield AlertState(AlertKind.QUARANTINE, subject, row.found_at, words)
+        elif row.kind == OWNERS_THINGS:
+            continue
         elif row.kind not in STOP_LACKS:
             words = f"No new risk {where}, {row.kind.replace('_', ' ')}: ours {row.ours}, the broker's {row.theirs}"
             yield AlertState(AlertKind.QUARANTINE, subject, row.found_at, words)

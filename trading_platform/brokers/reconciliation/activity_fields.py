@@ -13,6 +13,7 @@ from trading_platform.core.fills import round_cents
 from trading_platform.core.types import Side
 from trading_platform.machine.clocks import NEW_YORK
 
+UNDONE = "/undone"  # ends the id of what takes a cancelled entry back
 SHARES = "/shares"  # ends the id of the shares that an entry moved
 # An option's name in the OCC's form: root, date, C or P, strike in thousandths. A contract is of a hundred shares.
 OPTION = re.compile(r"[A-Z0-9.]{1,6}\d{6}[CP]\d{8}")

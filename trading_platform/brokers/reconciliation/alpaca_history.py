@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -12,6 +12,7 @@ from trading_platform.alpaca.answers import UNREADABLE_ERRORS, Unreadable, as_li
 from trading_platform.alpaca.http import AlpacaHttp
 from trading_platform.brokers.reconciliation.activity_fields import (
     SHARES,
+    UNDONE,
     dollars,
     entry_time,
     multiplier_of,
@@ -26,12 +27,15 @@ from trading_platform.brokers.reconciliation.two_books import (
     CashFlow,
     CashKind,
     Exchange,
+    ExchangeKind,
     ForeignFill,
     HalfAction,
+    Reversal,
     ShareChange,
 )
 from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.fills import round_cents
+from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.ports import JournalOrder
 from trading_platform.core.types import Fill, Side
 from trading_platform.machine.clocks import session_of
@@ -40,7 +44,6 @@ PAGE = 100  # Alpaca's largest page of activities
 MAX_PAGES = 1000
 CANCELED, PENDING = "canceled", "pending"
 EXECUTED = ("executed", "correct")
-UNDONE = "/undone"  # ends the id of what takes a cancelled entry back
 
 CASH_KINDS: Mapping[str, CashKind] = {
     **dict.fromkeys(("CSD", "ACATC"), CashKind.DEPOSIT),
@@ -54,9 +57,13 @@ CASH_KINDS: Mapping[str, CashKind] = {
     # neither profit nor loss.
     **dict.fromkeys(("JNL", "JNLC", "TRANS", "OPASN", "OPEXC", "OPEXP", "OPCA", "OPCSH", "OPTRD"), CashKind.DEPOSIT),
 }
+# Stock transfers and journals, and what Alpaca describes as rarely used: their money is a fee or a credit.
+OTHER_KINDS = frozenset({"MISC", "WH", "ACATS", "FOPT", "JNLS"})
 SPLITS = frozenset({"SPLIT", "FSPLIT", "RSPLIT", "USPLIT"})
 # Of these `qty` is what the money was paid on, or a number of contracts: no share moves.
 WITHOUT_SHARES = frozenset({*CASH_KINDS, "OPASN", "OPEXC", "OPEXP"}) - {"TRANS", "OPTRD"}
+
+KNOWN = frozenset({*CASH_KINDS, *OTHER_KINDS, *SPLITS, *CORPORATE, "FILL"})
 
 OrderOf = Callable[[str], JournalOrder | None]
 
@@ -100,17 +107,23 @@ def parse_history(entries: Sequence[Mapping[str, Any]], order_of: OrderOf) -> Ac
     """
     sorted_ = _Sorted()
     corporate: list[Mapping[str, Any]] = []
+    cancelled: list[Mapping[str, Any]] = []
     for entry in entries:
         try:
             status = str(entry.get("status") or "executed")
             if status == PENDING:
                 continue
-            if status == CANCELED:
-                sorted_.undo(entry)
+            if status == CANCELED and str(entry["activity_type"]) in CORPORATE:
+                _check_row(entry)
+                cancelled.append(entry)
+            elif status == CANCELED:
+                sorted_.undo(entry, order_of)
             elif status not in EXECUTED:
                 raise ValueError(f"status {status!r} is unknown")
+            elif str(entry["activity_type"]) not in KNOWN:
+                raise ValueError(f"activity type {entry['activity_type']!r} is unknown")
             elif str(entry["activity_type"]) in CORPORATE:
-                entry_time(entry), finite(entry.get("qty") or 0.0), dollars(entry)  # a row that is none fails here
+                _check_row(entry)
                 corporate.append(entry)
             else:
                 sorted_.take(entry, order_of)
@@ -118,6 +131,8 @@ def parse_history(entries: Sequence[Mapping[str, Any]], order_of: OrderOf) -> Ac
             sorted_.unreadable.append(_unreadable(entry, error))
     for told in corporate_actions(corporate):
         sorted_.keep(told)
+    for told in corporate_actions(cancelled):
+        sorted_.undo_action(told, cancelled)
     return sorted_.history()
 
 
@@ -131,7 +146,7 @@ class _Sorted:
     shares: list[ShareChange] = field(default_factory=list)
     exchanges: list[Exchange] = field(default_factory=list)
     halves: list[HalfAction] = field(default_factory=list)
-    undone: list[tuple[str, CashFlow | ShareChange]] = field(default_factory=list)
+    undone: list[tuple[str, Reversal]] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
 
     def take(self, entry: Mapping[str, Any], order_of: OrderOf) -> None:
@@ -164,17 +179,54 @@ class _Sorted:
             case HalfAction():
                 self.halves.append(told)
 
-    def undo(self, entry: Mapping[str, Any]) -> None:
+    def undo_action(self, told: Exchange | ShareChange | CashFlow | HalfAction, rows: list[Mapping[str, Any]]) -> None:
+        """Note what takes a cancelled corporate action back: shares that became others become what they were.
+
+        What else may have happened (money was paid, shares were spun off) people have to look at.
+        """
+        if isinstance(told, Exchange) and told.ticker and told.cash == 0.0 and told.kind is not ExchangeKind.SPIN_OFF:
+            back = replace(
+                told, exchange_id=told.exchange_id + UNDONE, ticker=told.other, gone=told.came, other=told.ticker,
+                came=told.gone,
+            )  # fmt: skip
+            self.undone.append((told.exchange_id, back))
+            return
+        error = ValueError("a corporate action was cancelled; compare positions and stops with the broker's by hand")
+        tickers = {ticker for ticker, _ in _moved_by(told)}
+        self.unreadable += [_unreadable(row, error) for row in rows if row.get("symbol") in tickers]
+
+    def undo(self, entry: Mapping[str, Any], order_of: OrderOf) -> None:
         """Note what takes back an entry that was cancelled, should it have been booked."""
         kind = str(entry["activity_type"])
-        if kind in CORPORATE:
-            raise ValueError("a corporate action was cancelled; compare positions and stops with the broker's by hand")
+        if kind not in KNOWN:
+            raise ValueError(f"activity type {kind!r} is unknown")
+        if kind == "FILL":
+            self._undo_fill(entry, order_of)
+            return
         flow, change = _cash(entry, kind, dollars(entry)), _shares(entry, kind)
         if flow is not None:
             self.undone.append((flow.flow_id, replace(flow, flow_id=flow.flow_id + UNDONE, amount=-flow.amount)))
         if change is not None:
             taken = replace(change, change_id=change.change_id + UNDONE, quantity=-change.quantity)
             self.undone.append((change.change_id, taken))
+
+    def _undo_fill(self, entry: Mapping[str, Any], order_of: OrderOf) -> None:
+        """Note the opposite of a busted trade, at its own price."""
+        trade = _Sorted()
+        trade._take_fill(entry, order_of)
+        for flow in trade.cash:
+            self.undone.append((flow.flow_id, replace(flow, flow_id=flow.flow_id + UNDONE, amount=-flow.amount)))
+        for hand in trade.foreign:
+            back = replace(hand, fill_id=hand.fill_id + UNDONE, side=_other(hand.side))
+            self.undone.append((hand.fill_id, back))
+        for fill in trade.fills.values():
+            self.undone.append((
+                fill.fill_id,
+                fill._replace(
+                    fill_id=fill.fill_id + UNDONE, client_order_id=fill.client_order_id + UNDONE,
+                    side=_other(fill.side), reason=OrderReason.NONE,
+                ),
+            ))  # fmt: skip
 
     def history(self) -> AccountHistory:
         """Return all of it."""
@@ -197,11 +249,41 @@ class _Sorted:
         self.fills[fill.fill_id] = fill
 
 
+def _check_row(entry: Mapping[str, Any]) -> None:
+    """Raise what makes a row of a corporate action none, before it is put together with others."""
+    str(entry["id"]), entry_time(entry), finite(entry.get("qty") or 0.0), dollars(entry)
+
+
 def _unreadable(entry: Mapping[str, Any], error: Exception) -> Unreadable:
     symbol = entry.get("symbol") if isinstance(entry, Mapping) else None
     name = entry.get("id") if isinstance(entry, Mapping) else entry
     words = f"activity {name} cannot be read: {type(error).__name__}: {error}"
-    return Unreadable(words, None if not symbol else str(symbol))
+    return Unreadable(words, None if not symbol else str(symbol), _dollars_told(entry))
+
+
+def _other(side: Side) -> Side:
+    return Side.SELL if side is Side.BUY else Side.BUY
+
+
+def _moved_by(told: Exchange | ShareChange | CashFlow | HalfAction) -> Iterator[tuple[str, float]]:
+    """Yield (ticker, shares) of what a corporate action has moved."""
+    match told:
+        case Exchange():
+            yield from ((told.ticker, -told.gone), (told.other, told.came))
+        case HalfAction():
+            yield from told.moved
+        case CashFlow():
+            yield told.ticker or "", 0.0
+        case ShareChange():
+            yield told.ticker, told.quantity
+
+
+def _dollars_told(entry: Mapping[str, Any]) -> float:
+    """Return what an entry says that it has moved, a cancelled one back; 0 where it does not say."""
+    try:
+        return -dollars(entry) if entry.get("status") == CANCELED else dollars(entry)
+    except UNREADABLE_ERRORS:
+        return 0.0
 
 
 def _fill(entry: Mapping[str, Any], order: JournalOrder) -> Fill:

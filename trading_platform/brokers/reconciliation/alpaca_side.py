@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from trading_platform.alpaca.answers import Holdings, Unreadable
+from trading_platform.alpaca.failures import UnreadableAnswerError
 from trading_platform.alpaca.http import AlpacaHttp
 from trading_platform.alpaca.orders import root_id
 from trading_platform.alpaca.reader import AlpacaReader
@@ -37,6 +38,7 @@ class AlpacaBook:
         self._reader = reader
         self._journal = journal
         self._prefix = prefix
+        self._unread: list[Unreadable] = []  # orders of ours that the last look could not read
         self.strange: set[str] = set()  # ids of our form that have filled and that we never wrote down
 
     def history_since(self, instant: datetime) -> AccountHistory:
@@ -60,12 +62,18 @@ class AlpacaBook:
         return found, missing
 
     def look(self) -> tuple[list[BrokerOrder], frozenset[str]]:
-        """Ask for every order that is open to us; write nothing."""
+        """Ask for every order that is open to us; write nothing. One that cannot be read is in neither answer."""
         found: list[BrokerOrder] = []
         missing: set[str] = set()
+        self._unread = []
         known = {row.client_order_id: row for row in self._journal.open_orders()}
         for root in dict.fromkeys(root_id(key) for key in known):
-            order = self._reader.order(root, known[root].broker_order_id if root in known else None)
+            try:
+                order = self._reader.order(root, known[root].broker_order_id if root in known else None)
+            except UnreadableAnswerError as error:
+                ticker = next(row.ticker for key, row in known.items() if root_id(key) == root)
+                self._unread.append(Unreadable(str(error), ticker))
+                continue
             if order is None:
                 missing |= {key for key in known if root_id(key) == root}
             else:
@@ -98,17 +106,20 @@ class AlpacaBook:
         before, _ = self._holdings()
         for _ in range(STEADY_READINGS):
             ours, missing = self.look()
-            listed, strange = self._reader.listed_orders()
+            listed = self._reader.listed_orders(self._prefix)
             history = self.history_of(instant, ours)
             after, unlisted = self._holdings()
             if before == after:
                 account, positions, unknown = after
                 legs = {leg.broker_order_id for order in ours for leg in order.legs}
                 known = {order.broker_order_id for order in ours} | legs
-                others = tuple(order for order in listed if order.broker_order_id not in known)
+                others = tuple(order for order in listed.orders if order.broker_order_id not in known)
                 held = {position.ticker: position for position in positions}
-                unreadable, trouble = (*strange, *unknown, *history.unreadable), account.trouble
-                return TheirBook(account.cash, held, (*ours, *others), missing, history, unreadable, trouble, unlisted)
+                unreadable = (*self._unread, *listed.unreadable, *unknown, *history.unreadable)
+                return TheirBook(
+                    account.cash, held, (*ours, *others), missing, history, unreadable, account.trouble, unlisted,
+                    listed.owners,
+                )  # fmt: skip
             before = after
         raise BrokerUnreachableError(
             "the account changes with every look at it; try again when fewer orders are filling"

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from trading_platform.alpaca.orders import root_id
 from trading_platform.brokers.reconciliation.account_book import AccountBook
-from trading_platform.brokers.reconciliation.activity_fields import SHARES
+from trading_platform.brokers.reconciliation.activity_fields import SHARES, UNDONE
 from trading_platform.brokers.reconciliation.day_entries import CashOut
 from trading_platform.brokers.reconciliation.differences import DifferenceKind
 from trading_platform.brokers.reconciliation.owner_shares import CarvedBook
@@ -30,8 +31,10 @@ from trading_platform.brokers.reconciliation.two_books import (
     CloseOrder,
     UpdateOrder,
 )
+from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.ports import BrokerOrder, Checkpoint, Clock, JournalOrder, OrderJournal
-from trading_platform.core.types import OrderStatus
+from trading_platform.core.types import Fill, OrderStatus, Side
+from trading_platform.machine.clocks import session_of
 
 log = logging.getLogger("trading_platform.venue")
 
@@ -120,6 +123,17 @@ class Bookkeeper:
         booked = {key: at for key, at in self.memory.booked.items() if at > since - DATE_SLACK}
         self.memory = Memory(since, booked, self.memory.previous)
 
+    def _taken_back(self, fill: Fill) -> tuple[Fill, JournalOrder | None]:
+        """Return what takes a busted trade back, as of now, and the order that it is booked by."""
+        now = self._clock.now()
+        row = self._journal.find_order(fill.client_order_id.removesuffix(UNDONE))
+        if row is not None and not row.parts:  # a leg's levels stand with its parent
+            root = self._journal.find_order(root_id(row.client_order_id)) or row
+            row = replace(row, stop_price=root.stop_price, target_price=root.target_price)
+        words = fill.side, fill.quantity, fill.ticker, fill.price
+        log.warning("the broker has cancelled a trade, taken back: %s %g %s at %g", *words)
+        return fill._replace(filled_at=now, session=session_of(now)), order_back(row, fill)
+
     def _book_moves(self, carved: CarvedBook, horizon: datetime, booked: dict[str, datetime]) -> bool:
         """Book what the owner did; return True if something waits."""
         for move in carved.moves:
@@ -135,6 +149,8 @@ class Bookkeeper:
         match action:
             case BookFill(fill) if fill.filled_at <= horizon:
                 order = orders.get(fill.client_order_id) or self._journal.find_order(fill.client_order_id)
+                if fill.fill_id.endswith(UNDONE):
+                    fill, order = self._taken_back(fill)
                 self._book.book_fill(fill, order)
                 booked[fill.fill_id] = fill.filled_at
                 words = fill.client_order_id, fill.side, fill.quantity, fill.ticker, fill.price, fill.reason
@@ -157,6 +173,22 @@ class Bookkeeper:
             case BookFill() | BookForeignFill() | BookCash() | BookShares() | BookExchange() | CashOut():
                 return False
         return True
+
+
+def order_back(row: JournalOrder | None, fill: Fill) -> JournalOrder | None:
+    """Return an order by which a busted sale comes back to those who had sold, with the stop and target that they had;
+    None of a busted buy, whose shares go whosever they are by now.
+    """
+    if row is None or fill.side is Side.SELL:
+        return None
+    sold = -sum(part.quantity for part in row.parts if part.quantity < 0.0)
+    parts = tuple(
+        part._replace(quantity=-part.quantity * fill.quantity / sold) for part in row.parts if part.quantity < 0.0
+    )
+    return replace(
+        row, client_order_id=fill.client_order_id, side=Side.BUY, quantity=fill.quantity, filled_quantity=0.0,
+        reason=OrderReason.NONE, limit_price=fill.price, parts=parts,
+    )  # fmt: skip
 
 
 def _with_cash_outs(actions: Sequence[Action]) -> list[Action | CashOut]:

@@ -25,7 +25,8 @@ from trading_platform.brokers.reconciliation.two_books import (
 from trading_platform.core.fills import round_cents
 
 NAME_CHANGE, MERGER, REMOVAL, SPIN_OFF, STOCK_DIVIDEND = "NC", "MA", "REORG", "SPIN", "SDIV"
-CORPORATE = frozenset({NAME_CHANGE, MERGER, REMOVAL, SPIN_OFF})
+OFFER = "VOF"  # voluntary: tenders, exchanges, rights, warrants
+CORPORATE = frozenset({NAME_CHANGE, MERGER, REMOVAL, SPIN_OFF, OFFER})
 TICKERS = re.compile(r"\b[A-Z][A-Z.]{0,5}\b")
 
 Told = Exchange | ShareChange | CashFlow | HalfAction

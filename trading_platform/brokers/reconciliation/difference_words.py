@@ -20,12 +20,14 @@ ROUTINE = frozenset(
 )
 # With no ticker they are about the account.
 OF_ACCOUNT = (DifferenceKind.ACCOUNT_STATE, DifferenceKind.DISBELIEVED)
+# Nobody understands them, or they are none of our business: one line until they are gone.
+LEFT_ALONE = (DifferenceKind.UNREADABLE, DifferenceKind.OWNERS_THINGS)
+MOST_NAMED = 3
 MOST_UNEXPLAINED = 0.1  # of equity
 ACTIONS = {
     DifferenceKind.OVERPROTECTED: "stops placed anew",
     DifferenceKind.EDITED: "followed",
     DifferenceKind.AWAITED_FILL: "waits for the broker's entry",
-    DifferenceKind.UNREADABLE: "left alone",
     DifferenceKind.NOT_SENT: "decided again, it goes out under the same id",
 }
 
@@ -62,12 +64,34 @@ def too_much_words(found: Sequence[Difference], values: Mapping[str, float], equ
 
 
 def difference_rows(found: Sequence[Difference], quarantine: Collection[str]) -> list[DifferenceRow]:
-    """Return the lines to show; those that keep new risk out stand until a reading no longer finds them."""
-    return [_row(d, quarantine) for d in found if d.kind not in ROUTINE]
+    """Return the lines to show; those that keep new risk out, or that are left alone, stand until a reading no longer
+    finds them.
+    """
+    return [_row(d, quarantine) for d in _folded(found) if d.kind not in ROUTINE]
+
+
+def _folded(found: Sequence[Difference]) -> list[Difference]:
+    """Return differences with all that is left alone of one ticker, or of none, in one."""
+    folded: dict[tuple[DifferenceKind, str | None], list[str]] = {}
+    kept = []
+    for d in found:
+        if d.kind not in LEFT_ALONE:
+            kept.append(d)
+        else:
+            folded.setdefault((d.kind, d.ticker), []).append(d.theirs)
+    return kept + [Difference(*key, "left alone", _listed(words)) for key, words in folded.items()]
+
+
+def _listed(words: Sequence[str]) -> str:
+    rest = len(words) - MOST_NAMED
+    return "; ".join([*words[:MOST_NAMED], *([f"and {rest} more"] if rest > 0 else [])])
 
 
 def _row(d: Difference, quarantine: Collection[str]) -> DifferenceRow:
     of_account = d.kind in CASH_KINDS or (d.kind in OF_ACCOUNT and d.ticker is None)
+    if d.kind in LEFT_ALONE:
+        here = f", no new risk in {d.ticker}" if d.ticker in quarantine else ""
+        return DifferenceRow(d.kind.value, d.ticker, d.ours, d.theirs, f"nothing of it is booked{here}", stands=True)
     stands = of_account or (d.ticker in quarantine and d.kind is not DifferenceKind.MANUAL_TRADE)
     if d.kind is DifferenceKind.UNPROTECTED:
         return DifferenceRow(d.kind.value, d.ticker, d.ours, d.theirs, "a stop is asked for", True, is_patient=True)

@@ -40,7 +40,8 @@ class DifferenceKind(StrEnum):
     EXCHANGE = "exchange"
     HALF_ACTION = "half_action"
     UNKNOWN_TICKER = "unknown_ticker"
-    UNREADABLE = "unreadable"
+    UNREADABLE = alert_states.UNREADABLE
+    OWNERS_THINGS = alert_states.OWNERS_THINGS
     ACCOUNT_STATE = "account_state"
     DISBELIEVED = "disbelieved"
 

@@ -18,6 +18,7 @@ from trading_platform.brokers.reconciliation.two_books import (
     ForeignFill,
     ShareChange,
     TheirBook,
+    with_reversals,
 )
 from trading_platform.core.fills import round_cents
 from trading_platform.core.ports import BrokerPosition
@@ -73,6 +74,7 @@ def carve_out(
         Ids of history entries that are in the book already.
     """
     held, moves = dict(manual), list[OwnersMove]()
+    theirs = replace(theirs, history=with_reversals(theirs.history, booked))
     foreign: list[ForeignFill] = []
     changes: list[ShareChange] = []
     for fill in theirs.history.foreign:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -110,13 +110,17 @@ class ForeignFill:
     at: datetime
 
 
+Reversal: TypeAlias = CashFlow | ShareChange | Exchange | Fill | ForeignFill
+
+
 @dataclass(frozen=True, slots=True)
 class AccountHistory:
     """What the broker says has happened, oldest first.
 
     `exchanges` and `halves` are corporate actions that move more than one ticker, whole and in part. `undone` are
     reversals of entries that the broker has cancelled since, for those who have booked them: (id of the entry, what
-    takes it back). `unreadable` are entries that nobody understands.
+    takes it back); a busted trade is taken back by one of the other side at its own price. `unreadable` are entries
+    that nobody understands.
     """
 
     fills: tuple[Fill, ...] = ()
@@ -125,7 +129,7 @@ class AccountHistory:
     shares: tuple[ShareChange, ...] = ()
     exchanges: tuple[Exchange, ...] = ()
     halves: tuple[HalfAction, ...] = ()
-    undone: tuple[tuple[str, CashFlow | ShareChange], ...] = ()
+    undone: tuple[tuple[str, Reversal], ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
 
 
@@ -164,6 +168,7 @@ class TheirBook:
 
     `orders` are all open orders and the last state of ours that were open to us, with legs inside their parents;
     `missing` are ids of ours that the broker has never seen; `unreadable` is what nobody understands of the answers.
+    `owners` are words for open orders of the account's owner in something else than shares.
     `trouble` is why the account must take no new risk, "" if it may. `unlisted` are the dollars in positions by the
     account's own figures (equity less cash) that the positions it lists are not worth; None: not told.
     """
@@ -176,6 +181,7 @@ class TheirBook:
     unreadable: tuple[Unreadable, ...] = ()
     trouble: str = ""
     unlisted: float | None = 0.0
+    owners: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +280,28 @@ Action: TypeAlias = (
     | AdoptPosition
     | AdoptCash
 )
+
+
+def with_reversals(history: AccountHistory, booked: Collection[str]) -> AccountHistory:
+    """Return history with what takes back entries that are in a book already, `booked` being their ids."""
+    for entry_id, reversal in history.undone:
+        if entry_id in booked:
+            history = _with_reversal(history, reversal)
+    return replace(history, undone=())
+
+
+def _with_reversal(history: AccountHistory, reversal: Reversal) -> AccountHistory:
+    match reversal:
+        case CashFlow():
+            return replace(history, cash=(*history.cash, reversal))
+        case ShareChange():
+            return replace(history, shares=(*history.shares, reversal))
+        case Exchange():
+            return replace(history, exchanges=(*history.exchanges, reversal))
+        case ForeignFill():
+            return replace(history, foreign=(*history.foreign, reversal))
+        case Fill():
+            return replace(history, fills=(*history.fills, reversal))
 
 
 def state_of(order: BrokerOrder | JournalOrder) -> tuple[OrderStatus, float, str | None]:
