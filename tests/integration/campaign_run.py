@@ -39,9 +39,9 @@ def main(words: Sequence[str] | None = None) -> int:
         return 1 if tally["breaches"] else 0
     before = read_state(given.state)
     wanted = sum(quarter["kills_total"] for quarter in before) + given.kills
+    first = next_seed(before) if given.first is None else given.first
     with ProcessPoolExecutor(given.jobs) as pool:
         while sum(quarter["kills_total"] for quarter in before) < wanted:
-            first = next_seed(before)
             for tally in pool.map(
                 live,
                 *zip(*((seed, given.sessions, given.home) for seed in range(first, first + given.jobs)), strict=True),
@@ -49,6 +49,7 @@ def main(words: Sequence[str] | None = None) -> int:
                 before.append(tally)
                 write_state(given.state, given.page, before, datetime.now(UTC))
                 print(line_of(tally), flush=True)  # noqa: T201 - a command
+            first += given.jobs
     return 1 if any(quarter["breaches"] for quarter in before) else 0
 
 
@@ -167,6 +168,7 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kills", type=int, default=500, help="so many more (default 500)")
     parser.add_argument("--seed", type=int, help="replay this quarter, and write nothing")
+    parser.add_argument("--first", type=int, help="begin at this seed again (default: the one after the last)")
     parser.add_argument("--sessions", type=int, default=QUARTER)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--home", type=Path, help="where the accounts' files lie (default: the system's folder)")
