@@ -135,7 +135,7 @@ def _place(name: str) -> str:
 
 
 def _code(code: str) -> str:
-    return code if code == "killed" else f"exit {code}"
+    return code if code == "killed" else f"exit {code}"  # may say why: "3 (machine too busy)"
 
 
 INTRODUCTION = """# The campaign: killed, deceived and hindered, quarter after quarter

@@ -132,11 +132,15 @@ def put_back(backup: Path, database: Path, now: datetime) -> Path | None:
 
 
 def _note_restoring(copy: Path, name: str, now: datetime) -> None:
-    """Leave word to the engines of broker accounts that this is a copy: what was sent since is theirs, too."""
+    """Leave word to the engines of broker accounts that this is a copy: what was sent since is theirs, too.
+
+    A copy that was taken beside a running engine holds its proof of life; nobody has held the run since.
+    """
     at = now.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
     values = at, RESTORED, operator_name(), f"put back from {name}", at
     try:
         with closing(sqlite3.connect(copy)) as connection, connection:
+            connection.execute("DELETE FROM heartbeats")
             connection.execute(
                 "INSERT INTO commands (run_id, requested_at, kind, actor, reason, handled_at) "
                 "SELECT id, ?, ?, ?, ?, ? FROM runs WHERE mode LIKE 'alpaca%'", values,
