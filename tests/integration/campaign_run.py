@@ -149,12 +149,14 @@ cover for more than two looks without being told. Everything is drawn from the q
 `make campaign SEED=17` replays one. The campaign goes on where it stopped; four quarters are a year's sessions.
 This page is written by it (`docs/campaign.json` holds every quarter).
 
-The quarters of 2026-11-28 were the first ones. Each ended at its first breach, before engine or check was mended; none
-has lived through a whole quarter yet. Mended in the engine: a senseless answer about the account kept it down; a
-leg of unknown type was written down twice; an order's answer was read outside the retries; a book ahead of the market
-ended a start with a traceback. Mended in the check: the owner's deeds after a close, his standing shares, stops that
-are off on the eve of a split, and (taken for the cause, not proven by a replay yet) his edits that a restored copy
-cannot know. Executions are counted for quarters without a breach only.
+The first ten quarters (2026-11-28) each ended at their first breach. Mended in the engine: a senseless answer about
+the account kept it down; a leg of unknown type was written down twice; an order's answer was read outside the
+retries; a book ahead of the market ended a start with a traceback; a copy of the database that was put back did not
+know the orders sent since, gave their shares to the owner and let their stops lapse (seed 1, session 40). Mended in
+the check: the owner's standing shares; stops that are off on the eve of a split; his edits that a restored copy
+cannot know; a look that a busy machine keeps from the local Alpaca, which is started again; and his deeds after a
+close, which are in the books of the next one: the cash gap of 386.56 in seed 1 was his withdrawal of that evening
+(moment 86), and a replay passes it. Executions are counted for quarters without a breach only.
 """
 
 
