@@ -257,10 +257,10 @@ class Campaign:
         leave_command(engine, 1, kind, reason, self.server.now, subject)  # one account, one run
         engine.dispose()
 
-    def words(self) -> str:
-        """Return the last of what the engine said."""
+    def words(self, most: int | None = 3000) -> str:
+        """Return the last of what the engine said, `None` for all of it."""
         said = self.home / "engine.out"
-        return said.read_text()[-3000:] if said.is_file() else "nothing"
+        return said.read_text()[-(most or 0) :] if said.is_file() else "nothing"
 
     def ledger(self) -> Ledger:
         """Return the engine's database as rows."""

@@ -6,9 +6,9 @@ import json
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,7 @@ from trading_platform.configuration.environment import Secret, load_settings
 from trading_platform.configuration.trading_config import AlertsConfig
 from trading_platform.core.alert_states import AlertKind, AlertState
 from trading_platform.core.errors import BrokerUnreachableError, FixConfigError
+from trading_platform.core.ports import DifferenceRow
 from trading_platform.operations.try_alerts import alerts_test
 from trading_platform.reporting.alert_channels import (
     AppriseChannel,
@@ -38,6 +39,7 @@ from trading_platform.reporting.alert_post import AlertPost
 from trading_platform.storage import models as m
 from trading_platform.storage.account_states import account_states
 from trading_platform.storage.alert_log import AlertLog
+from trading_platform.storage.difference_store import DifferenceStore
 
 HALT = AlertState(AlertKind.HALT, "operator", NOW, "HALTED by an operator: lunch")
 NO_STOP = AlertState(AlertKind.UNPROTECTED, "AAA", NOW, "AAA has no stop")
@@ -82,10 +84,15 @@ def hooked() -> Iterator[tuple[Hook, Stub, WebhookChannel]]:
         yield hook, stub, WebhookChannel(Secret(f"{stub.url}/secret-path"))
 
 
-def post_of(engine: Engine, *channels: Channel, ping: Callable[[], None] | None = None) -> AlertPost:
+def post_of(
+    engine: Engine,
+    *channels: Channel,
+    ping: Callable[[], None] | None = None,
+    before: Iterable[AlertState] = (),
+) -> AlertPost:
     return AlertPost(
         AlertLog(engine, 1), lambda: account_states(engine, 1), channels, ping, CONFIG, "Alpaca paper account PA1", 1,
-        lambda: datetime.now(UTC),
+        lambda: datetime.now(UTC), before,
     )  # fmt: skip
 
 
@@ -220,6 +227,19 @@ def test_books_that_differ_at_one_look_only_are_no_news_and_a_restart_ends_nothi
                     post.drain(PATIENCE)
     told = [(len(body["began"]), len(body["over"])) for body in hook.bodies]  # type: ignore[arg-type]
     assert told == [(1, 0), (0, 1)]
+
+
+def test_books_that_differed_when_the_process_before_ended_are_told_by_the_first_look_of_the_next(
+    engine: Engine,
+) -> None:
+    row = DifferenceRow("position_unexplained", "AAA", "10 shares", "8 shares", "no new risk", stands=True)
+    DifferenceStore(engine, 1).note([row], date(2024, 7, 3), datetime.now(UTC))
+    with hooked() as (hook, _, channel):
+        for before, told in (([], 0), (account_states(engine, 1), 1)):
+            with post_of(engine, channel, before=before) as post:
+                post.look((), complete=True)
+                post.drain()
+            assert len(hook.bodies) == told
 
 
 def test_a_channel_that_hangs_holds_up_neither_looks_nor_the_end(engine: Engine) -> None:

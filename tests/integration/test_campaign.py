@@ -13,16 +13,20 @@ from typing import Any, cast
 
 import pytest
 from account_invariants import Breach
-from campaign_books import Cover, campaign_breaches
+from campaign_books import Cover, campaign_breaches, manual_shares
 from campaign_faults import CLOCK, ENGINES, OPERATOR, OWNER, STORAGE, WHIMS, blows, spoiled_answer
 from campaign_quarter import live_a_quarter
 from campaign_run import next_seed, page_of, read_state, write_state
 from crash_world import Campaign, Forge, campaign, panel_of
+from http_stub import Reply, Request, serve
 from test_account_invariants import sound
 
+from trading_platform.alpaca_server.admin import administer
 from trading_platform.alpaca_server.faults import ABSURD_PATHS, Fault, FaultKind
 from trading_platform.alpaca_server.server import AlpacaServer
 from trading_platform.core.errors import MarketDataError
+from trading_platform.core.types import Side
+from trading_platform.storage.backups import back_up, put_back
 
 pytestmark = pytest.mark.real
 
@@ -99,6 +103,69 @@ def test_type_of_an_order_that_nobody_knows_leaves_no_second_row_of_it(world: Ca
     rows = Counter(row["broker_order_id"] for row in world.ledger().orders if row["broker_order_id"])
     assert rows
     assert max(rows.values()) == 1
+
+
+def test_what_was_bought_after_a_copy_that_is_put_back_stays_the_engines_and_keeps_its_stops(
+    forge: Forge, tmp_path: Path
+) -> None:
+    with campaign(forge, tmp_path / "account", panel_of(3, 6), 6) as world:
+        server = world.server
+        world.server.advance_to_evening()
+        world.scan()
+        copy = back_up(world.database, world.home / "backups", 1, server.now)
+        for _ in range(2):
+            server.advance_to_open()
+            world.scan()
+            server.advance_to_evening()
+            world.scan()
+        server.advance_to_open()
+        lost = {row["client_order_id"] for row in world.ledger().orders}
+        put_back(copy, world.database, server.now)
+        lost -= {row["client_order_id"] for row in world.ledger().orders}
+        assert any(key.endswith("-buy-entry-0") for key in lost)
+        world.scan()
+        world.scan()
+        assert manual_shares(world.database) == {}
+        held = {ticker: position.quantity for ticker, position in server.account.positions.items()}
+        assert held
+        assert {ticker: server.exchange.held_for_orders(ticker) for ticker in held} == held
+        server.advance_to_evening()
+        world.scan()
+        assert {breach.name for breach in world.breaches()} <= {"order_without_signal"}
+        assert world.ledger().positions == {t: p.quantity for t, p in server.account.positions.items()}
+
+
+def test_stop_that_two_single_looks_could_not_set_is_told_by_the_second(forge: Forge, world: Campaign) -> None:
+    bodies: list[dict[str, Any]] = []
+
+    def answer(request: Request) -> Reply:
+        bodies.append(json.loads(request.body))
+        return Reply()
+
+    def look() -> list[str]:
+        bodies.clear()
+        options = {"config": "trading.toml", "database": "engine.db", "once": True, "allocation": "equal"}
+        env = {**world.environment, "TRADING_WEBHOOK_URL": hook.url}
+        life = forge.live({"home": str(world.home), "env": env, "options": options, "kill": None})
+        assert life.code == 0, world.words()
+        world.server.advance(world.server.now + timedelta(minutes=15))
+        return [f"{state['kind']} {state['subject']}" for body in bodies for state in body["began"]]
+
+    server = world.server
+    stops = [order for order in server.exchange.working() if order.side is Side.SELL and order.waits_for_stop]
+    for stop in stops:
+        with server.lock:
+            administer(server, "POST", "/admin/cancel", {"order_id": stop.id})
+    fault = Fault(FaultKind.STATUS_BEFORE, method="POST", path="^/v2/orders$", status=503, times=None)
+    server.faults.add(fault)
+    with serve(answer) as hook:
+        assert look() == []
+        assert look() == [f"unprotected {ticker}" for ticker in sorted({stop.symbol for stop in stops})]
+        assert look() == []
+        server.lift_faults()
+        look()
+        look()
+        assert [state["kind"] for body in bodies for state in body["over"]] == ["unprotected"] * len(stops)
 
 
 # ---------------------------------------------------------------- what befalls it

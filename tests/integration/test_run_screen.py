@@ -29,6 +29,11 @@ def test_run_without_trades_explains_itself_at_any_width(
     out = done.stdout.decode(encoding).replace("\r\n", "\n")
     assert done.returncode == 0, done.stderr.decode(encoding, "replace")
     assert "data: fine to trade" in out
+    assert "In [risk]: share_step = " in " ".join(out.split())
+    notes = done.stderr.decode(encoding, "replace").splitlines()
+    assert [line for line in notes if "max_position_pct" in line or "risk_config" in line] == [
+        "note: max_position_pct = 0.05 is 0.05 % of equity; if a fraction is meant, write max_position_pct = 5"
+    ]
     summary = out[out.index("SIMULATED, embedded market (seed 7):") : out.index("Simulated results")]
     assert max(len(line) for line in summary.splitlines()) <= width
     words = " ".join(summary.split())

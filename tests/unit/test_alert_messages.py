@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, delete, insert, update
+from sqlalchemy import Engine, delete, insert, select, update
 
 from tests.alert_world import NOW, database_with_a_run
 from trading_platform.brokers.reconciliation.differences import Difference, DifferenceKind
@@ -269,6 +269,24 @@ def test_a_stop_that_is_missing_at_two_looks_is_a_state_since_the_first() -> Non
     assert (state.kind, state.subject, state.since) == (AlertKind.UNPROTECTED, "AAA", NOW)
     stops.note([], NOW + 2 * MINUTE)
     assert stops.states() == []
+
+
+def test_a_stop_that_was_missing_in_a_process_before_is_a_state_at_the_first_look_of_this_one() -> None:
+    before, stops = LackingStops(), LackingStops()
+    before.note([lacking("AAA"), lacking("BBB")], NOW)
+    stops.remember(before.since)
+    stops.note([lacking("AAA"), lacking("CCC")], NOW + 15 * MINUTE)
+    assert [(state.subject, state.since) for state in stops.states()] == [("AAA", NOW)]
+
+
+def test_a_patient_difference_of_a_process_before_is_written_down_with_its_beginning(engine: Engine) -> None:
+    row = DifferenceRow("unprotected", "AAA", "10 shares", "stops for 0", "asked for", stands=True, is_patient=True)
+    DifferenceStore(engine, 1).note([replace(row, since=NOW)], SESSION, NOW + MINUTE)
+    later = NOW + 15 * MINUTE
+    DifferenceStore(engine, 1).note([replace(row, since=NOW)], SESSION, later)
+    with engine.connect() as connection:
+        found = connection.execute(select(m.Difference.found_at, m.Difference.resolved_at)).all()
+    assert [tuple(line) for line in found] == [(NOW, None)]
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,10 @@ from trading_platform.core.errors import FixConfigError, OperatorNeededError, Re
 from trading_platform.operations.commands import Place
 from trading_platform.operations.safekeeping import backup, restore
 from trading_platform.storage import models as m
+from trading_platform.storage.alert_log import silent_since
 from trading_platform.storage.backups import back_up, backups_of, check_backup, put_back
 from trading_platform.storage.database import open_database
+from trading_platform.storage.operator_requests import note_taken_up, open_wishes, restored_at
 from trading_platform.storage.runs import RunLock
 
 NOW = datetime(2024, 7, 3, 17, 0, tzinfo=UTC)
@@ -125,6 +127,23 @@ def test_restoring_under_a_running_engine_is_refused_and_changes_nothing(engine:
     engine.dispose()
     put_back(made, path, NOW)
     assert warnings_in(path) == []
+
+
+def test_a_restored_copy_says_so_to_the_next_start_and_holds_no_proof_of_life(engine: Engine, path: Path) -> None:
+    assert restored_at(engine, 1) is None
+    lock = RunLock(engine, 1)
+    lock.acquire(NOW)
+    made = back_up(path, path.parent / "backups", 3, NOW)
+    lock.release()
+    engine.dispose()
+    put_back(made, path, NOW + timedelta(hours=1))
+    again = open_database(path)
+    assert restored_at(again, 1) == NOW + timedelta(hours=1)
+    assert silent_since(again, 1, NOW + timedelta(hours=2)) is None  # else its first look would tell of a death
+    assert open_wishes(again, 1) == []
+    note_taken_up(again, 1, "2 orders")
+    assert restored_at(again, 1) is None
+    again.dispose()
 
 
 def test_restore_into_an_empty_place(engine: Engine, path: Path, tmp_path: Path) -> None:

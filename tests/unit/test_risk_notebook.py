@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,6 +55,45 @@ def test_the_same_market_shown_again_begins_no_session() -> None:
         risk.show_market(market(0))
         risk.show_portfolio(Portfolio(equity))
     assert code_of(risk.can_trade()) == "DAILY_LOSS_LIMIT"
+
+
+def readme_lines() -> list[str]:
+    """Return the lines of the README's notebook block."""
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (block,) = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "RiskManager(" in block]
+    lines: list[str] = block.splitlines()
+    return lines
+
+
+@pytest.mark.parametrize("market_first", [True, False])
+@pytest.mark.parametrize(
+    ("equities", "codes"),
+    [
+        ([100_000.0, 95_300.0, 95_000.0], ["OK", "DAILY_LOSS_LIMIT", "OK"]),
+        ([1e5 - 900.0 * n for n in range(5)], ["OK"] * 5),
+    ],
+    ids=["a day of -4.7 %", "four days of -0.9 %"],
+)  # fmt: skip
+def test_readme_lines_day_after_day_keep_the_daily_loss(
+    equities: list[float], codes: list[str], *, market_first: bool
+) -> None:
+    names: dict[str, Any] = {}
+    lines = readme_lines()
+    exec("\n".join(line for line in lines if not line.startswith("risk.")), names)  # noqa: S102 - the README's own lines
+    (market_line,) = [line for line in lines if "risk.show_market(" in line]
+    (account_line,) = [line for line in lines if "risk.show_portfolio(" in line]
+    market_line = market_line.replace("from_panel(panel)", "from_panel(panel, t=day)")
+    account_line = account_line.replace("100_000.0", "equity")
+    assert "day" in market_line
+    assert "equity" in account_line
+    found = []
+    for day, equity in zip(range(-len(equities), 0), equities, strict=True):
+        names |= {"day": day, "equity": equity}
+        for line in (market_line, account_line) if market_first else (account_line, market_line):
+            exec(line, names)  # noqa: S102
+        price = float(names["panel"].close[day, 0])
+        found.append(code_of(names["risk"].validate_order(names["ticker"], "buy", 10, price)))
+    assert found == codes
 
 
 # ---------------------------------------------------------------- orders
@@ -125,7 +167,7 @@ def test_limits_may_be_a_mapping() -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("max_position_pct", 0.05), ("max_daily_loss_pct", 0.02)])
 def test_percent_written_as_a_fraction_are_warned_of_with_the_cure(name: str, value: float) -> None:
-    with pytest.warns(RiskConfigWarning, match=f"{name} = {100.0 * value:g} is meant"):
+    with pytest.warns(RiskConfigWarning, match=f"if a fraction is meant, write {name} = {100.0 * value:g}"):
         RiskConfig.from_mapping({name: value})
 
 

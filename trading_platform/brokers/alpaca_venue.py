@@ -193,12 +193,14 @@ class AlpacaVenue:
     def snapshot(self, session: date) -> SavedBook:
         """Return the book as it stands, `session` being the last one settled."""
         self._checkpoint("before_book")
-        return save(self._book, replace(self._keeper.memory, waits=self._exits.waits), session)
+        memory = replace(self._keeper.memory, waits=self._exits.waits, lacking=self._lacking.since)
+        return save(self._book, memory, session)
 
     def restore(self, saved: SavedBook, open_orders: Sequence[PendingOrder] = ()) -> None:
         """Continue from a saved book; the next look tells what became of orders since, whatever was known then."""
         self._keeper.memory = load(self._book, saved)
         self._exits.waits = dict(self._keeper.memory.waits)
+        self._lacking.remember(self._keeper.memory.lacking)
         self._session = saved.session
 
     # ------------------------------------------------------------ orders
@@ -316,7 +318,7 @@ class AlpacaVenue:
     def _look(self, session: date) -> bool:
         """Look at the account, and once more when stops were cancelled or shares changed: others take their place."""
         horizon = self._calendar.close_at(self._calendar.next_session(session))
-        changed, waited = False, self._exits.waits
+        changed, waited, lacked = False, self._exits.waits, self._lacking.since
         before = self._keeper.memory.previous  # what is unexplained is confirmed by another look, not by this one
         for _ in range(LOOKS):
             self._keeper.memory = replace(self._keeper.memory, previous=before)
@@ -326,7 +328,7 @@ class AlpacaVenue:
             self._tell(reading)
             if is_over and not any(isinstance(action, BookShares | BookExchange) for action in reading.result.actions):
                 break
-        return changed or self._exits.waits != waited
+        return changed or self._exits.waits != waited or self._lacking.since != lacked
 
     def glance(self, now: datetime) -> bool:
         """Return True if the account should be looked at now, and not at the next turn. Cheap; changes nothing.
@@ -415,7 +417,9 @@ class AlpacaVenue:
         self._gate.quarantine(reasons_of(found, quarantine), unreconciled)
         now = self._clock.now()
         self._lacking.note(reading.result.differences, now)
-        told = [*difference_rows(found, quarantine), *self._exits.rows(session_of(now)), *self._bare_rows()]
+        since = self._lacking.since
+        rows = [replace(row, since=since.get(row.ticker or "")) for row in difference_rows(found, quarantine)]
+        told = [*rows, *self._exits.rows(session_of(now)), *self._bare_rows()]
         self._differences.note(told, self._session or now.date(), now)
         for row in told:
             if row not in self._told and not row.is_patient:

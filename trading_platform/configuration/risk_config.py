@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from trading_platform.configuration.toml_tables import read_toml
 from trading_platform.core import validation
+from trading_platform.core.errors import HardlyMeantWarning
 from trading_platform.core.validation import Interval
 
 Percent = Annotated[float, Interval("(0, 100]")]
@@ -34,7 +35,7 @@ class RiskConfigError(validation.InvalidSettingsError, ValueError):
     """Some risk limits are wrong; `problems` holds one line for each."""
 
 
-class RiskConfigWarning(UserWarning):
+class RiskConfigWarning(HardlyMeantWarning):
     """A limit is allowed and hardly meant, such as a fraction where percent are asked for."""
 
 
@@ -141,8 +142,8 @@ class RiskConfig:
             raise RiskConfigError(problems.values())
         for name, least in FRACTION_BELOW.items():
             if 0.0 < (value := getattr(self, name)) < least:
-                meant = f"{name} = {100.0 * value:g} is meant, if {value:g} is a fraction"
-                warnings.warn(f"{name} = {value:g} is {value:g} % of equity; {meant}", RiskConfigWarning, stacklevel=3)
+                cure = f"if a fraction is meant, write {name} = {100.0 * value:g}"
+                warnings.warn(f"{name} = {value:g} is {value:g} % of equity; {cure}", RiskConfigWarning, stacklevel=3)
 
     @classmethod
     def profile(cls, name: str) -> RiskConfig:

@@ -55,3 +55,7 @@ class ApprovalError(TradingPlatformError):
     """An order reached a broker without a valid, unspent approval: a programming error, nothing was sent."""
 
     exit_code = 70
+
+
+class HardlyMeantWarning(UserWarning):
+    """A setting is allowed and hardly meant; its words are for people, and say what to write."""

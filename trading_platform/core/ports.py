@@ -261,6 +261,7 @@ class DifferenceRow:
     action: str
     stands: bool
     is_patient: bool = False  # true: mended within a look as a rule, and worth a line only if it is not
+    since: datetime | None = None  # of a patient one: when it was seen first, perhaps by an earlier process
 
 
 Checkpoint = Callable[[str], None]  # called with the name of each step of an order's and a book's life

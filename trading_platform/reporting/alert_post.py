@@ -58,6 +58,8 @@ class AlertPost:
         How often, and the account in words for people.
     now
         This machine's time.
+    before
+        What an earlier process has left standing.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class AlertPost:
         account: str,
         run_id: int,
         now: Callable[[], datetime],
+        before: Iterable[AlertState] = (),
     ) -> None:
         self._log_book, self._standing, self._channels, self._ping = log_book, standing, channels, ping
         self._config, self._account, self._run_id, self._now = config, account, run_id, now
@@ -79,7 +82,7 @@ class AlertPost:
         self._is_closing = False
         self._pause: float | None = None
         self._failures: dict[str, str] = {}
-        self._seen: set[tuple[AlertKind, str]] = set()  # at the look before
+        self._seen = {state[:2] for state in before}  # at the look before
         self._sent: set[tuple[int, bool]] = set()  # rows and whether it was their end: a database may fail to note it
         self._thread = threading.Thread(target=self._serve, name="alerts", daemon=True)
 

@@ -8,8 +8,6 @@ names, and where the bars do not reach back the first one. Either is a guess, an
 from __future__ import annotations
 
 import functools
-from datetime import date
-from typing import NamedTuple
 
 from sqlalchemy import Engine
 
@@ -35,18 +33,12 @@ from trading_platform.runtime.account_choice import open_account
 from trading_platform.runtime.instructions import Instructions
 from trading_platform.runtime.live_loop import due_session
 from trading_platform.runtime.open_run import kept_strategies, live_run, live_world
+from trading_platform.runtime.position_owner import Owner, owner_of
 from trading_platform.runtime.trade_alpaca import local_universe
 from trading_platform.storage.adopted_orders import write_adopted
 from trading_platform.storage.recorder import Recorder
 from trading_platform.storage.repository import Repository, RiskStore
 from trading_platform.storage.runs import RunLock
-
-
-class Owner(NamedTuple):
-    """Whose a position is taken to be, and why."""
-
-    strategy: str
-    why: str
 
 
 def adopt(given: Instructions, *, sure: bool) -> int:
@@ -92,27 +84,6 @@ def adopt(given: Instructions, *, sure: bool) -> int:
     if not options.json:
         say(f"run {run.run_id} has taken the account over; start the engine now, its first look protects what it holds")
     return 0
-
-
-def owner_of(world: World, ticker: str, session: date) -> Owner:
-    """Return which strategy most likely wanted `ticker` at the close of `session`."""
-    names = world.strategies
-    if len(names) == 1:
-        return Owner(names[0], "the only strategy")
-    signals, column = world.signals, world.columns.get(ticker)
-    wishes: dict[str, float] = {}
-    if column is not None and session in world.sessions:
-        t = world.sessions.index(session)
-        for k, name in enumerate(names):
-            span = slice(int(signals.start[t, k]), int(signals.start[t, k + 1]))
-            found = (signals.ticker[span] == column).nonzero()[0]
-            if len(found):
-                wishes[name] = float(signals.strength[span][found[0]])
-    if not wishes:
-        return Owner(names[0], f"a guess: nobody's signal of {session} is known")
-    best = max(wishes, key=lambda name: wishes[name])
-    why = "whose alone" if len(wishes) == 1 else f"strongest of {len(wishes)}"
-    return Owner(best, f"by its signal of {session}, {why}")
 
 
 def _show(adopted: Adopted, past: OurPast, owners: object, *, as_json: bool) -> None:

@@ -61,7 +61,8 @@ def open_post(
     ping = None if url is None else Ping(url, config.alerts.ping_minutes)
     account = " ".join(filter(None, (KINDS.get(mode, mode), name)))
     standing = functools.partial(account_states, database, run_id)
-    return AlertPost(log_book, standing, channels, ping, config.alerts, account, run_id, utc_now)
+    before = standing()  # by an earlier process: its look and the next one are two in a row
+    return AlertPost(log_book, standing, channels, ping, config.alerts, account, run_id, utc_now, before)
 
 
 @contextmanager

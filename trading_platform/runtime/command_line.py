@@ -11,10 +11,12 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from trading_platform.core.errors import FixConfigError, TradingPlatformError
 from trading_platform.machine.packages import check_at_start
+from trading_platform.machine.plain_warnings import plainly_warned
 from trading_platform.machine.stop_signals import INTERRUPTED, StoppedNowError, stop_at_start
 from trading_platform.runtime.command_help import help_text
 from trading_platform.runtime.command_parser import Given, parse
@@ -48,7 +50,7 @@ def main() -> NoReturn:
 def run(words: Sequence[str] | None = None) -> int:
     """Run the command that `words` (default: the process's own) name, and return the exit code."""
     try:
-        with stop_at_start():
+        with stop_at_start(), plainly_warned(partial(complain, lead="note: ")):
             said = list(sys.argv[1:] if words is None else words)
             if said[:1] == ["data"]:  # has a command line of its own: it needs no account
                 from trading_platform.operations.data_commands import data_main

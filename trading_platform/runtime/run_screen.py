@@ -69,7 +69,7 @@ class RunScreen:
         panel = stage.world.panel
         self._console.print(f"[bold]SIMULATED[/bold] trading, {market_words(panel.source)}: no real money.")
         for notice in stage.notices:
-            self._console.print(f"[yellow]{notice}[/yellow]")
+            self._console.print(notice, style="yellow", markup=False)  # it may name a table: [risk]
         if stage.run.continued:
             self._console.print(
                 f"Found run {stage.run.run_id}, interrupted after {row - stage.first} of {stage.stop - stage.first} "
@@ -78,7 +78,7 @@ class RunScreen:
         self._say(f"data: {data_words(panel.warnings)}")
         allowed, message = gate.can_trade()
         if not allowed and stage.run.continued:
-            self._console.print(f"[red]{message}[/red]")
+            self._console.print(message, style="red", markup=False)
 
     def __enter__(self) -> RunScreen:
         if not self._json and not self._quiet:

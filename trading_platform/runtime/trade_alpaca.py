@@ -44,6 +44,7 @@ from trading_platform.runtime.build import build_engine
 from trading_platform.runtime.instructions import Instructions
 from trading_platform.runtime.live_loop import LiveLoop, due_session, run_live
 from trading_platform.runtime.open_run import kept_capital, kept_strategies, live_run, live_world, set_notices
+from trading_platform.runtime.restored import take_up_lost_orders
 from trading_platform.runtime.run_screen import LiveScreen
 from trading_platform.storage import models as m
 from trading_platform.storage.difference_store import DifferenceStore
@@ -106,6 +107,7 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
 
     def open_venue(gate: RiskGate) -> AlpacaVenue:
         journal = DatabaseJournal(database, run.run_id, clock.now)
+        take_up_lost_orders(database, run.run_id, journal, reader, world, PREFIX)
         broker = AlpacaBroker(http, gate, journal, clock, time.sleep, checkpoint=checkpoint)
         broker.assets(world.panel.tickers)
         book = AccountBook(rules, capital, world.panel.tickers, world.strategies)

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from trading_platform.core.errors import FixConfigError, OperatorNeededError, RepairDatabaseError
+from trading_platform.storage.operator_requests import RESTORED, operator_name
 from trading_platform.storage.run_locks import KernelLock, lock_paths
 from trading_platform.storage.schema import VERSION_TABLE, schema_state
 from trading_platform.storage.sqlite import StorageTroubleError, connect_reader, explain
@@ -116,6 +117,7 @@ def put_back(backup: Path, database: Path, now: datetime) -> Path | None:
             os.close(os.open(partial, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600))
             shutil.copyfile(backup, partial)
             check_backup(partial)
+            _note_restoring(partial, backup.name, now)
             _sync(partial)
             aside = _set_aside(database, now)
             partial.replace(database)
@@ -127,6 +129,24 @@ def put_back(backup: Path, database: Path, now: datetime) -> Path | None:
             with suppress(OSError):
                 partial.unlink()
     return aside
+
+
+def _note_restoring(copy: Path, name: str, now: datetime) -> None:
+    """Leave word to the engines of broker accounts that this is a copy: what was sent since is theirs, too.
+
+    A copy that was taken beside a running engine holds its proof of life; nobody has held the run since.
+    """
+    at = now.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    values = at, RESTORED, operator_name(), f"put back from {name}", at
+    try:
+        with closing(sqlite3.connect(copy)) as connection, connection:
+            connection.execute("DELETE FROM heartbeats")
+            connection.execute(
+                "INSERT INTO commands (run_id, requested_at, kind, actor, reason, handled_at) "
+                "SELECT id, ?, ?, ?, ?, ? FROM runs WHERE mode LIKE 'alpaca%'", values,
+            )  # fmt: skip
+    except sqlite3.Error as error:
+        raise explain(error, f"backup {name}") from error
 
 
 def _set_aside(database: Path, now: datetime) -> Path | None:

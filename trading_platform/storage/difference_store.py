@@ -56,7 +56,9 @@ class DifferenceStore:
         """Return the lines to write, and when the patient ones among them were seen first."""
         seen = self._first_seen
         self._first_seen = {
-            (row.kind, row.ticker): seen.get((row.kind, row.ticker), now) for row in found if row.is_patient
+            (row.kind, row.ticker): row.since or seen.get((row.kind, row.ticker), now)
+            for row in found
+            if row.is_patient
         }
         ripe = [
             row

@@ -6,12 +6,13 @@ import getpass
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import Engine, bindparam, insert, select
+from sqlalchemy import ColumnElement, Engine, bindparam, func, insert, select, update
 
 from trading_platform.core.errors import FixConfigError
 from trading_platform.storage import models as m
 
 KINDS = ("halt", "resume", "flatten", "pause", "unpause")
+RESTORED = "restored"  # no wish: the database is a copy, and its next start has not yet taken up what it lacks
 OPEN_WISHES = (  # built once: every scan of a live engine asks
     select(m.Command.id, m.Command.kind, m.Command.actor, m.Command.reason, m.Command.subject)
     .where(m.Command.run_id == bindparam("run"), m.Command.handled_at.is_(None))
@@ -110,6 +111,24 @@ def has_open_wishes(engine: Engine, run_id: int) -> bool:
     """Return True if an operator waits for the engine of the run."""
     with engine.connect() as connection:
         return connection.execute(OPEN_WISHES.limit(1), {"run": run_id}).first() is not None
+
+
+def restored_at(engine: Engine, run_id: int) -> datetime | None:
+    """Return when a copy of the database was put back, if what it lacks has not been taken up yet."""
+    query = select(func.max(m.Command.requested_at)).where(*_not_taken_up(run_id))
+    with engine.connect() as connection:
+        at: datetime | None = connection.execute(query).scalar()
+    return at
+
+
+def note_taken_up(engine: Engine, run_id: int, result: str) -> None:
+    """Note what has become of a restored run's missing orders."""
+    with engine.begin() as connection:
+        connection.execute(update(m.Command).where(*_not_taken_up(run_id)).values(result=result))
+
+
+def _not_taken_up(run_id: int) -> tuple[ColumnElement[bool], ...]:
+    return m.Command.run_id == run_id, m.Command.kind == RESTORED, m.Command.result.is_(None)
 
 
 def standing_orders(engine: Engine, run_id: int) -> Standing:

@@ -109,7 +109,7 @@ def read_past(http: AlpacaHttp, reader: AlpacaReader, prefix: str, whose: WhoseI
     """
     listed = [order for order in reader.own_orders(prefix) if read_order_id(order.client_order_id) is not None]
     orders = tuple(reader.order(order.client_order_id, order.broker_order_id) or order for order in listed)
-    rows = {row.client_order_id: row for order in orders for row in _rows(order, whose)}
+    rows = {row.client_order_id: row for order in orders for row in rows_of(order, whose)}
     by_broker = {row.broker_order_id: row for row in rows.values()}
     account, positions = reader.account(), reader.positions()
     history = AccountHistory()
@@ -197,7 +197,28 @@ class AdoptedJournal:
 # ---------------------------------------------------------------- orders
 
 
-def _rows(order: BrokerOrder, whose: WhoseIs) -> list[JournalOrder]:
+def lost_orders(
+    reader: AlpacaReader, prefix: str, whose: WhoseIs, knows: Callable[[str], bool], until: datetime
+) -> list[JournalOrder]:
+    """Return our orders with their legs that were sent by `until` and that a restored database (`knows`) lacks.
+
+    Raises
+    ------
+    BrokerUnreachableError
+        No usable answer.
+    """
+    listed = [
+        order
+        for order in reader.own_orders(prefix)
+        if read_order_id(order.client_order_id) is not None
+        and not knows(order.client_order_id)
+        and (order.submitted_at is None or order.submitted_at <= until)
+    ]
+    whole = [reader.order(order.client_order_id, order.broker_order_id) or order for order in listed]
+    return [row for order in whole for row in rows_of(order, whose)]
+
+
+def rows_of(order: BrokerOrder, whose: WhoseIs) -> list[JournalOrder]:
     """Return the journal's rows of an order and its legs."""
     name = read_order_id(order.client_order_id)
     assert name is not None  # noqa: S101 - only orders of our form are read

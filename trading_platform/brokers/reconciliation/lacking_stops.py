@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from trading_platform.brokers.reconciliation.differences import Difference, DifferenceKind
@@ -12,30 +12,38 @@ MISSING = "stops for "  # how a reading says that shares have no stop; a stop at
 
 
 class LackingStops:
-    """Remembers since when positions lack a stop."""
+    """Remembers since when positions lack a stop.
+
+    Attributes
+    ----------
+    since
+        By ticker. It is saved with the book, so that two looks in a row may be those of two processes.
+    """
 
     def __init__(self) -> None:
-        self._lacking: dict[str, tuple[datetime, str]] = {}
+        self.since: dict[str, datetime] = {}
+        self._words: dict[str, str] = {}
         self._before: frozenset[str] = frozenset()
+
+    def remember(self, since: Mapping[str, datetime]) -> None:
+        """Go on from what lacked when an earlier process had saved its book."""
+        self.since, self._before = dict(since), frozenset(since)
 
     def note(self, found: Iterable[Difference], now: datetime) -> None:
         """Take what a reading found."""
-        seen = {
+        self._words = {
             d.ticker: f"{d.ticker} has no full stop at the broker: {d.ours}, {d.theirs}"
             for d in found
             if d.kind is DifferenceKind.UNPROTECTED and d.ticker is not None and d.theirs.startswith(MISSING)
         }
-        self._lacking = {
-            ticker: (self._lacking[ticker][0] if ticker in self._lacking else now, words)
-            for ticker, words in seen.items()
-        }
+        self.since = {ticker: self.since.get(ticker, now) for ticker in self._words}
 
     def states(self) -> list[AlertState]:
         """Return what was missing at the end of the look before, too; called once a look, at its end."""
         found = [
-            AlertState(AlertKind.UNPROTECTED, ticker, since, words)
-            for ticker, (since, words) in sorted(self._lacking.items())
+            AlertState(AlertKind.UNPROTECTED, ticker, self.since[ticker], words)
+            for ticker, words in sorted(self._words.items())
             if ticker in self._before
         ]
-        self._before = frozenset(self._lacking)
+        self._before = frozenset(self._words)
         return found

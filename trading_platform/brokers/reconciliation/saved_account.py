@@ -34,13 +34,14 @@ from trading_platform.core.saved_books import BadBookError, account_text, read_a
 @dataclass(frozen=True, slots=True)
 class Memory:
     """What reconciliation must remember: where history begins, what of it is booked (id -> when it happened), the
-    differences of the last reading, and the exits that could not leave yet.
+    differences of the last reading, the exits that could not leave yet, and since when stops are missing (by ticker).
     """
 
     since: datetime
     booked: Mapping[str, datetime]
     previous: tuple[Difference, ...] = ()
     waits: Mapping[str, WaitingExit] = field(default_factory=dict)
+    lacking: Mapping[str, datetime] = field(default_factory=dict)
 
 
 def save(book: AccountBook, memory: Memory, session: date) -> SavedBook:
@@ -83,7 +84,8 @@ def load(book: AccountBook, saved: SavedBook) -> Memory:
     previous = tuple(Difference(DifferenceKind(kind), *rest) for kind, *rest in account["previous"])
     booked = {str(key): datetime.fromisoformat(at) for key, at in account["booked"].items()}
     waits = read_waits(account.get("waits", []))  # a book of an older version has none
-    return Memory(datetime.fromisoformat(account["since"]), booked, previous, waits)
+    lacking = {str(name): datetime.fromisoformat(at) for name, at in account.get("lacking", {}).items()}
+    return Memory(datetime.fromisoformat(account["since"]), booked, previous, waits, lacking)
 
 
 def book_text(book: AccountBook, parts: Book) -> str:
@@ -238,5 +240,8 @@ def _number(what: str, name: str, names: Sequence[str]) -> int:
 def _memory(memory: Memory) -> dict[str, Any]:
     previous = [[d.kind.value, d.ticker, d.ours, d.theirs] for d in memory.previous]
     booked = {key: at.isoformat() for key, at in sorted(memory.booked.items())}
-    waits = waits_text(memory.waits)
-    return {"since": memory.since.isoformat(), "booked": booked, "previous": previous, "waits": waits}
+    lacking = {name: at.isoformat() for name, at in sorted(memory.lacking.items())}
+    return {
+        "since": memory.since.isoformat(), "booked": booked, "previous": previous, "waits": waits_text(memory.waits),
+        "lacking": lacking,
+    }  # fmt: skip
