@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from trading_platform.core.day_count import ANNUAL_SESSIONS
+from trading_platform.evaluation.contributions import Contribution
 from trading_platform.evaluation.decomposition import GainParts
 from trading_platform.evaluation.promotion import GateCode, GateDecision, Objective
 from trading_platform.evaluation.service_trial import RETIRE_BELOW, Trial, TrialState
-from trading_platform.evaluation.wealth import LIMIT, sessions_to_wait
+from trading_platform.evaluation.wealth import LIMIT, RARE_SESSIONS, sessions_to_wait
 
 MONTH_SESSIONS = ANNUAL_SESSIONS / 12
 # A Sharpe difference below this is told as unchanged: it rounds to 0.0.
@@ -103,6 +105,11 @@ def missing(trial: Trial) -> str:
     if not trial.has_gain:
         asked = "above 0" if trial.objective is Objective.RETURN else f"of at least {trial.min_total_gain:g}"
         lacks.append(f"a total gain {asked} (folds and service together: {trial.total_gain:+.2f})")
+    if trial.sessions_missing:
+        known = f"{trial.wager.known} of {RARE_SESSIONS}"
+        lacks.append(
+            f"{trial.sessions_missing} more sessions, so that rare storms would have been seen ({known} known)"
+        )
     return " and ".join(lacks)
 
 
@@ -116,6 +123,28 @@ def parts_line(parts: GainParts, decision: GateDecision) -> str:
     if decision.n_universes < 2 or not math.isfinite(decision.effective_universes):
         return words
     return f"{words} {decision.n_universes} universes are worth {decision.effective_universes:.1f} independent ones."
+
+
+PART_HEADS = ("against equal weight", "gain", "95 %", "tilt", "timing", "risk", "fall", "turned", "by time")
+
+
+def parts_table(parts: Sequence[Contribution]) -> list[list[str]]:
+    """Return what each part of the allocator is worth as text cells, header first; * is what the gate judges."""
+    return [list(PART_HEADS), *(_part_row(part) for part in parts)]
+
+
+def _part_row(part: Contribution) -> list[str]:
+    return [
+        f"{part.name}{' *' if part.is_judged else ''}",
+        f"{part.gain:+.2f}",
+        f"{part.low:+.2f}..{part.high:+.2f}",
+        f"{part.tilt:+.2f}",
+        f"{part.timing:+.2f}",
+        f"{100.0 * (part.volatility - 1.0):+.0f} %",
+        f"{100.0 * (part.drawdown - 1.0):+.0f} %",
+        f"{part.turnover:.1f}",
+        " ".join(f"{gain:+.2f}" for gain in part.blocks),
+    ]
 
 
 def trial_document(trial: Trial) -> dict[str, object]:
