@@ -53,7 +53,7 @@ from trading_platform.training.judging import (
     interquartile_mean,
     overfitting,
 )
-from trading_platform.training.paths import LEAD_IN, equal_weights, observations, policy_weights, run_path
+from trading_platform.training.paths import LEAD_IN, equal_weights, observations, policy_answers, run_path
 from trading_platform.training.ppo import Look
 from trading_platform.training.setup import TrainingSetup
 from trading_platform.training.verdict import build_report, document, verdict_line
@@ -371,9 +371,9 @@ def test_the_manifest_serves_what_was_judged(outcome: tuple[Campaign, Outcome]) 
     assert manifest.base_weights == tasks_of(ran)[0].base
     assert 0.0 < manifest.action_scale <= SETUP.action_scale
     stored = ran.registry.load(result.model_id)
-    weights = policy_weights(
-        world, stored.policy, np.array(manifest.base_weights), manifest.action_kind, manifest.action_scale
-    )
+    weights = policy_answers(
+        world, stored.policy, np.array(manifest.base_weights), manifest.action_kind, manifest.action_scale, False
+    ).weights
     rows = result.judged.rows
     np.testing.assert_array_equal(result.judged.paths[POLICY].weights, weights[rows.start - 1 : rows.stop - 1])
 

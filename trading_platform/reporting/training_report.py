@@ -68,7 +68,8 @@ class TrainingReport:
     path_name : what the sessions below are, e.g. "validation" or "out of sample".
     sessions : (n,) dates. books : daily returns by name, (n,) each; the policy's is called "policy".
     strategies, weights : names and (n, K). regimes : (n, 3) filtered probabilities of bull, bear, consolidation.
-    checks : the gate. table : header and rows of the comparison, as text.
+    checks : the gate. table : header and rows of the comparison, as text. parts : the same of what each part of the
+        allocator is worth in all universes.
     """
 
     title: str
@@ -84,6 +85,7 @@ class TrainingReport:
     regimes: Floats
     checks: Sequence[Check]
     table: Sequence[Sequence[str]]
+    parts: Sequence[Sequence[str]] = ()
 
 
 def write_png(report: TrainingReport, path: Path) -> None:
@@ -112,6 +114,7 @@ def render_html(report: TrainingReport) -> str:
         f"<h1>{html.escape(report.title)}</h1><p class='{tone}'><strong>{html.escape(report.verdict)}</strong></p>",
         f"<figure>{svg}</figure>",
         f"<h2>Comparison, {html.escape(report.path_name)}</h2>{_table(report.table)}",
+        f"<h2>What each part is worth, in all universes</h2>{_table(report.parts)}" if len(report.parts) > 1 else "",
         f"<h2>Gate</h2>{_checks_table(report.checks)}",
         f"<h2>Facts</h2>{_table(facts)}",
         "</body></html>\n",

@@ -25,7 +25,7 @@ from trading_platform.storage.model_registry import ModelRegistry
 from trading_platform.strategies.base import AnyStrategy
 from trading_platform.strategies.prepared import prepare_panel
 from trading_platform.strategies.registry import active_strategies
-from trading_platform.training.campaign import Campaign, check_features, plan_windows
+from trading_platform.training.campaign import Campaign, beside_the_pool, check_features, plan_windows
 from trading_platform.training.fits import Arena, MakeEnv
 from trading_platform.training.setup import TrainingSetup
 from trading_platform.training.worlds import drawn_markets, rules_at_cost
@@ -74,6 +74,9 @@ def prepare_campaign(
     years = RETRAIN_YEARS if options.retrain else options.train_years
     test = options.test_sessions if options.scheme == "single" else WALK_FORWARD_TEST
     plan = plan_windows(arena.whole, options.scheme, years, 0 if options.retrain else test)
+    if options.retrain and setup.n_universes:
+        plan = beside_the_pool(plan, arena.whole)
+        arena = replace(arena, universes=(arena.whole, *arena.universes))
     return Campaign(
         arena=arena,
         plan=plan,
