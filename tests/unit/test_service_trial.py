@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -239,4 +240,10 @@ def test_a_damaged_file_is_never_taken_for_no_file(tmp_path: Path, changes: dict
 def test_what_is_no_trial_is_refused_with_its_file(tmp_path: Path, text: str) -> None:
     (tmp_path / "trial.json").write_text(text)
     with pytest.raises(RetrainModelError, match=r"trial\.json"):
+        TrialFile(tmp_path).read()
+
+
+def test_a_pipe_under_the_trial_s_name_is_refused_and_waits_for_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "trial.json")
+    with pytest.raises(RetrainModelError, match="it is no file"):
         TrialFile(tmp_path).read()

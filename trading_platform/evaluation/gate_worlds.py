@@ -90,8 +90,8 @@ STORIES = (
 class JobResult:
     """What became of one job.
 
-    `passed` : sessions until a challenger was promoted, those that only taught counted, None in five years. `growth` : log of the wealth after five
-    years of bets that nothing ended. `constant` : the same of each of `CONSTANT_BETS`.
+    `passed` : sessions until a challenger was promoted, those that only taught counted, None in five years. `growth` :
+    log of the wealth after five years of bets that nothing ended. `constant` : the same of each of `CONSTANT_BETS`.
     """
 
     passed: int | None

@@ -86,7 +86,7 @@ class Campaign:
     ----------
     arena : markets and setup. plan, seeds, jobs : what to fit, on how many processes.
     registry, ledger : where it is written. now : the instant of the run, UTC.
-    data_source, data_hash, risk_fingerprint, purpose : for the manifest and the ledger.
+    data_source, data_hash, risk_fingerprint, regime_fingerprint, purpose : for the manifest and the ledger.
     gate : thresholds. checkpoints : fits resume from here; None = they do not.
     max_age_sessions : sessions behind the newest one that a model has seen for which it is served, here as in trading.
     """
@@ -100,6 +100,7 @@ class Campaign:
     data_source: str
     data_hash: str
     risk_fingerprint: str
+    regime_fingerprint: str = ""
     purpose: str = "train"
     gate: GateConfig = field(default_factory=GateConfig)
     checkpoints: bool = True
@@ -414,6 +415,7 @@ def describe(
         hidden=tuple(kernel.shape[2] for kernel in policy.network.kernels[:-1]),
         members=policy.network.n_members,
         risk_fingerprint=campaign.risk_fingerprint,
+        regime_fingerprint=campaign.regime_fingerprint,
         data_source=campaign.data_source,
         data_start=world.session(0).isoformat(),
         data_end=world.session(seen).isoformat(),

@@ -87,6 +87,7 @@ def prepare_campaign(
         data_source=panel.source,
         data_hash=panel.data_hash,
         risk_fingerprint=risk_fingerprint,
+        regime_fingerprint=RegimeConfig.from_mapping(config.regime).fingerprint,
         purpose="retrain" if options.retrain else ("train" if options.scheme == "single" else "walk_forward"),
         gate=GateConfig(objective=Objective(config.allocator.objective)),
         checkpoints=options.resume,
