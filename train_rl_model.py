@@ -185,7 +185,7 @@ def say(
     """Print the verdict as one screen or as one JSON object."""
     from trading_platform.training import verdict
     from trading_platform.training.judging import comparison
-    from trading_platform.training.verdict_words import parts_table
+    from trading_platform.training.verdict_words import PARTS_WORDS, parts_table
 
     steps = sum(fitted.result.steps for fitted in outcome.fits)
     if as_json:
@@ -216,6 +216,7 @@ def say(
         for line in cells[1:]:
             shown.add_row(*line, style="bold" if line[0] == "policy" or line[0].endswith("*") else None)
         console.print(shown, "")
+    console.print(PARTS_WORDS)
     if outcome.held_back is not None:
         kept = f"{outcome.held_back.gain:+.2f} over the newest {len(outcome.held_back.rows)} sessions, one path"
         console.print(f"kept back and not part of the verdict: gain {kept}")
@@ -234,27 +235,37 @@ def say(
 
 @app.command()
 def controls(
-    positive: Annotated[int, typer.Option(min=0, help="Worlds with something to learn.")] = 20,
-    negative: Annotated[int, typer.Option(min=0, help="Worlds with nothing to learn.")] = 100,
-    seeds: Annotated[int, typer.Option(min=1, help="Fits a world.")] = 1,
+    worlds: Annotated[int, typer.Option(min=1, help="Worlds of each kind.")] = 50,
+    first_seed: Annotated[int, typer.Option(min=0)] = 0,
+    algo: Annotated[
+        str, typer.Option(help="The learner: ppo, as by default, or gradient, in a second a world.")
+    ] = "ppo",
+    data_dir: Annotated[list[Path] | None, typer.Option(help="Shuffle the books of these bars instead.")] = None,
+    state: Annotated[Path, typer.Option(help="Results are added up here, over runs.")] = Path(".rl-controls.jsonl"),
     jobs: Annotated[int, typer.Option(min=1)] = 1,
-    train_years: Annotated[int | None, typer.Option(min=1, help="Train on so many years; default all.")] = None,
+    write: Annotated[Path | None, typer.Option(help="Page to write the table into.")] = None,
     option: Annotated[list[str] | None, typer.Option("--set", help="Training option name=value.")] = None,
 ) -> None:
-    """Run the controls: learn what is there, refuse what is not. Exit code 1 if either fails."""
-    from rl_environment import BatchedAllocEnv
-    from trading_platform.training.controls import CONTROL_OPTIONS, run_controls
+    """Train where the truth is planted: is it found, and is what is not there refused? Goes on where it was stopped."""
+    from trading_platform.training.control_run import control_market, run_controls, write_page
+    from trading_platform.training.controls import table
     from trading_platform.training.packages import check_packages
     from trading_platform.training.run_settings import read_rules
     from trading_platform.training.setup import TrainingSetup
     from trading_platform.training.setup_options import make_setup
 
     default = TrainingSetup()
-    setup = make_setup(default.episodes, default.eval_freq, [*CONTROL_OPTIONS, *(option or [])])
+    setup = make_setup(default.episodes, default.eval_freq, option or [], {"algo": algo})
     check_packages(setup.algo, with_curves=False)
-    _, rules, _ = read_rules(None, {"data.source": "synthetic"})
-    met = run_controls(positive, negative, setup, rules, seeds, jobs, BatchedAllocEnv, print, train_years)
-    raise typer.Exit(0 if met else FAILED)
+    folders = tuple(str(folder) for folder in data_dir) if data_dir else None
+    settings, rules, trading = read_rules(
+        None, {"data.source": "files" if folders else "synthetic", "data.folder": folders}
+    )
+    market = control_market(trading, settings, rules, setup)
+    results = run_controls(market, setup, range(first_seed, first_seed + worlds), state, jobs, print)
+    if write is not None:
+        write_page(write, results)
+    print("\n".join(table(results)))  # noqa: T201 - the command's output
 
 
 def main() -> int:

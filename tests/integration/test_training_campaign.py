@@ -43,7 +43,6 @@ from trading_platform.training.campaign import (
     tasks_of,
     walked_answers,
 )
-from trading_platform.training.controls import oracle_weights
 from trading_platform.training.fits import Arena, FitTask, feature_index, weights_of
 from trading_platform.training.judging import (
     LEAST_SHARE,
@@ -400,17 +399,6 @@ def test_the_same_weights_are_told_at_other_costs(outcome: tuple[Campaign, Outco
     assert cheap.equal_weight > usual.equal_weight > dear.equal_weight
     told = document(ran, result, {}, 0)["at_costs"]
     assert isinstance(told, list) and told[1]["sharpe"] == usual.sharpe
-
-
-def test_the_oracle_puts_all_on_the_best_of_each_true_regime(world: PreparedMarket) -> None:
-    regimes = np.arange(world.n_sessions) // 100 % 3
-    weights = oracle_weights(world, regimes)
-    after = weights[world.first + 1 :]
-    assert set(np.unique(after)) == {0.0, 1.0}
-    assert (after.sum(axis=1) == 1.0).all()
-    for regime in range(3):
-        mine = after[regimes[world.first + 1 :] == regime]
-        assert (mine == mine[0]).all()
 
 
 def test_interquartile_mean_is_not_moved_by_the_extremes() -> None:

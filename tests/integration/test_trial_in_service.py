@@ -21,7 +21,7 @@ from trading_platform.core.observation import observation_schema
 from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
-from trading_platform.evaluation.promotion import GateConfig
+from trading_platform.evaluation.promotion import GateConfig, Objective
 from trading_platform.evaluation.service_trial import Trial, TrialState
 from trading_platform.evaluation.wealth import LIMIT, RARE_SESSIONS
 from trading_platform.market_data.calendar import NyseCalendar
@@ -41,7 +41,9 @@ from trading_platform.training.worlds import rules_at_cost
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 WEEKS, WEEK, COST = 26, 5, 10.0
 SETUP = TrainingSetup(episodes=40, eval_freq=20, hidden=(4,), n_universes=0)
-ANYTHING = GateConfig(min_sessions=20, min_total_gain=-10.0, min_confidence=0.5, max_annual_turnover=252.0)
+ANYTHING = GateConfig(
+    objective=Objective.RETURN, min_sessions=20, min_total_gain=-10.0, min_confidence=0.5, max_annual_turnover=252.0
+)
 
 
 @pytest.fixture(scope="module")

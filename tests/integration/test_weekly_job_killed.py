@@ -11,7 +11,8 @@ import pytest
 
 pytest.importorskip("stable_baselines3", reason="training needs stable-baselines3 and torch")
 
-from tests.integration.weekly_job import WEEK, WEEKS, main
+from weekly_job import WEEK, WEEKS, main
+
 from trading_platform.storage.model_registry import ModelRegistry
 from trading_platform.storage.trial_file import TrialFile
 
@@ -21,7 +22,7 @@ KILLED_AFTER = (6, 18)  # weeks; somewhere in the one that follows
 
 def run_until(folder: Path, last: int) -> None:
     """Run the jobs in a process of their own; kill it in the week after `last`, or let it end."""
-    words = [sys.executable, "-m", "tests.integration.weekly_job", str(folder)]
+    words = [sys.executable, str(REPOSITORY / "tests" / "integration" / "weekly_job.py"), str(folder)]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     with subprocess.Popen(words, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -167,6 +167,7 @@ def build_report(campaign: Campaign, outcome: Outcome) -> TrainingReport:
         ],
         table=table(comparison(judged, outcome.trials)),
         parts=verdict_words.parts_table(outcome.contributions),
+        parts_words=verdict_words.PARTS_WORDS,
     )
 
 

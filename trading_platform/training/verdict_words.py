@@ -126,6 +126,10 @@ def parts_line(parts: GainParts, decision: GateDecision) -> str:
 
 
 PART_HEADS = ("against equal weight", "gain", "95 %", "tilt", "timing", "risk", "fall", "turned", "by time")
+PARTS_WORDS = (
+    "gain of Sharpe ratio = tilt (average weights) + timing; risk: volatility; fall: the deepest; turned: weights a "
+    "year; by time: the gain in each stretch of the sessions; * is what the gate judges"
+)
 
 
 def parts_table(parts: Sequence[Contribution]) -> list[list[str]]:
