@@ -21,7 +21,7 @@ from trading_platform.core.observation import observation_schema
 from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
-from trading_platform.evaluation.promotion import GateConfig, Objective
+from trading_platform.evaluation.promotion import GateConfig
 from trading_platform.evaluation.service_trial import Trial, TrialState
 from trading_platform.evaluation.wealth import LIMIT, RARE_SESSIONS
 from trading_platform.market_data.calendar import NyseCalendar
@@ -40,16 +40,15 @@ from trading_platform.training.worlds import rules_at_cost
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 WEEKS, WEEK, COST = 26, 5, 10.0
+SESSIONS = 1800  # five years of the books are known before the job begins, else nothing is bet on less risk
 SETUP = TrainingSetup(episodes=40, eval_freq=20, hidden=(4,), n_universes=0)
-ANYTHING = GateConfig(
-    objective=Objective.RETURN, min_sessions=20, min_total_gain=-10.0, min_confidence=0.5, max_annual_turnover=252.0
-)
+ANYTHING = GateConfig(min_sessions=20, min_total_gain=-10.0, min_confidence=0.5, max_annual_turnover=252.0)
 
 
 @pytest.fixture(scope="module")
 def world() -> PreparedMarket:
-    """Ten stocks, five years, regimes unknown."""
-    panel = SyntheticMarketData(3, n_tickers=10, n_sessions=1260).history()
+    """Ten stocks, seven years, regimes unknown."""
+    panel = SyntheticMarketData(3, n_tickers=10, n_sessions=SESSIONS).history()
     clock = NyseCalendar().exchange_seconds(panel.sessions.tolist())
     rules = Rules(limits_of(RiskConfig().to_dict()), ExitConfig().rates(), CostConfig().rates())
     strategies = make_strategies(("momentum", "mean_reversion", "low_volatility"))

@@ -19,7 +19,7 @@ from trading_platform.core.costs import CostConfig, ExitConfig
 from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
-from trading_platform.evaluation.promotion import GateConfig, Objective
+from trading_platform.evaluation.promotion import GateConfig
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.synthetic import SyntheticMarketData
 from trading_platform.storage.model_registry import ModelRegistry
@@ -33,16 +33,15 @@ from trading_platform.training.worlds import rules_at_cost
 
 BEGINS = datetime(2026, 1, 5, tzinfo=UTC)
 WEEKS, WEEK, COST = 26, 5, 10.0
+SESSIONS = 1800  # five years of the books are known before the job begins, else nothing is bet on less risk
 SETUP = TrainingSetup(algo="gradient", ridge=0.01, n_universes=0)
 # Whatever is trained stands trial: what is tested is the job, not the gate.
-ANYTHING = GateConfig(
-    objective=Objective.RETURN, min_sessions=20, min_total_gain=-10.0, min_confidence=0.5, max_annual_turnover=252.0
-)
+ANYTHING = GateConfig(min_sessions=20, min_total_gain=-10.0, min_confidence=0.5, max_annual_turnover=252.0)
 
 
 def market(sessions: int) -> PreparedMarket:
     """Return the first `sessions` of ten stocks, regimes unknown."""
-    panel = SyntheticMarketData(3, n_tickers=10, n_sessions=1260).history().rows(0, sessions)
+    panel = SyntheticMarketData(3, n_tickers=10, n_sessions=SESSIONS).history().rows(0, sessions)
     clock = NyseCalendar().exchange_seconds(panel.sessions.tolist())
     rules = Rules(limits_of(RiskConfig().to_dict()), ExitConfig().rates(), CostConfig().rates())
     strategies = make_strategies(("momentum", "mean_reversion", "low_volatility"))
@@ -52,7 +51,7 @@ def market(sessions: int) -> PreparedMarket:
 
 def one_week(folder: Path, week: int) -> None:
     """Feed the trial, train on what is known, let the new challenger enter."""
-    known, now = market(1260 - (WEEKS - week) * WEEK), BEGINS + timedelta(weeks=week)
+    known, now = market(SESSIONS - (WEEKS - week) * WEEK), BEGINS + timedelta(weeks=week)
     registry = ModelRegistry(folder)
     update(registry, known, COST, now)
     outcome = run_campaign(
