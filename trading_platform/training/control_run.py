@@ -7,9 +7,11 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from trading_platform.configuration.environment import Settings
 from trading_platform.configuration.trading_config import TradingConfig
+from trading_platform.core.episode_batch import EpisodeOptions
 from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.session import Rules
 from trading_platform.engine.engine_market import configured_strategies
@@ -26,10 +28,8 @@ from trading_platform.training.controls import (
     table,
     version_of,
 )
-from trading_platform.training.fits import MakeEnv
 from trading_platform.training.preparation import prepared_whole
 from trading_platform.training.setup import TrainingSetup
-from trading_platform.training.shadow_env import ShadowBookEnv
 from trading_platform.training.worlds import rules_at_cost
 
 SYNTHETIC, REAL = "a synthetic market", "real bars"
@@ -93,7 +93,12 @@ def spread(
             yield future.result()
 
 
-shadow_books: MakeEnv = ShadowBookEnv
+def shadow_books(worlds: Sequence[PreparedMarket], n_envs: int, options: EpisodeOptions) -> Any:
+    """Return episodes on the strategies' own books; the packages of training are loaded when it is called."""
+    from trading_platform.training.shadow_env import ShadowBookEnv
+
+    return ShadowBookEnv(worlds, n_envs, options)
+
 
 _WORKER: list[tuple[PreparedMarket, TrainingSetup]] = []  # one market, in worker processes only
 

@@ -8,12 +8,10 @@ the two rewards that training pays are known here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from gymnasium import spaces
 from numpy.typing import NDArray
-from stable_baselines3.common.vec_env import VecEnv
 
 from trading_platform.core.action_map import ACTION_KINDS, map_actions
 from trading_platform.core.costs import BASIS_POINT
@@ -27,6 +25,14 @@ from trading_platform.core.types import Floats
 from trading_platform.training.paths import observations
 from trading_platform.training.setup import EPISODE_SESSIONS
 
+if TYPE_CHECKING:
+    from stable_baselines3.common.vec_env import VecEnv
+else:
+    try:
+        from stable_baselines3.common.vec_env import VecEnv
+    except ImportError:
+        VecEnv = object  # `training.packages` has said what is missing before anything is built
+
 COST_BPS = 10.0
 REWARDS = ("utility", "sharpe_difference")
 
@@ -37,6 +43,8 @@ class ShadowBookEnv(VecEnv):
     def __init__(self, worlds: Sequence[PreparedMarket], n_envs: int, options: EpisodeOptions) -> None:
         if options.reward not in REWARDS:
             raise FixConfigError(f"the controls pay {' or '.join(REWARDS)}, not {options.reward!r}")
+        from gymnasium import spaces
+
         (self._world,) = worlds
         self._how = options
         self._seen: NDArray[np.float32] = observations(self._world).astype(np.float32)
