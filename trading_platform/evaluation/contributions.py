@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from trading_platform.core.day_count import ANNUAL_SESSIONS
-from trading_platform.core.metrics import max_drawdown, sharpe_ratio, volatility
+from trading_platform.core.metrics import max_drawdown, mean_return, session_volatility, sharpe_ratio, volatility
 from trading_platform.core.types import Floats
 from trading_platform.evaluation.decomposition import effective_universes
 from trading_platform.evaluation.promotion import resampled
@@ -32,7 +32,7 @@ class Contribution:
     gain, low, high : Sharpe ratio less equal weight's, with its 95 % interval. tilt : of its average weights held
         still. timing : gain less tilt.
     volatility, drawdown : over equal weight's. turnover : of the weights, one way, a year.
-    blocks : the gain in each stretch of the sessions, in their order.
+    blocks : the gain in each stretch of the sessions, in their order, at the volatilities of all: their mean is `gain`.
     independent : how many independent universes those are worth that were looked at.
     is_judged : whether it is what the gate judges.
     """
@@ -80,10 +80,7 @@ def contribution(
     cuts = [
         (part[0], part[-1] + 1) for part in np.array_split(np.arange(policy.shape[1]), block_count(policy.shape[1]))
     ]
-    blocks = [
-        float(np.mean([sharpe_ratio(m[a:b]) - sharpe_ratio(e[a:b]) for m, e in zip(policy, equal, strict=True)]))
-        for a, b in cuts
-    ]
+    blocks = [float(np.mean([_of_stretch(m, e, a, b) for m, e in zip(policy, equal, strict=True)])) for a, b in cuts]
     return Contribution(
         name=name,
         gain=float((mine - base).mean()),
@@ -98,6 +95,18 @@ def contribution(
         independent=effective_universes(policy, equal),
         is_judged=is_judged,
     )
+
+
+def _of_stretch(mine: Floats, equal: Floats, start: int, stop: int) -> float:
+    """Return what sessions [start, stop) add to the gain, as if all of them were like these.
+
+    Volatilities are those of all sessions: a book that was stopped earns bills in a stretch and has next to none there.
+    """
+    year = math.sqrt(ANNUAL_SESSIONS)
+    sizes = [session_volatility(book) for book in (mine, equal)]
+    if not min(sizes) > 0.0:
+        return math.nan
+    return year * (mean_return(mine[start:stop]) / sizes[0] - mean_return(equal[start:stop]) / sizes[1])
 
 
 def block_count(sessions: int) -> int:

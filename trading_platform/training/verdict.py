@@ -31,7 +31,7 @@ def after_the_table(outcome: Outcome) -> list[str]:
         verdict_words.power(decision, len(outcome.judged.rows)),
         verdict_words.waiting(outcome.trial if outcome.trial is not None else outcome.running),
     ]
-    advice = verdict_words.to_try(decision)
+    advice = verdict_words.to_try(decision, walked=any(fitted.task.fold != FINAL for fitted in outcome.fits))
     return lines if advice is None else [*lines, advice]
 
 

@@ -19,6 +19,7 @@ UNCHANGED = 0.05
 REACH = 1.645 + 1.282
 INTERVAL_ERRORS = 2 * 1.96
 SMALL_GAIN = 0.03
+MANY_UNIVERSES = 20
 
 
 def headline(decision: GateDecision, trial: Trial | None, serving: str) -> str:
@@ -125,10 +126,10 @@ def parts_line(parts: GainParts, decision: GateDecision) -> str:
     return f"{words} {decision.n_universes} universes are worth {decision.effective_universes:.1f} independent ones."
 
 
-PART_HEADS = ("against equal weight", "gain", "95 %", "tilt", "timing", "risk", "fall", "turned", "by time")
+PART_HEADS = ("part", "gain", "95 %", "tilt", "timing", "risk", "fall", "by time")
 PARTS_WORDS = (
-    "gain of Sharpe ratio = tilt (average weights) + timing; risk: volatility; fall: the deepest; turned: weights a "
-    "year; by time: the gain in each stretch of the sessions; * is what the gate judges"
+    "against equal weight: gain of Sharpe ratio = tilt (average weights) + timing; risk: volatility; fall: the "
+    "deepest; by time: the gain in each stretch of the sessions; * is what the gate judges"
 )
 
 
@@ -146,7 +147,6 @@ def _part_row(part: Contribution) -> list[str]:
         f"{part.timing:+.2f}",
         f"{100.0 * (part.volatility - 1.0):+.0f} %",
         f"{100.0 * (part.drawdown - 1.0):+.0f} %",
-        f"{part.turnover:.1f}",
         " ".join(f"{gain:+.2f}" for gain in part.blocks),
     ]
 
@@ -187,10 +187,15 @@ def power(decision: GateDecision, sessions: int) -> str:
     return f"{years:.1f} years like these show a gain of {found:.2f} nine times of ten; {SMALL_GAIN:g} needs {long}."
 
 
-def to_try(decision: GateDecision) -> str | None:
-    """Return what somebody may do about a refusal; None of an admitted challenger."""
+def to_try(decision: GateDecision, walked: bool) -> str | None:
+    """Return what somebody may do about a refusal; None of an admitted challenger.
+
+    `walked` : whether a walk-forward was judged, so that it is no advice any more.
+    """
     if decision.admitted:
         return None
+    if walked and decision.n_universes >= MANY_UNIVERSES:
+        return "To try: nothing more on this history; equal weight is a good answer. A longer one may tell."
     match decision.failed[0].code:
         case GateCode.SESSIONS:
             return "To try: a longer history (--data-dir), or --walk-forward yearly, which judges nearly all years."
