@@ -103,7 +103,7 @@ def train(
 
     setup = make_setup(episodes, eval_freq, option or [], {"algo": algo, "reward": reward, "net": net})
     check_packages(setup.algo, tensorboard is not None)
-    check_export_path(export)
+    check_export_path(export, setup.on_rules)
     if device not in ("cpu", "cuda", "auto"):
         raise FixConfigError(f"--device must be cpu, cuda or auto, was {device!r}")
     if walk_forward not in (None, "yearly", "rolling"):

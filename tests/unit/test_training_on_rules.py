@@ -17,6 +17,7 @@ from trading_platform.core.errors import FixConfigError
 from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.served_policy import rule_places
 from trading_platform.training.campaign import beside_the_pool, plan_windows
+from trading_platform.training.export import check_export_path
 from trading_platform.training.fits import Arena, FitTask, fit_task, weights_of
 from trading_platform.training.paths import equal_weights, observations, rules_weights
 from trading_platform.training.ppo import RULES_ROOM, RuleOffset
@@ -65,6 +66,12 @@ def test_a_fit_on_rules_without_an_opinion_acts_as_the_rules_alone() -> None:
 def test_rules_need_the_map_that_factors_multiply() -> None:
     with pytest.raises(FixConfigError, match="on_rules needs action_kind softmax"):
         TrainingSetup(on_rules=True, action_kind="sparsemax")
+
+
+def test_what_stands_on_rules_is_not_written_without_them(tmp_path: Path) -> None:
+    with pytest.raises(FixConfigError, match="would not be in the file"):
+        check_export_path(tmp_path / "policy.npz", on_rules=True)
+    check_export_path(tmp_path / "policy.npz")
 
 
 def test_a_weekly_job_learns_its_own_two_years_beside_the_pool_s_whole_history() -> None:
