@@ -95,8 +95,9 @@ mutate: $(VENV)/dev.stamp ## mutation testing of risk rules, sizing and RiskMana
 	$(BIN)/cosmic-ray exec tests/mutation/cosmic-ray.toml .mutation.sqlite
 	$(BIN)/cr-report .mutation.sqlite --show-pending | tail -n 20
 
-rl-controls: $(VENV)/dev.stamp ## does training find what is there, and does the gate refuse what is not (half an hour)
-	$(BIN)/python train_rl_model.py controls --positive 20 --negative 100 --seeds 2 --jobs $(JOBS)
+rl-controls: $(VENV)/dev.stamp ## does training find what is planted, and does the gate refuse what is not there; adds up over runs
+	$(BIN)/python train_rl_model.py controls --algo gradient --worlds 50 --jobs $(JOBS) --write docs/rl-evaluation.md
+	$(BIN)/python train_rl_model.py controls --algo ppo --worlds 10 --jobs $(JOBS) --write docs/rl-evaluation.md
 
 rl-evaluate: $(VENV)/dev.stamp ## walk-forward on the history in DATA against every baseline; refused (10) is no error
 	$(BIN)/python train_rl_model.py --data-dir $(DATA) --walk-forward yearly --seeds 5 --episodes 2000 --eval-freq 1000 --jobs $(JOBS) || test $$? -eq 10

@@ -67,6 +67,8 @@ class RLStrategyAllocator:
         Serve whoever is promoted later. A replay does not: all of it is decided by one model.
     aside
         Strategies that stand aside here: a model that knows them, too, gives their capital to the others.
+    regime
+        Fingerprint of the account's regime settings: a model that reads regimes of other ones is refused.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class RLStrategyAllocator:
         follow: bool = True,
         aside: Sequence[str] = (),
         policy: str = "model",
+        regime: str = "",
     ) -> None:
         if policy not in POLICIES:
             raise FixConfigError(f"allocator policy must be one of {', '.join(POLICIES)}, was {policy!r}")
@@ -91,6 +94,7 @@ class RLStrategyAllocator:
         self._follow = follow
         self._aside = tuple(aside)
         self._policy = policy
+        self._regime = regime
         self._calendar = NyseCalendar()
         self._stamp: tuple[int, ...] | None = ()  # of the pointer that was read last; () = never, None = no file
         self._refused = Refusal(FallbackCode.NO_MODEL, "no allocation was asked for yet")
@@ -166,8 +170,11 @@ class RLStrategyAllocator:
         if self._follow or self._stamp == ():
             stamp = self.registry.stamp()
             if stamp != self._stamp:
-                self._served, self._stamp = champion(self.registry, self.strategies, self._aside), stamp
+                self._served, self._stamp = self._champion(), stamp
         return self._served
+
+    def _champion(self) -> Served | Refusal:
+        return champion(self.registry, self.strategies, self._aside, self._regime)
 
     def _asked(self, served: Served, state: object, session: object) -> AllocationDecision | Refusal:
         """Return what the champion says to a state, or why it is not believed."""

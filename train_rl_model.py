@@ -16,6 +16,7 @@ import os
 import shutil
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,7 +32,7 @@ if __name__ == "__main__":
 import typer
 
 from trading_platform.core.errors import FixConfigError, TradingPlatformError
-from trading_platform.training.model_commands import DEFAULT_MODELS, Json, ModelsDir, models
+from trading_platform.training.model_commands import Json, ModelsDir, models
 
 if TYPE_CHECKING:
     from trading_platform.configuration.environment import Settings
@@ -67,7 +68,9 @@ def train(
     walk_forward: Annotated[str | None, typer.Option(help="yearly or rolling: judge on the walked path.")] = None,
     train_years: Annotated[int | None, typer.Option(min=1, help="Train on so many years; default all.")] = None,
     test_sessions: Annotated[int, typer.Option(min=0, help="Newest sessions kept back for the report.")] = 252,
-    retrain: Annotated[bool, typer.Option("--retrain", help="Weekly job: the last two years.")] = False,
+    retrain: Annotated[
+        bool, typer.Option("--retrain", help="Weekly job: your last two years beside the pool.")
+    ] = False,
     algo: Annotated[str | None, typer.Option(help="ppo, a2c, sac, or gradient: the yardstick, in seconds.")] = None,
     reward: Annotated[
         str | None, typer.Option(help="utility, sharpe_difference, mean_variance or sharpe; default: the objective's.")
@@ -78,7 +81,7 @@ def train(
     option: Annotated[list[str] | None, typer.Option("--set", help="Training option name=value; repeatable.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto; the update is small, so cpu is fast.")] = "cpu",
     config: Annotated[Path | None, typer.Option(help="Settings file; trading.toml is taken if it exists.")] = None,
-    models_dir: ModelsDir = DEFAULT_MODELS,
+    models_dir: ModelsDir = None,
     report: Annotated[bool, typer.Option(help="Write the HTML and PNG report.")] = True,
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
@@ -100,7 +103,7 @@ def train(
 
     setup = make_setup(episodes, eval_freq, option or [], {"algo": algo, "reward": reward, "net": net})
     check_packages(setup.algo, tensorboard is not None)
-    check_export_path(export)
+    check_export_path(export, setup.on_rules)
     if device not in ("cpu", "cuda", "auto"):
         raise FixConfigError(f"--device must be cpu, cuda or auto, was {device!r}")
     if walk_forward not in (None, "yearly", "rolling"):
@@ -110,6 +113,7 @@ def train(
     from trading_platform.training.run_settings import read_rules
 
     settings, rules, trading = read_rules(config, overrides)
+    folder = Path(trading.allocator.models_dir) if models_dir is None else models_dir
     options = RunOptions(
         scheme=walk_forward or "single",
         train_years=train_years if walk_forward != "rolling" else train_years or 2,
@@ -117,7 +121,7 @@ def train(
         retrain=retrain,
         seeds=tuple(range(seed, seed + (seeds or setup.usual_seeds))),
         jobs=jobs,
-        models_dir=models_dir,
+        models_dir=folder,
         device=device,
         resume=True,
         end=None if end is None else end.date(),
@@ -128,7 +132,7 @@ def train(
     screen = Screen(campaign, silent=quiet or as_json)
     outcome = run(campaign, screen)
     fitted = time.perf_counter()
-    paths = write_reports(campaign, outcome, models_dir) if report else None
+    paths = write_reports(campaign, outcome, folder) if report else None
     if export is not None:
         write_export(export, campaign.registry.load(outcome.model_id))
     seconds = {"prepare": prepared - since, "train": fitted - prepared, "report": time.perf_counter() - fitted}
@@ -151,10 +155,12 @@ def make_campaign(
 def run(campaign: Campaign, screen: Screen) -> Outcome:
     """Run the campaign; Ctrl-C leaves the registry as it was and keeps the checkpoints."""
     from trading_platform.training.campaign import run_campaign
+    from trading_platform.training.contributions import contributions
 
     try:
         with screen:
             outcome = run_campaign(campaign, screen.look)
+            outcome = replace(outcome, contributions=contributions(campaign, outcome.fits, outcome.judged))
     except KeyboardInterrupt:
         raise typer.Exit(screen.interrupted()) from None
     shutil.rmtree(campaign.run_folder, ignore_errors=True)
@@ -179,6 +185,7 @@ def say(
     """Print the verdict as one screen or as one JSON object."""
     from trading_platform.training import verdict
     from trading_platform.training.judging import comparison
+    from trading_platform.training.verdict_words import PARTS_WORDS, parts_table
 
     steps = sum(fitted.result.steps for fitted in outcome.fits)
     if as_json:
@@ -198,13 +205,18 @@ def say(
     world = campaign.arena.whole
     span = f"{world.session(rows.start)} to {world.session(rows.stop - 1)}"
     title = f"the whole market, {verdict.path_name(campaign)}, {span}, after costs"
-    shown = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    cells = verdict.table(comparison(outcome.judged, outcome.trials))
-    for number, head in enumerate(cells[0]):
-        shown.add_column(head, justify="left" if number == 0 else "right", no_wrap=number == 0)
-    for line in cells[1:]:
-        shown.add_row(*line, style="bold" if line[0] == "policy" else None)
-    console.print(shown)
+    universes = outcome.judged.decision.n_universes
+    for head, cells in (
+        (title, verdict.table(comparison(outcome.judged, outcome.trials))),
+        (f"each part over {universes} universe{'s' if universes > 1 else ''}", parts_table(outcome.contributions)),
+    ):
+        shown = Table(title=head, title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False)
+        for number, name in enumerate(cells[0]):
+            shown.add_column(name, justify="left" if number == 0 else "right", no_wrap=True)
+        for line in cells[1:]:
+            shown.add_row(*line, style="bold" if line[0] == "policy" or line[0].endswith("*") else None)
+        console.print(shown, "")
+    console.print(PARTS_WORDS)
     if outcome.held_back is not None:
         kept = f"{outcome.held_back.gain:+.2f} over the newest {len(outcome.held_back.rows)} sessions, one path"
         console.print(f"kept back and not part of the verdict: gain {kept}")
@@ -223,27 +235,37 @@ def say(
 
 @app.command()
 def controls(
-    positive: Annotated[int, typer.Option(min=0, help="Worlds with something to learn.")] = 20,
-    negative: Annotated[int, typer.Option(min=0, help="Worlds with nothing to learn.")] = 100,
-    seeds: Annotated[int, typer.Option(min=1, help="Fits a world.")] = 1,
+    worlds: Annotated[int, typer.Option(min=1, help="Worlds of each kind.")] = 50,
+    first_seed: Annotated[int, typer.Option(min=0)] = 0,
+    algo: Annotated[
+        str, typer.Option(help="The learner: ppo, as by default, or gradient, in a second a world.")
+    ] = "ppo",
+    data_dir: Annotated[list[Path] | None, typer.Option(help="Shuffle the books of these bars instead.")] = None,
+    state: Annotated[Path, typer.Option(help="Results are added up here, over runs.")] = Path(".rl-controls.jsonl"),
     jobs: Annotated[int, typer.Option(min=1)] = 1,
-    train_years: Annotated[int | None, typer.Option(min=1, help="Train on so many years; default all.")] = None,
+    write: Annotated[Path | None, typer.Option(help="Page to write the table into.")] = None,
     option: Annotated[list[str] | None, typer.Option("--set", help="Training option name=value.")] = None,
 ) -> None:
-    """Run the controls: learn what is there, refuse what is not. Exit code 1 if either fails."""
-    from rl_environment import BatchedAllocEnv
-    from trading_platform.training.controls import CONTROL_OPTIONS, run_controls
+    """Train where the truth is planted: is it found, and is what is not there refused? Goes on where it was stopped."""
+    from trading_platform.training.control_run import control_market, run_controls, write_page
+    from trading_platform.training.controls import table
     from trading_platform.training.packages import check_packages
     from trading_platform.training.run_settings import read_rules
     from trading_platform.training.setup import TrainingSetup
     from trading_platform.training.setup_options import make_setup
 
     default = TrainingSetup()
-    setup = make_setup(default.episodes, default.eval_freq, [*CONTROL_OPTIONS, *(option or [])])
+    setup = make_setup(default.episodes, default.eval_freq, option or [], {"algo": algo})
     check_packages(setup.algo, with_curves=False)
-    _, rules, _ = read_rules(None, {"data.source": "synthetic"})
-    met = run_controls(positive, negative, setup, rules, seeds, jobs, BatchedAllocEnv, print, train_years)
-    raise typer.Exit(0 if met else FAILED)
+    folders = tuple(str(folder) for folder in data_dir) if data_dir else None
+    settings, rules, trading = read_rules(
+        None, {"data.source": "files" if folders else "synthetic", "data.folder": folders}
+    )
+    market = control_market(trading, settings, rules, setup)
+    results = run_controls(market, setup, range(first_seed, first_seed + worlds), state, jobs, print)
+    if write is not None:
+        write_page(write, results)
+    print("\n".join(table(results)))  # noqa: T201 - the command's output
 
 
 def main() -> int:

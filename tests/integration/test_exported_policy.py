@@ -20,7 +20,7 @@ from trading_platform.storage.model_registry import ModelRegistry
 from trading_platform.training.campaign import Campaign, plan_windows, run_campaign
 from trading_platform.training.export import check_export_path, write_export
 from trading_platform.training.fits import Arena
-from trading_platform.training.paths import observations, policy_weights
+from trading_platform.training.paths import observations, policy_answers
 from trading_platform.training.setup import TrainingSetup
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -64,9 +64,9 @@ def test_the_documented_reader_answers_as_the_engine_does_without_this_project(
     assert [path.name for path in written] == ["policy.npz", "policy.json"]
     assert json.loads(written[1].read_text())["network"] == network
     manifest, rows = stored.manifest, observations(world)
-    expected = policy_weights(
-        world, stored.policy, np.array(manifest.base_weights), manifest.action_kind, manifest.action_scale
-    )
+    expected = policy_answers(
+        world, stored.policy, np.array(manifest.base_weights), manifest.action_kind, manifest.action_scale, False
+    ).weights
     chosen = [world.first + 5, 500, 700, 999]
     assert np.ptp(expected[chosen]) > 1e-3
     states = [dict(zip(world.schema.names, rows[t].tolist(), strict=True)) for t in chosen]

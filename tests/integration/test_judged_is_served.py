@@ -76,7 +76,11 @@ class Prepared:
         kernels = tuple(rng.normal(scale=0.3, size=shape) for shape in shapes)
         return Policy(scaling, Network(kernels, (np.zeros((3, 16)), np.zeros((3, self.judging.n_strategies)))))
 
-    def serving(self, folder: Path, policy: Policy, first: int = 0) -> Serving:
+    def judged(self, policy: Policy, on_rules: bool = False) -> Answers:
+        """Return what training judges `policy` by, on top of the published rules or without them."""
+        return policy_answers(self.judging, policy, self.judging.base, KIND, SCALE, on_rules)
+
+    def serving(self, folder: Path, policy: Policy, first: int = 0, on_rules: bool = False) -> Serving:
         """Return an engine's side, which trades from row `first` on and whose champion is `policy`."""
         schema, scaling = self.judging.schema, policy.scaling
         weights = pack_weights(policy.network)
@@ -93,6 +97,7 @@ class Prepared:
             action_kind=KIND,
             action_scale=SCALE,
             base_weights=tuple(self.judging.base.tolist()),
+            on_rules=on_rules,
             hidden=(16,),
             members=3,
             risk_fingerprint="r",
@@ -150,12 +155,15 @@ def test_on_no_session_of_the_embedded_history_is_another_split_served_than_judg
     embedded: Prepared, tmp_path: Path
 ) -> None:
     policy = embedded.policy(sessions=5)  # has seen little, so that much is new to it
-    judged = policy_answers(embedded.judging, policy, embedded.judging.base, KIND, SCALE)
+    judged = embedded.judged(policy)
     assert 0.0 < judged.refused < 0.9  # both are tested: states that are new to it, and others
     assert len(np.unique(judged.weights, axis=0)) > 100
     assert differing(judged, embedded.serving(tmp_path, policy)) == []
     late = embedded.panel.n_sessions - 252  # a replay of the last year prepares its own market
     assert differing(judged, embedded.serving(tmp_path, policy, late), late) == []
+    tilted = embedded.judged(policy, on_rules=True)
+    assert np.abs(tilted.weights - judged.weights).max() > 0.01
+    assert differing(tilted, embedded.serving(tmp_path / "on rules", policy, late, on_rules=True), late) == []
 
 
 def test_the_published_rules_are_the_same_in_judging_and_in_serving(embedded: Prepared) -> None:
@@ -178,7 +186,7 @@ def test_another_cost_in_the_account_moves_no_served_weight(embedded: Prepared) 
 
 def test_a_difference_in_the_last_bit_is_found(embedded: Prepared, tmp_path: Path) -> None:
     policy = embedded.policy(sessions=250)
-    judged = policy_answers(embedded.judging, policy, embedded.judging.base, KIND, SCALE)
+    judged = embedded.judged(policy)
     row = embedded.judging.first + 5
     judged.weights[row, 0] = np.nextafter(judged.weights[row, 0], 1.0)
     assert differing(judged, embedded.serving(tmp_path, policy)) == [row]
@@ -189,7 +197,11 @@ def test_on_no_session_of_2003_to_2017_is_another_split_served_than_judged(tmp_p
     config = load_config(None, {"data.source": "files", "data.folder": (str(STOCKS), str(FUNDS))})
     prepared = Prepared(config, tmp_path / "cache")
     world, policy = prepared.judging, prepared.policy(sessions=250)
-    judged = policy_answers(world, policy, world.base, KIND, SCALE)
-    assert differing(judged, prepared.serving(tmp_path / "models", policy)) == []
+    for on_rules in (True, False):
+        judged = prepared.judged(policy, on_rules)
+        assert differing(judged, prepared.serving(tmp_path / f"models-{on_rules}", policy, on_rules=on_rules)) == []
+    rules = answers(rules_alone(world.schema, world.works), observations(world))
+    alone = Serving(RLStrategyAllocator("none", prepared.world(0).strategies, policy="rules"), prepared.world(0))
+    assert differing(rules, alone) == []
     # What knows a year of ordinary markets is asked in the crash as well.
     assert judged.between(world.row(date(2008, 9, 2)), world.row(date(2009, 6, 1))).refused < 0.5

@@ -43,7 +43,6 @@ from trading_platform.training.campaign import (
     tasks_of,
     walked_answers,
 )
-from trading_platform.training.controls import oracle_weights
 from trading_platform.training.fits import Arena, FitTask, feature_index, weights_of
 from trading_platform.training.judging import (
     LEAST_SHARE,
@@ -53,7 +52,7 @@ from trading_platform.training.judging import (
     interquartile_mean,
     overfitting,
 )
-from trading_platform.training.paths import LEAD_IN, equal_weights, observations, policy_weights, run_path
+from trading_platform.training.paths import LEAD_IN, equal_weights, observations, policy_answers, run_path
 from trading_platform.training.ppo import Look
 from trading_platform.training.setup import TrainingSetup
 from trading_platform.training.verdict import build_report, document, verdict_line
@@ -373,9 +372,9 @@ def test_the_manifest_serves_what_was_judged(outcome: tuple[Campaign, Outcome]) 
     assert manifest.base_weights == tasks_of(ran)[0].base
     assert 0.0 < manifest.action_scale <= SETUP.action_scale
     stored = ran.registry.load(result.model_id)
-    weights = policy_weights(
-        world, stored.policy, np.array(manifest.base_weights), manifest.action_kind, manifest.action_scale
-    )
+    weights = policy_answers(
+        world, stored.policy, np.array(manifest.base_weights), manifest.action_kind, manifest.action_scale, False
+    ).weights
     rows = result.judged.rows
     np.testing.assert_array_equal(result.judged.paths[POLICY].weights, weights[rows.start - 1 : rows.stop - 1])
 
@@ -402,17 +401,6 @@ def test_the_same_weights_are_told_at_other_costs(outcome: tuple[Campaign, Outco
     assert cheap.equal_weight > usual.equal_weight > dear.equal_weight
     told = document(ran, result, {}, 0)["at_costs"]
     assert isinstance(told, list) and told[1]["sharpe"] == usual.sharpe
-
-
-def test_the_oracle_puts_all_on_the_best_of_each_true_regime(world: PreparedMarket) -> None:
-    regimes = np.arange(world.n_sessions) // 100 % 3
-    weights = oracle_weights(world, regimes)
-    after = weights[world.first + 1 :]
-    assert set(np.unique(after)) == {0.0, 1.0}
-    assert (after.sum(axis=1) == 1.0).all()
-    for regime in range(3):
-        mine = after[regimes[world.first + 1 :] == regime]
-        assert (mine == mine[0]).all()
 
 
 def test_interquartile_mean_is_not_moved_by_the_extremes() -> None:

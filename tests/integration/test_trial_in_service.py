@@ -23,7 +23,7 @@ from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
 from trading_platform.evaluation.promotion import GateConfig
 from trading_platform.evaluation.service_trial import Trial, TrialState
-from trading_platform.evaluation.wealth import LIMIT
+from trading_platform.evaluation.wealth import LIMIT, RARE_SESSIONS
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.synthetic import SyntheticMarketData
 from trading_platform.storage.model_registry import Champion, ModelRegistry
@@ -40,14 +40,15 @@ from trading_platform.training.worlds import rules_at_cost
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 WEEKS, WEEK, COST = 26, 5, 10.0
+SESSIONS = 1800  # five years of the books are known before the job begins, else nothing is bet on less risk
 SETUP = TrainingSetup(episodes=40, eval_freq=20, hidden=(4,), n_universes=0)
 ANYTHING = GateConfig(min_sessions=20, min_total_gain=-10.0, min_confidence=0.5, max_annual_turnover=252.0)
 
 
 @pytest.fixture(scope="module")
 def world() -> PreparedMarket:
-    """Ten stocks, five years, regimes unknown."""
-    panel = SyntheticMarketData(3, n_tickers=10, n_sessions=1260).history()
+    """Ten stocks, seven years, regimes unknown."""
+    panel = SyntheticMarketData(3, n_tickers=10, n_sessions=SESSIONS).history()
     clock = NyseCalendar().exchange_seconds(panel.sessions.tolist())
     rules = Rules(limits_of(RiskConfig().to_dict()), ExitConfig().rates(), CostConfig().rates())
     strategies = make_strategies(("momentum", "mean_reversion", "low_volatility"))
@@ -101,7 +102,7 @@ def entered(registry: ModelRegistry, world: PreparedMarket, outcome: Outcome) ->
     rows = range(world.first + 5, known.n_sessions)
     return enter(
         registry,
-        candidate(registry, known, outcome.model_id, decision, -0.02, weights, rows, range(0), COST),
+        candidate(registry, known, outcome.model_id, decision, -0.02, weights, rows, range(0), COST, weights),
         NOW,
     )
 
@@ -142,7 +143,8 @@ def test_what_passes_serves_and_a_kill_before_that_is_made_good(
     registry: ModelRegistry, world: PreparedMarket, trained: tuple[Path, Outcome]
 ) -> None:
     begun = entered(registry, world, trained[1])
-    rich = replace(begun, wager=replace(begun.wager, stake=LIMIT * 100.0))
+    scale = (*begun.wager.scale[:-1], float(RARE_SESSIONS))  # five years of the books are known
+    rich = replace(begun, wager=replace(begun.wager, stake=LIMIT * 100.0, scale=scale))
     TrialFile(registry.folder).write(rich)
 
     class Killed(ModelRegistry):

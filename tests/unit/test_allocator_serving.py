@@ -569,3 +569,13 @@ def test_a_model_on_rules_is_tilted_by_them_as_it_was_judged(tmp_path: Path) -> 
     tilted = serving(tmp_path).get_allocation(state(regime_bear=0.3, momentum_rules=-np.log(2.0)))
     kept = {name: weight * (0.5 if name == "momentum" else 1.0) for name, weight in plain.items()}
     assert tilted == pytest.approx({name: weight / sum(kept.values()) for name, weight in kept.items()})
+
+
+def test_a_model_that_reads_regimes_of_other_settings_is_refused(tmp_path: Path) -> None:
+    champion(tmp_path, regime_fingerprint="0123456789abcdef")
+    for regime in ("0123456789abcdef", ""):  # the same settings, and settings that nobody told
+        allocator = serving(tmp_path, regime=regime)
+        allocator.get_allocation(state(regime_bear=0.3))
+        assert allocator.last_decision.code is FallbackCode.OK
+    other = serving(tmp_path, regime="fedcba9876543210")
+    assert_equal_weight(other, FallbackCode.OTHER_OBSERVATION, "regimes of other [regime] settings")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,12 +16,14 @@ from trading_platform.evaluation.wealth import (
     ALPHA,
     BETS,
     LIMIT,
+    RARE_SESSIONS,
     SCALE_SESSIONS,
     Wager,
     after,
     begun_again,
     constant_growth,
     new_wager,
+    sessions_missing,
     sessions_to_wait,
     warmed,
     wealth_path,
@@ -147,6 +150,30 @@ def test_a_job_at_ratio_two_passes_in_two_years_and_keeps_most_of_what_can_be_wo
 def test_a_calmer_job_passes_within_a_year() -> None:
     waits = sorted(run_job(story("risk, 10 % lower, correlation 0.95"), seed).passed or 10_000 for seed in range(15))
     assert waits[7] <= 252
+
+
+def test_less_risk_that_storms_pay_for_is_rarely_passed() -> None:
+    stormy = story("risk, worthless, calm days and rare storms")
+    assert sum(run_job(stormy, seed).passed is not None for seed in range(40)) <= 4
+    # negative control: whoever has seen half a year of it and may pass at once is taken in by the calm days
+    taken_in = 0
+    for seed in range(40):
+        found = differences(*books(stormy, np.random.default_rng([seed, 7]), 1386), Objective.RISK)
+        short = warmed(new_wager(Objective.RISK), found[:KNOWN])
+        taken_in += sessions_to_pass(short, found[KNOWN:]) is not None
+    assert taken_in >= 8
+
+
+def test_nothing_is_bet_on_less_risk_before_five_years_are_known() -> None:
+    calm = story("risk, 10 % lower, correlation 0.95")
+    short = replace(calm, known=RARE_SESSIONS - 300)
+    wager = warmed(new_wager(Objective.RISK), steady(RARE_SESSIONS - 300, 0.0))
+    assert sessions_missing(wager, Objective.RISK) == 300
+    assert sessions_missing(wager, Objective.RETURN) == 0
+    assert run_job(short, 1, 300) == replace(run_job(short, 1, 300), passed=None, growth=0.0)
+    passed = run_job(short, 1).passed
+    assert passed is not None
+    assert passed > 300
 
 
 def test_bets_that_see_the_future_would_pass() -> None:

@@ -204,8 +204,8 @@ def altered(folder: Path, changes: dict[str, object]) -> Path:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"schema_version": 3}, "newer version: update this program"),
-        ({"schema_version": 0}, "reads 1 to 2; train again"),
+        ({"schema_version": 4}, "newer version: update this program"),
+        ({"schema_version": 0}, "reads 1 to 3; train again"),
         ({"schema_version": True}, "schema_version True"),
         ({"strategies": ["a", "b", "d"]}, "does not match its checksum"),
         ({"promoted_by_gate": False}, "does not match its checksum"),

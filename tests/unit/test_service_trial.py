@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -27,8 +28,9 @@ from trading_platform.evaluation.service_trial import (
     in_force,
     served,
 )
-from trading_platform.evaluation.wealth import LIMIT
+from trading_platform.evaluation.wealth import LIMIT, RARE_SESSIONS
 from trading_platform.storage.trial_file import TrialFile, parse_trial, trial_text
+from trading_platform.training.verdict_words import missing
 
 FIRST, SECOND, THIRD = "20260105-aaaaaaaaaaaa", "20260112-bbbbbbbbbbbb", "20260119-cccccccccccc"
 START = date(2026, 1, 5)
@@ -178,9 +180,13 @@ def test_more_risk_is_no_gain_and_less_risk_is_one_for_its_objective() -> None:
     matched = admitted(None, candidate(challenger=1.5 * serving[:126], serving=serving[:126]), "")
     after = fed(matched, days(600), 1.5 * serving[126:726], serving[126:726])
     assert after.wealth < 2.0
-    calm = admitted(
-        None, candidate(challenger=0.9 * serving[:126], serving=serving[:126], objective=Objective.RISK), ""
-    )
+    calmer = candidate(challenger=0.9 * serving[:126], serving=serving[:126], objective=Objective.RISK)
+    short = fed(admitted(None, calmer, ""), days(600), 0.9 * serving[126:726], serving[126:726])
+    assert (short.state, short.wealth, short.wager.known) == (TrialState.RUNNING, 1.0, 726)
+    assert short.sessions_to_wait > short.sessions_missing == RARE_SESSIONS - 726
+    assert "534 more sessions, so that rare storms would have been seen (726 of 1260 known)" in missing(short)
+    long = np.tile(serving[:126], 10)
+    calm = admitted(None, replace(calmer, known=np.stack([0.9 * long, long])), "")
     assert fed(calm, days(600), 0.9 * serving[126:726], serving[126:726]).state is TrialState.PASSED
     assert differences(np.array([0.02]), np.array([0.01]), Objective.RISK)[0] == pytest.approx(-0.0003)
 
@@ -234,4 +240,10 @@ def test_a_damaged_file_is_never_taken_for_no_file(tmp_path: Path, changes: dict
 def test_what_is_no_trial_is_refused_with_its_file(tmp_path: Path, text: str) -> None:
     (tmp_path / "trial.json").write_text(text)
     with pytest.raises(RetrainModelError, match=r"trial\.json"):
+        TrialFile(tmp_path).read()
+
+
+def test_a_pipe_under_the_trial_s_name_is_refused_and_waits_for_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "trial.json")
+    with pytest.raises(RetrainModelError, match="it is no file"):
         TrialFile(tmp_path).read()

@@ -1,64 +1,146 @@
-"""The controls' market and their verdict; what training does in them is for `make rl-controls`."""
+"""The controls' worlds hold what is planted and nothing else; their file adds up over runs."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from risk_config import RiskConfig
-from trading_platform.core.costs import CostConfig, ExitConfig
-from trading_platform.core.metrics import sharpe_ratio
-from trading_platform.core.risk.limits import limits_of
-from trading_platform.core.session import Rules
-from trading_platform.market_data.calendar import NyseCalendar
-from trading_platform.market_data.synthetic import SyntheticMarketData
-from trading_platform.strategies.prepared import prepare_panel
-from trading_platform.strategies.registry import FIRST_SET, make_strategies
-from trading_platform.training.controls import PLAIN_EDGES, ControlResult, ControlWorld, oracle_weights, summary
-from trading_platform.training.paths import equal_weights, run_path
+pytest.importorskip("stable_baselines3", reason="training needs stable-baselines3 and torch")
 
-
-def unheard(_: str) -> None:
-    """Take a line and tell nobody."""
-
-
-def result(kind: str, seed: int, policy: float, promoted: bool) -> ControlResult:
-    oracle = 1.0 if kind == "positive" else float("nan")
-    return ControlResult(ControlWorld(kind, seed), promoted, 0.5, policy, 0.0, oracle, "")
-
-
-@pytest.mark.parametrize(
-    ("policy", "promoted", "met"), [(0.7, 9, True), (0.69, 9, False), (0.7, 8, False), (1.1, 10, True)]
+from tests.kernel_world import prepared_market
+from trading_platform.core.episode_batch import EpisodeOptions
+from trading_platform.core.errors import FixConfigError
+from trading_platform.core.prepare import PreparedMarket
+from trading_platform.evaluation.promotion import Objective
+from trading_platform.training.controls import (
+    KINDS,
+    ControlResult,
+    ControlTask,
+    all_tasks,
+    read_results,
+    run_control,
+    run_missing,
+    table,
 )
-def test_positive_control_asks_for_gain_and_promotion(policy: float, promoted: int, met: bool) -> None:
-    results = [result("positive", n, policy, n < promoted) for n in range(10)]
-    lines: list[str] = []
-    assert summary(results, lines.append) is met
-    assert f"{policy:.0%} of the oracle's gain" in lines[0]
+from trading_platform.training.paths import equal_weights
+from trading_platform.training.planted import Form, Plant, gain_of, planted_world, signal, volatility_of
+from trading_platform.training.setup import TrainingSetup
+from trading_platform.training.shadow_env import ShadowBookEnv
+
+BOUND, COST = 0.25, 10.0
+TASK = ControlTask("nothing, asked for risk", 1, "gradient", "a test")
 
 
-@pytest.mark.parametrize(("promoted", "met"), [(0, True), (1, True), (2, False)])
-def test_negative_control_refuses_more_than_one_in_twenty(promoted: int, met: bool) -> None:
-    assert summary([result("negative", n, 0.0, n < promoted) for n in range(20)], unheard) is met
+@cache
+def template() -> PreparedMarket:
+    return prepared_market(2, 900)
 
 
-def test_one_kind_that_fails_fails_the_run() -> None:
-    good = [result("positive", n, 0.9, True) for n in range(4)]
-    assert summary(good, unheard)
-    assert not summary([*good, result("negative", 1, 0.0, True)], unheard)
+def whole() -> range:
+    return range(template().first + 1, template().n_sessions)
 
 
-def test_every_regime_of_the_positive_control_pays_another_strategy() -> None:
-    data = SyntheticMarketData(1, model=PLAIN_EDGES, n_tickers=60, n_sessions=3150)
-    panel = data.history()
-    rules = Rules(limits_of(RiskConfig().to_dict()), ExitConfig().rates(), CostConfig().rates())
-    clock = NyseCalendar().exchange_seconds(panel.sessions.tolist())
-    strategies = make_strategies(FIRST_SET)
-    world = prepare_panel(panel, clock, strategies, np.full((panel.n_sessions, 3), np.nan), rules)
-    weights = oracle_weights(world, data.true_regimes())
-    rows = range(world.first + 1, world.n_sessions)
-    regimes = data.true_regimes()[rows.start :]
-    chosen = [strategies[int(weights[rows.start :][regimes == g][0].argmax())].name for g in range(3)]
-    assert chosen == ["momentum", "mean_reversion", "low_volatility"]
-    oracle, equal = (run_path(world, w, rows).returns for w in (weights, equal_weights(world)))
-    assert sharpe_ratio(oracle) - sharpe_ratio(equal) > 1.0
+@pytest.mark.parametrize("form", list(Form))
+def test_a_signal_is_known_at_the_close_within_bounds_and_prefers_nobody(form: Form) -> None:
+    said = signal(template(), form, np.random.default_rng(1))
+    assert np.abs(said).max() <= 1.0
+    assert said.shape == (template().n_sessions, template().n_strategies)
+
+
+@pytest.mark.parametrize("size", [0.1, 0.4])
+def test_whoever_knows_the_planted_timing_gains_what_was_planted(size: float) -> None:
+    world = planted_world(template(), Plant.TIMING, Form.OWN, size, whole(), BOUND, COST, 3)
+    assert gain_of(world.market, world.best, whole(), COST) == pytest.approx(size, abs=0.01)
+    late = world.best.copy()
+    late[5:] = world.best[:-5]  # negative control: a week late it is worth less
+    assert gain_of(world.market, late, whole(), COST) < size
+
+
+def test_planted_risk_makes_calmer_books_for_whoever_knows() -> None:
+    world = planted_world(template(), Plant.RISK, Form.OWN, 0.0, whole(), BOUND, COST, 3)
+    assert volatility_of(world.market, world.best, whole(), COST) < 0.99
+
+
+def test_timing_that_turns_round_loses_where_it_is_judged() -> None:
+    judged = range(600, template().n_sessions)
+    world = planted_world(template(), Plant.REVERSING, Form.OWN, 0.4, judged, BOUND, COST, 3)
+    assert gain_of(world.market, world.best, range(whole().start, 600), COST) > 0.0
+    assert gain_of(world.market, world.best, judged, COST) < 0.0
+
+
+def test_a_bad_book_loses_in_all_whatever_its_timing() -> None:
+    world = planted_world(template(), Plant.BAD_BOOK, Form.OWN, 0.1, whole(), BOUND, COST, 3)
+    assert gain_of(world.market, world.best, whole(), COST) < -0.02
+
+
+def test_a_world_is_that_of_its_seed_at_the_account_s_size() -> None:
+    first, again, other = (
+        planted_world(template(), Plant.NOTHING, Form.OWN, 0.0, whole(), BOUND, COST, seed).market for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first.strategy_returns, again.strategy_returns)
+    assert not np.array_equal(first.strategy_returns, other.strategy_returns)
+    account = template().base_returns[template().first :].std()
+    assert (equal_weights(first) * first.strategy_returns).sum(axis=1).std() == pytest.approx(account)
+
+
+def test_a_control_is_a_function_of_its_task() -> None:
+    results = [run_control(TASK, template(), TrainingSetup(), 1, ShadowBookEnv) for _ in range(2)]
+    assert results[0] == results[1]
+    assert not results[0].admitted
+
+
+def test_episodes_on_shadow_books_pay_nothing_for_acting_as_the_base() -> None:
+    for reward in ("utility", "sharpe_difference"):
+        options = EpisodeOptions(
+            start=template().session(whole().start), end=template().session(800), reward=reward, action_kind="softmax",
+            action_scale=BOUND, twins=2,
+        )  # fmt: skip
+        env = ShadowBookEnv([template()], 4, options)
+        env.seed(1)
+        seen = env.reset()
+        assert (seen[0] == seen[1]).all()
+        total = np.zeros(4)
+        for step in range(20):
+            env.step_async(np.full((4, template().n_strategies), 0.5, dtype=np.float32))
+            _, rewards, dones, infos = env.step_wait()
+            total += rewards
+            assert dones.all() == (step == 19)
+        assert "terminal_observation" in infos[0]
+        base = template()
+        gap = np.abs((equal_weights(base) * np.nan_to_num(base.strategy_returns)).sum(axis=1) - base.base_returns).max()
+        assert np.abs(total).max() < 1e-6 or gap > 0.0  # exactly nothing where the base book is that of the strategies
+    with pytest.raises(FixConfigError, match="pay utility or sharpe_difference, not 'sharpe'"):
+        ShadowBookEnv([template()], 4, EpisodeOptions())
+
+
+def made(task: ControlTask) -> ControlResult:
+    return ControlResult(task, task.seed % 2 == 0, 0.1, 0.2, 0.0, 0.9, 0.8)
+
+
+def test_a_stopped_run_goes_on_and_a_larger_one_adds(tmp_path: Path) -> None:
+    path, asked = tmp_path / "results.jsonl", []
+
+    def work(tasks: Sequence[ControlTask]) -> Iterator[ControlResult]:
+        for number, task in enumerate(tasks):
+            if len(tasks) == 20 and number == 7:
+                raise KeyboardInterrupt
+            asked.append(task)
+            yield made(task)
+
+    tasks = all_tasks(range(2), "gradient", "a test", KINDS[:10])
+    with pytest.raises(KeyboardInterrupt):
+        run_missing(tasks, path, "v", work)
+    with path.open("a") as file:
+        file.write('{"version": "v", "ta')  # torn by a kill
+    assert len(run_missing(tasks, path, "v", work)) == 20
+    more = run_missing(all_tasks(range(3), "gradient", "a test", KINDS[:10]), path, "v", work)
+    assert (len(more), len(asked), len(set(asked))) == (30, 30, 30)
+    assert read_results(path, "another version") == []
+    lines = table(more)
+    assert len(lines) == 2 + 10
+    assert "| 3 | 67% [21%, 94%] | +0.10 | +0.20 | 50% |" in lines[2]
+    assert sum(kind.objective is Objective.RISK for kind in KINDS) == 3

@@ -45,11 +45,20 @@ def task(rows: range, validation: range = range(0), seed: int = 1) -> FitTask:
     return FitTask("final", seed, rows, validation, tuple(np.full(K, 1.0 / K).tolist()))
 
 
+def at_base(returns: Floats) -> Sample:
+    return Sample(np.empty((0, 0)), returns, np.tile(BASE, (len(returns), 1)))
+
+
 @pytest.mark.parametrize("objective", ["risk", "return"])
 @pytest.mark.parametrize("hidden", [(), (5,), (4, 3)])
 def test_gradient_is_that_of_the_aim(objective: str, hidden: tuple[int, ...]) -> None:
     rng = np.random.default_rng(3)
-    samples = [Sample(rng.normal(size=(60 * K, 4)), 0.01 * rng.normal(size=(60, K)) + 0.001) for _ in range(2)]
+    samples = [
+        Sample(
+            rng.normal(size=(60 * K, 4)), 0.01 * rng.normal(size=(60, K)) + 0.001, BASE * rng.uniform(0.5, 2, (60, K))
+        )
+        for _ in range(2)
+    ]
     shapes, aim = layer_shapes(4, hidden, 1), Aim(objective, BASE, 0.5, 2e-4, 0.3)
     start = first_weights(shapes, 1) + 0.1 * rng.normal(size=len(first_weights(shapes, 1)))
 
@@ -66,7 +75,7 @@ def test_scores_beyond_the_bound_pull_no_further() -> None:
     returns = 0.01 * np.random.default_rng(1).normal(size=(30, K))
     scores = np.zeros((30, K))
     scores[:, 0] = 1.5
-    _, pull = aim_of(scores, returns, Aim("risk", BASE, 0.25, 0.0, 0.0))
+    _, pull = aim_of(scores, at_base(returns), Aim("risk", BASE, 0.25, 0.0, 0.0))
     assert (pull[:, 0] == 0.0).all()
     assert (pull[:, 1] != 0.0).any()
 
@@ -74,7 +83,8 @@ def test_scores_beyond_the_bound_pull_no_further() -> None:
 @pytest.mark.parametrize("objective", ["risk", "return"])
 def test_the_base_itself_has_aim_zero(objective: str) -> None:
     returns = 0.01 * np.random.default_rng(1).normal(size=(30, K)) + 0.001
-    assert aim_of(np.zeros((30, K)), returns, Aim(objective, BASE, 0.25, 1e-3, 0.0))[0] == pytest.approx(0.0, abs=1e-10)
+    aim = Aim(objective, BASE, 0.25, 1e-3, 0.0)
+    assert aim_of(np.zeros((30, K)), at_base(returns), aim)[0] == pytest.approx(0.0, abs=1e-10)
 
 
 def planted(seed: int, strength: float) -> Sample:
@@ -83,7 +93,7 @@ def planted(seed: int, strength: float) -> Sample:
     state = np.repeat(rng.normal(size=(60, K)), 20, axis=0)
     returns = 0.01 * np.exp(strength * state) * rng.normal(size=(1200, K))
     inputs = np.column_stack([state.ravel(), rng.normal(size=(1200 * K, 2))])
-    return Sample(inputs, returns)
+    return Sample(inputs, returns, np.full((1200, K), 1.0 / K))
 
 
 @pytest.mark.parametrize(("strength", "least", "most"), [(0.5, 3.0, 100.0), (0.0, -1.0, 1.0)])
@@ -141,7 +151,7 @@ def test_returns_are_those_of_the_session_after_at_the_base_book_s_size() -> Non
     scaling, layout = fit_scaling(seen[rows.start : rows.stop], index, 3.0), sleeve_layout(world.schema, index)
     assert layout is not None
     centres = np.zeros((K, layout.n_inputs))
-    sample = sample_of(world, seen, rows, scaling, Scorer(layout, centres))
+    sample = sample_of(world, seen, rows, scaling, Scorer(layout, centres), world.base)
     raw = world.strategy_returns[rows.start + 1 : rows.stop]
     np.testing.assert_allclose(sample.returns, raw * (sample.returns.std() / raw.std()), atol=1e-15)
     whole = world.base_returns[rows.start + 1 : rows.stop]

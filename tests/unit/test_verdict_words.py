@@ -63,7 +63,10 @@ def test_a_refusal_says_what_was_found_and_what_goes_on(decision: GateDecision, 
     assert words.endswith("Equal weight goes on.")
     assert headline(decision, None, MODEL).endswith(f"{MODEL} goes on.")
     assert "PASSED" not in words and "PROMOTED" not in words
-    assert to_try(decision) is not None
+    assert to_try(decision, walked=False) is not None
+    many = replace(decision, n_universes=20)
+    assert "nothing more on this history" in str(to_try(many, walked=True))
+    assert "walk-forward" not in str(to_try(many, walked=True))
 
 
 def test_a_pass_says_for_what_and_that_it_does_not_serve_yet() -> None:
@@ -76,7 +79,7 @@ def test_a_pass_says_for_what_and_that_it_does_not_serve_yet() -> None:
         passed(Objective.RETURN, 0.2), trial(), MODEL
     )
     assert headline(passed(Objective.RISK), trial(TrialState.SERVED), "").endswith("it serves from now on.")
-    assert to_try(passed(Objective.RISK)) is None
+    assert to_try(passed(Objective.RISK), walked=False) is None
 
 
 def test_every_verdict_has_a_waiting_time() -> None:

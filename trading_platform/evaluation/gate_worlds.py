@@ -20,11 +20,13 @@ from trading_platform.evaluation.promotion import Objective
 from trading_platform.evaluation.service_trial import RETIRE_BELOW, differences
 from trading_platform.evaluation.wealth import (
     LIMIT,
+    RARE_SESSIONS,
     Wager,
     after,
     begun_again,
     constant_growth,
     new_wager,
+    sessions_missing,
     warmed,
     wealth_path,
 )
@@ -32,8 +34,8 @@ from trading_platform.evaluation.wealth import (
 YEARS = 5
 SESSIONS = YEARS * ANNUAL_SESSIONS
 WEEK = 5
-# The shadow books of half a year before tell a challenger's scale; nothing is bet on them.
-KNOWN_SESSIONS = 126
+# The shadow books of before tell a challenger's scale and its worst session; nothing is bet on them.
+KNOWN_SESSIONS = RARE_SESSIONS
 SLEEVES = 6
 FREEDOM = 4.0
 # GARCH(1, 1) as fitted to daily index returns again and again: shocks, persistence.
@@ -52,6 +54,7 @@ class Story:
     lower : part by which the challengers' volatility lies below (objective risk).
     correlation : of the challengers' book with what serves (objective risk).
     crash : chance a session of a fall by 15 deviations that small gains pay for in between (mean as `ratio` says).
+    known : sessions of the shadow books before the job.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Story:
     lower: float = 0.0
     correlation: float = 0.95
     crash: float = 0.0
+    known: int = KNOWN_SESSIONS
 
 
 STORIES = (
@@ -75,6 +79,7 @@ STORIES = (
     Story("risk, worthless, correlation 0.95", Objective.RISK),
     Story("risk, worthless, correlation 0.8", Objective.RISK, correlation=0.8),
     Story("risk, worthless, calm days and rare storms", Objective.RISK, crash=1.0 / 100.0),
+    Story("risk, worthless, rare storms, two years known", Objective.RISK, crash=1.0 / 100.0, known=504),
     Story("risk, 10 % lower, correlation 0.95", Objective.RISK, lower=0.1),
     Story("risk, 10 % lower, correlation 0.9", Objective.RISK, lower=0.1, correlation=0.9),
     Story("risk, 5 % lower, correlation 0.98", Objective.RISK, lower=0.05, correlation=0.98),
@@ -85,8 +90,8 @@ STORIES = (
 class JobResult:
     """What became of one job.
 
-    `passed` : sessions until a challenger was promoted, None in five years. `growth` : log of the wealth after five
-    years of bets that nothing ended. `constant` : the same of each of `CONSTANT_BETS`.
+    `passed` : sessions until a challenger was promoted, those that only taught counted, None in five years. `growth` :
+    log of the wealth after five years of bets that nothing ended. `constant` : the same of each of `CONSTANT_BETS`.
     """
 
     passed: int | None
@@ -95,15 +100,18 @@ class JobResult:
 
 
 def run_job(story: Story, seed: int, sessions: int = SESSIONS) -> JobResult:
-    """Return what became of the job `seed` of `story`, from nothing: no fold, no stake, half a year of known scale."""
+    """Return what became of the job `seed` of `story`, from nothing: no fold, no stake, only books that are known."""
     rng = np.random.default_rng([seed, *story.name.encode()])
-    challenger, serving = books(story, rng, KNOWN_SESSIONS + sessions)
+    challenger, serving = books(story, rng, story.known + sessions)
     bet_on = differences(challenger, serving, story.objective)
-    begun = warmed(new_wager(story.objective), bet_on[:KNOWN_SESSIONS])
-    bet_on = bet_on[KNOWN_SESSIONS:]
-    growth = math.log(wealth_path(begun, bet_on)[-1])
+    begun = warmed(new_wager(story.objective), bet_on[: story.known])
+    waits = min(sessions, sessions_missing(begun, story.objective))
+    begun = warmed(begun, bet_on[story.known : story.known + waits])
+    bet_on = bet_on[story.known + waits :]
+    growth = math.log(wealth_path(begun, bet_on)[-1]) if len(bet_on) else 0.0
     constant = constant_growth(begun, bet_on, CONSTANT_BETS)
-    return JobResult(sessions_to_pass(begun, bet_on), growth, tuple(constant.tolist()))
+    passed = sessions_to_pass(begun, bet_on)
+    return JobResult(None if passed is None else passed + waits, growth, tuple(constant.tolist()))
 
 
 def sessions_to_pass(wager: Wager, bet_on: Floats) -> int | None:

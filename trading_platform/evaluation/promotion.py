@@ -182,7 +182,7 @@ def decide(evidence: GateEvidence, rng: np.random.Generator, config: GateConfig 
     config = GateConfig() if config is None else config
     challenger, base = _books(evidence)
     gain = _mean_sharpe(challenger) - _mean_sharpe(base)
-    gains, lower_risk = _resampled(challenger, base, rng, config.n_resamples)
+    gains, lower_risk = resampled(challenger, base, rng, config.n_resamples)
     risk = _ratio(challenger, base, volatility)
     fall = _ratio(challenger, base, max_drawdown)
     reasons = [
@@ -212,7 +212,7 @@ def decide(evidence: GateEvidence, rng: np.random.Generator, config: GateConfig 
     )
 
 
-def _resampled(challenger: Floats, base: Floats, rng: np.random.Generator, n_resamples: int) -> tuple[Floats, Bools]:
+def resampled(challenger: Floats, base: Floats, rng: np.random.Generator, n_resamples: int) -> tuple[Floats, Bools]:
     """Return the mean gain and whether the pooled volatility is lower, of each resample, (R,).
 
     Every universe gets the same sessions. A resample in which a book does not move counts against the challenger.

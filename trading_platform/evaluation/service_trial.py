@@ -28,6 +28,7 @@ from trading_platform.evaluation.wealth import (
     after,
     begun_again,
     new_wager,
+    sessions_missing,
     sessions_to_wait,
     warmed,
 )
@@ -161,7 +162,18 @@ class Trial:
     def sessions_to_wait(self) -> float:
         """Sessions to expect from now on: at what service has shown once it is half a year, before at that of folds."""
         shown = self.sums.ratio if self.sums.sessions >= ANNUAL_SESSIONS // 2 else self.ratio
-        return sessions_to_wait(math.nan if shown is None else shown, self.wealth)
+        wait = sessions_to_wait(math.nan if shown is None else shown, self.wealth)
+        return wait + self.sessions_missing
+
+    @property
+    def sessions_missing(self) -> int:
+        """How many more sessions have to be known before anything is bet, so that what is rare has been seen."""
+        return sessions_missing(self.wager, self.objective)
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether all that is asked is there: the wealth and the total gain, and enough that both are known from."""
+        return self.wealth > LIMIT and self.has_gain and not self.sessions_missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +184,10 @@ class Candidate:
     ----------
     seen : the newest session that was there when it was made: whatever comes later is news.
     gain, gain_sessions : total gain where the gate judged it.
-    challenger, serving : (n,) daily returns of the shadow books where the gate judged: scale, match and the waiting
-        time are learned from them, nothing is bet on them.
+    challenger, serving : (n,) daily returns of the shadow books where the gate judged: match and the waiting time are
+        learned from them, nothing is bet on them.
+    known : (2, m) the same of both, on every session that is known, oldest first, also what taught the model: scale and
+        worst session are learned from them; None = on those that were judged.
     fold_evidence : what bets of one dollar made of sessions that taught it nothing, None without such.
     runs : how many runs the registry has had, this one included.
     """
@@ -189,6 +203,7 @@ class Candidate:
     serving: Floats
     fold_evidence: float | None = None
     runs: int = 1
+    known: Floats | None = None
 
 
 def differences(challenger: Floats, serving: Floats, objective: Objective, match: float = 1.0) -> Floats:
@@ -291,10 +306,8 @@ def _opened(old: Trial | None, candidate: Candidate, serving: str, why: str) -> 
     else:
         stake = begun_again(old.wager).stake
     sums = _recent(Sums(), candidate.challenger, candidate.serving)
-    wager = warmed(
-        new_wager(candidate.objective, stake),
-        differences(candidate.challenger, candidate.serving, candidate.objective, sums.match),
-    )
+    mine, other = (candidate.challenger, candidate.serving) if candidate.known is None else candidate.known
+    wager = warmed(new_wager(candidate.objective, stake), differences(mine, other, candidate.objective, sums.match))
     trial = Trial(
         number=1 if old is None else old.number + 1,
         objective=candidate.objective,
@@ -311,7 +324,7 @@ def _opened(old: Trial | None, candidate: Candidate, serving: str, why: str) -> 
         ratio=_known(_ratio(candidate)),
         events=() if old is None else old.events,
     )
-    if trial.wealth > LIMIT and trial.has_gain:
+    if trial.is_proven:
         trial = replace(trial, state=TrialState.PASSED)
     said = f"{seen}: trial {trial.number} begins with {candidate.model_id} ({why}), wealth {stake:.3g}"
     return _noted(trial, said)
@@ -334,13 +347,13 @@ def _one_session(trial: Trial, session: date, challenger: float, serving: float)
     if in_force(trial, session) is None or not (math.isfinite(challenger) and math.isfinite(serving)):
         return replace(trial, fed=session, unknown=trial.unknown + 1)
     bet_on = differences(np.array([challenger]), np.array([serving]), trial.objective, trial.sums.match)
-    wager = after(trial.wager, bet_on)
+    wager = warmed(trial.wager, bet_on) if trial.sessions_missing else after(trial.wager, bet_on)
     sums = _added(trial.sums, challenger, serving, float(bet_on[0]))
     # challengers that were replaced before this session are not needed any more
     current = max((e.seen for e in trial.entries if e.seen < session), default=trial.began)
     entries = tuple(entry for entry in trial.entries if entry.seen >= current)
     moved = replace(trial, fed=session, wager=wager, sums=sums, entries=entries)
-    if moved.wealth > LIMIT and moved.has_gain:
+    if moved.is_proven:
         return _noted(
             replace(moved, state=TrialState.PASSED), f"{session}: passed, wealth {moved.wealth:.3g} is above {LIMIT:g}"
         )

@@ -13,10 +13,15 @@ mixture, as in Cover's universal portfolio, since a fixed one fits one size of g
   other) or that of squares (risk: the other's squared return less the challenger's).
 * What yesterday's tells of it is taken out, e_t = d_t - phi d_(t-1) with phi from the past, within [0, 1/2]: a
   difference with memory would else win by what it lasts. The mean keeps its sign.
-* e is divided by its own scale, known the day before: a root mean square that forgets with a half-life of 46 sessions.
+* e is divided by its own scale, known the day before: a root mean square that forgets with a half-life of 14 sessions.
 * A bet of size b turns 1 into 1 + b x. The wealth is the mean over the bets of `BETS`, each left alone. A gain counts
-  at most 8 scales; a loss is never cut, but no bet loses more than 99 % of what it has, and none is larger than what
-  the worst session known, come again, would have left a tenth of: rare crashes and storms are what small samples hide.
+  at most 8 scales; a loss is never cut, and a bet that it ruins stays ruined. None is larger than what the worst
+  session known, come again, would have left a tenth of.
+* That worst session is the one thing the argument leans on. Losses of a difference of squares have no bound, and a test
+  of means without one does not exist (Bahadur & Savage 1956): a bet that a storm would ruin wins on all calm days, and
+  whoever has seen calm days only takes it. So the worst is learned from all that is known of the sleeves' books, long
+  before the first bet, and nothing is bet on less risk before `RARE_SESSIONS` of them are known, those of service
+  included. What comes more rarely than that, no bet can see.
 
 At an information ratio of r a year the best of constant bets grows by about r^2 / 2 a year: one dollar becomes 20 after
 6 / r^2 years. What the mixture reaches of that, and how often the worthless pass: docs/gate.md, `make gate-simulation`.
@@ -45,8 +50,11 @@ LARGEST = max(max(sizes) for sizes in BETS.values())
 # Part of a bet that the worst session known may take.
 MOST_LOSS = 0.9
 MOST_GAIN = 8.0  # scales
-LEAST_LEFT = 0.01
-FORGET = 0.985
+LEAST_LEFT = 1e-9  # of a ruined bet: a logarithm needs a number
+# A scale that follows the market's own swings makes a tenth less volatility visible a tenth sooner than a slow one.
+FORGET = 0.95
+# Five years: an event of one session in a hundred is in them for certain, one in 250 in 99 of 100 histories.
+RARE_SESSIONS = 5 * ANNUAL_SESSIONS
 # Sessions of history before the first bet: a scale from fewer is a guess.
 SCALE_SESSIONS = 21
 # Memory of the differences starts as that of so many sessions without any.
@@ -87,6 +95,16 @@ class Wager:
     def wealth(self) -> float:
         """What the stake has become."""
         return self.stake * float(np.exp(self.bets).mean())
+
+    @property
+    def known(self) -> int:
+        """Sessions that the worst one is known from, those of history included."""
+        return int(self.scale[SEEN])
+
+
+def sessions_missing(wager: Wager, objective: Objective) -> int:
+    """Return how many more sessions have to be known before anything is bet on less risk; 0 for return."""
+    return max(0, RARE_SESSIONS - wager.known) if objective is Objective.RISK else 0
 
 
 def new_wager(objective: Objective, stake: float = 1.0) -> Wager:

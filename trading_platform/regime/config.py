@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated
 
 from trading_platform.core import validation
+from trading_platform.core.regime_meaning import REGIME_REVISION
 from trading_platform.core.validation import Interval, InvalidSettingsError
 
 MONTH_SESSIONS = 23  # no calendar month has more
@@ -56,6 +57,11 @@ class RegimeConfig:
     def from_mapping(cls, table: Mapping[str, object]) -> RegimeConfig:
         """Return the settings in `table` over the defaults; refuse unknown keys."""
         return validation.build(cls, dict(table), InvalidSettingsError)
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits that change with any setting, and with the program's own way of fitting."""
+        return validation.fingerprint({"revision": REGIME_REVISION, **asdict(self)})
 
     @property
     def reach(self) -> int:

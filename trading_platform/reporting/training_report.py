@@ -33,7 +33,8 @@ body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
   margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; margin: .5rem 0 1.5rem; font-variant-numeric: tabular-nums; }
 .scroll { overflow-x: auto; } th, td { border-bottom: 1px solid var(--line); padding: .25rem .7rem; text-align: right; }
-th:first-child, td:first-child { text-align: left; } .pass { color: var(--good); } .fail { color: var(--bad); }
+th:first-child, td:first-child, .facts td, .facts th { text-align: left; }
+ .pass { color: var(--good); } .fail { color: var(--bad); }
 figure { margin: 0; background: #ffffff; } svg { width: 100%; height: auto; }
 """
 
@@ -68,7 +69,8 @@ class TrainingReport:
     path_name : what the sessions below are, e.g. "validation" or "out of sample".
     sessions : (n,) dates. books : daily returns by name, (n,) each; the policy's is called "policy".
     strategies, weights : names and (n, K). regimes : (n, 3) filtered probabilities of bull, bear, consolidation.
-    checks : the gate. table : header and rows of the comparison, as text.
+    checks : the gate. table : header and rows of the comparison, as text. parts : the same of what each part of the
+        allocator is worth in all universes, and `parts_words` what its columns are.
     """
 
     title: str
@@ -84,6 +86,8 @@ class TrainingReport:
     regimes: Floats
     checks: Sequence[Check]
     table: Sequence[Sequence[str]]
+    parts: Sequence[Sequence[str]] = ()
+    parts_words: str = ""
 
 
 def write_png(report: TrainingReport, path: Path) -> None:
@@ -112,11 +116,20 @@ def render_html(report: TrainingReport) -> str:
         f"<h1>{html.escape(report.title)}</h1><p class='{tone}'><strong>{html.escape(report.verdict)}</strong></p>",
         f"<figure>{svg}</figure>",
         f"<h2>Comparison, {html.escape(report.path_name)}</h2>{_table(report.table)}",
+        f"<h2>What each part is worth, in all universes</h2>{_table(report.parts)}"
+        f"<p>{html.escape(report.parts_words)}</p>"
+        if len(report.parts) > 1
+        else "",
         f"<h2>Gate</h2>{_checks_table(report.checks)}",
-        f"<h2>Facts</h2>{_table(facts)}",
+        f"<h2>Facts</h2><div class='facts'>{_table(facts)}</div>",
         "</body></html>\n",
     ]
     return "\n".join(parts)
+
+
+def words_of(name: str) -> str:
+    """Return a name of the program as plain words."""
+    return name.replace("_", " ")
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
@@ -129,7 +142,7 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 
 def _checks_table(checks: Sequence[Check]) -> str:
     rows = "".join(
-        f"<tr><td>{html.escape(check.name)}</td><td>{check.observed:.3f}</td><td>{check.threshold:.3f}</td>"
+        f"<tr><td>{html.escape(words_of(check.name))}</td><td>{check.observed:.4g}</td><td>{check.threshold:.4g}</td>"
         f"<td class='{'pass' if check.passed else 'fail'}'>{'passed' if check.passed else 'refused'}</td></tr>"
         for check in checks
     )
@@ -176,7 +189,9 @@ def _draw_equity(axes: Any, report: TrainingReport) -> None:
     others = [name for name in report.books if name != POLICY]
     for colour, name in zip(_cycle(len(others)), others, strict=True):
         growth = np.cumprod(1.0 + np.nan_to_num(report.books[name]))
-        axes.plot(report.sessions, growth, lw=1.8 if name == "equal_weight" else 0.8, color=colour, label=name)
+        axes.plot(
+            report.sessions, growth, lw=1.8 if name == "equal_weight" else 0.8, color=colour, label=words_of(name)
+        )
     axes.plot(
         report.sessions, np.cumprod(1.0 + report.books[POLICY]), lw=2.0, color=POLICY_COLOUR, label=POLICY, zorder=5
     )

@@ -13,6 +13,7 @@ from trading_platform.core.ports import Allocator
 from trading_platform.core.session import Rules
 from trading_platform.engine.fixed_allocator import FixedAllocator
 from trading_platform.engine.staying_allocator import StayingAllocator
+from trading_platform.regime.config import RegimeConfig
 from trading_platform.runtime.trade_settings import TradeOptions, parse_allocation
 from trading_platform.storage.database import database_url
 from trading_platform.strategies.base import AnyStrategy
@@ -44,6 +45,7 @@ class Instructions:
             max_age_sessions=models.age_limit,
             follow=self.follow,
             aside=[strategy.name for strategy in self.strategies if strategy.name not in names],
+            regime=RegimeConfig.from_mapping(self.config.regime).fingerprint,
         )
         return allocator, None
 

@@ -50,8 +50,13 @@ def published_rules(strategies: Sequence[str]) -> Served:
     return Served(None, None, rules_alone(schema), places, np.arange(len(schema.strategies)))
 
 
-def champion(registry: ModelRegistry, strategies: Sequence[str], aside: Sequence[str] = ()) -> Served | Refusal:
-    """Return the champion of `registry` for an account that trades `strategies`, while `aside` stand aside."""
+def champion(
+    registry: ModelRegistry, strategies: Sequence[str], aside: Sequence[str] = (), regime: str = ""
+) -> Served | Refusal:
+    """Return the champion of `registry` for an account that trades `strategies`, while `aside` stand aside.
+
+    `regime` : fingerprint of the account's regime settings; "" when it is not known.
+    """
     model_id: str | None = None
     try:
         pointed = registry.champion()
@@ -59,12 +64,14 @@ def champion(registry: ModelRegistry, strategies: Sequence[str], aside: Sequence
             message = f"there is no champion in {registry.folder}; train one with train_rl_model.py"
             return Refusal(FallbackCode.NO_MODEL, message)
         model_id = pointed.model_id
-        return checked(registry.load(model_id), tuple(strategies), tuple(aside))
+        return checked(registry.load(model_id), tuple(strategies), tuple(aside), regime)
     except RetrainModelError as error:
         return Refusal(FallbackCode.MODEL_REFUSED, str(error), model_id)
 
 
-def checked(stored: StoredModel, strategies: tuple[str, ...], aside: tuple[str, ...] = ()) -> Served | Refusal:
+def checked(
+    stored: StoredModel, strategies: tuple[str, ...], aside: tuple[str, ...] = (), regime: str = ""
+) -> Served | Refusal:
     """Compare what a model was made for with what it is asked to do here."""
     manifest = stored.manifest
     own = manifest.strategies
@@ -76,6 +83,10 @@ def checked(stored: StoredModel, strategies: tuple[str, ...], aside: tuple[str, 
     if not _is_known(manifest, made_for):
         message = f"trained on observation {manifest.observation_hash}, this program builds {made_for.fingerprint}"
         return Refusal(FallbackCode.OTHER_OBSERVATION, message, manifest.model_id)
+    reads_regime = bool(np.isin(manifest.feature_index, made_for.groups["regime"]).any())
+    if reads_regime and regime and manifest.regime_fingerprint not in ("", regime):
+        words = f"reads regimes of other [regime] settings ({manifest.regime_fingerprint}, here {regime}); train again"
+        return Refusal(FallbackCode.OTHER_OBSERVATION, words, manifest.model_id)
     works = np.array([name in strategies for name in own])
     try:
         policy = served_policy(

@@ -17,10 +17,13 @@ from datetime import date, datetime, timedelta
 
 from trading_platform.core.errors import RetrainModelError
 
-# 2: the range that each feature had in training; the age limit is the account's own setting.
-SCHEMA_VERSION = 2
+# 2: the range that each feature had in training; the age limit is the account's own setting. 3: of which settings the
+# regime probabilities were that it may read.
+SCHEMA_VERSION = 3
 # Fields that not every version has, and the versions that have them. A manifest keeps its version, and so its id.
-VERSIONS_WITH = {"max_age_days": (1,), "feature_low": (2,), "feature_high": (2,), "on_rules": (2,)}
+VERSIONS_WITH = {
+    "max_age_days": (1,), "feature_low": (2, 3), "feature_high": (2, 3), "on_rules": (2, 3), "regime_fingerprint": (3,),
+}  # fmt: skip
 WEIGHTS_FILE = "weights.npz"
 MODEL_ID = re.compile(r"\d{8}-[0-9a-f]{12}")
 MAX_MANIFEST_BYTES = 1_000_000
@@ -41,7 +44,8 @@ class ModelManifest:
         feature_clip : what the policy sees of it, and how it is scaled.
     action_kind, action_scale, base_weights : the map from action to weights.
     hidden, members : units of each hidden layer; number of averaged networks.
-    risk_fingerprint : of the risk limits in force while training.
+    risk_fingerprint : of the risk limits in force while training. regime_fingerprint : of the regime model's settings,
+        which regime probabilities depend on; empty before version 3.
     data_source, data_start, data_end, data_hash : the newest session that any choice was made on is `data_end`.
     feature_low, feature_high : least and largest value of each feature in training; empty in version 1.
     on_rules : its weights are tilted by published rules, as they were when it was judged.
@@ -80,6 +84,7 @@ class ModelManifest:
     feature_low: tuple[float, ...] = ()
     feature_high: tuple[float, ...] = ()
     on_rules: bool = False
+    regime_fingerprint: str = ""
     max_age_days: int = 0
     weights_file: str = WEIGHTS_FILE
     schema_version: int = SCHEMA_VERSION

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -47,7 +48,11 @@ class TrialFile:
             The file is damaged, of another version, or makes no sense.
         """
         try:
-            with self.path.open("rb") as stream:
+            # Not blocking, since a pipe under this name would wait for ever.
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+            with os.fdopen(descriptor, "rb") as stream:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    raise OSError("it is no file")
                 content = stream.read(MAX_TRIAL_BYTES + 1)
         except FileNotFoundError:
             return None

@@ -21,6 +21,7 @@ from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.served_policy import MAX_AGE_SESSIONS, Answers, equal_shares
 from trading_platform.core.types import Floats
 from trading_platform.evaluation.comparison import REFERENCE
+from trading_platform.evaluation.contributions import Contribution
 from trading_platform.evaluation.decomposition import GainParts
 from trading_platform.evaluation.overfitting import Overfitting
 from trading_platform.evaluation.promotion import GateConfig
@@ -45,9 +46,9 @@ from trading_platform.training.judging import (
     trial_records,
     with_baselines,
 )
-from trading_platform.training.paths import equal_weights, policy_answers, policy_weights, run_path
+from trading_platform.training.paths import equal_weights, policy_answers, run_path
 from trading_platform.training.ppo import Look
-from trading_platform.training.service import candidate, champion_id, enter, settle
+from trading_platform.training.service import candidate, champion_id, enter, settle, stored_weights
 from trading_platform.training.setup import TrainingSetup
 from trading_platform.training.worlds import minimum_variance_base, shrunken_base
 
@@ -60,11 +61,14 @@ class Plan:
     """Windows of a run: `folds` of a walk-forward (empty without one) and the window of the model that may serve.
 
     `final.test` holds the sessions kept back for the report; empty when the newest data is wanted in training.
+    `own_from` : the first row that the loaded market itself is learned from; drawn universes, the pool beside it, are
+    learned from all of a window.
     """
 
     folds: tuple[Fold, ...]
     final: Fold
     scheme: str
+    own_from: int = 0
 
     @property
     def gate_rows(self) -> range:
@@ -82,7 +86,7 @@ class Campaign:
     ----------
     arena : markets and setup. plan, seeds, jobs : what to fit, on how many processes.
     registry, ledger : where it is written. now : the instant of the run, UTC.
-    data_source, data_hash, risk_fingerprint, purpose : for the manifest and the ledger.
+    data_source, data_hash, risk_fingerprint, regime_fingerprint, purpose : for the manifest and the ledger.
     gate : thresholds. checkpoints : fits resume from here; None = they do not.
     max_age_sessions : sessions behind the newest one that a model has seen for which it is served, here as in trading.
     """
@@ -96,6 +100,7 @@ class Campaign:
     data_source: str
     data_hash: str
     risk_fingerprint: str
+    regime_fingerprint: str = ""
     purpose: str = "train"
     gate: GateConfig = field(default_factory=GateConfig)
     checkpoints: bool = True
@@ -128,7 +133,8 @@ class Outcome:
     was not asked because the state was new to it, so that equal weight was judged there, as it would have been served.
     `costs` says what the judged weights earn at other costs. `trial` is the one in service that an admitted model
     entered, None of a refused one; `running` the trial of others that a refused one leaves as it was. `serving` is the
-    champion when the model was judged, "" for equal weight. `parts` says where the gain on the whole market comes from.
+    champion when the model was judged, "" for equal weight. `parts` says where the gain on the whole market comes from,
+    `contributions` (`training.contributions`, where somebody asks for them) what each part of the allocator is worth.
     """
 
     model_id: str
@@ -145,6 +151,7 @@ class Outcome:
     parts: GainParts
     serving: str = ""
     running: Trial | None = None
+    contributions: tuple[Contribution, ...] = ()
 
     @property
     def admitted(self) -> bool:
@@ -197,6 +204,13 @@ def plan_windows(
     return Plan(folds, Fold(train, validation, range(stop, world.n_sessions)), scheme)
 
 
+def beside_the_pool(plan: Plan, world: PreparedMarket) -> Plan:
+    """Return the plan of a weekly job: the loaded market is learned from as `plan` says, the pool from all history."""
+    final = plan.final
+    whole = Fold(range(world.first + 1, final.train.stop), final.validation, final.test)
+    return replace(plan, final=whole, own_from=final.train.start)
+
+
 def run_campaign(campaign: Campaign, on_look: Callable[[FitTask, Look], None] | None = None) -> Outcome:
     """Fit everything, judge it, store the model, and let it stand trial in service if the gate says so.
 
@@ -215,9 +229,9 @@ def run_campaign(campaign: Campaign, on_look: Callable[[FitTask, Look], None] | 
     of_final = [fitted for fitted in fits if fitted.task.fold == FINAL]
     policy, base = joined_policy(of_final), np.array(of_final[0].task.base)
     scale = earned_scale(world, policy, base, setup, campaign.plan.final.validation)
-    said = policy_answers(world, policy, base, setup.action_kind, scale)
+    said = policy_answers(world, policy, base, setup.action_kind, scale, setup.on_rules)
     weights = said.weights
-    walked = walked_answers(campaign, fits) if campaign.plan.folds else said
+    walked = judged_answers(campaign, fits, world)
     judged_weights, refused = walked.weights, walked.between(rows.start - 1, rows.stop - 1).refused
     incumbent = incumbent_weights(campaign)
     judged = judge(world, judged_weights, rows, incumbent, campaign.gate, others=elsewhere(campaign, fits))
@@ -232,7 +246,7 @@ def run_campaign(campaign: Campaign, on_look: Callable[[FitTask, Look], None] | 
         untaught = rows if campaign.plan.folds else test
         entering = candidate(
             campaign.registry, world, model_id, judged.decision, campaign.gate.min_total_gain, judged_weights, rows,
-            untaught, setup.cost_bps,
+            untaught, setup.cost_bps, weights,
         )  # fmt: skip
         trial = enter(campaign.registry, entering, campaign.now)
     alone = {seed: run_path(world, seed_weights(campaign, fits, seed), rows) for seed in campaign.seeds}
@@ -270,6 +284,7 @@ def tasks_of(campaign: Campaign) -> list[FitTask]:
             validation=fold.validation,
             base=tuple(base_of(campaign, fold).tolist()),
             checkpoint=campaign.run_folder / f"{name}-{seed}.npz" if campaign.checkpoints else None,
+            own_from=campaign.plan.own_from,
         )
         for name, fold in [*windows, (FINAL, campaign.plan.final)]
         for seed in campaign.seeds
@@ -297,12 +312,17 @@ def while_served(campaign: Campaign, weights: Floats) -> Floats:
 
 def elsewhere(campaign: Campaign, fits: Sequence[Fitted]) -> list[tuple[PreparedMarket, Floats]]:
     """Return the drawn universes that live through the same sessions, with the judged policy's weights (T, K) there."""
-    arena, final = campaign.arena, [fitted for fitted in fits if fitted.task.fold == FINAL]
+    arena = campaign.arena
     same_days = [world for world in arena.universes if np.array_equal(world.sessions, arena.whole.sessions)]
     others = [] if arena.setup.block_sessions else [world for world in same_days if world is not arena.whole]
+    return [(world, judged_answers(campaign, fits, world).weights) for world in others]
+
+
+def judged_answers(campaign: Campaign, fits: Sequence[Fitted], world: PreparedMarket) -> Answers:
+    """Return what the gate judges of `fits` in `world`, (T, K): the walked path's answers, else the final model's."""
     if campaign.plan.folds:
-        return [(world, walked_answers(campaign, fits, world=world).weights) for world in others]
-    return [(world, _earned_answers(campaign, final, world).weights) for world in others]
+        return walked_answers(campaign, fits, world=world)
+    return _earned_answers(campaign, [fitted for fitted in fits if fitted.task.fold == FINAL], world)
 
 
 def walked_answers(
@@ -340,25 +360,16 @@ def _earned_answers(campaign: Campaign, fits: Sequence[Fitted], world: PreparedM
     setup, task = campaign.arena.setup, fits[0].task
     policy, base = joined_policy(fits), np.array(task.base)
     scale = earned_scale(campaign.arena.whole, policy, base, setup, task.validation)
-    return policy_answers(world, policy, base, setup.action_kind, scale)
+    return policy_answers(world, policy, base, setup.action_kind, scale, setup.on_rules)
 
 
 def incumbent_weights(campaign: Campaign) -> Floats | None:
     """Return the champion's weights (T, K) on this market, or None if none can be asked."""
-    world = campaign.arena.whole
+    serving = champion_id(campaign.registry)
     try:
-        champion = campaign.registry.champion()
-        if champion is None:
-            return None
-        stored = campaign.registry.load(champion.model_id)
+        return stored_weights(campaign.registry, serving, campaign.arena.whole) if serving else None
     except RetrainModelError:
         return None  # it serves nobody: the allocator refuses it, too
-    manifest = stored.manifest
-    if manifest.observation_hash != world.schema.fingerprint:
-        return None
-    return policy_weights(
-        world, stored.policy, np.array(manifest.base_weights), manifest.action_kind, manifest.action_scale
-    )
 
 
 def describe(
@@ -400,9 +411,11 @@ def describe(
         action_kind=setup.action_kind,
         action_scale=scale,
         base_weights=tuple(base.tolist()),
+        on_rules=setup.on_rules,
         hidden=tuple(kernel.shape[2] for kernel in policy.network.kernels[:-1]),
         members=policy.network.n_members,
         risk_fingerprint=campaign.risk_fingerprint,
+        regime_fingerprint=campaign.regime_fingerprint,
         data_source=campaign.data_source,
         data_start=world.session(0).isoformat(),
         data_end=world.session(seen).isoformat(),

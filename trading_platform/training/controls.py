@@ -1,241 +1,210 @@
-"""The two controls: markets where there is something to learn, and markets where there is nothing.
+"""Controls: does training, set up as by default, find what is planted, and does the gate refuse what is not there?
 
-A positive control world has regimes that each favour another strategy, plainly visible in volatility; the oracle knows
-the regime of every session and the strategy that does best in it. A negative control world has one regime, independent
-shocks and exchangeable stocks. Each world has a registry of its own, so that its trials are counted alone.
+A task is one world of one kind and seed, judged by one learner (`run_control`, a pure function of the task and the
+market whose books are shuffled). Results are lines of a file: what is there is not run again, and a larger number of
+seeds adds to it.
 """
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from multiprocessing import get_context
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from trading_platform.core.metrics import sharpe_ratio
+from trading_platform.core.policy import Policy, averaged
 from trading_platform.core.prepare import PreparedMarket
-from trading_platform.core.session import Rules
-from trading_platform.core.types import Floats, Ints
-from trading_platform.engine.regime_cache import load_regimes
-from trading_platform.evaluation.comparison import REFERENCE
-from trading_platform.evaluation.promotion import GateConfig, Objective
-from trading_platform.market_data.calendar import NyseCalendar
-from trading_platform.market_data.market_model import NO_STRUCTURE, REGIME_EDGES
-from trading_platform.market_data.synthetic import SyntheticMarketData
-from trading_platform.regime.hmm import RegimeConfig
-from trading_platform.storage.model_registry import ModelRegistry
-from trading_platform.strategies.base import AnyStrategy
-from trading_platform.strategies.prepared import prepare_panel
-from trading_platform.strategies.registry import FIRST_SET, make_strategies
-from trading_platform.training.campaign import Campaign, plan_windows, run_campaign
-from trading_platform.training.fits import Arena, MakeEnv
-from trading_platform.training.judging import POLICY
-from trading_platform.training.paths import equal_weights, run_path
+from trading_platform.core.types import Floats
+from trading_platform.evaluation.promotion import GateConfig, GateEvidence, Objective, decide
+from trading_platform.evaluation.splits import SplitConfig, split_window
+from trading_platform.training.fits import Arena, FitTask, MakeEnv, fit_task, weights_of
+from trading_platform.training.paths import equal_weights, rules_weights
+from trading_platform.training.planted import Form, Plant, gain_of, planted_world, volatility_of
+from trading_platform.training.service import shadow_returns
 from trading_platform.training.setup import TrainingSetup
-from trading_platform.training.worlds import rules_at_cost
 
-N_REGIMES = 3
-# The world of the positive control, chosen on worlds 1 to 12 and then left alone; results are of worlds 101 onwards.
-# Each regime pays one strategy and charges the others: trends pay in bull markets, buying losers in bear markets, calm
-# stocks in between. A regime lasts half a year on average, so that what an honest observer needs to notice it costs
-# little, and VIX shows it with little noise. At the package's own edges five years of validation cannot tell a policy
-# that has learned all there is from luck at the gate's confidence; a control has to show what the machinery does when
-# there is something to find.
-PLAIN_EDGES = replace(
-    REGIME_EDGES,
-    mean_duration=(120.0, 120.0, 120.0),
-    drift=(0.12, 0.0, 0.06),
-    volatility=(0.09, 0.30, 0.165),
-    momentum=(0.12, -0.06, -0.06),
-    reversal=(-0.08, 0.14, -0.08),
-    calm=(-0.05, -0.05, 0.12),
-    persistence=0.5,
-    clustering=0.02,
-    leverage=0.02,
-    vix_noise=0.02,
-)
-# Five years to fit regimes on, since a control has them, and a week of returns to notice a turn: the default of twenty
-# sessions lags two weeks behind, and two years may hold a regime once. A week of trend, which says next to nothing: the
-# bear market of this world is afraid, but does not fall.
-REGIMES = RegimeConfig(fit_window=1260, trend_window=5, feature_window=5, refit_months=12)
-FIRST_POSITIVE, FIRST_NEGATIVE = 101, 1001
-# What is planted there is return, by regime and large, which the product's own bound and features do not look for.
-CONTROL_OPTIONS = (
-    "n_universes=0", "features=regime", "hidden=16", "action_scale=6", "objective=return", "earned_tilt=true",
-    "base=minimum_variance",
-)  # fmt: skip
+Work = Callable[["Sequence[ControlTask]"], "Iterable[ControlResult]"]
+REVISION = 1  # of the worlds and of what is noted of them: lines of another one are not counted
 
 
 @dataclass(frozen=True, slots=True)
-class ControlWorld:
-    """Which artificial market: `kind` is "positive" or "negative"; `n_sessions` of which the last quarter tests."""
+class Kind:
+    """What is planted, and what the gate is asked."""
+
+    name: str
+    plant: Plant
+    objective: Objective
+    form: Form = Form.OWN
+    size: float = 0.0
+
+    @property
+    def is_planted(self) -> bool:
+        """Whether there is something that should be found."""
+        return self.plant in (Plant.TIMING, Plant.RISK)
+
+
+KINDS = (
+    *(
+        Kind(f"timing {size:g} in {form}", Plant.TIMING, Objective.RETURN, form, size)
+        for form in Form
+        for size in (0.1, 0.2, 0.4)
+    ),
+    Kind("risk in own state", Plant.RISK, Objective.RISK),
+    Kind("nothing, asked for return", Plant.NOTHING, Objective.RETURN),
+    Kind("nothing, asked for risk", Plant.NOTHING, Objective.RISK),
+    Kind("timing 0.4 that turns round", Plant.REVERSING, Objective.RETURN, Form.OWN, 0.4),
+    Kind("a strategy that earns more, asked for risk", Plant.TILT, Objective.RISK),
+    Kind("good timing of a bad book", Plant.BAD_BOOK, Objective.RETURN, Form.RULES, 0.1),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ControlTask:
+    """One world: `market` names the market whose books are shuffled, `algo` the learner."""
 
     kind: str
     seed: int
-    n_sessions: int = 6300
-    n_tickers: int = 60
-
-    @property
-    def test_sessions(self) -> int:
-        """Sessions kept back for the test."""
-        return self.n_sessions // 4
+    algo: str
+    market: str
 
 
 @dataclass(frozen=True, slots=True)
 class ControlResult:
-    """Sharpe ratios on the sessions kept back; `share` is the policy's gain over the oracle's. NaN without oracle."""
+    """What came of it, on the judged sessions: gains in Sharpe ratio over equal weight, volatilities over its own.
 
-    world: ControlWorld
+    `best` knows what is planted, `rules` are the published rules alone.
+    """
+
+    task: ControlTask
     admitted: bool
-    validation_gain: float
-    policy: float
-    equal_weight: float
-    oracle: float
-    failed: str
+    gain: float
+    best_gain: float
+    rules_gain: float
+    volatility: float
+    best_volatility: float
 
-    @property
-    def share(self) -> float:
-        """Part of the oracle's gain over equal weight that the policy recovered."""
-        room = self.oracle - self.equal_weight
-        return (self.policy - self.equal_weight) / room if room > 0.0 else math.nan
+
+def all_tasks(seeds: range, algo: str, market: str, kinds: Sequence[Kind] = KINDS) -> list[ControlTask]:
+    """Return the tasks, all kinds of a seed before the next one, so that a stopped run has some of each."""
+    return [ControlTask(kind.name, seed, algo, market) for seed in seeds for kind in kinds]
 
 
 def run_control(
-    control: ControlWorld,
-    setup: TrainingSetup,
-    strategies: Sequence[AnyStrategy],
-    rules: Rules,
-    seeds: tuple[int, ...],
-    make_env: MakeEnv,
-    registry: Path,
-    cache: Path | None,
-    now: datetime,
-    train_years: int | None = None,
+    task: ControlTask, template: PreparedMarket, setup: TrainingSetup, seeds: int, make_env: MakeEnv
 ) -> ControlResult:
-    """Train and judge in one artificial market as in any other, then look at the sessions kept back."""
-    model = PLAIN_EDGES if control.kind == "positive" else NO_STRUCTURE
-    data = SyntheticMarketData(control.seed, model=model, n_tickers=control.n_tickers, n_sessions=control.n_sessions)
-    panel = data.history()
-    regimes = load_regimes(panel, REGIMES, 7, 0, cache)
-    clock = NyseCalendar().exchange_seconds(panel.sessions.tolist())
-    known = np.where(regimes.known[:, None], regimes.probabilities, np.nan)
-    world = prepare_panel(panel, clock, strategies, known, rules_at_cost(rules, setup.cost_bps))
-    campaign = Campaign(
-        arena=Arena(world, (world,), setup, make_env),
-        plan=plan_windows(world, "single", train_years, control.test_sessions),
-        seeds=seeds,
-        jobs=1,
-        registry=ModelRegistry(registry),
-        now=now,
-        data_source=panel.source,
-        data_hash=panel.data_hash,
-        risk_fingerprint="control",
-        purpose="control",
-        gate=GateConfig(objective=Objective.RETURN),  # what is planted is return
-        checkpoints=False,
+    """Train in one world as in any other market, judge the purged validation slice, compare with who knows."""
+    (kind,) = [kind for kind in KINDS if kind.name == task.kind]
+    train, judged = split_window(range(template.first + 1, template.n_sessions + SplitConfig().gap), SplitConfig())
+    setup = replace(setup, algo=task.algo, objective=kind.objective.value, n_universes=0)
+    world = planted_world(
+        template, kind.plant, kind.form, kind.size, judged, setup.action_scale, setup.cost_bps, task.seed
     )
-    outcome = run_campaign(campaign)
-    test = campaign.plan.final.test
-    oracle = math.nan
-    if control.kind == "positive":
-        oracle = sharpe_ratio(run_path(world, oracle_weights(world, data.true_regimes()), test).returns)
-    tested = outcome.held_back.paths if outcome.held_back is not None else {}
+    weights = world.best
+    if kind.plant is not Plant.BAD_BOOK:  # there it is the gate that is tested
+        weights = learned(world.market, setup, train, judged, seeds, make_env)
+    market, cost = world.market, setup.cost_bps
+    mine, equal = (shadow_returns(market, chosen, cost)[judged] for chosen in (weights, equal_weights(market)))
+    moved = np.abs(np.diff(weights[judged], axis=0)).sum(axis=1)
+    evidence = GateEvidence(mine, equal, float(0.5 * moved.mean() * 252))
+    decision = decide(evidence, np.random.default_rng(0), GateConfig(objective=kind.objective))
     return ControlResult(
-        world=control,
-        admitted=outcome.judged.decision.admitted,
-        validation_gain=outcome.judged.gain,
-        policy=sharpe_ratio(tested[POLICY].returns),
-        equal_weight=sharpe_ratio(tested[REFERENCE].returns),
-        oracle=oracle,
-        failed=", ".join(f"{reason.code} {reason.observed:.3f}" for reason in outcome.judged.decision.failed),
+        task,
+        decision.admitted,
+        gain_of(market, weights, judged, cost),
+        gain_of(market, world.best, judged, cost),
+        gain_of(market, rules_weights(market), judged, cost),
+        volatility_of(market, weights, judged, cost),
+        volatility_of(market, world.best, judged, cost),
     )
 
 
-def run_controls(
-    positive: int,
-    negative: int,
-    setup: TrainingSetup,
-    rules: Rules,
-    seeds: int,
-    jobs: int,
-    make_env: MakeEnv,
-    line: Callable[[str], None],
-    train_years: int | None = None,
-) -> bool:
-    """Run so many worlds of each kind, telling `line` of each; return True if both criteria are met.
-
-    `train_years` limits what is trained on; the criteria are meant for all history.
-    """
-    worlds = [ControlWorld("positive", FIRST_POSITIVE + n) for n in range(positive)]
-    worlds += [ControlWorld("negative", FIRST_NEGATIVE + n, n_sessions=3150) for n in range(negative)]
-    results = []
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        futures = [pool.submit(_run_alone, world, setup, rules, seeds, make_env, train_years) for world in worlds]
-        for future in as_completed(futures):
-            result = future.result()
-            results.append(result)
-            line(
-                f"{result.world.kind} {result.world.seed}: {'admitted' if result.admitted else 'refused'} "
-                f"({result.failed or 'every criterion passed'}), validation gain {result.validation_gain:+.2f}, test "
-                f"{result.policy:.2f} against {result.equal_weight:.2f}, oracle {result.oracle:.2f}"
-            )
-    return summary(results, line)
+def learned(
+    market: PreparedMarket, setup: TrainingSetup, train: range, judged: range, seeds: int, make_env: MakeEnv
+) -> Floats:
+    """Return the weights (T, K) of the averaged fits."""
+    arena, base = Arena(market, (market,), setup, make_env), equal_weights(market)[0]
+    n_fits = 1 if setup.algo == "gradient" and not setup.hidden else seeds  # a linear fit has no seed noise
+    fits = [
+        fit_task(arena, FitTask("control", number + 1, train, range(judged.start, judged.start), tuple(base.tolist())))
+        for number in range(n_fits)
+    ]
+    joined = Policy(fits[0].scaling, averaged([fitted.result.network for fitted in fits]), fits[0].layout)
+    return weights_of(market, joined, base, setup)
 
 
-def _run_alone(
-    world: ControlWorld, setup: TrainingSetup, rules: Rules, seeds: int, make_env: MakeEnv, train_years: int | None
-) -> ControlResult:
-    strategies = make_strategies(FIRST_SET)  # the controls are built on what these books do
-    with TemporaryDirectory() as folder:
-        registry, now = Path(folder), datetime(2026, 1, 5, tzinfo=UTC)
-        fits = tuple(range(1, seeds + 1))
-        return run_control(world, setup, strategies, rules, fits, make_env, registry, None, now, train_years)
+def read_results(path: Path, version: str) -> list[ControlResult]:
+    """Return the results in a file; a line torn by a kill, or of another version, is passed over."""
+    found: dict[ControlTask, ControlResult] = {}
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            item = json.loads(line)
+        except ValueError:
+            continue
+        if item.pop("version", None) == version:
+            task = ControlTask(**item.pop("task"))
+            found[task] = ControlResult(task, **item)
+    return list(found.values())
 
 
-def oracle_weights(world: PreparedMarket, regimes: Ints) -> Floats:
-    """Return (T, K): all capital to the strategy that does best, in hindsight, in each session's true regime.
-
-    Each strategy is run alone through the kernel over all known sessions; best is the highest mean return in sessions
-    of the regime over the strategy's deviation there.
-    """
-    rows = range(world.first + 1, world.n_sessions)
-    alone = np.eye(world.n_strategies)
-    returns = np.array([run_path(world, np.tile(only, (world.n_sessions, 1)), rows).returns for only in alone])
-    during = regimes[rows.start : rows.stop]
-    best = []
-    for regime in range(N_REGIMES):
-        chosen = returns[:, during == regime]
-        deviation = chosen.std(axis=1) if chosen.shape[1] > 1 else np.zeros(len(alone))
-        score = np.where(deviation > 0.0, chosen.mean(axis=1) / np.where(deviation > 0.0, deviation, 1.0), 0.0)
-        best.append(int(np.argmax(score)))
-    weights = equal_weights(world)
-    weights[rows.start :] = alone[[best[int(regime)] for regime in during]]
-    return weights
+def run_missing(tasks: Sequence[ControlTask], path: Path, version: str, work: Work) -> list[ControlResult]:
+    """Run the tasks that the file at `path` does not hold, writing each down at once; return all results in it."""
+    done = {result.task for result in read_results(path, version)}
+    torn = path.exists() and not path.read_bytes().endswith(b"\n")
+    with path.open("a") as file:
+        if torn:
+            file.write("\n")
+        for result in work([task for task in tasks if task not in done]):
+            file.write(json.dumps({"version": version, **asdict(result)}) + "\n")
+            file.flush()
+    return read_results(path, version)
 
 
-def summary(results: Sequence[ControlResult], line: Callable[[str], None]) -> bool:
-    """Tell `line` what the controls showed; return True if both criteria of each kind present are met."""
-    met = True
-    positive = [result for result in results if result.world.kind == "positive"]
-    negative = [result for result in results if result.world.kind == "negative"]
-    if positive:
-        gains = sum(r.policy - r.equal_weight for r in positive)
-        room = sum(r.oracle - r.equal_weight for r in positive)
-        share, admitted = gains / room, sum(r.admitted for r in positive) / len(positive)
-        line(
-            f"positive control, {len(positive)} worlds: {share:.0%} of the oracle's gain "
-            f"({gains / len(positive):+.2f} of {room / len(positive):+.2f}), admitted in {admitted:.0%}"
-        )
-        met = met and share >= 0.7 and admitted >= 0.9
-    if negative:
-        admitted = sum(r.admitted for r in negative) / len(negative)
-        gain = sum(r.policy - r.equal_weight for r in negative) / len(negative)
-        line(f"negative control, {len(negative)} worlds: admitted in {admitted:.0%}, mean test gain {gain:+.2f}")
-        met = met and admitted <= 0.05
-    return met
+def version_of(setup: TrainingSetup, template: PreparedMarket) -> str:
+    """Return what changes with the worlds, the options of training and the market."""
+    return f"{REVISION}-{replace(setup, algo='ppo').fingerprint}-{template.schema.fingerprint[:8]}"
+
+
+def table(results: Sequence[ControlResult]) -> list[str]:
+    """Return the results as lines of Markdown: a row for each kind, learner and market."""
+    lines = [
+        "| planted | learner | books of | worlds | let through [95 %] | gain of the learner | of whom knows | share "
+        "| volatility (of whom knows) | rules alone |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    groups = sorted({(result.task.market, result.task.algo) for result in results})
+    for market, algo in groups:
+        for kind in KINDS:
+            mine = [r for r in results if (r.task.market, r.task.algo, r.task.kind) == (market, algo, kind.name)]
+            if mine:
+                lines.append(_row(kind, algo, market, mine))
+    return lines
+
+
+def _row(kind: Kind, algo: str, market: str, results: Sequence[ControlResult]) -> str:
+    count, found = len(results), sum(result.admitted for result in results)
+    low, high = wilson(found, count)
+
+    def mean(name: str) -> float:
+        return float(np.mean([getattr(result, name) for result in results]))
+
+    if kind.objective is Objective.RISK and kind.is_planted:
+        share = f"{(1.0 - mean('volatility')) / (1.0 - mean('best_volatility')):.0%}"
+    else:
+        share = f"{mean('gain') / mean('best_gain'):.0%}" if kind.is_planted else ""
+    return (
+        f"| {kind.name} | {algo} | {market} | {count} | {found / count:.0%} [{low:.0%}, {high:.0%}] "
+        f"| {mean('gain'):+.2f} | {mean('best_gain'):+.2f} | {share} "
+        f"| {mean('volatility'):.3f} ({mean('best_volatility'):.3f}) | {mean('rules_gain'):+.2f} |"
+    )
+
+
+def wilson(successes: int, trials: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share (Wilson 1927)."""
+    z = 1.959964
+    share = successes / trials
+    centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
+    half = z / (1 + z * z / trials) * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
+    return max(0.0, centre - half), min(1.0, centre + half)

@@ -18,10 +18,15 @@ FORMAT = "trading-allocator-policy"
 FORMAT_VERSION = 1
 
 
-def check_export_path(path: Path | None) -> None:
-    """Raise `FixConfigError` before any work if the policy could not be written there."""
+def check_export_path(path: Path | None, on_rules: bool = False) -> None:
+    """Raise `FixConfigError` before any work if the policy could not be written there, or not as it will be served."""
     if path is None:
         return
+    if on_rules:
+        raise FixConfigError(
+            "--export writes a network; the published rules that multiply what it says would not be in the file: leave "
+            "--export or --set on_rules=true out"
+        )
     if path.suffix != ".npz":
         raise FixConfigError(f"--export must name a file that ends in .npz, was {path}; the JSON is put beside it")
     if not path.parent.is_dir():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,13 @@ from trading_platform.core.metrics import sharpe_ratio
 from trading_platform.core.observation import STRATEGY_GROUP, ObservationSchema
 from trading_platform.core.policy import Network, Policy, Scaling, fit_scaling, scaled_features
 from trading_platform.core.prepare import PreparedMarket
+from trading_platform.core.served_policy import rule_places
 from trading_platform.core.sleeve_scorer import SleeveLayout, sleeve_inputs, sleeve_layout
 from trading_platform.core.types import Floats, Ints
 from trading_platform.core.validation import did_you_mean
 from trading_platform.training.gradient import fit_gradient
-from trading_platform.training.paths import equal_weights, observations, policy_weights, run_path
-from trading_platform.training.ppo import FitResult, Look, fit
+from trading_platform.training.paths import equal_weights, observations, policy_answers, run_path
+from trading_platform.training.ppo import RULES_ROOM, FitResult, Look, RuleOffset, fit
 from trading_platform.training.sb3_models import Scorer
 from trading_platform.training.setup import TrainingSetup
 from trading_platform.training.worlds import at_base
@@ -55,7 +56,11 @@ class Arena:
 
 @dataclass(frozen=True, slots=True)
 class FitTask:
-    """One fit: train on rows `train`, look at rows `validation`; `base` (K,) is the allocation to start from."""
+    """One fit: train on rows `train`, look at rows `validation`; `base` (K,) is the allocation to start from.
+
+    `own_from` : the first of the rows that the loaded market itself is learned from; the drawn universes, the pool
+    beside it, are learned from all of `train`.
+    """
 
     fold: str
     seed: int
@@ -63,6 +68,12 @@ class FitTask:
     validation: range
     base: tuple[float, ...]
     checkpoint: Path | None = None
+    own_from: int = 0
+
+    @property
+    def own(self) -> range:
+        """Rows that are learned from on the loaded market."""
+        return range(max(self.train.start, self.own_from), self.train.stop)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,15 +155,17 @@ def fit_task(arena: Arena, task: FitTask, on_look: Callable[[Look], None] | None
 
     if setup.algo == "gradient":
         others = [world for world in arena.universes if world is not whole and same_sessions(world, whole)]
-        seen = [(world, observations(world)) for world in (whole, *others)]
-        result = fit_gradient(seen, task.train, base, scaling, scorer, setup, task.seed, score, on_look)
+        seen = [(whole, observations(whole), task.own), *((other, observations(other), task.train) for other in others)]
+        result = fit_gradient(seen, base, scaling, scorer, setup, task.seed, score, on_look)
         return Fitted(task, scaling, result, layout)
     env = _make_env(arena, task, base)
+    offset = RuleOffset(rule_places(whole.schema), setup.action_scale) if setup.on_rules else None
     curves = None if arena.curves is None else arena.curves / f"{setup.algo}-{task.fold}-{task.seed}"
     try:
         result = fit(
-            env, scaling, setup, task.seed, score, on_look, task.checkpoint, arena.device, scorer=scorer, curves=curves
-        )
+            env, scaling, setup, task.seed, score, on_look, task.checkpoint, arena.device, scorer=scorer, curves=curves,
+            offset=offset,
+        )  # fmt: skip
     finally:
         env.close()
     return Fitted(task, scaling, result, layout)
@@ -167,13 +180,15 @@ def _make_env(arena: Arena, task: FitTask, base: Floats) -> Any:
     """Return the environment of one fit: the training window of all universes, from the task's base."""
     setup, whole = arena.setup, arena.whole
     is_equal = bool(np.all(base == whole.base))
-    worlds = [world if is_equal else at_base(world, base) for world in arena.universes]
+    own = replace(whole, first=max(whole.first, task.own.start - 1))
+    chosen = [own if world is whole else world for world in arena.universes]
+    worlds = [world if is_equal else at_base(world, base) for world in chosen]
     options = EpisodeOptions(
         start=whole.session(task.train.start),
         end=whole.session(task.train.stop - 1),
         reward=setup.paid_reward,
         action_kind=setup.action_kind,
-        action_scale=setup.action_scale,
+        action_scale=setup.action_scale + (RULES_ROOM if setup.on_rules else 0.0),
         cost_jitter=setup.cost_jitter,
         twins=2 if setup.mirrored_pairs else 1,
     )
@@ -184,7 +199,8 @@ def weights_of(
     world: PreparedMarket, policy: Policy, base: Floats, setup: TrainingSetup, scale: float | None = None
 ) -> Floats:
     """Return a policy's weights on every session of `world`, (T, K); at the setup's scale when None."""
-    return policy_weights(world, policy, base, setup.action_kind, setup.action_scale if scale is None else scale)
+    chosen = setup.action_scale if scale is None else scale
+    return policy_answers(world, policy, base, setup.action_kind, chosen, setup.on_rules).weights
 
 
 def run_tasks(

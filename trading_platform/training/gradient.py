@@ -28,9 +28,11 @@ from trading_platform.core.costs import BASIS_POINT
 from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.policy import Network, Scaling, scaled_features
 from trading_platform.core.prepare import PreparedMarket
+from trading_platform.core.published_rules import BOUNDS as RULE_BOUNDS
 from trading_platform.core.rewards import UTILITY_AVERSION
+from trading_platform.core.served_policy import rule_places
 from trading_platform.core.sleeve_scorer import sleeve_inputs
-from trading_platform.core.types import Floats
+from trading_platform.core.types import Floats, Ints
 from trading_platform.training.ppo import FitResult, Look
 from trading_platform.training.sb3_models import Scorer, plain_network
 from trading_platform.training.setup import TrainingSetup
@@ -44,10 +46,15 @@ LEAST_SQUARES, LEAST_DEVIATION = 1e-12, 1e-8
 
 
 class Sample(NamedTuple):
-    """One universe: `inputs` of the network (n K, I) or (n, F), and `returns` (n, K) of the sessions after them."""
+    """One universe: `inputs` of the network (n K, I) or (n, F), and `returns` (n, K) of the sessions after them.
+
+    `start` (n, K) : weights, not yet brought to a sum of 1, of a policy without an opinion: the base, or what published
+    rules make of it.
+    """
 
     inputs: Floats
     returns: Floats
+    start: Floats
 
 
 class Aim(NamedTuple):
@@ -61,8 +68,7 @@ class Aim(NamedTuple):
 
 
 def fit_gradient(
-    worlds: Sequence[tuple[PreparedMarket, Floats]],
-    rows: range,
+    worlds: Sequence[tuple[PreparedMarket, Floats, range]],
     base: Floats,
     scaling: Scaling,
     scorer: Scorer | None,
@@ -71,12 +77,13 @@ def fit_gradient(
     score: Callable[[Network], float],
     on_look: Callable[[Look], None] | None = None,
 ) -> FitResult:
-    """Return the policy that does best on `rows` of `worlds`, each a market and its observations (T, D).
+    """Return the policy that does best in `worlds`, each a market, its observations (T, D) and the rows to learn from.
 
     `seed` draws the first weights of hidden layers; without any, every seed gives the same policy. The one look at the
     validation slice chooses nothing.
     """
-    samples = [sample_of(world, seen, rows, scaling, scorer) for world, seen in worlds]
+    places = rule_places(worlds[0][0].schema) if setup.on_rules else None
+    samples = [sample_of(world, seen, rows, scaling, scorer, base, places) for world, seen, rows in worlds]
     aim = Aim(setup.aim, base, setup.action_scale, setup.cost_bps * BASIS_POINT, setup.ridge)
     outputs = 1 if scorer is not None else len(base)
     shapes = layer_shapes(samples[0].inputs.shape[1], setup.hidden, outputs)
@@ -84,7 +91,10 @@ def fit_gradient(
     found = minimize(
         loss, start, (samples, shapes, aim), jac=True, method="L-BFGS-B", options={"maxiter": MOST_ITERATIONS}
     )
-    best = found.x if np.isfinite(found.x).all() and found.fun <= 0.0 else np.zeros_like(start)  # never worse than base
+    still = np.zeros_like(start)
+    # never worse than no opinion
+    better = np.isfinite(found.x).all() and found.fun <= loss(still, samples, shapes, aim)[0]
+    best = found.x if better else still
     kernels, biases = layers_of(best, shapes)
     network = plain_network(kernels, biases, scorer)
     look = Look(setup.episodes, score(network), -float(found.fun))
@@ -93,17 +103,31 @@ def fit_gradient(
     return FitResult(network, (look,), 0, int(found.nfev) * sum(len(sample.returns) for sample in samples))
 
 
-def sample_of(world: PreparedMarket, seen: Floats, rows: range, scaling: Scaling, scorer: Scorer | None) -> Sample:
-    """Return what the network reads at closes `rows` and what each strategy earned in the session after."""
+def sample_of(
+    world: PreparedMarket,
+    seen: Floats,
+    rows: range,
+    scaling: Scaling,
+    scorer: Scorer | None,
+    base: Floats,
+    places: Ints | None = None,
+) -> Sample:
+    """Return what the network reads at closes `rows` and what each strategy earned in the session after.
+
+    `places` (K,) of what published rules say in the observation, where they multiply the `base` (K,).
+    """
     decided = np.arange(rows.start, rows.stop - 1)
     returns = world.strategy_returns[decided + 1]
     known = np.isfinite(returns).all(axis=1)
     features = scaled_features(seen[decided[known]], scaling)
+    start = np.tile(base, (len(features), 1))
+    if places is not None:
+        start = start * np.exp(np.clip(np.nan_to_num(seen[decided[known]][:, places]), *RULE_BOUNDS))
     returns = returns[known] * _size(returns[known] @ world.base, world.base_returns[decided[known] + 1])
     if scorer is None:
-        return Sample(features, returns)
+        return Sample(features, returns, start)
     inputs = sleeve_inputs(features, scorer.layout) - scorer.centres
-    return Sample(inputs.reshape(-1, inputs.shape[-1]), returns)
+    return Sample(inputs.reshape(-1, inputs.shape[-1]), returns, start)
 
 
 def _size(alone: Floats, whole: Floats) -> float:
@@ -151,7 +175,7 @@ def loss(weights: Floats, samples: Sequence[Sample], shapes: Shapes, aim: Aim) -
     for sample in samples:
         activations = _forward(sample.inputs, kernels, biases)
         scores = activations[-1].reshape(sample.returns.shape)
-        gained, wish = aim_of(scores, sample.returns, aim)
+        gained, wish = aim_of(scores, sample, aim)
         value += gained / len(samples)
         gradient += _backward(wish.reshape(activations[-1].shape) / len(samples), activations, kernels)
     value -= aim.ridge * float(weights @ weights)
@@ -159,12 +183,13 @@ def loss(weights: Floats, samples: Sequence[Sample], shapes: Shapes, aim: Aim) -
     return -value, -gradient
 
 
-def aim_of(scores: Floats, returns: Floats, aim: Aim) -> tuple[float, Floats]:
+def aim_of(scores: Floats, sample: Sample, aim: Aim) -> tuple[float, Floats]:
     """Return the aim of `scores` (n, K), clipped to [-1, 1] as in service, and its gradient in them, (n, K)."""
     opinions = np.clip(scores, -1.0, 1.0)
-    raw = aim.base * np.exp(aim.scale * opinions)
+    raw = sample.start * np.exp(aim.scale * opinions)
     split = raw / raw.sum(axis=1, keepdims=True)
-    value, wish = _risk(split, returns, aim) if aim.objective == "risk" else _sharpe(split, returns, aim)
+    score = _risk if aim.objective == "risk" else _sharpe
+    value, wish = score(split, sample.returns, aim)
     # softmax, then the clip, which passes nothing on from where it holds
     pull = split * (wish - (split * wish).sum(axis=1, keepdims=True)) * aim.scale
     return value, np.where(np.abs(scores) < 1.0, pull, 0.0)

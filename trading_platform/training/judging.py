@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -42,11 +42,15 @@ COST_LEVELS = (5.0, 10.0, 20.0)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judgement:
-    """A policy's path beside others on the same sessions `rows`, and what the gate said of it."""
+    """A policy's path beside others on the same sessions `rows`, and what the gate said of it.
+
+    `universes` : every market that was judged, the loaded one first, each with the paths of policy and equal weight.
+    """
 
     rows: range
     paths: Mapping[str, BookPath]
     decision: GateDecision
+    universes: tuple[tuple[PreparedMarket, BookPath, BookPath], ...] = ()
 
     @property
     def gain(self) -> float:
@@ -174,15 +178,15 @@ def judge(
     if incumbent is not None:
         paths[INCUMBENT] = run_path(world, incumbent, rows)
     elsewhere = [
-        (run_path(other, mine, rows).returns, run_path(other, equal_weights(other), rows).returns)
-        for other, mine in others
+        (other, run_path(other, mine, rows), run_path(other, equal_weights(other), rows)) for other, mine in others
     ]
+    universes = ((world, paths[POLICY], paths[REFERENCE]), *elsewhere)
     evidence = GateEvidence(
-        challenger=np.array([paths[POLICY].returns, *(mine for mine, _ in elsewhere)]),
-        equal_weight=np.array([paths[REFERENCE].returns, *(equal for _, equal in elsewhere)]),
+        challenger=np.array([mine.returns for _, mine, _ in universes]),
+        equal_weight=np.array([equal.returns for _, _, equal in universes]),
         annual_turnover=paths[POLICY].allocation_turnover,
     )
-    return Judgement(rows, paths, decide(evidence, np.random.default_rng(seed), config))
+    return Judgement(rows, paths, decide(evidence, np.random.default_rng(seed), config), universes)
 
 
 def parts_of(world: PreparedMarket, weights: Floats, judged: Judgement) -> GainParts:
@@ -204,7 +208,7 @@ def with_baselines(world: PreparedMarket, judged: Judgement, seed: int = 0) -> J
             weights = equal_weights(world)
             weights[world.first :] = baseline.weights(returns[world.first :], world.regimes[world.first :])
             paths[baseline.name] = run_path(world, weights, judged.rows)
-    return Judgement(judged.rows, paths, judged.decision)
+    return replace(judged, paths=paths)
 
 
 def comparison(judged: Judgement, trials: TrialSummary, seed: int = 0) -> tuple[ComparisonRow, ...]:

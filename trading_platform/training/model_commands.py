@@ -21,18 +21,19 @@ if TYPE_CHECKING:
 
 models = typer.Typer(no_args_is_help=True, help="Look after the registry of models.")
 
-ModelsDir = Annotated[Path, typer.Option(help="Registry of models.")]
+ModelsDir = Annotated[
+    Path | None, typer.Option(help="Registry of models; default RL_MODELS_DIR, [allocator] models_dir, rl_models.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object.")]
 Reason = Annotated[str, typer.Option(help="Why; it is recorded.")]
-DEFAULT_MODELS = Path("rl_models")
 SHOWN_EVENTS = 5
 
 
 @models.command("list")
-def list_models(models_dir: ModelsDir = DEFAULT_MODELS, as_json: Json = False) -> None:
+def list_models(models_dir: ModelsDir = None, as_json: Json = False) -> None:
     """List all models, oldest first; * marks the champion, t the challenger that stands trial."""
     registry = _registry(models_dir)
-    champion, trial = registry.champion(), _trial(models_dir)
+    champion, trial = registry.champion(), _trial(registry)
     standing = {entry.model_id for entry in trial.entries} if trial is not None and trial.state == "running" else set()
     rows = []
     for model_id in registry.model_ids():
@@ -58,17 +59,17 @@ def list_models(models_dir: ModelsDir = DEFAULT_MODELS, as_json: Json = False) -
         text = row["problem"] or f"data to {row['data_end']}, gain {row['gain']}, gate passed: {row['gate_passed']}"
         print(f"{mark} {row['model_id']}  {text}")  # noqa: T201 - the command's output
     if not rows:
-        print(f"no models in {models_dir}; train one with: python train_rl_model.py")  # noqa: T201
+        print(f"no models in {registry.folder}; train one with: python train_rl_model.py")  # noqa: T201
 
 
 @models.command()
-def show(model_id: str, models_dir: ModelsDir = DEFAULT_MODELS) -> None:
+def show(model_id: str, models_dir: ModelsDir = None) -> None:
     """Print a model's manifest."""
     print(_registry(models_dir).manifest(model_id).to_json(), end="")  # noqa: T201 - the command's output
 
 
 @models.command()
-def verify(model_id: Annotated[str | None, typer.Argument()] = None, models_dir: ModelsDir = DEFAULT_MODELS) -> None:
+def verify(model_id: Annotated[str | None, typer.Argument()] = None, models_dir: ModelsDir = None) -> None:
     """Check every file of one model, or of all, the champion pointer and the trial."""
     registry = _registry(models_dir)
     champion = registry.champion()
@@ -77,7 +78,7 @@ def verify(model_id: Annotated[str | None, typer.Argument()] = None, models_dir:
     for name in dict.fromkeys(ids):
         print(f"{name}: {problems.get(name, 'ok')}")  # noqa: T201 - the command's output
     if model_id is None:
-        _trial(models_dir)  # raises what is wrong with it
+        _trial(registry)  # raises what is wrong with it
     raise typer.Exit(RetrainModelError.exit_code if problems else 0)
 
 
@@ -85,7 +86,7 @@ def verify(model_id: Annotated[str | None, typer.Argument()] = None, models_dir:
 def promote(
     model_id: str,
     reason: Reason,
-    models_dir: ModelsDir = DEFAULT_MODELS,
+    models_dir: ModelsDir = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Make a model the champion by hand, whatever the gate and its trial say. A terminal is asked first."""
@@ -94,7 +95,7 @@ def promote(
     registry = _registry(models_dir)
     manifest = registry.manifest(model_id)
     if not yes and sys.stdin.isatty():
-        trial = _trial(models_dir)
+        trial = _trial(registry)
         proven = "the gate admitted it" if manifest.promoted_by_gate else "the gate refused it"
         if trial is not None and trial.challenger == model_id:
             proven += f", its trial stands at {trial.wealth:.2f} of 20"
@@ -106,7 +107,7 @@ def promote(
 
 
 @models.command()
-def rollback(reason: Reason, models_dir: ModelsDir = DEFAULT_MODELS) -> None:
+def rollback(reason: Reason, models_dir: ModelsDir = None) -> None:
     """Let the previous champion serve again."""
     from trading_platform.training.service import settle
 
@@ -119,12 +120,14 @@ def rollback(reason: Reason, models_dir: ModelsDir = DEFAULT_MODELS) -> None:
 @models.command()
 def trial(
     update: Annotated[bool, typer.Option("--update", help="Feed it with the sessions since; then show.")] = False,
-    data_dir: Annotated[Path | None, typer.Option(help="Folder of CSV or Parquet bars.")] = None,
+    data_dir: Annotated[
+        list[Path] | None, typer.Option(help="Folder of bars; repeatable: the first that has a ticker gives it.")
+    ] = None,
     source: Annotated[str | None, typer.Option(help="synthetic, files, alpaca or yahoo.")] = None,
     tickers: Annotated[str | None, typer.Option(help="Comma-separated; default all.")] = None,
     end: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last session to look at.")] = None,
     config: Annotated[Path | None, typer.Option(help="Settings file; trading.toml is taken if it exists.")] = None,
-    models_dir: ModelsDir = DEFAULT_MODELS,
+    models_dir: ModelsDir = None,
     as_json: Json = False,
 ) -> None:
     """Show the trial in service: wealth, sessions, what is missing, the waiting time to expect.
@@ -135,12 +138,12 @@ def trial(
 
     if not update and (data_dir or source or tickers or end):
         raise FixConfigError("--data-dir, --source, --tickers and --end feed the trial: add --update")
-    registry, now = _registry(models_dir), datetime.now(UTC)
+    registry, now = _registry(models_dir, config), datetime.now(UTC)
     found = service.settle(registry, now)
     if update and found is not None:
         overrides = {
-            "data.source": source or (None if data_dir is None else "files"),
-            "data.folder": None if data_dir is None else str(data_dir),
+            "data.source": source or ("files" if data_dir else None),
+            "data.folder": tuple(str(folder) for folder in data_dir) if data_dir else None,
             "universe.tickers": tuple(tickers.split(",")) if tickers else None,
         }
         world, cost_bps = _market(registry, found.challenger, config, overrides, end)
@@ -148,7 +151,7 @@ def trial(
     if as_json:
         print(json.dumps(None if found is None else verdict_words.trial_document(found)))  # noqa: T201
         return
-    for line in _lines(found, models_dir):
+    for line in _lines(found, registry.folder):
         print(line)  # noqa: T201 - the command's output
 
 
@@ -193,13 +196,14 @@ def _no_environment(*_: object) -> object:
     raise AssertionError("the daily job trains nothing")
 
 
-def _registry(folder: Path) -> ModelRegistry:
+def _registry(named: Path | None, config: Path | None = None) -> ModelRegistry:
     from trading_platform.storage.model_registry import ModelRegistry
+    from trading_platform.training.run_settings import registry_folder
 
-    return ModelRegistry(folder)
+    return ModelRegistry(registry_folder(named, config))
 
 
-def _trial(folder: Path) -> Trial | None:
+def _trial(registry: ModelRegistry) -> Trial | None:
     from trading_platform.storage.trial_file import TrialFile
 
-    return TrialFile(folder).read()
+    return TrialFile(registry.folder).read()

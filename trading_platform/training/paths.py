@@ -13,7 +13,7 @@ import numpy as np
 from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.policy import Policy
 from trading_platform.core.prepare import PreparedMarket
-from trading_platform.core.served_policy import Answers, answers, equal_shares, served_policy
+from trading_platform.core.served_policy import Answers, answers, equal_shares, rules_alone, served_policy
 from trading_platform.core.session import Rules
 from trading_platform.core.simulate import backtest
 from trading_platform.core.types import Floats
@@ -49,8 +49,12 @@ def observations(world: PreparedMarket) -> Floats:
     return rows.astype(np.float32).astype(np.float64)
 
 
-def policy_answers(world: PreparedMarket, policy: Policy, base: Floats, kind: str, scale: float) -> Answers:
+def policy_answers(
+    world: PreparedMarket, policy: Policy, base: Floats, kind: str, scale: float, on_rules: bool = False
+) -> Answers:
     """Return what a policy whose features do not depend on the book is served as, weights (T, K) and codes (T,).
+
+    `on_rules` : whether published rules multiply what it says.
 
     Raises
     ------
@@ -59,12 +63,13 @@ def policy_answers(world: PreparedMarket, policy: Policy, base: Floats, kind: st
     """
     if not np.isin(policy.scaling.index, world.schema.exogenous).all():
         raise ValueError("the policy looks at the portfolio or the episode: its weights cannot be known beforehand")
-    return answers(served_policy(policy, base, kind, scale, world.schema, world.works), observations(world))
+    served = served_policy(policy, base, kind, scale, world.schema, world.works, on_rules=on_rules)
+    return answers(served, observations(world))
 
 
-def policy_weights(world: PreparedMarket, policy: Policy, base: Floats, kind: str, scale: float) -> Floats:
-    """Return the weights (T, K) of `policy_answers`."""
-    return policy_answers(world, policy, base, kind, scale).weights
+def rules_weights(world: PreparedMarket) -> Floats:
+    """Return equal weight tilted by published rules alone on every session, (T, K)."""
+    return answers(rules_alone(world.schema, world.works), observations(world)).weights
 
 
 def equal_weights(world: PreparedMarket) -> Floats:

@@ -16,13 +16,36 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trading_platform.core.policy import Network, Scaling, scaled_features
-from trading_platform.core.types import Floats
+from trading_platform.core.published_rules import BOUNDS as RULE_BOUNDS
+from trading_platform.core.types import Floats, Ints
 from trading_platform.training.sb3_models import Scorer, build_model, network_of
 from trading_platform.training.setup import EPISODE_SESSIONS, TrainingSetup
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
     from stable_baselines3.common.vec_env import VecEnv
+
+
+# How far published rules may move the logarithm of a weight: what the environment's map allows beyond the policy's own.
+RULES_ROOM = max(abs(bound) for bound in RULE_BOUNDS)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RuleOffset:
+    """What published rules add to a policy while it learns on top of them.
+
+    `places` (K,) of the rules' offsets in the observation; `scale` : of the policy's own opinion. The environment maps
+    actions at `scale` + `RULES_ROOM`, so that both have room in its box.
+    """
+
+    places: Ints
+    scale: float
+
+    def actions(self, opinions: Floats, observations: Floats) -> Floats:
+        """Return the environment's actions, in [-1, 1], for opinions (E, K) and what was observed, (E, D)."""
+        said = np.clip(np.nan_to_num(observations[:, self.places]), *RULE_BOUNDS)
+        moved: Floats = (self.scale * opinions + said) / (self.scale + RULES_ROOM)
+        return moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +81,7 @@ def fit(
     device: str = "cpu",
     scorer: Scorer | None = None,
     curves: Path | None = None,
+    offset: RuleOffset | None = None,
 ) -> FitResult:
     """Train one policy.
 
@@ -78,6 +102,8 @@ def fit(
         How the network reads the features if it is a scorer of each strategy; None = all at once.
     curves
         Folder for TensorBoard: the algorithm's own figures, and what looks say.
+    offset
+        Of published rules that multiply what the policy says; None = it stands on its base alone.
     """
     import torch
 
@@ -85,7 +111,7 @@ def fit(
     if setup.algo == "sac":
         checkpoint = None
     on_policy = setup.algo != "sac"
-    wrapped = _feature_env(env, scaling, setup.mirrored_pairs and on_policy)
+    wrapped = _feature_env(env, scaling, setup.mirrored_pairs and on_policy, offset)
     model = build_model(wrapped, setup, seed, device, scorer)
     if curves is not None:
         _show_curves(model, curves)
@@ -171,7 +197,7 @@ def _against_twins(rewards: Any) -> Any:
     return gaps
 
 
-def _feature_env(env: VecEnv, scaling: Scaling, against_twins: bool = False) -> Any:
+def _feature_env(env: VecEnv, scaling: Scaling, against_twins: bool = False, offset: RuleOffset | None = None) -> Any:
     """Return `env` as the network sees it: scaled features in, actions in [-1, 1] out."""
     from gymnasium import spaces
     from stable_baselines3.common.vec_env import VecEnvWrapper
@@ -189,16 +215,21 @@ def _feature_env(env: VecEnv, scaling: Scaling, against_twins: bool = False) -> 
             )
             self.episode_rewards: list[float] = []
             self._running = np.zeros(env.num_envs)
+            self._seen: Any = None  # what the next actions answer to
 
         def reset(self) -> Any:
             self._running[:] = 0.0
-            return _features(np.asarray(self.venv.reset()), scaling)
+            self._seen = np.asarray(self.venv.reset())
+            return _features(self._seen, scaling)
 
         def step_async(self, actions: Any) -> None:
+            if offset is not None:
+                actions = offset.actions(actions, self._seen).astype(actions.dtype)
             self.venv.step_async(0.5 + 0.5 * actions)
 
         def step_wait(self) -> Any:
             observations, rewards, dones, infos = self.venv.step_wait()
+            self._seen = np.asarray(observations)
             self._running += rewards
             if dones.any():
                 self.episode_rewards.extend(self._running[dones].tolist())
@@ -208,7 +239,7 @@ def _feature_env(env: VecEnv, scaling: Scaling, against_twins: bool = False) -> 
                         info["terminal_observation"] = _features(info["terminal_observation"], scaling)
             if against_twins:
                 rewards = _against_twins(rewards)
-            return _features(np.asarray(observations), scaling), rewards, dones, infos
+            return _features(self._seen, scaling), rewards, dones, infos
 
     return FeatureEnv()
 

@@ -26,7 +26,7 @@ from trading_platform.storage.model_registry import ModelRegistry
 from trading_platform.strategies.base import AnyStrategy
 from trading_platform.strategies.prepared import prepare_panel
 from trading_platform.strategies.registry import active_strategies
-from trading_platform.training.campaign import Campaign, check_features, plan_windows
+from trading_platform.training.campaign import Campaign, beside_the_pool, check_features, plan_windows
 from trading_platform.training.fits import Arena, MakeEnv
 from trading_platform.training.setup import TrainingSetup
 from trading_platform.training.worlds import drawn_markets, rules_at_cost
@@ -75,6 +75,9 @@ def prepare_campaign(
     years = RETRAIN_YEARS if options.retrain else options.train_years
     test = options.test_sessions if options.scheme == "single" else WALK_FORWARD_TEST
     plan = plan_windows(arena.whole, options.scheme, years, 0 if options.retrain else test)
+    if options.retrain and setup.n_universes:
+        plan = beside_the_pool(plan, arena.whole)
+        arena = replace(arena, universes=(arena.whole, *arena.universes))
     return Campaign(
         arena=arena,
         plan=plan,
@@ -85,6 +88,7 @@ def prepare_campaign(
         data_source=panel.source,
         data_hash=panel.data_hash,
         risk_fingerprint=risk_fingerprint,
+        regime_fingerprint=RegimeConfig.from_mapping(config.regime).fingerprint,
         purpose="retrain" if options.retrain else ("train" if options.scheme == "single" else "walk_forward"),
         gate=GateConfig(objective=Objective(config.allocator.objective)),
         checkpoints=options.resume,

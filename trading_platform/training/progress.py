@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from trading_platform.training.campaign import Campaign, tasks_of
+from trading_platform.training.campaign import FINAL, Campaign, tasks_of
 from trading_platform.training.fits import FitTask
 from trading_platform.training.ppo import Look
 from trading_platform.training.setup import TrainingSetup
 
 INTERRUPTED = 130  # exit code of a run stopped by Ctrl-C
+BAR_WIDTH = 16  # so that the time left stands on a screen of 80 columns
 
 
 def short_run_note(campaign: Campaign) -> str:
@@ -43,7 +44,10 @@ class Screen:
                 print(note)  # noqa: T201 - the command's output
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            columns = (
+                TextColumn("{task.description}"), BarColumn(BAR_WIDTH), MofNCompleteColumn(), TimeRemainingColumn(),
+                TextColumn("left"),
+            )  # fmt: skip
             self._progress = Progress(*columns, transient=True)  # a seed's figure is no verdict: none is left behind
             self._progress.start()
             self._bar = self._progress.add_task("training", total=self._looks)
@@ -56,8 +60,9 @@ class Screen:
     def look(self, task: FitTask, look: Look) -> None:
         """Show a look at the validation slice."""
         if self._progress is not None:
-            text = f"{task.fold} seed {task.seed}: {look.episodes} episodes, validation gain {look.score:+.2f}"
-            self._progress.update(self._bar, advance=1, description=f"{text}, reward {look.reward:+.2f}")
+            window = "" if task.fold == FINAL else f"{task.fold.replace('fold', 'window ')}, "
+            text = f"{window}seed {task.seed}: validation {look.score:+.2f}"
+            self._progress.update(self._bar, advance=1, description=text)
 
     def interrupted(self) -> int:
         """Say that nothing was registered and how to go on; return the exit code."""

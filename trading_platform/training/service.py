@@ -28,10 +28,10 @@ from trading_platform.evaluation.service_trial import (
     in_force,
     served,
 )
-from trading_platform.evaluation.wealth import LIMIT, new_wager, warmed, wealth_path
+from trading_platform.evaluation.wealth import LIMIT, new_wager, sessions_missing, warmed, wealth_path
 from trading_platform.storage.model_registry import ModelRegistry
 from trading_platform.storage.trial_file import TrialFile
-from trading_platform.training.paths import equal_weights, policy_weights
+from trading_platform.training.paths import equal_weights, policy_answers
 
 # Sessions of folds that teach the scale before the first bet on them, a quarter of a year.
 FOLD_WARM_SESSIONS = 63
@@ -65,7 +65,9 @@ def stored_weights(registry: ModelRegistry, model_id: str, world: PreparedMarket
             f"{', '.join(world.schema.strategies)}: use the data and settings that it was trained with, or train again"
         )
     base = np.array(manifest.base_weights)
-    return policy_weights(world, stored.policy, base, manifest.action_kind, manifest.action_scale)
+    return policy_answers(
+        world, stored.policy, base, manifest.action_kind, manifest.action_scale, manifest.on_rules
+    ).weights
 
 
 def serving_weights(registry: ModelRegistry, model_id: str, world: PreparedMarket) -> Floats:
@@ -97,6 +99,7 @@ def candidate(
     judged: range,
     untaught: range,
     cost_bps: float,
+    serves: Floats,
 ) -> Candidate:
     """Return an admitted model as it enters its trial.
 
@@ -104,11 +107,16 @@ def candidate(
     ----------
     weights
         (T, K) as judged on the rows `judged`; on the rows `untaught`, maybe empty, nothing was fitted or chosen.
+    serves
+        (T, K) of the very model that may serve: what its books did on all sessions that are known says how bad a
+        session can be, hindsight or not.
     """
     mine = shadow_returns(world, weights, cost_bps)
     serving = shadow_returns(world, serving_weights(registry, champion_id(registry), world), cost_bps)
     known = np.isfinite(mine) & np.isfinite(serving)
     rows = np.array([row for row in (untaught or judged) if known[row]], dtype=np.int64)
+    ever = shadow_returns(world, serves, cost_bps)
+    both = np.isfinite(ever) & np.isfinite(serving)
     return Candidate(
         model_id=model_id,
         seen=world.session(world.n_sessions - 1),
@@ -121,6 +129,7 @@ def candidate(
         serving=serving[rows],
         fold_evidence=_evidence(mine, serving, known, untaught, decision.objective),
         runs=max(1, len(registry.model_ids())),
+        known=np.stack([ever[both], serving[both]]),
     )
 
 
@@ -213,7 +222,11 @@ def _kept(registry: ModelRegistry, file: TrialFile, trial: Trial, now: datetime)
 
 
 def _evidence(mine: Floats, serving: Floats, known: Bools, rows: range, objective: Objective) -> float | None:
-    """Return what one dollar became on `rows`, after a warm-up on their first; None when there are too few."""
+    """Return what one dollar became on `rows`, after a warm-up on their first; None when there are too few.
+
+    The worst session is known from what came before `rows`, too, where the two books differ there; None when what is
+    known is too short for the objective.
+    """
     chosen = np.array([row for row in rows if known[row]], dtype=np.int64)
     if len(chosen) < 2 * FOLD_WARM_SESSIONS:
         return None
@@ -221,5 +234,9 @@ def _evidence(mine: Floats, serving: Floats, known: Bools, rows: range, objectiv
     squares = float((mine[first] ** 2).sum()), float((serving[first] ** 2).sum())
     match = float(np.sqrt(squares[1] / squares[0])) if squares[0] > 0.0 else 1.0
     found = differences(mine[chosen], serving[chosen], objective, match)
-    wager = warmed(new_wager(objective), found[:FOLD_WARM_SESSIONS])
+    before = np.flatnonzero(known[: chosen[0]])
+    earlier = differences(mine[before], serving[before], objective, match)
+    wager = warmed(new_wager(objective), np.append(earlier if earlier.any() else [], found[:FOLD_WARM_SESSIONS]))
+    if sessions_missing(wager, objective):
+        return None
     return float(wealth_path(wager, found[FOLD_WARM_SESSIONS:])[-1])

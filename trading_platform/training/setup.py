@@ -61,6 +61,8 @@ class TrainingSetup:
         "sharpe" (`worlds.shrunken_base`), learned from all sessions before a fold's validation. base_sessions,
         base_sharpness : of these two.
     earned_tilt : shrink the distance from the base by what validation says of it (`judging.earned_scale`).
+    on_rules : learn on top of the published rules (docs/allocation.md): they multiply what the policy says, in
+        training, in judging and in service. Without them the policy stands on its base alone.
     cost_jitter : training costs are multiplied by a factor between 1 / (1 + jitter) and 1 + jitter.
     """
 
@@ -98,6 +100,7 @@ class TrainingSetup:
     base_sessions: float = 504.0
     base_sharpness: float = 1.5
     earned_tilt: bool = False
+    on_rules: bool = False
     cost_jitter: float = 0.0
 
     def __post_init__(self) -> None:
@@ -133,6 +136,8 @@ class TrainingSetup:
             if value not in choices and not (may_be_empty and value == ""):
                 hint = did_you_mean(value, choices)
                 problems.append(f"{name} must be one of {', '.join(choices)}, was {value!r}{hint}")
+        if self.on_rules and self.action_kind != "softmax":
+            problems.append(f"on_rules needs action_kind softmax, which factors multiply; was {self.action_kind!r}")
         if not (0.0 <= self.ridge < float("inf")):
             problems.append(f"ridge must be at least 0 and finite, was {self.ridge}")
         if problems:

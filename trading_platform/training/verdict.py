@@ -15,7 +15,7 @@ from trading_platform.training import verdict_words
 from trading_platform.training.campaign import FINAL, Campaign, Outcome
 from trading_platform.training.judging import POLICY, Judgement, comparison, interquartile_mean
 
-HEADS = ("book", "Sharpe", "gain", "95 %", "a year", "max drawdown", "turnover")
+HEADS = ("book", "Sharpe", "gain", "95 %", "a year", "deepest fall", "turnover")
 
 
 def verdict_line(outcome: Outcome) -> str:
@@ -31,7 +31,7 @@ def after_the_table(outcome: Outcome) -> list[str]:
         verdict_words.power(decision, len(outcome.judged.rows)),
         verdict_words.waiting(outcome.trial if outcome.trial is not None else outcome.running),
     ]
-    advice = verdict_words.to_try(decision)
+    advice = verdict_words.to_try(decision, walked=any(fitted.task.fold != FINAL for fitted in outcome.fits))
     return lines if advice is None else [*lines, advice]
 
 
@@ -40,10 +40,10 @@ def table(rows: tuple[ComparisonRow, ...]) -> list[list[str]]:
     cells = [list(HEADS)]
     for row in rows:
         gain = "" if math.isnan(row.gain) else f"{row.gain:+.2f}"
-        interval = "" if math.isnan(row.gain) else f"{row.gain_low:+.2f} .. {row.gain_high:+.2f}"
+        interval = "" if math.isnan(row.gain) else f"{row.gain_low:+.2f}..{row.gain_high:+.2f}"
         cells.append(
             [
-                row.name,
+                row.name.replace("_", " "),
                 f"{row.sharpe:.2f}",
                 gain,
                 interval,
@@ -87,6 +87,7 @@ def document(campaign: Campaign, outcome: Outcome, seconds: Mapping[str, float],
         "sessions": outcome.manifest.gate["rows"],
         "gate": outcome.judged.decision.to_dict(),
         "trial": None if outcome.trial is None else verdict_words.trial_document(outcome.trial),
+        "contributions": [part.to_dict() for part in outcome.contributions],
         "parts": {name: _known(value) for name, value in asdict(outcome.parts).items()},
         "words": after_the_table(outcome),
         "trials": outcome.trials.n_trials,
@@ -165,6 +166,8 @@ def build_report(campaign: Campaign, outcome: Outcome) -> TrainingReport:
             for reason in judged.decision.reasons
         ],
         table=table(comparison(judged, outcome.trials)),
+        parts=verdict_words.parts_table(outcome.contributions),
+        parts_words=verdict_words.PARTS_WORDS,
     )
 
 

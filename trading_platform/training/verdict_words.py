@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from trading_platform.core.day_count import ANNUAL_SESSIONS
+from trading_platform.evaluation.contributions import Contribution
 from trading_platform.evaluation.decomposition import GainParts
 from trading_platform.evaluation.promotion import GateCode, GateDecision, Objective
 from trading_platform.evaluation.service_trial import RETIRE_BELOW, Trial, TrialState
-from trading_platform.evaluation.wealth import LIMIT, sessions_to_wait
+from trading_platform.evaluation.wealth import LIMIT, RARE_SESSIONS, sessions_to_wait
 
 MONTH_SESSIONS = ANNUAL_SESSIONS / 12
 # A Sharpe difference below this is told as unchanged: it rounds to 0.0.
@@ -17,6 +19,7 @@ UNCHANGED = 0.05
 REACH = 1.645 + 1.282
 INTERVAL_ERRORS = 2 * 1.96
 SMALL_GAIN = 0.03
+MANY_UNIVERSES = 20
 
 
 def headline(decision: GateDecision, trial: Trial | None, serving: str) -> str:
@@ -103,6 +106,11 @@ def missing(trial: Trial) -> str:
     if not trial.has_gain:
         asked = "above 0" if trial.objective is Objective.RETURN else f"of at least {trial.min_total_gain:g}"
         lacks.append(f"a total gain {asked} (folds and service together: {trial.total_gain:+.2f})")
+    if trial.sessions_missing:
+        known = f"{trial.wager.known} of {RARE_SESSIONS}"
+        lacks.append(
+            f"{trial.sessions_missing} more sessions, so that rare storms would have been seen ({known} known)"
+        )
     return " and ".join(lacks)
 
 
@@ -116,6 +124,31 @@ def parts_line(parts: GainParts, decision: GateDecision) -> str:
     if decision.n_universes < 2 or not math.isfinite(decision.effective_universes):
         return words
     return f"{words} {decision.n_universes} universes are worth {decision.effective_universes:.1f} independent ones."
+
+
+PART_HEADS = ("part", "gain", "95 %", "tilt", "timing", "risk", "fall", "by time")
+PARTS_WORDS = (
+    "against equal weight: gain of Sharpe ratio = tilt (average weights) + timing; risk: volatility; fall: the "
+    "deepest; by time: the gain in each stretch of the sessions; * is what the gate judges"
+)
+
+
+def parts_table(parts: Sequence[Contribution]) -> list[list[str]]:
+    """Return what each part of the allocator is worth as text cells, header first; * is what the gate judges."""
+    return [list(PART_HEADS), *(_part_row(part) for part in parts)]
+
+
+def _part_row(part: Contribution) -> list[str]:
+    return [
+        f"{part.name}{' *' if part.is_judged else ''}",
+        f"{part.gain:+.2f}",
+        f"{part.low:+.2f}..{part.high:+.2f}",
+        f"{part.tilt:+.2f}",
+        f"{part.timing:+.2f}",
+        f"{100.0 * (part.volatility - 1.0):+.0f} %",
+        f"{100.0 * (part.drawdown - 1.0):+.0f} %",
+        " ".join(f"{gain:+.2f}" for gain in part.blocks),
+    ]
 
 
 def trial_document(trial: Trial) -> dict[str, object]:
@@ -154,10 +187,15 @@ def power(decision: GateDecision, sessions: int) -> str:
     return f"{years:.1f} years like these show a gain of {found:.2f} nine times of ten; {SMALL_GAIN:g} needs {long}."
 
 
-def to_try(decision: GateDecision) -> str | None:
-    """Return what somebody may do about a refusal; None of an admitted challenger."""
+def to_try(decision: GateDecision, walked: bool) -> str | None:
+    """Return what somebody may do about a refusal; None of an admitted challenger.
+
+    `walked` : whether a walk-forward was judged, so that it is no advice any more.
+    """
     if decision.admitted:
         return None
+    if walked and decision.n_universes >= MANY_UNIVERSES:
+        return "To try: nothing more on this history; equal weight is a good answer. A longer one may tell."
     match decision.failed[0].code:
         case GateCode.SESSIONS:
             return "To try: a longer history (--data-dir), or --walk-forward yearly, which judges nearly all years."
