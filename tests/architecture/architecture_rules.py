@@ -31,7 +31,9 @@ ROOMS: dict[str, frozenset[str]] = {
     "reporting": frozenset({"core", "evaluation", "configuration", "machine", "market_data", "storage"}),
     "training": frozenset(PURE) | {"configuration", "machine", "market_data", "storage", "engine", "reporting"},
     "operations": frozenset({"core", "configuration", "machine", "alpaca", "market_data", "storage", "reporting"}),
-    "desk": frozenset({"core", "configuration", "machine", "market_data", "storage", "reporting", "operations"}),
+    "desk": frozenset(
+        {"core", "evaluation", "configuration", "machine", "market_data", "storage", "reporting", "operations"}
+    ),
     "runtime": frozenset(PURE)
     | {"configuration", "machine", "alpaca", "market_data", "storage", "brokers", "engine", "reporting"}
     | {"operations", "desk"},

@@ -17,9 +17,10 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from trading_platform.core.errors import FixConfigError, RepairDatabaseError, TradingPlatformError
-from trading_platform.desk import screens
+from trading_platform.desk import account_screens, machine_screens, run_screens, screens
 from trading_platform.desk.access import Access, LockedOutError, Session
 from trading_platform.desk.actions import Wish, ask
+from trading_platform.desk.api import RefusedError, api_routes, bearer_of, description
 from trading_platform.desk.frame import HERE, Context, environment
 from trading_platform.desk.gate import Application, Gate
 from trading_platform.desk.live import Watch
@@ -190,6 +191,16 @@ class Pages:
         stream = self.watch.events(lambda: self.access.session(cookie) is not None)
         return StreamingResponse(stream, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 
+    async def metrics(self, request: Request) -> Response:
+        """Return every account's figures for Prometheus, to those with a token."""
+        from trading_platform.desk.metrics import metrics
+
+        try:
+            await run_in_threadpool(bearer_of, request, self.access, self.origin(request))
+        except RefusedError as refusal:
+            return PlainTextResponse(refusal.words, refusal.status)
+        return Response(await run_in_threadpool(metrics, self.desk), media_type="text/plain; version=0.0.4")
+
     async def shared(self, request: Request) -> Response:
         """Return style sheets and scripts that pages of reports and runs have, too."""
         name = request.path_params["name"]
@@ -258,7 +269,7 @@ class SignedIn:
         session = self._access.session(request.cookies.get(self._setup.cookie))
         scope.setdefault("state", {})["session"] = session
         path = request.url.path
-        if session is None and not path.startswith((*OPEN_PATHS, "/api/", "/metrics")):
+        if session is None and not path.startswith((*OPEN_PATHS, "/api/v1/", "/metrics")):
             answer: Response = RedirectResponse("/sign-in", 303)
             if request.method != "GET" or path == "/events":
                 answer = PlainTextResponse("Sign in first.", 401)
@@ -279,6 +290,18 @@ def create_application(desk: Desk, access: Access, setup: Setup, watch: Watch | 
         Route("/", pages.screen("accounts.html", screens.all_accounts_page)),
         Route(account, pages.screen("account.html", screens.account_now)),
         Route(f"{account}/risk", pages.screen("risk.html", screens.risk)),
+        Route(f"{account}/day", pages.screen("day.html", account_screens.day)),
+        Route(f"{account}/strategies", pages.screen("strategies.html", account_screens.strategies)),
+        Route(f"{account}/journal", pages.screen("journal.html", account_screens.journal)),
+        Route(f"{account}/settings", pages.screen("settings.html", account_screens.settings)),
+        Route("/runs", pages.screen("runs.html", run_screens.runs)),
+        Route(run, pages.screen("run.html", run_screens.run_page)),
+        Route("/compare", pages.screen("compare.html", run_screens.compare)),
+        Route("/allocator", pages.screen("allocator.html", machine_screens.allocator)),
+        Route("/health", pages.screen("health.html", machine_screens.health)),
+        Route("/api", pages.screen("api.html", lambda desk, request: {"title": "API", "api": description()})),
+        *api_routes(desk, access, pages.origin),
+        *([Route("/metrics", pages.metrics)] if setup.metrics else []),
         Route(f"{account}/actions", pages.act, methods=["POST"]),
         Route(f"{run}/mark", pages.mark, methods=["POST"]),
         Route("/events", pages.events),

@@ -97,6 +97,27 @@ def meaning_of(code: str) -> str:
         return ""
 
 
+class Wants(NamedTuple):
+    """What a strategy wanted at a close: candidates looked at, let through, and the strongest of them."""
+
+    looked_at: int
+    let_through: int
+    strongest: tuple[tuple[str, float, str, str], ...]
+
+
+def signals_by_strategy(reader: Reader, run_id: int, session: date | None, most: int = 5) -> dict[str, Wants]:
+    """Return what each strategy wanted at a session's close."""
+    if session is None:
+        return {}
+    first: dict[str, list[tuple[str, float, str, str]]] = {}
+    for strategy, *line in reader.rows(STRONGEST, run=run_id, session=session):
+        first.setdefault(str(strategy), []).append((line[0], line[1], line[2], line[3]))
+    return {
+        str(r[0]): Wants(int(r[1]), int(r[2] or 0), tuple(first.get(str(r[0]), [])[:most]))
+        for r in reader.rows(WANTS, run=run_id, session=session)
+    }
+
+
 def journal(reader: Reader, run_id: int, search: str = "", before: int | None = None, most: int = PAGE) -> Page:
     """Return a page of orders, the newest first, whose ticker, strategy, status or id begins with or holds `search`."""
     wanted = search.strip()
@@ -167,3 +188,9 @@ ORDER BY id DESC LIMIT :most"""
 FILLS_OF = """
 SELECT client_order_id, filled_at, quantity, price, amount, strategy
 FROM fills WHERE run_id = :run AND client_order_id IN (ORDERS) ORDER BY id"""
+WANTS = """
+SELECT strategy, count(*), sum(CASE WHEN verdict = 'denied' THEN 0 ELSE 1 END), max(strength)
+FROM signals WHERE run_id = :run AND session = :session AND strategy <> '*' GROUP BY strategy"""
+STRONGEST = """
+SELECT strategy, ticker, strength, verdict, code
+FROM signals WHERE run_id = :run AND session = :session AND strategy <> '*' ORDER BY strength DESC, id LIMIT 200"""

@@ -77,14 +77,15 @@ class Watch:
 
     Parameters
     ----------
-    url : the database. steady : seconds that only grow.
+    url : the database. steady : seconds that only grow. look_seconds : between looks at the file.
     """
 
-    def __init__(self, url: str, steady: Callable[[], float]) -> None:
-        self._url, self._steady = url, steady
+    def __init__(self, url: str, steady: Callable[[], float], look_seconds: float = LOOK_SECONDS) -> None:
+        self._url, self._steady, self._pause = url, steady, look_seconds
         self._listeners: set[asyncio.Queue[list[str] | None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
+        self.marks: Marks = {}  # as they were last read
 
     @property
     def is_full(self) -> bool:
@@ -122,16 +123,16 @@ class Watch:
     async def _look(self) -> None:
         """Look until nobody listens any more."""
         times, read_at = await run_in_threadpool(file_times, self._url), self._steady()
-        marks = await run_in_threadpool(read_marks, self._url)
+        self.marks = await run_in_threadpool(read_marks, self._url)
         while self._listeners and not self._stopping:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(self._pause)
             now = await run_in_threadpool(file_times, self._url)
             if now == times and self._steady() - read_at < ANYWAY_SECONDS:
                 continue
             times, read_at = now, self._steady()
             found = await run_in_threadpool(read_marks, self._url)
-            if runs := changed(marks, found):
-                marks = found
+            if runs := changed(self.marks, found):
+                self.marks = found
                 for queue in list(self._listeners):
                     _put(queue, runs)
 

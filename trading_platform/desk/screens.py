@@ -175,6 +175,7 @@ def _rule(rule: dict[str, Any]) -> Context:
         "limit": "none" if rule["limit"] is None else words(rule["limit"]),
         "room": words(rule["headroom"]),
         "note": rule["note"],
+        "is_known": rule["headroom"] is not None,
         "is_over": rule["headroom"] is not None and rule["headroom"] < 0,
         "meter": meter(used, f"{name}: {words(rule['observed'])} of {words(rule['limit'])}"),
     }

@@ -83,7 +83,7 @@
     if (plot) plot.destroy();
     const width = frame.clientWidth;
     if (!width) return;
-    const percent = (_, value) => value === null || value === undefined ? "n/a" : value.toFixed(2) + " %";
+    const percent = (_, value) => value === null || value === undefined ? "" : value.toFixed(2) + " %";
     const axis = { stroke: css("--soft"), grid: { stroke: css("--grid"), width: 1 }, ticks: { stroke: css("--grid") }, font: "12px system-ui, sans-serif" };
     plot = new uPlot({
       width, height: frame.clientHeight - 34, tzDate: (at) => uPlot.tzDate(new Date(at * 1e3), "UTC"),
