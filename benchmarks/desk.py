@@ -7,6 +7,7 @@ browser adds is the network. The first look at a run draws its page, which is th
 from __future__ import annotations
 
 import argparse
+import sqlite3
 import sys
 import time
 from datetime import UTC, date, datetime
@@ -52,6 +53,12 @@ def main() -> int:
             report_world.Plan(sessions=options.sessions),
             report_world.Plan(seed=99, sessions=options.sessions),
         )
+        with sqlite3.connect(path) as connection:  # its orders wait for ever: a life's last session has open ones
+            connection.execute(
+                "UPDATE orders SET status = 'filled' WHERE decided_session < "
+                "(SELECT last_session FROM runs WHERE runs.id = orders.run_id)"
+            )
+        connection.close()
         size = path.stat().st_size / 1e6
         seconds = time.perf_counter() - begun
         print(f"{options.accounts} accounts of {options.sessions} sessions, {size:.0f} MB, made in {seconds:.0f} s")

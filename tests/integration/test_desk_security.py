@@ -208,8 +208,12 @@ def test_password_lets_in_and_a_wrong_one_does_not(own: Path, known: tuple[Perso
     assert sign_in(visit, "nobody", PASSWORD) == 403
     assert sign_in(visit, "ann", PASSWORD) == 200
     assert "ann, operator" in visit.get("/").text
-    told = [(row["actor"], row["action"], row["origin"]) for row in visit.rows(m.DeskAudit)]
-    assert told == [("ann", "sign-in", "testclient"), ("nobody", "sign-in", "testclient")]
+    told = [(row["actor"], row["action"], row["origin"], row["outcome"][:4]) for row in visit.rows(m.DeskAudit)]
+    assert told[-3:] == [
+        ("ann", "sign-in", "testclient", "refu"),
+        ("nobody", "sign-in", "testclient", "refu"),
+        ("ann", "sign-in", "testclient", "done"),
+    ]
 
 
 def test_sign_in_from_another_page_is_refused(own: Path, known: tuple[Person, ...]) -> None:
@@ -229,6 +233,24 @@ def test_wrong_tries_lock_out_before_anything_is_compared_and_the_lock_ends(own:
     assert 0 < int(locked.headers["retry-after"]) <= LOCKED_SECONDS + 1
     visit.clock.seconds += LOCKED_SECONDS
     assert sign_in(visit, "ann", PASSWORD) == 200
+
+
+def test_wrong_tokens_of_programs_lock_no_people_out(own: Path) -> None:
+    visit = Visit(own)
+    answers = [visit.get("/api/v1/accounts", authorization="Bearer guess").status_code for _ in range(TRIES + 1)]
+
+    assert answers == [401] * TRIES + [429]
+    assert visit.enter().get("/").status_code == 200
+
+
+def test_open_page_alone_keeps_no_session_alive(own: Path) -> None:
+    visit = Visit(own).enter()
+    cookie = visit.browser.cookies["desk-8765"]
+    for _ in range(13):
+        visit.clock.seconds += 3600
+        visit.access.lives(cookie)
+
+    assert not visit.access.lives(cookie)
 
 
 def test_session_ends_when_nobody_has_come_for_long(own: Path) -> None:
@@ -257,7 +279,7 @@ def test_viewer_sees_no_form_and_cannot_command(own: Path, known: tuple[Person, 
     assert "/actions" not in page
     assert [answer.status_code for answer in answers] == [403, 403]
     assert visit.rows(m.Command) == []
-    assert visit.rows(m.DeskAudit)[0]["outcome"] == "refused: a viewer"
+    assert visit.rows(m.DeskAudit)[-1]["outcome"] == "refused: a viewer"
 
 
 def test_password_file_is_private_and_names_its_faults(tmp_path: Path) -> None:
@@ -336,7 +358,7 @@ def test_halt_leaves_the_terminals_row_and_a_record(own: Path) -> None:
         "run_id": PAPER, "kind": "halt", "actor": "ann (desk)", "reason": "looks odd", "subject": None,
         "handled_at": None,
     }  # fmt: skip
-    (deed,) = visit.rows(m.DeskAudit)
+    deed = visit.rows(m.DeskAudit)[-1]
     assert (deed["actor"], deed["origin"], deed["action"], deed["reason"]) == (
         "ann (desk)", "testclient", "halt", "looks odd",
     )  # fmt: skip
@@ -370,7 +392,7 @@ def test_command_that_may_not_be_is_refused_and_recorded(own: Path, run: int, fo
     assert answer.status_code == 422
     assert "Not done" in answer.text or run == REPLAY
     assert visit.rows(m.Command) == []
-    assert visit.rows(m.DeskAudit)[0]["outcome"].startswith("refused: ")
+    assert visit.rows(m.DeskAudit)[-1]["outcome"].startswith("refused: ")
 
 
 @pytest.mark.parametrize(

@@ -139,13 +139,13 @@ class Access:
         return self._begin(person.name, person.role)
 
     def bearer(self, token: str, origin: str) -> Person | None:
-        """Return whose bearer token it is."""
-        self._check_lock(origin)
+        """Return whose bearer token it is; a program's wrong tokens do not lock people out."""
+        self._check_lock(f"program {origin}")
         wanted = hashed(token)
         for person in self.people:
             if person.kind == "token" and hmac.compare_digest(person.secret, wanted):
                 return person
-        self._count(origin)
+        self._count(f"program {origin}")
         return None
 
     # ------------------------------------------------------------ sessions
@@ -162,6 +162,12 @@ class Access:
                 return None
             self._sessions[key] = found = replace(found, seen=now)
         return found
+
+    def lives(self, cookie: str | None) -> bool:
+        """Tell whether a session goes on, without that counting as a visit."""
+        with self._lock:
+            found = self._sessions.get(hashed(cookie or ""))
+        return found is not None and self.steady() - found.seen <= SESSION_SECONDS
 
     def leave(self, cookie: str | None) -> None:
         """End a session."""

@@ -68,8 +68,7 @@ class Pages:
         session: Session | None = getattr(request.state, "session", None)
         about = {
             "session": session, "path": request.url.path, "here": _here(request), "has_passwords":
-            self.access.has_passwords, "notice": request.query_params.get("said", "")[:200], "account": None,
-            "page_name": "",
+            self.access.has_passwords, "account": None, "page_name": "",
         }  # fmt: skip
         return HTMLResponse(self._templates.get_template(template).render({**about, **context}), status)
 
@@ -89,10 +88,12 @@ class Pages:
         found = await run_in_threadpool(
             self.access.enter_by_link, request.query_params.get("token", ""), self.origin(request)
         )
-        self.setup.on_link_spent() if found is not None else None
-        if found is None:
+        if found is not None:
+            self.setup.on_link_spent()
+        else:
             words = "This link has been used, or is none. The terminal that runs the desk shows a new one."
-            return self.render(request, "sign_in.html", 403, wrong=words, form_token="")
+            return self.render(request, "sign_in.html", 403, wrong=words)
+        await self._told(request, found[1].name, "sign-in", "done, by link")
         return self._welcome(request, *found)
 
     async def sign_in_page(self, request: Request) -> Response:
@@ -107,6 +108,7 @@ class Pages:
         if found is None:
             await self._told(request, name, "sign-in", "refused: wrong name or password")
             return self.render(request, "sign_in.html", 403, wrong="Name or password is wrong.")
+        await self._told(request, name, "sign-in", "done, by password")
         return self._welcome(request, *found)
 
     async def sign_out(self, request: Request) -> Response:
@@ -188,7 +190,7 @@ class Pages:
         if self.watch.is_full:
             raise HTTPException(503, "Too many pages listen.")
         cookie = request.cookies.get(self.setup.cookie)
-        stream = self.watch.events(lambda: self.access.session(cookie) is not None)
+        stream = self.watch.events(lambda: self.access.lives(cookie))
         return StreamingResponse(stream, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 
     async def metrics(self, request: Request) -> Response:

@@ -12,6 +12,7 @@ from trading_platform.storage.reader import Reader, as_date, as_instant
 PAGE = 50  # orders of the journal
 MOST_FILLS = 15
 MOST_DENIALS = 200
+MOST_DEEDS = 25
 
 
 class Execution(NamedTuple):
@@ -79,6 +80,23 @@ def recent_fills(reader: Reader, run_id: int, most: int = MOST_FILLS) -> list[Ex
         Execution._make((as_instant(r[0]), as_date(r[1]), *r[2:6], r[6] / 100, r[7] / 100, *r[8:]))
         for r in reader.rows(NEWEST_FILLS, run=run_id, most=most)
     ]
+
+
+class DeedLine(NamedTuple):
+    """What somebody did or tried at the desk."""
+
+    at: datetime
+    actor: str
+    origin: str
+    action: str
+    run_id: int | None
+    reason: str
+    outcome: str
+
+
+def recent_deeds(reader: Reader, most: int = MOST_DEEDS) -> list[DeedLine]:
+    """Return what people did or tried at the desk, the newest first."""
+    return [DeedLine(as_instant(row[0]), *row[1:]) for row in reader.rows(DEEDS, most=most)]
 
 
 def refusals(reader: Reader, run_id: int, session: date | None) -> list[Refusal]:
@@ -194,3 +212,5 @@ FROM signals WHERE run_id = :run AND session = :session AND strategy <> '*' GROU
 STRONGEST = """
 SELECT strategy, ticker, strength, verdict, code
 FROM signals WHERE run_id = :run AND session = :session AND strategy <> '*' ORDER BY strength DESC, id LIMIT 200"""
+DEEDS = """
+SELECT at, actor, origin, action, run_id, reason, outcome FROM desk_audit ORDER BY id DESC LIMIT :most"""

@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from trading_platform.core.errors import RepairDatabaseError, TradingPlatformError
 from trading_platform.desk.frame import Context, meter
+from trading_platform.desk.lists import DeedLine, recent_deeds
 from trading_platform.desk.place import Desk
 from trading_platform.evaluation.wealth import LIMIT
 from trading_platform.operations.doctor import examine_without_keys
@@ -52,10 +53,18 @@ def health(desk: Desk, _: Request) -> Context:
         "findings": [(finding, TONES[finding.verdict]) for finding in cached.findings],
         "age": round(desk.steady() - cached.at),
         "remarks": _remarks(desk),
+        "deeds": _deeds(desk),
         "database": database_name(database_url(desk.url)),
         "log_name": name,
         "log": lines,
     }
+
+
+def _deeds(desk: Desk) -> list[DeedLine]:
+    try:
+        return desk.read(recent_deeds)
+    except RepairDatabaseError:
+        return []
 
 
 def _remarks(desk: Desk) -> list[tuple[int, str]]:
