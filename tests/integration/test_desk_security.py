@@ -25,7 +25,7 @@ from trading_platform.desk.access import (
     write_person,
 )
 from trading_platform.desk.application import Setup
-from trading_platform.desk.serve import DeskOptions, check_place
+from trading_platform.desk.serve import DeskOptions, check_people, check_place
 from trading_platform.operations.commands import Place
 from trading_platform.storage import models as m
 from trading_platform.storage.desk_pen import PenError, guarded
@@ -342,6 +342,16 @@ def test_other_addresses_are_refused_without_passwords_and_tls(options: DeskOpti
     with pytest.raises(FixConfigError, match=lacking):
         check_place(options)
     check_place(DeskOptions(HERE, host=options.host, password_file=Path("p"), behind_tls=True))
+
+
+def test_desk_that_others_reach_needs_somebody_with_a_password() -> None:
+    options = DeskOptions(HERE, host="192.168.0.7", password_file=Path("p"), behind_tls=True)
+    _, program = token_person("bot", Role.VIEWER)
+
+    with pytest.raises(FixConfigError, match="nobody in it has a password"):
+        check_people(options, (program,))
+    check_people(options, (program, Person("ann", Role.VIEWER, "password", "hash")))
+    check_people(DeskOptions(HERE), (program,))
 
 
 # ---------------------------------------------------------------- commands

@@ -85,9 +85,9 @@ class Desk:
             raise RepairDatabaseError("the database holds nothing yet; start the engine once")
         return result
 
-    def accounts(self) -> list[Account]:
-        """Return every run, the most real first."""
-        return all_accounts(self.database(), self.now())
+    def accounts(self, database: Engine | None = None) -> list[Account]:
+        """Return every run, the most real first; `database` is one that is open already."""
+        return all_accounts(self.database() if database is None else database, self.now())
 
     def account(self, run_id: int) -> Account:
         """Return one run.

@@ -12,7 +12,6 @@ from trading_platform.desk.actions import OF_STRATEGY, done_words, meaning, need
 from trading_platform.desk.frame import Context, json_block, meter, trusted
 from trading_platform.desk.lists import recent_fills, refusals
 from trading_platform.desk.overview import (
-    Row,
     drawdown_limits,
     money_class,
     overview,
@@ -37,7 +36,7 @@ UNITS = {"%": "%", "count": "", "trades": "", "points": "", "": ""}
 def all_accounts_page(desk: Desk, _: Request) -> Context:
     """Return every account that is traded, a row each."""
     database = desk.database()
-    accounts = desk.accounts()
+    accounts = desk.accounts(database)
     rows = overview(database, shown(accounts), desk.now(), desk.calendar)
     return {
         "title": "Accounts",
@@ -194,6 +193,3 @@ def day_of(request: Request) -> date | None:
         return date.fromisoformat(text) if text else None
     except ValueError:
         raise NotThereError("That is no day: write it as 2024-03-28.") from None
-
-
-__all__ = ["Row", "account_now", "all_accounts_page", "risk"]

@@ -17,6 +17,7 @@ from trading_platform.configuration.trading_config import config_path, load_conf
 from trading_platform.core.errors import FixConfigError
 from trading_platform.desk.access import (
     Access,
+    Person,
     password_person,
     read_people,
     role_of,
@@ -74,6 +75,18 @@ def check_place(options: DeskOptions) -> None:
         )
 
 
+def check_people(options: DeskOptions, people: tuple[Person, ...]) -> None:
+    """Make sure that a desk which others reach lets people in by passwords, and not by links of a log.
+
+    Raises
+    ------
+    FixConfigError
+        Nobody in the file has a password.
+    """
+    if not is_local(options.host) and not any(person.kind == "password" for person in people):
+        raise FixConfigError(f"{options.password_file}: nobody in it has a password; add one with `desk password NAME`")
+
+
 def is_local(host: str) -> bool:
     """Tell whether an address is this machine's own."""
     if host == "localhost":
@@ -89,6 +102,7 @@ def serve(options: DeskOptions) -> int:
     require(PACKAGES["desk"], "the desk")
     check_place(options)
     people = () if options.password_file is None else read_people(options.password_file)
+    check_people(options, people)
     leave_keys_behind()
     desk = open_desk(options.place)
     from trading_platform.desk.application import Setup, create_application

@@ -85,11 +85,13 @@
     if (!width) return;
     const percent = (_, value) => value === null || value === undefined ? "" : value.toFixed(2) + " %";
     const axis = { stroke: css("--soft"), grid: { stroke: css("--grid"), width: 1 }, ticks: { stroke: css("--grid") }, font: "12px system-ui, sans-serif" };
+    const wide = days.length > 1 && days[days.length - 1] - days[0] > 400 * 86400;
+    const words = new Intl.DateTimeFormat("en-GB", wide ? { month: "short", year: "numeric", timeZone: "UTC" } : { day: "numeric", month: "short", timeZone: "UTC" });
     plot = new uPlot({
       width, height: frame.clientHeight - 34, tzDate: (at) => uPlot.tzDate(new Date(at * 1e3), "UTC"),
       cursor: { y: false }, scales: { x: { time: true } },
       series: [{ value: "{YYYY}-{MM}-{DD}" }, ...data.lines.map((line, n) => ({ label: line.name, stroke: css("--" + line.colour), width: n ? 1.4 : 2.2, value: percent, spanGaps: true, points: { show: false } }))],
-      axes: [axis, { ...axis, size: 54, values: (_, ticks) => ticks.map((tick) => tick + " %") }],
+      axes: [{ ...axis, space: 80, values: (_, ticks) => ticks.map((tick) => words.format(new Date(tick * 1000))) }, { ...axis, size: 54, values: (_, ticks) => ticks.map((tick) => tick + " %") }],
     }, [days, ...rows], frame);
   }
 
