@@ -19,7 +19,6 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,7 +28,7 @@ from trading_platform.core.errors import FixConfigError, RepairDatabaseError, Tr
 from trading_platform.reporting.account_source import AccountSource
 from trading_platform.reporting.document import build_document
 from trading_platform.reporting.evidence import Evidence
-from trading_platform.reporting.gather import Request, World, gather, nyse
+from trading_platform.reporting.gather import Request, World, complete_limits, gather, nyse
 from trading_platform.reporting.text import LIMIT, summary_text
 from trading_platform.storage.reader import sqlite_path
 
@@ -124,16 +123,6 @@ def complete(evidence: Evidence, limit: int = LIMIT) -> dict[str, Any]:
     """Return the whole report of `evidence`, with its ``summary`` of at most `limit` characters."""
     report = build_document(evidence)
     return {**report, "summary": format_summary(report, limit)}
-
-
-def complete_limits(stored: dict[str, object]) -> dict[str, object]:
-    """Return the stored risk limits of a run with those that its profile adds; what makes no sense stays as it is."""
-    from risk_config import RiskConfig, RiskConfigError
-
-    try:
-        return {**asdict(RiskConfig.from_mapping(stored)), **stored}
-    except RiskConfigError:
-        return stored
 
 
 def read_machine(settings: Settings | None = None, config_file: Path | None = None) -> Machine:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -17,6 +18,12 @@ from trading_platform.configuration.settings_text import decode_settings
 from trading_platform.core.errors import FixConfigError
 
 LIVE_CONFIRMATION = "yes-i-mean-it"
+
+# By these money can be moved or messages sent.
+KEYS = (
+    "ALPACA_API_KEY", "ALPACA_SECRET_KEY", "APCA_API_KEY_ID", "APCA_API_SECRET_KEY", "TELEGRAM_BOT_TOKEN",
+    "TRADING_WEBHOOK_URL", "TRADING_PING_URL", "TRADING_APPRISE_URLS", "TRADING_ALLOW_LIVE",
+)  # fmt: skip
 
 _ALIASES = {"APCA_API_KEY_ID": "ALPACA_API_KEY", "APCA_API_SECRET_KEY": "ALPACA_SECRET_KEY"}
 _NAMES = (
@@ -151,6 +158,22 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
     if problems:
         raise FixConfigError("the environment or .env is wrong:\n" + "\n".join(f"  - {line}" for line in problems))
     return settings
+
+
+def leave_keys_behind() -> None:
+    """Start this very program anew without any key in its environment, where there is one: it has no use for them.
+
+    Taking a key out of `os.environ` would leave it in the memory of the process, for whoever may read that.
+    """
+    if not any(os.environ.get(name) for name in KEYS):
+        return
+    if os.name != "posix":  # elsewhere the new process would lose its terminal
+        for name in KEYS:
+            os.environ.pop(name, None)
+        return
+    clean = {name: value for name, value in os.environ.items() if name not in KEYS}
+    sys.stdout.flush()
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], clean)  # noqa: S606 - our own command line
 
 
 def parse_env(text: str, source: str = ".env") -> dict[str, str]:

@@ -33,6 +33,13 @@ PACKAGES: dict[str, dict[str, str]] = {
     "data": {"pyarrow": "pyarrow", "yfinance": "yfinance"},
     "report": {"matplotlib": "matplotlib"},
     "notify": {"apprise": "apprise"},
+    "desk": {
+        "starlette": "starlette",
+        "uvicorn": "uvicorn",
+        "jinja2": "Jinja2",
+        "argon2": "argon2-cffi",
+        "prometheus_client": "prometheus-client",
+    },
 }
 # Without these nothing runs; the others of "core" have a way around that is said when it is taken.
 NEEDED = ("numpy", "pandas", "sqlalchemy", "alembic", "requests", "typer", "filelock", "rich")

@@ -86,16 +86,16 @@ def status(place: Place, target: Target, *, as_json: bool) -> int:
     accounts = all_accounts(database, now)
     if not target.everything:
         chosen = shown_account(accounts, target)
-        show_status(_state(database, chosen, now, place), as_json=as_json)
+        show_status(account_state(database, chosen, now, place), as_json=as_json)
         return 0
     open_ones = [account for account in accounts if not account.is_finished]
     if as_json:
-        show_json([_state(database, account, now, place) for account in open_ones])
+        show_json([account_state(database, account, now, place) for account in open_ones])
         return 0
     for place_in_list, account in enumerate(open_ones):
         if place_in_list:
             say("")
-        show_status(_state(database, account, now, place), as_json=False)
+        show_status(account_state(database, account, now, place), as_json=False)
     if not open_ones:
         say("no account is traded here, and no replay waits to be continued")
     return 0
@@ -114,7 +114,7 @@ def ask(place: Place, asked: Asked, patience: Patience | None = None) -> int:
     database, now = existing_database(place, read_only=True), datetime.now(UTC)
     accounts = meant_accounts(all_accounts(database, now), asked.target, asked.kind)
     for account in accounts:
-        _check_subject(database, account, asked)
+        check_subject(database, account, asked)
     if not asked.sure and not _is_wanted(accounts, asked):
         say("nothing was changed")
         return 0
@@ -130,15 +130,19 @@ def ask(place: Place, asked: Asked, patience: Patience | None = None) -> int:
 
 def list_runs(place: Place, *, as_json: bool) -> int:
     """Print every run, the newest first."""
-    database, now = existing_database(place, read_only=True), datetime.now(UTC)
-    accounts = sorted(all_accounts(database, now), key=lambda account: -account.run_id)
-    marks = {row["id"]: row for row in _marks(database)}
-    rows = [_run_row(account, marks[account.run_id]) for account in accounts]
+    rows = run_rows(existing_database(place, read_only=True), datetime.now(UTC))
     if not rows and not as_json:
         say("the database holds no run yet")
         return 0
     show_runs(rows, as_json=as_json)
     return 0
+
+
+def run_rows(database: Engine, now: datetime) -> list[dict[str, Any]]:
+    """Return every run as `runs` lists it, the newest first."""
+    accounts = sorted(all_accounts(database, now), key=lambda account: -account.run_id)
+    marks = {row["id"]: row for row in _marks(database)}
+    return [_run_row(account, marks[account.run_id]) for account in accounts]
 
 
 def mark_run(place: Place, run_id: int, column: str, text: str) -> int:
@@ -172,7 +176,7 @@ def delete_run(place: Place, run_id: int, *, sure: bool) -> int:
         return 0
     with database.begin() as connection:
         for table in reversed(m.Base.metadata.sorted_tables):
-            if "run_id" in table.c:
+            if "run_id" in table.c and table is not m.DeskAudit.__table__:  # what people did stays, about no run
                 connection.execute(delete(table).where(table.c.run_id == run_id))
         connection.execute(delete(m.Run).where(m.Run.id == run_id))
     say(f"run {run_id} is deleted")
@@ -198,6 +202,42 @@ def database_place(place: Place) -> str:
     if place.database is not None:
         return place.database
     return load_config(config_path(place.config), machine_overrides(load_settings())).storage.database_url
+
+
+def check_subject(database: Engine, account: Account, asked: Asked) -> None:
+    """Make sure that something can come of a command about one ticker or strategy.
+
+    Raises
+    ------
+    FixConfigError
+        The account does not hold the ticker, or has no such strategy, or it is not paused.
+    """
+    if asked.subject is None:
+        return
+    state = run_status(database, account.run_id)
+    if asked.kind == "flatten":
+        known = {row["ticker"] for row in (*state["positions"], *state["open_orders"])}
+        if asked.subject not in known:
+            hint = did_you_mean(asked.subject, known) or f"; held are {', '.join(sorted(known)) or 'none'}"
+            raise FixConfigError(f"run {account.run_id} holds no {asked.subject}{hint}")
+        return
+    known = set(state["run"]["strategies"])
+    if asked.subject not in known:
+        hint = did_you_mean(asked.subject, known) or f"; there are {', '.join(sorted(known))}"
+        raise FixConfigError(f"run {account.run_id} has no strategy {asked.subject}{hint}")
+    if asked.kind == "unpause" and asked.subject not in state["standing"]["paused"] and not state["waiting_commands"]:
+        raise FixConfigError(f"{asked.subject} is not paused in run {account.run_id}: nothing to unpause")
+
+
+def account_state(database: Engine, account: Account, now: datetime, place: Place | None = None) -> dict[str, Any]:
+    """Return what `status` shows of an account; with `place` also what its own fills have cost."""
+    state = run_status(database, account.run_id, now)
+    if state["heartbeat"] is not None:
+        state["heartbeat"]["alive"] = account.running
+    state["own_costs"] = None if place is None else account_costs(database_place(place), account.run_id)
+    state["states"] = [line.as_json() for line in status_states(state, now)]
+    state["differences"] = [row for row in state["differences"] if row["kind"] != UNPROTECTED]
+    return state
 
 
 def confirmed(question: str) -> bool:
@@ -262,25 +302,6 @@ def _wait(database: Engine, account: Account, command: int, patience: Patience) 
     return result
 
 
-def _check_subject(database: Engine, account: Account, asked: Asked) -> None:
-    """Raise where nothing could come of a command about one ticker or strategy."""
-    if asked.subject is None:
-        return
-    state = run_status(database, account.run_id)
-    if asked.kind == "flatten":
-        known = {row["ticker"] for row in (*state["positions"], *state["open_orders"])}
-        if asked.subject not in known:
-            hint = did_you_mean(asked.subject, known) or f"; held are {', '.join(sorted(known)) or 'none'}"
-            raise FixConfigError(f"run {account.run_id} holds no {asked.subject}{hint}")
-        return
-    known = set(state["run"]["strategies"])
-    if asked.subject not in known:
-        hint = did_you_mean(asked.subject, known) or f"; there are {', '.join(sorted(known))}"
-        raise FixConfigError(f"run {account.run_id} has no strategy {asked.subject}{hint}")
-    if asked.kind == "unpause" and asked.subject not in state["standing"]["paused"] and not state["waiting_commands"]:
-        raise FixConfigError(f"{asked.subject} is not paused in run {account.run_id}: nothing to unpause")
-
-
 def _title(asked: Asked) -> str:
     return asked.kind if asked.subject is None else f"{asked.kind} {asked.subject}"
 
@@ -294,16 +315,6 @@ def _is_wanted(accounts: list[Account], asked: Asked) -> bool:
 
 
 # ---------------------------------------------------------------- rows
-
-
-def _state(database: Engine, account: Account, now: datetime, place: Place) -> dict[str, Any]:
-    state = run_status(database, account.run_id, now)
-    if state["heartbeat"] is not None:
-        state["heartbeat"]["alive"] = account.running
-    state["own_costs"] = account_costs(database_place(place), account.run_id)
-    state["states"] = [line.as_json() for line in status_states(state, now)]
-    state["differences"] = [row for row in state["differences"] if row["kind"] != UNPROTECTED]
-    return state
 
 
 def _marks(database: Engine) -> list[dict[str, Any]]:

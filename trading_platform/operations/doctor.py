@@ -91,6 +91,29 @@ def examine(
         examined("settings", lambda: check_settings(settings, config, path)),
         *services,
         *(try_broker(settings, services, now, live=live) if broker else ()),
+        *machine_findings(settings, config),
+    ]
+
+
+def examine_without_keys(settings: Settings, database: str, config_file: Path | None) -> list[Finding]:
+    """Return the findings of all checks that ask no broker and no network, for a process that holds no key."""
+    try:
+        config = load_config(config_path(config_file), {"storage.database_url": database})
+    except FixConfigError as error:
+        return [Finding("settings", Verdict.FAILED, str(error), "mend the settings file", error.exit_code)]
+    keyless = Finding(
+        "keys", Verdict.SKIPPED, "this process holds none", "`doctor` in a terminal looks at broker and data"
+    )
+    return [
+        examined("settings", lambda: check_settings(settings, config, config_path(config_file))),
+        keyless,
+        *machine_findings(settings, config),
+    ]
+
+
+def machine_findings(settings: Settings, config: TradingConfig) -> list[Finding]:
+    """Return the findings about this machine: database, costs, disk, model."""
+    return [
         examined("database", lambda: check_database(config.storage.database_url)),
         examined("costs", lambda: check_costs(config.storage.database_url, own_cost_bps(config))),
         examined("disk", lambda: check_disk(_folders(settings, config), lambda path: shutil.disk_usage(path).free)),

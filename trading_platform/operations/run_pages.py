@@ -18,7 +18,7 @@ from trading_platform.operations.commands import Place, database_place, existing
 from trading_platform.reporting.comparison_page import comparison_lines, render_comparison
 from trading_platform.reporting.facts import Day
 from trading_platform.reporting.ledger_view import read_days
-from trading_platform.reporting.run_comparison import RunCase, compare_runs, comparison_document
+from trading_platform.reporting.run_comparison import Comparison, RunCase, compare_runs, comparison_document
 from trading_platform.reporting.run_page_file import FEWEST_CLOSES, REPORTS, open_page, write_page, write_run_page
 from trading_platform.reporting.run_record import RunRow, read_run, read_why
 from trading_platform.reporting.run_results import run_results
@@ -57,14 +57,7 @@ def compare(place: Place, run_ids: Sequence[int], *, with_page: bool, opens: boo
     FixConfigError
         Fewer than two or more than six runs, one twice, an unknown one, or none of their sessions in common.
     """
-    database, url = existing_database(place, read_only=True), database_place(place)
-    accounts = all_accounts(database, datetime.now(UTC))
-    for run_id in run_ids:
-        if shown_account(accounts, Target(run=run_id)).last_session is None:
-            raise FixConfigError(f"run {run_id} has no booked close yet: nothing to compare")
-    read = read_database(url, lambda reader: [_case_parts(reader, run_id) for run_id in run_ids])
-    cases = [RunCase(run, run_results(database, run.id), days, why) for run, days, why in read or []]
-    comparison = compare_runs(cases)
+    comparison = read_comparison(place, run_ids)
     name = f"compare-{'-'.join(map(str, run_ids))}.html"
     page = write_page(REPORTS, name, render_comparison(comparison)) if with_page else None
     if as_json:
@@ -77,6 +70,23 @@ def compare(place: Place, run_ids: Sequence[int], *, with_page: bool, opens: boo
     if page is not None and opens and not open_page(page):
         complain(f"no browser could be started here: open {page} yourself")
     return 0
+
+
+def read_comparison(place: Place, run_ids: Sequence[int]) -> Comparison:
+    """Return runs beside each other, read from the database.
+
+    Raises
+    ------
+    FixConfigError
+        As `compare`.
+    """
+    database, url = existing_database(place, read_only=True), database_place(place)
+    accounts = all_accounts(database, datetime.now(UTC))
+    for run_id in run_ids:
+        if shown_account(accounts, Target(run=run_id)).last_session is None:
+            raise FixConfigError(f"run {run_id} has no booked close yet: nothing to compare")
+    read = read_database(url, lambda reader: [_case_parts(reader, run_id) for run_id in run_ids])
+    return compare_runs([RunCase(run, run_results(database, run.id), days, why) for run, days, why in read or []])
 
 
 def screen_width() -> int:

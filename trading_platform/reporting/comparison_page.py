@@ -25,12 +25,15 @@ from trading_platform.reporting.run_shape import depth
 
 def render_comparison(comparison: Comparison) -> str:
     """Return the page of a comparison."""
+    return document(*comparison_parts(comparison))
+
+
+def comparison_parts(comparison: Comparison) -> tuple[str, str, str]:
+    """Return title, body and data of a comparison's page, for a page of any frame."""
     title = "Runs " + ", ".join(str(case.run.id) for case in comparison.cases)
     parts = [_header(comparison, title), _course(comparison), _figures_card(comparison), _settings_card(comparison)]
     days = embedded([day.isoformat() for day in comparison.sessions])
-    return document(
-        title, f"<main>{''.join(parts)}</main>", f'<script type="application/json" id="days">{days}</script>'
-    )
+    return title, f"<main>{''.join(parts)}</main>", f'<script type="application/json" id="days">{days}</script>'
 
 
 def comparison_lines(comparison: Comparison, width: int) -> list[str]:

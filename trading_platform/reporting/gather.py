@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -54,6 +55,7 @@ class Request(NamedTuple):
     models_dir: Path = Path("rl_models")
     history: bool = False
     must_know_session: bool = False
+    stored_only: bool = False
 
 
 class World(NamedTuple):
@@ -116,7 +118,7 @@ def _choose_run(reader: Reader, request: Request, world: World) -> Run | None:
 
 def _ask_broker(request: Request, world: World, run: Run | None) -> tuple[BrokerSnapshot | None, tuple[str, ...]]:
     """Return the broker's snapshot and alerts about it; past days and simulated runs are not its business."""
-    if request.session is not None or (run is not None and not run.is_alpaca):
+    if request.stored_only or request.session is not None or (run is not None and not run.is_alpaca):
         return None, ()
     source = _alpaca(world.settings, run) if world.source is None else world.source
     if source is None:
@@ -187,6 +189,16 @@ def _assemble(
         notes=notes,
         history=history,
     )
+
+
+def complete_limits(stored: dict[str, object]) -> dict[str, object]:
+    """Return the stored risk limits of a run with those that its profile adds; what makes no sense stays as it is."""
+    from trading_platform.configuration.risk_config import RiskConfig, RiskConfigError
+
+    try:
+        return {**asdict(RiskConfig.from_mapping(stored)), **stored}
+    except RiskConfigError:
+        return stored
 
 
 def run_clock(now: datetime, settings: Settings, ledger: Ledger | None, snapshot: BrokerSnapshot | None) -> datetime:

@@ -121,6 +121,11 @@ def _run(row: Sequence[Any]) -> Run:
     )  # fmt: skip
 
 
+def stored_risk(config: str) -> dict[str, object]:
+    """Return the risk limits of a run's stored settings, as far as they were stored."""
+    return _object(_object(config).get("risk"))
+
+
 def _cost_bps(costs: dict[str, object]) -> float:
     """Return half spread and slippage of a run's settings; the defaults where they were not stored."""
     defaults = CostConfig()

@@ -24,22 +24,28 @@ REGIME_COLOURS = {"bull": "good", "bear": "bad", "consolidation": "warn"}
 
 def render_page(report: dict[str, Any], evidence: Evidence) -> str:
     """Return the page of `report`; the charts come from the history in `evidence`."""
-    body = [_header(report), _alerts(report)]
-    if report["source"] == "none":
-        body.append(f'<section class="card"><p>{escape(NOTHING.replace("`", ""))}</p></section>')
-    else:
-        days = () if evidence.ledger is None else evidence.ledger.days
-        series = build_series(days, evidence.history, evidence.since)
-        body += [_tiles(report), _charts(report, series), day_cards(report), limit_cards(report), list_cards(report)]
-    body.append(_footer(report))
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Trading report {escape(report['date'])}</title>"
         f"<style>{STYLE.read_text(encoding='utf-8')}</style></head>"
-        f"<body><main>{''.join(body)}</main><script>{SCRIPT.read_text(encoding='utf-8')}</script></body></html>\n"
+        f"<body><main>{page_body(report, evidence)}</main>"
+        f"<script>{SCRIPT.read_text(encoding='utf-8')}</script></body></html>\n"
     )
     return page if report["run"] is None else page_in_currency(page, report["run"]["market_data"])
+
+
+def page_body(report: dict[str, Any], evidence: Evidence) -> str:
+    """Return what stands on the page of `report`, for a page of any frame."""
+    body = [_header(report), alerts_list(report)]
+    if report["source"] == "none":
+        body.append(f'<section class="card"><p>{escape(NOTHING.replace("`", ""))}</p></section>')
+    else:
+        days = () if evidence.ledger is None else evidence.ledger.days
+        series = build_series(days, evidence.history, evidence.since)
+        body += [tiles(report), charts(report, series), day_cards(report), limit_cards(report), list_cards(report)]
+    body.append(_footer(report))
+    return "".join(body)
 
 
 def _header(report: dict[str, Any]) -> str:
@@ -56,14 +62,16 @@ def _header(report: dict[str, Any]) -> str:
     return f"<header><h1>Trading report · {escape(long_date(report['date']))}</h1><p>{line}</p>{standing}</header>"
 
 
-def _alerts(report: dict[str, Any]) -> str:
+def alerts_list(report: dict[str, Any]) -> str:
+    """Return what is wrong, or nothing."""
     items = "".join(
         f'<li class="{"stop" if text.startswith(STOP_WORDS) else ""}">{escape(text)}</li>' for text in report["alerts"]
     )
     return f'<ul class="alerts">{items}</ul>' if items else ""
 
 
-def _tiles(report: dict[str, Any]) -> str:
+def tiles(report: dict[str, Any]) -> str:
+    """Return the figures that come first."""
     risk, account, sharpe = report["risk_status"], report["account"], report["performance"]["sharpe"]
     ratio = UNKNOWN if sharpe is None else f"{sharpe:.2f}"
     deepest = percents(risk["lifetime_drawdown_pct"], sign=False)
@@ -87,7 +95,8 @@ def _tile(name: str, value: str, note: str, signed: float | None = None, kind: s
     )
 
 
-def _charts(report: dict[str, Any], s: Series) -> str:
+def charts(report: dict[str, Any], s: Series) -> str:
+    """Return the lines over the sessions of `s`."""
     if not s.sessions:
         return ""
     limit = next((rule["limit"] for rule in report["risk"]["headroom"] if rule["rule"] == "exposure"), None)

@@ -49,7 +49,15 @@ PARTS = (
 def render_run_page(
     record: RunRecord, results: RunResults, panel: MarketPanel | None, defaults: Mapping[str, object]
 ) -> str:
-    """Return the page of a run of at least two closes.
+    """Return the page of a run of at least two closes; the arguments are those of `run_parts`."""
+    title, body, data = run_parts(record, results, panel, defaults)
+    return document(title, body, data)
+
+
+def run_parts(
+    record: RunRecord, results: RunResults, panel: MarketPanel | None, defaults: Mapping[str, object]
+) -> tuple[str, str, str]:
+    """Return title, body and data of a run's page, for a page of any frame.
 
     Parameters
     ----------
@@ -78,7 +86,7 @@ def render_run_page(
         settings_card(record, defaults),
     ]
     title = f"Run {results.run_id} · {market_words(results.market)}"
-    return document(title, f"{_navigation()}<main>{''.join(parts)}</main>", record_days(record))
+    return title, f"{_navigation()}<main>{''.join(parts)}</main>", record_days(record)
 
 
 def document(title: str, body: str, data: str) -> str:

@@ -14,7 +14,7 @@ from trading_platform.configuration.risk_config import RiskConfig
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.types import MarketPanel
 from trading_platform.reporting.market_words import page_in_currency
-from trading_platform.reporting.run_page import render_run_page
+from trading_platform.reporting.run_page import document, run_parts
 from trading_platform.reporting.run_record import RunRecord, read_record
 from trading_platform.reporting.run_results import RunResults
 from trading_platform.storage.reader import read_database
@@ -40,13 +40,24 @@ def write_run_page(url: str | Path, results: RunResults, panel: MarketPanel | No
     FixConfigError
         The run has too few closes, or the file cannot be written.
     """
+    html = page_in_currency(document(*read_run_parts(url, results, panel)), results.market)
+    return write_page(folder, f"run-{results.run_id}.html", html)
+
+
+def read_run_parts(url: str | Path, results: RunResults, panel: MarketPanel | None) -> tuple[str, str, str]:
+    """Return title, body and data of a run's page, read from the database at `url`.
+
+    Raises
+    ------
+    FixConfigError
+        The run has too few closes.
+    """
     with _uncollected():
         record = read_database(url, lambda reader: read_record(reader, results.run_id))
         if record is None or len(record.days) < FEWEST_CLOSES:
             raise FixConfigError(f"run {results.run_id} has fewer than {FEWEST_CLOSES} booked closes: nothing to draw")
         bars = panel if panel is not None and holds_prices(panel, record) else None
-        html = page_in_currency(render_run_page(record, results, bars, defaults()), results.market)
-    return write_page(folder, f"run-{results.run_id}.html", html)
+        return run_parts(record, results, bars, defaults())
 
 
 def write_page(folder: Path, name: str, html: str) -> Path:

@@ -314,6 +314,34 @@ def _restore(given: Given) -> Work:
     return lambda: restore(place, file, sure=sure)
 
 
+def _desk(given: Given) -> Work:
+    place = given.text("--db"), given.file("--config")
+    port, host, names = given.whole("--port"), given.text("--host"), given.text("--name") or ""
+    file, behind_tls, metrics = given.file("--password-file"), given.flag("--behind-tls"), given.flag("--metrics")
+
+    def work() -> int:
+        from trading_platform.desk.serve import LOCAL, PORT, DeskOptions, serve
+        from trading_platform.operations.commands import Place
+
+        called = tuple(name.strip() for name in names.split(",") if name.strip())
+        at = (PORT if port is None else port, host or LOCAL)
+        return serve(DeskOptions(Place(*place), *at, called, file, behind_tls, metrics))
+
+    return work
+
+
+def _desk_person(given: Given) -> Work:
+    name, role, file = given.subjects[0], given.text("--role"), given.file("--password-file")
+    is_token = given.command.words == "desk token"
+
+    def work() -> int:
+        from trading_platform.desk.serve import PASSWORD_FILE, add_password, add_token
+
+        return (add_token if is_token else add_password)(file or PASSWORD_FILE, name, role)
+
+    return work
+
+
 def _alerts_test(given: Given) -> Work:
     from trading_platform.operations.try_alerts import alerts_test
 
@@ -462,6 +490,7 @@ HANDLERS: Mapping[str, Callable[[Given], Work]] = {
     "runs list": _runs_list, "runs show": _runs_show, "runs tag": _runs_mark, "runs note": _runs_mark,
     "runs delete": _runs_delete, "page": _page, "compare": _compare,
     "runs compare": _compare, "doctor": _doctor, "backup": _backup, "restore": _restore,
+    "desk": _desk, "desk password": _desk_person, "desk token": _desk_person,
     "alerts test": _alerts_test, "completion": _completion,
     "adopt": _adopt, "upgrade": _upgrade,
     "db repair": _db_repair,

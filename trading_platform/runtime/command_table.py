@@ -90,6 +90,13 @@ OPTIONS: dict[str, Option] = {
         Option("--universes", Kind.WHOLE, "Random universes. Default: 20.", "N"),
         Option("--universe-size", Kind.WHOLE, "Stocks in each. Default: 60.", "N"),
         Option("--jobs", Kind.WHOLE, "Processes. Default: as many as there are cores.", "N"),
+        Option("--port", Kind.WHOLE, "Port of the desk. Default: 8765.", "N"),
+        Option("--host", Kind.TEXT, "Address that the desk listens on. Default: 127.0.0.1, this machine only.", "IP"),
+        Option("--name", Kind.TEXT, "Host names by which the desk is reached, separated by commas.", "LIST"),
+        Option("--password-file", Kind.FILE, "Who may come in; `desk password` and `desk token` write it.", "FILE"),
+        Option("--behind-tls", Kind.FLAG, "A proxy that speaks TLS stands before the desk."),
+        Option("--metrics", Kind.FLAG, "Serve /metrics to those with a token."),
+        Option("--role", Kind.TEXT, "viewer or operator. Default: viewer.", "ROLE"),
         Option("--keep", Kind.WHOLE, "Backups that are kept; older ones go. Default: 14.", "N"),
     )
 }
@@ -157,6 +164,13 @@ COMMANDS: dict[str, Command] = {
             "Check keys, account, clock, data, VIX, database, disk, model; say what to mend.",
             ("--broker", "--live", "--yes", "--json", *_WHERE),
         ),
+        Command(
+            "desk",
+            "Show accounts, risk, runs and orders in a browser, live; operators can halt and resume there.",
+            ("--port", "--host", "--name", "--password-file", "--behind-tls", "--metrics", *_WHERE),
+        ),
+        Command("desk password", "Let NAME in by a password, asked for.", ("--role", "--password-file"), "NAME"),
+        Command("desk token", "Make a token for programs that read /api/v1.", ("--role", "--password-file"), "NAME"),
         Command(
             "backup",
             "Copy the database, beside a running engine, and check the copy. Default folder: backups.",

@@ -257,7 +257,7 @@ class SignalRow(Base):
     code: Mapped[str]  # core.types.DenialCode
     observed: Mapped[float | None] = mapped_column(Float)
     limit: Mapped[float | None] = mapped_column(Float)
-    quantity: Mapped[float] = mapped_column(Float)
+    quantity: Mapped[float] = mapped_column(Float)  # denied: the largest that would have passed, 0 = none
     client_order_id: Mapped[str | None] = mapped_column(String(128))
 
 
@@ -419,6 +419,23 @@ class Command(Base):
     handled_at: Mapped[datetime | None]
     result: Mapped[str | None] = mapped_column(Text)
     subject: Mapped[str | None]
+
+
+class DeskAudit(Base):
+    """What somebody did or tried at the desk: who, from where, what about which run, why, and what became of it."""
+
+    __tablename__ = "desk_audit"
+    __table_args__ = (Index(None, "run_id"),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    at: Mapped[datetime]
+    actor: Mapped[str]
+    origin: Mapped[str]  # the address that the request came from
+    action: Mapped[str]
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("runs.id", ondelete="SET NULL"))
+    subject: Mapped[str | None]
+    reason: Mapped[str] = mapped_column(Text)
+    outcome: Mapped[str] = mapped_column(Text)
 
 
 class Heartbeat(Base):

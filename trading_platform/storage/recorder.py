@@ -91,10 +91,10 @@ class Recorder:
             self._repository.add(m.SignalRow, approved_signal(order))
 
     def denied(self, session: date, strategy: str, strength: float, denial: Denial) -> None:
-        """Record a candidate that was refused."""
+        """Record a candidate that was refused, with the largest quantity that would have passed."""
         row = (
-            session, denial.ticker, strategy, strength, "denied",
-            denial.code.value, _number(denial.observed), _number(denial.limit), 0.0, None,
+            session, denial.ticker, strategy, strength, "denied", denial.code.value, _number(denial.observed),
+            _number(denial.limit), _number(denial.largest_quantity) or 0.0, None,
         )  # fmt: skip
         self._repository.add(m.SignalRow, row)
 
