@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 ADMITTED, REFUSED, FAILED, INTERRUPTED = 0, 10, 1, 130
 
+Cluster = Annotated[str, typer.Option(help="Ray cluster to spread over: ray://HOST:PORT, HOST:PORT, or auto.")]
+
 app = typer.Typer(add_completion=False, no_args_is_help=False, rich_markup_mode=None, help=__doc__)
 app.add_typer(models, name="models")
 
@@ -58,6 +60,7 @@ def train(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="First seed.")] = 1,
     jobs: Annotated[int, typer.Option(min=1, help="Processes that folds and seeds are spread over.")] = 1,
+    cluster: Cluster = "",
     data_dir: Annotated[
         list[Path] | None, typer.Option(help="Folder of bars; repeatable: the first that has a ticker gives it.")
     ] = None,
@@ -97,6 +100,7 @@ def train(
     from trading_platform.training.preparation import RunOptions
     from trading_platform.training.progress import Screen
     from trading_platform.training.setup_options import make_setup
+    from trading_platform.work.job import Place
 
     setup = make_setup(episodes, eval_freq, option or [], {"algo": algo, "reward": reward, "net": net})
     check_packages(setup.algo, tensorboard is not None)
@@ -122,6 +126,7 @@ def train(
         resume=True,
         end=None if end is None else end.date(),
         curves=tensorboard,
+        cluster=Place(jobs, cluster).cluster,
     )
     campaign = make_campaign(options, setup, trading, rules, settings)
     prepared = time.perf_counter()
@@ -227,6 +232,7 @@ def controls(
     negative: Annotated[int, typer.Option(min=0, help="Worlds with nothing to learn.")] = 100,
     seeds: Annotated[int, typer.Option(min=1, help="Fits a world.")] = 1,
     jobs: Annotated[int, typer.Option(min=1)] = 1,
+    cluster: Cluster = "",
     train_years: Annotated[int | None, typer.Option(min=1, help="Train on so many years; default all.")] = None,
     option: Annotated[list[str] | None, typer.Option("--set", help="Training option name=value.")] = None,
 ) -> None:
@@ -237,12 +243,14 @@ def controls(
     from trading_platform.training.run_settings import read_rules
     from trading_platform.training.setup import TrainingSetup
     from trading_platform.training.setup_options import make_setup
+    from trading_platform.work.job import Place
 
     default = TrainingSetup()
     setup = make_setup(default.episodes, default.eval_freq, [*CONTROL_OPTIONS, *(option or [])])
     check_packages(setup.algo, with_curves=False)
-    _, rules, _ = read_rules(None, {"data.source": "synthetic"})
-    met = run_controls(positive, negative, setup, rules, seeds, jobs, BatchedAllocEnv, print, train_years)
+    settings, rules, _ = read_rules(None, {"data.source": "synthetic"})
+    place, unfinished = Place(jobs, cluster), settings.cache_dir / "unfinished"
+    met = run_controls(positive, negative, setup, rules, seeds, place, BatchedAllocEnv, print, train_years, unfinished)
     raise typer.Exit(0 if met else FAILED)
 
 

@@ -33,6 +33,8 @@ PACKAGES: dict[str, dict[str, str]] = {
     "data": {"pyarrow": "pyarrow", "yfinance": "yfinance"},
     "report": {"matplotlib": "matplotlib"},
     "notify": {"apprise": "apprise"},
+    "cluster": {"ray": "ray[client]", "grpc": "grpcio"},
+    "sweep": {"optuna": "optuna"},
 }
 # Without these nothing runs; the others of "core" have a way around that is said when it is taken.
 NEEDED = ("numpy", "pandas", "sqlalchemy", "alembic", "requests", "typer", "filelock", "rich")

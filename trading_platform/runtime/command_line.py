@@ -163,9 +163,11 @@ def _evaluate(given: Given) -> Work:
     )  # fmt: skip
     start, end, jobs = given.day("--start"), given.day("--end"), given.whole("--jobs")
     universes, size, seed = given.whole("--universes"), given.whole("--universe-size"), given.whole("--seed")
+    cluster = given.text("--cluster") or ""
 
     def work() -> int:
         from trading_platform.runtime.evaluate import EvaluateOptions, evaluate
+        from trading_platform.work.job import Place, usual_jobs
 
         return evaluate(
             EvaluateOptions(
@@ -175,7 +177,7 @@ def _evaluate(given: Given) -> Work:
                 20 if universes is None else universes,
                 60 if size is None else size,
                 0 if seed is None else seed,
-                (os.cpu_count() or 1) if jobs is None else jobs,
+                Place(usual_jobs() if jobs is None else jobs, cluster),
             )
         )
 

@@ -90,6 +90,9 @@ OPTIONS: dict[str, Option] = {
         Option("--universes", Kind.WHOLE, "Random universes. Default: 20.", "N"),
         Option("--universe-size", Kind.WHOLE, "Stocks in each. Default: 60.", "N"),
         Option("--jobs", Kind.WHOLE, "Processes. Default: as many as there are cores.", "N"),
+        Option(
+            "--cluster", Kind.TEXT, "Split the work over a Ray cluster: ray://HOST:PORT, HOST:PORT, or auto.", "WHERE"
+        ),
         Option("--keep", Kind.WHOLE, "Backups that are kept; older ones go. Default: 14.", "N"),
     )
 }
@@ -123,7 +126,7 @@ COMMANDS: dict[str, Command] = {
             "Judge the book on many random universes, beside what anybody could have held; a page goes to reports/.",
             (
                 "--source", "--data-dir", "--tickers", "--start", "--end", "--universes", "--universe-size",
-                "--cost-bps", "--fills", "--seed", "--capital", "--vix", "--jobs", "--config", *_SCREEN,
+                "--cost-bps", "--fills", "--seed", "--capital", "--vix", "--jobs", "--cluster", "--config", *_SCREEN,
             ),
         ),
         Command("status", "Show an account now: equity, halts, positions, engine.", (*_TARGET, "--json", *_WHERE)),

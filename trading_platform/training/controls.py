@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,6 +20,7 @@ from trading_platform.core.metrics import sharpe_ratio
 from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.session import Rules
 from trading_platform.core.types import Floats, Ints
+from trading_platform.core.validation import fingerprint
 from trading_platform.engine.regime_cache import load_regimes
 from trading_platform.evaluation.comparison import REFERENCE
 from trading_platform.evaluation.promotion import GateConfig, Objective
@@ -39,6 +38,9 @@ from trading_platform.training.judging import POLICY
 from trading_platform.training.paths import equal_weights, run_path
 from trading_platform.training.setup import TrainingSetup
 from trading_platform.training.worlds import rules_at_cost
+from trading_platform.work.job import Job, Place
+from trading_platform.work.map_tasks import workers
+from trading_platform.work.result_files import ResultFiles
 
 N_REGIMES = 3
 # The world of the positive control, chosen on worlds 1 to 12 and then left alone; results are of worlds 101 onwards.
@@ -163,39 +165,55 @@ def run_controls(
     setup: TrainingSetup,
     rules: Rules,
     seeds: int,
-    jobs: int,
+    place: Place,
     make_env: MakeEnv,
     line: Callable[[str], None],
     train_years: int | None = None,
+    unfinished: Path | None = None,
 ) -> bool:
     """Run so many worlds of each kind, telling `line` of each; return True if both criteria are met.
 
-    `train_years` limits what is trained on; the criteria are meant for all history.
+    `train_years` limits what is trained on; the criteria are meant for all history. Worlds that are done wait in a
+    folder below `unfinished` until all are, so that a run that was killed goes on.
     """
     worlds = [ControlWorld("positive", FIRST_POSITIVE + n) for n in range(positive)]
     worlds += [ControlWorld("negative", FIRST_NEGATIVE + n, n_sessions=3150) for n in range(negative)]
+    lab = Lab(setup, rules, tuple(range(1, seeds + 1)), make_env, train_years)
+    identity = fingerprint({"setup": setup.fingerprint, "lab": repr((rules, lab.seeds, train_years))})
+    job = Job("control", _run_alone, lab, identity, (ControlResult, ControlWorld))
+    files = None if unfinished is None else ResultFiles(unfinished / f"controls-{identity}", job.kinds)
     results = []
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        futures = [pool.submit(_run_alone, world, setup, rules, seeds, make_env, train_years) for world in worlds]
-        for future in as_completed(futures):
-            result = future.result()
+    with workers(job, place, files) as opened:
+        for _, result in opened.map(worlds):
             results.append(result)
             line(
                 f"{result.world.kind} {result.world.seed}: {'admitted' if result.admitted else 'refused'} "
                 f"({result.failed or 'every criterion passed'}), validation gain {result.validation_gain:+.2f}, test "
                 f"{result.policy:.2f} against {result.equal_weight:.2f}, oracle {result.oracle:.2f}"
             )
+    if files is not None:
+        files.clear()
     return summary(results, line)
 
 
-def _run_alone(
-    world: ControlWorld, setup: TrainingSetup, rules: Rules, seeds: int, make_env: MakeEnv, train_years: int | None
-) -> ControlResult:
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """What all controls of a run share."""
+
+    setup: TrainingSetup
+    rules: Rules
+    seeds: tuple[int, ...]
+    make_env: MakeEnv
+    train_years: int | None
+
+
+def _run_alone(lab: Lab, world: ControlWorld) -> ControlResult:
     strategies = make_strategies(FIRST_SET)  # the controls are built on what these books do
     with TemporaryDirectory() as folder:
         registry, now = Path(folder), datetime(2026, 1, 5, tzinfo=UTC)
-        fits = tuple(range(1, seeds + 1))
-        return run_control(world, setup, strategies, rules, fits, make_env, registry, None, now, train_years)
+        return run_control(
+            world, lab.setup, strategies, lab.rules, lab.seeds, lab.make_env, registry, None, now, lab.train_years
+        )
 
 
 def oracle_weights(world: PreparedMarket, regimes: Ints) -> Floats:
