@@ -31,10 +31,11 @@ ROOMS: dict[str, frozenset[str]] = {
     ),
     "reporting": frozenset({"core", "evaluation", "configuration", "machine", "market_data", "storage"}),
     "training": frozenset(PURE) | {"configuration", "machine", "work", "market_data", "storage", "engine", "reporting"},
+    "search": frozenset(PURE) | {"configuration", "machine", "work", "market_data", "storage", "engine", "reporting"},
     "operations": frozenset({"core", "configuration", "machine", "alpaca", "market_data", "storage", "reporting"}),
     "runtime": frozenset(PURE)
     | {"configuration", "machine", "work", "alpaca", "market_data", "storage", "brokers", "engine", "reporting"}
-    | {"operations"},
+    | {"search", "operations"},
 }
 ALIASES = {"trading_platform/brokers/alpaca_server/__main__.py": "trading_platform.alpaca_server"}  # for one version
 MOST_LOOSE_MODULES = 3  # beside __init__, in the package's root

@@ -129,6 +129,22 @@ COMMANDS: dict[str, Command] = {
                 "--cost-bps", "--fills", "--seed", "--capital", "--vix", "--jobs", "--cluster", "--config", *_SCREEN,
             ),
         ),
+        Command(
+            "search",
+            "Search settings by the trials that a TOML file asks for; outer years, unseen by trials, judge the best.",
+            (
+                "--source", "--data-dir", "--tickers", "--cost-bps", "--fills", "--capital", "--vix", "--jobs",
+                "--cluster", "--config", *_SCREEN,
+            ),
+            "FILE",
+        ),
+        Command("search show", "What a search has found.", ("--json", "--config"), "FILE"),
+        Command(
+            "search adopt",
+            "Show which settings the best trial would change; with --yes write them into the settings file.",
+            ("--yes", "--config"),
+            "FILE",
+        ),
         Command("status", "Show an account now: equity, halts, positions, engine.", (*_TARGET, "--json", *_WHERE)),
         Command("halt", "Open nothing new until `resume`; what is held may be closed.", _ASK),
         Command("resume", "End a halt, a pause by losses, a flatten, or a fault of the risk memory.", _ASK),
