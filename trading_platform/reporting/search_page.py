@@ -119,9 +119,12 @@ def _slice(study: Document, name: str) -> str:
     ends = (
         [(min(across), "start"), (max(across), "end")]
         if is_number
-        else [(place, "middle") for place in places.values()]
+        else [
+            (place, "start" if place == 0.0 else "end" if place == max(places.values()) else "middle")
+            for place in places.values()
+        ]
     )
-    words = [f"{end:g}" for end, _ in ends] if is_number else [_said(value) for value in places]
+    words = [f"{end:.4g}" for end, _ in ends] if is_number else [_said(value) for value in places]
     ticks = "".join(
         f'<text x="{x(end):.1f}" y="{HEIGHT - 6}" text-anchor="{anchor}">{escape(word)}</text>'
         for (end, anchor), word in zip(ends, words, strict=True)

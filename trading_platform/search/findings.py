@@ -79,7 +79,8 @@ def luck(gain: float, cells: Sequence[Floats], returns: Floats) -> Luck:
         Gains of each trial over the reference by universe and fold, (U, F) each: universes live through the same years,
         so only folds are independent.
     returns
-        Mean daily returns of each trial, (T, N).
+        Mean daily returns of each trial less those of the reference, (T, N): the books themselves all move with the
+        market, and would count as one trial.
     """
     effective = effective_trials(returns) if returns.shape[1] else 0.0
     by_fold = np.array([each.mean(axis=0) for each in cells])  # (N, F)

@@ -183,7 +183,8 @@ def _study(search: Search, outer: Outer, told: Callable[[str], None]) -> Finding
     best = best_of(trials, objective)
     bills, base = bills_of(inner), figures(objective, now, bills_of(inner), asked.folds)
     by_cell = [gains(objective, figures(objective, each, bills, asked.folds), base) for each in series]
-    means = np.column_stack([mean_returns(each) for each in series]) if series else np.empty((len(bills), 0))
+    beside = [mean_returns(each) - mean_returns(now) for each in series]
+    means = np.column_stack(beside) if beside else np.empty((len(bills), 0))
     values = values_of(asked.objectives, now, bills, asked.folds)
     gain = math.nan if best is None else better_by(objective, best.values[0], values[0])
     found = luck(gain, by_cell, means)

@@ -148,6 +148,7 @@ def _connected(place: Place) -> Any:
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # no calls home
     os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # `uv run` would start each worker by `uv run`
+    os.environ["RAY_DEDUP_LOGS_SKIP_REGEX"] = "."  # what happens to workers would be printed among our results
     for name in THREAD_VARIABLES:
         os.environ[name] = "1"
     if place.cluster == AUTO:  # a cluster of our own has a token of its own, and writes none into the home folder
@@ -247,7 +248,7 @@ def _refuse_other(its: Version, ours: Version, host: str) -> None:
     for name, theirs, here in (
         ("Python", its.python, ours.python),
         ("trading-platform", its.program, ours.program),
-        ("a trading-platform whose text", its.text, ours.text),
+        ("a trading-platform whose files are", its.text, ours.text),
     ):
         if theirs != here:
             raise OtherVersionError(
