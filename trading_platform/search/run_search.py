@@ -229,7 +229,7 @@ def _batch(
     asked, faults = search.plan.asked, {}
     for trial in waiting:
         try:
-            search.configure(trial.settings)
+            ran.book(trial.settings)
         except FixConfigError as error:
             faults[trial.number] = str(error)
     alive = [trial for trial in waiting if trial.number not in faults]
@@ -260,6 +260,14 @@ class _Cells:
 
     def __init__(self, search: Search, opened: Workers[Bench, Cell, CellReturns], bills: Floats) -> None:
         self._search, self._opened, self.bills = search, opened, bills
+        self._books: dict[str, Settings] = {}
+
+    def book(self, settings: Mapping[str, Value]) -> Settings:
+        """Return the book of some settings; raises `FixConfigError` where they contradict each other."""
+        said = _said(settings)
+        if said not in self._books:
+            self._books[said] = self._search.configure(settings)
+        return self._books[said]
 
     def returns(
         self, settings: Sequence[Mapping[str, Value]], universes: Sequence[int] | None = None
@@ -273,7 +281,7 @@ class _Cells:
         return [flat[i * width : (i + 1) * width] for i in range(len(settings))]
 
     def _of(self, settings: Mapping[str, Value], numbers: Sequence[int]) -> list[Cell]:
-        book, said = self._search.configure(settings), json.dumps(dict(settings), sort_keys=True)
+        book, said = self.book(settings), _said(settings)
         return [
             Cell(said, number, book.strategies, book.rules, book.capital, book.fills, book.policy) for number in numbers
         ]
@@ -323,6 +331,10 @@ def _job(search: Search, bench: Bench, period: str) -> Job[Bench, Cell, CellRetu
     days = bench.panel.sessions.astype("datetime64[D]")
     identity = f"{search.identity} {days[bench.start]} {days[-1]}"
     return Job(f"{period} cell", run_cell, bench, identity, (CellReturns,), key=_key, start="fork")
+
+
+def _said(settings: Mapping[str, Value]) -> str:
+    return json.dumps(dict(settings), sort_keys=True)
 
 
 def _key(cell: Cell) -> str:

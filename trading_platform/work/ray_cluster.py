@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -152,9 +153,11 @@ def _connected(place: Place) -> Any:
     for name in THREAD_VARIABLES:
         os.environ[name] = "1"
     if place.cluster == AUTO:  # a cluster of our own has a token of its own, and writes none into the home folder
-        os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"] = "token", secrets.token_hex(32)
+        os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"] = "token", _own_token()
     else:
         _check_answer(place.cluster)
+        if (Path.home() / ".ray" / "auth_token").is_file():  # ray start has it, or it was copied from there
+            os.environ["RAY_AUTH_MODE"] = "token"
     if place.cluster.startswith("ray://"):
         require(("grpc",), "--cluster ray://")
     import ray
@@ -170,12 +173,21 @@ def _connected(place: Place) -> Any:
         else:
             ray.init(address=place.cluster, runtime_env=workers, **quiet)
     except (ConnectionError, TimeoutError) as error:
-        raise ClusterUnreachableError(f"--cluster {place.cluster}: {_first_line(error)}") from error
+        raise ClusterUnreachableError(
+            f"--cluster {place.cluster}: {_first_line(error)}; where it asks for "
+            "a token, copy ~/.ray/auth_token from its head"
+        ) from error
     except (RuntimeError, ValueError, OSError) as error:
         if "ersion" in str(error):
             raise OtherVersionError(f"--cluster {place.cluster}: {_one_line(error)}") from error
         raise ClusterUnreachableError(f"--cluster {place.cluster}: {_first_line(error)}") from error
     return ray
+
+
+@cache
+def _own_token() -> str:
+    """Return the token of this process's clusters: Ray remembers the first one that it hears of."""
+    return secrets.token_hex(32)
 
 
 def _carry_own_strategies(ray: Any) -> None:
