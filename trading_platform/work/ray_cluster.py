@@ -177,7 +177,7 @@ def _connected(place: Place) -> Any:
             f"--cluster {place.cluster}: {_first_line(error)}; where it asks for "
             "a token, copy ~/.ray/auth_token from its head"
         ) from error
-    except Exception as error:  # noqa: BLE001 - Ray raises a bare one where its own processes are late
+    except Exception as error:
         if "ersion" in str(error):
             raise OtherVersionError(f"--cluster {place.cluster}: {_one_line(error)}") from error
         raise ClusterUnreachableError(f"--cluster {place.cluster}: {_first_line(error)}") from error
