@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 ADMITTED, REFUSED, FAILED, INTERRUPTED = 0, 10, 1, 130
 
+Cluster = Annotated[str, typer.Option(help="Ray cluster to spread over: ray://HOST:PORT, HOST:PORT, or auto.")]
+
 app = typer.Typer(add_completion=False, no_args_is_help=False, rich_markup_mode=None, help=__doc__)
 app.add_typer(models, name="models")
 
@@ -59,6 +61,7 @@ def train(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="First seed.")] = 1,
     jobs: Annotated[int, typer.Option(min=1, help="Processes that folds and seeds are spread over.")] = 1,
+    cluster: Cluster = "",
     data_dir: Annotated[
         list[Path] | None, typer.Option(help="Folder of bars; repeatable: the first that has a ticker gives it.")
     ] = None,
@@ -100,6 +103,7 @@ def train(
     from trading_platform.training.preparation import RunOptions
     from trading_platform.training.progress import Screen
     from trading_platform.training.setup_options import make_setup
+    from trading_platform.work.job import Place
 
     setup = make_setup(episodes, eval_freq, option or [], {"algo": algo, "reward": reward, "net": net})
     check_packages(setup.algo, tensorboard is not None)
@@ -126,6 +130,7 @@ def train(
         resume=True,
         end=None if end is None else end.date(),
         curves=tensorboard,
+        cluster=Place(jobs, cluster).cluster,
     )
     campaign = make_campaign(options, setup, trading, rules, settings)
     prepared = time.perf_counter()
@@ -243,6 +248,7 @@ def controls(
     data_dir: Annotated[list[Path] | None, typer.Option(help="Shuffle the books of these bars instead.")] = None,
     state: Annotated[Path, typer.Option(help="Results are added up here, over runs.")] = Path(".rl-controls.jsonl"),
     jobs: Annotated[int, typer.Option(min=1)] = 1,
+    cluster: Cluster = "",
     write: Annotated[Path | None, typer.Option(help="Page to write the table into.")] = None,
     option: Annotated[list[str] | None, typer.Option("--set", help="Training option name=value.")] = None,
 ) -> None:
@@ -253,6 +259,7 @@ def controls(
     from trading_platform.training.run_settings import read_rules
     from trading_platform.training.setup import TrainingSetup
     from trading_platform.training.setup_options import make_setup
+    from trading_platform.work.job import Place
 
     default = TrainingSetup()
     setup = make_setup(default.episodes, default.eval_freq, option or [], {"algo": algo})
@@ -262,7 +269,7 @@ def controls(
         None, {"data.source": "files" if folders else "synthetic", "data.folder": folders}
     )
     market = control_market(trading, settings, rules, setup)
-    results = run_controls(market, setup, range(first_seed, first_seed + worlds), state, jobs, print)
+    results = run_controls(market, setup, range(first_seed, first_seed + worlds), state, Place(jobs, cluster), print)
     if write is not None:
         write_page(write, results)
     print("\n".join(table(results)))  # noqa: T201 - the command's output

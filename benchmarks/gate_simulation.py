@@ -1,6 +1,7 @@
 """Run artificial jobs of weekly challengers through the trial in service, and write what became of them.
 
-Run: python -m benchmarks.gate_simulation [--jobs-per-story N] [--processes N] [--state FILE] [--write]
+Run: python -m benchmarks.gate_simulation [--jobs-per-story N] [--processes N] [--cluster ADDRESS] [--state FILE]
+     [--write]
 
 Each job is one line of the state file as soon as it is done, by story and seed: an interrupted run goes on where it
 stopped, a larger N adds to what is there, and lines of another version of the rules are not counted. `--write` puts
@@ -16,7 +17,6 @@ import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,8 @@ import numpy as np
 from trading_platform.core.types import Floats
 from trading_platform.evaluation.gate_worlds import STORIES, JobResult, Story, run_job
 from trading_platform.evaluation.service_trial import RETIRE_BELOW
+from trading_platform.work.job import Job, Place
+from trading_platform.work.map_tasks import workers
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "gate.md"
 BEGIN, END = "<!-- simulation: written by make gate-simulation -->", "<!-- /simulation -->"
@@ -53,16 +55,23 @@ def done_so_far(state: Path, version: str) -> dict[tuple[str, int], JobResult]:
     return found
 
 
-def run_missing(missing: Sequence[tuple[Story, int]], processes: int) -> Iterator[tuple[str, int, JobResult]]:
-    """Yield each job as it is done, on so many processes."""
-    if processes == 1:
-        for story, seed in missing:
-            yield story.name, seed, run_job(story, seed)
-        return
-    with ProcessPoolExecutor(processes) as pool:
-        futures = {pool.submit(run_job, story, seed): (story.name, seed) for story, seed in missing}
-        for future in as_completed(futures):
-            yield *futures[future], future.result()
+def run_missing(missing: Sequence[tuple[Story, int]], place: Place) -> Iterator[tuple[str, int, JobResult]]:
+    """Yield each job as it is done; a task is a seed with all its missing stories: a job alone takes too little."""
+    of_seed: dict[int, list[Story]] = {}
+    for story, seed in missing:
+        of_seed.setdefault(seed, []).append(story)
+    tasks = [(seed, tuple(stories)) for seed, stories in of_seed.items()]
+    with workers(Job("artificial jobs", run_seed, None, "", start="fork"), place) as opened:
+        for number, results in opened.map(tasks):
+            seed, stories = tasks[number]
+            for story, result in zip(stories, results, strict=True):
+                yield story.name, seed, result
+
+
+def run_seed(shared: None, task: tuple[int, tuple[Story, ...]]) -> tuple[JobResult, ...]:
+    """Run some stories of one seed."""
+    seed, stories = task
+    return tuple(run_job(story, seed) for story in stories)
 
 
 def wilson(successes: int, trials: int) -> tuple[float, float]:
@@ -116,6 +125,7 @@ def main() -> int:
     parser.add_argument("--jobs-per-story", type=int, default=1000)
     parser.add_argument("--first-seed", type=int, default=0, help="0 to 799 chose the bets")
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--cluster", default="", help="Ray: auto, ray://HOST:PORT or HOST:PORT")
     parser.add_argument("--state", type=Path, default=Path(".gate-simulation.jsonl"))
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
@@ -127,7 +137,9 @@ def main() -> int:
     missing = [(story, seed) for story, seed in wanted if (story.name, seed) not in results]
     since = time.monotonic()
     with options.state.open("a") as state:
-        for number, (name, seed, result) in enumerate(run_missing(missing, options.processes), start=1):
+        for number, (name, seed, result) in enumerate(
+            run_missing(missing, Place(options.processes, options.cluster)), start=1
+        ):
             results[name, seed] = result
             line = {"version": version, "story": name, "seed": seed, **asdict(result)}
             state.write(json.dumps(line) + "\n")

@@ -47,6 +47,7 @@ from trading_platform.runtime.open_run import set_stage
 from trading_platform.runtime.trade_settings import TradeOptions
 from trading_platform.storage import models as m
 from trading_platform.strategies.base import AnyStrategy
+from trading_platform.work.job import Place
 
 API_VERSION = 1
 
@@ -365,7 +366,8 @@ def evaluate(
     market = data if isinstance(data, Market) else load(data)
     read = _config(config, {**market._options, **_costs(cost_bps)})
     chosen = _instructions(read, load_settings(), strategies, None).strategies
-    options = EvaluateOptions(TradeOptions(quiet=True), _day(start), _day(end), universes, universe_size, seed, jobs)
+    trade = TradeOptions(quiet=True)
+    options = EvaluateOptions(trade, _day(start), _day(end), universes, universe_size, seed, Place(jobs))
     return Evaluation(judged(options, read, chosen, market.panel, shown=False)[0])
 
 

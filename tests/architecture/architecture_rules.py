@@ -20,6 +20,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "evaluation": frozenset({"core", "strategies", "regime"}),
     "configuration": frozenset({"core", "regime"}),
     "machine": frozenset({"core", "configuration"}),
+    "work": frozenset({"core", "configuration", "machine"}),
     "alpaca": frozenset({"core", "configuration", "machine"}),
     "market_data": frozenset({"core", "configuration", "machine", "alpaca"}),
     "storage": frozenset({"core", "configuration", "machine", "evaluation"}),
@@ -29,14 +30,15 @@ ROOMS: dict[str, frozenset[str]] = {
         {"core", "strategies", "regime", "configuration", "machine", "market_data", "storage", "brokers"}
     ),
     "reporting": frozenset({"core", "evaluation", "configuration", "machine", "market_data", "storage"}),
-    "training": frozenset(PURE) | {"configuration", "machine", "market_data", "storage", "engine", "reporting"},
+    "training": frozenset(PURE) | {"configuration", "machine", "work", "market_data", "storage", "engine", "reporting"},
+    "search": frozenset(PURE) | {"configuration", "machine", "work", "market_data", "storage", "engine", "reporting"},
     "operations": frozenset({"core", "configuration", "machine", "alpaca", "market_data", "storage", "reporting"}),
     "desk": frozenset(
         {"core", "evaluation", "configuration", "machine", "market_data", "storage", "reporting", "operations"}
     ),
     "runtime": frozenset(PURE)
-    | {"configuration", "machine", "alpaca", "market_data", "storage", "brokers", "engine", "reporting"}
-    | {"operations", "desk"},
+    | {"configuration", "machine", "work", "alpaca", "market_data", "storage", "brokers", "engine", "reporting"}
+    | {"search", "operations", "desk"},
 }
 ALIASES = {"trading_platform/brokers/alpaca_server/__main__.py": "trading_platform.alpaca_server"}  # for one version
 MOST_LOOSE_MODULES = 3  # beside __init__, in the package's root
@@ -63,6 +65,8 @@ CATCH_ALL_SHELLS = {
     "daily_report.py": "the report goes out whatever happened",
     "trading_platform/machine/thread_crew.py": "a thread hands whatever happened to its caller, who raises it",
     "trading_platform/engine/own_modules.py": "a file of the user's own raises what it likes; it is named",
+    "trading_platform/work/ray_cluster.py": "Ray raises a bare Exception where its own processes begin too late",
+    "trading_platform/work/processes.py": "a process hands whatever happened to its parent, who raises it",
     "trading_platform/engine/evening_check.py": "whatever fails in a comparison, trading goes on",
     "trading_platform/reporting/alert_post.py": "whatever happens to an alert, trading goes on",
     "trading_platform/reporting/account_source.py": "a thread hands whatever happened to its caller, who raises it",

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -44,6 +45,7 @@ _NAMES = (
 )
 VARIABLES: tuple[str, ...] = (*_NAMES, *_ALIASES)
 _OUR_PREFIXES = ("ALPACA_", "APCA_", "TRADING_", "TELEGRAM_")
+_SECRET_MARKS = ("SECRET", "TOKEN", "PASSWORD", "PASSWD", "API_KEY", "CREDENTIAL")  # in names of any program's
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -174,6 +176,21 @@ def leave_keys_behind() -> None:
     clean = {name: value for name, value in os.environ.items() if name not in KEYS}
     sys.stdout.flush()
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], clean)  # noqa: S606 - our own command line
+
+
+@contextmanager
+def without_secrets() -> Iterator[None]:
+    """Take from the process environment what its children must not have, keys above all, and put it back at the end."""
+    own = [name for name in os.environ if name in VARIABLES or _is_secret(name)]
+    taken = {name: os.environ.pop(name) for name in own}
+    try:
+        yield
+    finally:
+        os.environ.update(taken)
+
+
+def _is_secret(name: str) -> bool:
+    return any(mark in name.upper() for mark in _SECRET_MARKS) and not name.startswith("RAY_")  # a cluster asks for its
 
 
 def parse_env(text: str, source: str = ".env") -> dict[str, str]:

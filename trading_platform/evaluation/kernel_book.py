@@ -88,6 +88,15 @@ class KernelBook:
             lifted=self._lifted(market, signals, panel, start, weights),
         )
 
+    def daily_returns(self, panel: MarketPanel, start: int, seed: int) -> Floats:
+        """Return the daily returns of a run, (T,), and nothing beside them."""
+        active, _ = active_strategies(self.strategies, panel)
+        signals = build_signals(prepare_signals(panel, active), default_protection(self.rules.exits))
+        market = build_market(panel, self.exchange_seconds(panel.sessions), self.rules.limits.correlation_window)
+        filled = market if self.fills == EXACT else with_fills(market, panel, self.fills, seed)
+        weights = self.weights(panel, active)
+        return self._returns(self._run(filled, signals, weights, start, panel.n_sessions, self.rules))
+
     def _run(
         self,
         market: Market,

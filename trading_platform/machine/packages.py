@@ -40,6 +40,8 @@ PACKAGES: dict[str, dict[str, str]] = {
         "argon2": "argon2-cffi",
         "prometheus_client": "prometheus-client",
     },
+    "cluster": {"ray": "ray[client]", "grpc": "grpcio"},
+    "sweep": {"optuna": "optuna"},
 }
 # Without these nothing runs; the others of "core" have a way around that is said when it is taken.
 NEEDED = ("numpy", "pandas", "sqlalchemy", "alembic", "requests", "typer", "filelock", "rich")

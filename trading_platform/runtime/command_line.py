@@ -169,9 +169,11 @@ def _evaluate(given: Given) -> Work:
     )  # fmt: skip
     start, end, jobs = given.day("--start"), given.day("--end"), given.whole("--jobs")
     universes, size, seed = given.whole("--universes"), given.whole("--universe-size"), given.whole("--seed")
+    cluster = given.text("--cluster") or ""
 
     def work() -> int:
         from trading_platform.runtime.evaluate import EvaluateOptions, evaluate
+        from trading_platform.work.job import Place, usual_jobs
 
         return evaluate(
             EvaluateOptions(
@@ -181,9 +183,43 @@ def _evaluate(given: Given) -> Work:
                 20 if universes is None else universes,
                 60 if size is None else size,
                 0 if seed is None else seed,
-                (os.cpu_count() or 1) if jobs is None else jobs,
+                Place(usual_jobs() if jobs is None else jobs, cluster),
             )
         )
+
+    return work
+
+
+def _search(given: Given) -> Work:
+    from pathlib import Path
+
+    from trading_platform.runtime.trade_settings import TradeOptions
+
+    what, plan = given.command.words, Path(given.subjects[0])
+    is_run = what == "search"
+    tickers = ((given.text("--tickers") if is_run else None) or "").split(",")
+    trade = TradeOptions(
+        command=what,
+        data_dirs=given.files("--data-dir") if is_run else (),
+        tickers=tuple(ticker.strip().upper() for ticker in tickers if ticker.strip()),
+        config=given.file("--config"),
+        source=given.text("--source") if is_run else None,
+        vix=given.text("--vix") if is_run else None,
+        cost_bps=given.number("--cost-bps") if is_run else None,
+        fills=given.text("--fills") if is_run else None,
+        capital=given.number("--capital") if is_run else None,
+        json=False if what == "search adopt" else given.flag("--json"),
+        quiet=given.flag("--quiet") if is_run else False,
+    )
+    jobs, cluster = (given.whole("--jobs"), given.text("--cluster") or "") if is_run else (1, "")
+    sure = given.flag("--yes") if what == "search adopt" else False
+
+    def work() -> int:
+        from trading_platform.runtime import search
+        from trading_platform.work.job import Place, usual_jobs
+
+        options = search.SearchOptions(trade, plan, Place(usual_jobs() if jobs is None else jobs, cluster), sure)
+        return {"search": search.search, "search show": search.show, "search adopt": search.adopt}[what](options)
 
     return work
 
@@ -485,6 +521,7 @@ def _run_number(given: Given, text: str) -> int:
 
 
 HANDLERS: Mapping[str, Callable[[Given], Work]] = {
+    "search": _search, "search show": _search, "search adopt": _search,
     "evaluate": _evaluate, "": _trade, "trade": _trade, "replay": _trade, "status": _status,
     "halt": _ask, "resume": _ask, "flatten": _ask, "pause": _ask, "unpause": _ask,
     "runs list": _runs_list, "runs show": _runs_show, "runs tag": _runs_mark, "runs note": _runs_mark,

@@ -97,6 +97,9 @@ OPTIONS: dict[str, Option] = {
         Option("--behind-tls", Kind.FLAG, "A proxy that speaks TLS stands before the desk."),
         Option("--metrics", Kind.FLAG, "Serve /metrics to those with a token."),
         Option("--role", Kind.TEXT, "viewer or operator. Default: viewer.", "ROLE"),
+        Option(
+            "--cluster", Kind.TEXT, "Split the work over a Ray cluster: ray://HOST:PORT, HOST:PORT, or auto.", "WHERE"
+        ),
         Option("--keep", Kind.WHOLE, "Backups that are kept; older ones go. Default: 14.", "N"),
     )
 }
@@ -130,8 +133,24 @@ COMMANDS: dict[str, Command] = {
             "Judge the book on many random universes, beside what anybody could have held; a page goes to reports/.",
             (
                 "--source", "--data-dir", "--tickers", "--start", "--end", "--universes", "--universe-size",
-                "--cost-bps", "--fills", "--seed", "--capital", "--vix", "--jobs", "--config", *_SCREEN,
+                "--cost-bps", "--fills", "--seed", "--capital", "--vix", "--jobs", "--cluster", "--config", *_SCREEN,
             ),
+        ),
+        Command(
+            "search",
+            "Search settings by the trials that a TOML file asks for; outer years, unseen by trials, judge the best.",
+            (
+                "--source", "--data-dir", "--tickers", "--cost-bps", "--fills", "--capital", "--vix", "--jobs",
+                "--cluster", "--config", *_SCREEN,
+            ),
+            "FILE",
+        ),
+        Command("search show", "What a search has found.", ("--json", "--config"), "FILE"),
+        Command(
+            "search adopt",
+            "Show which settings the best trial would change; with --yes write them into the settings file.",
+            ("--yes", "--config"),
+            "FILE",
         ),
         Command("status", "Show an account now: equity, halts, positions, engine.", (*_TARGET, "--json", *_WHERE)),
         Command("halt", "Open nothing new until `resume`; what is held may be closed.", _ASK),

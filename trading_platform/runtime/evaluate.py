@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import multiprocessing
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,11 @@ from trading_platform.core.errors import FixConfigError
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
 from trading_platform.core.types import MarketPanel
+from trading_platform.evaluation.book_statistics import BookFigures
 from trading_platform.evaluation.evaluate import (
+    BookRun,
     EvaluateSettings,
+    PaperSide,
     UniverseRun,
     Yardsticks,
     judge_universe,
@@ -30,7 +32,7 @@ from trading_platform.evaluation.evaluate import (
 from trading_platform.evaluation.evaluate_document import document, table
 from trading_platform.evaluation.growth import Growth, growth
 from trading_platform.evaluation.kernel_book import KernelBook
-from trading_platform.evaluation.universes import Universe, draw_universes
+from trading_platform.evaluation.universes import draw_universe
 from trading_platform.machine.first_compile import tell_compiling
 from trading_platform.market_data.load_panel import load_panel
 from trading_platform.market_data.providers import exchange_calendar
@@ -41,6 +43,9 @@ from trading_platform.runtime.causality import refuse_lookahead
 from trading_platform.runtime.trade_settings import TradeOptions, enabled_strategies, read_config
 from trading_platform.strategies.base import AnyStrategy
 from trading_platform.strategies.registry import DEFAULT_SET, DEFAULT_SET_TRIALS
+from trading_platform.work.job import Job, Place
+from trading_platform.work.map_tasks import workers
+from trading_platform.work.result_files import ResultFiles
 
 MOST_UNIVERSES = 1000
 REPORTS = Path("reports")  # where pages go
@@ -56,25 +61,26 @@ class EvaluateOptions:
     universes: int
     universe_size: int
     seed: int
-    jobs: int
+    place: Place = field(default_factory=Place)
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """What every worker has from its birth: nothing of it travels with a task."""
+class Bench:
+    """What every worker has: nothing of it travels with a task, which is the number of a universe."""
 
-    universes: Sequence[Universe]
+    panel: MarketPanel
     strategies: Sequence[AnyStrategy]
     book: KernelBook
     yardsticks: Yardsticks
     start: int
     settings: EvaluateSettings
 
-    def judge(self, number: int) -> UniverseRun:
-        """Judge one universe."""
-        return judge_universe(
-            self.universes[number], self.strategies, self.book, self.yardsticks, self.start, self.settings
-        )
+
+def judged_universe(bench: Bench, number: int) -> UniverseRun:
+    """Draw one universe and judge the book on it."""
+    settings = bench.settings
+    universe = draw_universe(bench.panel, number, settings.universe_size, settings.seed, bench.start)
+    return judge_universe(universe, bench.strategies, bench.book, bench.yardsticks, bench.start, settings)
 
 
 def evaluate(options: EvaluateOptions) -> int:
@@ -88,7 +94,8 @@ def evaluate(options: EvaluateOptions) -> int:
         tell_compiling(tell)
     with waiting("reading bars", shown=shown, in_pipes=False):
         panel = load_panel(config, settings, exchange_calendar(config.data), None, options.end)
-    result, grown = judged(options, config, strategies, panel, shown=shown)
+    unfinished = settings.cache_dir / "unfinished"
+    result, grown = judged(options, config, strategies, panel, shown=shown, unfinished=unfinished)
     page = _written_page(result, grown)
     if trade.json:
         sys.stdout.write(json.dumps(result | {"page": None if page is None else str(page)}) + "\n")
@@ -104,8 +111,11 @@ def judged(
     panel: MarketPanel,
     *,
     shown: bool,
+    unfinished: Path | None = None,
 ) -> tuple[dict[str, Any], Growth]:
     """Return the judgement of a book over `panel` as JSON values, and what its page draws; `shown` tells how far it is.
+
+    Universes that are judged wait in a folder below `unfinished` until all are, so that a run that was killed goes on.
 
     Raises
     ------
@@ -135,7 +145,7 @@ def judged(
     )
     cut, start = traded_rows(panel, asked)
     refuse_lookahead(strategies, cut)
-    universes = draw_universes(cut, asked.universes, asked.universe_size, asked.seed, start)
+    draw_universe(cut, 0, asked.universe_size, asked.seed, start)  # too few stocks are told before anything begins
     book = KernelBook(
         strategies,
         rules,
@@ -144,9 +154,9 @@ def judged(
         config.engine.fills,
         "rules" if config.allocator.policy == "rules" else "equal",
     )
-    task = Task(universes, strategies, book, yardsticks_of(cut, start), start, asked)
-    runs = sorted(_judged(task, options.jobs, shown=shown), key=lambda run: run.number)
-    return document(task.yardsticks, runs, asked), growth(task.yardsticks, runs)
+    bench = Bench(cut, strategies, book, yardsticks_of(cut, start), start, asked)
+    runs = sorted(_judged(bench, config, options.place, unfinished, shown=shown), key=lambda run: run.number)
+    return document(bench.yardsticks, runs, asked), growth(bench.yardsticks, runs)
 
 
 def _written_page(result: dict[str, Any], grown: Growth) -> Path | None:
@@ -163,34 +173,28 @@ def _written_page(result: dict[str, Any], grown: Growth) -> Path | None:
     return path
 
 
-_TASK: Task | None = None  # of a worker, from the fork that made it
+def _judged(
+    bench: Bench, config: TradingConfig, place: Place, unfinished: Path | None, *, shown: bool
+) -> list[UniverseRun]:
+    """Return every universe judged, in the order in which they were done."""
+    own = [f"{item!r} {getattr(item, 'digest', '')}" for item in bench.strategies]
+    asked = repr(replace(bench.settings, universes=0))  # more of them are the same ones, and more
+    parts = (config.fingerprint, bench.panel.data_hash, repr(bench.panel.close.shape), asked, *own)
+    identity = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+    kinds = (UniverseRun, BookRun, BookFigures, PaperSide)
+    job = Job("universe", judged_universe, bench, identity, kinds, key=_key, start="fork")
+    files = None if unfinished is None else ResultFiles(unfinished / f"evaluate-{identity}", kinds)
 
-
-def _judge(number: int) -> UniverseRun:
-    if _TASK is None:
-        raise RuntimeError("a worker without its task")
-    return _TASK.judge(number)
-
-
-def _judged(task: Task, jobs: int, *, shown: bool) -> Iterator[UniverseRun]:
-    """Yield every universe judged, as they are done; in this process where others cannot be forked."""
-    global _TASK  # forked workers have it without its travelling
-    numbers = range(len(task.universes))
-    if jobs < 2 or "fork" not in multiprocessing.get_all_start_methods():
-        for number in numbers:
-            _tell(number, len(numbers), shown=shown)
-            yield task.judge(number)
-        return
-    _TASK = task
-    yield task.judge(0)  # compiles what the workers then find in the cache
-    with ProcessPoolExecutor(min(jobs, len(numbers)), multiprocessing.get_context("fork")) as pool:
-        waiting_for = [pool.submit(_judge, number) for number in numbers[1:]]
-        for n, done in enumerate(as_completed(waiting_for), start=1):
-            _tell(n, len(numbers), shown=shown)
-            yield done.result()
-
-
-def _tell(done: int, count: int, *, shown: bool) -> None:
-    if shown:
-        sys.stderr.write(f"universe {done + 1} of {count}\n")
+    def progress(done: int, count: int) -> None:
+        sys.stderr.write(f"universe {done} of {count}\n")
         sys.stderr.flush()
+
+    with workers(job, place, files) as opened:
+        runs = [run for _, run in opened.map(range(bench.settings.universes), progress if shown else None)]
+    if files is not None:
+        files.clear()
+    return runs
+
+
+def _key(number: int) -> str:
+    return str(number)

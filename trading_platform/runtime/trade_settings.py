@@ -105,9 +105,14 @@ def read_config(options: TradeOptions, settings: Settings) -> TradingConfig:
     FixConfigError
         The file or an option is wrong, or two options contradict each other.
     """
+    return load_config(config_path(options.config), config_overrides(options, settings))
+
+
+def config_overrides(options: TradeOptions, settings: Settings) -> dict[str, object]:
+    """Return what this machine and the command line say about configuration, by dotted name."""
     half = None if options.cost_bps is None else options.cost_bps / 2.0
     source = options.source or ("files" if options.data_dirs else None)
-    overrides = {
+    overrides: dict[str, object] = {
         **machine_overrides(settings),
         "data.source": source,
         "data.folder": [str(folder) for folder in options.data_dirs] or None,
@@ -121,7 +126,7 @@ def read_config(options: TradeOptions, settings: Settings) -> TradingConfig:
     }
     if options.database is not None:
         overrides["storage.database_url"] = options.database
-    return load_config(config_path(options.config), overrides)
+    return overrides
 
 
 def enabled_strategies(config: TradingConfig, path: Path | None) -> tuple[AnyStrategy, ...]:

@@ -51,6 +51,7 @@ from trading_platform.training.ppo import Look
 from trading_platform.training.service import candidate, champion_id, enter, settle, stored_weights
 from trading_platform.training.setup import TrainingSetup
 from trading_platform.training.worlds import minimum_variance_base, shrunken_base
+from trading_platform.work.job import Place
 
 FINAL = "final"
 PACKAGES = ("numpy", "torch", "stable-baselines3", "gymnasium", "numba")
@@ -84,7 +85,7 @@ class Campaign:
 
     Attributes
     ----------
-    arena : markets and setup. plan, seeds, jobs : what to fit, on how many processes.
+    arena : markets and setup. plan, seeds, jobs : what to fit, on how many processes; cluster : or on which.
     registry, ledger : where it is written. now : the instant of the run, UTC.
     data_source, data_hash, risk_fingerprint, regime_fingerprint, purpose : for the manifest and the ledger.
     gate : thresholds. checkpoints : fits resume from here; None = they do not.
@@ -105,6 +106,7 @@ class Campaign:
     gate: GateConfig = field(default_factory=GateConfig)
     checkpoints: bool = True
     max_age_sessions: int = MAX_AGE_SESSIONS
+    cluster: str = ""
 
     @property
     def run_key(self) -> str:
@@ -216,7 +218,9 @@ def run_campaign(campaign: Campaign, on_look: Callable[[FitTask, Look], None] | 
 
     Nothing is written but checkpoints and the ledger before all fits are done.
     """
-    fits = tuple(sorted(run_tasks(campaign.arena, tasks_of(campaign), campaign.jobs, on_look), key=_order))
+    done = campaign.run_folder / "fits" if campaign.checkpoints else None
+    tasks, place = tasks_of(campaign), Place(campaign.jobs, campaign.cluster)
+    fits = tuple(sorted(run_tasks(campaign.arena, tasks, place, on_look, campaign.run_key, done), key=_order))
     world, setup = campaign.arena.whole, campaign.arena.setup
     ledger = TrialLedger(campaign.registry.folder)
     ledger.append(

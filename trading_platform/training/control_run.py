@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,8 @@ from trading_platform.training.controls import (
 from trading_platform.training.preparation import prepared_whole
 from trading_platform.training.setup import TrainingSetup
 from trading_platform.training.worlds import rules_at_cost
+from trading_platform.work.job import Job, Place
+from trading_platform.work.map_tasks import workers
 
 SYNTHETIC, REAL = "a synthetic market", "real bars"
 # Twelve years and a half of sixty stocks: as long as the real history is after its first two years.
@@ -59,7 +60,7 @@ def run_controls(
     setup: TrainingSetup,
     seeds: range,
     state: Path,
-    jobs: int,
+    place: Place,
     line: Callable[[str], None],
 ) -> list[ControlResult]:
     """Run what the file does not hold yet, telling `line` of each world; return everything in the file."""
@@ -67,7 +68,7 @@ def run_controls(
     version = version_of(setup, template)
 
     def work(missing: Sequence[ControlTask]) -> Iterator[ControlResult]:
-        for number, result in enumerate(spread(missing, template, setup, jobs), start=1):
+        for number, result in enumerate(spread(missing, template, setup, place), start=1):
             found = "found" if result.admitted else "refused"
             line(
                 f"{number} of {len(missing)}: {result.task.kind}, {result.task.seed}: {found}, gain "
@@ -80,17 +81,22 @@ def run_controls(
 
 
 def spread(
-    tasks: Sequence[ControlTask], template: PreparedMarket, setup: TrainingSetup, jobs: int
+    tasks: Sequence[ControlTask], template: PreparedMarket, setup: TrainingSetup, place: Place
 ) -> Iterator[ControlResult]:
-    """Yield results as they are done, on so many processes; what they are does not depend on how many."""
-    if jobs <= 1 or len(tasks) <= 1:
-        for task in tasks:
-            yield run_control(task, template, setup, setup.usual_seeds, shadow_books)
-        return
-    with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_start, initargs=(template, setup)) as pool:
-        futures = [pool.submit(_work, task) for task in tasks]
-        for future in as_completed(futures):
-            yield future.result()
+    """Yield results as they are done, wherever they are; what they are does not depend on it."""
+    identity = version_of(setup, template)
+    job = Job("control", _work, Lab(template, setup), identity, (ControlResult, ControlTask))
+    with workers(job, place) as opened:
+        for _, result in opened.map(tasks):
+            yield result
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """What all controls of a run share."""
+
+    template: PreparedMarket
+    setup: TrainingSetup
 
 
 def shadow_books(worlds: Sequence[PreparedMarket], n_envs: int, options: EpisodeOptions) -> Any:
@@ -100,16 +106,8 @@ def shadow_books(worlds: Sequence[PreparedMarket], n_envs: int, options: Episode
     return ShadowBookEnv(worlds, n_envs, options)
 
 
-_WORKER: list[tuple[PreparedMarket, TrainingSetup]] = []  # one market, in worker processes only
-
-
-def _start(template: PreparedMarket, setup: TrainingSetup) -> None:
-    _WORKER.append((template, setup))
-
-
-def _work(task: ControlTask) -> ControlResult:
-    template, setup = _WORKER[0]
-    return run_control(task, template, setup, setup.usual_seeds, shadow_books)
+def _work(lab: Lab, task: ControlTask) -> ControlResult:
+    return run_control(task, lab.template, lab.setup, lab.setup.usual_seeds, shadow_books)
 
 
 def write_page(page: Path, results: Sequence[ControlResult]) -> None:

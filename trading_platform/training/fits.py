@@ -1,15 +1,12 @@
-"""Fits over folds and seeds: in this process, or spread over worker processes that hold the markets once.
+"""Fits over folds and seeds: in this process, or split over workers that hold the markets once.
 
 A task names rows, not data; an arena holds what all tasks share. Results do not depend on how many processes work.
 """
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +28,9 @@ from trading_platform.training.ppo import RULES_ROOM, FitResult, Look, RuleOffse
 from trading_platform.training.sb3_models import Scorer
 from trading_platform.training.setup import TrainingSetup
 from trading_platform.training.worlds import at_base
+from trading_platform.work.job import Job, Place
+from trading_platform.work.map_tasks import workers
+from trading_platform.work.result_files import ResultFiles
 
 MakeEnv = Callable[[Sequence[PreparedMarket], int, EpisodeOptions], Any]
 
@@ -204,49 +204,45 @@ def weights_of(
 
 
 def run_tasks(
-    arena: Arena, tasks: Sequence[FitTask], jobs: int, on_look: Callable[[FitTask, Look], None] | None = None
+    arena: Arena,
+    tasks: Sequence[FitTask],
+    place: Place,
+    on_look: Callable[[FitTask, Look], None] | None = None,
+    identity: str = "",
+    kept_in: Path | None = None,
 ) -> Iterator[Fitted]:
     """Yield results as they are done; `on_look` hears of looks, in the order they happen with one job.
 
-    With several jobs looks are told when their fit is done. Ctrl-C ends the workers and raises KeyboardInterrupt.
+    With several jobs looks are told when their fit is done. `kept_in` is a folder for finished fits of the run called
+    `identity`, which are not run again; None = nothing is kept. On a cluster fits have no checkpoints: another node
+    would not have them.
     """
-    if jobs <= 1 or len(tasks) <= 1:
+    if place.cluster == "" and (place.jobs <= 1 or len(tasks) <= 1):
         for task in tasks:
             yield fit_task(arena, task, None if on_look is None else _told(on_look, task))
         return
-    context = get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(tasks)), context, initializer=_start_worker, initargs=(arena,)) as pool:
-        futures = [pool.submit(_work, task) for task in tasks]
-        try:
-            for future in as_completed(futures):
-                done = future.result()
-                if on_look is not None:
-                    for look in done.result.looks:
-                        on_look(done.task, look)
-                yield done
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            _stop_workers(pool)
-            raise
+    job = Job("fit", _work, arena, identity, KINDS, key=_key)
+    files = None if kept_in is None else ResultFiles(kept_in, KINDS)
+    asked = [replace(task, checkpoint=None) for task in tasks] if place.cluster else list(tasks)
+    with workers(job, replace(place, jobs=min(place.jobs, len(tasks))), files) as opened:
+        for number, fitted in opened.map(asked):
+            done = replace(fitted, task=tasks[number])
+            if on_look is not None:
+                for look in done.result.looks:
+                    on_look(done.task, look)
+            yield done
 
 
 def _told(on_look: Callable[[FitTask, Look], None], task: FitTask) -> Callable[[Look], None]:
     return lambda look: on_look(task, look)
 
 
-def _stop_workers(pool: ProcessPoolExecutor) -> None:
-    """End the workers now: a fit in its middle is worth nothing, its last checkpoint is on disk."""
-    for worker in list((getattr(pool, "_processes", None) or {}).values()):
-        worker.terminate()
+KINDS = (Fitted, FitTask, Scaling, FitResult, Network, Look, SleeveLayout)
 
 
-_WORKER: list[Arena] = []  # one arena, in worker processes only
+def _key(task: FitTask) -> str:
+    return repr(replace(task, checkpoint=None))
 
 
-def _start_worker(arena: Arena) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
-    _WORKER.append(arena)
-
-
-def _work(task: FitTask) -> Fitted:
-    return fit_task(_WORKER[0], task)
+def _work(arena: Arena, task: FitTask) -> Fitted:
+    return fit_task(arena, task)

@@ -54,6 +54,7 @@ class RunOptions:
     resume: bool
     end: date | None
     curves: Path | None = None
+    cluster: str = ""
 
 
 def prepare_campaign(
@@ -93,6 +94,7 @@ def prepare_campaign(
         gate=GateConfig(objective=Objective(config.allocator.objective)),
         checkpoints=options.resume,
         max_age_sessions=config.allocator.age_limit,
+        cluster=options.cluster,
     )
 
 

@@ -1,0 +1,1 @@
+"""Search over settings, nested and honest: trials see inner years only, outer years judge what was found."""
