@@ -20,15 +20,13 @@ FIELD = "a record's field, read by position or as a whole (asdict, columns, JSON
 ENCODING = "a value of an encoding: the others are named, and this one is what is left"
 COMMAND = "found by its name, which the table of commands makes"
 CONTRACT = "the public contract: notebooks and README call it"
+TEMPLATE = "a template of the desk shows it"
 FORMULA = "only tests call it: a published formula that others are compared with"
 TESTS_ONLY = "only tests call it: to be used or removed"
 
 REVIEWED: dict[str, dict[str, str]] = {
     "daily_report.py": {
         "generate_daily_report": COMMAND,
-    },
-    "rl_environment.py": {
-        "render": HOOK,
     },
     "trading_platform/alpaca/answers.py": {
         "session_open": FIELD,
@@ -121,6 +119,22 @@ REVIEWED: dict[str, dict[str, str]] = {
     "trading_platform/core/risk/limits.py": {
         "RELEASE_EQUITY": ENCODING,
     },
+    "trading_platform/desk/actions.py": {
+        "asked_at": TEMPLATE,
+    },
+    "trading_platform/desk/frame.py": {
+        "filters": HOOK,
+    },
+    "trading_platform/desk/lists.py": {
+        "let_through": TEMPLATE,
+        "looked_at": TEMPLATE,
+    },
+    "trading_platform/desk/metrics.py": {
+        "collect": HOOK,
+    },
+    "trading_platform/desk/overview.py": {
+        "day_fraction": TEMPLATE,
+    },
     "trading_platform/evaluation/allocation_path.py": {
         "allocation_path": TESTS_ONLY,
     },
@@ -134,7 +148,6 @@ REVIEWED: dict[str, dict[str, str]] = {
         "to_markdown": TESTS_ONLY,
     },
     "trading_platform/evaluation/deflated.py": {
-        "effective_trials": FORMULA,
         "min_track_record_length": FORMULA,
     },
     "trading_platform/evaluation/learning_baselines.py": {
@@ -172,6 +185,10 @@ REVIEWED: dict[str, dict[str, str]] = {
     },
     "trading_platform/market_data/calendar.py": {
         "is_half_day": TESTS_ONLY,
+    },
+    "trading_platform/market_data/market_model.py": {
+        "NO_STRUCTURE": TESTS_ONLY,
+        "REGIME_EDGES": TESTS_ONLY,
     },
     "trading_platform/market_data/vix.py": {},
     "trading_platform/operations/data_commands.py": {
@@ -226,6 +243,9 @@ REVIEWED: dict[str, dict[str, str]] = {
         "set_attr": HOOK,
         "wrapper_class": HOOK,
     },
+    "trading_platform/training/controls.py": {
+        "rules_gain": FIELD,
+    },
     "trading_platform/training/model_commands.py": {
         "list_models": COMMAND,
     },
@@ -238,6 +258,15 @@ REVIEWED: dict[str, dict[str, str]] = {
         "_build_mlp_extractor": HOOK,
         "latent_dim_vf": HOOK,
         "make_actor": HOOK,
+    },
+    "trading_platform/training/shadow_env.py": {
+        "env_is_wrapped": HOOK,
+        "env_method": HOOK,
+        "get_attr": HOOK,
+        "method_args": HOOK,
+        "method_kwargs": HOOK,
+        "set_attr": HOOK,
+        "wrapper_class": HOOK,
     },
     "trading_platform/training/vector_env.py": {
         "close_extras": HOOK,

@@ -124,7 +124,7 @@ def test_a_result_and_a_market_show_themselves_in_a_notebook(market: api.Market,
     shown = result._repr_html_()
     assert "SIMULATED" in shown and "<svg" in shown and "Sharpe ratio over bills" in shown
     assert all(line.split(";")[0] in shown for line in result.critique)
-    assert repr(market).startswith("<Market synthetic:seed=7: 60 tickers")
+    assert repr(market).startswith("<Market synthetic:seed=7: 69 tickers")
     assert "<li>" in market._repr_html_()
 
 

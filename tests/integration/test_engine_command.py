@@ -142,7 +142,7 @@ def test_json_output_is_one_object_with_the_promised_keys(home: Path) -> None:
     )  # fmt: skip
     assert set(promised) <= document.keys()
     assert document["sessions"] == 252
-    assert document["bars"] == 252 * 60
+    assert document["bars"] == 252 * 69
     assert done.stderr == ""
 
 

@@ -18,6 +18,7 @@ from rl_environment import ENVIRONMENT_ID, TradingAllocEnv, TradingAllocVectorEn
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.types import MarketPanel
 from trading_platform.market_data.synthetic import SyntheticMarketData
+from trading_platform.strategies.registry import DEFAULT_SET
 from trading_platform.training.env_market import environment_market
 from trading_platform.training.env_spaces import needs_gymnasium
 
@@ -68,7 +69,7 @@ def path_of(env: Any, seed: int = 3) -> tuple[list[bytes], list[float]]:
 def test_without_an_argument_it_is_the_embedded_market_with_the_default_strategies() -> None:
     env = TradingAllocEnv()
     assert env.prepared.n_sessions == 1512
-    assert env.schema.strategies == ("winners", "steady_winners", "quiet_stocks", "low_correlation", "panic_losers")
+    assert env.schema.strategies == DEFAULT_SET
     assert env._batch.options.reward == "sharpe"
     shown, paid = path_of(env)
     assert path_of(TradingAllocEnv()) == (shown, paid)

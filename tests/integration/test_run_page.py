@@ -21,7 +21,7 @@ from report_world import STRATEGIES, Plan, build
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.types import Floats, MarketPanel
 from trading_platform.reporting.plain import MONTHS, dollars
-from trading_platform.reporting.run_page import render_run_page
+from trading_platform.reporting.run_page import document, run_parts
 from trading_platform.reporting.run_page_file import defaults, holds_prices, write_page, write_run_page
 from trading_platform.reporting.run_prices import packed_prices, price_book
 from trading_platform.reporting.run_record import RunRecord, read_record
@@ -50,7 +50,7 @@ def record_of(path: Path, run_id: int = 1) -> RunRecord:
 
 
 def page_of(path: Path, panel: MarketPanel | None = None) -> str:
-    return render_run_page(record_of(path), results_of(path), panel, defaults())
+    return document(*run_parts(record_of(path), results_of(path), panel, defaults()))
 
 
 @pytest.fixture

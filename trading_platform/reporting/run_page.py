@@ -46,14 +46,6 @@ PARTS = (
 )  # fmt: skip
 
 
-def render_run_page(
-    record: RunRecord, results: RunResults, panel: MarketPanel | None, defaults: Mapping[str, object]
-) -> str:
-    """Return the page of a run of at least two closes; the arguments are those of `run_parts`."""
-    title, body, data = run_parts(record, results, panel, defaults)
-    return document(title, body, data)
-
-
 def run_parts(
     record: RunRecord, results: RunResults, panel: MarketPanel | None, defaults: Mapping[str, object]
 ) -> tuple[str, str, str]:

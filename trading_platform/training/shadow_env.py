@@ -68,7 +68,7 @@ class ShadowBookEnv(VecEnv):
         self._rows = np.repeat(drawn, twins)[: self.num_envs]
         self._weights = np.tile(self._world.base, (self.num_envs, 1))
         self._sessions, self._sums = 0, np.zeros((4, self.num_envs))
-        self._score, self._paid = np.zeros(self.num_envs), np.zeros(self.num_envs)
+        self._score = np.zeros(self.num_envs)
 
     def seed(self, seed: int | None = None) -> list[int | None]:
         """Draw the episodes that begin from now on by `seed`."""
@@ -95,7 +95,6 @@ class ShadowBookEnv(VecEnv):
         mine, base = (wanted * returns).sum(axis=1), self._world.base_returns[self._rows]
         score = self._scored(mine, base, cost)
         rewards, self._score = score - self._score, score
-        self._paid += rewards
         ended = self._sessions == EPISODE_SESSIONS
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         if ended:
