@@ -176,6 +176,7 @@ def _rule(rule: dict[str, Any]) -> Context:
         "note": rule["note"],
         "is_known": rule["headroom"] is not None,
         "is_over": rule["headroom"] is not None and rule["headroom"] < 0,
+        "over": "positions are scaled down" if rule["rule"] == "vix" else "over the limit",
         "meter": meter(used, f"{name}: {words(rule['observed'])} of {words(rule['limit'])}"),
     }
 
