@@ -8,11 +8,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from hypothesis import settings
+
+from tests.postgres_server import PostgresServer, missing_part, postgres_server
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
@@ -47,3 +50,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         is_long = item.get_closest_marker("slow") or item.get_closest_marker("compiles")
         if is_long and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of this run's own."""
+    if (missing := missing_part()) is not None:
+        pytest.skip(missing)
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.real)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database, once a file and once on a real server: its URL."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'd.db'}"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.new_database()

@@ -431,6 +431,13 @@ def _db_repair(given: Given) -> Work:
     return lambda: repair_database(place, sure=sure, as_json=as_json)
 
 
+def _db_copy(given: Given) -> Work:
+    from trading_platform.operations.safekeeping import copy
+
+    source, target = given.subjects
+    return lambda: copy(source, target, as_json=given.flag("--json"))
+
+
 def _target(given: Given) -> Target:
     from trading_platform.storage.run_targets import Target
 
@@ -456,7 +463,7 @@ HANDLERS: Mapping[str, Callable[[Given], Work]] = {
     "runs compare": _compare, "doctor": _doctor, "backup": _backup, "restore": _restore,
     "alerts test": _alerts_test, "completion": _completion,
     "adopt": _adopt, "upgrade": _upgrade,
-    "db repair": _db_repair,
+    "db repair": _db_repair, "db copy": _db_copy,
     "strategies list": _strategies_list, "strategies test": _strategies_test,
     "new strategy": _new_strategy, "init": _init,
 }  # fmt: skip
