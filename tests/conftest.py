@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import pytest
 from hypothesis import settings
+from sqlalchemy.engine import URL
 
 from tests.postgres_server import PostgresServer, missing_part, postgres_server
 
@@ -25,6 +26,11 @@ TOKEN = "SUITE_TOKEN"  # every process that a test starts inherits it, whatever 
 KEEPER = Path(__file__).with_name("suite_keeper.py")
 
 _keepers: list[subprocess.Popen[bytes]] = []
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let tests of the store run on a database server as they are."""
+    parser.addoption("--postgres", action="store_true", help="each database file is a database on a server instead")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -68,3 +74,26 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'd.db'}"
     server: PostgresServer = request.getfixturevalue("postgres")
     return server.new_database()
+
+
+@pytest.fixture(autouse=True)
+def _server_for_files(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --postgres: whoever opens a database file gets a database of that name on this run's server."""
+    if not request.config.getoption("--postgres"):
+        return
+    from trading_platform.storage import database, reader
+
+    server: PostgresServer = request.getfixturevalue("postgres")
+    plain, made = database.database_url, dict[str, str]()
+
+    def on_server(url: str | Path) -> URL:
+        known = plain(url)
+        if known.get_backend_name() != "sqlite":
+            return known
+        name = str(known.database)
+        if name not in made:
+            made[name] = server.new_database()
+        return plain(made[name])
+
+    monkeypatch.setattr(database, "database_url", on_server)
+    monkeypatch.setattr(reader, "sqlite_path", lambda _: None)

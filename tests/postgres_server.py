@@ -58,7 +58,7 @@ class PostgresServer:
         import psycopg
 
         with psycopg.connect(self.url(), autocommit=True) as connection:
-            connection.execute(statement)  # type: ignore[call-overload] # words of the tests' own
+            connection.execute(statement)
 
     def start(self) -> None:
         """Start it and wait until it answers."""

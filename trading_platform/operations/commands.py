@@ -92,8 +92,11 @@ def status(place: Place, target: Target, *, as_json: bool) -> int:
     if as_json:
         show_json([_state(database, account, now, place) for account in open_ones])
         return 0
-    for place_in_list, account in enumerate(open_ones):
-        if place_in_list:
+    if len(open_ones) > 1:
+        for account in open_ones:
+            say(f"{account.words()}, {'its engine runs' if account.running else 'NO ENGINE RUNS'}")
+    for account in open_ones:
+        if len(open_ones) > 1:
             say("")
         show_status(_state(database, account, now, place), as_json=False)
     if not open_ones:

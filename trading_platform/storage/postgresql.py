@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Callable, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -264,8 +264,9 @@ def _day(value: date) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def _instant(value: datetime) -> str:
-    stored = UtcDateTime().process_bind_param(value, None)
-    return str(stored)
+    if value.tzinfo is None:
+        raise ValueError(f"naive datetime {value!r}: pass an aware one, e.g. datetime.now(UTC)")
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat()
 
 
 @functools.lru_cache(maxsize=4096)
