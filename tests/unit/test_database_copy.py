@@ -70,6 +70,16 @@ def test_database_is_not_copied_into_itself(source: Engine) -> None:
         copy_database(source, open_database(str(source.url.database)))
 
 
+def test_source_without_tables_is_refused(place: str, tmp_path: Path) -> None:
+    made = open_database(place)
+    made.connect().close()
+    source = open_database(place, read_only=True)
+    with pytest.raises(RepairDatabaseError, match="holds nothing yet; start the engine first"):
+        copy_database(source, open_database(tmp_path / "target.db"))
+    made.dispose()
+    source.dispose()
+
+
 def test_source_that_an_engine_trades_is_refused(source: Engine, target: Engine) -> None:
     writer = open_database(str(source.url.database))
     lock = RunLock(writer, 41)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from trading_platform.storage import models as m
 from trading_platform.storage.database import migrate, open_database
 from trading_platform.storage.operator_requests import leave_command, open_wishes
 from trading_platform.storage.repository import Repository
-from trading_platform.storage.runs import RunLock, is_running
+from trading_platform.storage.runs import RunLock, is_running, open_run
 
 pytestmark = pytest.mark.real
 ROOT = Path(__file__).parents[2]
@@ -168,6 +169,32 @@ def test_epochs_rise_over_releases(engine: Engine) -> None:
         lock.release()
     with engine.connect() as connection:
         assert connection.execute(select(func.count()).select_from(m.Heartbeat)).scalar_one() == 0
+
+
+def test_engines_that_open_an_account_at_once_find_one_run(url: str, engine: Engine) -> None:
+    row = {
+        **dict.fromkeys(("source", "config_fingerprint", "config", "data_hash", "code_version", "sectors"), "x"),
+        "strategies": "[]", "mode": "alpaca_paper", "started_at": NOW, "capital": 1.0,
+    }  # fmt: skip
+    engines = [open_database(url) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        runs = list(pool.map(lambda each: open_run(each, "the account", row, []), engines))
+    assert len({run.run_id for run in runs}) == 1
+    assert [run.continued for run in runs].count(False) == 1
+    for each in engines:
+        each.dispose()
+
+
+def test_a_crash_of_one_account_touches_no_other(engine: Engine, url: str) -> None:
+    second = add_run(engine, "alpaca_paper", account="PA2")
+    lock = RunLock(engine, second)
+    lock.acquire(NOW)
+    holder(url, "die").communicate()
+    lock.beat(NOW, "watching")
+    assert [is_running(engine, run, NOW) for run in (1, second)] == [False, True]
+    repository = Repository(engine, second)
+    repository.update_run(note="goes on")
+    repository.commit()
 
 
 def test_a_command_is_obeyed_once(engine: Engine, other: Engine) -> None:

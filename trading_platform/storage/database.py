@@ -212,6 +212,20 @@ def check_schema(engine: Engine, *, revisions: Sequence[str] = REVISIONS) -> Non
         raise explain(error.orig or error, where) from error
 
 
+def check_tables(engine: Engine) -> None:
+    """Make sure that a database whose schema was checked has been used: a server's may be new and empty.
+
+    Raises
+    ------
+    RepairDatabaseError
+        It has no tables.
+    """
+    if not inspect(engine).has_table(VERSION_TABLE):
+        raise RepairDatabaseError(
+            f"{describe(engine)}: holds nothing yet; start the engine first, or name another database with --db"
+        )
+
+
 def upgrade(connection: Connection, folder: Path = MIGRATIONS) -> None:
     """Run the Alembic migrations in `folder` up to the newest on `connection`, inside its transaction."""
     from alembic import command

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, Table, func, insert, select, text
 
 from trading_platform.core.errors import FixConfigError, OperatorNeededError, RepairDatabaseError
 from trading_platform.storage import models as m
-from trading_platform.storage.database import check_schema, describe, migrate
+from trading_platform.storage.database import check_schema, check_tables, describe, migrate
 from trading_platform.storage.runs import is_running
 
 ROWS_AT_ONCE = 5_000
@@ -44,6 +44,7 @@ def copy_database(source: Engine, target: Engine) -> dict[str, int]:
     if source.url == target.url:
         raise FixConfigError(f"{describe(source)} cannot be copied into itself: name another database")
     check_schema(source)
+    check_tables(source)
     migrate(target)
     with _moment(source) as reading, target.begin() as writing:
         _check_idle(source, reading)

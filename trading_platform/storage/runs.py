@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import Connection, Engine, delete, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
-from trading_platform.core.errors import OperatorNeededError, RepairDatabaseError
+from trading_platform.core.errors import OperatorNeededError, TradingPlatformError
 from trading_platform.machine.process_identity import (
     ProcessIdentity,
     boot_id,
@@ -39,12 +39,27 @@ def open_run(
     engine: Engine, key: str, values: Mapping[str, Any], warnings: Sequence[str], name: str | None = None
 ) -> OpenedRun:
     """Return the unfinished run with `key`, or a new one made of `values`; `name` is what its account is called now."""
-    for run in find_runs(engine, key):
-        if run["status"] != "finished":
-            _call(engine, int(run["id"]), run["name"], name)
-            return OpenedRun(int(run["id"]), continued=True)
-    new = {**values, "key": key, "status": "running", "name": name}
-    return OpenedRun(create_run(engine, new, warnings), continued=False)
+    with _alone(engine, key):
+        for run in find_runs(engine, key):
+            if run["status"] != "finished":
+                _call(engine, int(run["id"]), run["name"], name)
+                return OpenedRun(int(run["id"]), continued=True)
+        new = {**values, "key": key, "status": "running", "name": name}
+        return OpenedRun(create_run(engine, new, warnings), continued=False)
+
+
+@contextmanager
+def _alone(engine: Engine, key: str) -> Iterator[None]:
+    """Keep other engines from opening the run with `key` meanwhile: of two that start at once one would make another.
+
+    Only on a server; the transaction that holds the lock writes nothing and ends with the block.
+    """
+    if file_of(engine) is not None:
+        yield
+        return
+    with engine.connect() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key})
+        yield
 
 
 def begun_with(engine: Engine, key: str) -> tuple[str, ...]:
@@ -143,8 +158,7 @@ class RunLock:
     def release(self) -> None:
         """Give the run back; a database that cannot be written any more keeps nobody from leaving."""
         try:
-            lost = DBAPIError, RepairDatabaseError, OperatorNeededError
-            with suppress(*lost), self._engine.begin() as connection:
+            with suppress(DBAPIError, TradingPlatformError), self._engine.begin() as connection:
                 connection.execute(
                     delete(m.Heartbeat).where(m.Heartbeat.run_id == self._run_id, m.Heartbeat.owner == self._owner)
                 )
