@@ -7,6 +7,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
 NAUTILUS := .venv-peers-nautilus
+# what reads and writes tables and names no file: `make test-real` runs it on a database server, too
+STORE_TESTS := tests/unit/test_difference_store.py tests/unit/test_alert_states.py tests/unit/test_storage_rows.py \
+	tests/unit/test_operator_commands.py tests/unit/test_positions_held.py tests/unit/test_run_targets.py \
+	tests/unit/test_replay_days.py tests/integration/test_order_journal_database.py
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 DATA ?= ../shared/market-data
 
@@ -57,6 +61,7 @@ test-compile: $(VENV)/dev.stamp ## its first part: the tests that compile most o
 
 test-real: $(VENV)/dev.stamp ## tests with a browser, PostgreSQL, Ray, a wheel, missing packages; long integration
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -rs -m "real and not slow"
+	$(BIN)/python -m pytest --postgres -rs $(STORE_TESTS)
 
 hooks: $(VENV)/dev.stamp ## let git run ruff and the architecture's tests before each commit
 	$(BIN)/python -m pip install --quiet pre-commit

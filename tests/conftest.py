@@ -8,11 +8,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from hypothesis import settings
+from sqlalchemy.engine import URL
+
+from tests.postgres_server import PostgresServer, missing_part, postgres_server
 
 # TRADING_TESTS_AS=windows: the suite without the modules that Windows has not (and, with PYTHONIOENCODING=cp1252 or
 # -X utf8=0 under a C locale, without its encodings). What it cannot show is Windows itself.
@@ -28,6 +32,11 @@ TOKEN = "SUITE_TOKEN"  # every process that a test starts inherits it, whatever 
 KEEPER = Path(__file__).with_name("suite_keeper.py")
 
 _keepers: list[subprocess.Popen[bytes]] = []
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let tests of the store run on a database server as they are."""
+    parser.addoption("--postgres", action="store_true", help="each database file is a database on a server instead")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -53,3 +62,44 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         is_long = item.get_closest_marker("slow") or item.get_closest_marker("compiles")
         if is_long and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of this run's own."""
+    if (missing := missing_part()) is not None:
+        pytest.skip(missing)
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.real)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database, once a file and once on a real server: its URL."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'd.db'}"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.new_database()
+
+
+@pytest.fixture(autouse=True)
+def _server_for_files(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --postgres: whoever opens a database file gets a database of that name on this run's server."""
+    if not request.config.getoption("--postgres"):
+        return
+    from trading_platform.storage import database, reader
+
+    server: PostgresServer = request.getfixturevalue("postgres")
+    plain, made = database.database_url, dict[str, str]()
+
+    def on_server(url: str | Path) -> URL:
+        known = plain(url)
+        if known.get_backend_name() != "sqlite":
+            return known
+        name = str(known.database)
+        if name not in made:
+            made[name] = server.new_database()
+        return plain(made[name])
+
+    monkeypatch.setattr(database, "database_url", on_server)
+    monkeypatch.setattr(reader, "sqlite_path", lambda _: None)

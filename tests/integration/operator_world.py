@@ -47,13 +47,13 @@ def command(home: Path, *words: str, url: str | None = None) -> subprocess.Compl
 class Trading:
     """The bare command with keys: it trades the paper account of the local server until it is stopped."""
 
-    def __init__(self, home: Path, url: str) -> None:
+    def __init__(self, home: Path, url: str, *words: str) -> None:
         self.heartbeat = home / "logs" / "heartbeat.json"
         self.said = home / "engine.out"
         with self.said.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, str(ENGINE), "--db", "a.db"], cwd=home, env=environment(home, url), stdout=out,
-                stderr=subprocess.STDOUT,
+                [sys.executable, str(ENGINE), *(words or ("--db", "a.db"))], cwd=home, env=environment(home, url),
+                stdout=out, stderr=subprocess.STDOUT,
             )  # fmt: skip
 
     def wait_for_look(self, since: str = "") -> None:

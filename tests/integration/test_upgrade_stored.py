@@ -25,6 +25,7 @@ from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
 from trading_platform.machine.clocks import ReplayClock, utc_now
 from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.market_data.synthetic import SyntheticMarketData
 from trading_platform.runtime import upgrade as module
 from trading_platform.runtime.account_choice import Whose
 from trading_platform.runtime.build import build_engine
@@ -47,9 +48,16 @@ MOMENTUMS, BREAKOUTS = 11, 7  # columns of the embedded market that it held
 def instructions(folder: Path, *, as_json: bool = True) -> Instructions:
     file = folder / "old.db"
     config = replace(TradingConfig(), regime=REGIME, storage=StorageConfig(database_url=f"sqlite:///{file}"))
+    config = replace(config, universe=replace(config.universe, tickers=stocks()))  # so that some strategies stand aside
     options = TradeOptions(command="trade", once=True, json=as_json, database=str(file))
     settings = load_settings({"TRADING_CACHE_DIR": str(folder)}, None)
     return Instructions(options, settings, config, RISK, RULES, make_strategies(None), follow=False)
+
+
+def stocks() -> tuple[str, ...]:
+    """Return the stocks of the embedded market, without its funds."""
+    panel = SyntheticMarketData(7, funds=True).history()
+    return tuple(ticker for ticker, sector in zip(panel.tickers, panel.sectors, strict=True) if sector[0].isupper())
 
 
 def first_database(given: Instructions) -> Engine:
@@ -125,7 +133,7 @@ def test_plan_of_a_first_versions_account_changes_nothing_but_the_schema(
     assert (plan["run"], plan["before"], plan["agreed"]) == (1, list(FIRST_SET), False)
     assert plan["leaving"] == list(FIRST_SET)
     assert {*plan["joining"], *plan["stands_aside"]} == set(DEFAULT_SET)
-    assert "asset_trend" in plan["stands_aside"]  # there are no funds in the embedded market
+    assert "asset_trend" in plan["stands_aside"]  # it needs funds
     assert {name for row in plan["sold"] for name in row["strategies"]} == {"momentum", "breakout"}
     assert [row["quantity"] for row in plan["sold"]] == [30.0, 30.0]
     assert plan["bought"]

@@ -70,7 +70,7 @@ def test_every_command_has_a_handler_and_every_option_a_command() -> None:
         ("runs shwo 3", "there is no command runs shwo: did you mean 'runs show'?"),
         ("--datadir x", "there is no option --datadir: did you mean '--data-dir'?"),
         ("halt --reasn x", "there is no option --reasn: did you mean '--reason'?"),
-        ("halt --capital 5", "halt does not take --capital; it belongs to trade, replay, evaluate"),
+        ("halt --capital 5", "halt does not take --capital; it belongs to trade, replay, evaluate, search"),
         ("--account x --start 2020-01-02", "--account needs a command; it belongs to status, halt"),
         ("halt now", "halt takes no argument; 'now' is too much"),
         ("pause --reason x", "pause needs STRATEGY: say which"),
@@ -96,7 +96,7 @@ def test_all_slips_of_a_line_are_told_at_once() -> None:
     assert str(caught.value).splitlines() == [
         "there is no option --datadir: did you mean '--data-dir'?",
         "halt does not take --seed; it belongs to replay, evaluate",
-        "halt does not take --capital; it belongs to trade, replay, evaluate",
+        "halt does not take --capital; it belongs to trade, replay, evaluate, search",
     ]
 
 

@@ -7,8 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,11 +15,9 @@ from account_rows import add_run, empty
 from sqlalchemy import Engine, update
 
 from trading_platform.core.errors import OperatorNeededError
-from trading_platform.machine import process_identity
-from trading_platform.machine.process_identity import ProcessIdentity, lives, this_process
 from trading_platform.storage import models as m
 from trading_platform.storage.run_locks import KernelLock, is_held, lock_path
-from trading_platform.storage.runs import RunLock, is_running, row_lives
+from trading_platform.storage.runs import RunLock, is_running
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2024, 7, 3, 17, 0, tzinfo=UTC)
@@ -125,46 +122,3 @@ def test_a_failed_start_leaves_no_lock(engine: Engine, tmp_path: Path) -> None:
     with pytest.raises(Exception, match="FOREIGN KEY"):
         lock.acquire(NOW)
     assert not is_held(lock_path(tmp_path / "d.db", 99))
-
-
-# ---------------------------------------------------------------- on a database server the row decides
-
-
-@dataclass
-class Row:
-    """A heartbeat row as it would stand in a server's table."""
-
-    me: ProcessIdentity
-    at: datetime = NOW
-
-    def alive(self, now: datetime = NOW) -> bool:
-        host, pid, boot, started = self.me
-        return row_lives({"host": host, "pid": pid, "boot": boot, "process_start": started, "at": self.at}, now)
-
-
-def test_the_row_of_a_living_process_holds_however_old_it_is() -> None:
-    assert Row(this_process()).alive(NOW + timedelta(days=3))
-
-
-@pytest.mark.skipif(not process_identity.boot_id(), reason="this system does not tell its starts apart")
-@pytest.mark.parametrize(
-    "gone",
-    [this_process()._replace(boot="an earlier start"), this_process()._replace(started="1")],
-    ids=["a reboot", "a reused number"],
-)
-def test_the_row_of_a_process_that_is_gone_holds_nothing(gone: ProcessIdentity) -> None:
-    assert lives(gone) is False
-    assert not Row(gone).alive()
-
-
-def test_the_row_of_another_host_counts_until_it_falls_silent() -> None:
-    other = Row(this_process()._replace(host="elsewhere"))
-    assert lives(other.me) is None
-    assert other.alive(NOW + timedelta(minutes=4))
-    assert not other.alive(NOW + timedelta(minutes=6))
-
-
-def test_the_row_of_an_older_version_counts_until_it_falls_silent() -> None:
-    old = Row(ProcessIdentity(this_process().host, 1, "", ""))
-    assert old.alive(NOW + timedelta(minutes=4))
-    assert not old.alive(NOW + timedelta(minutes=6))

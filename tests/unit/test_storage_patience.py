@@ -63,7 +63,7 @@ class Lives:
         return 0
 
 
-def tried(lives: Lives, path: Path | None, waiting: Waiting, told: list[str]) -> int:
+def tried(lives: Lives, path: Path | str, waiting: Waiting, told: list[str]) -> int:
     return outlast(lives, path, told.append, steady=lambda: waiting.seconds, wake=waiting)
 
 
@@ -119,9 +119,15 @@ def test_a_database_that_does_not_come_back_ends_the_engine_and_is_not_made_anew
 
 def test_a_database_that_was_never_there_is_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for place in (tmp_path / "file" / "none.db", None):
-        with pytest.raises(StorageTroubleError, match="cannot be opened" if place else FULL):
-            tried(Lives(StorageTroubleError(FULL)), place, Waiting(), [])
+    with pytest.raises(StorageTroubleError, match="cannot be opened"):
+        tried(Lives(StorageTroubleError(FULL)), tmp_path / "file" / "none.db", Waiting(), [])
+
+
+def test_a_server_that_never_answered_is_not_waited_for() -> None:
+    pytest.importorskip("psycopg")
+    with pytest.raises(StorageTroubleError, match="does not answer") as caught:
+        tried(Lives(), "postgresql://me@/x?host=/nowhere", Waiting(), [])
+    assert caught.value.exit_code == 3
 
 
 def test_a_new_database_is_made_and_known_from_the_first_life_on(tmp_path: Path) -> None:

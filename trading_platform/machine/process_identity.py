@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+NAMESPACE = Path("/proc/self/ns/pid")
 START_TIME = 19  # of the fields of /proc/PID/stat behind the command's name: clock ticks since the machine's start
 
 
@@ -32,6 +33,15 @@ def boot_id() -> str:
     """Return the id of this start of the machine; empty where there is none."""
     try:
         return BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+@cache
+def process_namespace() -> str:
+    """Return what tells one container's process numbers from another's; empty where the system does not tell."""
+    try:
+        return str(NAMESPACE.stat().st_ino)
     except OSError:
         return ""
 

@@ -22,7 +22,7 @@ from trading_platform.operations.account_costs import account_costs
 from trading_platform.reporting.states import UNPROTECTED, status_states
 from trading_platform.reporting.status_screen import complain, say, show_json, show_runs, show_status
 from trading_platform.storage import models as m
-from trading_platform.storage.database import check_schema, open_database
+from trading_platform.storage.database import check_schema, check_tables, open_database
 from trading_platform.storage.operator_requests import leave_command, result_of
 from trading_platform.storage.run_status import run_status
 from trading_platform.storage.run_targets import (
@@ -92,8 +92,11 @@ def status(place: Place, target: Target, *, as_json: bool) -> int:
     if as_json:
         show_json([account_state(database, account, now, place) for account in open_ones])
         return 0
-    for place_in_list, account in enumerate(open_ones):
-        if place_in_list:
+    if len(open_ones) > 1:
+        for account in open_ones:
+            say(f"{account.words()}, {'its engine runs' if account.running else 'NO ENGINE RUNS'}")
+    for account in open_ones:
+        if len(open_ones) > 1:
             say("")
         show_status(account_state(database, account, now, place), as_json=False)
     if not open_ones:
@@ -194,6 +197,7 @@ def existing_database(place: Place, *, read_only: bool) -> Engine:
     url = database_place(place)
     database = open_database(url, read_only=True)
     check_schema(database)
+    check_tables(database)
     return database if read_only else open_database(url)
 
 

@@ -1,4 +1,4 @@
-"""`backup` and `restore`: the database as files that were checked."""
+"""`backup`, `restore` and `db copy`: the database as files that were checked, or in another place."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from trading_platform.core.errors import FixConfigError
 from trading_platform.operations.commands import Place, confirmed, database_place
 from trading_platform.reporting.status_screen import say, show_json
 from trading_platform.storage.backups import back_up, backups_of, check_backup, put_back
-from trading_platform.storage.database import database_url
+from trading_platform.storage.database import database_url, describe, open_database
+from trading_platform.storage.database_copy import copy_database
 
 DEFAULT_FOLDER = Path("backups")
 KEPT = 14  # two weeks of one a day
@@ -41,11 +42,29 @@ def restore(place: Place, file: Path, *, sure: bool) -> int:
     return 0
 
 
+def copy(source: str, target: str, *, as_json: bool) -> int:
+    """Copy a database into an empty one, comparing every row; return the exit code."""
+    reading, writing = open_database(source, read_only=True), open_database(target)
+    try:
+        counts = copy_database(reading, writing)
+    finally:
+        reading.dispose()
+        writing.dispose()
+    total, runs = sum(counts.values()), counts["runs"]
+    if as_json:
+        show_json({"from": describe(reading), "to": describe(writing), "rows": counts})
+        return 0
+    say(f"{describe(writing)}: {total:,} rows of {runs} run{'' if runs == 1 else 's'}, each compared with its like")
+    say("From now on start the engine and all commands with this --db or DATABASE_URL; the old one stays as it is.")
+    return 0
+
+
 def file_of(place: Place) -> Path:
     """Return the database file meant; other databases have their own tools."""
     url = database_url(database_place(place))
     if url.get_backend_name() != "sqlite":
         raise FixConfigError(
-            f"{url.get_backend_name()} has its own backup (pg_dump); backup and restore are for database files"
+            f"{url.get_backend_name()} has its own backup (pg_dump); this is for database files, into which `db copy` "
+            "brings it"
         )
     return Path(str(url.database))

@@ -503,6 +503,14 @@ def _db_repair(given: Given) -> Work:
     return lambda: repair_database(place, sure=sure, as_json=as_json)
 
 
+def _db_copy(given: Given) -> Work:
+    from trading_platform.operations.safekeeping import copy
+
+    source, target = given.subjects
+    as_json = given.flag("--json")
+    return lambda: copy(source, target, as_json=as_json)
+
+
 def _target(given: Given) -> Target:
     from trading_platform.storage.run_targets import Target
 
@@ -530,7 +538,7 @@ HANDLERS: Mapping[str, Callable[[Given], Work]] = {
     "desk": _desk, "desk password": _desk_person, "desk token": _desk_person,
     "alerts test": _alerts_test, "completion": _completion,
     "adopt": _adopt, "upgrade": _upgrade,
-    "db repair": _db_repair,
+    "db repair": _db_repair, "db copy": _db_copy,
     "strategies list": _strategies_list, "strategies test": _strategies_test,
     "new strategy": _new_strategy, "init": _init,
 }  # fmt: skip

@@ -228,6 +228,12 @@ COMMANDS: dict[str, Command] = {
             "Show rows that no engine can use; after a backup put them right or set them aside.",
             ("--yes", "--json", *_WHERE),
         ),
+        Command(
+            "db copy",
+            "Copy a database, FROM and TO a file or a URL, and compare every row; TO must be empty.",
+            ("--json",),
+            "FROM TO",
+        ),
         Command("restore", "Put a backup in the database's place; no engine may run.", ("--yes", *_WHERE), "FILE"),
     )
 }  # fmt: skip

@@ -9,13 +9,14 @@ from __future__ import annotations
 import errno
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from trading_platform.core.errors import RepairDatabaseError
 from trading_platform.machine.clocks import steady_seconds
 from trading_platform.machine.stop_signals import StoppedNowError, stop_signals
-from trading_platform.storage.database import migrate, open_database
+from trading_platform.storage.database import database_name, database_url, migrate, open_database
 from trading_platform.storage.sqlite import StorageTroubleError, check_identity, check_writable, identity
 
 TRY_EVERY_SECONDS = 10.0
@@ -26,7 +27,7 @@ DISK_ERRORS = frozenset({errno.ENOSPC, errno.EROFS, errno.EIO, errno.EDQUOT})
 
 def outlast(
     life: Callable[[], int],
-    database: Path | None,
+    database: Path | str,
     tell: Callable[[str], None],
     *,
     steady: Callable[[], float] = steady_seconds,
@@ -39,7 +40,7 @@ def outlast(
     life
         Opens the database and trades; returns an exit code.
     database
-        The file, None for a server (whose troubles end the life, and the service starts it again).
+        The file, or a server's URL.
     tell
         Takes a line for the operator.
     steady, wake
@@ -52,37 +53,121 @@ def outlast(
     StoppedNowError
         Stopped while waiting.
     """
-    known = None if database is None else identity(database)
+    place = FilePlace(database, identity(database)) if isinstance(database, Path) else ServerPlace(database)
     wake = wake or threading.Event()
     while True:
         try:
-            if database is not None:
-                known = _prepared(database, known)
+            place.prepare()
             return life()
         except (StorageTroubleError, OSError) as error:
             trouble = _trouble(error)
-            if database is None or known is None:
+            if not place.is_known:
                 raise trouble from error  # it was never there: whoever starts it is at hand
         tell(f"{trouble}. The engine waits; what rests at the broker stays there")
-        _wait(database, known, tell, steady, wake)
-        tell(f"database {database} can be used again: starting over from what it holds")
+        _wait(place, tell, steady, wake)
+        tell(f"{place.name} can be used again: starting over from what it holds")
 
 
-def _prepared(database: Path, known: tuple[int, int] | None) -> tuple[int, int] | None:
-    """Make or migrate the database, if it is the one `known`; return which file it is."""
-    if known is not None:
-        check_identity(database, known)
+class DatabasePlace(Protocol):
+    """Where a database is, and whether it can be used there now."""
+
+    @property
+    def name(self) -> str:
+        """What people call it, without its password."""
+        ...
+
+    @property
+    def is_known(self) -> bool:
+        """True once it was there."""
+        ...
+
+    def prepare(self) -> None:
+        """Make or migrate the database."""
+        ...
+
+    def find(self) -> None:
+        """Raise StorageTroubleError where it is gone in a way that may not pass by itself."""
+        ...
+
+    def check(self) -> None:
+        """Raise StorageTroubleError where it cannot be written now."""
+        ...
+
+
+@dataclass(slots=True)
+class FilePlace:
+    """A file of SQLite; `known` tells it from any other file that may stand in its place."""
+
+    path: Path
+    known: tuple[int, int] | None
+
+    @property
+    def name(self) -> str:
+        """The database by its path."""
+        return f"database {self.path}"
+
+    @property
+    def is_known(self) -> bool:
+        """True if the file was there."""
+        return self.known is not None
+
+    def prepare(self) -> None:
+        """Make or migrate it, if it is the one that is known."""
+        self.find()
+        _migrated(self.path)
+        self.known = self.known or identity(self.path)
+
+    def find(self) -> None:
+        """Look that the very file is in its place."""
+        if self.known is not None:
+            check_identity(self.path, self.known)
+
+    def check(self) -> None:
+        """Look that it can be written."""
+        check_writable(self.path)
+
+
+@dataclass(slots=True)
+class ServerPlace:
+    """A database on a server, which comes back by itself or by whoever keeps it, however long that takes."""
+
+    url: str
+    is_known: bool = False
+
+    @property
+    def name(self) -> str:
+        """The database by its URL without the password."""
+        return database_name(database_url(self.url))
+
+    def prepare(self) -> None:
+        """Make or migrate its tables."""
+        _migrated(self.url)
+        self.is_known = True
+
+    def find(self) -> None:
+        """Nothing of a server is gone for good."""
+
+    def check(self) -> None:
+        """Look that it can be written."""
+        from trading_platform.storage.postgresql import check_server
+
+        engine = open_database(self.url)
+        try:
+            check_server(engine)
+        finally:
+            engine.dispose()
+
+
+def _migrated(database: Path | str) -> None:
     engine = open_database(database)
     try:
         migrate(engine)
     finally:
         engine.dispose()
-    return known or identity(database)
 
 
 def _wait(
-    database: Path,
-    known: tuple[int, int],
+    place: DatabasePlace,
     tell: Callable[[str], None],
     steady: Callable[[], float],
     wake: threading.Event,
@@ -92,21 +177,21 @@ def _wait(
     with stop_signals(wake.set, "stopping; again: now"):
         while not wake.wait(TRY_EVERY_SECONDS):
             try:
-                check_identity(database, known)
+                place.find()
             except StorageTroubleError as error:
                 if steady() - begun >= LOST_AFTER_SECONDS:
                     raise RepairDatabaseError(str(error)) from error
                 problem = error
             else:
                 try:
-                    check_writable(database)
+                    place.check()
                     return
                 except StorageTroubleError as error:
                     problem = error
             if steady() - told >= TELL_EVERY_SECONDS:
                 told = steady()
                 tell(f"still waiting for {(told - begun) / 60.0:.0f} minutes: {problem}")
-    _stopped(database)
+    _stopped(place.name)
 
 
 def _trouble(error: StorageTroubleError | OSError) -> StorageTroubleError:
@@ -118,8 +203,8 @@ def _trouble(error: StorageTroubleError | OSError) -> StorageTroubleError:
     return StorageTroubleError(f"{error.filename or 'the disk'}: {error.strerror}")
 
 
-def _stopped(database: Path) -> NoReturn:
+def _stopped(name: str) -> NoReturn:
     raise StoppedNowError(
-        f"Stopped while database {database} could not be used. What rests at the broker stays there; nobody watches it "
+        f"Stopped while {name} could not be used. What rests at the broker stays there; nobody watches it "
         "until the engine is started again."
     )

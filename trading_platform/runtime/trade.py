@@ -57,7 +57,7 @@ from trading_platform.runtime.trade_settings import (
     read_config,
     same_place,
 )
-from trading_platform.storage.database import database_name
+from trading_platform.storage.database import database_name, reach_server
 from trading_platform.storage.operator_requests import has_open_wishes
 
 log = logging.getLogger("trading_platform.runtime.trade")
@@ -94,6 +94,7 @@ def instructed(options: TradeOptions) -> tuple[Instructions, Whose]:
     start_logs(config.logging, settings)
     for line in settings.warnings:
         log.warning("%s", line)
+    reach_server(config.storage.database_url)
     limits = RiskConfig.from_mapping(config.risk).to_dict()
     rules = Rules(limits_of(limits), config.exits.rates(), config.costs.rates(), config.sizing.rates())
     strategies = enabled_strategies(config, options.config)
@@ -127,7 +128,8 @@ def upgrade_account(options: TradeOptions, *, plan_only: bool, sure: bool, reaso
 
 def outlasted(given: Instructions, life: Callable[[], int]) -> int:
     """Trade through the storage's troubles; a single look (--once) fails with them, for whoever called it is there."""
-    return life() if given.options.once else outlast(life, given.database, complain)
+    database = given.database or given.config.storage.database_url
+    return life() if given.options.once else outlast(life, database, complain)
 
 
 def _replay(given: Instructions) -> int:

@@ -1,4 +1,4 @@
-"""Open, check and migrate the database: SQLite by default, anything SQLAlchemy speaks by URL."""
+"""Open, check and migrate the database: a file of SQLite, or PostgreSQL by URL."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, ExceptionContext, make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DatabaseError
 from sqlalchemy.pool import NullPool
 
 from trading_platform.core.errors import FixConfigError, RepairDatabaseError
@@ -34,6 +34,7 @@ from trading_platform.storage.sqlite import (
 )
 
 READ_ONLY = "trading_read_only"
+MIGRATING = 0x7472_6164  # any number that other programs on the database do not take
 ALEMBIC_TABLE = """CREATE TABLE alembic_version (
     version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 )"""
@@ -46,11 +47,11 @@ def open_database(url: str | Path, *, read_only: bool = False, synchronous: str 
     Parameters
     ----------
     url
-        A file path (SQLite) or any SQLAlchemy URL.
+        A file path (SQLite), or the URL of a SQLite file or of a PostgreSQL database.
     read_only
         Never write: SQLite opens the file read-only, PostgreSQL refuses writes by session default.
     synchronous
-        SQLite only: ``FULL`` where orders are real, ``NORMAL`` for replays (see `connect_writer`).
+        ``FULL`` where orders are real, ``NORMAL`` for replays (see `connect_writer`, `open_server`).
 
     Notes
     -----
@@ -66,7 +67,11 @@ def open_database(url: str | Path, *, read_only: bool = False, synchronous: str 
     """
     parsed = database_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return _open_server(parsed, read_only)
+        from trading_platform.storage.postgresql import open_server, server_url
+
+        parsed, options = server_url(parsed), {READ_ONLY: read_only}
+        name = database_name(parsed)
+        return open_server(parsed, name, read_only=read_only, synchronous=synchronous, options=options)
     if parsed.database in (None, "", ":memory:"):
         raise FixConfigError("DATABASE_URL: an in-memory database would be lost with the process; name a file")
     path = Path(str(parsed.database))
@@ -118,8 +123,11 @@ def database_url(url: str | Path) -> URL:
         return URL.create("sqlite", database=str(Path(url).expanduser()))
     try:
         return make_url(url)
-    except ArgumentError as error:
-        raise FixConfigError("DATABASE_URL: not a database URL, e.g. sqlite:///trading.db or a file path") from error
+    except (ArgumentError, ValueError) as error:  # the latter for a port that is no number
+        raise FixConfigError(
+            "DATABASE_URL: not a database URL, e.g. sqlite:///trading.db, a file path, or "
+            "postgresql://USER@HOST:PORT/NAME"
+        ) from error
 
 
 def describe(engine: Engine) -> str:
@@ -131,7 +139,8 @@ def database_name(url: URL) -> str:
     """Return `url` for people: the path of a file, or the URL without the password."""
     if url.get_backend_name() == "sqlite":
         return f"database {url.database}"
-    return f"database {url.render_as_string(hide_password=True)}"
+    plain = url.set(drivername=url.get_backend_name()).difference_update_query(("password", "options"))
+    return f"database {plain.render_as_string(hide_password=True)}"
 
 
 def migrate(engine: Engine, *, revisions: Sequence[str] = REVISIONS, folder: Path = MIGRATIONS) -> None:
@@ -147,6 +156,8 @@ def migrate(engine: Engine, *, revisions: Sequence[str] = REVISIONS, folder: Pat
     where = describe(engine)
     try:
         with engine.connect() as connection, _foreign_keys_off(connection), connection.begin():
+            if connection.dialect.name == "postgresql":  # of engines that start at once, one makes the tables
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATING})
             match _state(connection, where, revisions):
                 case SchemaState.EMPTY:
                     _create(connection)
@@ -156,6 +167,24 @@ def migrate(engine: Engine, *, revisions: Sequence[str] = REVISIONS, folder: Pat
                     pass
     except DatabaseError as error:
         raise explain(error.orig or error, where) from error
+
+
+def reach_server(url: str | Path) -> None:
+    """Connect to a database server once, so that what is wrong with its URL is told before any work; leave files alone.
+
+    Raises
+    ------
+    FixConfigError, FixCredentialsError, RepairDatabaseError
+        Driver, URL, user or password, version; or the server does not answer.
+    """
+    if database_url(url).get_backend_name() == "sqlite":
+        return
+    engine = open_database(url, read_only=True)
+    try:
+        with engine.connect() as connection:
+            _state(connection, describe(engine), REVISIONS)
+    finally:
+        engine.dispose()
 
 
 def check_schema(engine: Engine, *, revisions: Sequence[str] = REVISIONS) -> None:
@@ -181,6 +210,20 @@ def check_schema(engine: Engine, *, revisions: Sequence[str] = REVISIONS) -> Non
                 raise RepairDatabaseError(f"{where}: schema is {state}; it must be migrated before it is used")
     except DatabaseError as error:
         raise explain(error.orig or error, where) from error
+
+
+def check_tables(engine: Engine) -> None:
+    """Make sure that a database whose schema was checked has been used: a server's may be new and empty.
+
+    Raises
+    ------
+    RepairDatabaseError
+        It has no tables.
+    """
+    if not inspect(engine).has_table(VERSION_TABLE):
+        raise RepairDatabaseError(
+            f"{describe(engine)}: holds nothing yet; start the engine first, or name another database with --db"
+        )
 
 
 def upgrade(connection: Connection, folder: Path = MIGRATIONS) -> None:
@@ -226,16 +269,3 @@ def _revision(connection: Connection) -> str | None:
         return None
     value: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
     return value
-
-
-def _open_server(url: URL, read_only: bool) -> Engine:
-    arguments: dict[str, Any] = {}
-    if read_only and url.get_backend_name() == "postgresql":
-        arguments["options"] = "-c default_transaction_read_only=on"
-    try:
-        return create_engine(url, connect_args=arguments, pool_pre_ping=True, execution_options={READ_ONLY: read_only})
-    except (NoSuchModuleError, ImportError) as error:
-        name = url.drivername
-        raise FixConfigError(
-            f"DATABASE_URL: no driver for {name!r} is installed; pip install it, or use SQLite"
-        ) from error

@@ -27,6 +27,8 @@ NAMING = {
     "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
+# SQLite never looks at the length of a text, so PostgreSQL must not either.
+ShortText, LongName = (String(length).with_variant(Text(), "postgresql") for length in (64, 128))
 RowId = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER PRIMARY KEY counts up by itself in SQLite
 
 
@@ -34,7 +36,7 @@ class Base(DeclarativeBase):
     """Declarative base with stable constraint names, which migrations need."""
 
     metadata = MetaData(naming_convention=NAMING)
-    type_annotation_map = {datetime: UtcDateTime, str: String(64)}  # noqa: RUF012 - SQLAlchemy reads a plain dict
+    type_annotation_map = {datetime: UtcDateTime, str: ShortText}  # noqa: RUF012 - SQLAlchemy reads a plain dict
 
 
 class Run(Base):
@@ -56,7 +58,7 @@ class Run(Base):
     config_fingerprint: Mapped[str]
     config: Mapped[str] = mapped_column(Text)  # JSON of every setting, secrets excluded
     data_hash: Mapped[str]
-    seed: Mapped[int | None]
+    seed: Mapped[int | None] = mapped_column(RowId)
     code_version: Mapped[str]
     strategies: Mapped[str] = mapped_column(Text)  # JSON list of names, in kernel order
     sectors: Mapped[str] = mapped_column(Text)  # JSON object ticker -> sector
@@ -77,7 +79,7 @@ class Order(Base):
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
-    client_order_id: Mapped[str] = mapped_column(String(128))
+    client_order_id: Mapped[str] = mapped_column(LongName)
     broker_order_id: Mapped[str | None]
     approval_id: Mapped[str]
     config_fingerprint: Mapped[str]
@@ -108,8 +110,8 @@ class FillRow(Base):
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
-    client_order_id: Mapped[str] = mapped_column(String(128))
-    broker_fill_id: Mapped[str] = mapped_column(String(128))
+    client_order_id: Mapped[str] = mapped_column(LongName)
+    broker_fill_id: Mapped[str] = mapped_column(LongName)
     session: Mapped[date]
     filled_at: Mapped[datetime]
     ticker: Mapped[str]
@@ -258,7 +260,7 @@ class SignalRow(Base):
     observed: Mapped[float | None] = mapped_column(Float)
     limit: Mapped[float | None] = mapped_column(Float)
     quantity: Mapped[float] = mapped_column(Float)  # denied: the largest that would have passed, 0 = none
-    client_order_id: Mapped[str | None] = mapped_column(String(128))
+    client_order_id: Mapped[str | None] = mapped_column(LongName)
 
 
 class RiskEvent(Base):
@@ -439,7 +441,7 @@ class DeskAudit(Base):
 
 
 class Heartbeat(Base):
-    """Proof of life of the engine that holds a run. On a database server it is the lock, too; see `storage.runs`."""
+    """Proof of life of the engine that holds a run, for people; what keeps others off is `storage.runs.RunLock`."""
 
     __tablename__ = "heartbeats"
 
@@ -451,3 +453,14 @@ class Heartbeat(Base):
     note: Mapped[str] = mapped_column(Text)
     boot: Mapped[str | None]  # id of the machine's start, and when the process began: a process number comes again
     process_start: Mapped[str | None]
+
+
+class LeaseRow(Base):
+    """On a database server: who may write for a run (`storage.leases`). `epoch` rises with every new holder."""
+
+    __tablename__ = "leases"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    epoch: Mapped[int] = mapped_column(BigInteger)
+    owner: Mapped[str]  # random token, as in heartbeats
+    until: Mapped[datetime]  # by the server's clock

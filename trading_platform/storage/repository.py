@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
 
+from trading_platform.core.errors import OperatorNeededError
 from trading_platform.core.ports import SavedBook
 from trading_platform.core.types import ApprovedOrder, OrderStatus
 from trading_platform.storage import models as m
@@ -128,7 +129,12 @@ class Repository:
                 connection.execute(KEEP_BOOK, row)
             for handled in self._handled:
                 values = {"handled_at": handled["handled_at"], "result": handled["result"]}
-                connection.execute(update(m.Command).where(m.Command.id == handled["command"]).values(**values))
+                mine = m.Command.id == handled["command"], m.Command.handled_at.is_(None)
+                if connection.execute(update(m.Command).where(*mine).values(**values)).rowcount != 1:
+                    raise OperatorNeededError(
+                        f"command {handled['command']} of run {self.run_id} was obeyed by another engine already; "
+                        "this one stops, nothing was written"
+                    )
             if self._run:
                 connection.execute(CHANGE_RUN, {"run": self.run_id, **self._run})
         self._stored |= {key for key, row in self._orders.items() if "run_id" in row}

@@ -1,7 +1,7 @@
 """Write many rows quickly: rows are collected as tuples and go to the database in one statement a table.
 
 SQLAlchemy converts every value of every row; with a dozen rows a session that is most of a replay's time. For SQLite
-the values are converted here, a column at a time, with the same column types; other databases take SQLAlchemy's way.
+the values are converted here, a column at a time, with the same column types; PostgreSQL gets them by COPY.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Date, Table, insert
+from sqlalchemy import Connection, Date, Table
 from sqlalchemy.sql.schema import Column
 
 from trading_platform.storage.models import Base
@@ -57,9 +57,9 @@ class RowBuffer:
             stored = [convert(column) for convert, column in zip(self._sqlite_values, values, strict=True)]
             self._write_sqlite(connection, stored)
         else:
-            keys = [c.name for c in self.columns]
-            rows = [dict(zip(keys, row, strict=True)) for row in zip(*values, strict=True)]
-            connection.execute(insert(self.table), rows)
+            from trading_platform.storage.postgresql import copy_rows
+
+            copy_rows(connection, self.table.name, self.columns, values)
 
     def _write_sqlite(self, connection: Connection, stored: Sequence[Values]) -> None:
         """Write values of SQLite's, a column each: as many whole blocks as there are, then the rest row by row."""

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import Connection, Engine, delete, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
-from trading_platform.core.errors import OperatorNeededError, RepairDatabaseError
-from trading_platform.machine.process_identity import ProcessIdentity, lives, this_process
+from trading_platform.core.errors import OperatorNeededError, TradingPlatformError
+from trading_platform.machine.process_identity import (
+    ProcessIdentity,
+    boot_id,
+    lives,
+    process_namespace,
+    this_process,
+)
 from trading_platform.storage import models as m
+from trading_platform.storage.leases import Lease, LeaseRow, find_lease, is_ours, lock_lease
 from trading_platform.storage.repository import create_run, find_runs
 from trading_platform.storage.run_locks import KernelLock, file_of, is_held, lock_path
-
-# An engine that has not said anything for so long is dead; a live one beats at every scan and at least every minute.
-HEARTBEAT_EXPIRES = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +39,27 @@ def open_run(
     engine: Engine, key: str, values: Mapping[str, Any], warnings: Sequence[str], name: str | None = None
 ) -> OpenedRun:
     """Return the unfinished run with `key`, or a new one made of `values`; `name` is what its account is called now."""
-    for run in find_runs(engine, key):
-        if run["status"] != "finished":
-            _call(engine, int(run["id"]), run["name"], name)
-            return OpenedRun(int(run["id"]), continued=True)
-    new = {**values, "key": key, "status": "running", "name": name}
-    return OpenedRun(create_run(engine, new, warnings), continued=False)
+    with _alone(engine, key):
+        for run in find_runs(engine, key):
+            if run["status"] != "finished":
+                _call(engine, int(run["id"]), run["name"], name)
+                return OpenedRun(int(run["id"]), continued=True)
+        new = {**values, "key": key, "status": "running", "name": name}
+        return OpenedRun(create_run(engine, new, warnings), continued=False)
+
+
+@contextmanager
+def _alone(engine: Engine, key: str) -> Iterator[None]:
+    """Keep other engines from opening the run with `key` meanwhile: of two that start at once one would make another.
+
+    Only on a server; the transaction that holds the lock writes nothing and ends with the block.
+    """
+    if file_of(engine) is not None:
+        yield
+        return
+    with engine.connect() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key})
+        yield
 
 
 def begun_with(engine: Engine, key: str) -> tuple[str, ...]:
@@ -83,9 +102,10 @@ def _call(engine: Engine, run_id: int, known: str | None, name: str | None) -> N
 class RunLock:
     """Keeps a second engine off a run.
 
-    A database file is held by a lock of the operating system, which ends with the process (`run_locks`); the heartbeat
-    row beside it only tells people who that is. On a database server the row is the lock: it names the process, the
-    start of its machine and when it began, so that neither a reboot nor a reused process number looks alive.
+    A database file is held by a lock of the operating system, which ends with the process (`run_locks`). On a database
+    server it is a lease (`leases`), which every later transaction of `engine` proves. The heartbeat row beside either
+    tells people who it is; it names the process, the start of its machine and when it began, so that the lease of one
+    that is known to be dead need not be waited for.
 
     Raises
     ------
@@ -96,10 +116,11 @@ class RunLock:
     def __init__(self, engine: Engine, run_id: int) -> None:
         self._engine = engine
         self._run_id = run_id
-        self._owner = uuid4().hex
+        self._owner = f"{uuid4().hex}@{process_namespace()}"
         self._identity = this_process()
         file = file_of(engine)
         self._kernel = None if file is None else KernelLock(lock_path(file, run_id))
+        self._lease = Lease(engine, run_id, self._owner) if file is None else None
 
     def acquire(self, now: datetime) -> None:
         """Take the run."""
@@ -108,9 +129,14 @@ class RunLock:
         try:
             with self._engine.begin() as connection:
                 holder = _row(connection, self._run_id)
-                if self._kernel is None and holder is not None and row_lives(holder, now):
-                    raise self._held(holder)
+                if self._lease is not None:
+                    found = lock_lease(connection, self._run_id)
+                    if found.runs and not _is_dead(found, holder):
+                        raise self._held(holder)
+                    self._lease.take(connection, found)
                 self._write(connection, now, "started")
+            if self._lease is not None:
+                self._lease.guard()
         except BaseException:
             if self._kernel is not None:
                 self._kernel.release()
@@ -119,6 +145,8 @@ class RunLock:
     def beat(self, now: datetime, note: str) -> None:
         """Say that this engine lives."""
         with self._engine.begin() as connection:
+            if self._lease is not None:
+                self._lease.renew(connection)
             done = connection.execute(
                 update(m.Heartbeat)
                 .where(m.Heartbeat.run_id == self._run_id, m.Heartbeat.owner == self._owner)
@@ -130,11 +158,15 @@ class RunLock:
     def release(self) -> None:
         """Give the run back; a database that cannot be written any more keeps nobody from leaving."""
         try:
-            with suppress(DBAPIError, RepairDatabaseError), self._engine.begin() as connection:
+            with suppress(DBAPIError, TradingPlatformError), self._engine.begin() as connection:
                 connection.execute(
                     delete(m.Heartbeat).where(m.Heartbeat.run_id == self._run_id, m.Heartbeat.owner == self._owner)
                 )
+                if self._lease is not None:
+                    self._lease.give_back(connection)
         finally:
+            if self._lease is not None:
+                self._lease.let_go()
             if self._kernel is not None:
                 self._kernel.release()
 
@@ -168,15 +200,23 @@ def is_running(engine: Engine, run_id: int, now: datetime) -> bool:
     if file is not None:
         return is_held(lock_path(file, run_id))
     with engine.connect() as connection:
-        holder = _row(connection, run_id)
-    return holder is not None and row_lives(holder, now)
+        found = find_lease(connection, run_id)
+        return found is not None and found.runs and not _is_dead(found, _row(connection, run_id))
 
 
-def row_lives(holder: Mapping[str, Any], now: datetime) -> bool:
-    """Return whether the process of a heartbeat row lives: by its identity on this host, else by its last word."""
+def _is_dead(found: LeaseRow, holder: Mapping[str, Any] | None) -> bool:
+    """Return whether the holder of a lease is known to live no more: by its process on this host, and only so.
+
+    In another container the same number is another process, so nothing is known of that one.
+    """
+    if holder is None or holder["owner"] != found.owner:
+        return False
+    if found.owner.rpartition("@")[2] != process_namespace():
+        return False
     known = ProcessIdentity(holder["host"], int(holder["pid"]), holder["boot"] or "", holder["process_start"] or "")
-    verdict = lives(known)
-    return bool(now - holder["at"] < HEARTBEAT_EXPIRES) if verdict is None else verdict
+    if known == this_process():
+        return not is_ours(found.owner)
+    return bool(known.boot) and known.boot == boot_id() and lives(known) is False
 
 
 def _row(connection: Connection, run_id: int) -> Mapping[str, Any] | None:

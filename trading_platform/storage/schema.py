@@ -11,7 +11,7 @@ from enum import StrEnum
 from trading_platform.core.errors import RepairDatabaseError
 
 # Oldest first; a test holds this list against migrations/versions.
-REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
+REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
 HEAD = REVISIONS[-1]
 VERSION_TABLE = "alembic_version"
 
