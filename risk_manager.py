@@ -241,6 +241,11 @@ class RiskManager:
             self._book.count([order])
         return order
 
+    def take_back(self, order: ApprovedOrder) -> None:
+        """Take back an approval that is not sent now; `approve` gives another when it is."""
+        if (void := self._approvals.void(order.client_order_id)) is not None:
+            self._book.discount(void)
+
     def consume(self, order: ApprovedOrder) -> None:
         """Spend an approval; brokers call this before anything leaves.
 

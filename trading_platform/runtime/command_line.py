@@ -209,6 +209,20 @@ def _ask(given: Given) -> Work:
     return lambda: ask(place, asked)
 
 
+def _answer(given: Given) -> Work:
+    kind, reason, as_json = given.command.words, given.text("--reason"), given.flag("--json")
+    place, target = (given.text("--db"), given.file("--config")), _target(given)
+    ticker, waits = given.subjects[0].upper() if given.subjects else None, not given.flag("--no-wait")
+
+    def work() -> int:
+        from trading_platform.operations.commands import Place
+        from trading_platform.operations.consent_commands import Said, answer
+
+        return answer(Place(*place), Said(kind, ticker, reason or "said in the terminal"), target, waits, as_json)
+
+    return work
+
+
 def _runs_list(given: Given) -> Work:
     from trading_platform.operations.commands import Place, list_runs
 
@@ -451,6 +465,7 @@ def _run_number(given: Given, text: str) -> int:
 HANDLERS: Mapping[str, Callable[[Given], Work]] = {
     "evaluate": _evaluate, "": _trade, "trade": _trade, "replay": _trade, "status": _status,
     "halt": _ask, "resume": _ask, "flatten": _ask, "pause": _ask, "unpause": _ask,
+    "consent": _answer, "veto": _answer,
     "runs list": _runs_list, "runs show": _runs_show, "runs tag": _runs_mark, "runs note": _runs_mark,
     "runs delete": _runs_delete, "page": _page, "compare": _compare,
     "runs compare": _compare, "doctor": _doctor, "backup": _backup, "restore": _restore,

@@ -132,6 +132,13 @@ COMMANDS: dict[str, Command] = {
         Command("flatten", "Close every position, or one ticker's, at the next open.", (*_ASK, "--yes"), "[TICKER]"),
         Command("pause", "One strategy opens nothing new until `unpause`.", _ASK, "STRATEGY"),
         Command("unpause", "Let a paused strategy go on.", _ASK, "STRATEGY"),
+        *(
+            Command(words, told, (*_ASK, "--json"), "[TICKER]")
+            for words, told in (
+                ("consent", "Let entries that wait for the next open go: all, or one ticker's ([engine] consent)."),
+                ("veto", "Keep entries that wait for the next open back: all, or one ticker's ([engine] consent)."),
+            )
+        ),
         Command("runs list", "Every run in the database, the newest first; so does `runs` alone.", ("--json", *_WHERE)),
         Command("runs show", "One run, as `status` shows it.", ("--json", *_WHERE), "ID"),
         Command("runs tag", "Put a word on a run; an empty one takes it off.", _WHERE, "ID WORD"),
