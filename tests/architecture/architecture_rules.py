@@ -31,8 +31,10 @@ ROOMS: dict[str, frozenset[str]] = {
     "reporting": frozenset({"core", "evaluation", "configuration", "machine", "market_data", "storage"}),
     "training": frozenset(PURE) | {"configuration", "machine", "market_data", "storage", "engine", "reporting"},
     "operations": frozenset({"core", "configuration", "machine", "alpaca", "market_data", "storage", "reporting"}),
+    "talk": frozenset({"core", "configuration", "machine", "storage", "reporting", "operations"}),
     "runtime": frozenset(PURE)
-    | {"configuration", "machine", "alpaca", "market_data", "storage", "brokers", "engine", "reporting", "operations"},
+    | {"configuration", "machine", "alpaca", "market_data", "storage", "brokers", "engine", "reporting", "operations"}
+    | {"talk"},
 }
 ALIASES = {"trading_platform/brokers/alpaca_server/__main__.py": "trading_platform.alpaca_server"}  # for one version
 MOST_LOOSE_MODULES = 3  # beside __init__, in the package's root

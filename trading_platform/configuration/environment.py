@@ -29,6 +29,7 @@ _NAMES = (
     "TRADING_LOG_DIR",
     "TELEGRAM_BOT_TOKEN",
     "TELEGRAM_CHAT_ID",
+    "TELEGRAM_USER_IDS",
     "TRADING_WEBHOOK_URL",
     "TRADING_PING_URL",
     "TRADING_APPRISE_URLS",
@@ -93,6 +94,7 @@ class Settings(NamedTuple):  # a dataclass would import inspect: 13 ms of a star
     webhook_url: Secret | None = None
     ping_url: Secret | None = None
     apprise_urls: tuple[Secret, ...] = ()
+    telegram_user_ids: str | None = None
 
     @property
     def has_alpaca_keys(self) -> bool:
@@ -146,6 +148,7 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
         warnings=tuple(warnings),
         webhook_url=_secret(read("TRADING_WEBHOOK_URL", _secret_url_problem)),
         ping_url=_secret(read("TRADING_PING_URL", _secret_url_problem)),
+        telegram_user_ids=get("TELEGRAM_USER_IDS"),
         apprise_urls=tuple(Secret(url) for url in (read("TRADING_APPRISE_URLS", _apprise_problem) or "").split()),
     )
     if problems:

@@ -90,6 +90,7 @@ OPTIONS: dict[str, Option] = {
         Option("--universes", Kind.WHOLE, "Random universes. Default: 20.", "N"),
         Option("--universe-size", Kind.WHOLE, "Stocks in each. Default: 60.", "N"),
         Option("--jobs", Kind.WHOLE, "Processes. Default: as many as there are cores.", "N"),
+        Option("--bot-api", Kind.TEXT, "A Bot API server of your own. Default: Telegram's.", "URL"),
         Option("--keep", Kind.WHOLE, "Backups that are kept; older ones go. Default: 14.", "N"),
     )
 }
@@ -138,6 +139,11 @@ COMMANDS: dict[str, Command] = {
                 ("consent", "Let entries that wait for the next open go: all, or one ticker's ([engine] consent)."),
                 ("veto", "Keep entries that wait for the next open back: all, or one ticker's ([engine] consent)."),
             )
+        ),
+        Command(
+            "telegram",
+            "Listen to a Telegram bot: status, why, halt, consent; for the configured chat and users only.",
+            ("--bot-api", *_WHERE),
         ),
         Command("runs list", "Every run in the database, the newest first; so does `runs` alone.", ("--json", *_WHERE)),
         Command("runs show", "One run, as `status` shows it.", ("--json", *_WHERE), "ID"),
