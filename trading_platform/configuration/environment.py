@@ -38,6 +38,8 @@ _NAMES = (
 )
 VARIABLES: tuple[str, ...] = (*_NAMES, *_ALIASES)
 _OUR_PREFIXES = ("ALPACA_", "APCA_", "TRADING_", "TELEGRAM_")
+_BROKER = ("ALPACA_", "APCA_")
+_SECRET = (*_BROKER, "TELEGRAM_", "TRADING_WEBHOOK_URL", "TRADING_PING_URL", "TRADING_APPRISE_URLS", "DATABASE_URL")
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -154,6 +156,18 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
     if problems:
         raise FixConfigError("the environment or .env is wrong:\n" + "\n".join(f"  - {line}" for line in problems))
     return settings
+
+
+def broker_free(settings: Settings) -> Settings:
+    """Return settings without broker keys, and drop these from this process's environment, too."""
+    for name in [name for name in os.environ if name.startswith(_BROKER)]:
+        del os.environ[name]
+    return settings._replace(alpaca_api_key=None, alpaca_secret_key=None, allow_live=False)
+
+
+def without_secrets() -> dict[str, str]:
+    """Return this process's environment less its keys and secret addresses, for a child that needs none."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_SECRET)}
 
 
 def parse_env(text: str, source: str = ".env") -> dict[str, str]:

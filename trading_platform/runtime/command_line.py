@@ -225,14 +225,24 @@ def _answer(given: Given) -> Work:
 
 def _telegram(given: Given) -> Work:
     place, api = (given.text("--db"), given.file("--config")), given.text("--bot-api")
-    if api is not None and not api.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
-        raise FixConfigError("--bot-api must be an https URL, or http on this machine: it receives the token")
 
     def work() -> int:
         from trading_platform.operations.commands import Place
         from trading_platform.runtime.telegram_command import serve_telegram
 
         return serve_telegram(Place(*place), api)
+
+    return work
+
+
+def _mcp(given: Given) -> Work:
+    place = (given.text("--db"), given.file("--config"))
+
+    def work() -> int:
+        from trading_platform.operations.commands import Place
+        from trading_platform.runtime.mcp_command import serve_mcp
+
+        return serve_mcp(Place(*place))
 
     return work
 
@@ -479,7 +489,7 @@ def _run_number(given: Given, text: str) -> int:
 HANDLERS: Mapping[str, Callable[[Given], Work]] = {
     "evaluate": _evaluate, "": _trade, "trade": _trade, "replay": _trade, "status": _status,
     "halt": _ask, "resume": _ask, "flatten": _ask, "pause": _ask, "unpause": _ask,
-    "telegram": _telegram, "consent": _answer, "veto": _answer,
+    "telegram": _telegram, "mcp": _mcp, "consent": _answer, "veto": _answer,
     "runs list": _runs_list, "runs show": _runs_show, "runs tag": _runs_mark, "runs note": _runs_mark,
     "runs delete": _runs_delete, "page": _page, "compare": _compare,
     "runs compare": _compare, "doctor": _doctor, "backup": _backup, "restore": _restore,

@@ -145,6 +145,7 @@ COMMANDS: dict[str, Command] = {
             "Listen to a Telegram bot: status, why, halt, consent; for the configured chat and users only.",
             ("--bot-api", *_WHERE),
         ),
+        Command("mcp", "Answer agents (Model Context Protocol, over standard input and output); read-only.", _WHERE),
         Command("runs list", "Every run in the database, the newest first; so does `runs` alone.", ("--json", *_WHERE)),
         Command("runs show", "One run, as `status` shows it.", ("--json", *_WHERE), "ID"),
         Command("runs tag", "Put a word on a run; an empty one takes it off.", _WHERE, "ID WORD"),

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
 from pathlib import Path
 
-from trading_platform.configuration.environment import load_settings
+from trading_platform.configuration.environment import broker_free, load_settings
 from trading_platform.core.errors import FixConfigError, OperatorNeededError
 from trading_platform.machine.clocks import utc_now
 from trading_platform.machine.stop_signals import INTERRUPTED
@@ -18,8 +17,6 @@ from trading_platform.storage.run_locks import KernelLock
 from trading_platform.talk.bot_api import BotApi
 from trading_platform.talk.conversation import Conversation
 from trading_platform.talk.telegram_service import TelegramService, allowed_of
-
-BROKER_PREFIXES = ("ALPACA_", "APCA_")
 
 
 def serve_telegram(place: Place, api: str | None = None) -> int:
@@ -32,9 +29,9 @@ def serve_telegram(place: Place, api: str | None = None) -> int:
     OperatorNeededError
         Another service of this machine listens to this bot.
     """
-    settings = load_settings()._replace(alpaca_api_key=None, alpaca_secret_key=None, allow_live=False)
-    for name in [name for name in os.environ if name.startswith(BROKER_PREFIXES)]:
-        del os.environ[name]  # nobody here has a use for them
+    if api is not None and not api.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
+        raise FixConfigError("--bot-api must be an https URL, or http on this machine: it receives the token")
+    settings = broker_free(load_settings())  # nobody here has a use for them
     if settings.telegram_bot_token is None or settings.telegram_chat_id is None:
         raise FixConfigError("telegram needs TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID in the environment or .env")
     allowed = allowed_of(settings.telegram_chat_id, settings.telegram_user_ids)

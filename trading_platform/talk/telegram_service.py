@@ -76,7 +76,7 @@ class TelegramService:
         self._bot, self._allowed, self._talk, self._now, self._sleep = bot, allowed, talk, now, sleep
         self._poll_seconds = poll_seconds
         self._offset = 0
-        self._strangers: set[tuple[int, int]] = set()
+        self._strangers: set[tuple[object, object]] = set()
         self._conflict_since: datetime | None = None
         self._conflict_told = False
         self._failures = 0
