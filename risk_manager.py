@@ -1,7 +1,6 @@
 """RiskManager: the one door that every order must pass.
 
-It decides with the pure rules of `trading_platform.core`, remembers what must not be forgotten, and issues the only
-thing a broker accepts, an `ApprovedOrder`. It works alone in a notebook::
+It decides by the pure rules of `core`, remembers, and issues what brokers accept, `ApprovedOrder`. In a notebook::
 
     risk = RiskManager(RiskConfig())
     risk.show_market(MarketView.from_panel(panel))
@@ -218,8 +217,7 @@ class RiskManager:
         in shares and prices of the market shown, where `intent` has those after a split or dividend of the next open.
         """
         client_order_id = order_id(intent, attempt)
-        if (void := self._approvals.void(client_order_id)) is not None:
-            self._book.discount(void)
+        self._book.discount(self._approvals.void(client_order_id))
         if self._approvals.is_spent(client_order_id):
             words = f"{client_order_id} was sent already; a repeat is another attempt"
             return deny(DenialCode.INVALID_ORDER, intent.ticker, words, intent.quantity, 0.0)
@@ -244,6 +242,10 @@ class RiskManager:
         if not reduce_only:
             self._book.count([order])
         return order
+
+    def take_back(self, order: ApprovedOrder) -> None:
+        """Take back an approval that is not sent now; `approve` gives another when it is."""
+        self._book.discount(self._approvals.void(order.client_order_id))
 
     def consume(self, order: ApprovedOrder) -> None:
         """Spend an approval; brokers call this before anything leaves.
@@ -367,9 +369,8 @@ class RiskManager:
         """Return what only people can mend, or None."""
         if (halt := self._halts.reason()) is not None:
             return halt
-        if self._unreconciled is not None:
-            return DenialCode.RECONCILIATION, f"RECONCILIATION: {self._unreconciled}"
-        return None
+        why = self._unreconciled
+        return None if why is None else (DenialCode.RECONCILIATION, f"RECONCILIATION: {why}")
 
     def _judge(self, ticker: str, side: str, qty: float, price: float, *, reduces: bool) -> Denial | None:
         """Return why the order may not leave, or None if it may; `reduces` is `_is_reduction` of it."""

@@ -36,9 +36,10 @@ ROOMS: dict[str, frozenset[str]] = {
     "desk": frozenset(
         {"core", "evaluation", "configuration", "machine", "market_data", "storage", "reporting", "operations"}
     ),
+    "talk": frozenset({"core", "configuration", "machine", "storage", "reporting", "operations"}),
     "runtime": frozenset(PURE)
     | {"configuration", "machine", "work", "alpaca", "market_data", "storage", "brokers", "engine", "reporting"}
-    | {"search", "operations", "desk"},
+    | {"search", "operations", "desk", "talk"},
 }
 ALIASES = {"trading_platform/brokers/alpaca_server/__main__.py": "trading_platform.alpaca_server"}  # for one version
 MOST_LOOSE_MODULES = 3  # beside __init__, in the package's root

@@ -25,8 +25,9 @@ FORMULA = "only tests call it: a published formula that others are compared with
 TESTS_ONLY = "only tests call it: to be used or removed"
 
 REVIEWED: dict[str, dict[str, str]] = {
-    "daily_report.py": {
-        "generate_daily_report": COMMAND,
+    "trading_platform/talk/mcp_server.py": {
+        "daily_report": HOOK,
+        "runs_compare": HOOK,
     },
     "trading_platform/alpaca/answers.py": {
         "session_open": FIELD,

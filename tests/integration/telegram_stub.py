@@ -52,6 +52,12 @@ class Telegram:
     retry_after: float = 3
     refuse_html: bool = False
     status: list[int] = field(default_factory=list)
+    updates: list[dict[str, object]] = field(default_factory=list)  # what people say to the bot
+    said: int = 0
+    other_poller: bool = False  # answers getUpdates with 409
+    moved_to: str = ""  # the group has become a supergroup of that id
+    closed_topic: str = ""
+    buttons: list[str] = field(default_factory=list)  # what the buttons of messages say back
     hang: bool = False
 
     def answer(self, request: Request) -> Reply:
@@ -69,11 +75,41 @@ class Telegram:
         method = request.path.rpartition("/")[2]
         values = _form(request)
         self.calls.append({"method": method, **{k: v for k, v in values.items() if isinstance(v, str)}})
-        if values.get("chat_id") != CHAT:
+        if method in ("deleteWebhook", "answerCallbackQuery"):
+            return _reply(200, "")
+        if method == "getUpdates":
+            return self._updates(int(str(values.get("offset", "0"))))
+        if self.moved_to and values.get("chat_id") == CHAT:
+            moved: dict[str, object] = {"parameters": {"migrate_to_chat_id": int(self.moved_to)}}
+            return _reply(400, "Bad Request: group chat was upgraded to a supergroup chat", moved)
+        if values.get("chat_id") != (self.moved_to or CHAT):
             return _reply(400, "Bad Request: chat not found")
+        if method == "getChat":
+            return _reply(200, "")
+        if self.closed_topic and values.get("message_thread_id") == self.closed_topic:
+            return _reply(400, "Bad Request: TOPIC_CLOSED")
         if method == "sendPhoto":
             return self._photo(values)
         return self._message(values)
+
+    def _updates(self, offset: int) -> Reply:
+        if self.other_poller:
+            return _reply(409, "Conflict: terminated by other getUpdates request")
+        self.updates = [update for update in self.updates if int(str(update["update_id"])) >= offset]
+        return Reply(200, json.dumps({"ok": True, "result": self.updates}).encode())
+
+    def say(self, text: str, *, user: int = 7, at: float = 0.0, chat: str = CHAT) -> None:
+        """Let a user write to the bot."""
+        self._add({"message": {"text": text, "date": at, "chat": {"id": int(chat)}, "from": {"id": user}}})
+
+    def press(self, data: str, *, user: int = 7) -> None:
+        """Let a user press a button."""
+        told = {"id": "1", "data": data, "from": {"id": user}, "message": {"chat": {"id": int(CHAT)}}}
+        self._add({"callback_query": told})
+
+    def _add(self, update: dict[str, object]) -> None:
+        self.said += 1
+        self.updates.append({"update_id": 100 + self.said, **update})
 
     def _message(self, values: dict[str, str | bytes]) -> Reply:
         text = str(values.get("text", ""))
@@ -94,6 +130,9 @@ class Telegram:
         if len(text.encode("utf-16-le")) // 2 > 4096:
             return _reply(400, "Bad Request: message is too long")
         self.texts.append(text)
+        if "reply_markup" in values:
+            rows = json.loads(str(values["reply_markup"]))["inline_keyboard"]
+            self.buttons += [button["callback_data"] for row in rows for button in row]
         return _reply(200, "")
 
     def _photo(self, values: dict[str, str | bytes]) -> Reply:
@@ -122,6 +161,9 @@ def _reply(status: int, description: str, more: dict[str, object] | None = None)
 
 def _form(request: Request) -> dict[str, str | bytes]:
     kind = request.headers.get("Content-Type", "")
+    if kind.startswith("application/json"):
+        told = json.loads(request.body)
+        return {key: json.dumps(value) if isinstance(value, dict | list) else str(value) for key, value in told.items()}
     if not kind.startswith("multipart/form-data"):
         return {key: values[0] for key, values in parse_qs(request.body.decode(), keep_blank_values=True).items()}
     message = message_from_bytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + request.body)

@@ -44,7 +44,8 @@ def test_defaults_are_as_designed() -> None:
     config = TradingConfig()
     assert asdict(config.engine) == {
         "initial_capital": 100_000.0, "scan_interval_seconds": 900.0, "seed": 7, "replay_sessions": 252,
-        "history_sessions": 756, "commit_sessions": 504, "fills": "exact",
+        "history_sessions": 756, "commit_sessions": 504, "fills": "exact", "consent": "none",
+        "consent_minutes": 30.0,
     }  # fmt: skip
     assert (config.data.source, config.data.vix, config.storage.database_url) == (
         "synthetic",

@@ -37,6 +37,7 @@ _NAMES = (
     "TRADING_LOG_DIR",
     "TELEGRAM_BOT_TOKEN",
     "TELEGRAM_CHAT_ID",
+    "TELEGRAM_USER_IDS",
     "TRADING_WEBHOOK_URL",
     "TRADING_PING_URL",
     "TRADING_APPRISE_URLS",
@@ -46,6 +47,8 @@ _NAMES = (
 VARIABLES: tuple[str, ...] = (*_NAMES, *_ALIASES)
 _OUR_PREFIXES = ("ALPACA_", "APCA_", "TRADING_", "TELEGRAM_")
 _SECRET_MARKS = ("SECRET", "TOKEN", "PASSWORD", "PASSWD", "API_KEY", "CREDENTIAL")  # in names of any program's
+_BROKER = ("ALPACA_", "APCA_")
+_SECRET = (*_BROKER, "TELEGRAM_", "TRADING_WEBHOOK_URL", "TRADING_PING_URL", "TRADING_APPRISE_URLS", "DATABASE_URL")
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -102,6 +105,7 @@ class Settings(NamedTuple):  # a dataclass would import inspect: 13 ms of a star
     webhook_url: Secret | None = None
     ping_url: Secret | None = None
     apprise_urls: tuple[Secret, ...] = ()
+    telegram_user_ids: str | None = None
 
     @property
     def has_alpaca_keys(self) -> bool:
@@ -155,6 +159,7 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
         warnings=tuple(warnings),
         webhook_url=_secret(read("TRADING_WEBHOOK_URL", _secret_url_problem)),
         ping_url=_secret(read("TRADING_PING_URL", _secret_url_problem)),
+        telegram_user_ids=get("TELEGRAM_USER_IDS"),
         apprise_urls=tuple(Secret(url) for url in (read("TRADING_APPRISE_URLS", _apprise_problem) or "").split()),
     )
     if problems:
@@ -191,6 +196,18 @@ def without_secrets() -> Iterator[None]:
 
 def _is_secret(name: str) -> bool:
     return any(mark in name.upper() for mark in _SECRET_MARKS) and not name.startswith("RAY_")  # a cluster asks for its
+
+
+def broker_free(settings: Settings) -> Settings:
+    """Return settings without broker keys, and drop these from this process's environment, too."""
+    for name in [name for name in os.environ if name.startswith(_BROKER)]:
+        del os.environ[name]
+    return settings._replace(alpaca_api_key=None, alpaca_secret_key=None, allow_live=False)
+
+
+def secretless_environment() -> dict[str, str]:
+    """Return this process's environment less its keys and secret addresses, for a child that needs none."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_SECRET)}
 
 
 def parse_env(text: str, source: str = ".env") -> dict[str, str]:

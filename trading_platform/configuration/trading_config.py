@@ -40,6 +40,8 @@ Validator = Callable[[Table], object]
 
 # what these hold does not change a decision, so it does not change the fingerprint
 NOT_DECIDING = ("account", "broker", "storage", "report", "alerts", "logging")
+# nor does who is asked before a decision leaves; a fingerprint of before this setting stays what it was
+NOT_DECIDING_KEYS = ("consent", "consent_minutes")
 
 _TICKER = re.compile(r"[A-Z0-9][A-Z0-9.\-]{0,15}")
 _EXCHANGE, _CURRENCY = re.compile(r"[A-Z0-9]{3,8}"), re.compile(r"([A-Z]{3})?")
@@ -84,6 +86,11 @@ class EngineConfig(_Checked):
         Sessions a replay books per database transaction. A killed replay continues at its last transaction and ends
         with the same trades; what it repeats is at most so many sessions, a tenth of a second for 504. Fewer show a
         watcher more, and are slower.
+    consent
+        Whether entries of a live or paper account ask their owner before they leave: "none"; "veto", they go unless
+        somebody says `veto` in time; "ask", only after a `consent`. Exits always go. Replays ask nobody.
+    consent_minutes
+        Minutes before the open at which "in time" ends. Orders for the opening auction must be there at 9:28.
     """
 
     initial_capital: Annotated[float, Interval("[100, 1000000000000]")] = 100_000.0
@@ -93,6 +100,8 @@ class EngineConfig(_Checked):
     history_sessions: Annotated[int, Interval("[0, 1000000]")] = 756
     fills: Literal["exact", "realistic"] = "exact"
     commit_sessions: Count = 504
+    consent: Literal["none", "veto", "ask"] = "none"
+    consent_minutes: Annotated[float, Interval("[3, 900]")] = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,10 +406,12 @@ class TradingConfig:
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits of the settings that decide trades: all but those of NOT_DECIDING."""
-        return validation.fingerprint(
-            {name: table for name, table in self.to_dict().items() if name not in NOT_DECIDING}
-        )
+        """16 hex digits of the settings that decide trades: all but those of NOT_DECIDING and NOT_DECIDING_KEYS."""
+        deciding = {name: table for name, table in self.to_dict().items() if name not in NOT_DECIDING}
+        engine = deciding["engine"]
+        if isinstance(engine, dict):
+            deciding["engine"] = {key: value for key, value in engine.items() if key not in NOT_DECIDING_KEYS}
+        return validation.fingerprint(deciding)
 
 
 def load_config(

@@ -45,8 +45,12 @@ class Regime(StrEnum):
 
 
 class OrderStatus(StrEnum):
-    """Life of an order. `intent` is written before anything leaves the machine."""
+    """Life of an order. `intent` is written before anything leaves the machine.
 
+    A `held` entry waits for its owner's consent: it is at work nowhere, and may never be.
+    """
+
+    HELD = "held"
     INTENT = "intent"
     SUBMITTED = "submitted"
     PARTIALLY_FILLED = "partially_filled"

@@ -23,6 +23,7 @@ from trading_platform.core.plan import Book
 from trading_platform.core.replay_causes import Bar, Cause, DayFill, Facts, Item, Sort, TickerDay, to_cents
 from trading_platform.core.round_trips import account_flows
 from trading_platform.core.types import Side
+from trading_platform.storage.consents import NOT_SENT, VETOED
 from trading_platform.storage.day_evidence import BARE, DayEvidence
 
 HISTORY_MOVED = 0.02  # by which yesterday's close was changed since: an event, no dividend of every quarter
@@ -195,7 +196,8 @@ def _owner(day: DayReading, ticker: str) -> str:
     trades = [e for e in day.live.entries if isinstance(e, ForeignFill) and e.ticker == ticker]
     if trades:
         return f"{trades[0].side} of {trades[0].quantity:g} by hand"
-    return ""
+    kept_back = (order.message for order in day.evidence.orders if order.ticker == ticker)
+    return next((words for words in kept_back if words.startswith((VETOED, NOT_SENT))), "")
 
 
 def _operator(day: DayReading, ticker: str) -> str:

@@ -33,6 +33,7 @@ PACKAGES: dict[str, dict[str, str]] = {
     "data": {"pyarrow": "pyarrow", "yfinance": "yfinance"},
     "report": {"matplotlib": "matplotlib"},
     "notify": {"apprise": "apprise"},
+    "mcp": {"mcp": "mcp"},
     "postgres": {"psycopg": "psycopg[binary]"},
     "desk": {
         "starlette": "starlette",

@@ -273,7 +273,7 @@ def _answer(database: Engine, account: Account, command: int, asked: Asked, pati
         say(f"recorded for run {account.run_id}; its engine obeys within seconds, or after the look in hand")
         return 0
     try:
-        result = _wait(database, account, command, patience)
+        result = wait_until_obeyed(database, account, command, patience)
     except KeyboardInterrupt:
         raise StoppedNowError(
             f"no longer waiting; the {asked.kind} stays recorded for run {account.run_id}, and its engine obeys it"
@@ -292,7 +292,7 @@ def _answer(database: Engine, account: Account, command: int, asked: Asked, pati
     return 0
 
 
-def _wait(database: Engine, account: Account, command: int, patience: Patience) -> str | None:
+def wait_until_obeyed(database: Engine, account: Account, command: int, patience: Patience) -> str | None:
     """Return what the engine said when it obeyed; None if it did not in time, or has ended."""
     begun = told = patience.steady()
     while (result := result_of(database, command)) is None:

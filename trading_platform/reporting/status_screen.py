@@ -90,6 +90,8 @@ def status_lines(state: Mapping[str, Any]) -> list[tuple[str, str]]:
     lines += [("leaving", f"{', '.join(leaving)}: sold at the next open, by `upgrade`")] if leaving else []
     lines += _rows("positions", [_position(row) for row in state["positions"]])
     lines += _rows("open orders", [_order(row) for row in state["open_orders"]])
+    if ahead := (state.get("next_open") or {}).get("orders"):
+        lines += _rows("next open", [ahead_words(row) for row in ahead])
     costs = own_costs_words(state.get("own_costs"))
     lines += [("costs", costs)] if costs else []
     owners = [row for row in state["differences"] if row["kind"] == OWNERS_THINGS]
@@ -189,6 +191,14 @@ def _order(row: Mapping[str, Any]) -> str:
     at = "" if price is None else f" at {price:,.2f}"
     reason = str(row["reason"]).replace("_", " ")
     return f"{row['side']} {row['quantity']:g} {row['ticker']}{at} ({reason}), {row['status']}"
+
+
+def ahead_words(row: Mapping[str, Any]) -> str:
+    """Return an order that was decided for the next open: what, how much at most, whose idea, and what it waits for."""
+    most = "" if row["dollars"] is None else f" for at most {dollars(row['dollars'], sign=False)}"
+    why = row["strategy"] if row["side"] == "buy" else str(row["reason"]).replace("_", " ")
+    waits = f": {row['message']}" if row["message"] else ""
+    return f"{row['side']} {row['quantity']:g} {row['ticker']}{most} ({why}), {row['status']}{waits}"
 
 
 def _rows(name: str, rows: Sequence[str]) -> list[tuple[str, str]]:

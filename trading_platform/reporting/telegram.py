@@ -21,6 +21,8 @@ CAPTION_LIMIT = 1024
 TRIES = 4
 PAUSE_SECONDS = 1.0
 NO_ANSWER = 0
+# What a refusal (HTTP 400) that is not the text's fault speaks of: the chat, its topics, the bot's rights in it.
+OF_THE_CHAT = ("chat not found", "topic", "thread", "not enough rights", "chat_write_forbidden", "peer_id_invalid")
 
 
 class Telegram:
@@ -73,12 +75,18 @@ class Telegram:
             status, answer = self._post(method, values, files)
             if status == 200 and answer.get("ok") is True:
                 return answer
-            if status == 400 and "chat not found" not in str(answer.get("description", "")).lower():
+            if status == 400 and (moved := _moved_to(answer)) is not None:
+                self._chat = values["chat_id"] = moved  # the group has become a supergroup, with another id
+                continue
+            said = str(answer.get("description", ""))[:200]
+            if status == 400 and not any(word in said.lower() for word in OF_THE_CHAT):
                 return None
             if status in (401, 404):
                 raise FixCredentialsError("Telegram refuses the bot token: check TELEGRAM_BOT_TOKEN")
             if status in (400, 403):
-                raise FixConfigError("Telegram refuses the chat: check TELEGRAM_CHAT_ID, and write to the bot once")
+                raise FixConfigError(
+                    f"Telegram refuses the chat ({said}): check TELEGRAM_CHAT_ID, and write to the bot once"
+                )
             if status not in (NO_ANSWER, 429) and status < 500:
                 raise BrokerUnreachableError(f"Telegram answered HTTP {status}")
             self._wait(_retry_after(answer, PAUSE_SECONDS * 2**attempt), status)
@@ -120,6 +128,13 @@ class Telegram:
                 f"Telegram is busy or unreachable (HTTP {status}), and waiting {seconds:.0f} s would pass the deadline"
             )
         self._sleep(seconds)
+
+
+def _moved_to(answer: dict[str, Any]) -> str | None:
+    """Return the chat's new id; the field tells it, whatever the words are."""
+    parameters = answer.get("parameters")
+    chat = parameters.get("migrate_to_chat_id") if isinstance(parameters, dict) else None
+    return str(chat) if isinstance(chat, int) else None
 
 
 def _retry_after(answer: dict[str, Any], otherwise: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime, timedelta
 
 from sqlalchemy import Engine
 
@@ -15,8 +15,10 @@ from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.errors import MarketDataError
 from trading_platform.core.ports import Allocator
 from trading_platform.core.session import Rules
+from trading_platform.engine.consent import Consent, ConsentBroker, Terms
 from trading_platform.engine.engine_market import World
 from trading_platform.machine.clocks import EngineClock, utc_now
+from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.storage.recorder import Recorder
 from trading_platform.storage.repository import Repository, RiskStore
 from trading_platform.storage.runs import RunLock
@@ -55,12 +57,22 @@ def build_engine(
     risk_manager = RiskManager(risk_config, store=store, clock=clock, capital=capital, attended=live)
     names = world.panel.tickers, world.strategies
     broker = open_broker(risk_manager) if open_broker else PaperBroker(rules, capital, *names, risk_manager)
+    terms = Terms(Consent(config.engine.consent), timedelta(minutes=config.engine.consent_minutes))
+    if live and terms.consent is not Consent.NONE:
+        broker = ConsentBroker(
+            broker, risk_manager, terms, repository, NyseCalendar(), world.panel.tickers, journaled=journaled
+        )
     recorder = Recorder(repository, *names, world.opens, journaled=journaled)
     commit_sessions = 1 if live else config.engine.commit_sessions
     engine = AutonomousTradingEngine(
         world, broker, risk_manager, allocator, rules, repository, recorder, clock, commit_sessions
     )
     return engine, lock
+
+
+def consent_due(engine: AutonomousTradingEngine, now: datetime) -> bool:
+    """Return True if entries wait for consent and the time to answer is over: a look is due at once."""
+    return isinstance(engine.broker, ConsentBroker) and engine.broker.is_due(now)
 
 
 def _row_of(session: date, world: World) -> int:

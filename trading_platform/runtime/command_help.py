@@ -12,9 +12,9 @@ NARROWEST, WIDEST = 40, 120
 
 EXIT_CODES = (
     "Exit codes: 0 done, 2 wrong setting or option, 3 broker, data service, database server or cluster unreachable, "
-    "4 database needs repair, 5 an operator is needed, 6 market data unusable, 7 keys refused, 9 the engine stood still "
-    "and its watchdog ended it, 11 a command is recorded but not obeyed yet, 130 stopped by Ctrl-C (state is consistent; "
-    "the same command continues)."
+    "4 database needs repair, 5 an operator is needed, 6 market data unusable, 7 keys refused, 9 the engine stood "
+    "still and its watchdog ended it, 11 a command is recorded but not obeyed yet, 130 stopped by Ctrl-C (state is "
+    "consistent; the same command continues)."
 )
 
 

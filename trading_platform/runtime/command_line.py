@@ -251,6 +251,44 @@ def _ask(given: Given) -> Work:
     return lambda: ask(place, asked)
 
 
+def _answer(given: Given) -> Work:
+    kind, reason, as_json = given.command.words, given.text("--reason"), given.flag("--json")
+    place, target = (given.text("--db"), given.file("--config")), _target(given)
+    ticker, waits = given.subjects[0].upper() if given.subjects else None, not given.flag("--no-wait")
+
+    def work() -> int:
+        from trading_platform.operations.commands import Place
+        from trading_platform.operations.consent_commands import Said, answer
+
+        return answer(Place(*place), Said(kind, ticker, reason or "said in the terminal"), target, waits, as_json)
+
+    return work
+
+
+def _telegram(given: Given) -> Work:
+    place, api = (given.text("--db"), given.file("--config")), given.text("--bot-api")
+
+    def work() -> int:
+        from trading_platform.operations.commands import Place
+        from trading_platform.runtime.telegram_command import serve_telegram
+
+        return serve_telegram(Place(*place), api)
+
+    return work
+
+
+def _mcp(given: Given) -> Work:
+    place = (given.text("--db"), given.file("--config"))
+
+    def work() -> int:
+        from trading_platform.operations.commands import Place
+        from trading_platform.runtime.mcp_command import serve_mcp
+
+        return serve_mcp(Place(*place))
+
+    return work
+
+
 def _runs_list(given: Given) -> Work:
     from trading_platform.operations.commands import Place, list_runs
 
@@ -532,6 +570,7 @@ HANDLERS: Mapping[str, Callable[[Given], Work]] = {
     "search": _search, "search show": _search, "search adopt": _search,
     "evaluate": _evaluate, "": _trade, "trade": _trade, "replay": _trade, "status": _status,
     "halt": _ask, "resume": _ask, "flatten": _ask, "pause": _ask, "unpause": _ask,
+    "telegram": _telegram, "mcp": _mcp, "consent": _answer, "veto": _answer,
     "runs list": _runs_list, "runs show": _runs_show, "runs tag": _runs_mark, "runs note": _runs_mark,
     "runs delete": _runs_delete, "page": _page, "compare": _compare,
     "runs compare": _compare, "doctor": _doctor, "backup": _backup, "restore": _restore,

@@ -100,6 +100,7 @@ OPTIONS: dict[str, Option] = {
         Option(
             "--cluster", Kind.TEXT, "Split the work over a Ray cluster: ray://HOST:PORT, HOST:PORT, or auto.", "WHERE"
         ),
+        Option("--bot-api", Kind.TEXT, "A Bot API server of your own. Default: Telegram's.", "URL"),
         Option("--keep", Kind.WHOLE, "Backups that are kept; older ones go. Default: 14.", "N"),
     )
 }
@@ -158,6 +159,19 @@ COMMANDS: dict[str, Command] = {
         Command("flatten", "Close every position, or one ticker's, at the next open.", (*_ASK, "--yes"), "[TICKER]"),
         Command("pause", "One strategy opens nothing new until `unpause`.", _ASK, "STRATEGY"),
         Command("unpause", "Let a paused strategy go on.", _ASK, "STRATEGY"),
+        *(
+            Command(words, told, (*_ASK, "--json"), "[TICKER]")
+            for words, told in (
+                ("consent", "Let entries that wait for the next open go: all, or one ticker's ([engine] consent)."),
+                ("veto", "Keep entries that wait for the next open back: all, or one ticker's ([engine] consent)."),
+            )
+        ),
+        Command(
+            "telegram",
+            "Listen to a Telegram bot: status, why, halt, consent; for the configured chat and users only.",
+            ("--bot-api", *_WHERE),
+        ),
+        Command("mcp", "Answer agents (Model Context Protocol, over standard input and output); read-only.", _WHERE),
         Command("runs list", "Every run in the database, the newest first; so does `runs` alone.", ("--json", *_WHERE)),
         Command("runs show", "One run, as `status` shows it.", ("--json", *_WHERE), "ID"),
         Command("runs tag", "Put a word on a run; an empty one takes it off.", _WHERE, "ID WORD"),

@@ -36,7 +36,7 @@ from trading_platform.reporting.status_screen import complain
 from trading_platform.reporting.waiting import tell, waiting
 from trading_platform.runtime.account_choice import PAPER, Whose, chosen_account
 from trading_platform.runtime.alerting import NobodyListens, open_post, posted, telling_watchdog
-from trading_platform.runtime.build import build_engine
+from trading_platform.runtime.build import build_engine, consent_due
 from trading_platform.runtime.instructions import Instructions
 from trading_platform.runtime.live_loop import LiveLoop, due_session, run_live
 from trading_platform.runtime.open_run import (
@@ -203,7 +203,7 @@ def _trade_real_market(given: Instructions) -> int:
     loop = LiveLoop(
         engine, calendar, clock, heart, load, config.engine.scan_interval_seconds, on_scan=screen.watch,
         asked=functools.partial(has_open_wishes, database, run.run_id), ears=post or NobodyListens(),
-        watchdog=telling_watchdog(post),
+        watchdog=telling_watchdog(post), glance=functools.partial(consent_due, engine),
     )  # fmt: skip
     if opener is not None:
         welcome = f"trading {world.panel.source} at your broker {account}, run {run.run_id}; Ctrl-C stops"

@@ -40,7 +40,7 @@ from trading_platform.market_data.load_panel import wanted_tickers
 from trading_platform.reporting.waiting import waiting
 from trading_platform.runtime.account_choice import asked_account, open_account
 from trading_platform.runtime.alerting import NobodyListens, open_post, posted, telling_watchdog
-from trading_platform.runtime.build import build_engine
+from trading_platform.runtime.build import build_engine, consent_due
 from trading_platform.runtime.instructions import Instructions
 from trading_platform.runtime.live_loop import LiveLoop, due_session, run_live
 from trading_platform.runtime.open_run import kept_capital, kept_strategies, live_run, live_world, set_notices
@@ -148,7 +148,7 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
         poll=POLL_SECONDS if is_local else None, on_scan=screen.watch, reading=lambda: venues[0].reconciled_at,
         asked=lambda: stream.rings() or has_open_wishes(database, run.run_id), checkpoint=checkpoint,
         ears=post or NobodyListens(), standing=lambda: venues[0].states(), watchdog=telling_watchdog(post),
-        glance=lambda now: venues[0].glance(now), evening=evening.look,
+        glance=lambda now: venues[0].glance(now) or consent_due(engine, now), evening=evening.look,
     )  # fmt: skip
     welcome = f"trading Alpaca account {account.account_id}, run {run.run_id}; Ctrl-C stops, orders stay at Alpaca"
     with posted(post, drained=options.once), stream if listens else nullcontext():

@@ -73,9 +73,17 @@ def operator_name() -> str:
 
 
 def leave_command(
-    engine: Engine, run_id: int, kind: str, reason: str, now: datetime, subject: str | None = None
+    engine: Engine,
+    run_id: int,
+    kind: str,
+    reason: str,
+    now: datetime,
+    subject: str | None = None,
+    actor: str | None = None,
 ) -> int:
     """Store a command for run `run_id` about `subject` (None: the account); return the command's id.
+
+    `actor` is who wants it; None: whoever runs this process.
 
     Raises
     ------
@@ -85,8 +93,8 @@ def leave_command(
     if not reason.strip():
         raise FixConfigError("--reason must say why; it is recorded")
     values = {
-        "run_id": run_id, "requested_at": now, "kind": kind, "actor": operator_name(), "reason": reason.strip(),
-        "subject": subject,
+        "run_id": run_id, "requested_at": now, "kind": kind, "actor": actor or operator_name(),
+        "reason": reason.strip(), "subject": subject,
     }  # fmt: skip
     with engine.begin() as connection:
         key = connection.execute(insert(m.Command).values(**values)).inserted_primary_key

@@ -93,6 +93,11 @@ class Repository:
         row = self._orders.setdefault(client_order_id, {})
         row.update(changes)
 
+    def reopen_order(self, client_order_id: str, **changes: Any) -> None:
+        """Collect changes of an order that is stored, and was not open until now."""
+        self._stored.add(client_order_id)
+        self.update_order(client_order_id, **changes)
+
     def save_risk(self, envelope: str, at: datetime) -> None:
         """Collect RiskManager's memory."""
         self._envelope = (envelope, at)

@@ -12,6 +12,7 @@ from sqlalchemy import Engine, select, text
 from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.types import OrderStatus
 from trading_platform.storage import models as m
+from trading_platform.storage.consents import next_open
 from trading_platform.storage.operator_requests import open_wishes, standing_orders
 from trading_platform.storage.overdue_exits import EXITS, overdue_exits
 from trading_platform.storage.positions_held import positions_held
@@ -29,6 +30,7 @@ def run_status(engine: Engine, run_id: int, now: datetime | None = None) -> dict
         " ".join(filter(None, (wish.kind, wish.subject, f"by {wish.actor}: {wish.reason}")))
         for wish in open_wishes(engine, run_id)
     ]
+    ahead = next_open(engine, run_id)
     with engine.connect() as connection:
 
         def one(model: type[m.Base], *order: Any) -> dict[str, Any] | None:
@@ -92,6 +94,7 @@ def run_status(engine: Engine, run_id: int, now: datetime | None = None) -> dict
             "allocation": one(m.Allocation, m.Allocation.session.desc()),
             "positions": [_row(row) for row in positions],
             "open_orders": [_row(row) for row in orders],
+            "next_open": ahead,
             "risk": None if risk_row is None else _risk(risk_row),
             "recent_events": [_row(row) for row in events],
             "differences": [_row(row) for row in differences],

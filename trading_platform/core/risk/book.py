@@ -126,10 +126,10 @@ class RiskBook:
             elif intent.limit_price is not None:
                 add_pending(self.slots, column, intent.quantity, intent.limit_price)
 
-    def discount(self, order: ApprovedOrder) -> None:
-        """Stop counting an entry that will not be sent."""
-        column = None if self.view is None else self.view.columns.get(order.intent.ticker)
-        if column is not None:
+    def discount(self, order: ApprovedOrder | None) -> None:
+        """Stop counting an entry that will not be sent, if there is one."""
+        column = None if self.view is None or order is None else self.view.columns.get(order.intent.ticker)
+        if column is not None and order is not None:
             drop_pending(self.slots, column, order.intent.quantity)
 
     def _resize(self, n_slots: int, n_strategies: int, n_tickers: int) -> None:
