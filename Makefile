@@ -14,7 +14,7 @@ STORE_TESTS := tests/unit/test_difference_store.py tests/unit/test_alert_states.
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 DATA ?= ../shared/market-data
 
-.PHONY: help run setup train quick test test-compile test-real check install hooks bench bench-peers results parity lookahead soak alpaca-cases regime mutate rl-controls rl-evaluate gate-simulation crash-test campaign clean docs docs-serve
+.PHONY: help run setup train quick test test-compile test-real check install hooks bench bench-peers results parity lookahead soak alpaca-cases regime mutate rl-controls rl-evaluate gate-simulation crash-test campaign clean docs docs-serve demo-rl
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -41,6 +41,10 @@ run: $(VENV)/run.stamp ## replay the embedded market through the engine
 
 train: $(VENV)/all.stamp ## train an allocation, prove it, let it serve only if the proof holds
 	@$(BIN)/python train_rl_model.py
+
+demo-rl: $(VENV)/all.stamp ## a market with something to learn: trained, judged, promoted, replayed, compared (minutes)
+	@rm -rf demo-rl
+	@$(BIN)/python tools/demo_rl.py
 
 check: $(VENV)/dev.stamp ## ruff and mypy --strict
 	$(BIN)/ruff check .

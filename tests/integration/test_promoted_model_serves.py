@@ -7,35 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 
 pytest.importorskip("stable_baselines3", reason="training needs stable-baselines3 and torch")
 
-from trading_platform.market_data.market_model import REGIME_EDGES
-from trading_platform.market_data.synthetic import SyntheticMarketData
+from tools.demo_rl import KEPT_BACK, planted_folder
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-KEPT_BACK = 252
-
-
-def planted_folder(folder: Path) -> list[str]:
-    """Write seven years of a market in which regimes pay different strategies; return its sessions."""
-    panel = SyntheticMarketData(101, model=REGIME_EDGES, n_tickers=20, n_sessions=1764).history()
-    days = panel.sessions.astype(str)
-    tickers = [*panel.tickers, "SPY"]
-    benchmark = panel.benchmark[:, None]
-    columns = {
-        name: np.hstack([getattr(panel, name), benchmark]).T.ravel() for name in ("open", "high", "low", "close")
-    }
-    volume = np.hstack([panel.volume, np.full((len(days), 1), 1e7)]).T.ravel()
-    frame = pd.DataFrame({"date": np.tile(days, len(tickers)), "ticker": np.repeat(tickers, len(days)), **columns})
-    frame["volume"] = volume.astype(np.int64)
-    folder.mkdir()
-    frame.to_csv(folder / "bars.csv", index=False)
-    pd.DataFrame({"date": days, "close": panel.vix}).to_csv(folder / "vix.csv", index=False)
-    return list(days.tolist())
 
 
 def command(folder: Path, program: str, *words: str) -> subprocess.CompletedProcess[str]:
