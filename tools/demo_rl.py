@@ -1,7 +1,7 @@
 """`make demo-rl`: a market with something to learn, trained on, judged, promoted, replayed, compared. SIMULATED.
 
 In the planted market each regime pays another of three strategies, far more than any real market does: it shows what
-the machinery does when there is something to find. What it finds in real bars is in docs/rl-evaluation.md: next to nothing.
+the machinery does when there is something to find. In real bars it finds next to nothing (docs/rl-evaluation.md).
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def main(groups: list[str]) -> int:
     code = 0
     if for_uv:
         assert uv is not None  # noqa: S101 - see `for_pip`
-        code = subprocess.call([uv, "pip", "install", "--python", str(python()), *constraints, *for_uv])  # noqa: S603
+        code = subprocess.call([uv, "pip", "install", "--python", str(python()), *constraints, *for_uv])
         if code != 0:  # uv knows nothing of pip's settings: an index or proxy of the user's own
             say("uv could not; trying pip")
             for_pip, code = wanted, 0
@@ -92,7 +92,7 @@ def python() -> Path:
 
 def make_venv() -> None:
     """Make .venv; where the system's Python lacks venv's own pip, the one line that cures it is said."""
-    code = subprocess.call([sys.executable, "-m", "venv", "--clear", str(VENV)])  # noqa: S603
+    code = subprocess.call([sys.executable, "-m", "venv", "--clear", str(VENV)])
     if code != 0:
         raise SystemExit(f"error: {sys.executable} -m venv failed; on Debian or Ubuntu: apt install python3-venv")
 
@@ -100,7 +100,7 @@ def make_venv() -> None:
 def run_pip(words: list[str]) -> int:
     """Run pip and show in one line what it is at, instead of its hundreds; all of them if it fails."""
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(  # noqa: S603
+    with subprocess.Popen(
         [str(python()), "-m", "pip", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
