@@ -133,8 +133,7 @@ def _trade(given: Given) -> Work:
         page=False if is_trade else not given.flag("--no-page"),
         opens=False if is_trade else given.flag("--open"),
     )
-    if options.opens and not options.page:
-        raise FixConfigError("--open shows the page and --no-page writes none: give one of them")
+    _check_page(options)
 
     def work() -> int:
         from trading_platform.runtime.trade import trade
@@ -142,6 +141,11 @@ def _trade(given: Given) -> Work:
         return trade(options)
 
     return work
+
+
+def _check_page(options: TradeOptions) -> None:
+    if options.opens and not options.page:
+        raise FixConfigError("--open shows the page and --no-page writes none: give one of them")
 
 
 def _evaluate(given: Given) -> Work:
@@ -166,7 +170,10 @@ def _evaluate(given: Given) -> Work:
         live=False,
         json=given.flag("--json"),
         quiet=given.flag("--quiet"),
+        page=not given.flag("--no-page"),
+        opens=given.flag("--open"),
     )  # fmt: skip
+    _check_page(trade)
     start, end, jobs = given.day("--start"), given.day("--end"), given.whole("--jobs")
     universes, size, seed = given.whole("--universes"), given.whole("--universe-size"), given.whole("--seed")
     cluster = given.text("--cluster") or ""

@@ -134,7 +134,8 @@ COMMANDS: dict[str, Command] = {
             "Judge the book on many random universes, beside what anybody could have held; a page goes to reports/.",
             (
                 "--source", "--data-dir", "--tickers", "--start", "--end", "--universes", "--universe-size",
-                "--cost-bps", "--fills", "--seed", "--capital", "--vix", "--jobs", "--cluster", "--config", *_SCREEN,
+                "--cost-bps", "--fills", "--seed", "--capital", "--vix", "--jobs", "--cluster", "--config", *_PAGE,
+                *_SCREEN,
             ),
         ),
         Command(

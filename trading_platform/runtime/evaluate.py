@@ -40,6 +40,7 @@ from trading_platform.reporting.evaluate_page import render_evaluate_page
 from trading_platform.reporting.status_screen import complain
 from trading_platform.reporting.waiting import tell, waiting
 from trading_platform.runtime.causality import refuse_lookahead
+from trading_platform.runtime.replay_page import show_page
 from trading_platform.runtime.trade_settings import TradeOptions, enabled_strategies, read_config
 from trading_platform.strategies.base import AnyStrategy
 from trading_platform.strategies.registry import DEFAULT_SET, DEFAULT_SET_TRIALS
@@ -96,7 +97,9 @@ def evaluate(options: EvaluateOptions) -> int:
         panel = load_panel(config, settings, exchange_calendar(config.data), None, options.end)
     unfinished = settings.cache_dir / "unfinished"
     result, grown = judged(options, config, strategies, panel, shown=shown, unfinished=unfinished)
-    page = _written_page(result, grown)
+    page = _written_page(result, grown) if trade.page else None
+    if page is not None and trade.opens:
+        show_page(page)
     if trade.json:
         sys.stdout.write(json.dumps(result | {"page": None if page is None else str(page)}) + "\n")
         return 0
