@@ -29,6 +29,7 @@ def adopt(world: Campaign, *words: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
+@pytest.mark.slow
 def test_a_lost_database_is_refused_adopted_and_traded_on(tmp_path: Path) -> None:
     panel = panel_of(seed=5, sessions=SESSIONS)
     with Forge(tmp_path) as forge, campaign(forge, tmp_path / "home", panel, SESSIONS) as world:

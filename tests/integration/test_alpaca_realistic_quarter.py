@@ -316,6 +316,7 @@ def test_realistic_quarter_leaves_nothing_to_find(forge: Forge, tmp_path: Path) 
         assert account.left > 20
 
 
+@pytest.mark.slow
 def test_exits_of_the_engine_leave_at_the_bell_though_cancellations_pend_until_then(
     forge: Forge, tmp_path: Path
 ) -> None:

@@ -99,6 +99,7 @@ def trade_through(world: Campaign) -> Counter[int]:
     return codes
 
 
+@pytest.mark.slow
 def test_month_in_which_everything_breaks_ends_reconciled(forge: Forge, tmp_path: Path) -> None:
     with campaign(forge, tmp_path / "month", panel_of(11, SESSIONS + 2), SESSIONS + 2) as world:
         codes = trade_through(world)

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
 from crash_world import ROOT, Campaign, Forge, campaign, moments, panel_of, shell_environment
 
 SESSIONS = 11
@@ -54,6 +55,7 @@ def name_others(world: Campaign) -> None:
     settings.write_text(text + MOMENTUM)
 
 
+@pytest.mark.slow
 def test_an_account_goes_over_when_its_owner_agrees_and_not_before(tmp_path: Path) -> None:
     panel = panel_of(seed=5, sessions=SESSIONS)
     with Forge(tmp_path) as forge, campaign(forge, tmp_path / "home", panel, SESSIONS) as world:
