@@ -23,6 +23,11 @@ from trading_platform.market_data.synthetic import SyntheticMarketData  # noqa: 
 SEED, TICKERS, SESSIONS = 101, 20, 1764
 KEPT_BACK = 252  # sessions that training never sees
 HOME = ROOT / "demo-rl"
+# Strategies that live by what the regimes of this market pay; the default set hardly looks at it.
+SETTINGS = """[strategies]
+enabled = ["momentum", "mean_reversion", "breakout", "panic_reversal", "steady_winners", "quiet_stocks"]
+"""
+FREER = "action_scale=2"  # by default a strategy's odds move by a quarter of this; here there is something to move for
 
 
 def planted_folder(folder: Path) -> list[str]:
@@ -59,12 +64,14 @@ def main() -> None:
     """Walk through the life of a model."""
     print("SIMULATED. A made-up market whose regimes pay different strategies, far more than real ones do.")
     HOME.mkdir(exist_ok=True)
+    (HOME / "trading.toml").write_text(SETTINGS, encoding="utf-8")
     days = planted_folder(HOME / "planted")
     first, last = days[-KEPT_BACK], days[-1]
     print(f"Training sees {days[0]} to the day before {first}; the year to {last} is kept back.")
     told = command(
-        "train_rl_model.py", "--data-dir", "planted", "--algo", "gradient", "--json", allowed=(0, 10), silent=True
-    )
+        "train_rl_model.py", "--data-dir", "planted", "--algo", "gradient", "--set", FREER, "--json",
+        allowed=(0, 10), silent=True,
+    )  # fmt: skip
     verdict = json.loads(told)
     print(verdict["verdict"])
     command("train_rl_model.py", "models", "promote", verdict["model_id"], "--reason", "the demo shows it", "--yes")
