@@ -358,7 +358,7 @@ def order_notices(ticker: Ints, session: NDArray[np.datetime64], file: str) -> l
     step = np.diff(session[order].astype(np.int64))
     if not np.any((step < 0) & (np.diff(ticker[order]) == 0)):
         return []
-    return [Notice(NoticeKind.FORM, 1, f"{file}: rows sorted by date")]
+    return [Notice(NoticeKind.SORTED, 1, f"{file}: rows sorted by date")]
 
 
 def _signs(table: RawTable, form: Form) -> str:

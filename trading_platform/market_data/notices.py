@@ -54,6 +54,7 @@ class NoticeKind(StrEnum):
     DECIMALS = "decimals"
     SPELLING = "spelling"
     FORM = "form"
+    SORTED = "sorted"
     FILE_SKIPPED = "file_skipped"
     COLUMN_SKIPPED = "column_skipped"
     TICKER_SKIPPED = "ticker_skipped"
@@ -112,6 +113,7 @@ _WORDS: dict[NoticeKind, _Words] = {
     NoticeKind.DECIMALS: _Words(Group.GUESS, "file with decimal commas", "files with decimal commas"),
     NoticeKind.SPELLING: _Words(Group.GUESS, "ticker spelt in another way", "tickers spelt in another way"),
     NoticeKind.FORM: _Words(Group.READ, "file in another form", "files in another form"),
+    NoticeKind.SORTED: _Words(Group.READ, "file out of order", "files out of order"),
     NoticeKind.FILE_SKIPPED: _Words(Group.LEFT_OUT, "file", "files"),
     NoticeKind.COLUMN_SKIPPED: _Words(Group.LEFT_OUT, "column", "columns"),
     NoticeKind.TICKER_SKIPPED: _Words(Group.LEFT_OUT, "index among the bars", "indices among the bars"),
