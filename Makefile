@@ -64,7 +64,7 @@ test-compile: $(VENV)/dev.stamp ## its first part: the tests that compile most o
 	$(BIN)/python -m pytest -m "compiles and not slow and not real" $$(grep -rl "mark.compiles" tests --include=test_*.py)
 
 test-real: $(VENV)/dev.stamp ## tests with a browser, PostgreSQL, Ray, a wheel, missing packages; long integration
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -rs -m "real and not slow" $$(grep -rl "mark.real" tests --include=test_*.py)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -rs -m "real and not slow"
 	$(BIN)/python -m pytest --postgres -rs $(STORE_TESTS)
 
 hooks: $(VENV)/dev.stamp ## let git run ruff and the architecture's tests before each commit
