@@ -13,6 +13,7 @@ import pytest
 from account_rows import add_run
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from schema_shape import schema_shape
 from sqlalchemy import Engine, inspect, select, text
 
 from tests.postgres_server import LOCKED, PostgresServer
@@ -40,20 +41,6 @@ def engine(url: str) -> Iterator[Engine]:
     database.dispose()
 
 
-def shape(engine: Engine) -> dict[str, object]:
-    found = inspect(engine)
-    return {
-        table: (
-            [(c["name"], str(c["type"]), c["nullable"], c["default"]) for c in found.get_columns(table)],
-            found.get_pk_constraint(table),
-            sorted(found.get_foreign_keys(table), key=str),
-            sorted(found.get_indexes(table), key=str),
-            sorted(found.get_unique_constraints(table), key=str),
-        )
-        for table in found.get_table_names()
-    }
-
-
 # ---------------------------------------------------------------- tables
 
 
@@ -64,7 +51,7 @@ def test_created_schema_equals_migrated_schema_and_the_models(postgres: Postgres
         upgrade(connection)
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, m.Base.metadata) == []
-    assert shape(engine) == shape(migrated)
+    assert schema_shape(engine) == schema_shape(migrated)
     migrated.dispose()
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_mock_engine, inspect, text
+from schema_shape import schema_shape
+from sqlalchemy import Engine, create_mock_engine, text
 
 from trading_platform.storage.database import MIGRATIONS, migrate, open_database, upgrade
 from trading_platform.storage.models import Base
@@ -37,21 +38,6 @@ def upgraded(path: Path) -> Engine:
     return engine
 
 
-def shape(engine: Engine) -> dict[str, object]:
-    """Everything that the inspector knows, in an order of its own."""
-    found = inspect(engine)
-    return {
-        table: (
-            [(c["name"], str(c["type"]), c["nullable"], c["default"]) for c in found.get_columns(table)],
-            found.get_pk_constraint(table),
-            sorted(found.get_foreign_keys(table), key=str),
-            sorted(found.get_indexes(table), key=str),
-            sorted(found.get_unique_constraints(table), key=str),
-        )
-        for table in found.get_table_names()
-    }
-
-
 def statements(engine: Engine) -> dict[str, list[str]]:
     """The words of every statement; constraints may stand in any order."""
     with engine.connect() as connection:
@@ -62,7 +48,7 @@ def statements(engine: Engine) -> dict[str, list[str]]:
 def test_created_schema_equals_migrated_schema(tmp_path: Path) -> None:
     created, migrated = open_database(tmp_path / "created.db"), upgraded(tmp_path / "migrated.db")
     migrate(created)
-    assert shape(created) == shape(migrated)
+    assert schema_shape(created) == schema_shape(migrated)
     assert statements(created) == statements(migrated)  # also what the inspector does not see, such as WITHOUT ROWID
 
 
@@ -88,9 +74,9 @@ def test_known_revisions_are_the_shipped_ones() -> None:
 def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
     engine = open_database(tmp_path / "trading.db")
     migrate(engine)
-    before = shape(engine)
+    before = schema_shape(engine)
     migrate(engine)
-    assert shape(engine) == before
+    assert schema_shape(engine) == before
 
 
 def test_later_migration_that_rebuilds_a_table_keeps_the_rows_that_refer_to_it(tmp_path: Path) -> None:
