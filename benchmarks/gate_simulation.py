@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from trading_platform.core.types import Floats
+from trading_platform.evaluation.book_statistics import wilson
 from trading_platform.evaluation.gate_worlds import STORIES, JobResult, Story, run_job
 from trading_platform.evaluation.service_trial import RETIRE_BELOW
 from trading_platform.work.job import Job, Place
@@ -72,15 +73,6 @@ def run_seed(shared: None, task: tuple[int, tuple[Story, ...]]) -> tuple[JobResu
     """Run some stories of one seed."""
     seed, stories = task
     return tuple(run_job(story, seed) for story in stories)
-
-
-def wilson(successes: int, trials: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share (Wilson 1927)."""
-    z = 1.959964
-    share = successes / trials
-    centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
-    half = z / (1 + z * z / trials) * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def row_of(story: Story, results: Sequence[JobResult]) -> list[str]:

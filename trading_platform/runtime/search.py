@@ -26,8 +26,8 @@ from trading_platform.engine.engine_market import configured_strategies
 from trading_platform.machine.clocks import utc_now
 from trading_platform.machine.first_compile import tell_compiling
 from trading_platform.machine.packages import require
-from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.load_panel import load_panel
+from trading_platform.market_data.providers import exchange_calendar
 from trading_platform.reporting.search_page import render_search_page
 from trading_platform.reporting.status_screen import complain
 from trading_platform.reporting.waiting import tell, waiting
@@ -65,7 +65,7 @@ def search(options: SearchOptions) -> int:
     if shown:
         tell_compiling(tell)
     with waiting("reading bars", shown=shown, in_pipes=False):
-        panel = load_panel(config, settings, NyseCalendar(), None, plan.outer[-1].end)
+        panel = load_panel(config, settings, exchange_calendar(config.data), None, plan.outer[-1].end)
     refuse_lookahead(strategies, panel)
     file, overrides = config_path(trade.config), config_overrides(trade, settings)
     folder = SEARCHES / plan.asked.name
@@ -77,7 +77,7 @@ def search(options: SearchOptions) -> int:
         plan=plan,
         panel=panel,
         configure=configure,
-        exchange_seconds=NyseCalendar().exchange_seconds,
+        exchange_seconds=exchange_calendar(config.data).exchange_seconds,
         config_fingerprint=config.fingerprint,
         folder=folder,
         ledger=TrialLedger(config.allocator.models_dir),

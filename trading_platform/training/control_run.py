@@ -14,8 +14,8 @@ from trading_platform.core.episode_batch import EpisodeOptions
 from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.session import Rules
 from trading_platform.engine.engine_market import configured_strategies
-from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.load_panel import load_panel, with_cash_rate
+from trading_platform.market_data.providers import exchange_calendar
 from trading_platform.market_data.synthetic import SyntheticMarketData
 from trading_platform.strategies.registry import active_strategies
 from trading_platform.training.controls import (
@@ -43,7 +43,7 @@ def control_market(
     config: TradingConfig, settings: Settings, rules: Rules, setup: TrainingSetup
 ) -> tuple[PreparedMarket, str]:
     """Return the market that books and features are taken from, and its name in the table."""
-    calendar, is_real = NyseCalendar(), config.data.source != "synthetic"
+    calendar, is_real = exchange_calendar(config.data), config.data.source != "synthetic"
     if is_real:
         panel = load_panel(config, settings, calendar, None, None)
     else:

@@ -8,7 +8,6 @@ seeds adds to it.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from trading_platform.core.policy import Policy, averaged
 from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.types import Floats
+from trading_platform.evaluation.book_statistics import wilson
 from trading_platform.evaluation.promotion import GateConfig, GateEvidence, Objective, decide
 from trading_platform.evaluation.splits import SplitConfig, split_window
 from trading_platform.training.fits import Arena, FitTask, MakeEnv, fit_task, weights_of
@@ -199,12 +199,3 @@ def _row(kind: Kind, algo: str, market: str, results: Sequence[ControlResult]) -
         f"| {mean('gain'):+.2f} | {mean('best_gain'):+.2f} | {share} "
         f"| {mean('volatility'):.3f} ({mean('best_volatility'):.3f}) | {mean('rules_gain'):+.2f} |"
     )
-
-
-def wilson(successes: int, trials: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share (Wilson 1927)."""
-    z = 1.959964
-    share = successes / trials
-    centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
-    half = z / (1 + z * z / trials) * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
-    return max(0.0, centre - half), min(1.0, centre + half)
