@@ -3,8 +3,7 @@
 A scan settles what happened since the last one, checks the risk of the account, asks the allocator how to split
 capital, closes what should be closed, and lets every new position through the one door, `RiskManager`. What differs
 between a replay and live trading is only what is passed in: where bars come from, who fills orders, what time it is.
-
-``python autonomous_trading_engine.py`` replays the last 252 sessions of the embedded market. ``--help`` has the rest.
+``python autonomous_trading_engine.py`` replays the last 252 sessions of the embedded market; ``--help`` has the rest.
 """
 
 from __future__ import annotations
@@ -154,7 +153,7 @@ class AutonomousTradingEngine:
     def scan_cycle(self, t: int, *, decide: bool = True) -> ScanResult:
         """Settle session `t`, then decide at its close for the next open, unless that has passed."""
         since = self.stages.start()
-        session, closed = self.world.sessions[t], self.world.closed[t]
+        closed = self.world.closed[t]
         self._clock.set(closed)
         view = self.world.view(t)
         self._settle(view, closed)
@@ -177,12 +176,8 @@ class AutonomousTradingEngine:
         self._uncommitted += 1
         if self._uncommitted >= self._commit_sessions:
             self.commit()
-        equity = self._equities[-1]
-        held = equity - float(self.broker.record["cash"])
-        return ScanResult(
-            session, equity, held / equity if equity > 0.0 else 0.0, tuple(decision.orders), tuple(decision.denials),
-            allocation, self.world.regimes[t], self.risk_manager.halted,
-        )  # fmt: skip
+        equity, cash = self._equities[-1], float(self.broker.record["cash"])
+        return decision.result(equity, cash, self.world.regimes[t], halted=self.risk_manager.halted)
 
     def _obey(self, now: datetime) -> None:
         """Carry out what operators asked for since the last commit."""
@@ -256,11 +251,17 @@ class AutonomousTradingEngine:
         self._equities.append(settlement.equity)
         self._last_session = view.session
         recorder.close(
-            view.session, closed, self.broker.book, settlement,
-            previous_equity=previous, risk=risk.account, vix=self.world.panel.vix[t],
-            benchmark=self.world.panel.benchmark[t], universe_return=self.world.universe_returns[t],
+            view.session,
+            closed,
+            self.broker.book,
+            settlement,
+            previous_equity=previous,
+            risk=risk.account,
+            vix=self.world.panel.vix[t],
+            benchmark=self.world.panel.benchmark[t],
+            universe_return=self.world.universe_returns[t],
             cash_rate=float(self.world.market.rate[t]),
-        )  # fmt: skip
+        )
 
     def _allocate(self, view: MarketView, at: datetime) -> tuple[Mapping[str, float], Floats]:
         """Ask the allocator how to split capital, by name and in kernel order; record its answer with the regime."""
@@ -374,8 +375,7 @@ class AutonomousTradingEngine:
             self.recorder.denied(intent.decided_session, intent.strategy, intent.strength, verdict)
             return False
         self.recorder.approved(verdict)
-        self._send(verdict)
-        decision.orders.append(verdict)
+        self._send(decision, verdict)
         return True
 
     def _sell(self, decision: Decision, s: int) -> None:
@@ -387,12 +387,12 @@ class AutonomousTradingEngine:
             self._plan.withdraw_exit(s)
             self.recorder.denied(intent.decided_session, intent.strategy, intent.strength, verdict)
             return
-        self._send(verdict)
-        decision.orders.append(verdict)
+        self._send(decision, verdict)
 
-    def _send(self, order: ApprovedOrder) -> None:
+    def _send(self, decision: Decision, order: ApprovedOrder) -> None:
         self.recorder.order(order, OrderStatus.SUBMITTED, self._clock.now())
         self.broker.place_order(order)
+        decision.orders.append(order)
         self._mirror()
 
     def _mirror(self) -> None:

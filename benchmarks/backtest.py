@@ -58,10 +58,17 @@ def random_market(n_tickers: int, n_sessions: int) -> tuple[MarketPanel, tuple[S
     panel = MarketPanel(
         sessions=np.arange(n_sessions).astype("datetime64[D]"),
         tickers=tuple(f"T{i:05d}" for i in range(n_tickers)),
-        open=close * 1.001, high=close * 1.01, low=close * 0.99, close=close, volume=np.full(shape, 1e6),
-        vix=np.full(n_sessions, 18.0), benchmark=close[:, 0].copy(),
-        sectors=tuple(f"sector {i % 11}" for i in range(n_tickers)), source="random", data_hash="",
-    )  # fmt: skip
+        open=close * 1.001,
+        high=close * 1.01,
+        low=close * 0.99,
+        close=close,
+        volume=np.full(shape, 1e6),
+        vix=np.full(n_sessions, 18.0),
+        benchmark=close[:, 0].copy(),
+        sectors=tuple(f"sector {i % 11}" for i in range(n_tickers)),
+        source="random",
+        data_hash="",
+    )
     signals = []
     for _ in range(N_STRATEGIES):
         chance = rng.random(shape, dtype=np.float32)
@@ -91,9 +98,15 @@ def run_size(n_tickers: int, n_sessions: int) -> dict[str, float]:
             layout, loop = min(layout, built - start), min(loop, done - built)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
-        "tickers": n_tickers, "sessions": n_sessions, "build": layout, "system": system, "run": loop,
-        "fills": len(run.fills), "peak_mb": peak / 1024.0, "arrays_mb": array_megabytes(market, signals),
-    }  # fmt: skip
+        "tickers": n_tickers,
+        "sessions": n_sessions,
+        "build": layout,
+        "system": system,
+        "run": loop,
+        "fills": len(run.fills),
+        "peak_mb": peak / 1024.0,
+        "arrays_mb": array_megabytes(market, signals),
+    }
 
 
 def strategy_signals(panel: MarketPanel) -> tuple[StrategySignals, ...]:

@@ -42,11 +42,15 @@ def main() -> int:
         begun = time.perf_counter()
         plans = [
             report_world.Plan(
-                mode="alpaca_paper", account=f"PA-{n:02d}", status="running", seed=n, sessions=options.sessions,
+                mode="alpaca_paper",
+                account=f"PA-{n:02d}",
+                status="running",
+                seed=n,
+                sessions=options.sessions,
                 first=date(2013, 1, 2),
             )
             for n in range(options.accounts)
-        ]  # fmt: skip
+        ]
         report_world.build(
             path,
             *plans,
@@ -74,10 +78,21 @@ def measure(path: Path, accounts: int) -> int:
     browser.get(f"/enter?token={access.new_link('benchmark')}")
     replay = accounts + 1
     screens = [
-        "/", "/accounts/3", "/accounts/3/risk", "/accounts/3/day", "/accounts/3/strategies", "/accounts/3/journal",
-        "/accounts/3/journal?q=T001", "/accounts/3/settings", "/runs", f"/runs/{replay}",
-        f"/compare?run={replay}&run={replay + 1}", "/allocator", "/health", "/accounts/3?page=1",
-    ]  # fmt: skip
+        "/",
+        "/accounts/3",
+        "/accounts/3/risk",
+        "/accounts/3/day",
+        "/accounts/3/strategies",
+        "/accounts/3/journal",
+        "/accounts/3/journal?q=T001",
+        "/accounts/3/settings",
+        "/runs",
+        f"/runs/{replay}",
+        f"/compare?run={replay}&run={replay + 1}",
+        "/allocator",
+        "/health",
+        "/accounts/3?page=1",
+    ]
     slow = 0
     for screen in screens:
         times = []

@@ -84,8 +84,18 @@ def report(folder: Path, start: date, end: date) -> str:
             if cost == COSTS[0]:
                 returns[name] = daily
     holding = [[name, "0", *figures(daily), "100 %", "", "", "0"] for name, daily in benchmarks(panel, first).items()]
-    head = ["book", "cost, bp", "Sharpe", "return a year", "volatility", "max drawdown", "exposure", "turnover a year",
-            "trades", "halted sessions"]  # fmt: skip
+    head = [
+        "book",
+        "cost, bp",
+        "Sharpe",
+        "return a year",
+        "volatility",
+        "max drawdown",
+        "exposure",
+        "turnover a year",
+        "trades",
+        "halted sessions",
+    ]
     sessions = panel.n_sessions - first
     return "\n".join(
         [
@@ -181,10 +191,21 @@ def engine_row(folder: Path, start: date, end: date) -> str:
     """Run the engine's command over the same sessions and return what it says."""
     with tempfile.TemporaryDirectory() as home:
         command = [
-            sys.executable, str(ROOT / "autonomous_trading_engine.py"), "--data-dir", str(folder.resolve()),
-            "--start", start.isoformat(), "--end", end.isoformat(), "--allocation", "equal", "--json", "--db", "r.db",
+            sys.executable,
+            str(ROOT / "autonomous_trading_engine.py"),
+            "--data-dir",
+            str(folder.resolve()),
+            "--start",
+            start.isoformat(),
+            "--end",
+            end.isoformat(),
+            "--allocation",
+            "equal",
+            "--json",
+            "--db",
+            "r.db",
             "--no-page",
-        ]  # fmt: skip
+        ]
         done = subprocess.run(command, cwd=home, capture_output=True, text=True, check=True)
     result: dict[str, Any] = json.loads(done.stdout)
     return (

@@ -35,10 +35,17 @@ def market(seed: int = 7) -> MarketView:
     panel = MarketPanel(
         sessions=np.arange("2020-01-01", N_SESSIONS, dtype="datetime64[D]"),
         tickers=tuple(f"T{i:03d}" for i in range(N_TICKERS)),
-        open=close, high=close * 1.01, low=close * 0.99, close=close, volume=np.full(close.shape, 1e6),
-        vix=np.full(N_SESSIONS, 20.0), benchmark=np.full(N_SESSIONS, np.nan),
-        sectors=tuple(f"sector {i % 11}" for i in range(N_TICKERS)), source="benchmark", data_hash="",
-    )  # fmt: skip
+        open=close,
+        high=close * 1.01,
+        low=close * 0.99,
+        close=close,
+        volume=np.full(close.shape, 1e6),
+        vix=np.full(N_SESSIONS, 20.0),
+        benchmark=np.full(N_SESSIONS, np.nan),
+        sectors=tuple(f"sector {i % 11}" for i in range(N_TICKERS)),
+        source="benchmark",
+        data_hash="",
+    )
     return MarketView.from_panel(panel)
 
 
@@ -94,11 +101,19 @@ def measure() -> list[tuple[str, float, float]]:
         ("calculate_position_size", lambda: risk.calculate_position_size("T200", 0.7, 1e5), REPEATS, 1),
         ("explain, every rule", lambda: risk.explain("T200", "buy", quantity, price), REPEATS // 10, 1),
         ("get_risk_report", risk.get_risk_report, 20, 1),
-        ("size_entry, one call from Python",
-         lambda: size_entry(account, slots, view.market, t, 200, 0.7, 1e5, limits), REPEATS, 1),
-        ("check inside the kernel",
-         lambda: kernel(account, slots, view.market, t, 100, 500, 1.0, limits), 20 if HAS_NUMBA else 1, 400),
-    ]  # fmt: skip
+        (
+            "size_entry, one call from Python",
+            lambda: size_entry(account, slots, view.market, t, 200, 0.7, 1e5, limits),
+            REPEATS,
+            1,
+        ),
+        (
+            "check inside the kernel",
+            lambda: kernel(account, slots, view.market, t, 100, 500, 1.0, limits),
+            20 if HAS_NUMBA else 1,
+            400,
+        ),
+    ]
     for _, call, _, _ in calls:
         call()  # compiles
     return [(name, *microseconds(call, repeats, per)) for name, call, repeats, per in calls]

@@ -19,8 +19,13 @@ def database_with_a_run(folder: Path) -> Engine:
         ("key", "source", "config_fingerprint", "config", "data_hash", "code_version", "sectors"), "x"
     )
     row = {
-        **words, "strategies": "[]", "mode": "alpaca_paper", "status": "running", "started_at": NOW, "capital": 1.0,
-    }  # fmt: skip
+        **words,
+        "strategies": "[]",
+        "mode": "alpaca_paper",
+        "status": "running",
+        "started_at": NOW,
+        "capital": 1.0,
+    }
     engine = open_database(folder / "a.db")
     migrate(engine)
     create_run(engine, row, [])

@@ -32,13 +32,32 @@ def first_slot(**changed: float) -> list[float]:
 
 
 POSITION = {
-    "ticker": 1, "strategy": 1, "quantity": 30.0, "limit_price": 102.0, "stop": 90.0, "target": 120.0, "price": 104.0,
-    "value": 3_120.0, "cost": 3_000.0, "bought": 50.0, "bought_amount": 5_000.0, "sold_amount": 2_060.0, "fees": 0.07,
-    "dividends": 12.5, "entry_day": ENTRY_DAY, "held": 9,
-}  # fmt: skip
+    "ticker": 1,
+    "strategy": 1,
+    "quantity": 30.0,
+    "limit_price": 102.0,
+    "stop": 90.0,
+    "target": 120.0,
+    "price": 104.0,
+    "value": 3_120.0,
+    "cost": 3_000.0,
+    "bought": 50.0,
+    "bought_amount": 5_000.0,
+    "sold_amount": 2_060.0,
+    "fees": 0.07,
+    "dividends": 12.5,
+    "entry_day": ENTRY_DAY,
+    "held": 9,
+}
 WAITING = {
-    "ticker": 2, "strategy": 0, "pending": 25.0, "limit_price": 51.0, "stop": 45.0, "target": 60.0, "price": 50.0,
-}  # fmt: skip
+    "ticker": 2,
+    "strategy": 0,
+    "pending": 25.0,
+    "limit_price": 51.0,
+    "stop": 45.0,
+    "target": 60.0,
+    "price": 50.0,
+}
 
 
 def first_text(account: list[float], slots: list[list[float]], entries: dict[str, str]) -> SavedBook:

@@ -119,9 +119,13 @@ def preceded(panel: MarketPanel) -> MarketPanel:
     still = before(panel.open)
     still[QUIET:] = panel.open
     quiet = replace(
-        panel, sessions=np.concatenate([earlier, panel.sessions]), volume=before(panel.volume), vix=before(panel.vix),
-        benchmark=before(panel.benchmark), cash_rate=None if panel.cash_rate is None else before(panel.cash_rate),
-    )  # fmt: skip
+        panel,
+        sessions=np.concatenate([earlier, panel.sessions]),
+        volume=before(panel.volume),
+        vix=before(panel.vix),
+        benchmark=before(panel.benchmark),
+        cash_rate=None if panel.cash_rate is None else before(panel.cash_rate),
+    )
     fields: dict[str, Any] = {}
     for name in ("open", "high", "low", "close"):
         values = still.copy()
@@ -206,9 +210,17 @@ class LotStory:
         log: FillLog = new_fill_log(200)
         t, self.next = np.array([QUIET + self.next]), self.next + 1
         run_books(
-            self.books, self.market, self.kernel_signals, t, t + 1, self.rows_of_weights, self.rules, log,
-            self.days, self.denials,
-        )  # fmt: skip
+            self.books,
+            self.market,
+            self.kernel_signals,
+            t,
+            t + 1,
+            self.rows_of_weights,
+            self.rules,
+            log,
+            self.days,
+            self.denials,
+        )
         assert_book_adds_up(self.account, self.books.slots[0], self.books.lots[0])
         return log.rows[: log.used[0]].copy()
 

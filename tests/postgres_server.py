@@ -98,9 +98,15 @@ def postgres_server() -> Iterator[PostgresServer]:
 def _as_owner(*words: str) -> None:
     user = ["setpriv", f"--reuid={ACCOUNT}", f"--regid={ACCOUNT}", "--init-groups"] if os.geteuid() == 0 else []
     done = subprocess.run(
-        [*user, *words], cwd="/", check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, env={**os.environ, "LC_ALL": "C"},
-    )  # fmt: skip
+        [*user, *words],
+        cwd="/",
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "LC_ALL": "C"},
+    )
     if done.returncode != 0:
         raise RuntimeError(f"{words[0]} ended with {done.returncode}: {done.stdout[-2000:]}")
 

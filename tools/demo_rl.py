@@ -52,9 +52,12 @@ def command(program: str, *words: str, allowed: tuple[int, ...] = (0,), silent: 
     """Run one command of ours in the demo's folder, shown as a user types it; return what it printed."""
     print(f"\n$ python {program} {' '.join(words)}", flush=True)
     done = subprocess.run(
-        [sys.executable, str(ROOT / program), *words], cwd=HOME, text=True, check=False,
+        [sys.executable, str(ROOT / program), *words],
+        cwd=HOME,
+        text=True,
+        check=False,
         stdout=subprocess.PIPE if silent else None,
-    )  # fmt: skip
+    )
     if done.returncode not in allowed:
         raise SystemExit(done.returncode)
     return done.stdout or ""
@@ -69,9 +72,17 @@ def main() -> None:
     first, last = days[-KEPT_BACK], days[-1]
     print(f"Training sees {days[0]} to the day before {first}; the year to {last} is kept back.")
     told = command(
-        "train_rl_model.py", "--data-dir", "planted", "--algo", "gradient", "--set", FREER, "--json",
-        allowed=(0, 10), silent=True,
-    )  # fmt: skip
+        "train_rl_model.py",
+        "--data-dir",
+        "planted",
+        "--algo",
+        "gradient",
+        "--set",
+        FREER,
+        "--json",
+        allowed=(0, 10),
+        silent=True,
+    )
     verdict = json.loads(told)
     print(verdict["verdict"])
     command("train_rl_model.py", "models", "promote", verdict["model_id"], "--reason", "the demo shows it", "--yes")

@@ -324,9 +324,16 @@ def _replayed(
     read = _config(config, {**market._options, **_given(overrides), "storage.database_url": _url(place)})
     given = _instructions(read, settings, strategies, allocation)
     stage = set_stage(
-        read, settings, given.rules, given.limits, _day(start), _day(end), given.strategies, given.choose,
+        read,
+        settings,
+        given.rules,
+        given.limits,
+        _day(start),
+        _day(end),
+        given.strategies,
+        given.choose,
         panel=_until(market.panel, _day(end)),
-    )  # fmt: skip
+    )
     clock = ReplayClock(stage.world.closed[stage.first])
     engine, lock = build_engine(
         stage.world, stage.database, stage.run.run_id, read, given.rules, stage.allocator, clock, live=False

@@ -36,9 +36,18 @@ def main() -> None:
     for _ in range(16):
         start = time.perf_counter()
         portfolio = vbt.Portfolio.from_signals(
-            close, entries, exits, price=open_, size=0.05, size_type="percent", fees=0.0005, init_cash=1e5,
-            group_by=True, cash_sharing=True, freq="1D",
-        )  # fmt: skip
+            close,
+            entries,
+            exits,
+            price=open_,
+            size=0.05,
+            size_type="percent",
+            fees=0.0005,
+            init_cash=1e5,
+            group_by=True,
+            cash_sharing=True,
+            freq="1D",
+        )
         value = portfolio.value()
         best = min(best, time.perf_counter() - start)
     result = {

@@ -1,6 +1,7 @@
 """What a docstring must say, as far as a program can ask: shapes of arrays, and what is raised.
 
-Held in `DOCUMENTED`; a room joins the list when it is brought there. One line a violation: ``path:line: what``.
+Held in `DOCUMENTED`; a room joins the list when it is brought there. What is kept from the formatter is looked for
+everywhere. One line a violation: ``path:line: what``.
 """
 
 from __future__ import annotations
@@ -43,8 +44,6 @@ def what_is_raised_is_told(path: str, text: str) -> list[str]:
 
 def nothing_is_kept_from_the_formatter(path: str, text: str) -> list[str]:
     """Return the lines that the formatter is told to leave: a limit of lines is not met by squeezing them."""
-    if not path.startswith(DOCUMENTED):
-        return []
     lines = enumerate(text.splitlines(), start=1)
     return [f"{path}:{number}: keeps the formatter away" for number, line in lines if UNFORMATTED.search(line)]
 

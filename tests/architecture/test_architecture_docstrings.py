@@ -14,7 +14,7 @@ from docstring_rules import (
 )
 
 ROOT = Path(__file__).parents[2]
-RULES = (arrays_have_their_shape_told, what_is_raised_is_told, nothing_is_kept_from_the_formatter)
+OF_DOCSTRINGS = (arrays_have_their_shape_told, what_is_raised_is_told)
 PLACE = "trading_platform/evaluation/seeded.py"
 
 Rule = Callable[[str, str], list[str]]
@@ -29,7 +29,7 @@ FAULTS: list[tuple[Rule, str]] = [
     (arrays_have_their_shape_told, function("Return the mean (in dollars).", takes="*, a: int, b: NDArray[float64]")),
     (arrays_have_their_shape_told, "class A:\n    def f(self, a: np.ndarray) -> int:\n        return 1"),
     (what_is_raised_is_told, function("Return it.", takes="a: int", body="if a:\n        raise ValueError(a)")),
-    (nothing_is_kept_from_the_formatter, "x = (1,\n     2)  # fmt: skip"),
+    (nothing_is_kept_from_the_formatter, "x = (1,\n     2)  # fmt:" + " skip"),
 ]
 INNOCENT: list[tuple[Rule, str]] = [
     (arrays_have_their_shape_told, function("Return the mean of `close`, (T, N) in dollars.")),
@@ -46,12 +46,25 @@ INNOCENT: list[tuple[Rule, str]] = [
 ]
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize("rule", OF_DOCSTRINGS, ids=lambda rule: rule.__name__)
 def test_documented_rooms_keep_the_rule(rule: Rule) -> None:
     paths = sorted(ROOT.glob("trading_platform/**/*.py"))
     texts = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in paths}
     assert all(any(name.startswith(room) for name in texts) for room in DOCUMENTED)
     assert [line for name, text in texts.items() for line in rule(name, text)] == []
+
+
+def test_every_file_is_left_to_the_formatter() -> None:
+    rooms = ("trading_platform", "tests", "tools", "benchmarks")
+    paths = [*ROOT.glob("*.py"), *(path for room in rooms for path in (ROOT / room).rglob("*.py"))]
+    assert len(paths) > 100
+    assert [
+        line
+        for path in paths
+        for line in nothing_is_kept_from_the_formatter(
+            path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
+        )
+    ] == []
 
 
 @pytest.mark.parametrize(("rule", "text"), FAULTS)
@@ -64,5 +77,6 @@ def test_right_code_passes(rule: Rule, text: str) -> None:
     assert rule(PLACE, text) == []
 
 
-def test_other_rooms_are_not_asked_yet() -> None:
-    assert [rule("trading_platform/runtime/seeded.py", text) for rule, text in FAULTS] == [[]] * len(FAULTS)
+def test_other_rooms_are_not_asked_for_docstrings_yet() -> None:
+    faults = [(rule, text) for rule, text in FAULTS if rule in OF_DOCSTRINGS]
+    assert [rule("trading_platform/runtime/seeded.py", text) for rule, text in faults] == [[]] * len(faults)

@@ -13,8 +13,10 @@ ROOT = Path(__file__).parents[2]
 OPTIONAL = ("torch", "stable_baselines3", "gymnasium", "hmmlearn", "numba", "alpaca")
 # needs gymnasium's and, where present, stable-baselines3's base classes at the top
 MAY_LOAD_TORCH = (
-    "rl_environment", "trading_platform.training.batched_env", "trading_platform.training.shadow_env",
-)  # fmt: skip
+    "rl_environment",
+    "trading_platform.training.batched_env",
+    "trading_platform.training.shadow_env",
+)
 
 PROGRAM = """
 import importlib, importlib.abc, json, sys, traceback

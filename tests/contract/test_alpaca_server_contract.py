@@ -36,9 +36,17 @@ def served() -> Iterator[tuple[AlpacaServer, str]]:
         _post(server, **shared, qty=4, side="sell", order_class="oco", stop_loss=stop, take_profit=target)
         server.advance_to_close()
         _post(
-            server, symbol=server.market.tickers[2], qty=3, side="buy", type="market", time_in_force="day",
-            order_class="bracket", stop_loss={"stop_price": 0.5}, take_profit={"limit_price": 9e4}, client_order_id="b",
-        )  # fmt: skip
+            server,
+            symbol=server.market.tickers[2],
+            qty=3,
+            side="buy",
+            type="market",
+            time_in_force="day",
+            order_class="bracket",
+            stop_loss={"stop_price": 0.5},
+            take_profit={"limit_price": 9e4},
+            client_order_id="b",
+        )
         gone = _post(server, symbol=second, qty=1, side="buy", type="limit", limit_price=0.5, time_in_force="gtc")
         _call(server, "DELETE", f"/v2/orders/{gone['id']}")
         server.move_cash(250.0)
@@ -260,9 +268,16 @@ def bracket_order(ticker: str, key: str) -> Any:
     from alpaca.trading.requests import LimitOrderRequest, StopLossRequest, TakeProfitRequest
 
     return LimitOrderRequest(
-        symbol=ticker, qty=2, side="buy", time_in_force="day", limit_price=1.25, order_class="bracket",
-        stop_loss=StopLossRequest(stop_price=1.1), take_profit=TakeProfitRequest(limit_price=2), client_order_id=key,
-    )  # fmt: skip
+        symbol=ticker,
+        qty=2,
+        side="buy",
+        time_in_force="day",
+        limit_price=1.25,
+        order_class="bracket",
+        stop_loss=StopLossRequest(stop_price=1.1),
+        take_profit=TakeProfitRequest(limit_price=2),
+        client_order_id=key,
+    )
 
 
 @request
@@ -270,9 +285,15 @@ def oto_order(ticker: str, key: str) -> Any:
     from alpaca.trading.requests import LimitOrderRequest, StopLossRequest
 
     return LimitOrderRequest(
-        symbol=ticker, qty=2, side="buy", time_in_force="gtc", limit_price=1.25, order_class="oto",
-        stop_loss=StopLossRequest(stop_price=1.1, limit_price=1.05), client_order_id=key,
-    )  # fmt: skip
+        symbol=ticker,
+        qty=2,
+        side="buy",
+        time_in_force="gtc",
+        limit_price=1.25,
+        order_class="oto",
+        stop_loss=StopLossRequest(stop_price=1.1, limit_price=1.05),
+        client_order_id=key,
+    )
 
 
 @request
@@ -280,9 +301,15 @@ def oco_order(ticker: str, key: str) -> Any:
     from alpaca.trading.requests import LimitOrderRequest, StopLossRequest, TakeProfitRequest
 
     return LimitOrderRequest(
-        symbol=ticker, qty=2, side="sell", time_in_force="gtc", order_class="oco",
-        stop_loss=StopLossRequest(stop_price=0.5), take_profit=TakeProfitRequest(limit_price=9e4), client_order_id=key,
-    )  # fmt: skip
+        symbol=ticker,
+        qty=2,
+        side="sell",
+        time_in_force="gtc",
+        order_class="oco",
+        stop_loss=StopLossRequest(stop_price=0.5),
+        take_profit=TakeProfitRequest(limit_price=9e4),
+        client_order_id=key,
+    )
 
 
 @request
@@ -344,10 +371,14 @@ def test_alpaca_py_reads_market_data(served: tuple[AlpacaServer, str]) -> None:
     client, tickers = data(server), list(server.market.tickers)
     bars = client.get_stock_bars(
         StockBarsRequest(
-            symbol_or_symbols=tickers, timeframe=TimeFrame.Day, start=datetime(2024, 1, 1, tzinfo=UTC), limit=1000,
-            adjustment=Adjustment.ALL, feed=DataFeed.IEX,
+            symbol_or_symbols=tickers,
+            timeframe=TimeFrame.Day,
+            start=datetime(2024, 1, 1, tzinfo=UTC),
+            limit=1000,
+            adjustment=Adjustment.ALL,
+            feed=DataFeed.IEX,
         )
-    )  # fmt: skip
+    )
     row = server.market.closed_row
     assert {name: len(series) for name, series in bars.data.items()} == dict.fromkeys(tickers, row + 1)
     assert bars[ticker][-1].close == server.market.bar(row, ticker).close

@@ -153,9 +153,16 @@ def test_every_kind_of_event_is_announced_on_both_hosts(busy: tuple[AlpacaServer
     server, path = filled_in(busy, DATA_READS[0])
     listed = call(server, "GET", path).json()["corporate_actions"]
     assert set(listed) == {
-        "forward_splits", "reverse_splits", "cash_dividends", "stock_dividends", "name_changes", "cash_mergers",
-        "stock_and_cash_mergers", "spin_offs", "worthless_removals",
-    }  # fmt: skip
+        "forward_splits",
+        "reverse_splits",
+        "cash_dividends",
+        "stock_dividends",
+        "name_changes",
+        "cash_mergers",
+        "stock_and_cash_mergers",
+        "spin_offs",
+        "worthless_removals",
+    }
 
 
 @needs_spec

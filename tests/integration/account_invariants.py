@@ -305,8 +305,16 @@ def story(ledger: Ledger) -> dict[str, list[tuple[object, ...]]]:
     return {
         "fills": sorted(
             (
-                row["session"], row["ticker"], row["side"], row["quantity"], row["price"], row["amount"], row["fees"],
-                row["realized_pnl"], row["strategy"], row["reason"],
+                row["session"],
+                row["ticker"],
+                row["side"],
+                row["quantity"],
+                row["price"],
+                row["amount"],
+                row["fees"],
+                row["realized_pnl"],
+                row["strategy"],
+                row["reason"],
             )
             for row in ledger.fills
         ),
@@ -328,4 +336,4 @@ def story(ledger: Ledger) -> dict[str, list[tuple[object, ...]]]:
             (row["session"], row["ticker"], row["strategy"], row["strength"], row["quantity"], row["client_order_id"])
             for row in ledger.signals
         ),
-    }  # fmt: skip
+    }

@@ -124,10 +124,21 @@ class MemoryJournal:
         intent = order.intent
         self.approvals[order.client_order_id] = order.approval_id
         self.rows[order.client_order_id] = JournalOrder(
-            order.client_order_id, None, intent.ticker, intent.side, intent.quantity, 0.0, OrderStatus.INTENT,
-            intent.strategy, intent.reason, order.approved_at, intent.stop_price, intent.target_price,
-            intent.limit_price, intent.parts,
-        )  # fmt: skip
+            order.client_order_id,
+            None,
+            intent.ticker,
+            intent.side,
+            intent.quantity,
+            0.0,
+            OrderStatus.INTENT,
+            intent.strategy,
+            intent.reason,
+            order.approved_at,
+            intent.stop_price,
+            intent.target_price,
+            intent.limit_price,
+            intent.parts,
+        )
 
     def record_order(self, order: BrokerOrder) -> None:
         for seen in (order, *order.legs):
@@ -137,9 +148,14 @@ class MemoryJournal:
                 self.approvals[seen.client_order_id] = self.approvals[parent.client_order_id]
                 key = seen.client_order_id
                 known = replace(
-                    parent, client_order_id=key, side=seen.side, stop_price=None, target_price=None, parts=(),
+                    parent,
+                    client_order_id=key,
+                    side=seen.side,
+                    stop_price=None,
+                    target_price=None,
+                    parts=(),
                     limit_price=seen.limit_price,
-                )  # fmt: skip
+                )
             self.messages[seen.client_order_id] = seen.message
             self.rows[seen.client_order_id] = replace(
                 known,
@@ -207,9 +223,13 @@ class World:
 
 def make_http(server: AlpacaServer, timer: FakeTimer, **changes: object) -> AlpacaHttp:
     access = AlpacaAccess(
-        Secret(KEY), Secret(SECRET), trading_url=server.url, data_url=server.url, timeout=(1.0, 0.5),
+        Secret(KEY),
+        Secret(SECRET),
+        trading_url=server.url,
+        data_url=server.url,
+        timeout=(1.0, 0.5),
         requests_per_minute=1e9,
-    )  # fmt: skip
+    )
     return AlpacaHttp(replace(access, **changes), timer.timer())  # type: ignore[arg-type]
 
 

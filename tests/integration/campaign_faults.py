@@ -15,23 +15,48 @@ from trading_platform.alpaca_server.faults import Fault, FaultKind
 
 FAMILIES = ("answers", "venue", "storage", "clock", "operator", "owner", "corporate", "engines")
 STEPS = (
-    "before_intent", "after_intent", "before_post", "after_post", "after_response", "after_commit", "after_fill",
-    "before_book", "after_book",
-)  # fmt: skip
+    "before_intent",
+    "after_intent",
+    "before_post",
+    "after_post",
+    "after_response",
+    "after_commit",
+    "after_fill",
+    "before_book",
+    "after_book",
+)
 # Where orders are sent all steps are passed; at the other moments most of a look only reads.
 QUIET_STEPS = ("after_fill", "before_book", "after_book")
 PATHS = (
-    "", r"^/v2/account$", r"^/v2/positions", r"^/v2/orders", r"^/v2/orders$", r"^/v2/orders/", r"activities", r"bars",
-    r"clock", r"corporate-actions", r"assets",
-)  # fmt: skip
+    "",
+    r"^/v2/account$",
+    r"^/v2/positions",
+    r"^/v2/orders",
+    r"^/v2/orders$",
+    r"^/v2/orders/",
+    r"activities",
+    r"bars",
+    r"clock",
+    r"corporate-actions",
+    r"assets",
+)
 PLAIN = (
-    FaultKind.DROP_BEFORE, FaultKind.DROP_AFTER, FaultKind.STATUS_BEFORE, FaultKind.STATUS_AFTER, FaultKind.HTML,
-    FaultKind.GARBAGE_AFTER, FaultKind.EMPTY_AFTER,
-)  # fmt: skip
+    FaultKind.DROP_BEFORE,
+    FaultKind.DROP_AFTER,
+    FaultKind.STATUS_BEFORE,
+    FaultKind.STATUS_AFTER,
+    FaultKind.HTML,
+    FaultKind.GARBAGE_AFTER,
+    FaultKind.EMPTY_AFTER,
+)
 ABSURD = (
-    FaultKind.VANISHED_POSITIONS, FaultKind.INFINITE_CASH, FaultKind.ABSURD_PRICES, FaultKind.NEGATIVE_FILLS,
-    FaultKind.UNKNOWN_WORDS, FaultKind.DOUBLED_ROWS,
-)  # fmt: skip
+    FaultKind.VANISHED_POSITIONS,
+    FaultKind.INFINITE_CASH,
+    FaultKind.ABSURD_PRICES,
+    FaultKind.NEGATIVE_FILLS,
+    FaultKind.UNKNOWN_WORDS,
+    FaultKind.DOUBLED_ROWS,
+)
 PAGES = (FaultKind.DUPLICATE_PAGE, FaultKind.MISSING_PAGE, FaultKind.STALE_CLOCK)
 STATUSES = (429, 500, 502, 503, 504)
 REFUSALS = ((403, 40310000, "insufficient buying power"), (422, 42210000, "asset is not tradable today"))
@@ -130,11 +155,23 @@ def spoiled_answer(draws: random.Random) -> Fault:
         return Fault(FaultKind.STATUS_BEFORE, path=draws.choice(PATHS), status=503, times=READ_ATTEMPTS + 1)
     if sort < 0.09:
         status, code, message = draws.choice(REFUSALS)
-        return Fault(FaultKind.STATUS_BEFORE, method="POST", path="^/v2/orders$", skip=min(skip, 2), status=status,
-                     code=code, message=message)  # fmt: skip
+        return Fault(
+            FaultKind.STATUS_BEFORE,
+            method="POST",
+            path="^/v2/orders$",
+            skip=min(skip, 2),
+            status=status,
+            code=code,
+            message=message,
+        )
     if sort < 0.14:
-        return Fault(draws.choice((FaultKind.DROP_AFTER, FaultKind.STATUS_AFTER)), method="POST",
-                     path="^/v2/orders$", skip=min(skip, 2), status=504)  # fmt: skip
+        return Fault(
+            draws.choice((FaultKind.DROP_AFTER, FaultKind.STATUS_AFTER)),
+            method="POST",
+            path="^/v2/orders$",
+            skip=min(skip, 2),
+            status=504,
+        )
     if sort < 0.30:
         return Fault(draws.choice(ABSURD), skip=draws.choice((0, 0, 1, 2)), times=draws.choice((1, 1, 2)))
     if sort < 0.38:
@@ -150,8 +187,9 @@ def spoiled_answer(draws: random.Random) -> Fault:
     has_status = plain in (FaultKind.STATUS_BEFORE, FaultKind.STATUS_AFTER)
     status = draws.choice(STATUSES) if has_status else 502
     at_once = {"Retry-After": "0", "X-Ratelimit-Reset": "0"} if status == 429 else None  # a real one asks for a minute
-    return Fault(plain, path=draws.choice(PATHS), skip=skip, times=draws.choice((1, 1, 1, 2, 3)), status=status,
-                 headers=at_once)  # fmt: skip
+    return Fault(
+        plain, path=draws.choice(PATHS), skip=skip, times=draws.choice((1, 1, 1, 2, 3)), status=status, headers=at_once
+    )
 
 
 def kill_wish(kill: Kill, calls: int) -> dict[str, Any]:

@@ -95,10 +95,17 @@ class Tally:
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
         return {
-            "seed": self.seed, "sessions": self.sessions, "lives": self.lives, "kills": dict(self.kills),
-            "faults": dict(self.faults), "codes": dict(self.codes), "orders": self.orders, "fills": self.fills,
-            "breaches": self.breaches, "digest": self.digest,
-        }  # fmt: skip
+            "seed": self.seed,
+            "sessions": self.sessions,
+            "lives": self.lives,
+            "kills": dict(self.kills),
+            "faults": dict(self.faults),
+            "codes": dict(self.codes),
+            "orders": self.orders,
+            "fills": self.fills,
+            "breaches": self.breaches,
+            "digest": self.digest,
+        }
 
 
 class BrokenQuarterError(Exception):

@@ -121,13 +121,17 @@ def page_of(quarters: Sequence[dict[str, Any]], now: datetime) -> str:
             "",
             "| fault | times |",
             "|---|---|",
-            *(f"| {name} | {faults[name]:,} |" for family in FAMILIES for name in sorted(faults) if
-              name.startswith(f"{family}:")),
+            *(
+                f"| {name} | {faults[name]:,} |"
+                for family in FAMILIES
+                for name in sorted(faults)
+                if name.startswith(f"{family}:")
+            ),
             "",
             "How the looks ended: " + ", ".join(f"{_code(code)} {n:,}" for code, n in sorted(codes.items())) + ".",
             "",
         ]
-    )  # fmt: skip
+    )
 
 
 def _place(name: str) -> str:

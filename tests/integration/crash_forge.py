@@ -103,9 +103,14 @@ def live(wish: Mapping[str, Any]) -> dict[str, Any]:
     calls = [int(step.removeprefix(CALLS)) for step in steps if step.startswith(CALLS)]
     steps = [step for step in steps if not step.startswith(CALLS)]
     return {
-        "pid": pid, "code": code, "killed": killed and not hung, "hung": hung, "seconds": time.monotonic() - since,
-        "steps": steps, "calls": calls[0] if calls else None,
-    }  # fmt: skip
+        "pid": pid,
+        "code": code,
+        "killed": killed and not hung,
+        "hung": hung,
+        "seconds": time.monotonic() - since,
+        "steps": steps,
+        "calls": calls[0] if calls else None,
+    }
 
 
 def _listen(told: int, until: float) -> tuple[list[str], bool]:

@@ -37,9 +37,16 @@ LAST = date(2024, 6, 28)
 TICKERS = ("AAA", "BBB", "CCC", "DDD", "EEE", "FFF", "GGG", "HHH")
 BENCHMARK = "SPY"
 STEPS = (
-    "before_intent", "after_intent", "before_post", "after_post", "after_response", "after_commit", "after_fill",
-    "before_book", "after_book",
-)  # fmt: skip
+    "before_intent",
+    "after_intent",
+    "before_post",
+    "after_post",
+    "after_response",
+    "after_commit",
+    "after_fill",
+    "before_book",
+    "after_book",
+)
 SETTINGS = """
 [engine]
 initial_capital = 100000.0

@@ -60,14 +60,20 @@ class Visit:
     def __post_init__(self) -> None:
         self.clock = Clock()
         self.desk = Desk(
-            str(self.path), None, without_keys(load_settings({}, None)), self.path.parent / "rl_models", lambda: NOW,
+            str(self.path),
+            None,
+            without_keys(load_settings({}, None)),
+            self.path.parent / "rl_models",
+            lambda: NOW,
             self.clock,
-        )  # fmt: skip
+        )
         self.access = Access(self.people, self.clock)
         self.browser = TestClient(
-            create_application(self.desk, self.access, self.setup), base_url=self.base, follow_redirects=False,
+            create_application(self.desk, self.access, self.setup),
+            base_url=self.base,
+            follow_redirects=False,
             raise_server_exceptions=False,
-        )  # fmt: skip
+        )
 
     def enter(self) -> Visit:
         """Come in by a one-time link, as an operator."""

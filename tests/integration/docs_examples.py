@@ -113,9 +113,13 @@ class Reader:
 
     def _start(self, shown: Shown) -> None:
         process = subprocess.Popen(
-            self._words(shown.command[:-2]), cwd=self.folder, env=self._environment(), text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            self._words(shown.command[:-2]),
+            cwd=self.folder,
+            env=self._environment(),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         self._started.append(process)
         assert process.stdout is not None
         printed = "".join(process.stdout.readline() for _ in shown.lines)
@@ -124,9 +128,15 @@ class Reader:
 
     def _run(self, shown: Shown) -> None:
         done = subprocess.run(
-            self._words(shown.command), cwd=self.folder, env=self._environment(), text=True, timeout=SECONDS,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-        )  # fmt: skip
+            self._words(shown.command),
+            cwd=self.folder,
+            env=self._environment(),
+            text=True,
+            timeout=SECONDS,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
         assert done.returncode in shown.codes, f"$ {shown.command}\nended with {done.returncode}:\n{done.stdout}"
         missing = first_missing(shown.lines, done.stdout)
         assert missing is None, f"$ {shown.command}\ndid not print: {missing}\nbut:\n{done.stdout}"

@@ -30,16 +30,28 @@ def environment(home: Path, url: str | None) -> dict[str, str]:
     names = ("ALPACA", "APCA", "TRADING", "DATABASE", "TELEGRAM")
     own = {name: value for name, value in os.environ.items() if not name.startswith(names)}
     own |= {"COLUMNS": "300", "TRADING_CACHE_DIR": str(home / "cache"), "TRADING_LOG_DIR": str(home / "logs")}
-    return own if url is None else {
-        **own, "ALPACA_API_KEY": KEY, "ALPACA_SECRET_KEY": SECRET, "ALPACA_BASE_URL": url,
-    }  # fmt: skip
+    return (
+        own
+        if url is None
+        else {
+            **own,
+            "ALPACA_API_KEY": KEY,
+            "ALPACA_SECRET_KEY": SECRET,
+            "ALPACA_BASE_URL": url,
+        }
+    )
 
 
 def command(home: Path, *words: str, url: str | None = None) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, str(ENGINE), *words], cwd=home, env=environment(home, url), capture_output=True, text=True,
-        timeout=PATIENCE, check=False,
-    )  # fmt: skip
+        [sys.executable, str(ENGINE), *words],
+        cwd=home,
+        env=environment(home, url),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
     assert "Traceback" not in done.stdout + done.stderr
     return done
 
@@ -52,9 +64,12 @@ class Trading:
         self.said = home / "engine.out"
         with self.said.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, str(ENGINE), *(words or ("--db", "a.db"))], cwd=home, env=environment(home, url),
-                stdout=out, stderr=subprocess.STDOUT,
-            )  # fmt: skip
+                [sys.executable, str(ENGINE), *(words or ("--db", "a.db"))],
+                cwd=home,
+                env=environment(home, url),
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
 
     def wait_for_look(self, since: str = "") -> None:
         """Wait until a look of this very process is over, and begun at `since` or later by the engine's clock."""

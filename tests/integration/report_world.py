@@ -25,10 +25,19 @@ NEW_YORK = ZoneInfo("America/New_York")
 STRATEGIES = ("momentum", "mean_reversion", "breakout", "low_volatility")
 SECTORS = ("Technology", "Energy", "Financials", "Health Care", "Utilities")
 RISK = {
-    "max_drawdown_pct": 10.0, "max_daily_loss_pct": 2.0, "max_position_pct": 5.0, "max_exposure_pct": 80.0,
-    "max_correlation": 0.8, "consecutive_loss_limit": 3, "pause_hours": 4, "max_positions": 10, "vix_threshold": 25.0,
-    "max_sector_pct": 30.0, "recovery_drawdown_pct": 5.0, "halt_release": "shadow",
-}  # fmt: skip
+    "max_drawdown_pct": 10.0,
+    "max_daily_loss_pct": 2.0,
+    "max_position_pct": 5.0,
+    "max_exposure_pct": 80.0,
+    "max_correlation": 0.8,
+    "consecutive_loss_limit": 3,
+    "pause_hours": 4,
+    "max_positions": 10,
+    "vix_threshold": 25.0,
+    "max_sector_pct": 30.0,
+    "recovery_drawdown_pct": 5.0,
+    "halt_release": "shadow",
+}
 HOLIDAYS = {(1, 1), (7, 4), (12, 25)}
 Rows = dict[str, list[dict[str, object]]]
 
@@ -125,14 +134,26 @@ class Life:
         start = datetime.combine(first, time(8), NEW_YORK).astimezone(UTC)
         self.rows["runs"].append(
             {
-                "id": self.run_id, "key": f"run-{self.run_id}", "mode": plan.mode, "source": "test market",
-                "account": plan.account, "status": plan.status, "started_at": start, "finished_at": None,
-                "capital": plan.capital / 100, "first_session": first, "last_session": self.days[-1],
-                "config_fingerprint": "0123456789abcdef", "config": json.dumps({"risk": RISK}), "data_hash": "d" * 8,
-                "seed": plan.seed, "code_version": "test", "strategies": json.dumps(STRATEGIES),
+                "id": self.run_id,
+                "key": f"run-{self.run_id}",
+                "mode": plan.mode,
+                "source": "test market",
+                "account": plan.account,
+                "status": plan.status,
+                "started_at": start,
+                "finished_at": None,
+                "capital": plan.capital / 100,
+                "first_session": first,
+                "last_session": self.days[-1],
+                "config_fingerprint": "0123456789abcdef",
+                "config": json.dumps({"risk": RISK}),
+                "data_hash": "d" * 8,
+                "seed": plan.seed,
+                "code_version": "test",
+                "strategies": json.dumps(STRATEGIES),
                 "sectors": json.dumps({name: SECTORS[i % 5] for i, name in enumerate(self.names[:-1])}),
             }
-        )  # fmt: skip
+        )
         self.rows["data_warnings"] += [{"run_id": self.run_id, "message": text} for text in plan.warnings]
 
     def _session(self, number: int, day: date) -> None:
@@ -245,30 +266,61 @@ class Life:
         pnl = lot.proceeds - lot.paid - lot.fees + lot.dividends
         self.rows["trades"].append(
             {
-                "run_id": self.run_id, "ticker": name, "strategy": lot.strategy, "entry_session": lot.entry,
-                "exit_session": day, "opened_at": self._at(lot.entry, time(9, 30)),
-                "closed_at": self._at(day, time(9, 30)), "quantity": lot.bought,
-                "entry_price": lot.paid / lot.bought / 100, "exit_price": price, "cost": lot.paid / 100,
-                "proceeds": lot.proceeds / 100, "fees": lot.fees / 100, "dividends": lot.dividends / 100,
-                "pnl": pnl / 100, "return_fraction": pnl / lot.paid, "exit_reason": reason,
+                "run_id": self.run_id,
+                "ticker": name,
+                "strategy": lot.strategy,
+                "entry_session": lot.entry,
+                "exit_session": day,
+                "opened_at": self._at(lot.entry, time(9, 30)),
+                "closed_at": self._at(day, time(9, 30)),
+                "quantity": lot.bought,
+                "entry_price": lot.paid / lot.bought / 100,
+                "exit_price": price,
+                "cost": lot.paid / 100,
+                "proceeds": lot.proceeds / 100,
+                "fees": lot.fees / 100,
+                "dividends": lot.dividends / 100,
+                "pnl": pnl / 100,
+                "return_fraction": pnl / lot.paid,
+                "exit_reason": reason,
                 "market_costs": lot.market / 100,
             }
-        )  # fmt: skip
+        )
 
     def _fill(
-        self, day: date, name: str, side: str, quantity: int, price: float, amount: int, fee: int, gain: int,
-        strategy: str, reason: str, lost: tuple[int, int, int],
-    ) -> None:  # fmt: skip
+        self,
+        day: date,
+        name: str,
+        side: str,
+        quantity: int,
+        price: float,
+        amount: int,
+        fee: int,
+        gain: int,
+        strategy: str,
+        reason: str,
+        lost: tuple[int, int, int],
+    ) -> None:
         self.fills += 1
         self.rows["fills"].append(
             {
-                "run_id": self.run_id, "client_order_id": f"o{self.orders}", "broker_fill_id": f"f{self.fills}",
-                "session": day, "filled_at": self._at(day, time(9, 30)), "ticker": name, "side": side,
-                "quantity": quantity, "price": price, "amount": amount / 100, "fees": fee / 100,
-                "realized_pnl": gain / 100, "strategy": strategy, "reason": reason,
+                "run_id": self.run_id,
+                "client_order_id": f"o{self.orders}",
+                "broker_fill_id": f"f{self.fills}",
+                "session": day,
+                "filled_at": self._at(day, time(9, 30)),
+                "ticker": name,
+                "side": side,
+                "quantity": quantity,
+                "price": price,
+                "amount": amount / 100,
+                "fees": fee / 100,
+                "realized_pnl": gain / 100,
+                "strategy": strategy,
+                "reason": reason,
                 **{cause: cents / 100 for cause, cents in zip(self.lost, lost, strict=True)},
             }
-        )  # fmt: skip
+        )
 
     def _mark(self, day: date) -> int:
         total = 0
@@ -280,24 +332,40 @@ class Life:
             largest = max(lots, key=lambda lot: lot.quantity)
             self.rows["positions"].append(
                 {
-                    "run_id": self.run_id, "session": day, "ticker": name, "strategy": largest.strategy,
-                    "quantity": quantity, "entry_price": cost / quantity / 100, "price": price, "cost": cost / 100,
-                    "value": value / 100, "stop_price": round(price * 0.92, 2), "target_price": None,
+                    "run_id": self.run_id,
+                    "session": day,
+                    "ticker": name,
+                    "strategy": largest.strategy,
+                    "quantity": quantity,
+                    "entry_price": cost / quantity / 100,
+                    "price": price,
+                    "cost": cost / 100,
+                    "value": value / 100,
+                    "stop_price": round(price * 0.92, 2),
+                    "target_price": None,
                     "dividends": sum(lot.dividends for lot in lots) / 100,
                     "entry_session": min(lot.entry for lot in lots),
                 }
-            )  # fmt: skip
+            )
             left = value
             for lot in lots if len(lots) > 1 else []:
                 part = left if lot is lots[-1] else round(lot.quantity * price * 100)
                 left -= part
                 self.rows["lots"].append(
                     {
-                        "run_id": self.run_id, "session": day, "ticker": name, "strategy": lot.strategy,
-                        "quantity": lot.quantity, "cost": lot.cost / 100, "value": part / 100, "stop_price": None,
-                        "target_price": None, "dividends": lot.dividends / 100, "entry_session": lot.entry,
+                        "run_id": self.run_id,
+                        "session": day,
+                        "ticker": name,
+                        "strategy": lot.strategy,
+                        "quantity": lot.quantity,
+                        "cost": lot.cost / 100,
+                        "value": part / 100,
+                        "stop_price": None,
+                        "target_price": None,
+                        "dividends": lot.dividends / 100,
+                        "entry_session": lot.entry,
                     }
-                )  # fmt: skip
+                )
         return total
 
     def _book(
@@ -312,20 +380,38 @@ class Life:
         close = time(13) if number in self.plan.half_days else time(16)
         self.rows["equity"].append(
             {
-                "run_id": self.run_id, "session": day, "as_of": self._at(day, close), "cash": self.cash / 100,
-                "positions_value": value / 100, "equity": self.equity / 100, "previous_equity": previous / 100,
-                "realized_pnl": realized / 100, "unrealized_pnl": self.unrealized / 100, "fees": fees / 100,
-                "dividends": dividends / 100, "cash_flow": flow / 100, "peak_equity": self.peak / 100,
-                "drawdown": max(0.0, 1 - self.equity / self.peak), "lifetime_drawdown": self.deepest,
-                "gross_exposure": value / self.equity, "n_positions": len(self.lots),
-                "halted": number in self.plan.halted, "vix": round(16 + 6 * math.sin(number / 9), 2),
-                "benchmark_close": round(self.benchmark, 2), "universe_return": universe, "interest": interest / 100,
-                "commission": fees // 2 / 100, "cash_rate": self.plan.cash_rate,
+                "run_id": self.run_id,
+                "session": day,
+                "as_of": self._at(day, close),
+                "cash": self.cash / 100,
+                "positions_value": value / 100,
+                "equity": self.equity / 100,
+                "previous_equity": previous / 100,
+                "realized_pnl": realized / 100,
+                "unrealized_pnl": self.unrealized / 100,
+                "fees": fees / 100,
+                "dividends": dividends / 100,
+                "cash_flow": flow / 100,
+                "peak_equity": self.peak / 100,
+                "drawdown": max(0.0, 1 - self.equity / self.peak),
+                "lifetime_drawdown": self.deepest,
+                "gross_exposure": value / self.equity,
+                "n_positions": len(self.lots),
+                "halted": number in self.plan.halted,
+                "vix": round(16 + 6 * math.sin(number / 9), 2),
+                "benchmark_close": round(self.benchmark, 2),
+                "universe_return": universe,
+                "interest": interest / 100,
+                "commission": fees // 2 / 100,
+                "cash_rate": self.plan.cash_rate,
                 **{name: amount / 100 for name, amount in self.lost.items()},
-                "unused_no_signal": 0.5 * self.cash // 100, "unused_slots": self.cash // 400, "unused_caps": 0.0,
-                "unused_size": 12.34, "unused_halts": 0.0,
+                "unused_no_signal": 0.5 * self.cash // 100,
+                "unused_slots": self.cash // 400,
+                "unused_caps": 0.0,
+                "unused_size": 12.34,
+                "unused_halts": 0.0,
             }
-        )  # fmt: skip
+        )
 
     def _decide(self, number: int, day: date) -> None:
         at = self._at(day, time(16, 1))
@@ -334,13 +420,17 @@ class Life:
         model = self.plan.model_id
         self.rows["rl_allocations"].append(
             {
-                "run_id": self.run_id, "session": day, "as_of": at,
+                "run_id": self.run_id,
+                "session": day,
+                "as_of": at,
                 "weights": json.dumps(split if model else dict.fromkeys(STRATEGIES, 0.25)),
-                "source": "model" if model else "equal_weight", "reason": "" if model else "no model in rl_models",
-                "model_id": model, "observation": None,
+                "source": "model" if model else "equal_weight",
+                "reason": "" if model else "no model in rl_models",
+                "model_id": model,
+                "observation": None,
                 "influences": json.dumps({"regime": 0.55, "portfolio": 0.3, "market": 0.15}) if model else None,
             }
-        )  # fmt: skip
+        )
         regime = ("bull", "bear", "consolidation")[(number // 20) % 3]
         odds = {"bull": 0.08, "bear": 0.05, "consolidation": 0.04, regime: 0.87}
         self.rows["regimes"].append({"run_id": self.run_id, "session": day, "regime": regime, **odds})
@@ -348,10 +438,17 @@ class Life:
             if event_number == number:
                 self.rows["risk_events"].append(
                     {
-                        "run_id": self.run_id, "at": self._at(day, time(16)), "session": day, "kind": kind,
-                        "code": code, "observed": observed, "limit": limit, "message": message, "actor": "engine",
+                        "run_id": self.run_id,
+                        "at": self._at(day, time(16)),
+                        "session": day,
+                        "kind": kind,
+                        "code": code,
+                        "observed": observed,
+                        "limit": limit,
+                        "message": message,
+                        "actor": "engine",
                     }
-                )  # fmt: skip
+                )
         if number % 3 == 0 and number not in self.plan.still:
             self._signals(number, day, at)
 
@@ -362,20 +459,44 @@ class Life:
         ):
             self.rows["signals"].append(
                 {
-                    "run_id": self.run_id, "session": day, "ticker": self.names[(number + i) % len(self.names)],
-                    "strategy": "momentum", "strength": 0.5, "verdict": verdict, "code": code, "observed": None,
-                    "limit": None, "quantity": 10, "client_order_id": None,
+                    "run_id": self.run_id,
+                    "session": day,
+                    "ticker": self.names[(number + i) % len(self.names)],
+                    "strategy": "momentum",
+                    "strength": 0.5,
+                    "verdict": verdict,
+                    "code": code,
+                    "observed": None,
+                    "limit": None,
+                    "quantity": 10,
+                    "client_order_id": None,
                 }
-            )  # fmt: skip
+            )
         self.rows["orders"].append(
             {
-                "run_id": self.run_id, "client_order_id": f"d{number}", "broker_order_id": None, "approval_id": "a",
-                "config_fingerprint": "0123456789abcdef", "ticker": name, "side": "buy", "quantity": 10,
-                "filled_quantity": 0, "limit_price": self.price[name], "stop_price": None, "target_price": None,
-                "strategy": "momentum", "reason": "entry", "strength": 0.5, "status": "submitted", "message": None,
-                "decided_session": day, "decided_at": at, "submitted_at": at, "closed_at": None,
+                "run_id": self.run_id,
+                "client_order_id": f"d{number}",
+                "broker_order_id": None,
+                "approval_id": "a",
+                "config_fingerprint": "0123456789abcdef",
+                "ticker": name,
+                "side": "buy",
+                "quantity": 10,
+                "filled_quantity": 0,
+                "limit_price": self.price[name],
+                "stop_price": None,
+                "target_price": None,
+                "strategy": "momentum",
+                "reason": "entry",
+                "strength": 0.5,
+                "status": "submitted",
+                "message": None,
+                "decided_session": day,
+                "decided_at": at,
+                "submitted_at": at,
+                "closed_at": None,
             }
-        )  # fmt: skip
+        )
 
     @staticmethod
     def _at(day: date, hour: time) -> datetime:

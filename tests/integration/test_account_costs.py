@@ -30,22 +30,46 @@ def database(folder: Path, fills: int, mode: str = "alpaca_paper") -> str:
     with engine.begin() as connection:
         connection.execute(
             insert(m.Run).values(
-                id=1, key="k", mode=mode, source="alpaca", account="PA1", status="running", started_at=AT,
-                capital=100_000.0, config_fingerprint="f", config="{}", data_hash="d", code_version="1",
-                strategies="[]", sectors="{}",
+                id=1,
+                key="k",
+                mode=mode,
+                source="alpaca",
+                account="PA1",
+                status="running",
+                started_at=AT,
+                capital=100_000.0,
+                config_fingerprint="f",
+                config="{}",
+                data_hash="d",
+                code_version="1",
+                strategies="[]",
+                sectors="{}",
             )
-        )  # fmt: skip
+        )
         for i in range(fills):
             side = "buy" if i % 2 == 0 else "sell"
             amount = 1_000.78 if side == "buy" else 999.22
             connection.execute(
                 insert(m.FillRow).values(
-                    run_id=1, client_order_id=f"o{i}", broker_fill_id=f"f{i}", session=FIRST + timedelta(days=i // 4),
-                    filled_at=AT, ticker="AAA", side=side, quantity=10.0, price=amount / 10.0, amount=amount, fees=0.0,
-                    realized_pnl=0.0, strategy="winners", reason="entry" if side == "buy" else "signal_exit",
-                    slippage=0.78, decision_price=100.0 / 1.002, dollar_volume=1e6 if i % 3 else 1e9,
+                    run_id=1,
+                    client_order_id=f"o{i}",
+                    broker_fill_id=f"f{i}",
+                    session=FIRST + timedelta(days=i // 4),
+                    filled_at=AT,
+                    ticker="AAA",
+                    side=side,
+                    quantity=10.0,
+                    price=amount / 10.0,
+                    amount=amount,
+                    fees=0.0,
+                    realized_pnl=0.0,
+                    strategy="winners",
+                    reason="entry" if side == "buy" else "signal_exit",
+                    slippage=0.78,
+                    decision_price=100.0 / 1.002,
+                    dollar_volume=1e6 if i % 3 else 1e9,
                 )
-            )  # fmt: skip
+            )
     engine.dispose()
     return str(folder / "a.db")
 

@@ -16,26 +16,45 @@ DAY = "2024-01-03"
 
 def order(number: int, ticker: str, side: str, quantity: float, status: str, filled: float) -> dict[str, Any]:
     return {
-        "id": f"b{number}", "client_order_id": f"tp-{number}", "symbol": ticker, "side": side, "qty": f"{quantity:g}",
-        "status": status, "filled_qty": f"{filled:g}", "parent_id": None,
+        "id": f"b{number}",
+        "client_order_id": f"tp-{number}",
+        "symbol": ticker,
+        "side": side,
+        "qty": f"{quantity:g}",
+        "status": status,
+        "filled_qty": f"{filled:g}",
+        "parent_id": None,
         "limit_price": "100.05" if side == "buy" else None,
-    }  # fmt: skip
+    }
 
 
 def row(number: int, ticker: str, side: str, quantity: float, status: str, filled: float) -> dict[str, Any]:
     return {
-        "client_order_id": f"tp-{number}", "broker_order_id": f"b{number}", "approval_id": f"approval-{number}",
-        "ticker": ticker, "side": side, "quantity": quantity, "status": status, "filled_quantity": filled,
-        "decided_session": DAY, "strategy": "momentum", "limit_price": 100.051 if side == "buy" else None,
-        "config_fingerprint": "f", "strength": 0.7,
-    }  # fmt: skip
+        "client_order_id": f"tp-{number}",
+        "broker_order_id": f"b{number}",
+        "approval_id": f"approval-{number}",
+        "ticker": ticker,
+        "side": side,
+        "quantity": quantity,
+        "status": status,
+        "filled_quantity": filled,
+        "decided_session": DAY,
+        "strategy": "momentum",
+        "limit_price": 100.051 if side == "buy" else None,
+        "config_fingerprint": "f",
+        "strength": 0.7,
+    }
 
 
 def signal(number: int, ticker: str, quantity: float) -> dict[str, Any]:
     return {
-        "client_order_id": f"tp-{number}", "session": DAY, "ticker": ticker, "strategy": "momentum", "strength": 0.7,
+        "client_order_id": f"tp-{number}",
+        "session": DAY,
+        "ticker": ticker,
+        "strategy": "momentum",
+        "strength": 0.7,
         "quantity": quantity,
-    }  # fmt: skip
+    }
 
 
 def sound() -> Book:
@@ -63,12 +82,24 @@ def sound() -> Book:
         ],
         fills=[
             {
-                **fill, "broker_fill_id": "f1", "client_order_id": "tp-1", "ticker": "AAA", "side": "buy",
-                "quantity": 10.0, "price": 100.0, "fees": 0,
+                **fill,
+                "broker_fill_id": "f1",
+                "client_order_id": "tp-1",
+                "ticker": "AAA",
+                "side": "buy",
+                "quantity": 10.0,
+                "price": 100.0,
+                "fees": 0,
             },
             {
-                **fill, "broker_fill_id": "f2", "client_order_id": "tp-2", "ticker": "BBB", "side": "sell",
-                "quantity": 5.0, "price": 50.0, "fees": 2,
+                **fill,
+                "broker_fill_id": "f2",
+                "client_order_id": "tp-2",
+                "ticker": "BBB",
+                "side": "sell",
+                "quantity": 5.0,
+                "price": 50.0,
+                "fees": 2,
             },
         ],
         positions={"AAA": 10.0},
@@ -87,7 +118,7 @@ def sound() -> Book:
         risk={"account": {"halted": 1}, "manual_halt": None},
         equity=[],
         trades=[],
-    )  # fmt: skip
+    )
     return state, ledger
 
 
@@ -170,8 +201,10 @@ def both_know_twice(state: dict[str, Any], ledger: Ledger) -> Ledger:
         (lambda state, ledger: replace(ledger, positions={"AAA": 9.0}), "position"),
         (theirs(lambda state: state["positions"].update(DDD=1.0)), "position"),
         (lambda state, ledger: replace(ledger, cash=ledger.cash + 0.01), "cash"),
-        (lambda state, ledger: replace(ledger, differences=[dict.fromkeys(("kind", "ticker", "ours", "theirs"))]),
-         "unexplained"),
+        (
+            lambda state, ledger: replace(ledger, differences=[dict.fromkeys(("kind", "ticker", "ours", "theirs"))]),
+            "unexplained",
+        ),
         (lambda state, ledger: replace(ledger, risk={"account": {"halted": 0}, "manual_halt": None}), "forgotten_halt"),
         (drop("events", 0), "forgotten_halt"),
         (drop("events", 1), "forgotten_halt"),
@@ -179,7 +212,7 @@ def both_know_twice(state: dict[str, Any], ledger: Ledger) -> Ledger:
         (change("commands", 0, handled_at=None), "ignored_command"),
         (change("orders", 0, decided_session="2024-01-04"), "entry_while_halted"),
     ],
-)  # fmt: skip
+)
 def test_damage_is_found_by_name(tamper: Callable[[dict[str, Any], Ledger], Ledger], name: str) -> None:
     state, ledger = copy.deepcopy(sound())
     assert name in {breach.name for breach in breaches(state, tamper(state, ledger))}

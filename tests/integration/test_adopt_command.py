@@ -19,12 +19,23 @@ LOST_AT = 6  # the evening after which the database is gone
 def adopt(world: Campaign, *words: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [
-            sys.executable, str(ROOT / "autonomous_trading_engine.py"), "adopt", "--config", "trading.toml", "--db",
-            "engine.db", *words,
+            sys.executable,
+            str(ROOT / "autonomous_trading_engine.py"),
+            "adopt",
+            "--config",
+            "trading.toml",
+            "--db",
+            "engine.db",
+            *words,
         ],
-        cwd=world.home, env={**shell_environment(world), "COLUMNS": "300"}, capture_output=True, text=True,
-        timeout=240, check=False, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+        cwd=world.home,
+        env={**shell_environment(world), "COLUMNS": "300"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
     assert "Traceback" not in done.stdout + done.stderr, done.stderr
     return done
 

@@ -91,9 +91,16 @@ def post_of(
     before: Iterable[AlertState] = (),
 ) -> AlertPost:
     return AlertPost(
-        AlertLog(engine, 1), lambda: account_states(engine, 1), channels, ping, CONFIG, "Alpaca paper account PA1", 1,
-        lambda: datetime.now(UTC), before,
-    )  # fmt: skip
+        AlertLog(engine, 1),
+        lambda: account_states(engine, 1),
+        channels,
+        ping,
+        CONFIG,
+        "Alpaca paper account PA1",
+        1,
+        lambda: datetime.now(UTC),
+        before,
+    )
 
 
 # ---------------------------------------------------------------- channels
@@ -115,8 +122,10 @@ def test_the_webhook_gets_states_as_json() -> None:
         channel.send(Message("PA1", 1, NOW, (HALT,), (NO_STOP,)))
         (request,) = stub.requests
     assert (request.method, request.path, request.headers["Content-Type"]) == (
-        "POST", "/secret-path", "application/json",
-    )  # fmt: skip
+        "POST",
+        "/secret-path",
+        "application/json",
+    )
     (body,) = hook.bodies
     assert body["began"] == [
         {"kind": "halt", "subject": "operator", "since": NOW.isoformat(), "words": "HALTED by an operator: lunch"}
@@ -180,9 +189,11 @@ def test_apprise_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch)
 
 def test_channels_are_those_of_the_environment() -> None:
     values = {
-        "TELEGRAM_BOT_TOKEN": TOKEN, "TELEGRAM_CHAT_ID": CHAT, "TRADING_WEBHOOK_URL": "https://example.org/x",
+        "TELEGRAM_BOT_TOKEN": TOKEN,
+        "TELEGRAM_CHAT_ID": CHAT,
+        "TRADING_WEBHOOK_URL": "https://example.org/x",
         "TRADING_APPRISE_URLS": "ntfys://one discord://two",
-    }  # fmt: skip
+    }
     names = [channel.name for channel in channels_of(load_settings(values, None), AlertsConfig())]
     assert names == ["Telegram", "webhook", "apprise 1 (ntfys)", "apprise 2 (discord)"]
     silent = channels_of(load_settings(values, None), AlertsConfig(telegram=False))
@@ -371,9 +382,14 @@ def test_alerts_test_without_a_channel_says_how_to_set_one_up(tmp_path: Path) ->
     import subprocess
 
     done = subprocess.run(
-        [sys.executable, str(ENGINE), "alerts", "test"], cwd=tmp_path, env=environment(tmp_path, None),
-        capture_output=True, text=True, timeout=180, check=False,
-    )  # fmt: skip
+        [sys.executable, str(ENGINE), "alerts", "test"],
+        cwd=tmp_path,
+        env=environment(tmp_path, None),
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
     assert done.returncode == 2
     assert "TRADING_WEBHOOK_URL" in done.stderr
     assert done.stdout == ""

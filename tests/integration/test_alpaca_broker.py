@@ -94,8 +94,12 @@ def test_fills_come_with_strategy_reason_and_identifier(world: World) -> None:
     world.server.advance_to_open()
     (fill,) = world.broker.fills_since(SINCE)
     assert (fill.strategy, fill.reason, fill.quantity, fill.price, fill.amount) == (
-        "momentum", OrderReason.ENTRY, 10.0, 100.0, 1000.0,
-    )  # fmt: skip
+        "momentum",
+        OrderReason.ENTRY,
+        10.0,
+        100.0,
+        1000.0,
+    )
     assert fill.session == date(2024, 1, 3)
     assert "::" in fill.fill_id
     assert world.broker.fills_since(world.server.now) == []
@@ -170,8 +174,10 @@ def test_what_alpaca_cannot_take_is_rejected_without_being_sent(world: World) ->
 def test_assets_tell_what_may_be_traded(world: World) -> None:
     flags = world.broker.assets(["AAA", "BBB", "ZZZ"])
     assert {t: (f.tradable, f.fractionable) for t, f in flags.items()} == {
-        "AAA": (True, True), "BBB": (True, False), "ZZZ": (False, False),
-    }  # fmt: skip
+        "AAA": (True, True),
+        "BBB": (True, False),
+        "ZZZ": (False, False),
+    }
     assert len(world.server.requests) == 1
 
 
@@ -217,8 +223,9 @@ def test_account_clock_calendar_and_equity_are_read(world: World) -> None:
     clock = world.broker.reader.exchange_clock()
     assert (clock.timestamp, clock.is_open, clock.next_open) == (world.server.now, False, world.server.market.opens[2])
     assert world.broker.reader.sessions(date(2024, 1, 1), date(2024, 1, 3)) == [
-        (date(2024, 1, 2), "09:30", "16:00"), (date(2024, 1, 3), "09:30", "16:00"),
-    ]  # fmt: skip
+        (date(2024, 1, 2), "09:30", "16:00"),
+        (date(2024, 1, 3), "09:30", "16:00"),
+    ]
     world.server.advance_to_dawn()
     world.server.move_cash(500.0)
     world.server.advance_to_close()
@@ -443,8 +450,9 @@ def test_fill_of_a_leg_is_found_even_if_its_group_was_never_written_down() -> No
         assert (theirs.history.foreign, len(world.memory.rows)) == ((), 1)
         fills = world.broker.fills_since(SINCE)
         assert [(fill.client_order_id, fill.reason) for fill in fills] == [
-            ("tp-x", OrderReason.ENTRY), ("tp-x-stop", OrderReason.STOP_LOSS),
-        ]  # fmt: skip
+            ("tp-x", OrderReason.ENTRY),
+            ("tp-x-stop", OrderReason.STOP_LOSS),
+        ]
 
 
 def test_crash_between_fill_and_booking_loses_nothing(world: World) -> None:
@@ -524,5 +532,7 @@ def test_approvals_are_spent_once_whatever_happened(world: World) -> None:
         world.place(key=f"tp-{kind}")
     assert world.register.spent == ["approval-0", "approval-1", "approval-2"]
     assert [o.client_order_id for o in world.server.exchange.orders.values()] == [
-        "tp-drop_after", "tp-drop_before", "tp-html",
-    ]  # fmt: skip
+        "tp-drop_after",
+        "tp-drop_before",
+        "tp-html",
+    ]

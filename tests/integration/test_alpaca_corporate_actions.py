@@ -201,9 +201,18 @@ def leave_with_levels(scene: Scene) -> None:
     """Decide to leave AAA, as the engine does: each strategy's part says what stop and target it had."""
     part = LotOrder("breakout", -10.0, 45.0, 90.0, OrderReason.SIGNAL_EXIT)
     intent = OrderIntent(
-        "AAA", Side.SELL, 10.0, None, None, None, "breakout", OrderReason.SIGNAL_EXIT, 1.0, scene.server.now.date(),
+        "AAA",
+        Side.SELL,
+        10.0,
+        None,
+        None,
+        None,
+        "breakout",
+        OrderReason.SIGNAL_EXIT,
+        1.0,
+        scene.server.now.date(),
         (part,),
-    )  # fmt: skip
+    )
     scene.venue.place_order(scene.gate.approve(intent))
 
 

@@ -57,9 +57,15 @@ def source(
         vix = VixService([AlpacaVix(asker(http), CALENDAR)], None, CALENDAR, lambda: server.now)
     names = [name for name in server.market.tickers if name != "SPY"]
     return AlpacaMarketData(
-        http, cache_dir=cache_dir, calendar=CALENDAR, vix=vix, sectors={"T000": "Energy"}, default_tickers=names,
-        now=lambda: server.now, **options,
-    )  # fmt: skip
+        http,
+        cache_dir=cache_dir,
+        calendar=CALENDAR,
+        vix=vix,
+        sectors={"T000": "Energy"},
+        default_tickers=names,
+        now=lambda: server.now,
+        **options,
+    )
 
 
 def bar_requests(server: AlpacaServer) -> int:
@@ -221,8 +227,9 @@ def test_latest_prices_are_the_running_ones(server: AlpacaServer) -> None:
     provider = source(server)
     prices = provider.latest_prices(["T000", "T001", "GONE"])
     assert {name: latest.price for name, latest in prices.items()} == {
-        "T000": server.market.price("T000"), "T001": server.market.price("T001"),
-    }  # fmt: skip
+        "T000": server.market.price("T000"),
+        "T001": server.market.price("T001"),
+    }
     assert prices["T000"].at == server.market.closes[N - 1]
 
 

@@ -57,9 +57,16 @@ def live_loop(scene: Scene, until: datetime) -> tuple[LiveLoop, WaitByClock]:
     wake, heart = WaitByClock(scene), Heartbeat(cast(Any, hold), None, 1)
     engine = Watching(scene, until, scene.server.now.date())
     loop = LiveLoop(
-        engine, CALENDAR, clock, heart, lambda session: cast(World, None), ONE_LOOK.total_seconds(), wake=wake,
-        glance=scene.venue.glance, steady=lambda: wake.seconds,
-    )  # fmt: skip
+        engine,
+        CALENDAR,
+        clock,
+        heart,
+        lambda session: cast(World, None),
+        ONE_LOOK.total_seconds(),
+        wake=wake,
+        glance=scene.venue.glance,
+        steady=lambda: wake.seconds,
+    )
     assert isinstance(wake, threading.Event)
     return loop, wake
 

@@ -123,10 +123,17 @@ def random_market(seed: int) -> dict[str, list[Bar | None]]:
 
 def everything_breaks(probability: float) -> Iterator[Fault]:
     kinds: list[tuple[FaultKind, int]] = [
-        (FaultKind.STATUS_BEFORE, 500), (FaultKind.STATUS_BEFORE, 429), (FaultKind.STATUS_BEFORE, 503),
-        (FaultKind.STATUS_AFTER, 504), (FaultKind.STATUS_AFTER, 500), (FaultKind.HTML, 502),
-        (FaultKind.DROP_BEFORE, 0), (FaultKind.DROP_AFTER, 0), (FaultKind.GARBAGE_AFTER, 0), (FaultKind.EMPTY_AFTER, 0),
-    ]  # fmt: skip
+        (FaultKind.STATUS_BEFORE, 500),
+        (FaultKind.STATUS_BEFORE, 429),
+        (FaultKind.STATUS_BEFORE, 503),
+        (FaultKind.STATUS_AFTER, 504),
+        (FaultKind.STATUS_AFTER, 500),
+        (FaultKind.HTML, 502),
+        (FaultKind.DROP_BEFORE, 0),
+        (FaultKind.DROP_AFTER, 0),
+        (FaultKind.GARBAGE_AFTER, 0),
+        (FaultKind.EMPTY_AFTER, 0),
+    ]
     for kind, status in kinds:
         yield Fault(kind, status=status, times=None, probability=probability / len(kinds))
     yield Fault(FaultKind.HANG, times=3, probability=0.002, seconds=0.6)

@@ -52,9 +52,15 @@ def rough_market(seed: int) -> dict[str, list[Bar | None]]:
 
 def trade(fill: Fill) -> Trade:
     return (
-        fill.session.isoformat(), fill.ticker, fill.side, fill.quantity, fill.price, fill.amount, fill.fees,
+        fill.session.isoformat(),
+        fill.ticker,
+        fill.side,
+        fill.quantity,
+        fill.price,
+        fill.amount,
+        fill.fees,
         fill.reason,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -86,9 +92,14 @@ def test_same_decisions_give_the_same_trades(seed: int) -> None:
                         world.journal.record_order(order)
                     case Protect(ticker, quantity, stop, target):
                         world.place(
-                            key=f"tp-{t}-{ticker}-oco", ticker=ticker, side=Side.SELL, quantity=quantity,
-                            reason=OrderReason.STOP_LOSS, stop_price=stop, target_price=target,
-                        )  # fmt: skip
+                            key=f"tp-{t}-{ticker}-oco",
+                            ticker=ticker,
+                            side=Side.SELL,
+                            quantity=quantity,
+                            reason=OrderReason.STOP_LOSS,
+                            stop_price=stop,
+                            target_price=target,
+                        )
             return after
 
         for t in range(1, SESSIONS):

@@ -27,9 +27,14 @@ MARKET = {"symbol": "AAA", "qty": 10, "side": "buy", "type": "market", "time_in_
 LIMIT = {**MARKET, "type": "limit", "limit_price": 101.0}
 BRACKET = {**LIMIT, "order_class": "bracket", "stop_loss": {"stop_price": 95.0}, "take_profit": {"limit_price": 111.0}}
 OCO = {
-    **MARKET, "side": "sell", "type": "limit", "time_in_force": "gtc", "order_class": "oco",
-    "stop_loss": {"stop_price": 95.0}, "take_profit": {"limit_price": 111.0},
-}  # fmt: skip
+    **MARKET,
+    "side": "sell",
+    "type": "limit",
+    "time_in_force": "gtc",
+    "order_class": "oco",
+    "stop_loss": {"stop_price": 95.0},
+    "take_profit": {"limit_price": 111.0},
+}
 
 
 def call(server: AlpacaServer, method: str, path: str, body: object = None) -> requests.Response:

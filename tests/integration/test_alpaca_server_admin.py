@@ -89,16 +89,27 @@ def test_state_counts_requests_faults_and_fills(server: AlpacaServer) -> None:
     for _ in range(3):
         requests.get(f"{server.url}/v2/clock", headers=HEADERS, timeout=5)
     bracket = {
-        "symbol": "AAA", "qty": 10, "side": "buy", "type": "limit", "limit_price": 102.0, "time_in_force": "day",
-        "order_class": "bracket", "stop_loss": {"stop_price": 90.0}, "take_profit": {"limit_price": 110.0},
-    }  # fmt: skip
+        "symbol": "AAA",
+        "qty": 10,
+        "side": "buy",
+        "type": "limit",
+        "limit_price": 102.0,
+        "time_in_force": "day",
+        "order_class": "bracket",
+        "stop_loss": {"stop_price": 90.0},
+        "take_profit": {"limit_price": 110.0},
+    }
     assert requests.post(f"{server.url}/v2/orders", json=bracket, headers=HEADERS, timeout=5).status_code == 200
     admin(server, "POST", "advance", {"to": "open"})
     seen: dict[str, Any] = admin(server, "GET", "state").json()
     assert seen["answers"] == {
-        "GET /v2/clock 200": 1, "GET /v2/clock 502": 1, "GET /v2/clock 503": 1, "POST /admin/advance 200": 1,
-        "POST /admin/faults 200": 1, "POST /v2/orders 200": 1,
-    }  # fmt: skip
+        "GET /v2/clock 200": 1,
+        "GET /v2/clock 502": 1,
+        "GET /v2/clock 503": 1,
+        "POST /admin/advance 200": 1,
+        "POST /admin/faults 200": 1,
+        "POST /v2/orders 200": 1,
+    }
     assert seen["faults"] == {"html": 1, "status_before": 1}
     assert seen["positions"] == {"AAA": 10.0}
     entry, target, stop = seen["orders"]

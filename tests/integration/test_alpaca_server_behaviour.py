@@ -26,13 +26,22 @@ HEADERS = {"APCA-API-KEY-ID": KEY, "APCA-API-SECRET-KEY": SECRET}
 BUY = {"symbol": "AAA", "qty": 10, "side": "buy", "type": "market", "time_in_force": "day"}
 STOP = {"symbol": "AAA", "qty": 10, "side": "sell", "type": "stop", "stop_price": 90.0, "time_in_force": "gtc"}
 BRACKET = {
-    **BUY, "type": "limit", "limit_price": 101.0, "order_class": "bracket",
-    "stop_loss": {"stop_price": 95.0}, "take_profit": {"limit_price": 111.0},
-}  # fmt: skip
+    **BUY,
+    "type": "limit",
+    "limit_price": 101.0,
+    "order_class": "bracket",
+    "stop_loss": {"stop_price": 95.0},
+    "take_profit": {"limit_price": 111.0},
+}
 OCO = {
-    **BUY, "side": "sell", "type": "limit", "time_in_force": "gtc", "order_class": "oco",
-    "stop_loss": {"stop_price": 90.0}, "take_profit": {"limit_price": 120.0},
-}  # fmt: skip
+    **BUY,
+    "side": "sell",
+    "type": "limit",
+    "time_in_force": "gtc",
+    "order_class": "oco",
+    "stop_loss": {"stop_price": 90.0},
+    "take_profit": {"limit_price": 120.0},
+}
 
 
 @contextmanager

@@ -267,8 +267,12 @@ def test_recorded_scenario_happens_again_at_its_times(tmp_path: Path) -> None:
         deed(first, "advance", to="close")
         wanted = first.account.cash, [order.json(nested=False) for order in first.exchange.orders.values()]
     assert [json.loads(line)["path"] for line in kept.read_text().splitlines()] == [
-        "/admin/trade", "/admin/orders", "/admin/replace", "/admin/cash", "/admin/events",
-    ]  # fmt: skip
+        "/admin/trade",
+        "/admin/orders",
+        "/admin/replace",
+        "/admin/cash",
+        "/admin/events",
+    ]
     with scenario_server(kept) as second:
         second.advance_to_close()
         second.advance_to_close()

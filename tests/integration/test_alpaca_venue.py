@@ -106,9 +106,18 @@ class Scene:
         memory = Memory(self.server.now - timedelta(seconds=1), {})
         guard = SkewGuard(broker.reader, lambda: self.server.now + self.ahead)
         return AlpacaVenue(
-            broker, self.journal, self.differences, self.gate, self.book, memory, CALENDAR, clock, self.prices,
-            compare_clocks=guard.compare, ex_dates=self.ex_dates(http),
-        )  # fmt: skip
+            broker,
+            self.journal,
+            self.differences,
+            self.gate,
+            self.book,
+            memory,
+            CALENDAR,
+            clock,
+            self.prices,
+            compare_clocks=guard.compare,
+            ex_dates=self.ex_dates(http),
+        )
 
     def ex_dates(self, http: AlpacaHttp) -> ExDateSource | None:
         """Return who tells corporate actions: nobody, unless a test is about them."""

@@ -40,10 +40,13 @@ def world_of(*strategies: str) -> World:
     return cast(
         World,
         SimpleNamespace(
-            panel=panel, sessions=[day], opened=[OPENED], strategies=strategies,
+            panel=panel,
+            sessions=[day],
+            opened=[OPENED],
+            strategies=strategies,
             sectors_json=lambda: "{}",
         ),
-    )  # fmt: skip
+    )
 
 
 def saved(books: Books) -> str:
@@ -85,10 +88,14 @@ def test_positions_never_change_hands_by_a_setting(tmp_path: Path) -> None:
     with database.begin() as connection:
         connection.execute(
             insert(m.PaperBook).values(
-                run_id=run.run_id, session=date(2024, 1, 2), account="{}", slots=saved(books), checksum="x",
+                run_id=run.run_id,
+                session=date(2024, 1, 2),
+                account="{}",
+                slots=saved(books),
+                checksum="x",
                 saved_at=OPENED,
             )
-        )  # fmt: skip
+        )
     assert live_run(config, {}, world_of("breakout"), "paper", None)[1] == replace(run, continued=True)
     with database.connect() as connection:
         key = connection.execute(select(m.Run.key)).scalar_one()

@@ -41,11 +41,14 @@ COSTS = CostConfig(half_spread_bps=0.0, slippage_bps=0.0, impact_bps=0.0)
 RULES = Rules(limits_of(RiskConfig().to_dict()), ExitConfig().rates(), COSTS.rates())
 CASH = 100_000.0
 STRATEGIES = ("momentum", "breakout")
-PANEL = market({
-    "AAA": [(50.0, 50.0, 50.0, 50.0)] * 3 + [(54.0, 54.0, 54.0, 54.0)] * 5,
-    "BBB": [(20.0, 20.0, 20.0, 20.0)] + [(30.0, 30.0, 30.0, 30.0)] * 7,  # opens far above what a buyer of 20 would pay
-    "SPY": flat(400.0),
-})  # fmt: skip
+PANEL = market(
+    {
+        "AAA": [(50.0, 50.0, 50.0, 50.0)] * 3 + [(54.0, 54.0, 54.0, 54.0)] * 5,
+        "BBB": [(20.0, 20.0, 20.0, 20.0)]
+        + [(30.0, 30.0, 30.0, 30.0)] * 7,  # opens far above what a buyer of 20 would pay
+        "SPY": flat(400.0),
+    }
+)
 MARKET = build_market(PANEL, np.arange(PANEL.n_sessions, dtype=np.float64) * 23_400.0, RULES.limits.correlation_window)
 
 
@@ -212,9 +215,17 @@ def decided(scene: Scene, t: int, ticker: str, side: Side, quantity: float, limi
     """Return an order that breakout decided at the close of row `t`, staged in the broker's book and approved."""
     is_buy = side is Side.BUY
     intent = OrderIntent(
-        ticker, side, quantity, limit, 45.0 if is_buy else None, 90.0 if is_buy else None, "breakout",
-        OrderReason.ENTRY if is_buy else OrderReason.SIGNAL_EXIT, 1.0, PANEL.session(t),
-    )  # fmt: skip
+        ticker,
+        side,
+        quantity,
+        limit,
+        45.0 if is_buy else None,
+        90.0 if is_buy else None,
+        "breakout",
+        OrderReason.ENTRY if is_buy else OrderReason.SIGNAL_EXIT,
+        1.0,
+        PANEL.session(t),
+    )
     scene.gate.now = CALENDAR.close_at(PANEL.session(t))
     order = scene.gate.approve(intent)
     PendingEntries(scene.broker.book, PANEL.tickers, STRATEGIES).stage(row_of(order))
@@ -296,8 +307,10 @@ def test_sale_tells_the_round_trip_that_it_closes(scene: Scene) -> None:
     assert (fill.side, fill.quantity, fill.price, fill.reason) == (Side.SELL, 10.0, 54.0, "signal_exit")
     assert realized == pytest.approx(40.0)
     assert (closed.strategy, closed.entry_session, closed.exit_session) == (
-        "breakout", PANEL.session(1), PANEL.session(3)
-    )  # fmt: skip
+        "breakout",
+        PANEL.session(1),
+        PANEL.session(3),
+    )
     assert closed.pnl == pytest.approx(40.0 - closed.fees)
     assert held(scene.broker) == {}
     assert float(scene.broker.record["cash"]) == pytest.approx(settled.equity)

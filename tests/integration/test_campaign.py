@@ -222,9 +222,10 @@ def test_position_that_is_bare_at_a_third_look_untold_is_seen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("covered", "owners", "told"), [(10.0, {}, set()), (0.0, {"AAA": 10.0}, set()), (0.0, {}, {"AAA"})],
+    ("covered", "owners", "told"),
+    [(10.0, {}, set()), (0.0, {"AAA": 10.0}, set()), (0.0, {}, {"AAA"})],
     ids=["covered", "the owner's", "told of"],
-)  # fmt: skip
+)
 def test_position_that_need_not_be_covered_is_no_breach(
     covered: float, owners: dict[str, float], told: set[str]
 ) -> None:
@@ -260,10 +261,19 @@ def test_position_that_is_called_the_owners_is_given_up() -> None:
 
 def quarter(seed: int, kills: int, breaches: list[str]) -> dict[str, Any]:
     return {
-        "seed": seed, "sessions": 63, "lives": 900, "kills": {"random": kills}, "faults": {"answers: html": 7},
-        "codes": {"killed": kills, "0": 300}, "orders": 50, "fills": 20, "breaches": breaches, "digest": "",
-        "kills_total": kills, "faults_total": 7,
-    }  # fmt: skip
+        "seed": seed,
+        "sessions": 63,
+        "lives": 900,
+        "kills": {"random": kills},
+        "faults": {"answers: html": 7},
+        "codes": {"killed": kills, "0": 300},
+        "orders": 50,
+        "fills": 20,
+        "breaches": breaches,
+        "digest": "",
+        "kills_total": kills,
+        "faults_total": 7,
+    }
 
 
 def test_state_goes_on_where_it_stopped(tmp_path: Path) -> None:

@@ -69,9 +69,14 @@ class Desk:
         self.repository = Repository(self.database, self.run_id, PANEL.tickers, STRATEGIES)
         self.own = self.inner(self.gate, self.database, self.run_id)
         self.broker: Broker = ConsentBroker(
-            self.own, self.gate, self.terms, self.repository, CALENDAR, PANEL.tickers,
+            self.own,
+            self.gate,
+            self.terms,
+            self.repository,
+            CALENDAR,
+            PANEL.tickers,
             journaled=not isinstance(self.own, PaperBroker),
-        )  # fmt: skip
+        )
 
     def decide(self, *tickers: str) -> list[ApprovedOrder]:
         """Let the engine order ten of each at the close of the first session, and commit."""

@@ -32,8 +32,12 @@ def test_api_answers_whatever_is_sent_as_it_describes(tmp_path: Path, operation:
         told = case.as_transport_kwargs(base_url="http://127.0.0.1:8765")
         headers = {**dict(told.get("headers") or {}), "authorization": f"Bearer {token}"}
         answer = visit.browser.request(
-            told["method"], told["url"], params=told.get("params"), json=told.get("json"), headers=headers,
-        )  # fmt: skip
+            told["method"],
+            told["url"],
+            params=told.get("params"),
+            json=told.get("json"),
+            headers=headers,
+        )
         seen.append(answer.status_code)
         assert answer.status_code < 500, answer.text
         allowed = set(described.definition.raw["responses"])

@@ -28,10 +28,21 @@ AXE = Path(os.environ.get("AXE_CORE", str(ROOT / "node_modules" / "axe-core" / "
 PORT = 8791
 PATIENCE = 120.0
 SCREENS = (
-    "/", f"/accounts/{REAL}", f"/accounts/{REAL}/risk", f"/accounts/{REAL}/day", f"/accounts/{REAL}/strategies",
-    f"/accounts/{REAL}/journal?q=T0", f"/accounts/{REAL}/settings", "/runs", f"/runs/{REPLAY}",
-    f"/compare?run={REPLAY}&run={REPLAY + 1}", "/allocator", "/health", "/api", "/accounts/99",
-)  # fmt: skip
+    "/",
+    f"/accounts/{REAL}",
+    f"/accounts/{REAL}/risk",
+    f"/accounts/{REAL}/day",
+    f"/accounts/{REAL}/strategies",
+    f"/accounts/{REAL}/journal?q=T0",
+    f"/accounts/{REAL}/settings",
+    "/runs",
+    f"/runs/{REPLAY}",
+    f"/compare?run={REPLAY}&run={REPLAY + 1}",
+    "/allocator",
+    "/health",
+    "/api",
+    "/accounts/99",
+)
 SERIOUS = ("serious", "critical")
 
 pytestmark = [
@@ -68,9 +79,11 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with said.open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, str(ROOT / "autonomous_trading_engine.py"), "desk", "--db", "a.db", "--port", str(PORT)],
-            cwd=home, env=environment(home, None) | {"ALPACA_API_KEY": "PKSECRET", "ALPACA_SECRET_KEY": "s3cret"},
-            stdout=out, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            cwd=home,
+            env=environment(home, None) | {"ALPACA_API_KEY": "PKSECRET", "ALPACA_SECRET_KEY": "s3cret"},
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
     deadline = time.monotonic() + PATIENCE
     while (link := re.search(r"http://\S+token=\S+", said.read_text())) is None:
         assert process.poll() is None, said.read_text()

@@ -27,10 +27,20 @@ from trading_platform.storage.database import migrate, open_database
 
 ACCOUNT = f"/accounts/{REAL}"
 SCREENS = (
-    "/", ACCOUNT, f"{ACCOUNT}/risk", f"{ACCOUNT}/day", f"{ACCOUNT}/strategies", f"{ACCOUNT}/journal",
-    f"{ACCOUNT}/settings", "/runs", f"/runs/{REPLAY}", f"/compare?run={REPLAY}&run={REPLAY + 1}", "/allocator",
-    "/health", "/api",
-)  # fmt: skip
+    "/",
+    ACCOUNT,
+    f"{ACCOUNT}/risk",
+    f"{ACCOUNT}/day",
+    f"{ACCOUNT}/strategies",
+    f"{ACCOUNT}/journal",
+    f"{ACCOUNT}/settings",
+    "/runs",
+    f"/runs/{REPLAY}",
+    f"/compare?run={REPLAY}&run={REPLAY + 1}",
+    "/allocator",
+    "/health",
+    "/api",
+)
 READING = tuple(path for path in SCREENS if path not in ("/allocator", "/health", "/api"))
 
 
@@ -119,9 +129,17 @@ def test_refused_candidate_is_shown_with_the_largest_size_that_would_pass(own: P
     with engine.begin() as connection:
         last = connection.execute(m.Run.__table__.select().where(m.Run.id == PAPER)).one().last_session
         values = {
-            "run_id": PAPER, "session": last, "ticker": "BIG", "strategy": "momentum", "strength": 0.9,
-            "verdict": "denied", "code": "SECTOR_LIMIT", "observed": 0.31, "limit": 0.3, "quantity": 17.0,
-        }  # fmt: skip
+            "run_id": PAPER,
+            "session": last,
+            "ticker": "BIG",
+            "strategy": "momentum",
+            "strength": 0.9,
+            "verdict": "denied",
+            "code": "SECTOR_LIMIT",
+            "observed": 0.31,
+            "limit": 0.3,
+            "quantity": 17.0,
+        }
         connection.execute(insert(m.SignalRow).values(**values))
     engine.dispose()
 
@@ -204,12 +222,27 @@ def test_too_long_a_tag_is_refused(own: Path) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/accounts/99", "/accounts/99/risk", "/accounts/99/day", "/accounts/99/journal", "/accounts/99/settings",
-        "/accounts/99/strategies", "/runs/99", "/compare?run=1&run=99", f"{ACCOUNT}/day?date=yesterday", "/nowhere",
-        "/accounts/0", "/accounts/99999999999999999999999", "/accounts/-1", "/accounts/x", "/shared/secret.py",
-        "/static/../desk.py", "/compare?run=x&run=y", "/static/nothing.css", "/metrics",
+        "/accounts/99",
+        "/accounts/99/risk",
+        "/accounts/99/day",
+        "/accounts/99/journal",
+        "/accounts/99/settings",
+        "/accounts/99/strategies",
+        "/runs/99",
+        "/compare?run=1&run=99",
+        f"{ACCOUNT}/day?date=yesterday",
+        "/nowhere",
+        "/accounts/0",
+        "/accounts/99999999999999999999999",
+        "/accounts/-1",
+        "/accounts/x",
+        "/shared/secret.py",
+        "/static/../desk.py",
+        "/compare?run=x&run=y",
+        "/static/nothing.css",
+        "/metrics",
     ],
-)  # fmt: skip
+)
 def test_what_is_not_there_is_said_with_404(visit: Visit, path: str) -> None:
     answer = visit.get(path)
 
@@ -352,9 +385,17 @@ def test_ten_thousand_positions_are_shown_by_pages(own: Path) -> None:
     with engine.begin() as connection:
         last = connection.execute(m.Run.__table__.select().where(m.Run.id == PAPER)).one().last_session
         row = {
-            "run_id": PAPER, "session": last, "strategy": "momentum", "quantity": 1.0, "entry_price": 10.0,
-            "price": 11.0, "cost": 10.0, "value": 11.0, "dividends": 0.0, "entry_session": last,
-        }  # fmt: skip
+            "run_id": PAPER,
+            "session": last,
+            "strategy": "momentum",
+            "quantity": 1.0,
+            "entry_price": 10.0,
+            "price": 11.0,
+            "cost": 10.0,
+            "value": 11.0,
+            "dividends": 0.0,
+            "entry_session": last,
+        }
         connection.execute(insert(m.PositionRow), [row | {"ticker": f"X{n:05d}"} for n in range(10_000)])
     engine.dispose()
     visit = Visit(own).enter()
@@ -378,10 +419,21 @@ def add_fill(path: Path, run: int) -> None:
     engine = open_database(path)
     at = datetime(2023, 3, 1, 14, 30, tzinfo=UTC)
     values = {
-        "run_id": run, "client_order_id": "new", "broker_fill_id": "new", "session": at.date(), "filled_at": at,
-        "ticker": "NEWFILL", "side": "buy", "quantity": 3.0, "price": 10.0, "amount": 30.0, "fees": 0.0,
-        "realized_pnl": 0.0, "strategy": "momentum", "reason": "entry",
-    }  # fmt: skip
+        "run_id": run,
+        "client_order_id": "new",
+        "broker_fill_id": "new",
+        "session": at.date(),
+        "filled_at": at,
+        "ticker": "NEWFILL",
+        "side": "buy",
+        "quantity": 3.0,
+        "price": 10.0,
+        "amount": 30.0,
+        "fees": 0.0,
+        "realized_pnl": 0.0,
+        "strategy": "momentum",
+        "reason": "entry",
+    }
     with engine.begin() as connection:
         connection.execute(insert(m.FillRow).values(**values))
     engine.dispose()
@@ -449,9 +501,21 @@ def tokens(shared: Path) -> Iterator[tuple[Visit, dict[str, str], dict[str, str]
     yield visit, {"authorization": f"Bearer {look}"}, {"authorization": f"Bearer {act}"}
 
 
-READ = ("/accounts", "/accounts/1", "/accounts/1/report", "/accounts/1/positions", "/accounts/1/risk",
-        "/accounts/1/equity", "/accounts/1/fills", "/accounts/1/orders?q=T0&limit=3", "/accounts/1/denials",
-        "/accounts/1/commands", "/runs", "/runs/4", "/compare?run=4,5")  # fmt: skip
+READ = (
+    "/accounts",
+    "/accounts/1",
+    "/accounts/1/report",
+    "/accounts/1/positions",
+    "/accounts/1/risk",
+    "/accounts/1/equity",
+    "/accounts/1/fills",
+    "/accounts/1/orders?q=T0&limit=3",
+    "/accounts/1/denials",
+    "/accounts/1/commands",
+    "/runs",
+    "/runs/4",
+    "/compare?run=4,5",
+)
 
 
 @pytest.mark.parametrize("path", READ)
@@ -479,12 +543,19 @@ def test_api_describes_exactly_what_it_has(tokens: tuple[Visit, dict[str, str], 
 @pytest.mark.parametrize(
     "path, status",
     [
-        ("/accounts/99", 404), ("/accounts/x", 404), ("/accounts/0", 404), ("/accounts/9223372036854775808", 404),
-        ("/accounts/1/report?date=2023-1-1", 422), ("/accounts/1/orders?limit=0", 422),
-        ("/accounts/1/orders?colour=red", 422), ("/compare", 422), ("/compare?run=4", 422), ("/compare?run=4,99", 404),
+        ("/accounts/99", 404),
+        ("/accounts/x", 404),
+        ("/accounts/0", 404),
+        ("/accounts/9223372036854775808", 404),
+        ("/accounts/1/report?date=2023-1-1", 422),
+        ("/accounts/1/orders?limit=0", 422),
+        ("/accounts/1/orders?colour=red", 422),
+        ("/compare", 422),
+        ("/compare?run=4", 422),
+        ("/compare?run=4,99", 404),
         ("/compare?run=4,4", 422),
     ],
-)  # fmt: skip
+)
 def test_api_says_what_is_wrong(tokens: tuple[Visit, dict[str, str], dict[str, str]], path: str, status: int) -> None:
     visit, viewer, _ = tokens
     answer = visit.get(f"/api/v1{path}", **viewer)

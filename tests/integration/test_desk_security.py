@@ -365,13 +365,20 @@ def test_halt_leaves_the_terminals_row_and_a_record(own: Path) -> None:
     assert (answer.status_code, answer.headers["location"]) == (303, f"/accounts/{PAPER}#actions")
     (command,) = visit.rows(m.Command)
     assert {name: command[name] for name in ("run_id", "kind", "actor", "reason", "subject", "handled_at")} == {
-        "run_id": PAPER, "kind": "halt", "actor": "ann (desk)", "reason": "looks odd", "subject": None,
+        "run_id": PAPER,
+        "kind": "halt",
+        "actor": "ann (desk)",
+        "reason": "looks odd",
+        "subject": None,
         "handled_at": None,
-    }  # fmt: skip
+    }
     deed = visit.rows(m.DeskAudit)[-1]
     assert (deed["actor"], deed["origin"], deed["action"], deed["reason"]) == (
-        "ann (desk)", "testclient", "halt", "looks odd",
-    )  # fmt: skip
+        "ann (desk)",
+        "testclient",
+        "halt",
+        "looks odd",
+    )
     page = visit.get(f"/accounts/{PAPER}").text
     assert "not obeyed yet" in page
     assert "looks odd" in page

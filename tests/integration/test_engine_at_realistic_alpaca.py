@@ -69,9 +69,17 @@ def holding(
 def leave(scene: Scene, ticker: str = "AAA") -> BrokerOrder:
     """Decide to leave a position, as the engine does in the evening."""
     intent = OrderIntent(
-        ticker, Side.SELL, scene.book.quantity(ticker), None, None, None, "breakout", OrderReason.SIGNAL_EXIT, 1.0,
+        ticker,
+        Side.SELL,
+        scene.book.quantity(ticker),
+        None,
+        None,
+        None,
+        "breakout",
+        OrderReason.SIGNAL_EXIT,
+        1.0,
         scene.server.now.date(),
-    )  # fmt: skip
+    )
     return scene.venue.place_order(scene.gate.approve(intent))
 
 
@@ -374,10 +382,16 @@ def test_watched_stop_is_sold_within_a_minute_of_its_price() -> None:
         heart = Heartbeat(cast(Any, hold), None, 1)
         engine, wake = Watching(scene, reached + timedelta(hours=1)), WaitByClock(scene)
         loop = LiveLoop(
-            engine, CALENDAR, clock, heart, lambda session: cast(World, None), ONE_LOOK.total_seconds(), wake=wake,
+            engine,
+            CALENDAR,
+            clock,
+            heart,
+            lambda session: cast(World, None),
+            ONE_LOOK.total_seconds(),
+            wake=wake,
             glance=scene.venue.glance,
             steady=lambda: wake.seconds,  # one that stood still would be a clock that jumps, and a look a minute
-        )  # fmt: skip
+        )
         loop.run()
         sold = [a.at for a in scene.server.account.activities if a.body.get("side") == "sell"]
         assert sold

@@ -137,9 +137,23 @@ def test_json_output_is_one_object_with_the_promised_keys(home: Path) -> None:
     done = engine(home, "--db", "json.db", "--json")
     document = json.loads(done.stdout)
     promised = (
-        "sessions", "bars", "orders", "fills", "denials", "halts", "trades", "final_equity", "total_return",
-        "annual_return", "sharpe", "max_drawdown", "avg_exposure", "strategies", "elapsed_seconds", "bars_per_second",
-    )  # fmt: skip
+        "sessions",
+        "bars",
+        "orders",
+        "fills",
+        "denials",
+        "halts",
+        "trades",
+        "final_equity",
+        "total_return",
+        "annual_return",
+        "sharpe",
+        "max_drawdown",
+        "avg_exposure",
+        "strategies",
+        "elapsed_seconds",
+        "bars_per_second",
+    )
     assert set(promised) <= document.keys()
     assert document["sessions"] == 252
     assert document["bars"] == 252 * 69

@@ -169,9 +169,15 @@ def test_a_hundred_deaths_in_a_month_change_nothing(forge: Forge, tmp_path: Path
     halting = seed % 2 == 0
     wishes: Wishes = {8: ("halt", "elections"), 11: ("resume", "over")} if not halting else {}
     ledger, tally = crash_and_compare(
-        forge, tmp_path, 100 + seed, 20, 104, wishes, 6 if halting else None,
+        forge,
+        tmp_path,
+        100 + seed,
+        20,
+        104,
+        wishes,
+        6 if halting else None,
         Pace(afternoons=True),
-    )  # fmt: skip
+    )
     assert tally.total() == 104
     assert len(ledger.fills) >= 15
     assert ("halt" in kinds_of(ledger)) or not halting

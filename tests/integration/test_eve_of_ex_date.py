@@ -292,10 +292,13 @@ def test_dividend_is_found_by_its_ex_date_though_it_is_filed_under_its_payment()
 
 def test_action_that_cannot_be_read_keeps_no_other_from_being_read() -> None:
     with scene_of(HALVED, **split(2.0)) as scene:
-        wrong = {"cash_dividends": [{"symbol": "AAA", "ex_date": "soon", "rate": 1.0}], "forward_splits": [
-            {"symbol": "AAA", "ex_date": "2024-01-05", "new_rate": 2, "old_rate": 1},
-            {"symbol": "AAA", "ex_date": "2024-01-05", "new_rate": 0, "old_rate": 1},
-        ]}  # fmt: skip
+        wrong = {
+            "cash_dividends": [{"symbol": "AAA", "ex_date": "soon", "rate": 1.0}],
+            "forward_splits": [
+                {"symbol": "AAA", "ex_date": "2024-01-05", "new_rate": 2, "old_rate": 1},
+                {"symbol": "AAA", "ex_date": "2024-01-05", "new_rate": 0, "old_rate": 1},
+            ],
+        }
         scene.server.faults.add(
             Fault(FaultKind.REWRITE, "GET", "corporate-actions", fields={"corporate_actions": wrong}, times=None)
         )

@@ -74,8 +74,12 @@ def test_the_documented_reader_answers_as_the_engine_does_without_this_project(
     program += "    print(json.dumps(weights('policy', state)))\n"
     done = subprocess.run(
         [sys.executable, "-I", "-W", "error::DeprecationWarning", "-c", program],
-        cwd=tmp_path, input=json.dumps(states), capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=tmp_path,
+        input=json.dumps(states),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     for t, answer in zip(chosen, answers, strict=True):

@@ -84,15 +84,27 @@ def _chart(name: str, query: Mapping[str, str]) -> dict[str, Any]:
     phase = sum(name.encode())
     close = [100.0 * math.exp(0.0004 * i + 0.05 * math.sin(i / 23.0 + phase)) for i in range(len(days))]
     quote = {
-        "open": [value * 0.999 for value in close], "high": [value * 1.01 for value in close],
-        "low": [value * 0.99 for value in close], "close": close, "volume": [5_000_000] * len(days),
-    }  # fmt: skip
+        "open": [value * 0.999 for value in close],
+        "high": [value * 1.01 for value in close],
+        "low": [value * 0.99 for value in close],
+        "close": close,
+        "volume": [5_000_000] * len(days),
+    }
     meta = {
-        "currency": "USD", "symbol": name, "exchangeName": "NMS", "instrumentType": "EQUITY", "timezone": "EST",
-        "exchangeTimezoneName": "America/New_York", "gmtoffset": -18000, "dataGranularity": "1d", "range": "",
-        "validRanges": ["1d", "max"], "regularMarketTime": opens[-1] if opens else 0, "priceHint": 2,
+        "currency": "USD",
+        "symbol": name,
+        "exchangeName": "NMS",
+        "instrumentType": "EQUITY",
+        "timezone": "EST",
+        "exchangeTimezoneName": "America/New_York",
+        "gmtoffset": -18000,
+        "dataGranularity": "1d",
+        "range": "",
+        "validRanges": ["1d", "max"],
+        "regularMarketTime": opens[-1] if opens else 0,
+        "priceHint": 2,
         "currentTradingPeriod": {},
-    }  # fmt: skip
+    }
     result = {"meta": meta, "timestamp": opens, "indicators": {"quote": [quote], "adjclose": [{"adjclose": close}]}}
     return {"chart": {"result": [result], "error": None}}
 

@@ -40,11 +40,14 @@ def test_official_client_reads_and_cannot_write(tmp_path: Path) -> None:
         _talk(
             tmp_path,
             [
-                ("accounts", {}), ("explain", {"ticker": "bbb"}), ("status", {}), ("positions", {"run": 9}),
+                ("accounts", {}),
+                ("explain", {"ticker": "bbb"}),
+                ("status", {}),
+                ("positions", {"run": 9}),
                 ("runs_compare", {"run_ids": [1]}),
             ],
         )
-    )  # fmt: skip
+    )
     assert names == {"accounts", "runs", "status", "positions", "daily_report", "explain", "runs_compare", "replay"}
     (_, accounts), (_, why), (_, status), (unknown, words), (few, _) = answers
     assert json.loads(accounts)["name"] == "savings"

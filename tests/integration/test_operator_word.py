@@ -105,9 +105,22 @@ def test_a_replays_options_never_reach_the_account(tmp_path: Path, server: Alpac
     days = [panel.session(row).isoformat() for row in (22, 27)]
     before = len(server.requests)
     done = command(
-        tmp_path, "--source", "alpaca", "--tickers", "AAA,BBB", "--start", days[0], "--end", days[1], "--capital",
-        "5000", "--json", "--db", "b.db", url=server.url,
-    )  # fmt: skip
+        tmp_path,
+        "--source",
+        "alpaca",
+        "--tickers",
+        "AAA,BBB",
+        "--start",
+        days[0],
+        "--end",
+        days[1],
+        "--capital",
+        "5000",
+        "--json",
+        "--db",
+        "b.db",
+        url=server.url,
+    )
     asked = {(request.method, request.path) for request in server.requests[before:]}
     assert not {path for method, path in asked if method != "GET" or "account" in path or "orders" in path}
     assert done.returncode == 0, done.stderr

@@ -29,11 +29,24 @@ ENTRY: dict[str, Any] = {"ticker": "AAA", "limit_price": 101.0, "stop_price": 95
 
 def new_run(engine: Engine) -> int:
     values = {
-        "key": "k", "mode": "alpaca_paper", "source": "test", "account": "PA1", "status": "running",
-        "started_at": NOW, "finished_at": None, "capital": 1e5, "first_session": FIRST, "last_session": None,
-        "config_fingerprint": "f", "config": "{}", "data_hash": "h", "seed": 7, "code_version": "0",
-        "strategies": json.dumps(["momentum"]), "sectors": "{}",
-    }  # fmt: skip
+        "key": "k",
+        "mode": "alpaca_paper",
+        "source": "test",
+        "account": "PA1",
+        "status": "running",
+        "started_at": NOW,
+        "finished_at": None,
+        "capital": 1e5,
+        "first_session": FIRST,
+        "last_session": None,
+        "config_fingerprint": "f",
+        "config": "{}",
+        "data_hash": "h",
+        "seed": 7,
+        "code_version": "0",
+        "strategies": json.dumps(["momentum"]),
+        "sectors": "{}",
+    }
     return create_run(engine, values, [])
 
 
@@ -56,10 +69,17 @@ def journal(path: Path) -> Iterator[DatabaseJournal]:
 
 def approved(key: str = "tp-x", **changes: Any) -> ApprovedOrder:
     values: dict[str, object] = {
-        "ticker": "AAA", "side": Side.BUY, "quantity": 10.0, "limit_price": 101.0, "stop_price": 95.0,
-        "target_price": 110.0, "strategy": "momentum", "reason": OrderReason.ENTRY, "strength": 0.7,
+        "ticker": "AAA",
+        "side": Side.BUY,
+        "quantity": 10.0,
+        "limit_price": 101.0,
+        "stop_price": 95.0,
+        "target_price": 110.0,
+        "strategy": "momentum",
+        "reason": OrderReason.ENTRY,
+        "strength": 0.7,
         "decided_session": FIRST,
-    }  # fmt: skip
+    }
     intent = OrderIntent(**{**values, **changes})
     return Register().approve(intent, NOW, key=key)
 
@@ -153,8 +173,9 @@ def test_a_leg_carries_its_parents_approval(journal: DatabaseJournal, path: Path
     with open_database(path, read_only=True).connect() as connection:
         rows = connection.execute(select(m.Order.approval_id, m.Order.strategy, m.Order.reason)).all()
     assert [tuple(row) for row in rows] == [
-        ("approval-0", "momentum", "entry"), ("approval-0", "momentum", "stop_loss"),
-    ]  # fmt: skip
+        ("approval-0", "momentum", "entry"),
+        ("approval-0", "momentum", "stop_loss"),
+    ]
 
 
 @pytest.mark.parametrize(("key", "parent"), [("tp-unknown", None), ("tp-unknown-stop", "tp-unknown"), ("-stop", "")])
@@ -229,11 +250,17 @@ def test_the_broker_trades_a_bracket_over_the_database(journal: DatabaseJournal,
         server.advance_to_close()
         make_durable(world, DatabaseJournal(open_database(path), 1, lambda: datetime.now(UTC)))  # as after a crash
         fills = world.broker.fills_since(utc("2024-01-01"))
-        statuses = {row.client_order_id: row.status for row in map(journal.find_order, (
-            "tp-x", "tp-x-stop", "tp-x-target")) if row is not None}  # fmt: skip
+        statuses = {
+            row.client_order_id: row.status
+            for row in map(journal.find_order, ("tp-x", "tp-x-stop", "tp-x-target"))
+            if row is not None
+        }
     assert [(fill.client_order_id, fill.reason) for fill in fills] == [
-        (order.client_order_id, OrderReason.ENTRY), ("tp-x-stop", OrderReason.STOP_LOSS),
-    ]  # fmt: skip
+        (order.client_order_id, OrderReason.ENTRY),
+        ("tp-x-stop", OrderReason.STOP_LOSS),
+    ]
     assert statuses == {
-        "tp-x": OrderStatus.FILLED, "tp-x-stop": OrderStatus.FILLED, "tp-x-target": OrderStatus.CANCELED,
-    }  # fmt: skip
+        "tp-x": OrderStatus.FILLED,
+        "tp-x-stop": OrderStatus.FILLED,
+        "tp-x-target": OrderStatus.CANCELED,
+    }

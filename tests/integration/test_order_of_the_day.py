@@ -36,16 +36,32 @@ class Wide(Told):
         self.book = AccountBook(RULES, 100_000.0, self.panel.tickers, ["momentum", "breakout"])
         memory = Memory(self.server.now - timedelta(seconds=1), {})
         return AlpacaVenue(
-            broker, self.journal, self.differences, self.gate, self.book, memory, CALENDAR, clock, self.prices,
+            broker,
+            self.journal,
+            self.differences,
+            self.gate,
+            self.book,
+            memory,
+            CALENDAR,
+            clock,
+            self.prices,
             ex_dates=self.ex_dates(http),
-        )  # fmt: skip
+        )
 
 
 def leave(scene: Scene, ticker: str) -> None:
     intent = OrderIntent(
-        ticker, Side.SELL, scene.book.quantity(ticker), None, None, None, "breakout", OrderReason.SIGNAL_EXIT, 1.0,
+        ticker,
+        Side.SELL,
+        scene.book.quantity(ticker),
+        None,
+        None,
+        None,
+        "breakout",
+        OrderReason.SIGNAL_EXIT,
+        1.0,
         scene.server.now.date(),
-    )  # fmt: skip
+    )
     scene.venue.place_order(scene.gate.approve(intent))
 
 

@@ -31,9 +31,16 @@ def test_a_promoted_model_serves_nearly_all_of_the_year_that_was_kept_back(tmp_p
     promoted = command(tmp_path, "train_rl_model.py", "models", "promote", model_id, "--reason", "to see", "--yes")
     assert promoted.returncode == 0, promoted.stderr
     replay = command(
-        tmp_path, "autonomous_trading_engine.py", "replay", "--data-dir", "planted", "--start", days[-KEPT_BACK],
-        "--no-page", "--json",
-    )  # fmt: skip
+        tmp_path,
+        "autonomous_trading_engine.py",
+        "replay",
+        "--data-dir",
+        "planted",
+        "--start",
+        days[-KEPT_BACK],
+        "--no-page",
+        "--json",
+    )
     assert replay.returncode == 0, replay.stderr
     used = json.loads(replay.stdout)["allocation"]
     assert sum(used["sessions"].values()) >= KEPT_BACK - 1

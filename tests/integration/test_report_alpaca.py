@@ -29,13 +29,21 @@ LAST = date(2023, 1, 31)
 KEY, SECRET = "PKTESTKEY", "very-secret-value"
 
 ACCOUNT = {
-    "account_number": "PA1", "equity": "101234.56", "cash": "61234.56", "buying_power": "161234.56",
+    "account_number": "PA1",
+    "equity": "101234.56",
+    "cash": "61234.56",
+    "buying_power": "161234.56",
     "last_equity": "101000.00",
-}  # fmt: skip
+}
 POSITION = {
-    "symbol": "AAPL", "qty": "100", "avg_entry_price": "390", "current_price": "400", "market_value": "40000",
-    "cost_basis": "39000", "side": "long",
-}  # fmt: skip
+    "symbol": "AAPL",
+    "qty": "100",
+    "avg_entry_price": "390",
+    "current_price": "400",
+    "market_value": "40000",
+    "cost_basis": "39000",
+    "side": "long",
+}
 
 
 def clock(day: str, hour: str, *, is_open: bool) -> dict[str, Any]:
@@ -96,26 +104,49 @@ def test_after_the_close_the_account_is_now_and_the_day_is_the_booked_one(databa
     assert found["source"] == "alpaca"
     assert found["account"] == {"equity": 101234.56, "cash": 61234.56, "buying_power": 161234.56}
     assert found["positions"][0] | {"sector": None} == {
-        "ticker": "AAPL", "qty": 100.0, "entry": 390.0, "current": 400.0, "pnl": 1000.0, "pnl_pct": 2.5641,
-        "value": 40000.0, "cost": 39000.0, "weight_pct": 39.5122, "day_pnl": None, "strategy": None, "strategies": {},
-        "sector": None, "stop": None, "target": None, "dividends": 0.0, "entry_session": None, "sessions_held": None,
-    }  # fmt: skip
+        "ticker": "AAPL",
+        "qty": 100.0,
+        "entry": 390.0,
+        "current": 400.0,
+        "pnl": 1000.0,
+        "pnl_pct": 2.5641,
+        "value": 40000.0,
+        "cost": 39000.0,
+        "weight_pct": 39.5122,
+        "day_pnl": None,
+        "strategy": None,
+        "strategies": {},
+        "sector": None,
+        "stop": None,
+        "target": None,
+        "dividends": 0.0,
+        "entry_session": None,
+        "sessions_held": None,
+    }
     assert found["daily_pnl"] == stored["daily_pnl"]
     assert found["bridge"] == stored["bridge"]
     off = 101234.56 - stored["account"]["equity"]
     assert any(a.startswith("Account is") and f"{abs(off):,.2f}" in a for a in found["alerts"])
     assert found["session"] | {"asked": ""} == {
-        "date": "2023-01-31", "asked": "", "is_session": True, "market_open": False, "booked": True, "close": "16:00",
+        "date": "2023-01-31",
+        "asked": "",
+        "is_session": True,
+        "market_open": False,
+        "booked": True,
+        "close": "16:00",
         "half_day": False,
-    }  # fmt: skip
+    }
 
 
 def test_only_reading_requests_are_made(database: Path, server: Stub) -> None:
     make(database, server)
     assert {request.method for request in server.requests} == {"GET"}
     assert [request.path.partition("?")[0] for request in server.requests] == [
-        "/v2/account", "/v2/positions", "/v2/clock", "/v2/calendar",
-    ]  # fmt: skip
+        "/v2/account",
+        "/v2/positions",
+        "/v2/clock",
+        "/v2/calendar",
+    ]
 
 
 def test_during_a_session_the_day_runs_from_the_last_close(database: Path, server: Stub, alpaca: Alpaca) -> None:

@@ -24,18 +24,34 @@ REPO = Path(__file__).resolve().parents[2]
 SCRIPT = REPO / "daily_report.py"
 SCHEMA = json.loads((REPO / "trading_platform" / "reporting" / "report.schema.json").read_text())
 CONTRACT = {
-    "date": str, "account": dict, "daily_pnl": float, "daily_pnl_pct": float, "total_pnl": float,
-    "total_pnl_pct": float, "positions": list, "trades_today": list, "risk_status": dict, "regime": str,
-    "rl_allocations": dict, "alerts": list, "summary": str,
-}  # fmt: skip
+    "date": str,
+    "account": dict,
+    "daily_pnl": float,
+    "daily_pnl_pct": float,
+    "total_pnl": float,
+    "total_pnl_pct": float,
+    "positions": list,
+    "trades_today": list,
+    "risk_status": dict,
+    "regime": str,
+    "rl_allocations": dict,
+    "alerts": list,
+    "summary": str,
+}
 
 
 def run(folder: Path, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     environ = {"PATH": os.environ["PATH"], "PYTHONHASHSEED": "0", "LANG": "C", **(env or {})}
     return subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments], cwd=folder, env=environ, capture_output=True, text=True,
-        encoding="utf-8", check=False, timeout=60,
-    )  # fmt: skip
+        [sys.executable, str(SCRIPT), *arguments],
+        cwd=folder,
+        env=environ,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+        timeout=60,
+    )
 
 
 def report(folder: Path, *arguments: str) -> dict[str, Any]:
@@ -107,9 +123,16 @@ def test_text_is_plain_markdown(folder: Path) -> None:
 def test_files_are_written_whole_and_private(folder: Path) -> None:
     out = folder / "out"
     done = run(
-        folder, "--format", "text", "--json-out", str(out / "r.json"), "--html-out", str(out / "r.html"),
-        "--png-out", str(out / "r.png"),
-    )  # fmt: skip
+        folder,
+        "--format",
+        "text",
+        "--json-out",
+        str(out / "r.json"),
+        "--html-out",
+        str(out / "r.html"),
+        "--png-out",
+        str(out / "r.png"),
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert {path.name for path in out.iterdir()} == {"r.json", "r.html", "r.png"}
     assert {path.stat().st_mode & 0o777 for path in out.iterdir()} == {0o600}
@@ -269,12 +292,30 @@ def test_reconciliation_and_order_problems_are_alerts(folder: Path) -> None:
         connection.execute(
             Base.metadata.tables["differences"].insert(),
             [
-                {"run_id": 1, "found_at": now, "session": _later(), "kind": "quantity", "ticker": "AAPL", "ours": "10",
-                 "theirs": "12", "action": "quarantined", "resolved_at": None},
-                {"run_id": 1, "found_at": now, "session": _later(), "kind": "cash", "ticker": None, "ours": "1",
-                 "theirs": "2", "action": "none", "resolved_at": now},
+                {
+                    "run_id": 1,
+                    "found_at": now,
+                    "session": _later(),
+                    "kind": "quantity",
+                    "ticker": "AAPL",
+                    "ours": "10",
+                    "theirs": "12",
+                    "action": "quarantined",
+                    "resolved_at": None,
+                },
+                {
+                    "run_id": 1,
+                    "found_at": now,
+                    "session": _later(),
+                    "kind": "cash",
+                    "ticker": None,
+                    "ours": "1",
+                    "theirs": "2",
+                    "action": "none",
+                    "resolved_at": now,
+                },
             ],
-        )  # fmt: skip
+        )
         connection.exec_driver_sql("UPDATE runs SET mode = 'paper', status = 'running'")
         connection.execute(
             Base.metadata.tables["heartbeats"].insert(),
@@ -380,9 +421,14 @@ def test_usual_report_imports_nothing_heavy(folder: Path) -> None:
         f"print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, env={"PYTHONPATH": str(REPO)}, capture_output=True, text=True,
-        encoding="utf-8", check=True,
-    )  # fmt: skip
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env={"PYTHONPATH": str(REPO)},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=True,
+    )
     assert done.stderr == "[]\n"
 
 

@@ -23,9 +23,19 @@ needs_market = pytest.mark.skipif(not MARKET.is_dir(), reason="the real history 
 
 def replay(path: Path, start: str, end: str) -> list[date]:
     command = [
-        sys.executable, "autonomous_trading_engine.py", "--data-dir", str(MARKET), "--start", start, "--end", end,
-        "--db", str(path), "--quiet", "--no-page",
-    ]  # fmt: skip
+        sys.executable,
+        "autonomous_trading_engine.py",
+        "--data-dir",
+        str(MARKET),
+        "--start",
+        start,
+        "--end",
+        end,
+        "--db",
+        str(path),
+        "--quiet",
+        "--no-page",
+    ]
     subprocess.run(command, cwd=REPO, capture_output=True, check=True, timeout=600)
     with sqlite3.connect(path) as connection:
         rows = connection.execute("SELECT session FROM equity ORDER BY session").fetchall()

@@ -231,8 +231,10 @@ def test_standing_is_told_in_points_and_by_the_benchmarks_name(
 ) -> None:
     periods = {"since_start": {"return_pct": own, "spy_return_pct": market}}
     report = {
-        "performance": {"periods": periods}, "risk_status": {"exposure_pct": 20.04}, "run": {"market_data": source},
-    }  # fmt: skip
+        "performance": {"periods": periods},
+        "risk_status": {"exposure_pct": 20.04},
+        "run": {"market_data": source},
+    }
     assert standing_words(report) == words
 
 

@@ -144,11 +144,15 @@ def test_page_has_the_numbers_of_the_json(year: Path) -> None:
     results = results_of(year).to_dict()
     page = Page(page_of(year))
     for wanted in (
-        f"{results['sessions']:,} sessions", f"{100 * results['max_drawdown']:.1f} %",
-        f"{100 * results['avg_exposure']:.1f} %", f"{results['sharpe']:.2f}", f"beta {results['beta']:.2f}",
-        dollars(results["final_equity"], sign=False), dollars(results["costs"]["total"], sign=False),
+        f"{results['sessions']:,} sessions",
+        f"{100 * results['max_drawdown']:.1f} %",
+        f"{100 * results['avg_exposure']:.1f} %",
+        f"{results['sharpe']:.2f}",
+        f"beta {results['beta']:.2f}",
+        dollars(results["final_equity"], sign=False),
+        dollars(results["costs"]["total"], sign=False),
         "SIMULATED",
-    ):  # fmt: skip
+    ):
         assert wanted in page.text, wanted
     lines = page.rows("", "P&L", "realised")
     assert [line[""] for line in lines] == [*results["strategies"], "interest, account", "together"]
@@ -271,8 +275,9 @@ def bare(record: RunRecord) -> Any:
     kept = record.levels.rows < len(record.days) - 1
     return record.levels._replace(
         tickers=tuple(name for name, keep in zip(record.levels.tickers, kept, strict=True) if keep),
-        rows=record.levels.rows[kept], prices=record.levels.prices[kept],
-    )  # fmt: skip
+        rows=record.levels.rows[kept],
+        prices=record.levels.prices[kept],
+    )
 
 
 def test_too_many_prices_are_thinned_and_the_page_says_so(year: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,10 +345,21 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 def in_browser(path: Path) -> str:
     """Return the page as Chromium has it after its script has run."""
     done = subprocess.run(
-        [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={path.parent / 'profile'}",
-         "--virtual-time-budget=3000", "--dump-dom", path.as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
+        [
+            str(CHROMIUM),
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            f"--user-data-dir={path.parent / 'profile'}",
+            "--virtual-time-budget=3000",
+            "--dump-dom",
+            path.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
     return done.stdout
 
 

@@ -116,11 +116,37 @@ def test_turnover_is_traded_dollars_over_mean_equity_a_year(path: Path, results:
 def test_document_is_json_with_every_key_of_the_contract(results: RunResults) -> None:
     document = results.to_dict()
     assert {
-        "interest", "costs", "excess_return", "sharpe", "sharpe_plain", "beta", "alpha", "alpha_t", "avg_exposure",
-        "avg_exposure_calm", "max_drawdown", "not_invested_because", "critique", "schema_version", "strategies",
-        "run_id", "first_session", "last_session", "sessions", "orders", "fills", "trades", "denials", "halts",
-        "final_equity", "total_return", "annual_return", "fees", "benchmark_return", "universe_return",
-    } <= set(document)  # fmt: skip
+        "interest",
+        "costs",
+        "excess_return",
+        "sharpe",
+        "sharpe_plain",
+        "beta",
+        "alpha",
+        "alpha_t",
+        "avg_exposure",
+        "avg_exposure_calm",
+        "max_drawdown",
+        "not_invested_because",
+        "critique",
+        "schema_version",
+        "strategies",
+        "run_id",
+        "first_session",
+        "last_session",
+        "sessions",
+        "orders",
+        "fills",
+        "trades",
+        "denials",
+        "halts",
+        "final_equity",
+        "total_return",
+        "annual_return",
+        "fees",
+        "benchmark_return",
+        "universe_return",
+    } <= set(document)
     assert set(document["costs"]) == {"commission", "spread", "slippage", "impact", "regulatory", "total"}
     assert set(document["not_invested_because"]) == {"no_signal", "slots", "caps", "size", "halts"}
     assert document["not_invested_because"]["size"] == 12.34
@@ -135,9 +161,19 @@ def flat_panel(volume: float) -> MarketPanel:
     shape = (len(sessions), len(tickers))
     flat = np.full(shape, 100.0)
     return MarketPanel(
-        sessions, tickers, flat, flat * 100.0, flat * 0.0 + 0.01, flat, np.full(shape, volume), np.ones(len(sessions)),
-        np.ones(len(sessions)), ("Unknown",) * len(tickers), "test", "test",
-    )  # fmt: skip
+        sessions,
+        tickers,
+        flat,
+        flat * 100.0,
+        flat * 0.0 + 0.01,
+        flat,
+        np.full(shape, volume),
+        np.ones(len(sessions)),
+        np.ones(len(sessions)),
+        ("Unknown",) * len(tickers),
+        "test",
+        "test",
+    )
 
 
 def test_critique_sees_volumes_and_dead_prices_of_the_bars(database: Engine, results: RunResults) -> None:
@@ -152,9 +188,11 @@ def test_critique_sees_volumes_and_dead_prices_of_the_bars(database: Engine, res
 
 def test_halt_that_only_an_operator_ends_stops_for_good(tmp_path: Path) -> None:
     halted = Plan(
-        seed=4, sessions=70, halted=frozenset(range(40, 70)),
+        seed=4,
+        sessions=70,
+        halted=frozenset(range(40, 70)),
         events=[(40, "halt", "DRAWDOWN_HALT", 0.11, 0.10, "drawdown")],
-    )  # fmt: skip
+    )
     for release, stops in (("manual", True), ("shadow", False)):
         path = tmp_path / f"{release}.db"
         build(path, halted)

@@ -21,9 +21,19 @@ def test_run_without_trades_explains_itself_at_any_width(
 ) -> None:
     (tmp_path / "own.toml").write_text(SETTINGS, encoding="utf-8")
     command = [
-        sys.executable, str(REPO / "autonomous_trading_engine.py"), "--quiet", "--config", str(tmp_path / "own.toml"),
-        "--db", str(tmp_path / "run.db"), "--end", "2024-02-15", "--start", "2024-01-02", *page,
-    ]  # fmt: skip
+        sys.executable,
+        str(REPO / "autonomous_trading_engine.py"),
+        "--quiet",
+        "--config",
+        str(tmp_path / "own.toml"),
+        "--db",
+        str(tmp_path / "run.db"),
+        "--end",
+        "2024-02-15",
+        "--start",
+        "2024-01-02",
+        *page,
+    ]
     environment = {**os.environ, "COLUMNS": str(width), "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, timeout=600, env=environment)
     out = done.stdout.decode(encoding).replace("\r\n", "\n")

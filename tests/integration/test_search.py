@@ -59,9 +59,16 @@ def configure(values: Mapping[str, Value]) -> Settings:
 
 def asked(panel: MarketPanel, folder: Path, plan: SearchPlan = PLAN, **changes: Any) -> Search:
     made = Search(
-        plan, panel, configure, NyseCalendar().exchange_seconds, "settings", folder, TrialLedger(folder), Place(1),
+        plan,
+        panel,
+        configure,
+        NyseCalendar().exchange_seconds,
+        "settings",
+        folder,
+        TrialLedger(folder),
+        Place(1),
         datetime(2026, 1, 5, tzinfo=UTC),
-    )  # fmt: skip
+    )
     return replace(made, **changes)
 
 

@@ -26,8 +26,12 @@ def server(panel: MarketPanel) -> Iterator[AlpacaServer]:
 
 
 def working_entries(server: AlpacaServer) -> set[str]:
-    return {order.symbol for ticker in ("AAA", "BBB", "CCC") for order in server.exchange.working(ticker)
-            if order.side is Side.BUY and order.parent is None}  # fmt: skip
+    return {
+        order.symbol
+        for ticker in ("AAA", "BBB", "CCC")
+        for order in server.exchange.working(ticker)
+        if order.side is Side.BUY and order.parent is None
+    }
 
 
 def later(server: AlpacaServer) -> None:

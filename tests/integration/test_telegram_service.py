@@ -68,15 +68,35 @@ def account(folder: Path) -> Engine:
     run = {**texts, **told, "name": "savings", "started_at": NOW, "capital": 1000.0, "last_session": DAY}
     run_id = create_run(database, run, [])
     order = {
-        "run_id": run_id, "client_order_id": "tp-20240102-AAA-buy-entry-0", "approval_id": "x", "side": "buy",
-        "config_fingerprint": "x", "ticker": "AAA", "quantity": 10.0, "filled_quantity": 0.0, "limit_price": 51.0,
-        "strategy": "momentum", "reason": "entry", "strength": 1.0, "status": "held", "decided_session": DAY,
-        "decided_at": NOW, "message": "waits for a yes",
-    }  # fmt: skip
+        "run_id": run_id,
+        "client_order_id": "tp-20240102-AAA-buy-entry-0",
+        "approval_id": "x",
+        "side": "buy",
+        "config_fingerprint": "x",
+        "ticker": "AAA",
+        "quantity": 10.0,
+        "filled_quantity": 0.0,
+        "limit_price": 51.0,
+        "strategy": "momentum",
+        "reason": "entry",
+        "strength": 1.0,
+        "status": "held",
+        "decided_session": DAY,
+        "decided_at": NOW,
+        "message": "waits for a yes",
+    }
     denied = {
-        "run_id": run_id, "session": DAY, "ticker": "BBB", "strategy": "momentum", "strength": 1.0, "observed": 0.31,
-        "verdict": "denied", "code": "SECTOR_LIMIT", "limit": 0.3, "quantity": 0.0,
-    }  # fmt: skip
+        "run_id": run_id,
+        "session": DAY,
+        "ticker": "BBB",
+        "strategy": "momentum",
+        "strength": 1.0,
+        "observed": 0.31,
+        "verdict": "denied",
+        "code": "SECTOR_LIMIT",
+        "limit": 0.3,
+        "quantity": 0.0,
+    }
     with database.begin() as connection:
         connection.execute(insert(m.Order).values(**order))
         connection.execute(insert(m.SignalRow).values(**denied))

@@ -107,8 +107,11 @@ def test_the_yardstick_trains_without_torch_and_exports_its_policy(tmp_path: Pat
     small = [*SMALL, "--no-report"]
     done = subprocess.run(
         [sys.executable, "-c", program.format(words=[*small, "--algo", "gradient", "--export", "out.npz"])],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode in (0, 10), done.stderr
     assert "a short run: 40 episodes a fit, one seed, the loaded market alone" in done.stdout.replace("\n", " ")
     assert json.loads((tmp_path / "out.json").read_text())["network"] == "each"

@@ -21,12 +21,23 @@ MOMENTUM = "[strategies.momentum]\nformation = 20\nskip = 2\ntrend = 10\nentry_r
 def upgrade(world: Campaign, *words: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [
-            sys.executable, str(ROOT / "autonomous_trading_engine.py"), "upgrade", "--config", "trading.toml", "--db",
-            "engine.db", *words,
+            sys.executable,
+            str(ROOT / "autonomous_trading_engine.py"),
+            "upgrade",
+            "--config",
+            "trading.toml",
+            "--db",
+            "engine.db",
+            *words,
         ],
-        cwd=world.home, env={**shell_environment(world), "COLUMNS": "300"}, capture_output=True, text=True,
-        timeout=240, check=False, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+        cwd=world.home,
+        env={**shell_environment(world), "COLUMNS": "300"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
     assert "Traceback" not in done.stdout + done.stderr, done.stderr
     return done
 
@@ -109,8 +120,10 @@ def go_over(world: Campaign) -> None:
     assert agreed.returncode == 0, agreed.stderr
     assert "agreed and recorded" in agreed.stdout
     assert asked(world.database, "SELECT kind, subject, reason FROM commands WHERE handled_at IS NOT NULL") == [
-        ("upgrade", None, "the new book"), ("join", "breakout", "the new book"), ("join", "momentum", "the new book"),
+        ("upgrade", None, "the new book"),
+        ("join", "breakout", "the new book"),
+        ("join", "momentum", "the new book"),
         ("leave", "mean_reversion", "the new book"),
-    ]  # fmt: skip
+    ]
     assert traded(world) == ["mean_reversion", "breakout", "momentum"]
     assert len(world.server.exchange.orders) == orders  # nothing was sent

@@ -86,11 +86,22 @@ def first_database(given: Instructions) -> Engine:
 def store(connection: Any, given: Instructions, book: SavedBook) -> None:
     now = datetime(2023, 6, 9, 21, 0)  # noqa: DTZ001 - the database keeps UTC without saying so
     run = {
-        "id": 1, "key": _live_key(given.config, "paper", None), "mode": "paper", "source": "embedded",
-        "status": "running", "started_at": now, "capital": 10_000_000, "first_session": date(2023, 6, 1),
-        "last_session": DAYS[0], "config_fingerprint": "first", "config": "{}", "data_hash": "first",
-        "code_version": "1", "strategies": json.dumps(FIRST_SET), "sectors": "{}",
-    }  # fmt: skip
+        "id": 1,
+        "key": _live_key(given.config, "paper", None),
+        "mode": "paper",
+        "source": "embedded",
+        "status": "running",
+        "started_at": now,
+        "capital": 10_000_000,
+        "first_session": date(2023, 6, 1),
+        "last_session": DAYS[0],
+        "config_fingerprint": "first",
+        "config": "{}",
+        "data_hash": "first",
+        "code_version": "1",
+        "strategies": json.dumps(FIRST_SET),
+        "sectors": "{}",
+    }
     columns = ", ".join(run)
     connection.execute(text(f"INSERT INTO runs ({columns}) VALUES ({', '.join(f':{n}' for n in run)})"), run)  # noqa: S608
     row = {"run_id": 1, "session": DAYS[0], "saved_at": now, "account": book.account, "slots": book.slots}

@@ -50,9 +50,14 @@ def doctor(home: Path, url: str, secret: str = SECRET, *arguments: str) -> subpr
     own = {k: v for k, v in os.environ.items() if not k.startswith(("ALPACA", "APCA", "TRADING", "DATABASE"))}
     access = {"ALPACA_API_KEY": KEY, "ALPACA_SECRET_KEY": secret, "ALPACA_BASE_URL": url, "COLUMNS": "250"}
     done = subprocess.run(
-        [sys.executable, str(ENGINE), "doctor", *arguments], cwd=home, env={**own, **access}, capture_output=True,
-        text=True, timeout=120.0, check=False,
-    )  # fmt: skip
+        [sys.executable, str(ENGINE), "doctor", *arguments],
+        cwd=home,
+        env={**own, **access},
+        capture_output=True,
+        text=True,
+        timeout=120.0,
+        check=False,
+    )
     assert secret not in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done

@@ -34,9 +34,14 @@ def command(home: Path, *arguments: str, **extra: str) -> subprocess.CompletedPr
     }
     environment = {**own, "COLUMNS": "300", "TRADING_CACHE_DIR": str(home / "cache"), **extra}
     done = subprocess.run(
-        [sys.executable, str(ENGINE), *arguments], cwd=home, env=environment, capture_output=True, text=True,
-        timeout=120.0, check=False,
-    )  # fmt: skip
+        [sys.executable, str(ENGINE), *arguments],
+        cwd=home,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120.0,
+        check=False,
+    )
     for shown in (done.stdout, done.stderr):
         assert SECRET not in shown
         assert "Traceback" not in shown

@@ -53,9 +53,18 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     commands = place / "env" / ("Scripts" if os.name == "nt" else "bin")
     python = commands / "python"
     done = run(
-        sys.executable, "-m", "pip", "--python", str(python), "install", "--no-deps", "--no-index", "--quiet",
-        str(wheel), cwd=place,
-    )  # fmt: skip
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(python),
+        "install",
+        "--no-deps",
+        "--no-index",
+        "--quiet",
+        str(wheel),
+        cwd=place,
+    )
     assert done.returncode == 0, done.stderr
     found = run(str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=place).stdout.strip()
     (Path(found) / "others.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")

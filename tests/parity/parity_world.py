@@ -218,9 +218,12 @@ class Desk:
         if saved is not None:
             clock.set(world.closed[world.sessions.index(saved.session)])
         risk = RiskManager(
-            case.risk, store=RiskStore(repository, clock.now, durable=False), clock=clock, capital=case.capital,
+            case.risk,
+            store=RiskStore(repository, clock.now, durable=False),
+            clock=clock,
+            capital=case.capital,
             attended=False,
-        )  # fmt: skip
+        )
         broker = PaperBroker(case.rules, case.capital, world.panel.tickers, world.strategies, risk)
         recorder = Recorder(
             repository, world.panel.tickers, world.strategies, dict(zip(world.sessions, world.opened, strict=True))

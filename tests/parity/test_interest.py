@@ -88,9 +88,7 @@ def test_environment_pays_the_same_for_a_year() -> None:
     n = 600
     rates = [4.0 + 0.002 * t for t in range(n)]
     panel = replace(quiet(rates), sessions=session_days(n))
-    prepared = prepare_panel(
-        panel, clock_of(panel), (Silent(),), np.full((n, 3), 1.0 / 3.0), make_rules(), 100_000.0
-    )  # fmt: skip
+    prepared = prepare_panel(panel, clock_of(panel), (Silent(),), np.full((n, 3), 1.0 / 3.0), make_rules(), 100_000.0)
     env = TradingAllocEnv(prepared, EpisodeOptions(prior_volatility=0.003))
     days, known = panel.sessions.astype(np.int64), np.array(rates)
     row, seen = prepared.first, 0

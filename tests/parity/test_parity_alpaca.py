@@ -49,10 +49,20 @@ REFUSED = 50  # by then the market of seed 5 has had a stop refused
 CALM = Trouble(**dict.fromkeys(Trouble.__dataclass_fields__, False))
 SETTLED_AFTER = timedelta(minutes=25)
 RISK = RiskConfig(
-    max_position_pct=20.0, max_sector_pct=60.0, max_exposure_pct=80.0, max_correlation=0.9, correlation_window=8,
-    position_volatility_pct=60.0, kelly_prior_payoff=3.0, max_positions=5, consecutive_loss_limit=3,
-    max_drawdown_pct=9.0, recovery_drawdown_pct=6.0, max_daily_loss_pct=3.0, entry_collar_pct=1.0,
-)  # fmt: skip
+    max_position_pct=20.0,
+    max_sector_pct=60.0,
+    max_exposure_pct=80.0,
+    max_correlation=0.9,
+    correlation_window=8,
+    position_volatility_pct=60.0,
+    kelly_prior_payoff=3.0,
+    max_positions=5,
+    consecutive_loss_limit=3,
+    max_drawdown_pct=9.0,
+    recovery_drawdown_pct=6.0,
+    max_daily_loss_pct=3.0,
+    entry_collar_pct=1.0,
+)
 EXITS = ExitConfig(stop_loss_volatilities=1.5, take_profit_volatilities=2.5, min_stop_pct=1.0, max_holding_sessions=8)
 
 
@@ -93,9 +103,17 @@ class AlpacaDesk:
         memory = Memory(clock.now(), {})
         ex_dates = ExDateSource(partial(ask_actions, http), case.rules.costs.special_dividend)
         venue = AlpacaVenue(
-            broker, journal, store, risk, book, memory, CALENDAR, clock, self.latest,
+            broker,
+            journal,
+            store,
+            risk,
+            book,
+            memory,
+            CALENDAR,
+            clock,
+            self.latest,
             ex_dates=ex_dates if self.tells_actions else None,
-        )  # fmt: skip
+        )
         opens = dict(zip(world.sessions, world.opened, strict=True))
         recorder = Recorder(repository, world.panel.tickers, world.strategies, opens, journaled=True)
         rows = {session: t for t, session in enumerate(world.sessions)}

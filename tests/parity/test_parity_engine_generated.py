@@ -58,16 +58,35 @@ ALL = Trouble(
     gaps=True, halted=True, zero_volume=True, thin=True, delisted=True, splits=True, dividends=True, vix_missing=True
 )
 EAGER = RiskConfig(
-    max_position_pct=20.0, max_sector_pct=40.0, max_exposure_pct=70.0, max_correlation=0.9, correlation_window=30,
-    position_volatility_pct=60.0, kelly_prior_payoff=3.0, max_positions=5, consecutive_loss_limit=2,
-    max_drawdown_pct=4.0, recovery_drawdown_pct=3.0, max_daily_loss_pct=1.5, max_equity_jump_pct=5.0,
+    max_position_pct=20.0,
+    max_sector_pct=40.0,
+    max_exposure_pct=70.0,
+    max_correlation=0.9,
+    correlation_window=30,
+    position_volatility_pct=60.0,
+    kelly_prior_payoff=3.0,
+    max_positions=5,
+    consecutive_loss_limit=2,
+    max_drawdown_pct=4.0,
+    recovery_drawdown_pct=3.0,
+    max_daily_loss_pct=1.5,
+    max_equity_jump_pct=5.0,
     min_order_dollars=2_000.0,
-)  # fmt: skip
+)
 # The smallest order is nearly the largest position: caps refuse what in another account they would only shrink.
 CROWDED = replace(
-    EAGER, max_positions=20, max_exposure_pct=60.0, max_correlation=1.0, min_order_dollars=190_000.0, share_step=0.01,
-    vix_threshold=28.0, kelly_fraction=1.0, max_drawdown_pct=60.0, max_daily_loss_pct=60.0, consecutive_loss_limit=100,
-)  # fmt: skip
+    EAGER,
+    max_positions=20,
+    max_exposure_pct=60.0,
+    max_correlation=1.0,
+    min_order_dollars=190_000.0,
+    share_step=0.01,
+    vix_threshold=28.0,
+    kelly_fraction=1.0,
+    max_drawdown_pct=60.0,
+    max_daily_loss_pct=60.0,
+    consecutive_loss_limit=100,
+)
 
 
 def trouble_case(seed: int, **changes: bool) -> Case:
@@ -94,11 +113,31 @@ def test_fixed_markets_reach_every_kind_of_trade_denial_and_halt(tmp_path: Path)
         codes |= reference.denials.keys()
         halts |= {kind for _, kind in reference.halts}
     assert reasons == {
-        "entry", "signal_exit", "stop_loss", "take_profit", "max_holding", "delisted", "replaced", "flatten",
-    }  # fmt: skip
+        "entry",
+        "signal_exit",
+        "stop_loss",
+        "take_profit",
+        "max_holding",
+        "delisted",
+        "replaced",
+        "flatten",
+    }
     assert halts == {"halt", "release"}
     assert codes >= {
-        "INVALID_ORDER", "VOLATILITY_UNKNOWN", "MAX_POSITIONS", "POSITION_LIMIT", "VIX_LIMIT", "EXPOSURE_LIMIT",
-        "SECTOR_LIMIT", "CORRELATION_UNKNOWN", "BELOW_MINIMUM", "VIX_UNKNOWN", "LOSS_STREAK_PAUSE",
-        "DAILY_LOSS_LIMIT", "DRAWDOWN_BREACH", "DRAWDOWN_HALT", "EQUITY_UNKNOWN", "TOTAL_DRAWDOWN",
-    }  # fmt: skip
+        "INVALID_ORDER",
+        "VOLATILITY_UNKNOWN",
+        "MAX_POSITIONS",
+        "POSITION_LIMIT",
+        "VIX_LIMIT",
+        "EXPOSURE_LIMIT",
+        "SECTOR_LIMIT",
+        "CORRELATION_UNKNOWN",
+        "BELOW_MINIMUM",
+        "VIX_UNKNOWN",
+        "LOSS_STREAK_PAUSE",
+        "DAILY_LOSS_LIMIT",
+        "DRAWDOWN_BREACH",
+        "DRAWDOWN_HALT",
+        "EQUITY_UNKNOWN",
+        "TOTAL_DRAWDOWN",
+    }

@@ -37,8 +37,13 @@ def run(**environment: str) -> tuple[bool, object]:
     """Return (was it compiled, everything that came out) of a fresh process."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", PROGRAM, str(HERE)],
-        capture_output=True, text=True, cwd=ROOT, env={**os.environ, **environment}, timeout=300, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     compiled, *rest = json.loads(done.stdout)
     return compiled, rest

@@ -49,9 +49,13 @@ class Checked(AlpacaDesk):
         venue = engine.broker
         assert isinstance(venue, AlpacaVenue)
         self.evenings = EveningCheck(
-            engine.repository, self.case.rules, venue.account_book, lambda: engine.risk_manager.account,
-            CALENDAR.next_session, self.clock.now,
-        )  # fmt: skip
+            engine.repository,
+            self.case.rules,
+            venue.account_book,
+            lambda: engine.risk_manager.account,
+            CALENDAR.next_session,
+            self.clock.now,
+        )
         return engine
 
     def restart(self) -> None:

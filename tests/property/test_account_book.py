@@ -41,9 +41,19 @@ def fill_of(n: int, ticker: str, side: Side, quantity: float, price: float) -> F
     at = START + timedelta(minutes=n)
     reason = OrderReason.ENTRY if side is Side.BUY else OrderReason.SIGNAL_EXIT
     return Fill(
-        f"tp-{n}", ticker, side, quantity, price, round_cents(quantity * price), round(0.01 * (n % 3), 2), at,
-        at.date(), "breakout", reason, f"fill-{n}",
-    )  # fmt: skip
+        f"tp-{n}",
+        ticker,
+        side,
+        quantity,
+        price,
+        round_cents(quantity * price),
+        round(0.01 * (n % 3), 2),
+        at,
+        at.date(),
+        "breakout",
+        reason,
+        f"fill-{n}",
+    )
 
 
 @st.composite
@@ -144,10 +154,14 @@ def test_money_lands_where_the_report_expects_it() -> None:
     book.book_fill(fill_of(0, "AAA", Side.BUY, 50.0, 20.0), None)
     book.move_manual("CCC", 5.0, -500.0)
     flows = [
-        (CashKind.DIVIDEND, 12.5, "AAA"), (CashKind.INTEREST, 1.25, None), (CashKind.FEE, -0.4, None),
-        (CashKind.DEPOSIT, 1_000.0, None), (CashKind.WITHDRAWAL, -200.0, None), (CashKind.DIVIDEND, 7.0, "CCC"),
+        (CashKind.DIVIDEND, 12.5, "AAA"),
+        (CashKind.INTEREST, 1.25, None),
+        (CashKind.FEE, -0.4, None),
+        (CashKind.DEPOSIT, 1_000.0, None),
+        (CashKind.WITHDRAWAL, -200.0, None),
+        (CashKind.DIVIDEND, 7.0, "CCC"),
         (CashKind.OTHER, -0.1, None),
-    ]  # fmt: skip
+    ]
     for n, (kind, amount, ticker) in enumerate(flows):
         book.book_cash(CashFlow(f"flow-{n}", kind, amount, START, ticker))
     _, flows_told = book.take_news()

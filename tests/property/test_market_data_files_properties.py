@@ -220,20 +220,73 @@ def test_repeated_row_counts_once_and_one_that_disagrees_is_refused_with_both_li
             FilesMarketData(folder, now=after_all).history()
 
 
-PIECES = ("date", "ticker", "open", "high", "low", "close", "volume", "Date", "Adj Close", "Symbol", "AAA", "^VIX",
-          "SPY",
-          "2024-06-03", "03/06/2024", "20240604", "1717372800",
-          "10", "10.5", "-3", "1e400", "1,5", "$7", "n/a", "", "nan",
-          ",", ",", ",", ";", "\t", "|", "\n", "\n", "\r\n", '"', "#", "\ufeff", "\0", "0x1", "12:30", "Z")  # fmt: skip
+PIECES = (
+    "date",
+    "ticker",
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "Date",
+    "Adj Close",
+    "Symbol",
+    "AAA",
+    "^VIX",
+    "SPY",
+    "2024-06-03",
+    "03/06/2024",
+    "20240604",
+    "1717372800",
+    "10",
+    "10.5",
+    "-3",
+    "1e400",
+    "1,5",
+    "$7",
+    "n/a",
+    "",
+    "nan",
+    ",",
+    ",",
+    ",",
+    ";",
+    "\t",
+    "|",
+    "\n",
+    "\n",
+    "\r\n",
+    '"',
+    "#",
+    "\ufeff",
+    "\0",
+    "0x1",
+    "12:30",
+    "Z",
+)
 
 
 @settings(deadline=None, max_examples=300)
 @given(
     text=st.one_of(st.text(max_size=200), st.lists(st.sampled_from(PIECES), max_size=80).map("".join)),
-    name=st.sampled_from(["bars.csv", "AAA.csv", "vix.csv", "sectors.csv", "events.csv", "universe.csv", "assets.csv",
-                          "cash_rate.csv", "weights.csv", "close.csv", "bars.txt", "tbill_3m.csv"]),
+    name=st.sampled_from(
+        [
+            "bars.csv",
+            "AAA.csv",
+            "vix.csv",
+            "sectors.csv",
+            "events.csv",
+            "universe.csv",
+            "assets.csv",
+            "cash_rate.csv",
+            "weights.csv",
+            "close.csv",
+            "bars.txt",
+            "tbill_3m.csv",
+        ]
+    ),
     raw=st.booleans(),
-)  # fmt: skip
+)
 def test_readers_end_with_a_panel_or_with_our_error_whatever_the_text(text: str, name: str, raw: bool) -> None:
     good = "date,ticker,open,high,low,close,volume\n2024-06-03,AAA,10,11,9,10,5\n2024-06-04,AAA,10,11,9,10,5\n"
     with tempfile.TemporaryDirectory() as folder:

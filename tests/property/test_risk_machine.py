@@ -181,12 +181,15 @@ class RiskMachine(RuleBasedStateMachine):
             held[name] = data.draw(st.sampled_from([30.0, 60.0, 200.0]))
         holdings = [
             Holding(
-                name, held.get(name, 0.0), STOCKS[name].price * data.draw(st.sampled_from([1.0, 1.0, 1.0, 0.9, 1.2])),
-                float(pending[name]), worst.get(name, 0.0),
+                name,
+                held.get(name, 0.0),
+                STOCKS[name].price * data.draw(st.sampled_from([1.0, 1.0, 1.0, 0.9, 1.2])),
+                float(pending[name]),
+                worst.get(name, 0.0),
             )
             for name in NAMES
             if held.get(name, 0.0) or pending[name]
-        ]  # fmt: skip
+        ]
         if holdings and data.draw(st.integers(0, 9)) == 0:
             spoilt = holdings[0]
             holdings[0] = Holding(spoilt.ticker, spoilt.quantity, NAN, spoilt.pending, spoilt.limit_price)

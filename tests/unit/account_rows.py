@@ -37,27 +37,57 @@ def add_run(
     run_id = create_run(
         engine,
         {
-            **texts, "config": "{}", "strategies": '["momentum", "breakout"]', "sectors": "{}", "mode": mode,
-            "status": status, "account": account, "name": name, "started_at": started, "capital": 1000.0,
-            "first_session": DAY, "last_session": None if equity is None else DAY,
+            **texts,
+            "config": "{}",
+            "strategies": '["momentum", "breakout"]',
+            "sectors": "{}",
+            "mode": mode,
+            "status": status,
+            "account": account,
+            "name": name,
+            "started_at": started,
+            "capital": 1000.0,
+            "first_session": DAY,
+            "last_session": None if equity is None else DAY,
         },
         [],
-    )  # fmt: skip
+    )
     with engine.begin() as connection:
         if equity is not None:
             zero = dict.fromkeys(("realized_pnl", "unrealized_pnl", "fees", "dividends", "cash_flow"), 0.0)
             connection.execute(
                 insert(m.EquityRow).values(
-                    run_id=run_id, session=DAY, as_of=NOW, cash=equity, positions_value=0.0, equity=equity,
-                    previous_equity=equity, peak_equity=equity, drawdown=0.0, lifetime_drawdown=0.0,
-                    gross_exposure=0.0, n_positions=len(held), halted=False, **zero,
+                    run_id=run_id,
+                    session=DAY,
+                    as_of=NOW,
+                    cash=equity,
+                    positions_value=0.0,
+                    equity=equity,
+                    previous_equity=equity,
+                    peak_equity=equity,
+                    drawdown=0.0,
+                    lifetime_drawdown=0.0,
+                    gross_exposure=0.0,
+                    n_positions=len(held),
+                    halted=False,
+                    **zero,
                 )
-            )  # fmt: skip
+            )
         for ticker in held:
             connection.execute(
                 insert(m.PositionRow).values(
-                    run_id=run_id, session=DAY, ticker=ticker, strategy="momentum", quantity=10.0, entry_price=50.0,
-                    price=51.0, cost=500.0, value=510.0, stop_price=45.0, target_price=None, entry_session=DAY,
+                    run_id=run_id,
+                    session=DAY,
+                    ticker=ticker,
+                    strategy="momentum",
+                    quantity=10.0,
+                    entry_price=50.0,
+                    price=51.0,
+                    cost=500.0,
+                    value=510.0,
+                    stop_price=45.0,
+                    target_price=None,
+                    entry_session=DAY,
                 )
-            )  # fmt: skip
+            )
     return run_id

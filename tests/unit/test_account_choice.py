@@ -18,10 +18,16 @@ from trading_platform.runtime.trade_settings import TradeOptions, check_days, re
 KEYS = {"ALPACA_API_KEY": "PK0123456789", "ALPACA_SECRET_KEY": "secret"}
 LIVE = {**KEYS, "TRADING_ALLOW_LIVE": "yes-i-mean-it"}
 REPLAY_OPTIONS: list[dict[str, Any]] = [
-    {"start": date(2020, 1, 2)}, {"end": date(2020, 12, 31)}, {"seed": 3}, {"capital": 5000.0}, {"cost_bps": 4.0},
+    {"start": date(2020, 1, 2)},
+    {"end": date(2020, 12, 31)},
+    {"seed": 3},
+    {"capital": 5000.0},
+    {"cost_bps": 4.0},
     {"fills": "realistic"},
-    {"data_dirs": (Path("bars"),)}, {"fetch_from": date(2019, 1, 2)}, {"fetch_to": date(2020, 12, 31)},
-]  # fmt: skip
+    {"data_dirs": (Path("bars"),)},
+    {"fetch_from": date(2019, 1, 2)},
+    {"fetch_to": date(2020, 12, 31)},
+]
 SOURCES = [None, "alpaca", "yahoo", "synthetic", "files"]
 
 

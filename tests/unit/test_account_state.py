@@ -10,23 +10,33 @@ from trading_platform.brokers.reconciliation.difference_words import cash_words,
 from trading_platform.brokers.reconciliation.differences import Difference, DifferenceKind
 
 FINE: dict[str, object] = {
-    "id": "x", "status": "ACTIVE", "trading_blocked": False, "account_blocked": False, "transfers_blocked": True,
-    "trade_suspended_by_user": False, "equity": "100000", "cash": "5", "maintenance_margin": "0",
-}  # fmt: skip
+    "id": "x",
+    "status": "ACTIVE",
+    "trading_blocked": False,
+    "account_blocked": False,
+    "transfers_blocked": True,
+    "trade_suspended_by_user": False,
+    "equity": "100000",
+    "cash": "5",
+    "maintenance_margin": "0",
+}
 
 
-@pytest.mark.parametrize(("changed", "words"), [
-    ({}, ""),
-    ({"trading_blocked": True}, "trading_blocked"),
-    ({"account_blocked": True}, "account_blocked"),
-    ({"trade_suspended_by_user": True}, "trade_suspended_by_user"),
-    ({"status": "ACCOUNT_CLOSED"}, "its status is ACCOUNT_CLOSED"),
-    ({"status": "active"}, ""),
-    ({"maintenance_margin": "100000.01"}, "margin call"),
-    ({"maintenance_margin": "100000.00"}, ""),
-    ({"maintenance_margin": None}, ""),
-    ({"maintenance_margin": "5", "equity": None}, ""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({}, ""),
+        ({"trading_blocked": True}, "trading_blocked"),
+        ({"account_blocked": True}, "account_blocked"),
+        ({"trade_suspended_by_user": True}, "trade_suspended_by_user"),
+        ({"status": "ACCOUNT_CLOSED"}, "its status is ACCOUNT_CLOSED"),
+        ({"status": "active"}, ""),
+        ({"maintenance_margin": "100000.01"}, "margin call"),
+        ({"maintenance_margin": "100000.00"}, ""),
+        ({"maintenance_margin": None}, ""),
+        ({"maintenance_margin": "5", "equity": None}, ""),
+    ],
+)
 def test_the_state_of_an_account_is_told_in_words(changed: dict[str, object], words: str) -> None:
     trouble = account_trouble({**FINE, **changed})
     assert (words in trouble) if words else trouble == ""

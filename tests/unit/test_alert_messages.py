@@ -202,19 +202,38 @@ def test_halts_are_read_from_the_risk_memory_with_their_beginning(engine: Engine
 def sale(engine: Engine, key: str, status: str, side: str = "sell") -> None:
     text = dict.fromkeys(("approval_id", "config_fingerprint", "strategy"), "x")
     row = {
-        **text, "run_id": 1, "client_order_id": key, "ticker": "AAA", "side": side, "quantity": 10.0,
-        "filled_quantity": 0.0, "reason": "signal", "strength": 0.0, "status": status, "message": "no such asset",
-        "decided_session": SESSION, "decided_at": NOW, "closed_at": NOW + MINUTE,
-    }  # fmt: skip
+        **text,
+        "run_id": 1,
+        "client_order_id": key,
+        "ticker": "AAA",
+        "side": side,
+        "quantity": 10.0,
+        "filled_quantity": 0.0,
+        "reason": "signal",
+        "strength": 0.0,
+        "status": status,
+        "message": "no such asset",
+        "decided_session": SESSION,
+        "decided_at": NOW,
+        "closed_at": NOW + MINUTE,
+    }
     with engine.begin() as connection:
         connection.execute(insert(m.Order).values(row))
 
 
 def hold(engine: Engine, ticker: str) -> None:
     row = {
-        "run_id": 1, "session": SESSION, "ticker": ticker, "strategy": "x", "quantity": 10.0, "entry_price": 1.0,
-        "price": 1.0, "cost": 10.0, "value": 10.0, "entry_session": SESSION,
-    }  # fmt: skip
+        "run_id": 1,
+        "session": SESSION,
+        "ticker": ticker,
+        "strategy": "x",
+        "quantity": 10.0,
+        "entry_price": 1.0,
+        "price": 1.0,
+        "cost": 10.0,
+        "value": 10.0,
+        "entry_session": SESSION,
+    }
     with engine.begin() as connection:
         connection.execute(update(m.Run).values(last_session=SESSION))
         connection.execute(insert(m.PositionRow).values(row))

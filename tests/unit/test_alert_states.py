@@ -113,8 +113,10 @@ def test_a_waiting_exit_is_told_when_it_is_late_and_missing_cover_as_a_missing_s
     exits = tuple(OverdueExit(name, FIRST, 3, 2, "signal_exit", "halted") for name in ("AAA", "CCC"))
     found = all_states([late, early, Unexplained(NOW, "no_cover", "DDD", "10 shares", "no stop")], exits, "", None)
     assert [(state.kind, state.tickers) for state in found] == [
-        ("unprotected", ("DDD",)), ("exit_overdue", ("AAA",)), ("exit_overdue", ("CCC",))
-    ]  # fmt: skip
+        ("unprotected", ("DDD",)),
+        ("exit_overdue", ("AAA",)),
+        ("exit_overdue", ("CCC",)),
+    ]
     assert found[1].text == "AAA: 10 shares should have left at the open; tried twice"
 
 
@@ -161,14 +163,35 @@ def test_status_finds_a_refused_exit_of_a_position_still_held(tmp_path: Path) ->
     migrate(engine)
     run_id = create_run(engine, run_row(), [])
     order = {
-        "run_id": run_id, "client_order_id": "x", "approval_id": "a", "config_fingerprint": "c", "ticker": "AAA",
-        "side": "sell", "quantity": 10.0, "filled_quantity": 0.0, "strategy": "s", "reason": "signal_exit",
-        "strength": 0.0, "status": "rejected", "message": "wash trade", "decided_session": FIRST, "decided_at": NOW,
-    }  # fmt: skip
+        "run_id": run_id,
+        "client_order_id": "x",
+        "approval_id": "a",
+        "config_fingerprint": "c",
+        "ticker": "AAA",
+        "side": "sell",
+        "quantity": 10.0,
+        "filled_quantity": 0.0,
+        "strategy": "s",
+        "reason": "signal_exit",
+        "strength": 0.0,
+        "status": "rejected",
+        "message": "wash trade",
+        "decided_session": FIRST,
+        "decided_at": NOW,
+    }
     position = {
-        "run_id": run_id, "session": FIRST, "ticker": "AAA", "strategy": "s", "quantity": 10.0, "entry_price": 1.0,
-        "price": 1.0, "cost": 10.0, "value": 10.0, "dividends": 0.0, "entry_session": FIRST,
-    }  # fmt: skip
+        "run_id": run_id,
+        "session": FIRST,
+        "ticker": "AAA",
+        "strategy": "s",
+        "quantity": 10.0,
+        "entry_price": 1.0,
+        "price": 1.0,
+        "cost": 10.0,
+        "value": 10.0,
+        "dividends": 0.0,
+        "entry_session": FIRST,
+    }
     with engine.begin() as connection:
         connection.execute(insert(m.Order), [order, {**order, "client_order_id": "y", "ticker": "SOLD"}])
         connection.execute(insert(m.PositionRow), [position])

@@ -20,16 +20,30 @@ def order_of(broker_order_id: str) -> JournalOrder | None:
     if broker_order_id != "ours":
         return None
     return JournalOrder(
-        "tp-1", "ours", "AAA", Side.BUY, 10.0, 0.0, OrderStatus.SUBMITTED, "momentum", OrderReason.ENTRY,
+        "tp-1",
+        "ours",
+        "AAA",
+        Side.BUY,
+        10.0,
+        0.0,
+        OrderStatus.SUBMITTED,
+        "momentum",
+        OrderReason.ENTRY,
         datetime(2024, 1, 2, tzinfo=UTC),
-    )  # fmt: skip
+    )
 
 
 def fill(**fields: Any) -> dict[str, Any]:
     plain = {
-        "activity_type": "FILL", "id": "f1", "transaction_time": AT, "order_id": "ours", "symbol": "AAA",
-        "side": "buy", "qty": "3", "price": "10.005",
-    }  # fmt: skip
+        "activity_type": "FILL",
+        "id": "f1",
+        "transaction_time": AT,
+        "order_id": "ours",
+        "symbol": "AAA",
+        "side": "buy",
+        "qty": "3",
+        "price": "10.005",
+    }
     return {**plain, **fields}
 
 

@@ -135,10 +135,22 @@ def test_client_order_id_must_fit() -> None:
 
 def raw(**fields: Any) -> dict[str, Any]:
     plain = {
-        "id": "5a", "client_order_id": "tp-1", "symbol": "AAA", "side": "buy", "type": "limit", "qty": "10",
-        "filled_qty": "0", "filled_avg_price": None, "status": "new", "limit_price": "101", "stop_price": None,
-        "submitted_at": "2024-01-02T14:30:00.123456789Z", "order_class": "simple", "legs": None, "time_in_force": "day",
-    }  # fmt: skip
+        "id": "5a",
+        "client_order_id": "tp-1",
+        "symbol": "AAA",
+        "side": "buy",
+        "type": "limit",
+        "qty": "10",
+        "filled_qty": "0",
+        "filled_avg_price": None,
+        "status": "new",
+        "limit_price": "101",
+        "stop_price": None,
+        "submitted_at": "2024-01-02T14:30:00.123456789Z",
+        "order_class": "simple",
+        "legs": None,
+        "time_in_force": "day",
+    }
     return {**plain, **fields}
 
 

@@ -46,9 +46,20 @@ def fill(quantity: float = 5.0, price: float = 100.0, ticker: str = "AAA") -> Fi
 
 def row() -> JournalOrder:
     return JournalOrder(
-        "tp-1", "b-1", "AAA", Side.BUY, 10.0, 0.0, OrderStatus.SUBMITTED, "momentum", OrderReason.ENTRY, NOW, 90.0,
-        None, 102.0,
-    )  # fmt: skip
+        "tp-1",
+        "b-1",
+        "AAA",
+        Side.BUY,
+        10.0,
+        0.0,
+        OrderStatus.SUBMITTED,
+        "momentum",
+        OrderReason.ENTRY,
+        NOW,
+        90.0,
+        None,
+        102.0,
+    )
 
 
 def order(quantity: float = 10.0, filled: float = 0.0, status: OrderStatus = OrderStatus.SUBMITTED) -> BrokerOrder:

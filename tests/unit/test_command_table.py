@@ -14,9 +14,13 @@ from trading_platform.runtime.command_parser import Given, parse
 from trading_platform.runtime.command_table import COMMANDS, OPTIONS, OWN_LINES, Command, Kind, Option
 
 SAMPLES = {
-    Kind.TEXT: "momentum", Kind.FILE: "somewhere", Kind.NUMBER: "5000", Kind.WHOLE: "3",
-    Kind.FIRST_DAY: "2020-01-02", Kind.LAST_DAY: "2020-12-31",
-}  # fmt: skip
+    Kind.TEXT: "momentum",
+    Kind.FILE: "somewhere",
+    Kind.NUMBER: "5000",
+    Kind.WHOLE: "3",
+    Kind.FIRST_DAY: "2020-01-02",
+    Kind.LAST_DAY: "2020-12-31",
+}
 PAIRS = [(command, option) for command in COMMANDS.values() for option in OPTIONS.values()]
 
 

@@ -43,10 +43,16 @@ def test_no_file_and_empty_file_are_the_defaults(tmp_path: Path) -> None:
 def test_defaults_are_as_designed() -> None:
     config = TradingConfig()
     assert asdict(config.engine) == {
-        "initial_capital": 100_000.0, "scan_interval_seconds": 900.0, "seed": 7, "replay_sessions": 252,
-        "history_sessions": 756, "commit_sessions": 504, "fills": "exact", "consent": "none",
+        "initial_capital": 100_000.0,
+        "scan_interval_seconds": 900.0,
+        "seed": 7,
+        "replay_sessions": 252,
+        "history_sessions": 756,
+        "commit_sessions": 504,
+        "fills": "exact",
+        "consent": "none",
         "consent_minutes": 30.0,
-    }  # fmt: skip
+    }
     assert (config.data.source, config.data.vix, config.storage.database_url) == (
         "synthetic",
         "required",
@@ -253,10 +259,17 @@ def test_fingerprint_follows_decisions_only() -> None:
     for same in harmless:
         assert load_config(None, same).fingerprint == base
     decisive: list[dict[str, object]] = [
-        {"engine.seed": 8}, {"universe.tickers": ["SPY"]}, {"data.vix": "realized"}, {"strategies.enabled": ["a"]},
-        {"strategies.a.lookback": 3}, {"risk.max_positions": 3}, {"costs.impact_bps": 5}, {"regime.fit_window": 300},
-        {"exits.max_stop_pct": 15}, {"allocator.max_age_sessions": 3},
-    ]  # fmt: skip
+        {"engine.seed": 8},
+        {"universe.tickers": ["SPY"]},
+        {"data.vix": "realized"},
+        {"strategies.enabled": ["a"]},
+        {"strategies.a.lookback": 3},
+        {"risk.max_positions": 3},
+        {"costs.impact_bps": 5},
+        {"regime.fit_window": 300},
+        {"exits.max_stop_pct": 15},
+        {"allocator.max_age_sessions": 3},
+    ]
     assert len({load_config(None, change).fingerprint for change in decisive} | {base}) == len(decisive) + 1
 
 

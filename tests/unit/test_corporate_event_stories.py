@@ -24,18 +24,27 @@ STOPS = Protection(stop_volatilities=5.0, target_volatilities=20.0)  # 95 and 12
 Fills = np.ndarray
 Prices = Sequence[float | Bar]
 FREE_OF_COST = {
-    "half_spread_bps": 0.0, "slippage_bps": 0.0, "impact_bps": 0.0, "sec_fee_per_million": 0.0, "taf_per_share": 0.0,
+    "half_spread_bps": 0.0,
+    "slippage_bps": 0.0,
+    "impact_bps": 0.0,
+    "sec_fee_per_million": 0.0,
+    "taf_per_share": 0.0,
     "taf_max": 0.0,
-}  # fmt: skip
+}
 
 
 def told(fills: Fills) -> list[tuple[int, int, float, float, str]]:
     """Return (strategy, side, shares, dollars, reason) of each fill."""
     return [
-        (int(row["strategy"]), int(row["side"]), round(float(row["quantity"]), 6), float(row["amount"]),
-         ORDER_REASONS[row["reason"]].value)
+        (
+            int(row["strategy"]),
+            int(row["side"]),
+            round(float(row["quantity"]), 6),
+            float(row["amount"]),
+            ORDER_REASONS[row["reason"]].value,
+        )
         for row in fills
-    ]  # fmt: skip
+    ]
 
 
 def holder(event: CorporateEvent, x: Prices, y: Prices | None = None, **more: Any) -> LotStory:

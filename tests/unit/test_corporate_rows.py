@@ -31,16 +31,22 @@ def test_two_rows_of_a_name_change_are_a_rename(group: str | None) -> None:
     (found,) = told(row("NC", "b", "NEW", 10.0, group=group), row("NC", "a", "OLD", -10.0, group=group))
     assert isinstance(found, Exchange)
     assert (found.kind, found.ticker, found.gone, found.other, found.came) == (
-        ExchangeKind.RENAME, "OLD", 10.0, "NEW", 10.0,
-    )  # fmt: skip
+        ExchangeKind.RENAME,
+        "OLD",
+        10.0,
+        "NEW",
+        10.0,
+    )
     assert found.exchange_id == "a/shares"  # whichever row was entered first
 
 
 def test_two_renames_of_a_day_without_groups_are_kept_apart() -> None:
     rows = [
-        row("NC", "a", "A", -10.0, group=None), row("NC", "b", "X", 10.0, group=None),
-        row("NC", "c", "B", -4.0, group=None), row("NC", "d", "Y", 4.0, group=None),
-    ]  # fmt: skip
+        row("NC", "a", "A", -10.0, group=None),
+        row("NC", "b", "X", 10.0, group=None),
+        row("NC", "c", "B", -4.0, group=None),
+        row("NC", "d", "Y", 4.0, group=None),
+    ]
     assert [(e.ticker, e.other) for e in told(*rows) if isinstance(e, Exchange)] == [("A", "X"), ("B", "Y")]
 
 

@@ -140,8 +140,14 @@ def test_converted_folder_reads_back_as_the_same_panel(folder: Path, tmp_path: P
 
     assert "reads back the same" in lines[1]
     assert sorted(path.name for path in out.iterdir()) == [
-        "assets.csv", "bars.csv", "cash_rate.csv", "events.csv", "sectors.csv", "universe.csv", "vix.csv",
-    ]  # fmt: skip
+        "assets.csv",
+        "bars.csv",
+        "cash_rate.csv",
+        "events.csv",
+        "sectors.csv",
+        "universe.csv",
+        "vix.csv",
+    ]
     assert (
         files_market([out], DataConfig(), now).history().data_hash
         == files_market([folder], DataConfig(), now).history().data_hash

@@ -95,8 +95,15 @@ def panel_in(folder: Path, make: Form, **options: Any) -> MarketPanel:
 @form
 def investing(folder: Path) -> None:
     def text(own: pd.DataFrame, _: str) -> str:
-        table = {"Date": own.date.dt.strftime("%m/%d/%Y"), "Price": own.close, "Open": own.open, "High": own.high,
-                 "Low": own.low, "Vol.": (own.volume / 1e6).map("{:.6f}M".format), "Change %": "0.5%"}  # fmt: skip
+        table = {
+            "Date": own.date.dt.strftime("%m/%d/%Y"),
+            "Price": own.close,
+            "Open": own.open,
+            "High": own.high,
+            "Low": own.low,
+            "Vol.": (own.volume / 1e6).map("{:.6f}M".format),
+            "Change %": "0.5%",
+        }
         return str(pd.DataFrame(table).iloc[::-1].to_csv(index=False, quoting=1))
 
     each(folder, text, "{} Historical Data.csv")
@@ -106,9 +113,14 @@ def investing(folder: Path) -> None:
 def nasdaq(folder: Path) -> None:
     def text(own: pd.DataFrame, _: str) -> str:
         dollars = {name: own[name].map("${}".format) for name in PRICES}
-        table = {"Date": own.date.dt.strftime("%m/%d/%Y"), "Close/Last": dollars["close"],
-                 "Volume": own.volume.map("{:,}".format), "Open": dollars["open"], "High": dollars["high"],
-                 "Low": dollars["low"]}  # fmt: skip
+        table = {
+            "Date": own.date.dt.strftime("%m/%d/%Y"),
+            "Close/Last": dollars["close"],
+            "Volume": own.volume.map("{:,}".format),
+            "Open": dollars["open"],
+            "High": dollars["high"],
+            "Low": dollars["low"],
+        }
         return str(pd.DataFrame(table).iloc[::-1].to_csv(index=False))
 
     each(folder, text)
@@ -118,9 +130,18 @@ def nasdaq(folder: Path) -> None:
 def stooq(folder: Path) -> None:
     for ticker, own in BARS.groupby("ticker"):
         name = str(ticker).lower().replace(".", "-") + ".us"
-        table = {"<TICKER>": name.upper(), "<PER>": "D", "<DATE>": own.date.dt.strftime("%Y%m%d"), "<TIME>": "000000",
-                 "<OPEN>": own.open, "<HIGH>": own.high, "<LOW>": own.low, "<CLOSE>": own.close, "<VOL>": own.volume,
-                 "<OPENINT>": 0}  # fmt: skip
+        table = {
+            "<TICKER>": name.upper(),
+            "<PER>": "D",
+            "<DATE>": own.date.dt.strftime("%Y%m%d"),
+            "<TIME>": "000000",
+            "<OPEN>": own.open,
+            "<HIGH>": own.high,
+            "<LOW>": own.low,
+            "<CLOSE>": own.close,
+            "<VOL>": own.volume,
+            "<OPENINT>": 0,
+        }
         pd.DataFrame(table).to_csv(folder / f"{name}.txt", index=False)
 
 
@@ -241,9 +262,10 @@ def tiingo(folder: Path) -> None:
     def text(own: pd.DataFrame, _: str) -> str:
         extra = {f"adj{name.title()}": own[name] for name in (*PRICES, "volume")}
         return str(
-            own.assign(date=own.date.dt.strftime("%Y-%m-%dT00:00:00.000Z"), **extra, divCash=0.0, splitFactor=1.0)
-            .to_csv(index=False)
-        )  # fmt: skip
+            own.assign(
+                date=own.date.dt.strftime("%Y-%m-%dT00:00:00.000Z"), **extra, divCash=0.0, splitFactor=1.0
+            ).to_csv(index=False)
+        )
 
     each(folder, text)
 

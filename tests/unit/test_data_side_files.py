@@ -119,9 +119,12 @@ def test_rename_moves_its_name_wherever_it_sorts_and_carries_sector_and_membersh
     bars = HEADER + rows("AAA", [10, 10.1, None, None, None]) + rows("ZZZ", [None, None, 10.2, 10.3, 10.4])
     bars += rows("BBB", [20] * 5) + rows("SPY", [500] * 5)
     path = folder(
-        tmp_path, bars, events="date,ticker,kind,new_ticker\n2024-06-05,AAA,rename,ZZZ\n",
-        sectors="ticker,sector\nAAA,Energy\nBBB,Utilities\n", universe="ticker,from,to\nAAA,,2024-06-04\nBBB,,\n",
-    )  # fmt: skip
+        tmp_path,
+        bars,
+        events="date,ticker,kind,new_ticker\n2024-06-05,AAA,rename,ZZZ\n",
+        sectors="ticker,sector\nAAA,Energy\nBBB,Utilities\n",
+        universe="ticker,from,to\nAAA,,2024-06-04\nBBB,,\n",
+    )
 
     panel = panel_of(path)
 
@@ -151,10 +154,12 @@ def test_asked_for_tickers_bring_what_their_shares_become_without_new_risk(tmp_p
 
 def test_snapshot_keeps_events_membership_rate_and_classes(tmp_path: Path) -> None:
     path = folder(
-        tmp_path / "data", events="date,ticker,kind,cash\n2024-06-05,BBB,cash_merger,21\n",
-        universe="ticker,from,to\nAAA,2024-06-04,\nBBB,,\n", cash_rate="date,rate\n2024-06-03,5.25\n",
+        tmp_path / "data",
+        events="date,ticker,kind,cash\n2024-06-05,BBB,cash_merger,21\n",
+        universe="ticker,from,to\nAAA,2024-06-04,\nBBB,,\n",
+        cash_rate="date,rate\n2024-06-03,5.25\n",
         assets="ticker,asset_class\nBBB,gold\n",
-    )  # fmt: skip
+    )
     first = panel_of(path, cache_dir=tmp_path / "cache", with_benchmark=True)
     second = panel_of(path, cache_dir=tmp_path / "cache", with_benchmark=True)
     other = panel_of(path, cache_dir=tmp_path / "cache")

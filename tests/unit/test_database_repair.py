@@ -24,17 +24,45 @@ from trading_platform.storage.runs import RunLock
 
 NOW = datetime(2024, 7, 3, 17, 0, tzinfo=UTC)
 ORDER: dict[str, Any] = {
-    "run_id": 1, "client_order_id": "tp-1", "broker_order_id": None, "approval_id": "a", "config_fingerprint": "f",
-    "ticker": "AAA", "side": "buy", "quantity": 10.0, "filled_quantity": 0.0, "limit_price": 100.0, "stop_price": 90.0,
-    "target_price": None, "strategy": "momentum", "reason": "entry", "strength": 1.0, "status": "submitted",
-    "message": None, "decided_session": NOW.date(), "decided_at": NOW, "submitted_at": NOW, "closed_at": None,
+    "run_id": 1,
+    "client_order_id": "tp-1",
+    "broker_order_id": None,
+    "approval_id": "a",
+    "config_fingerprint": "f",
+    "ticker": "AAA",
+    "side": "buy",
+    "quantity": 10.0,
+    "filled_quantity": 0.0,
+    "limit_price": 100.0,
+    "stop_price": 90.0,
+    "target_price": None,
+    "strategy": "momentum",
+    "reason": "entry",
+    "strength": 1.0,
+    "status": "submitted",
+    "message": None,
+    "decided_session": NOW.date(),
+    "decided_at": NOW,
+    "submitted_at": NOW,
+    "closed_at": None,
     "parts": None,
-}  # fmt: skip
+}
 FILL: dict[str, Any] = {
-    "run_id": 1, "client_order_id": "tp-1", "broker_fill_id": "f-1", "session": NOW.date(), "filled_at": NOW,
-    "ticker": "AAA", "side": "buy", "quantity": 10.0, "price": 99.5, "amount": 995.0, "fees": 0.0, "realized_pnl": 0.0,
-    "strategy": "momentum", "reason": "entry",
-}  # fmt: skip
+    "run_id": 1,
+    "client_order_id": "tp-1",
+    "broker_fill_id": "f-1",
+    "session": NOW.date(),
+    "filled_at": NOW,
+    "ticker": "AAA",
+    "side": "buy",
+    "quantity": 10.0,
+    "price": 99.5,
+    "amount": 995.0,
+    "fees": 0.0,
+    "realized_pnl": 0.0,
+    "strategy": "momentum",
+    "reason": "entry",
+}
 
 
 @pytest.fixture
@@ -83,10 +111,15 @@ PUT_RIGHT = [
     ("runs", "status", "lost", "interrupted"),
 ]
 SET_ASIDE = [
-    ("orders", "side", "hold"), ("orders", "quantity", -10.0), ("orders", "quantity", 1e30),
-    ("orders", "filled_quantity", float("inf")), ("fills", "quantity", -1.0), ("fills", "price", 1e30),
-    ("fills", "side", "hold"), ("commands", "kind", "dance"),
-]  # fmt: skip
+    ("orders", "side", "hold"),
+    ("orders", "quantity", -10.0),
+    ("orders", "quantity", 1e30),
+    ("orders", "filled_quantity", float("inf")),
+    ("fills", "quantity", -1.0),
+    ("fills", "price", 1e30),
+    ("fills", "side", "hold"),
+    ("commands", "kind", "dance"),
+]
 
 
 @pytest.mark.parametrize(("table", "column", "value", "right"), PUT_RIGHT)
@@ -171,26 +204,76 @@ def test_a_running_engine_keeps_its_rows(engine: Engine, path: Path) -> None:
 
 DAY = NOW.date()
 CLOSE: dict[str, Any] = {
-    "run_id": 1, "session": DAY, "as_of": NOW, "cash": 600.0, "positions_value": 400.0, "equity": 1_000.0,
-    "previous_equity": 990.0, "realized_pnl": 5.0, "unrealized_pnl": 10.0, "fees": 0.5, "dividends": 0.0,
-    "cash_flow": 0.0, "peak_equity": 1_250.0, "drawdown": 0.2, "lifetime_drawdown": 0.2, "gross_exposure": 0.4,
-    "n_positions": 1, "halted": False, "vix": 15.0, "benchmark_close": 400.0, "universe_return": 0.01,
+    "run_id": 1,
+    "session": DAY,
+    "as_of": NOW,
+    "cash": 600.0,
+    "positions_value": 400.0,
+    "equity": 1_000.0,
+    "previous_equity": 990.0,
+    "realized_pnl": 5.0,
+    "unrealized_pnl": 10.0,
+    "fees": 0.5,
+    "dividends": 0.0,
+    "cash_flow": 0.0,
+    "peak_equity": 1_250.0,
+    "drawdown": 0.2,
+    "lifetime_drawdown": 0.2,
+    "gross_exposure": 0.4,
+    "n_positions": 1,
+    "halted": False,
+    "vix": 15.0,
+    "benchmark_close": 400.0,
+    "universe_return": 0.01,
     "unused_slots": 10.0,
-}  # fmt: skip
+}
 TRADE: dict[str, Any] = {
-    "run_id": 1, "ticker": "AAA", "strategy": "momentum", "entry_session": DAY, "exit_session": DAY, "opened_at": NOW,
-    "closed_at": NOW, "quantity": 10.0, "entry_price": 50.0, "exit_price": 55.0, "cost": 500.0, "proceeds": 550.0,
-    "fees": 1.0, "dividends": 2.0, "pnl": 51.0, "return_fraction": 0.102, "exit_reason": "signal_exit",
-}  # fmt: skip
-POSITION: dict[str, Any] = {
-    "run_id": 1, "session": DAY, "ticker": "AAA", "strategy": "momentum", "quantity": 8.0, "entry_price": 45.0,
-    "price": 50.0, "cost": 360.0, "value": 400.0, "stop_price": 40.0, "target_price": 60.0, "dividends": 0.0,
+    "run_id": 1,
+    "ticker": "AAA",
+    "strategy": "momentum",
     "entry_session": DAY,
-}  # fmt: skip
+    "exit_session": DAY,
+    "opened_at": NOW,
+    "closed_at": NOW,
+    "quantity": 10.0,
+    "entry_price": 50.0,
+    "exit_price": 55.0,
+    "cost": 500.0,
+    "proceeds": 550.0,
+    "fees": 1.0,
+    "dividends": 2.0,
+    "pnl": 51.0,
+    "return_fraction": 0.102,
+    "exit_reason": "signal_exit",
+}
+POSITION: dict[str, Any] = {
+    "run_id": 1,
+    "session": DAY,
+    "ticker": "AAA",
+    "strategy": "momentum",
+    "quantity": 8.0,
+    "entry_price": 45.0,
+    "price": 50.0,
+    "cost": 360.0,
+    "value": 400.0,
+    "stop_price": 40.0,
+    "target_price": 60.0,
+    "dividends": 0.0,
+    "entry_session": DAY,
+}
 LOT: dict[str, Any] = {
-    "run_id": 1, "session": DAY, "ticker": "AAA", "strategy": "momentum", "quantity": 5.0, "cost": 225.0,
-    "value": 250.0, "stop_price": 40.0, "target_price": None, "dividends": 0.0, "entry_session": DAY,
-}  # fmt: skip
+    "run_id": 1,
+    "session": DAY,
+    "ticker": "AAA",
+    "strategy": "momentum",
+    "quantity": 5.0,
+    "cost": 225.0,
+    "value": 250.0,
+    "stop_price": 40.0,
+    "target_price": None,
+    "dividends": 0.0,
+    "entry_session": DAY,
+}
 
 
 @pytest.fixture
@@ -200,30 +283,53 @@ def results(engine: Engine) -> Engine:
         connection.execute(delete(m.EquityRow))
         connection.execute(delete(m.PositionRow))
         for table, row in (
-            (m.EquityRow, CLOSE), (m.Trade, TRADE), (m.PositionRow, POSITION), (m.LotRow, LOT), (m.LotRow, other),
-        ):  # fmt: skip
+            (m.EquityRow, CLOSE),
+            (m.Trade, TRADE),
+            (m.PositionRow, POSITION),
+            (m.LotRow, LOT),
+            (m.LotRow, other),
+        ):
             connection.execute(insert(table).values(**row))
     return engine
 
 
 INFINITE = float("inf")
 RESULTS_PUT_RIGHT = [
-    ("equity", "cash", 1e30, 60_000), ("equity", "equity", INFINITE, 100_000), ("equity", "equity", 100_001, 100_000),
-    ("equity", "positions_value", "nan", 40_000), ("equity", "drawdown", 7.5, 0.2),
-    ("equity", "lifetime_drawdown", -INFINITE, 0.2), ("equity", "gross_exposure", 1e30, 0.4),
-    ("equity", "fees", 1e30, 0), ("equity", "vix", -3.0, None), ("equity", "unused_slots", INFINITE, None),
-    ("trades", "pnl", 1e30, 5_100), ("trades", "cost", INFINITE, 50_000), ("trades", "proceeds", "nan", 55_000),
-    ("trades", "fees", 1e30, 100), ("trades", "dividends", 1e30, 200), ("trades", "quantity", -10.0, 10.0),
-    ("trades", "exit_price", 1e30, 55.0), ("trades", "entry_price", 0.0, 50.0),
-    ("trades", "return_fraction", INFINITE, 0.102), ("positions", "quantity", -8.0, 8.0),
-    ("positions", "price", 1e30, 50.0), ("positions", "entry_price", -1.0, 45.0), ("positions", "value", 1e30, 40_000),
-    ("positions", "cost", -1, 36_000), ("positions", "stop_price", 1e30, None), ("positions", "dividends", "nan", 0),
+    ("equity", "cash", 1e30, 60_000),
+    ("equity", "equity", INFINITE, 100_000),
+    ("equity", "equity", 100_001, 100_000),
+    ("equity", "positions_value", "nan", 40_000),
+    ("equity", "drawdown", 7.5, 0.2),
+    ("equity", "lifetime_drawdown", -INFINITE, 0.2),
+    ("equity", "gross_exposure", 1e30, 0.4),
+    ("equity", "fees", 1e30, 0),
+    ("equity", "vix", -3.0, None),
+    ("equity", "unused_slots", INFINITE, None),
+    ("trades", "pnl", 1e30, 5_100),
+    ("trades", "cost", INFINITE, 50_000),
+    ("trades", "proceeds", "nan", 55_000),
+    ("trades", "fees", 1e30, 100),
+    ("trades", "dividends", 1e30, 200),
+    ("trades", "quantity", -10.0, 10.0),
+    ("trades", "exit_price", 1e30, 55.0),
+    ("trades", "entry_price", 0.0, 50.0),
+    ("trades", "return_fraction", INFINITE, 0.102),
+    ("positions", "quantity", -8.0, 8.0),
+    ("positions", "price", 1e30, 50.0),
+    ("positions", "entry_price", -1.0, 45.0),
+    ("positions", "value", 1e30, 40_000),
+    ("positions", "cost", -1, 36_000),
+    ("positions", "stop_price", 1e30, None),
+    ("positions", "dividends", "nan", 0),
     ("lots", "target_price", -1.0, None),
-]  # fmt: skip
+]
 RESULTS_SET_ASIDE = [
-    ("equity", "peak_equity", INFINITE), ("equity", "n_positions", -1), ("equity", "realized_pnl", 1e30),
-    ("lots", "quantity", -5.0), ("lots", "value", INFINITE),
-]  # fmt: skip
+    ("equity", "peak_equity", INFINITE),
+    ("equity", "n_positions", -1),
+    ("equity", "realized_pnl", 1e30),
+    ("lots", "quantity", -5.0),
+    ("lots", "value", INFINITE),
+]
 
 
 def test_sound_results_have_nothing_to_repair(results: Engine, path: Path) -> None:

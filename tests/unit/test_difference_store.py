@@ -49,8 +49,10 @@ def test_a_difference_stands_until_a_reading_no_longer_finds_it(tmp_path: Path) 
         {"AAA"},
     )
     assert [(row.kind, row.stands) for row in found] == [
-        ("position_unexplained", True), ("cash_unexplained", True), ("cash_flow", False),
-    ]  # fmt: skip
+        ("position_unexplained", True),
+        ("cash_unexplained", True),
+        ("cash_flow", False),
+    ]
     store.note(found, DAY, NOW)
     later = NOW + timedelta(minutes=15)
     changed = DifferenceRow("cash_unexplained", None, "5.00", "9.00", "no new risk", stands=True)
@@ -58,8 +60,10 @@ def test_a_difference_stands_until_a_reading_no_longer_finds_it(tmp_path: Path) 
     with engine.connect() as connection:
         rows = connection.execute(select(m.Difference).order_by(m.Difference.id)).all()
     assert [(row.kind, row.resolved_at) for row in rows] == [
-        ("position_unexplained", later), ("cash_unexplained", None), ("cash_flow", NOW),
-    ]  # fmt: skip
+        ("position_unexplained", later),
+        ("cash_unexplained", None),
+        ("cash_flow", NOW),
+    ]
     shown = shown_status(tmp_path)["differences"]
     assert [(row["kind"], row["theirs"]) for row in shown] == [("cash_unexplained", "9.00")]
     store.note([], DAY, later + timedelta(minutes=15))

@@ -61,9 +61,16 @@ def test_page_is_whole_needs_nothing_and_tells_the_document() -> None:
     assert "http" not in page.replace("http-equiv", "")
     assert "<script" not in page
     for words in (
-        "3 random universes of 6 stocks", f"{result['sharpe']['mean']:.2f}", "no strategy wants it", "30.0 %",
-        "every slot is taken", "halts by drawdown", "managed_market", "equal-weight universe", "Universe by universe",
-    ):  # fmt: skip
+        "3 random universes of 6 stocks",
+        f"{result['sharpe']['mean']:.2f}",
+        "no strategy wants it",
+        "30.0 %",
+        "every slot is taken",
+        "halts by drawdown",
+        "managed_market",
+        "equal-weight universe",
+        "Universe by universe",
+    ):
         assert words in seen, words
     assert not re.search(r"\bnan\b|-0\.0 %|None", seen)
 

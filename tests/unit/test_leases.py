@@ -174,8 +174,11 @@ def test_epochs_rise_over_releases(engine: Engine) -> None:
 def test_engines_that_open_an_account_at_once_find_one_run(url: str, engine: Engine) -> None:
     row = {
         **dict.fromkeys(("source", "config_fingerprint", "config", "data_hash", "code_version", "sectors"), "x"),
-        "strategies": "[]", "mode": "alpaca_paper", "started_at": NOW, "capital": 1.0,
-    }  # fmt: skip
+        "strategies": "[]",
+        "mode": "alpaca_paper",
+        "started_at": NOW,
+        "capital": 1.0,
+    }
     engines = [open_database(url) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         runs = list(pool.map(lambda each: open_run(each, "the account", row, []), engines))

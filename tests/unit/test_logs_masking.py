@@ -95,8 +95,10 @@ def test_json_lines_are_one_object_each(tmp_path: Path) -> None:
     lines = (tmp_path / "engine.log").read_text(encoding="utf-8").splitlines()
     first, *_ = entries = [json.loads(line) for line in lines]
     assert (first["level"], first["logger"], first["message"]) == (
-        "WARNING", "trading_platform.somewhere", "two\nlines and ä 3",
-    )  # fmt: skip
+        "WARNING",
+        "trading_platform.somewhere",
+        "two\nlines and ä 3",
+    )
     assert first["at"].endswith("Z")
     assert "Traceback" in next(entry["error"] for entry in entries if "error" in entry)
 

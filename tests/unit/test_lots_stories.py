@@ -75,9 +75,11 @@ def test_partial_fill_goes_to_the_lots_in_order() -> None:
 def test_partial_sale_leaves_the_rest_wanting_out() -> None:
     thin = (100.0, 100.0, 100.0, 100.0, 600.0)
     run = story(
-        5, says([1.0] + [0.0] * 4, leaves=[1]), says([1.0] + [0.0] * 4, leaves=[1]),
+        5,
+        says([1.0] + [0.0] * 4, leaves=[1]),
+        says([1.0] + [0.0] * 4, leaves=[1]),
         prices=[100.0, 100.0, thin, thin, 100.0],
-    )  # fmt: skip
+    )
     run.until(1)
     assert run.slot("X")["selling"] == 50.0
     assert told(run.session()) == [(0, -1, 25.0, "signal_exit"), (1, -1, 5.0, "signal_exit")]
@@ -97,9 +99,15 @@ def test_costs_of_a_shared_order_are_divided_to_the_cent() -> None:
     quantity = fills["quantity"].sum()
     assert quantity == 49.0  # the limit of 101 is what caps are checked at
     for name in ("amount", "commission", "spread", "slippage"):
-        assert round(float(fills[name].sum()), 2) == {
-            "amount": round(49.0 * 100.05, 2), "commission": 0.49, "spread": 0.98, "slippage": 1.47,
-        }[name], name  # fmt: skip
+        assert (
+            round(float(fills[name].sum()), 2)
+            == {
+                "amount": round(49.0 * 100.05, 2),
+                "commission": 0.49,
+                "spread": 0.98,
+                "slippage": 1.47,
+            }[name]
+        ), name
     assert run.account["cash"] == round(100_000.0 - 4_902.45 - 0.49, 2)
 
 
@@ -109,9 +117,12 @@ def test_costs_of_a_shared_order_are_divided_to_the_cent() -> None:
 def crossing(prices: Sequence[float | Bar] | None = None) -> LotStory:
     """Strategy 0 holds 24 shares and leaves at row 1's close, when strategy 1 wants as much."""
     return story(
-        5, says([0.5, 0.0, 0.0, 0.0, 0.0], leaves=[1]), says([0.0, 0.5, 0.0, 0.0, 0.0]), prices=prices,
+        5,
+        says([0.5, 0.0, 0.0, 0.0, 0.0], leaves=[1]),
+        says([0.0, 0.5, 0.0, 0.0, 0.0]),
+        prices=prices,
         rules=story_rules(CostConfig(), entry_collar_pct=1.0, min_order_dollars=200.0),
-    )  # fmt: skip
+    )
 
 
 def test_what_one_sells_the_other_buys_at_the_open_without_cost() -> None:
@@ -201,9 +212,11 @@ def test_tighter_stop_acts_at_the_close_and_sells_nobody_elses_shares() -> None:
     """96.9 is below the tight stop of 98 and above the broker's of 95: the lot leaves at the next open."""
     dip = (100.0, 100.0, 96.9, 96.9, VOLUME)
     run = story(
-        5, says([1.0] + [0.0] * 4, protection=STOP_2), says([1.0] + [0.0] * 4, protection=STOP_5),
+        5,
+        says([1.0] + [0.0] * 4, protection=STOP_2),
+        says([1.0] + [0.0] * 4, protection=STOP_5),
         prices=[100.0, 100.0, dip, 97.0, 97.0],
-    )  # fmt: skip
+    )
     assert told(run.until(2)) == []
     assert told(run.session()) == [(0, -1, 25.0, "stop_loss")]
     assert run.shares("X") == [0.0, 25.0]
@@ -213,9 +226,11 @@ def test_tighter_stop_acts_at_the_close_and_sells_nobody_elses_shares() -> None:
 def test_tighter_stop_that_a_close_recovers_from_does_nothing() -> None:
     dip = (100.0, 100.0, 96.9, 98.1, VOLUME)
     run = story(
-        5, says([1.0] + [0.0] * 4, protection=STOP_2), says([1.0] + [0.0] * 4, protection=STOP_5),
+        5,
+        says([1.0] + [0.0] * 4, protection=STOP_2),
+        says([1.0] + [0.0] * 4, protection=STOP_5),
         prices=[100.0, 100.0, dip, 99.0, 99.0],
-    )  # fmt: skip
+    )
     run.until(4)
     assert run.shares("X") == [25.0, 25.0]
 
@@ -231,9 +246,11 @@ def test_single_lot_is_stopped_within_the_session() -> None:
 def test_stop_at_the_broker_sells_every_lot() -> None:
     gap = (90.0, 91.0, 89.0, 90.0, VOLUME)
     run = story(
-        4, says([1.0, 0.0, 0.0, 0.0], protection=STOP_2), says([1.0, 0.0, 0.0, 0.0], protection=STOP_5),
+        4,
+        says([1.0, 0.0, 0.0, 0.0], protection=STOP_2),
+        says([1.0, 0.0, 0.0, 0.0], protection=STOP_5),
         prices=[100.0, 100.0, gap, 90.0],
-    )  # fmt: skip
+    )
     assert told(run.until(2)) == [(0, -1, 25.0, "stop_loss"), (1, -1, 25.0, "stop_loss")]
     assert run.held == []
     assert run.account["loss_streak"] == 2
@@ -241,9 +258,10 @@ def test_stop_at_the_broker_sells_every_lot() -> None:
 
 def test_trailing_stop_follows_the_highest_close_and_never_falls() -> None:
     run = story(
-        7, says([1.0] + [0.0] * 6, protection=Protection(trailing=0.10)),
+        7,
+        says([1.0] + [0.0] * 6, protection=Protection(trailing=0.10)),
         prices=[100.0, 100.0, 110.0, 120.0, 115.0, (109.0, 109.0, 107.9, 109.0, VOLUME), 109.0],
-    )  # fmt: skip
+    )
     stops = [run.until(t) is not None and float(run.slot("X")["stop"]) for t in range(1, 5)]
     assert stops == [90.0, 99.0, 108.0, 108.0]
     fills = run.session()
@@ -271,10 +289,11 @@ def test_cooling_keeps_a_strategy_out_of_what_stopped_it(cooling: int, back: int
 def test_cooling_is_each_strategys_own() -> None:
     dip = (100.0, 100.0, 97.0, 100.0, VOLUME)
     run = story(
-        6, says([1.0] * 6, protection=Protection(stop_volatilities=2.0, cooling=10)),
+        6,
+        says([1.0] * 6, protection=Protection(stop_volatilities=2.0, cooling=10)),
         says([0.0, 0.0, 1.0, 0.0, 0.0, 0.0], protection=Protection(cooling=0)),
         prices=[100.0, 100.0, dip, *[100.0] * 3],
-    )  # fmt: skip
+    )
     run.until(2)
     assert told(run.session()) == [(1, 1, 49.0, "entry")]  # 5 % of 99,900
 

@@ -366,23 +366,31 @@ REFUSED: dict[str, tuple[Callable[[str], str], str]] = {
     "date in words": (field(6, "date", "tuesday"), "line 6: date 'tuesday' is not a date like 2017-12-29"),
     "day or month": (field(6, "date", "06/04/2024"), "bars.csv line 6: date '06/04/2024' can be day or month first"),
     "empty date": (field(6, "date", ""), "bars.csv line 6: the date is missing"),
-    "two rows disagree": (lambda text: text + "2024-06-07,SPY,505,509,503,508,9400\n",
-                          "bars.csv line 17: SPY 2024-06-07 repeats bars.csv line 16 with another close"),
+    "two rows disagree": (
+        lambda text: text + "2024-06-07,SPY,505,509,503,508,9400\n",
+        "bars.csv line 17: SPY 2024-06-07 repeats bars.csv line 16 with another close",
+    ),
     "holiday": (lambda text: text.replace("2024-06-07", "2024-06-19"), r"line 14: AAA 2024-06-19 \(Wednesday\) is not"),
     "before the calendar": (field(2, "date", "1962-06-04"), "line 2: AAA 1962-06-04 is outside the calendar"),
     "after the calendar": (field(14, "date", "2204-06-07"), "line 14: AAA 2204-06-07 is outside the calendar"),
     "yet to come": (field(14, "date", "2059-06-06"), "line 14: AAA 2059-06-06 is yet to come"),
-    "two sessions without bars": (lambda text: without("2024-06-05")(without("2024-06-06")(text)),
-                                  r"no ticker has a bar on 2024-06-05, an NYSE session \(2 such"),
+    "two sessions without bars": (
+        lambda text: without("2024-06-05")(without("2024-06-06")(text)),
+        r"no ticker has a bar on 2024-06-05, an NYSE session \(2 such",
+    ),
     "no ticker": (field(6, "ticker", ""), "line 6: the ticker is missing"),
     "unclosed quote": (field(6, "ticker", '"BBB'), "bars.csv line .*: not valid CSV"),
     "header only": (lambda text: text.splitlines()[0] + "\n", "bars.csv has a header and no rows with bars"),
     "empty": (lambda _: "", "bars.csv is empty"),
-    "benchmark only": (lambda text: "".join(r for r in text.splitlines(True) if "AAA" not in r and "BBB" not in r),
-                       "SPY is the benchmark and the only ticker"),
-    "three bad bars": (lambda text: field(6, "low", "0")(field(9, "low", "0")(field(12, "low", "0")(text))),
-                       "3 of 15 bars cannot be true, more than the 5 % that max_bad_bars_pct"),
-}  # fmt: skip
+    "benchmark only": (
+        lambda text: "".join(r for r in text.splitlines(True) if "AAA" not in r and "BBB" not in r),
+        "SPY is the benchmark and the only ticker",
+    ),
+    "three bad bars": (
+        lambda text: field(6, "low", "0")(field(9, "low", "0")(field(12, "low", "0")(text))),
+        "3 of 15 bars cannot be true, more than the 5 % that max_bad_bars_pct",
+    ),
+}
 
 
 @pytest.mark.parametrize("reader", ["pyarrow", "plain"])
@@ -410,15 +418,18 @@ UNKNOWN: dict[str, tuple[Callable[[str], str], int, str]] = {
     "negative volume": (field(6, "volume", "-1"), 1, "line 6: BBB 2024-06-04: volume -1 is not a number >= 0"),
     "nan volume": (field(6, "volume", "nan"), 1, "line 6: BBB 2024-06-04: volume is missing"),
     "infinite volume": (field(6, "volume", "inf"), 1, "line 6: BBB 2024-06-04: volume inf is not"),
-    "high below close": (field(6, "high", "51.4"), 1,
-                         "line 6: BBB 2024-06-04: low <= open, .*open 50.5, high 51.4, low 50, close 51.5"),
+    "high below close": (
+        field(6, "high", "51.4"),
+        1,
+        "line 6: BBB 2024-06-04: low <= open, .*open 50.5, high 51.4, low 50, close 51.5",
+    ),
     "low above open": (field(6, "low", "50.6"), 1, "line 6: BBB 2024-06-04: low <= open, close <= high does not hold"),
     "high and low swapped": (lambda text: field(6, "low", "52")(field(6, "high", "50")(text)), 1, "line 6: BBB 2024"),
     "cents for dollars": (scaled(15, 100.0), 4, "line 15: BBB 2024-06-07: close 5025 after 52 .* factor of 96.63"),
     "dollars for cents": (scaled(15, 0.01), 4, "line 15: BBB 2024-06-07: close 0.5025 after 52 .* factor of 0.009663"),
     "spike": (scaled(9, 6.0), 2, "line 9: BBB 2024-06-05: close 315 after 51.5 .*and the next bar takes it back"),
     "dip": (scaled(9, 1 / 6), 2, "line 9: BBB 2024-06-05: close 8.75 after 51.5 .*and the next bar takes it back"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("reader", ["pyarrow", "plain"])
@@ -448,12 +459,16 @@ READ: dict[str, tuple[Callable[[str], str], str]] = {
     "decimal commas": (lambda text: text.replace(",", ";").replace(".", ","), "guessed: 1 file with decimal commas"),
     "compact date": (field(6, "date", "20240604"), ""),
     "row twice": (lambda text: text + text.splitlines()[-1] + "\n", r"left out: 1 repeated row \(bars.csv line 17"),
-    "not sorted": (lambda text: without("2024-06-04,BBB")(text) + "2024-06-04,BBB,50.5,52,50,51.5,2100\n",
-                   "bars.csv: rows sorted by date"),
+    "not sorted": (
+        lambda text: without("2024-06-04,BBB")(text) + "2024-06-04,BBB,50.5,52,50,51.5,2100\n",
+        "bars.csv: rows sorted by date",
+    ),
     "stray blanks": (field(6, "ticker", "BBB "), ""),
     "lower case": (field(6, "ticker", "bbb"), "guessed: 1 ticker spelt in another way .*bbb is BBB"),
-    "a saturday": (lambda text: text + "2024-06-08,AAA,10,11,9,10,5\n",
-                   r"left out: 1 bar of a day without a session \(bars.csv line 17: AAA 2024-06-08 is a Saturday"),
+    "a saturday": (
+        lambda text: text + "2024-06-08,AAA,10,11,9,10,5\n",
+        r"left out: 1 bar of a day without a session \(bars.csv line 17: AAA 2024-06-08 is a Saturday",
+    ),
     "a holiday without trade": (lambda text: text + "2024-05-27,AAA,10,11,9,10,0\n", "left out: 1 bar of a day"),
     "header again": (lambda text: text + text.splitlines()[0] + "\n", "left out: 1 line that is no bar"),
     "a footer": (lambda text: text + "Data provided by nobody\n", "left out: 1 line that is no bar"),
@@ -461,16 +476,33 @@ READ: dict[str, tuple[Callable[[str], str], str]] = {
     "blank rows": (lambda text: text + ",,,,,,\n", "left out: 1 line that is no bar"),
     "trailing separators": (lambda text: text.replace("\n", ",\n"), ""),
     "windows": (lambda text: text.replace("\n", "\r\n"), ""),
-    "zone": (lambda text: text.replace("2024-06-0", "2024-06-0").replace(",AAA", " 16:00:00,AAA")
-             .replace(",BBB", " 16:00:00,BBB").replace(",SPY", " 16:00:00,SPY"), "guessed: 1 file with times"),
-    "milliseconds": (lambda text: "\n".join(
-        row if i == 0 else f"{(date.fromisoformat(row[:10]) - date(1970, 1, 1)).days * 86_400_000}{row[10:]}"
-        for i, row in enumerate(text.splitlines())), "dates as seconds since 1970"),
-    "brackets": (lambda text: text.replace("date,ticker,open,high,low,close,volume",
-                                           "<DATE>,<TICKER>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>"), "<VOL> is the volume"),
-    "numbered": (lambda text: text.replace("open,high,low,close,volume", "1. open,2. high,3. low,4. close,5. volume"),
-                 "4. close is the close"),
-}  # fmt: skip
+    "zone": (
+        lambda text: (
+            text.replace("2024-06-0", "2024-06-0")
+            .replace(",AAA", " 16:00:00,AAA")
+            .replace(",BBB", " 16:00:00,BBB")
+            .replace(",SPY", " 16:00:00,SPY")
+        ),
+        "guessed: 1 file with times",
+    ),
+    "milliseconds": (
+        lambda text: "\n".join(
+            row if i == 0 else f"{(date.fromisoformat(row[:10]) - date(1970, 1, 1)).days * 86_400_000}{row[10:]}"
+            for i, row in enumerate(text.splitlines())
+        ),
+        "dates as seconds since 1970",
+    ),
+    "brackets": (
+        lambda text: text.replace(
+            "date,ticker,open,high,low,close,volume", "<DATE>,<TICKER>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>"
+        ),
+        "<VOL> is the volume",
+    ),
+    "numbered": (
+        lambda text: text.replace("open,high,low,close,volume", "1. open,2. high,3. low,4. close,5. volume"),
+        "4. close is the close",
+    ),
+}
 
 
 @pytest.mark.parametrize("form", READ)
@@ -524,11 +556,11 @@ def test_faulty_gzip_is_refused_by_name(tmp_path: Path, content: bytes, message:
         ("vix_csv", "date,close\n06-03-2024,13\n", "vix.csv: dates such as '06-03-2024' can be day or month"),
         ("vix_csv", "date,close\n2024-06-03,0.13\n", r"vix.csv line 2: 2024-06-03 VIX 0.13 is outside 5..150"),
         ("vix_csv", "date,close\n2024-06-03,1310\n", r"VIX 1310 is outside 5..150"),
-                ("vix_csv", "date,close\n2024-06-03,13\n2024-06-03,14\n", "line 3: 2024-06-03 has VIX 14, and 13 in"),
+        ("vix_csv", "date,close\n2024-06-03,13\n2024-06-03,14\n", "line 3: 2024-06-03 has VIX 14, and 13 in"),
         ("sectors_csv", "ticker,industry\nAAA,Oil\n", "sectors.csv: needs the columns ticker and sector"),
         ("sectors_csv", "ticker,sector\nAAA,Energy\nAAA,Utilities\n", "line 3: AAA is in 'Utilities' and was in"),
     ],
-)  # fmt: skip
+)
 def test_faulty_side_files_are_refused_with_the_line(tmp_path: Path, name: str, text: str, message: str) -> None:
     with pytest.raises(MarketDataError, match=message):
         FilesMarketData(folder_with(tmp_path, **{name: text})).history()

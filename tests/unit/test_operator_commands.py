@@ -218,8 +218,9 @@ def test_runs_are_listed_marked_and_deleted(
     assert list_runs(place, as_json=True) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [(row["id"], row["tag"], row["state"]) for row in rows] == [
-        (replay, "best", "finished"), (account, None, "no engine runs"),
-    ]  # fmt: skip
+        (replay, "best", "finished"),
+        (account, None, "no engine runs"),
+    ]
     assert [row["return"] for row in rows] == [-0.995, None]  # an account's deposits are no gain
     with pytest.raises(FixConfigError, match="record of an account"):
         delete_run(place, account, sure=True)

@@ -17,12 +17,29 @@ ORDER = ApprovedOrder(INTENT, "approval-1", "tp-x", "fingerprint", AT, AT + time
 
 def test_an_intent_has_every_column_and_no_life_yet() -> None:
     assert order_row(3, ORDER) == {
-        "run_id": 3, "client_order_id": "tp-x", "broker_order_id": None, "approval_id": "approval-1",
-        "config_fingerprint": "fingerprint", "ticker": "AAA", "side": "buy", "quantity": 10.0, "filled_quantity": 0.0,
-        "limit_price": 101.0, "stop_price": 95.0, "target_price": 110.0, "strategy": "momentum", "reason": "entry",
-        "strength": 0.7, "status": "intent", "message": None, "decided_session": SESSION, "decided_at": AT,
-        "submitted_at": None, "closed_at": None, "parts": None,
-    }  # fmt: skip
+        "run_id": 3,
+        "client_order_id": "tp-x",
+        "broker_order_id": None,
+        "approval_id": "approval-1",
+        "config_fingerprint": "fingerprint",
+        "ticker": "AAA",
+        "side": "buy",
+        "quantity": 10.0,
+        "filled_quantity": 0.0,
+        "limit_price": 101.0,
+        "stop_price": 95.0,
+        "target_price": 110.0,
+        "strategy": "momentum",
+        "reason": "entry",
+        "strength": 0.7,
+        "status": "intent",
+        "message": None,
+        "decided_session": SESSION,
+        "decided_at": AT,
+        "submitted_at": None,
+        "closed_at": None,
+        "parts": None,
+    }
 
 
 def test_a_submitted_order_tells_when_it_was_handed_over() -> None:
@@ -41,6 +58,14 @@ def test_the_signal_of_an_order_fills_every_column() -> None:
     columns = [column.name for column in m.SignalRow.__table__.columns]
     assert columns[:2] == ["id", "run_id"]
     assert dict(zip(columns[2:], approved_signal(ORDER), strict=True)) == {
-        "session": SESSION, "ticker": "AAA", "strategy": "momentum", "strength": 0.7, "verdict": "approved",
-        "code": "OK", "observed": None, "limit": None, "quantity": 10.0, "client_order_id": "tp-x",
-    }  # fmt: skip
+        "session": SESSION,
+        "ticker": "AAA",
+        "strategy": "momentum",
+        "strength": 0.7,
+        "verdict": "approved",
+        "code": "OK",
+        "observed": None,
+        "limit": None,
+        "quantity": 10.0,
+        "client_order_id": "tp-x",
+    }

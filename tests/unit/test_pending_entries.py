@@ -28,15 +28,31 @@ def two_places() -> tuple[Book, PendingEntries]:
 
 
 def order(
-    ticker: str, quantity: float = 10.0, filled: float = 0.0, limit: float | None = 101.0, side: Side = Side.BUY,
+    ticker: str,
+    quantity: float = 10.0,
+    filled: float = 0.0,
+    limit: float | None = 101.0,
+    side: Side = Side.BUY,
     parts: tuple[LotOrder, ...] = (),
-) -> JournalOrder:  # fmt: skip
+) -> JournalOrder:
     reason = ENTRY if side is Side.BUY else EXIT
     stop = 95.0 if side is Side.BUY else None
     return JournalOrder(
-        f"tp-{ticker}", "b-1", ticker, side, quantity, filled, OrderStatus.SUBMITTED, "breakout", reason, AT, stop,
-        None, limit, parts,
-    )  # fmt: skip
+        f"tp-{ticker}",
+        "b-1",
+        ticker,
+        side,
+        quantity,
+        filled,
+        OrderStatus.SUBMITTED,
+        "breakout",
+        reason,
+        AT,
+        stop,
+        None,
+        limit,
+        parts,
+    )
 
 
 def hold(book: Book, s: int, *quantities: float) -> None:

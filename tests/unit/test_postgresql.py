@@ -83,9 +83,26 @@ def test_rows_come_back_as_they_were_whatever_the_servers_time_zone(
     words = 'a tab\t, a line\nand "one\\more", \\N and \r'
     eastern = NOW.astimezone(timezone(timedelta(hours=-4)))
     row = (
-        1, "order", "fill", date(2024, 7, 3), eastern, "BRK.B", "buy", 0.1 + 0.2, 1e-7, 1234.565, -0.01, 0.0, words,
-        "é ✓", 0.0, 0.0, 0.0, None, float("nan"),
-    )  # fmt: skip
+        1,
+        "order",
+        "fill",
+        date(2024, 7, 3),
+        eastern,
+        "BRK.B",
+        "buy",
+        0.1 + 0.2,
+        1e-7,
+        1234.565,
+        -0.01,
+        0.0,
+        words,
+        "é ✓",
+        0.0,
+        0.0,
+        0.0,
+        None,
+        float("nan"),
+    )
     buffer.add(row)
     with engine.begin() as connection:
         buffer.flush(connection)

@@ -45,19 +45,34 @@ KINDS = DifferenceKind
 
 def row(key: str = "tp-1", side: Side = Side.BUY, **fields: object) -> JournalOrder:
     plain: dict[str, object] = {
-        "client_order_id": key, "broker_order_id": "b-" + key, "ticker": "AAA", "side": side, "quantity": 10.0,
-        "filled_quantity": 0.0, "status": OrderStatus.SUBMITTED, "strategy": "momentum",
-        "reason": OrderReason.ENTRY, "decided_at": NOW - timedelta(hours=1),
-    }  # fmt: skip
+        "client_order_id": key,
+        "broker_order_id": "b-" + key,
+        "ticker": "AAA",
+        "side": side,
+        "quantity": 10.0,
+        "filled_quantity": 0.0,
+        "status": OrderStatus.SUBMITTED,
+        "strategy": "momentum",
+        "reason": OrderReason.ENTRY,
+        "decided_at": NOW - timedelta(hours=1),
+    }
     return JournalOrder(**{**plain, **fields})  # type: ignore[arg-type]
 
 
 def seen(key: str = "tp-1", side: Side = Side.BUY, **fields: object) -> BrokerOrder:
     plain: dict[str, object] = {
-        "client_order_id": key, "broker_order_id": "b-" + key, "ticker": "AAA", "side": side, "quantity": 10.0,
-        "filled_quantity": 0.0, "filled_average_price": None, "status": OrderStatus.SUBMITTED, "limit_price": 100.0,
-        "stop_price": None, "submitted_at": NOW,
-    }  # fmt: skip
+        "client_order_id": key,
+        "broker_order_id": "b-" + key,
+        "ticker": "AAA",
+        "side": side,
+        "quantity": 10.0,
+        "filled_quantity": 0.0,
+        "filled_average_price": None,
+        "status": OrderStatus.SUBMITTED,
+        "limit_price": 100.0,
+        "stop_price": None,
+        "submitted_at": NOW,
+    }
     return BrokerOrder(**{**plain, **fields})  # type: ignore[arg-type]
 
 
@@ -71,9 +86,19 @@ def stop_leg(parent: str = "tp-1", **fields: object) -> BrokerOrder:
 
 def fill(fill_id: str = "f1", side: Side = Side.BUY, quantity: float = 10.0, price: float = 100.0) -> Fill:
     return Fill(
-        "tp-1", "AAA", side, quantity, price, quantity * price, 0.0, NOW, date(2024, 1, 3), "momentum",
-        OrderReason.ENTRY, fill_id,
-    )  # fmt: skip
+        "tp-1",
+        "AAA",
+        side,
+        quantity,
+        price,
+        quantity * price,
+        0.0,
+        NOW,
+        date(2024, 1, 3),
+        "momentum",
+        OrderReason.ENTRY,
+        fill_id,
+    )
 
 
 def held(quantity: float, ticker: str = "AAA") -> dict[str, BrokerPosition]:
@@ -322,9 +347,10 @@ def test_unexplained_shares_are_quarantined_then_adopted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("unlisted", "is_adopted"), [(0.0, True), (440.0, True), (460.0, False), (900.0, False), (None, False)],
+    ("unlisted", "is_adopted"),
+    [(0.0, True), (440.0, True), (460.0, False), (900.0, False), (None, False)],
     ids=["equity agrees", "prices moved", "half is there", "all is there", "not told"],
-)  # fmt: skip
+)
 def test_shrunk_position_is_adopted_only_if_the_accounts_own_figures_agree(
     unlisted: float | None, is_adopted: bool
 ) -> None:

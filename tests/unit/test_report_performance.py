@@ -24,9 +24,27 @@ def day(
 ) -> Day:
     close = datetime(session.year, session.month, session.day, 21, tzinfo=UTC)
     return Day(
-        session, close, equity, 0, equity, previous, 0, 0, 0, 0, flow, equity, 0.0, 0.0, 0.5, 1, False, 15.0, spy,
+        session,
+        close,
+        equity,
+        0,
+        equity,
+        previous,
+        0,
+        0,
+        0,
+        0,
+        flow,
+        equity,
+        0.0,
+        0.0,
+        0.5,
+        1,
+        False,
+        15.0,
+        spy,
         universe,
-    )  # fmt: skip
+    )
 
 
 def run_of(*rows: tuple[str, int, int, float | None]) -> list[Day]:

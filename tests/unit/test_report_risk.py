@@ -25,10 +25,19 @@ from trading_platform.reporting.risk_view import (
 FIRST = date(2024, 3, 4)  # a Monday
 NOW = datetime(2024, 3, 9, 12, tzinfo=UTC)
 RISK: dict[str, object] = {
-    "max_drawdown_pct": 10.0, "max_daily_loss_pct": 2.0, "max_exposure_pct": 80.0, "max_positions": 10,
-    "max_position_pct": 5.0, "max_sector_pct": 30.0, "consecutive_loss_limit": 3, "vix_threshold": 25.0,
-    "max_correlation": 0.8, "recovery_drawdown_pct": 5.0, "halt_release": "shadow", "pause_hours": 4,
-}  # fmt: skip
+    "max_drawdown_pct": 10.0,
+    "max_daily_loss_pct": 2.0,
+    "max_exposure_pct": 80.0,
+    "max_positions": 10,
+    "max_position_pct": 5.0,
+    "max_sector_pct": 30.0,
+    "consecutive_loss_limit": 3,
+    "vix_threshold": 25.0,
+    "max_correlation": 0.8,
+    "recovery_drawdown_pct": 5.0,
+    "halt_release": "shadow",
+    "pause_hours": 4,
+}
 
 
 def session(number: int) -> date:
@@ -38,9 +47,27 @@ def session(number: int) -> date:
 def booked(number: int, **changes: Any) -> Day:
     close = datetime(2024, 3, 4 + number, 21, tzinfo=UTC)
     day = Day(
-        session(number), close, 60_000_00, 40_000_00, 100_000_00, 100_000_00, 0, 0, 0, 0, 0, 100_000_00, 0.0, 0.0,
-        0.4, 2, False, 18.0, 500.0, 0.0,
-    )  # fmt: skip
+        session(number),
+        close,
+        60_000_00,
+        40_000_00,
+        100_000_00,
+        100_000_00,
+        0,
+        0,
+        0,
+        0,
+        0,
+        100_000_00,
+        0.0,
+        0.0,
+        0.4,
+        2,
+        False,
+        18.0,
+        500.0,
+        0.0,
+    )
     return day._replace(**changes)
 
 
@@ -52,19 +79,36 @@ def ledger(
     **more: Any,
 ) -> Ledger:
     run = Run(
-        1, "replay", "test", None, "running", NOW, 100_000_00, "f", "v", RISK if risk is None else risk, ("m",),
+        1,
+        "replay",
+        "test",
+        None,
+        "running",
+        NOW,
+        100_000_00,
+        "f",
+        "v",
+        RISK if risk is None else risk,
+        ("m",),
         {"AAA": "Energy", "BBB": "Energy"},
-    )  # fmt: skip
+    )
     stored = tuple(
         Event(datetime(2024, 3, 4 + n, 21, tzinfo=UTC), session(n), kind, "CODE", None, None, f"why {kind}", "engine")
         for n, kind in events
     )
     blank: dict[str, Any] = dict.fromkeys(Ledger._fields, ())
     blank |= {
-        "run": run, "days": (*(booked(n) for n in range(4)), booked(4, halted=halted)),
-        "is_latest": True, "events": stored, "allocation": None, "previous_allocation": None, "regime": None,
-        "denials": {}, "heartbeat": None, "risk_state": None,
-    }  # fmt: skip
+        "run": run,
+        "days": (*(booked(n) for n in range(4)), booked(4, halted=halted)),
+        "is_latest": True,
+        "events": stored,
+        "allocation": None,
+        "previous_allocation": None,
+        "regime": None,
+        "denials": {},
+        "heartbeat": None,
+        "risk_state": None,
+    }
     return Ledger(**{**blank, **more})
 
 

@@ -34,9 +34,7 @@ def test_rows_in_their_own_order_give_the_figures_of_the_book() -> None:
     starts = np.zeros((1, 1), dtype=np.int64)
     found = module._resample(book[:, None], BILLS, market, starts, SESSIONS)[0, 0]
     plain = book_figures(book, BILLS, market)
-    wanted = (
-        plain.annual_return, plain.excess_return, plain.sharpe, plain.volatility, plain.max_drawdown, plain.beta
-    )  # fmt: skip
+    wanted = (plain.annual_return, plain.excess_return, plain.sharpe, plain.volatility, plain.max_drawdown, plain.beta)
     assert found.tolist() == pytest.approx(wanted, rel=1e-9)
 
 

@@ -96,9 +96,15 @@ def test_room_is_what_the_check_lets_pass_to_the_half_cent() -> None:
     for _ in range(2_000):
         gross, sector, position, reserved = rng.random(4) * [90_000.0, 35_000.0, 6_000.0, 95_000.0]
         measures = Measures(
-            float(gross), float(sector), float(position), float(reserved),
-            int(rng.integers(0, 11)), bool(rng.random() < 0.7), float(rng.uniform(-1.0, 1.0)), 0,
-        )  # fmt: skip
+            float(gross),
+            float(sector),
+            float(position),
+            float(reserved),
+            int(rng.integers(0, 11)),
+            bool(rng.random() < 0.7),
+            float(rng.uniform(-1.0, 1.0)),
+            0,
+        )
         vix = float(rng.uniform(10.0, 60.0))
         room, binding = cap_room(EQUITY, CASH, vix, measures, LIMITS)
         bound[binding] += 1

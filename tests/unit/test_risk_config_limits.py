@@ -46,14 +46,32 @@ def test_defaults_are_the_contract() -> None:
 
 def test_defaults_beyond_the_contract_are_as_designed() -> None:
     expected = {
-        "recovery_drawdown_pct": 5.0, "halt_release": "shadow", "correlation_window": 30, "confirmation_readings": 2,
-        "max_equity_jump_pct": 15.0, "max_vix_age_sessions": 3, "max_price_age_sessions": 1, "kelly_fraction": 0.5,
-        "kelly_prior_trades": 100, "kelly_prior_win_rate": 0.53, "kelly_prior_payoff": 1.2, "kelly_memory_trades": 250,
-        "min_kelly_scale": 0.5, "position_volatility_pct": 2.0, "correlation_discount": 0.25, "min_slot_pct": 40.0,
-        "entry_collar_pct": 2.0, "min_order_dollars": 100.0, "share_step": 1.0, "max_reviews": 25, "allow_short": False,
-        "approval_seconds": 86400.0, "max_total_drawdown_pct": None, "second_halt_asks": False,
-            "price_collar_pct": 20.0,
-    }  # fmt: skip
+        "recovery_drawdown_pct": 5.0,
+        "halt_release": "shadow",
+        "correlation_window": 30,
+        "confirmation_readings": 2,
+        "max_equity_jump_pct": 15.0,
+        "max_vix_age_sessions": 3,
+        "max_price_age_sessions": 1,
+        "kelly_fraction": 0.5,
+        "kelly_prior_trades": 100,
+        "kelly_prior_win_rate": 0.53,
+        "kelly_prior_payoff": 1.2,
+        "kelly_memory_trades": 250,
+        "min_kelly_scale": 0.5,
+        "position_volatility_pct": 2.0,
+        "correlation_discount": 0.25,
+        "min_slot_pct": 40.0,
+        "entry_collar_pct": 2.0,
+        "min_order_dollars": 100.0,
+        "share_step": 1.0,
+        "max_reviews": 25,
+        "allow_short": False,
+        "approval_seconds": 86400.0,
+        "max_total_drawdown_pct": None,
+        "second_halt_asks": False,
+        "price_collar_pct": 20.0,
+    }
     assert {k: v for k, v in RiskConfig().to_dict().items() if k not in CONTRACT} == expected
 
 

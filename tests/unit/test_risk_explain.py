@@ -46,8 +46,11 @@ def test_explain_names_every_rule_with_its_number_and_limit() -> None:
 def test_explain_of_an_order_that_passes_says_what_binds_next() -> None:
     told = desk(94_000.0, BOOK).explain("T00", "buy", 20.0, 100.0)
     assert (told.allowed, told.message, told.binding, told.largest_quantity) == (
-        True, "OK", DenialCode.POSITION_LIMIT, 20.0,
-    )  # fmt: skip
+        True,
+        "OK",
+        DenialCode.POSITION_LIMIT,
+        20.0,
+    )
     assert all(check.passed for check in told.checks)
 
 
@@ -167,36 +170,70 @@ def test_the_report_of_a_quiet_account() -> None:
     kelly = report.pop("kelly")
     pairs = report.pop("correlations")
     assert report == {
-        "can_trade": True, "reason": "OK", "equity": 100_000.0, "cash": 94_000.0, "drawdown_pct": 0.0,
-        "lifetime_drawdown_pct": 0.0, "peak_equity": 100_000.0, "lifetime_peak": 100_000.0, "daily_loss_pct": 0.0,
+        "can_trade": True,
+        "reason": "OK",
+        "equity": 100_000.0,
+        "cash": 94_000.0,
+        "drawdown_pct": 0.0,
+        "lifetime_drawdown_pct": 0.0,
+        "peak_equity": 100_000.0,
+        "lifetime_peak": 100_000.0,
+        "daily_loss_pct": 0.0,
         "total_drawdown_pct": 0.0,
-        "exposure_pct": 6.0, "positions_count": 3,
+        "exposure_pct": 6.0,
+        "positions_count": 3,
         "circuit_breaker": {"active": False, "loss_streak": 0, "limit": 3, "pause_hours_left": 0.0},
-        "halts": [], "quarantine": {}, "vix": 15.0, "vix_age_sessions": 0.0, "vix_scale": 1.0,
+        "halts": [],
+        "quarantine": {},
+        "vix": 15.0,
+        "vix_age_sessions": 0.0,
+        "vix_scale": 1.0,
         "price_age_sessions": 0.0,
         "sectors": [
             {"sector": "S0", "value": 5_000.0, "pct": 5.0, "positions": 2},
             {"sector": "S1", "value": 1_000.0, "pct": 1.0, "positions": 1},
         ],
-        "halts_so_far": 0, "session": "2024-03-02", "config_fingerprint": RiskConfig().fingerprint,
-    }  # fmt: skip
+        "halts_so_far": 0,
+        "session": "2024-03-02",
+        "config_fingerprint": RiskConfig().fingerprint,
+    }
     assert positions[0] == {
-        "ticker": "T00", "quantity": 30.0, "pending": 0.0, "price": 100.0, "value": 3_000.0, "pct": 3.0,
-    }  # fmt: skip
+        "ticker": "T00",
+        "quantity": 30.0,
+        "pending": 0.0,
+        "price": 100.0,
+        "value": 3_000.0,
+        "pct": 3.0,
+    }
     assert {(row["rule"], row["observed"], row["limit"]) for row in headroom.values()} >= {
-        ("drawdown", 0.0, 10.0), ("daily_loss", 0.0, 2.0), ("exposure", 6.0, 80.0), ("positions", 3.0, 10.0),
-        ("position", 3.0, 5.0), ("position_at_vix", 3.0, 5.0), ("sector", 5.0, 30.0), ("loss_streak", 0.0, 3.0),
+        ("drawdown", 0.0, 10.0),
+        ("daily_loss", 0.0, 2.0),
+        ("exposure", 6.0, 80.0),
+        ("positions", 3.0, 10.0),
+        ("position", 3.0, 5.0),
+        ("position_at_vix", 3.0, 5.0),
+        ("sector", 5.0, 30.0),
+        ("loss_streak", 0.0, 3.0),
         ("vix_age", 0.0, 3.0),
-    }  # fmt: skip
+    }
     assert headroom["exposure"] == {
-        "rule": "exposure", "code": "EXPOSURE_LIMIT", "unit": "%", "observed": 6.0, "limit": 80.0, "headroom": 74.0,
-    }  # fmt: skip
+        "rule": "exposure",
+        "code": "EXPOSURE_LIMIT",
+        "unit": "%",
+        "observed": 6.0,
+        "limit": 80.0,
+        "headroom": 74.0,
+    }
     assert headroom["correlation"]["observed"] == pytest.approx(0.0, abs=1e-9)
     assert [(row["a"], row["b"]) for row in pairs] and all(abs(row["correlation"]) < 1e-9 for row in pairs)
     assert kelly == {
-        "trades": 0.0, "win_rate": None, "mean_win_pct": None, "mean_loss_pct": None,
-        "full_fraction_pct": pytest.approx(13.8333, abs=1e-3), "used_fraction_pct": pytest.approx(6.9167, abs=1e-3),
-    }  # fmt: skip
+        "trades": 0.0,
+        "win_rate": None,
+        "mean_win_pct": None,
+        "mean_loss_pct": None,
+        "full_fraction_pct": pytest.approx(13.8333, abs=1e-3),
+        "used_fraction_pct": pytest.approx(6.9167, abs=1e-3),
+    }
 
 
 def test_the_report_lists_every_halt_with_reason_since_and_release() -> None:
@@ -213,17 +250,42 @@ def test_the_report_lists_every_halt_with_reason_since_and_release() -> None:
     report = report_of(risk)
     later = "2024-06-03T14:01:00+00:00"
     assert report["halts"] == [
-        {"kind": "manual_halt", "code": "MANUAL_HALT", "reason": "earnings", "since": later,
-         "releases_when": "ends when an operator resumes"},
-        {"kind": "reconciliation", "code": "RECONCILIATION", "reason": "cash differs by $5.00", "since": None,
-         "releases_when": "ends when the accounts agree"},
-        {"kind": "halt", "code": "DRAWDOWN_HALT", "reason": "drawdown 12.00% of peak equity", "since": "2024-06-03",
-         "releases_when": "ends when the shadow book recovers to -5.00%"},
-        {"kind": "daily_loss", "code": "DAILY_LOSS_LIMIT", "reason": "lost 12.00% since the previous close",
-         "since": later, "releases_when": "ends with the next session"},
-        {"kind": "pause", "code": "LOSS_STREAK_PAUSE", "reason": "3 losing trades in a row",
-         "since": NOW.isoformat(), "releases_when": "ends after 4.0 h of open exchange"},
-    ]  # fmt: skip
+        {
+            "kind": "manual_halt",
+            "code": "MANUAL_HALT",
+            "reason": "earnings",
+            "since": later,
+            "releases_when": "ends when an operator resumes",
+        },
+        {
+            "kind": "reconciliation",
+            "code": "RECONCILIATION",
+            "reason": "cash differs by $5.00",
+            "since": None,
+            "releases_when": "ends when the accounts agree",
+        },
+        {
+            "kind": "halt",
+            "code": "DRAWDOWN_HALT",
+            "reason": "drawdown 12.00% of peak equity",
+            "since": "2024-06-03",
+            "releases_when": "ends when the shadow book recovers to -5.00%",
+        },
+        {
+            "kind": "daily_loss",
+            "code": "DAILY_LOSS_LIMIT",
+            "reason": "lost 12.00% since the previous close",
+            "since": later,
+            "releases_when": "ends with the next session",
+        },
+        {
+            "kind": "pause",
+            "code": "LOSS_STREAK_PAUSE",
+            "reason": "3 losing trades in a row",
+            "since": NOW.isoformat(),
+            "releases_when": "ends after 4.0 h of open exchange",
+        },
+    ]
     assert report["can_trade"] is False
     assert report["reason"] == f"MANUAL_HALT: earnings (since {later})"
     assert report["halts_so_far"] == 1
@@ -271,9 +333,11 @@ def test_what_is_unknown_is_null_in_the_report() -> None:
 
 def test_the_report_shows_the_pairs_that_move_together_first() -> None:
     stocks = {
-        "A": Stock(mix={1: 1.0}), "B": Stock(mix={1: 0.9, 2: math.sqrt(0.19)}), "C": Stock(mix={1: -1.0}),
+        "A": Stock(mix={1: 1.0}),
+        "B": Stock(mix={1: 0.9, 2: math.sqrt(0.19)}),
+        "C": Stock(mix={1: -1.0}),
         "E": Stock(mix={}),
-    }  # fmt: skip
+    }
     book = [holding(name, 1_000.0) for name in ("C", "A", "B")]
     pairs = report_of(desk(97_000.0, book, stocks))["correlations"]
     assert [(row["a"], row["b"]) for row in pairs] == [("A", "B"), ("B", "C"), ("A", "C")]

@@ -73,10 +73,23 @@ def test_memory_is_strict_json_even_when_equity_is_unknown() -> None:
 def test_the_fields_that_reports_read_keep_their_names() -> None:
     payload = json.loads(json.loads(encode(desk().memory()))["payload"])
     assert set(payload) == {
-        "saved_at", "clock", "config_fingerprint", "account", "manual_halt", "manual_halt_since", "fault",
-        "fault_since", "halted_since", "halt_session", "halt_book", "daily_since", "pause_since", "session",
-        "release_session", "evidence",
-    }  # fmt: skip
+        "saved_at",
+        "clock",
+        "config_fingerprint",
+        "account",
+        "manual_halt",
+        "manual_halt_since",
+        "fault",
+        "fault_since",
+        "halted_since",
+        "halt_session",
+        "halt_book",
+        "daily_since",
+        "pause_since",
+        "session",
+        "release_session",
+        "evidence",
+    }
     assert set(payload["account"]) == set(ACCOUNT.names or ())
 
 

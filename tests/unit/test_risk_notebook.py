@@ -73,7 +73,7 @@ def readme_lines() -> list[str]:
         ([1e5 - 900.0 * n for n in range(5)], ["OK"] * 5),
     ],
     ids=["a day of -4.7 %", "four days of -0.9 %"],
-)  # fmt: skip
+)
 def test_readme_lines_day_after_day_keep_the_daily_loss(
     equities: list[float], codes: list[str], *, market_first: bool
 ) -> None:
@@ -99,10 +99,20 @@ def test_readme_lines_day_after_day_keep_the_daily_loss(
 # ---------------------------------------------------------------- orders
 
 
-@pytest.mark.parametrize(("price", "code"), [
-    (0.01, "PRICE_OFF_MARKET"), (79.98, "PRICE_OFF_MARKET"), (80.0, "OK"), (100.0, "OK"), (120.0, "OK"),
-    (120.02, "PRICE_OFF_MARKET"), (1e9, "PRICE_OFF_MARKET"), (float("nan"), "INVALID_ORDER"), (-1.0, "INVALID_ORDER"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("price", "code"),
+    [
+        (0.01, "PRICE_OFF_MARKET"),
+        (79.98, "PRICE_OFF_MARKET"),
+        (80.0, "OK"),
+        (100.0, "OK"),
+        (120.0, "OK"),
+        (120.02, "PRICE_OFF_MARKET"),
+        (1e9, "PRICE_OFF_MARKET"),
+        (float("nan"), "INVALID_ORDER"),
+        (-1.0, "INVALID_ORDER"),
+    ],
+)
 def test_an_entry_far_from_the_market_is_refused(price: float, code: str) -> None:
     assert code_of(desk().validate_order("T00", "buy", 2.0, price)) == code
 
@@ -119,10 +129,15 @@ def test_a_reduction_passes_at_any_price(price: float) -> None:
     assert risk.validate_order("T00", "sell", 20.0, price) == (True, "OK")
 
 
-@pytest.mark.parametrize(("side", "qty", "code"), [
-    ("buy", 1e-9, "BELOW_MINIMUM"), ("sell", 1e-9, "BELOW_MINIMUM"), ("sell", 1.0, "SHORT_NOT_ALLOWED"),
-    ("buy", 1.0, "MANUAL_HALT"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("side", "qty", "code"),
+    [
+        ("buy", 1e-9, "BELOW_MINIMUM"),
+        ("sell", 1e-9, "BELOW_MINIMUM"),
+        ("sell", 1.0, "SHORT_NOT_ALLOWED"),
+        ("buy", 1.0, "MANUAL_HALT"),
+    ],
+)
 def test_dust_and_sales_of_what_is_not_held_are_refused_in_a_halt(side: str, qty: float, code: str) -> None:
     risk = desk()
     risk.halt("stop", "ann")

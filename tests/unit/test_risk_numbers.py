@@ -230,7 +230,7 @@ GATE: list[tuple[dict[str, float], tuple[float, float, float], tuple[str, float,
     ({}, (NAN, 15.0, 0.0), ("LOSS_STREAK_PAUSE", NAN, 0.0)),
     (dict.fromkeys(EQUITIES, 1.0), (0.0, 15.0, 0.0), ("OK", 0.0, 0.0)),
     (dict.fromkeys(EQUITIES, 0.5), (0.0, 15.0, 0.0), ("OK", 0.0, 0.0)),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("fields", "market", "expected"), GATE)

@@ -542,8 +542,11 @@ def test_a_pause_without_a_market_starts_when_one_is_shown() -> None:
     risk = RiskManager(capital=100_000.0)
     lose(risk, -1.0, -1.0, -1.0)
     assert risk.get_risk_report()["circuit_breaker"] == {
-        "active": True, "loss_streak": 0, "limit": 3, "pause_hours_left": None,
-    }  # fmt: skip
+        "active": True,
+        "loss_streak": 0,
+        "limit": 3,
+        "pause_hours_left": None,
+    }
     risk.show_market(story_view(STOCKS))
     assert code_of(risk.can_trade()) == "LOSS_STREAK_PAUSE"
     assert risk.get_risk_report()["circuit_breaker"]["pause_hours_left"] == 4.0

@@ -11,11 +11,32 @@ from trading_platform.core.round_trips import LoggedFill, round_trip
 
 EXIT = ORDER_REASONS.index(OrderReason.STOP_LOSS)
 LAST = LoggedFill(
-    day=19_000, book=0, slot=2, ticker=1, strategy=0, side=-1, reason=EXIT, quantity=4.0, price=9.0, amount=36.0,
-    fees=0.01, commission=0.0, spread=0.02, slippage=0.03, impact=0.04, realized=-14.01, kind=PROTECTIVE, closed=1,
-    trade_cost=100.0, trade_proceeds=90.0, trade_fees=0.02, trade_market_costs=0.31, trade_dividends=0.5,
-    trade_quantity=10.0, entry_day=18_990,
-)  # fmt: skip
+    day=19_000,
+    book=0,
+    slot=2,
+    ticker=1,
+    strategy=0,
+    side=-1,
+    reason=EXIT,
+    quantity=4.0,
+    price=9.0,
+    amount=36.0,
+    fees=0.01,
+    commission=0.0,
+    spread=0.02,
+    slippage=0.03,
+    impact=0.04,
+    realized=-14.01,
+    kind=PROTECTIVE,
+    closed=1,
+    trade_cost=100.0,
+    trade_proceeds=90.0,
+    trade_fees=0.02,
+    trade_market_costs=0.31,
+    trade_dividends=0.5,
+    trade_quantity=10.0,
+    entry_day=18_990,
+)
 
 
 def test_fields_are_those_of_the_log_in_its_order() -> None:

@@ -46,9 +46,12 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 def holder(path: Path, end: str, *before: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*before, sys.executable, "-c", HOLD, str(path), end], cwd=ROOT, stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [*before, sys.executable, "-c", HOLD, str(path), end],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
 
 
 def test_a_second_engine_is_refused_and_the_first_is_named(engine: Engine, tmp_path: Path) -> None:

@@ -32,9 +32,13 @@ from trading_platform.reporting.run_shape import (
 def levels_of(*lines: tuple[str, int, float, float, int, int]) -> Levels:
     tickers, rows, stops, prices, values, unrealized = zip(*lines, strict=True)
     return Levels(
-        tickers, np.array(rows), np.array(stops, dtype=np.float64), np.array(prices), np.array(values),
+        tickers,
+        np.array(rows),
+        np.array(stops, dtype=np.float64),
+        np.array(prices),
+        np.array(values),
         np.array(unrealized),
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(
@@ -146,9 +150,13 @@ def test_holdings_and_gains_of_a_fall_are_by_ticker() -> None:
 
 def test_stops_are_told_where_they_change_and_end_with_the_position() -> None:
     levels = levels_of(
-        ("AAA", 1, 9.0, 10.0, 1, 0), ("BBB", 1, math.nan, 10.0, 1, 0), ("AAA", 2, 9.0, 10.0, 1, 0),
-        ("AAA", 3, 9.5, 10.0, 1, 0), ("AAA", 7, 9.5, 10.0, 1, 0), ("BBB", 7, 4.0, 10.0, 1, 0),
-    )  # fmt: skip
+        ("AAA", 1, 9.0, 10.0, 1, 0),
+        ("BBB", 1, math.nan, 10.0, 1, 0),
+        ("AAA", 2, 9.0, 10.0, 1, 0),
+        ("AAA", 3, 9.5, 10.0, 1, 0),
+        ("AAA", 7, 9.5, 10.0, 1, 0),
+        ("BBB", 7, 4.0, 10.0, 1, 0),
+    )
     found = stops_by_ticker(levels)
     assert found["AAA"] == [(1, 9.0), (3, 9.5), (4, None), (7, 9.5), (8, None)]
     assert found["BBB"] == [(1, None), (7, 4.0), (8, None)]

@@ -21,20 +21,48 @@ DEFAULTS = RiskConfig().to_dict()
 DOUBT = "the benchmark held at the same beta earns as much: the gain over it has p value 0.190"
 STRATEGY = StrategyResult(7, 0.571, 3_777.15, 0.04, 1_477.76, 2_300.13, 0.0, 0.74, 31.52, 0.56, 1_477.02)
 RESULTS = RunResults(
-    schema_version=2, run_id=1, market="files:/data/prices", first_session="2010-01-04", last_session="2010-12-31",
-    sessions=252, orders=77, fills=81, fill_model="exact", seed=7, trades=31,
-    denials={"MAX_POSITIONS": 148}, halts=[], final_equity=105_100.0,
-    total_return=0.051, annual_return=0.051, excess_return=0.041, sharpe=0.91, sharpe_plain=1.12, beta=0.31,
-    alpha=0.024, alpha_t=1.4, volatility=0.05, benchmark_volatility=0.15, benchmark_annual_return=0.176,
-    bills_return=0.01, max_drawdown=0.044, avg_exposure=0.42, avg_exposure_calm=0.45, fees=3.71,
-    costs=Costs(1.5, 52.39, 78.63, 12.45, 2.21, 147.18), interest=612.05, dividends=0.0, cash_flow=0.0,
+    schema_version=2,
+    run_id=1,
+    market="files:/data/prices",
+    first_session="2010-01-04",
+    last_session="2010-12-31",
+    sessions=252,
+    orders=77,
+    fills=81,
+    fill_model="exact",
+    seed=7,
+    trades=31,
+    denials={"MAX_POSITIONS": 148},
+    halts=[],
+    final_equity=105_100.0,
+    total_return=0.051,
+    annual_return=0.051,
+    excess_return=0.041,
+    sharpe=0.91,
+    sharpe_plain=1.12,
+    beta=0.31,
+    alpha=0.024,
+    alpha_t=1.4,
+    volatility=0.05,
+    benchmark_volatility=0.15,
+    benchmark_annual_return=0.176,
+    bills_return=0.01,
+    max_drawdown=0.044,
+    avg_exposure=0.42,
+    avg_exposure_calm=0.45,
+    fees=3.71,
+    costs=Costs(1.5, 52.39, 78.63, 12.45, 2.21, 147.18),
+    interest=612.05,
+    dividends=0.0,
+    cash_flow=0.0,
     not_invested_because={"no_signal": 19_599.37, "slots": 7_273.48, "caps": 24_795.4, "size": 8_437.48, "halts": None},
-    benchmark_return=0.176, universe_return=0.11,
+    benchmark_return=0.176,
+    universe_return=0.11,
     strategies={"a_strategy_of_a_very_long_name": STRATEGY, "winners": STRATEGY._replace(pnl=-1_234_567.89)},
     account=AccountShare(612.05, 0.0, 0.0, 0.0, 0.0, 612.05),
     allocation=AllocationUse({"equal_weight": 212, "model": 40}, {"MODEL_TOO_OLD": 200, "STATE_OUT_OF_RANGE": 12}),
     critique=(Finding(FindingCode.NO_BETTER_THAN_BENCHMARK, 0.19, 0.05, DOUBT),),
-)  # fmt: skip
+)
 EQUITY = np.linspace(100_000.0, 105_100.0, 252)
 
 
@@ -120,11 +148,27 @@ def test_summary_fits_and_cuts_nothing(width: int) -> None:
     assert max(len(line) for line in found) <= width
     assert "…" not in text
     for wanted in (
-        "SIMULATED, files in prices", "$100,000.00", "$105,100.00", "0.91 over bills", "+2.40 % a year",
-        "spread $52.39", "slippage $78.63", "impact $12.45", "commission $1.50", "regulatory $2.21", "$612.05",
-        "caps $24,795", "a_strategy_of_a_very_long_name", "-1,234,567.89", "+3,777.15", DOUBT, "MAX_POSITIONS 148",
-        "SPY", "together", "-1,230,178.69",
-    ):  # fmt: skip
+        "SIMULATED, files in prices",
+        "$100,000.00",
+        "$105,100.00",
+        "0.91 over bills",
+        "+2.40 % a year",
+        "spread $52.39",
+        "slippage $78.63",
+        "impact $12.45",
+        "commission $1.50",
+        "regulatory $2.21",
+        "$612.05",
+        "caps $24,795",
+        "a_strategy_of_a_very_long_name",
+        "-1,234,567.89",
+        "+3,777.15",
+        DOUBT,
+        "MAX_POSITIONS 148",
+        "SPY",
+        "together",
+        "-1,230,178.69",
+    ):
         assert wanted.replace(" ", "") in text.replace(" ", ""), wanted
 
 
@@ -153,8 +197,9 @@ def test_flat_curve_is_no_mountain_and_both_ends_are_in_it() -> None:
 
 def test_market_and_benchmark_have_their_real_names() -> None:
     assert (market_words("synthetic:seed=7"), benchmark_name("synthetic:seed=7")) == (
-        "embedded market (seed 7)", "market (synthetic)",
-    )  # fmt: skip
+        "embedded market (seed 7)",
+        "market (synthetic)",
+    )
     assert (market_words("files:/a/b/prices"), benchmark_name("files:/a/b/prices")) == ("files in prices", "SPY")
     assert market_words("files:../a/stocks,../a/funds") == "files in stocks and funds"
     assert market_words("files:/a/one,/a/two,C:\\a\\three,/b/d,e") == "files in one, two, C:\\a\\three and d,e"

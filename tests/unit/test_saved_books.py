@@ -83,9 +83,13 @@ def test_half_filled_book_of_the_first_version_becomes_lots() -> None:
     assert (leaving["pending"], waiting["pending"], held["pending"]) == (0.0, 25.0, 0.0)
     lot = paper.lots[0, 1]
     assert {name: lot[name] for name in ("quantity", "delta", "bought", "bought_amount", "sold_amount", "fees")} == {
-        "quantity": 30.0, "delta": -30.0, "bought": 50.0, "bought_amount": 5_000.0, "sold_amount": 2_060.0,
+        "quantity": 30.0,
+        "delta": -30.0,
+        "bought": 50.0,
+        "bought_amount": 5_000.0,
+        "sold_amount": 2_060.0,
         "fees": 0.07,
-    }  # fmt: skip
+    }
     assert (lot["stop"], lot["target"], lot["cost"], lot["dividends"]) == (90.0, 120.0, 3_000.0, 12.5)
     assert (lot["entry_day"], leaving["held"] - lot["since"], lot["exit_reason"]) == (ENTRY_DAY, 9, SIGNAL_EXIT)
     assert (waiting["stop"], waiting["target"]) == (45.0, 60.0)
@@ -128,11 +132,24 @@ def second_memory(**changed: Any) -> str:
         "slots": [first_slot(**POSITION), *(first_slot() for _ in range(9))],
     }
     payload = {
-        "saved_at": "2026-11-20T21:00:00+00:00", "clock": 5_000.0, "config_fingerprint": "41356a031d6dfc7b",
-        "account": account, "manual_halt": None, "manual_halt_since": None, "fault": None, "fault_since": None,
-        "halted_since": "2026-11-19", "halt_session": "2026-11-19", "halt_book": json.dumps(book), "daily_since": None,
-        "pause_since": None, "session": "2026-11-20", "release_session": "2026-11-19", "evidence": None, **changed,
-    }  # fmt: skip
+        "saved_at": "2026-11-20T21:00:00+00:00",
+        "clock": 5_000.0,
+        "config_fingerprint": "41356a031d6dfc7b",
+        "account": account,
+        "manual_halt": None,
+        "manual_halt_since": None,
+        "fault": None,
+        "fault_since": None,
+        "halted_since": "2026-11-19",
+        "halt_session": "2026-11-19",
+        "halt_book": json.dumps(book),
+        "daily_since": None,
+        "pause_since": None,
+        "session": "2026-11-20",
+        "release_session": "2026-11-19",
+        "evidence": None,
+        **changed,
+    }
     text = json.dumps(payload, sort_keys=True, separators=(",", ":"))
     return json.dumps({"version": 2, "checksum": checksum(text), "payload": text})
 
@@ -175,8 +192,10 @@ def test_book_comes_back_to_the_last_bit() -> None:
     back.accounts[:] = read_account(account_text(books.accounts))
     beside = read_slots(
         slots_text(books.slots[0], books.lots[0], books.stopped[0], entries={"1": "tp"}),
-        back.slots[0], back.lots[0], back.stopped[0],
-    )  # fmt: skip
+        back.slots[0],
+        back.lots[0],
+        back.stopped[0],
+    )
     assert beside["entries"] == {"1": "tp"}
     for name in ("accounts", "slots", "lots", "stopped"):
         assert getattr(back, name).tobytes() == getattr(books, name).tobytes(), name

@@ -13,12 +13,18 @@ from trading_platform.machine.watchdog import STALLED
 
 ROOT = Path(__file__).parents[2]
 HUMAN = {
-    errors.FixConfigError, errors.RepairDatabaseError, errors.OperatorNeededError, errors.FixCredentialsError,
-}  # fmt: skip
+    errors.FixConfigError,
+    errors.RepairDatabaseError,
+    errors.OperatorNeededError,
+    errors.FixCredentialsError,
+}
 PASSING = {
-    errors.TradingPlatformError, errors.BrokerUnreachableError, errors.MarketDataError, errors.RetrainModelError,
+    errors.TradingPlatformError,
+    errors.BrokerUnreachableError,
+    errors.MarketDataError,
+    errors.RetrainModelError,
     errors.ApprovalError,
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")

@@ -157,9 +157,17 @@ def test_env_lines_mean_what_dotenv_users_expect() -> None:
         "E=with # comment\nF=hash#kept\nG=\nH='it' # after\nI=a=b=c\nJ=# nothing\r\n"
     )
     assert parse_env(text) == {
-        "A": "plain", "B": "spaced", "C": "single # kept", "D": 'a "b" \\ $HOME', "E": "with", "F": "hash#kept",
-        "G": "", "H": "it", "I": "a=b=c", "J": "",
-    }  # fmt: skip
+        "A": "plain",
+        "B": "spaced",
+        "C": "single # kept",
+        "D": 'a "b" \\ $HOME',
+        "E": "with",
+        "F": "hash#kept",
+        "G": "",
+        "H": "it",
+        "I": "a=b=c",
+        "J": "",
+    }
 
 
 def test_bad_env_lines_are_named_by_line_without_values() -> None:

@@ -25,27 +25,52 @@ WIDTHS = [40, 60, 80, 120]
 def state(**changes: Any) -> dict[str, Any]:
     position = {"ticker": "BBY", "quantity": 147.0, "entry_price": 31.32, "price": 31.1, "stop_price": 29.1}
     order = {
-        "ticker": "BBY", "side": "sell", "quantity": 147.0, "limit_price": None, "stop_price": 29.1,
-        "reason": "stop_loss", "status": "submitted", "client_order_id": "tp-20161230-BBY-sell-stop_loss-0",
-    }  # fmt: skip
+        "ticker": "BBY",
+        "side": "sell",
+        "quantity": 147.0,
+        "limit_price": None,
+        "stop_price": 29.1,
+        "reason": "stop_loss",
+        "status": "submitted",
+        "client_order_id": "tp-20161230-BBY-sell-stop_loss-0",
+    }
     return {
         "run": {
-            "id": 3, "mode": "alpaca_paper", "source": "alpaca", "status": "running", "account": "PA123456",
-            "name": "savings", "first_session": "2024-01-02", "last_session": "2024-07-03",
+            "id": 3,
+            "mode": "alpaca_paper",
+            "source": "alpaca",
+            "status": "running",
+            "account": "PA123456",
+            "name": "savings",
+            "first_session": "2024-01-02",
+            "last_session": "2024-07-03",
             "strategies": ["momentum", "winners"],
         },
         "equity": {
-            "equity": 99_814.58, "cash": 51_234.5, "drawdown": 0.0214, "lifetime_drawdown": 0.0293,
-            "gross_exposure": 0.487, "n_positions": 1, "session": "2024-07-03",
+            "equity": 99_814.58,
+            "cash": 51_234.5,
+            "drawdown": 0.0214,
+            "lifetime_drawdown": 0.0293,
+            "gross_exposure": 0.487,
+            "n_positions": 1,
+            "session": "2024-07-03",
         },
         "risk": {"manual_halt": None, "fault": None, "halted_since": None},
-        "regime": {"regime": "unknown"}, "positions": [position], "open_orders": [order], "differences": [],
-        "standing": {"flatten": False, "closing": [], "paused": [], "leaving": []}, "waiting_commands": [],
+        "regime": {"regime": "unknown"},
+        "positions": [position],
+        "open_orders": [order],
+        "differences": [],
+        "standing": {"flatten": False, "closing": [], "paused": [], "leaving": []},
+        "waiting_commands": [],
         "heartbeat": {
-            "pid": 4242, "host": "box", "age_seconds": 65.0, "note": "watching; settled to 2024-07-03", "alive": True,
+            "pid": 4242,
+            "host": "box",
+            "age_seconds": 65.0,
+            "note": "watching; settled to 2024-07-03",
+            "alive": True,
         },
         **changes,
-    }  # fmt: skip
+    }
 
 
 def shown(monkeypatch: pytest.MonkeyPatch, width: int, show: Any, *, terminal: bool = False) -> str:
@@ -114,11 +139,19 @@ def test_many_orders_are_counted_and_do_not_push_the_rest_off_the_screen() -> No
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_list_of_runs_cuts_no_number(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     row = {
-        "id": 12, "kind": "Alpaca paper account", "name": "savings", "last_session": "2024-07-03", "equity": 1234567.89,
-        "state": "running", "tag": "best", "note": None, "source": "files:/data/prices", "return": 0.1234,
+        "id": 12,
+        "kind": "Alpaca paper account",
+        "name": "savings",
+        "last_session": "2024-07-03",
+        "equity": 1234567.89,
+        "state": "running",
+        "tag": "best",
+        "note": None,
+        "source": "files:/data/prices",
+        "return": 0.1234,
         "first_session": "2023-01-03",
         "words": "Alpaca paper account savings (run 12): equity $1,234,567.89, 3 positions",
-    }  # fmt: skip
+    }
     text = shown(monkeypatch, width, lambda: show_runs([row], as_json=False))
     for words in ("$1,234,567.89", "+12.3%", "2024-07-03", "best"):
         assert words in text

@@ -22,9 +22,19 @@ from trading_platform.storage.rows import BLOCK, RowBuffer
 SESSION = date(2015, 3, 4)
 CLOSE = datetime(2015, 3, 4, 21, tzinfo=UTC)
 RUN = {
-    "key": "k", "mode": "replay", "source": "s", "status": "running", "started_at": CLOSE, "capital": 100_000.0,
-    "config_fingerprint": "", "config": "{}", "data_hash": "", "code_version": "", "strategies": "[]", "sectors": "{}",
-}  # fmt: skip
+    "key": "k",
+    "mode": "replay",
+    "source": "s",
+    "status": "running",
+    "started_at": CLOSE,
+    "capital": 100_000.0,
+    "config_fingerprint": "",
+    "config": "{}",
+    "data_hash": "",
+    "code_version": "",
+    "strategies": "[]",
+    "sectors": "{}",
+}
 
 
 @pytest.fixture
@@ -43,12 +53,25 @@ def trade(n: int, run_id: int) -> dict[str, Any]:
     day = SESSION + timedelta(days=n)
     instant = CLOSE + timedelta(days=n, microseconds=n)
     return {
-        "run_id": run_id, "ticker": f"T{n % 3}", "strategy": "momentum", "entry_session": SESSION, "exit_session": day,
-        "opened_at": CLOSE, "closed_at": instant.astimezone(), "quantity": n / 7.0, "entry_price": 10.0 / 3.0,
-        "exit_price": 0.1 * n, "cost": 1234.005 + n, "proceeds": 1e9 / 3.0, "fees": 0.0, "dividends": 0.015 * n,
-        "pnl": -0.01 * n, "return_fraction": -1.0 / (n + 1), "exit_reason": "stop_loss",
+        "run_id": run_id,
+        "ticker": f"T{n % 3}",
+        "strategy": "momentum",
+        "entry_session": SESSION,
+        "exit_session": day,
+        "opened_at": CLOSE,
+        "closed_at": instant.astimezone(),
+        "quantity": n / 7.0,
+        "entry_price": 10.0 / 3.0,
+        "exit_price": 0.1 * n,
+        "cost": 1234.005 + n,
+        "proceeds": 1e9 / 3.0,
+        "fees": 0.0,
+        "dividends": 0.015 * n,
+        "pnl": -0.01 * n,
+        "return_fraction": -1.0 / (n + 1),
+        "exit_reason": "stop_loss",
         "market_costs": 0.01 * n,
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("count", [1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK])

@@ -96,9 +96,13 @@ def test_a_control_is_a_function_of_its_task() -> None:
 def test_episodes_on_shadow_books_pay_nothing_for_acting_as_the_base() -> None:
     for reward in ("utility", "sharpe_difference"):
         options = EpisodeOptions(
-            start=template().session(whole().start), end=template().session(800), reward=reward, action_kind="softmax",
-            action_scale=BOUND, twins=2,
-        )  # fmt: skip
+            start=template().session(whole().start),
+            end=template().session(800),
+            reward=reward,
+            action_kind="softmax",
+            action_scale=BOUND,
+            twins=2,
+        )
         env = ShadowBookEnv([template()], 4, options)
         env.seed(1)
         seen = env.reset()

@@ -109,15 +109,26 @@ def test_kernel_tells_the_same_of_every_session() -> None:
     bounds = np.array([QUIET]), np.array([QUIET + n])
     whole = replace(run)
     run_books(
-        whole.books, whole.market, whole.kernel_signals, *bounds, whole.rows_of_weights, whole.rules,
-        new_fill_log(200), whole.days, whole.denials, told,
-    )  # fmt: skip
+        whole.books,
+        whole.market,
+        whole.kernel_signals,
+        *bounds,
+        whole.rows_of_weights,
+        whole.rules,
+        new_fill_log(200),
+        whole.days,
+        whole.denials,
+        told,
+    )
     for t in range(n):
         run.until(t)
         gate = entry_gate(
-            run.account, run.market.clock[QUIET + t], run.market.vix[QUIET + t], run.market.vix_age[QUIET + t],
+            run.account,
+            run.market.clock[QUIET + t],
+            run.market.vix[QUIET + t],
+            run.market.vix_age[QUIET + t],
             run.rules.limits,
-        )  # fmt: skip
+        )
         assert told[0, QUIET + t] == pytest.approx(np.array(unused(run, is_open=gate.code == OK)), abs=1e-6)
     assert (told[0, QUIET:].max(axis=0) > 0.0).sum() >= 3
 

@@ -226,9 +226,16 @@ def waited(engine: Engine, steps: Steps, asked: Callable[[], bool] = lambda: Fal
     """Run a loop for `looks` looks; return when each began, in steady seconds."""
     begun: list[float] = []
     loop = LiveLoop(
-        engine, CALENDAR, steps, Heartbeat(Hold(), None, 1), refuse, 900.0, wake=steps,
-        steady=lambda: steps.seconds, asked=asked,
-    )  # fmt: skip
+        engine,
+        CALENDAR,
+        steps,
+        Heartbeat(Hold(), None, 1),
+        refuse,
+        900.0,
+        wake=steps,
+        steady=lambda: steps.seconds,
+        asked=asked,
+    )
     seen = engine.watch
 
     def watch(now: datetime) -> None:
@@ -306,9 +313,14 @@ def test_the_second_signal_ends_at_once_and_says_what_is_left(capfd: pytest.Capt
     market = days(date(2024, 7, 1), date(2024, 7, 2))
     with pytest.raises(StoppedNowError, match="2 positions rest") as caught:
         run_live(
-            cast(AutonomousTradingEngine, engine), cast(RunLock, hold), market, loop, "welcome", once=False,
+            cast(AutonomousTradingEngine, engine),
+            cast(RunLock, hold),
+            market,
+            loop,
+            "welcome",
+            once=False,
             farewell=lambda: "Stopped. 2 positions rest; nobody watches",
-        )  # fmt: skip
+        )
     assert caught.value.exit_code == INTERRUPTED
     assert hold.released == 1
     assert capfd.readouterr().err == "stopping after this look; again: now\n"

@@ -50,9 +50,14 @@ def source(
     universe = Universe((Asset("AAA", "A", "Energy"), Asset("BRK.B", "B", "Financials")))
     vix = VixService([], None, CALENDAR, lambda: now)
     return YahooMarketData(
-        cache_dir=cache_dir, calendar=CALENDAR, universe=universe, vix=vix, download=yahoo, now=lambda: now,
+        cache_dir=cache_dir,
+        calendar=CALENDAR,
+        universe=universe,
+        vix=vix,
+        download=yahoo,
+        now=lambda: now,
         with_benchmark=with_benchmark,
-    )  # fmt: skip
+    )
 
 
 def test_panel_has_our_tickers_and_the_benchmark_apart() -> None:

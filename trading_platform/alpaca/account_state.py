@@ -9,11 +9,29 @@ from typing import Any
 ACTIVE = "ACTIVE"
 STATUSES = frozenset(  # alpaca-py's AccountStatus
     {
-        "ACCOUNT_CLOSED", "ACCOUNT_UPDATED", "ACTION_REQUIRED", ACTIVE, "AML_REVIEW", "APPROVAL_PENDING", "APPROVED",
-        "DISABLED", "DISABLE_PENDING", "EDITED", "INACTIVE", "KYC_SUBMITTED", "LIMITED", "ONBOARDING", "PAPER_ONLY",
-        "REAPPROVAL_PENDING", "REJECTED", "RESUBMITTED", "SIGNED_UP", "SUBMISSION_FAILED", "SUBMITTED",
+        "ACCOUNT_CLOSED",
+        "ACCOUNT_UPDATED",
+        "ACTION_REQUIRED",
+        ACTIVE,
+        "AML_REVIEW",
+        "APPROVAL_PENDING",
+        "APPROVED",
+        "DISABLED",
+        "DISABLE_PENDING",
+        "EDITED",
+        "INACTIVE",
+        "KYC_SUBMITTED",
+        "LIMITED",
+        "ONBOARDING",
+        "PAPER_ONLY",
+        "REAPPROVAL_PENDING",
+        "REJECTED",
+        "RESUBMITTED",
+        "SIGNED_UP",
+        "SUBMISSION_FAILED",
+        "SUBMITTED",
     }
-)  # fmt: skip
+)
 # Flags of Alpaca's account, and what they mean for new risk. `transfers_blocked` is none of it.
 FLAGS = {
     "trading_blocked": "trading is blocked (trading_blocked)",

@@ -133,9 +133,12 @@ class TradeStream:
         from websockets.sync.client import connect
 
         with connect(
-            self._url, open_timeout=self._patience, close_timeout=CLOSING_SECONDS, ping_interval=ALIVE_SECONDS,
+            self._url,
+            open_timeout=self._patience,
+            close_timeout=CLOSING_SECONDS,
+            ping_interval=ALIVE_SECONDS,
             ping_timeout=ALIVE_SECONDS,
-        ) as socket:  # fmt: skip
+        ) as socket:
             with self._lock:
                 self._socket = socket
             try:

@@ -144,8 +144,12 @@ class ReferenceApi:
                 paid = (event.session + PAID_AFTER).isoformat()
                 payment: Json = {"process_date": paid, "payable_date": paid}
                 return "cash_dividends", {
-                    **one, **payment, "rate": event.cash, "special": special, "foreign": False,
-                }  # fmt: skip
+                    **one,
+                    **payment,
+                    "rate": event.cash,
+                    "special": special,
+                    "foreign": False,
+                }
             case "stock_dividend":
                 return "stock_dividends", {**one, "rate": event.ratio}
             case "split" if event.ratio >= 1.0:

@@ -243,9 +243,15 @@ class AlpacaVenue:
             answer = own_answer(order, OrderStatus.UNCERTAIN, str(error))
         is_fine = answer.status in (OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED)
         log.log(
-            logging.INFO if is_fine else logging.WARNING, "order %s: %s %g %s: %s %s",
-            order.client_order_id, intent.side, intent.quantity, intent.ticker, answer.status, answer.message,
-        )  # fmt: skip
+            logging.INFO if is_fine else logging.WARNING,
+            "order %s: %s %g %s: %s %s",
+            order.client_order_id,
+            intent.side,
+            intent.quantity,
+            intent.ticker,
+            answer.status,
+            answer.message,
+        )
         if intent.side is Side.BUY and not answer.status.is_open and answer.filled_quantity == 0.0:
             self._match_orders()
         return answer

@@ -89,10 +89,18 @@ def changes_of(actions: Iterable[CorporateAction], session: date) -> dict[str, C
         old = found.get(action.ticker)
         ends = action.kind in (ActionKind.ENDS, ActionKind.SPIN_OFF)
         new = Change(session, action.ticker, action.words, action.ratio, action.cash, ends)
-        found[action.ticker] = new if old is None else Change(
-            session, action.ticker, f"{old.words}, {new.words}", old.ratio * new.ratio, old.cash + new.cash,
-            old.ends or new.ends,
-        )  # fmt: skip
+        found[action.ticker] = (
+            new
+            if old is None
+            else Change(
+                session,
+                action.ticker,
+                f"{old.words}, {new.words}",
+                old.ratio * new.ratio,
+                old.cash + new.cash,
+                old.ends or new.ends,
+            )
+        )
     return found
 
 
@@ -210,9 +218,14 @@ class EveOfExDates:
             if found != intent:
                 log.info(
                     "entry %s: %g at %s becomes %g at %s (%s on %s)",
-                    intent.ticker, intent.quantity, intent.limit_price, found.quantity, found.limit_price,
-                    change.words, change.session,
-                )  # fmt: skip
+                    intent.ticker,
+                    intent.quantity,
+                    intent.limit_price,
+                    found.quantity,
+                    found.limit_price,
+                    change.words,
+                    change.session,
+                )
             self._follow(change)
         return found
 
@@ -277,8 +290,12 @@ class EveOfExDates:
             if dollars > 0.0:
                 log.info(
                     "%s goes ex %g on %s: stop %g and target %g follow",
-                    change.ticker, dollars, change.session, slot["stop"], slot["target"],
-                )  # fmt: skip
+                    change.ticker,
+                    dollars,
+                    change.session,
+                    slot["stop"],
+                    slot["target"],
+                )
                 _lower(slot, lots, dollars, 1.0)
 
     # ------------------------------------------------------------ what rests at the broker
@@ -333,9 +350,7 @@ class EveOfExDates:
             if change.ratio == 1.0 or not held > 0.0 or not session_of(now) < change.session:
                 continue
             text = "%s: %s of %g on %s; its stop is off until the split is booked"
-            self._tell(
-                change.session, change.ticker, text, change.ticker, change.words, change.ratio, change.session
-            )  # fmt: skip
+            self._tell(change.session, change.ticker, text, change.ticker, change.words, change.ratio, change.session)
             self._mark(f"{MARK}|{change.session}|{change.ticker}|{held!r}", change.session)
 
     # ------------------------------------------------------------ memory

@@ -128,9 +128,18 @@ class ExitKeeper:
                 continue  # the rest of a stop that has begun to fill
             parts = lot_orders(slot, self._book.lots[s], self._book.strategies)
             intent = OrderIntent(
-                ticker, Side.SELL, float(slot["selling"]), None, None, None, largest_part(parts),
-                ORDER_REASONS[slot["exit_reason"]], 0.0, session, tuple(parts),
-            )  # fmt: skip
+                ticker,
+                Side.SELL,
+                float(slot["selling"]),
+                None,
+                None,
+                None,
+                largest_part(parts),
+                ORDER_REASONS[slot["exit_reason"]],
+                0.0,
+                session,
+                tuple(parts),
+            )
             answer = self._send(intent, None, is_patient=is_open or ticker not in self.waits)
             if answer is not None:
                 sent.add(ticker)

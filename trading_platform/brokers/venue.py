@@ -124,7 +124,18 @@ def row_of(order: ApprovedOrder) -> JournalOrder:
     """Return an order as the journal has it before it is sent."""
     intent = order.intent
     return JournalOrder(
-        order.client_order_id, None, intent.ticker, intent.side, intent.quantity, 0.0, OrderStatus.INTENT,
-        intent.strategy, intent.reason, order.approved_at, intent.stop_price, intent.target_price, intent.limit_price,
+        order.client_order_id,
+        None,
+        intent.ticker,
+        intent.side,
+        intent.quantity,
+        0.0,
+        OrderStatus.INTENT,
+        intent.strategy,
+        intent.reason,
+        order.approved_at,
+        intent.stop_price,
+        intent.target_price,
+        intent.limit_price,
         intent.parts,
-    )  # fmt: skip
+    )

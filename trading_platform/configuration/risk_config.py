@@ -20,15 +20,27 @@ Count = Annotated[int, Interval("[1, 10000]")]
 PROFILES: dict[str, dict[str, object]] = {
     "conservative": {},
     "balanced": {
-        "max_drawdown_pct": 15.0, "recovery_drawdown_pct": 7.5, "max_daily_loss_pct": 3.0, "max_position_pct": 7.5,
-        "max_exposure_pct": 90.0, "max_positions": 12, "position_volatility_pct": 3.0,
+        "max_drawdown_pct": 15.0,
+        "recovery_drawdown_pct": 7.5,
+        "max_daily_loss_pct": 3.0,
+        "max_position_pct": 7.5,
+        "max_exposure_pct": 90.0,
+        "max_positions": 12,
+        "position_volatility_pct": 3.0,
     },
     "aggressive": {
-        "max_drawdown_pct": 20.0, "recovery_drawdown_pct": 10.0, "max_daily_loss_pct": 4.0, "max_position_pct": 10.0,
-        "max_exposure_pct": 95.0, "max_positions": 15, "position_volatility_pct": 4.0, "max_sector_pct": 40.0,
-        "vix_threshold": 30.0, "consecutive_loss_limit": 4,
+        "max_drawdown_pct": 20.0,
+        "recovery_drawdown_pct": 10.0,
+        "max_daily_loss_pct": 4.0,
+        "max_position_pct": 10.0,
+        "max_exposure_pct": 95.0,
+        "max_positions": 15,
+        "position_volatility_pct": 4.0,
+        "max_sector_pct": 40.0,
+        "vix_threshold": 30.0,
+        "consecutive_loss_limit": 4,
     },
-}  # fmt: skip
+}
 
 
 class RiskConfigError(validation.InvalidSettingsError, ValueError):
@@ -41,9 +53,12 @@ class RiskConfigWarning(HardlyMeantWarning):
 
 # Percent below which nobody sets these limits, and in which their usual values lie when written as fractions.
 FRACTION_BELOW = {
-    "max_position_pct": 0.2, "max_sector_pct": 1.0, "max_exposure_pct": 1.0, "max_drawdown_pct": 0.5,
+    "max_position_pct": 0.2,
+    "max_sector_pct": 1.0,
+    "max_exposure_pct": 1.0,
+    "max_drawdown_pct": 0.5,
     "max_daily_loss_pct": 0.1,
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True)

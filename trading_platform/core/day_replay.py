@@ -49,7 +49,7 @@ def decide_day(
     with np.errstate(all="ignore"):
         _decide(
             known[0], decided.slots, decided.lots, decided.stopped, market, signals, t, weights, rules, scratch, denials
-        )  # fmt: skip
+        )
     return decided
 
 

@@ -115,9 +115,14 @@ def protection_of(signals: Signals, k: int) -> Protection:
     """Return how strategy `k` protects its positions."""
     row = signals.protection[k]
     return Protection(
-        row[STOP_VOLATILITIES], row[MIN_STOP], row[MAX_STOP], row[TARGET_VOLATILITIES], row[TRAILING],
-        int(row[HOLDING]), int(row[COOLING]),
-    )  # fmt: skip
+        row[STOP_VOLATILITIES],
+        row[MIN_STOP],
+        row[MAX_STOP],
+        row[TARGET_VOLATILITIES],
+        row[TRAILING],
+        int(row[HOLDING]),
+        int(row[COOLING]),
+    )
 
 
 # ---------------------------------------------------------------- lots that are there
@@ -150,9 +155,16 @@ def exit_reason(
 
 @inlined
 def review_lots(
-    account: Record, slots: Records, lots: Records, market: Market, signals: Signals, t: int, weights: Floats,
-    limits: Limits, sizing: Sizing,
-) -> None:  # fmt: skip
+    account: Record,
+    slots: Records,
+    lots: Records,
+    market: Market,
+    signals: Signals,
+    t: int,
+    weights: Floats,
+    limits: Limits,
+    sizing: Sizing,
+) -> None:
     """Decide for every lot whether it leaves or is trimmed, and let trailing stops follow.
 
     Reductions of an earlier close that were not filled are decided anew; exits stand.
@@ -236,9 +248,18 @@ def trim(lot: Record, close: float, equity: float, limits: Limits, sizing: Sizin
 
 @inlined
 def grow_positions(
-    account: Record, slots: Records, lots: Records, stopped: Ints, market: Market, signals: Signals, t: int,
-    weights: Floats, exits: Exits, limits: Limits, sizing: Sizing,
-) -> None:  # fmt: skip
+    account: Record,
+    slots: Records,
+    lots: Records,
+    stopped: Ints,
+    market: Market,
+    signals: Signals,
+    t: int,
+    weights: Floats,
+    exits: Exits,
+    limits: Limits,
+    sizing: Sizing,
+) -> None:
     """Let every position grow to what is wanted of it by now, within every cap."""
     most = position_bound(account, market.vix[t], limits)
     for s in range(len(slots)):
@@ -252,9 +273,20 @@ def grow_positions(
             entry = review_growth(account, slots, lots, stopped, s, market, signals, t, weights, limits, sizing)
             if entry.verdict.code == OK and entry.quantity > 0.0:
                 share_out(
-                    account, slots, lots, stopped, s, entry.quantity, entry.limit_price, market, signals, t, weights,
-                    exits, limits,
-                )  # fmt: skip
+                    account,
+                    slots,
+                    lots,
+                    stopped,
+                    s,
+                    entry.quantity,
+                    entry.limit_price,
+                    market,
+                    signals,
+                    t,
+                    weights,
+                    exits,
+                    limits,
+                )
 
 
 @lean
@@ -278,9 +310,16 @@ def position_bound(account: Record, vix: float, limits: Limits) -> float:
 
 @lean
 def may_grow(
-    account: Record, slot: Record, lots: Records, stopped: Ints, day: Ints, signals: Signals, t: int, weights: Floats,
+    account: Record,
+    slot: Record,
+    lots: Records,
+    stopped: Ints,
+    day: Ints,
+    signals: Signals,
+    t: int,
+    weights: Floats,
     sizing: Sizing,
-) -> bool:  # fmt: skip
+) -> bool:
     """Return True if a strategy wants more of the position in `slot` than it has.
 
     It is quick and may be wrong in favour of a look; `review_growth` knows.
@@ -305,9 +344,17 @@ def may_grow(
 
 @lean
 def raw_wish(
-    account: Record, slot: Record, lots: Records, stopped: Ints, day: Ints, k: int, signals: Signals, t: int,
-    ticker: int, weights: Floats,
-) -> RawWish:  # fmt: skip
+    account: Record,
+    slot: Record,
+    lots: Records,
+    stopped: Ints,
+    day: Ints,
+    k: int,
+    signals: Signals,
+    t: int,
+    ticker: int,
+    weights: Floats,
+) -> RawWish:
     """Return what strategy `k` says of `ticker`, which is or will be in `slot`: a lot of a signal wants what it has."""
     held = owns(slot, k) and lots[k]["quantity"] > 0.0 and slot["ticker"] == ticker
     if held and lots[k]["exit_reason"] != NO_REASON and lots[k]["exit_reason"] != REBALANCE:
@@ -323,9 +370,18 @@ def raw_wish(
 
 @lean
 def wish_of_lot(
-    account: Record, slot: Record, lots: Records, stopped: Ints, day: Ints, k: int, signals: Signals, t: int,
-    ticker: int, weights: Floats, max_position: float,
-) -> float:  # fmt: skip
+    account: Record,
+    slot: Record,
+    lots: Records,
+    stopped: Ints,
+    day: Ints,
+    k: int,
+    signals: Signals,
+    t: int,
+    ticker: int,
+    weights: Floats,
+    max_position: float,
+) -> float:
     """Return the share of equity that strategy `k` wants in `ticker`, as the allocation weighs it."""
     raw = raw_wish(account, slot, lots, stopped, day, k, signals, t, ticker, weights)
     return raw.kept + wish_for(signals.is_target[k], raw.strength, weights[k], len(weights), max_position)
@@ -333,9 +389,17 @@ def wish_of_lot(
 
 @lean
 def total_wish(
-    account: Record, slot: Record, lots: Records, stopped: Ints, day: Ints, signals: Signals, t: int, ticker: int,
-    weights: Floats, max_position: float,
-) -> float:  # fmt: skip
+    account: Record,
+    slot: Record,
+    lots: Records,
+    stopped: Ints,
+    day: Ints,
+    signals: Signals,
+    t: int,
+    ticker: int,
+    weights: Floats,
+    max_position: float,
+) -> float:
     """Return the share of equity that all strategies together want in `ticker`, the part that is held included."""
     total, bits = 0.0, concerned(signals, slot, t, ticker)
     for k in range(len(weights)):
@@ -346,9 +410,18 @@ def total_wish(
 
 @lean
 def review_growth(
-    account: Record, slots: Records, lots: Records, stopped: Ints, s: int, market: Market, signals: Signals, t: int,
-    weights: Floats, limits: Limits, sizing: Sizing,
-) -> Entry:  # fmt: skip
+    account: Record,
+    slots: Records,
+    lots: Records,
+    stopped: Ints,
+    s: int,
+    market: Market,
+    signals: Signals,
+    t: int,
+    weights: Floats,
+    limits: Limits,
+    sizing: Sizing,
+) -> Entry:
     """Size what the position in slot `s` lacks to what is wanted of it, and check what is left after netting."""
     slot = slots[s]
     ticker = slot["ticker"]
@@ -394,9 +467,20 @@ def growth_shares(
 
 @lean
 def share_out(
-    account: Record, slots: Records, lots: Records, stopped: Ints, s: int, quantity: float, limit_price: float,
-    market: Market, signals: Signals, t: int, weights: Floats, exits: Exits, limits: Limits,
-) -> None:  # fmt: skip
+    account: Record,
+    slots: Records,
+    lots: Records,
+    stopped: Ints,
+    s: int,
+    quantity: float,
+    limit_price: float,
+    market: Market,
+    signals: Signals,
+    t: int,
+    weights: Floats,
+    exits: Exits,
+    limits: Limits,
+) -> None:
     """Divide a buy of `quantity` shares of slot `s` among the strategies that lack something, by what each lacks."""
     slot = slots[s]
     ticker = slot["ticker"]
@@ -427,9 +511,16 @@ def share_out(
 
 @lean
 def lacking_share(
-    account: Record, slot: Record, lots: Records, stopped: Ints, day: Ints, signals: Signals, t: int, weights: Floats,
+    account: Record,
+    slot: Record,
+    lots: Records,
+    stopped: Ints,
+    day: Ints,
+    signals: Signals,
+    t: int,
+    weights: Floats,
     max_position: float,
-) -> float:  # fmt: skip
+) -> float:
     """Return the share of equity by which strategies have less of the slot's ticker than they want, added up."""
     lacking, ticker = 0.0, slot["ticker"]
     bits = concerned(signals, slot, t, ticker)
@@ -441,9 +532,18 @@ def lacking_share(
 
 @lean
 def lack(
-    account: Record, slot: Record, lots: Records, stopped: Ints, day: Ints, k: int, signals: Signals, t: int,
-    ticker: int, weights: Floats, max_position: float,
-) -> float:  # fmt: skip
+    account: Record,
+    slot: Record,
+    lots: Records,
+    stopped: Ints,
+    day: Ints,
+    k: int,
+    signals: Signals,
+    t: int,
+    ticker: int,
+    weights: Floats,
+    max_position: float,
+) -> float:
     """Return the share of equity by which strategy `k` has less of `ticker` than it wants, >= 0."""
     wish = wish_of_lot(account, slot, lots, stopped, day, k, signals, t, ticker, weights, max_position)
     if owns(slot, k) and lots[k]["quantity"] > 0.0 and slot["ticker"] == ticker:
@@ -463,9 +563,17 @@ def start_candidates(signals: Signals, t: int, heads: Ints) -> None:
 
 @inlined
 def next_candidate(
-    signals: Signals, t: int, weights: Floats, slots: Records, stopped: Ints, day: Ints, heads: Ints, seen: Ints,
-    n_seen: int, limits: Limits,
-) -> Candidate:  # fmt: skip
+    signals: Signals,
+    t: int,
+    weights: Floats,
+    slots: Records,
+    stopped: Ints,
+    day: Ints,
+    heads: Ints,
+    seen: Ints,
+    n_seen: int,
+    limits: Limits,
+) -> Candidate:
     """Take the strongest remaining candidate off the strategies' lists; ties go to the first ticker, then strategy.
 
     Strategies with weight 0 are skipped, and so are tickers that the book already holds or has pending, that cool, or
@@ -600,9 +708,18 @@ def review_entry(
 
 @lean
 def weakest_slot(
-    account: Record, slots: Records, lots: Records, stopped: Ints, day: Ints, signals: Signals, t: int, weights: Floats,
-    rival: int, limits: Limits, sizing: Sizing,
-) -> int:  # fmt: skip
+    account: Record,
+    slots: Records,
+    lots: Records,
+    stopped: Ints,
+    day: Ints,
+    signals: Signals,
+    t: int,
+    weights: Floats,
+    rival: int,
+    limits: Limits,
+    sizing: Sizing,
+) -> int:
     """Return the slot that should make room for ticker `rival`, of which much more is wanted; -1 if none should.
 
     While anything is leaving anyway, nothing is sent away.

@@ -187,9 +187,15 @@ class EpisodeBatch:
             if chosen.any():
                 mine = which[chosen]
                 start_episodes(
-                    self.books, mine, starts[chosen], part.world.warm, part.world.base,
-                    self.episodes, self.weights, self.denials,
-                )  # fmt: skip
+                    self.books,
+                    mine,
+                    starts[chosen],
+                    part.world.warm,
+                    part.world.base,
+                    self.episodes,
+                    self.weights,
+                    self.denials,
+                )
                 if self.base_books is not None:
                     part.world.warm.begin(self.base_books, mine, starts[chosen])
                 self._observe(part, mine)
@@ -221,9 +227,19 @@ class EpisodeBatch:
         )
         self._rows[first:last] = self.episodes["row"][first:last]
         step_books(
-            self.books, first, last, world.market, world.signals, self._rows, self.weights, world.rules,
-            self.cost_scale, self.denials, part.scratch, self._no_log,
-        )  # fmt: skip
+            self.books,
+            first,
+            last,
+            world.market,
+            world.signals,
+            self._rows,
+            self.weights,
+            world.rules,
+            self.cost_scale,
+            self.denials,
+            part.scratch,
+            self._no_log,
+        )
         base_returns, base_costs = self._base_session(part)
         score_episodes(self.books, first, last, base_returns, base_costs, part.reward, self.episodes, self.rewards)
         self._observe(part, part.episodes)
@@ -237,9 +253,19 @@ class EpisodeBatch:
         accounts = self.base_books.accounts[first:last]
         equity, paid = accounts["equity"].copy(), trading_costs(accounts)
         step_books(
-            self.base_books, first, last, world.market, world.signals, self._rows, self._base_weights, world.rules,
-            self.cost_scale, self._base_denials, part.scratch, self._no_log,
-        )  # fmt: skip
+            self.base_books,
+            first,
+            last,
+            world.market,
+            world.signals,
+            self._rows,
+            self._base_weights,
+            world.rules,
+            self.cost_scale,
+            self._base_denials,
+            part.scratch,
+            self._no_log,
+        )
         return accounts["equity"] / equity - 1.0, (trading_costs(accounts) - paid) / equity
 
     def _observe(self, part: Part, which: Ints) -> None:

@@ -210,15 +210,29 @@ def build_market(panel: MarketPanel, clock: Floats, correlation_window: int) -> 
     inside = panel.universe
     fill_universe(returns if inside.all() else np.ascontiguousarray(returns[:, inside]), universe[0])
     fill_windows(
-        universe[0][:, None], correlation_window, VOLATILITY_WINDOW, universe, universe[1:2], unread[:, :, 0],
-        unread[:, :, 1], unread[:, :, 2], work,
-    )  # fmt: skip
+        universe[0][:, None],
+        correlation_window,
+        VOLATILITY_WINDOW,
+        universe,
+        universe[1:2],
+        unread[:, :, 0],
+        unread[:, :, 1],
+        unread[:, :, 2],
+        work,
+    )
     universe[2] = unread[0, :, 0]
     mean = np.empty((n_tickers, n_sessions))
     fill_windows(
-        returns, correlation_window, VOLATILITY_WINDOW, universe, mean, bars[:, :, NORM], bars[:, :, VOLATILITY],
-        bars[:, :, MARKET_CORRELATION], work,
-    )  # fmt: skip
+        returns,
+        correlation_window,
+        VOLATILITY_WINDOW,
+        universe,
+        mean,
+        bars[:, :, NORM],
+        bars[:, :, VOLATILITY],
+        bars[:, :, MARKET_CORRELATION],
+        work,
+    )
     vix, vix_age = _last_known(panel.vix)
     rate = np.zeros(n_sessions) if panel.cash_rate is None else _last_known(panel.cash_rate)[0]
     splits, dividends, no_actions = _split_ratios(panel), _dividends(panel), np.empty((0, 0))

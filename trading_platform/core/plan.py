@@ -140,9 +140,20 @@ def place_entry(
     if book.slots[s]["ticker"] < 0:
         reserve(book.slots[s], ticker, quantity, limit_price, market.bars[ticker, t, CLOSE])
     share_out(
-        book.accounts[0], book.slots, book.lots, book.stopped, s, quantity, limit_price, market, signals, t, weights,
-        rules.exits[0], rules.limits[0],
-    )  # fmt: skip
+        book.accounts[0],
+        book.slots,
+        book.lots,
+        book.stopped,
+        s,
+        quantity,
+        limit_price,
+        market,
+        signals,
+        t,
+        weights,
+        rules.exits[0],
+        rules.limits[0],
+    )
 
 
 @lean
@@ -177,6 +188,15 @@ def slot_to_leave(
     if market_verdict(market, t, rival).code != OK:
         return -1
     return weakest_slot(
-        book.accounts[0], book.slots, book.lots, book.stopped, market.day, signals, t, weights, rival,
-        rules.limits[0], rules.sizing[0],
-    )  # fmt: skip
+        book.accounts[0],
+        book.slots,
+        book.lots,
+        book.stopped,
+        market.day,
+        signals,
+        t,
+        weights,
+        rival,
+        rules.limits[0],
+        rules.sizing[0],
+    )

@@ -51,9 +51,14 @@ class RecordedBooks(NamedTuple):
         halted = shadows >= 0  # of the others nobody looks at the shadow
         if halted.any():
             _put(
-                self.shadows, shadows[halted], which[halted],
-                books.shadows, books.shadow_slots, books.shadow_lots, books.shadow_stopped,
-            )  # fmt: skip
+                self.shadows,
+                shadows[halted],
+                which[halted],
+                books.shadows,
+                books.shadow_slots,
+                books.shadow_lots,
+                books.shadow_stopped,
+            )
 
 
 class BookRecorder:

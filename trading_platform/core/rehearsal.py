@@ -58,9 +58,7 @@ def rehearse(market: Market, signals: Signals, book: Book, t: int, weights: Floa
     scratch, denials = new_scratch(len(weights), rules.limits.max_reviews), np.zeros(N_CODES, dtype=np.int64)
     log, changes = new_fill_log(8 * copy.lots.size), []
     for _ in range(MOST_ROUNDS):
-        _decide(
-            account, copy.slots, copy.lots, copy.stopped, at_close, signals, t, weights, rules, scratch, denials
-        )  # fmt: skip
+        _decide(account, copy.slots, copy.lots, copy.stopped, at_close, signals, t, weights, rules, scratch, denials)
         log.used[0] = 0
         _fill(account, copy.slots, copy.lots, copy.stopped, at_close, t, rules, log)
         for slot in copy.slots:
@@ -70,11 +68,15 @@ def rehearse(market: Market, signals: Signals, book: Book, t: int, weights: Floa
         rows = log.rows[: log.used[0]]
         changes += [
             Change(
-                int(row["strategy"]), int(row["ticker"]), float(row["side"] * row["quantity"]), float(row["price"]),
-                float(row["amount"]), bool(row["kind"] == CROSSED),
+                int(row["strategy"]),
+                int(row["ticker"]),
+                float(row["side"] * row["quantity"]),
+                float(row["price"]),
+                float(row["amount"]),
+                bool(row["kind"] == CROSSED),
             )
             for row in rows
-        ]  # fmt: skip
+        ]
         if not len(rows):
             break
     spent = {name: float(_round(float(account[name]) - before[name])) for name in before}

@@ -188,8 +188,10 @@ class _Part(NamedTuple):
 def _explain(day: TickerDay, knock_on: str) -> list[Item]:
     facts = day.facts
     whole = [
-        (Cause.UNEXPLAINED, facts.adopted), (Cause.EVENT, facts.event), (Cause.LATE, facts.late),
-    ]  # fmt: skip
+        (Cause.UNEXPLAINED, facts.adopted),
+        (Cause.EVENT, facts.event),
+        (Cause.LATE, facts.late),
+    ]
     for cause, words in whole:  # these move shares and prices at once: nothing finer can be told apart
         if words:
             return [Item(cause, day.ticker, day.cents, words)]

@@ -160,7 +160,7 @@ def cross_lots(
         for side in (SELL, BUY):
             book_order(
                 account, slots, lots, stopped, s, free_of_cost(side, crossed, quote, CROSSED), day, clock, limits, log
-            )  # fmt: skip
+            )
     elif crossed > 0.0:  # it does not trade today, and an entry lives one day
         drop_buys(slots, lots, s)
     return crossed

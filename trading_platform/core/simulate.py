@@ -181,9 +181,20 @@ def decide_session(
         if entry.verdict.code == OK:
             reserve(slots[s], ticker, entry.quantity, entry.limit_price, market.bars[ticker, t, CLOSE])
             share_out(
-                account, slots, lots, stopped, s, entry.quantity, entry.limit_price, market, signals, t, weights,
-                rules.exits, limits,
-            )  # fmt: skip
+                account,
+                slots,
+                lots,
+                stopped,
+                s,
+                entry.quantity,
+                entry.limit_price,
+                market,
+                signals,
+                t,
+                weights,
+                rules.exits,
+                limits,
+            )
 
 
 @lean

@@ -100,8 +100,13 @@ def strategies(desk: Desk, request: Request) -> Context:
         "page_name": "strategies",
         "rows": [
             {
-                "name": name, "weight": weights.get(name), "brought": brought.get(name), "record": records.get(name),
-                "held": held.get(name, 0), "wants": wants.get(name), "is_paused": name in state["standing"]["paused"],
+                "name": name,
+                "weight": weights.get(name),
+                "brought": brought.get(name),
+                "record": records.get(name),
+                "held": held.get(name, 0),
+                "wants": wants.get(name),
+                "is_paused": name in state["standing"]["paused"],
                 "is_leaving": name in state["standing"]["leaving"],
                 "meter": meter(weights.get(name), f"share of {name}"),
             }
@@ -113,7 +118,7 @@ def strategies(desk: Desk, request: Request) -> Context:
         "reason": "" if allocation is None else allocation["reason"],
         "influences": sorted(((allocation or {}).get("influences") or {}).items(), key=lambda item: -abs(item[1])),
         "session_of": booked,
-    }  # fmt: skip
+    }
 
 
 def journal(desk: Desk, request: Request) -> Context:
@@ -203,9 +208,13 @@ def _setting(field: str, value: object, defaults: Mapping[str, Any], in_file: Ma
         origin = "command line or environment at the start" if field in defaults else "start"
     now = in_file.get(field)
     return {
-        "name": field, "value": _written(value), "default": _written(defaults[field]) if field in defaults else "",
-        "origin": origin, "is_default": is_default, "now": _written(now) if field in in_file and now != value else "",
-    }  # fmt: skip
+        "name": field,
+        "value": _written(value),
+        "default": _written(defaults[field]) if field in defaults else "",
+        "origin": origin,
+        "is_default": is_default,
+        "now": _written(now) if field in in_file and now != value else "",
+    }
 
 
 def _written(value: object) -> str:

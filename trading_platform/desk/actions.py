@@ -95,8 +95,16 @@ def meaning(kind: str, subject: str | None) -> str:
 def recent(database: Engine, run_id: int, most: int = RECENT) -> list[Answer]:
     """Return the newest commands of a run, the newest first."""
     table = m.Command.__table__.c
-    columns = (table.id, table.requested_at, table.kind, table.subject, table.actor, table.reason, table.handled_at,
-               table.result)  # fmt: skip
+    columns = (
+        table.id,
+        table.requested_at,
+        table.kind,
+        table.subject,
+        table.actor,
+        table.reason,
+        table.handled_at,
+        table.result,
+    )
     query = select(*columns).where(table.run_id == run_id).order_by(table.id.desc()).limit(most)
     with database.connect() as connection:
         return [Answer(*row) for row in connection.execute(query)]

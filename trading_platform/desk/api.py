@@ -79,8 +79,13 @@ DAY = Parameter("date", "query", {"type": "string", "format": "date"}, "A sessio
 SEARCH = Parameter("q", "query", {"type": "string", "maxLength": 80}, "Ticker, strategy, status or id.")
 BEFORE = Parameter("before", "query", WHOLE, "Orders with a smaller id: `older` of the page before.")
 LIMIT = Parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 200}, "At most so many.")
-RUNS = Parameter("run", "query", {"type": "string", "pattern": "^[0-9]{1,18}(,[0-9]{1,18}){1,5}$"},
-                 "Two to six numbers of runs, with commas.", is_needed=True)  # fmt: skip
+RUNS = Parameter(
+    "run",
+    "query",
+    {"type": "string", "pattern": "^[0-9]{1,18}(,[0-9]{1,18}){1,5}$"},
+    "Two to six numbers of runs, with commas.",
+    is_needed=True,
+)
 COMMAND_BODY: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
@@ -191,15 +196,26 @@ ENDPOINTS = (
     Endpoint("GET", f"{ACCOUNT}/equity", "Every booked close.", _equity, (RUN,)),
     Endpoint("GET", f"{ACCOUNT}/fills", "The newest executions.", _fills, (RUN, LIMIT)),
     Endpoint("GET", f"{ACCOUNT}/orders", "Orders with their whole life.", _orders, (RUN, SEARCH, BEFORE, LIMIT)),
-    Endpoint("GET", f"{ACCOUNT}/denials", "What was refused at the last close, and the largest size that would pass.",
-             _denials, (RUN,)),
+    Endpoint(
+        "GET",
+        f"{ACCOUNT}/denials",
+        "What was refused at the last close, and the largest size that would pass.",
+        _denials,
+        (RUN,),
+    ),
     Endpoint("GET", f"{ACCOUNT}/commands", "What operators asked, and when it was obeyed.", _commands, (RUN,)),
-    Endpoint("POST", f"{ACCOUNT}/commands", "Ask the engine; `account` is its name where that must be confirmed "
-             "(flatten, real money). Operators only.", _leave_command, (RUN,), COMMAND_BODY),
+    Endpoint(
+        "POST",
+        f"{ACCOUNT}/commands",
+        "Ask the engine; `account` is its name where that must be confirmed (flatten, real money). Operators only.",
+        _leave_command,
+        (RUN,),
+        COMMAND_BODY,
+    ),
     Endpoint("GET", "/runs", "Every run, as `runs --json` lists it.", _runs),
     Endpoint("GET", "/runs/{run_id}", "The results of a run.", _run, (RUN,)),
     Endpoint("GET", "/compare", "Runs beside each other, as `compare --json` shows them.", _compare, (RUNS,)),
-)  # fmt: skip
+)
 
 
 # ---------------------------------------------------------------- the way in
@@ -371,12 +387,14 @@ def description() -> dict[str, Any]:
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
             "schemas": {
                 "Error": {
-                    "type": "object", "required": ["error"], "properties": {"error": {"type": "string"}},
+                    "type": "object",
+                    "required": ["error"],
+                    "properties": {"error": {"type": "string"}},
                 }
             },
         },
         "security": [{"token": []}],
-    }  # fmt: skip
+    }
 
 
 def _operation(endpoint: Endpoint) -> dict[str, Any]:
@@ -397,13 +415,16 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         "operationId": f"{endpoint.method.lower()}{re.sub(r'[^a-z]+', '_', endpoint.path)}",
         "parameters": [
             {
-                "name": one.name, "in": one.place, "required": one.is_needed or one.place == "path",
-                "description": one.words, "schema": one.schema,
+                "name": one.name,
+                "in": one.place,
+                "required": one.is_needed or one.place == "path",
+                "description": one.words,
+                "schema": one.schema,
             }
             for one in endpoint.parameters
         ],
         "responses": answers,
-    }  # fmt: skip
+    }
     if endpoint.body is not None:
         found["requestBody"] = {"required": True, "content": {"application/json": {"schema": endpoint.body}}}
     return found

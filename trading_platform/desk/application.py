@@ -67,9 +67,13 @@ class Pages:
         """Return a page in the desk's frame."""
         session: Session | None = getattr(request.state, "session", None)
         about = {
-            "session": session, "path": request.url.path, "here": _here(request), "has_passwords":
-            self.access.has_passwords, "account": None, "page_name": "",
-        }  # fmt: skip
+            "session": session,
+            "path": request.url.path,
+            "here": _here(request),
+            "has_passwords": self.access.has_passwords,
+            "account": None,
+            "page_name": "",
+        }
         return HTMLResponse(self._templates.get_template(template).render({**about, **context}), status)
 
     def screen(self, template: str, make: Screen) -> Callable[[Request], Any]:
@@ -124,9 +128,13 @@ class Pages:
         answer = self.render(request, "welcome.html", name=session.name)
         is_local = (request.url.hostname or "") in ("127.0.0.1", "localhost", "::1")
         answer.set_cookie(
-            self.setup.cookie, cookie, httponly=True, samesite="strict", path="/",
+            self.setup.cookie,
+            cookie,
+            httponly=True,
+            samesite="strict",
+            path="/",
             secure=self.setup.behind_tls and not is_local,
-        )  # fmt: skip
+        )
         return answer
 
     # ------------------------------------------------------------ what is written
@@ -244,9 +252,13 @@ class Pages:
     async def fault(self, request: Request, error: Exception) -> Response:
         """Say that the desk itself is at fault, and nothing of what went wrong."""
         return self.render(
-            request, "message.html", 500, title="The desk has a fault", again=False,
+            request,
+            "message.html",
+            500,
+            title="The desk has a fault",
+            again=False,
             words=f"{type(error).__name__}: the terminal of the desk says more. Engines go on; nothing was changed.",
-        )  # fmt: skip
+        )
 
     async def locked(self, request: Request, error: Exception) -> Response:
         """Say how long to wait after too many wrong tries."""

@@ -16,21 +16,34 @@ from trading_platform.reporting.plain import dollars, percents, quantity
 HERE = Path(__file__).parent
 TEMPLATES = HERE / "templates"
 ACCOUNT_PAGES = (
-    ("", "Now"), ("risk", "Risk"), ("day", "Day"), ("strategies", "Strategies"), ("journal", "Journal"),
+    ("", "Now"),
+    ("risk", "Risk"),
+    ("day", "Day"),
+    ("strategies", "Strategies"),
+    ("journal", "Journal"),
     ("settings", "Settings"),
-)  # fmt: skip
+)
 
 
 def environment() -> Environment:
     """Return the templates; everything that is put into them is escaped, and a name that is missing is a fault."""
     found = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
         lstrip_blocks=True,
-    )  # fmt: skip
+    )
     found.filters |= {
-        "dollars": dollars, "plain_dollars": lambda value: dollars(value, sign=False), "percents": percents,
-        "quantity": quantity, "tone": tone, "clock": clock, "day_clock": day_clock, "share": share,
-    }  # fmt: skip
+        "dollars": dollars,
+        "plain_dollars": lambda value: dollars(value, sign=False),
+        "percents": percents,
+        "quantity": quantity,
+        "tone": tone,
+        "clock": clock,
+        "day_clock": day_clock,
+        "share": share,
+    }
     found.globals["account_pages"] = ACCOUNT_PAGES
     return found
 

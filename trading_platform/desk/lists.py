@@ -141,9 +141,14 @@ def journal(reader: Reader, run_id: int, search: str = "", before: int | None = 
     wanted = search.strip()
     pattern = f"%{_literal(wanted)}%"
     rows = reader.rows(
-        JOURNAL, run=run_id, before=2**62 if before is None else before, most=most + 1,
-        all=0 if wanted else 1, ticker=wanted.upper(), text=pattern,
-    )  # fmt: skip
+        JOURNAL,
+        run=run_id,
+        before=2**62 if before is None else before,
+        most=most + 1,
+        all=0 if wanted else 1,
+        ticker=wanted.upper(),
+        text=pattern,
+    )
     shown = rows[:most]
     fills = _fills_of(reader, run_id, [str(row[1]) for row in shown])
     orders = tuple(_life(row, fills.get(str(row[1]), [])) for row in shown)
@@ -167,9 +172,26 @@ def _fills_of(reader: Reader, run_id: int, orders: Sequence[str]) -> dict[str, l
 
 def _life(row: Sequence[Any], fills: Sequence[Sequence[Any]]) -> OrderLife:
     (
-        number, order, broker, approval, ticker, side, quantity, filled, limit, stop, strategy, reason, strength,
-        status, message, session, decided, submitted, closed,
-    ) = row  # fmt: skip
+        number,
+        order,
+        broker,
+        approval,
+        ticker,
+        side,
+        quantity,
+        filled,
+        limit,
+        stop,
+        strategy,
+        reason,
+        strength,
+        status,
+        message,
+        session,
+        decided,
+        submitted,
+        closed,
+    ) = row
     price = f" at {limit:,.2f} or better" if limit is not None else "" if stop is None else f", stop {stop:,.2f}"
     told = f"{strategy} wanted it ({reason.replace('_', ' ')}), strength {strength:.2f}"
     steps = [
@@ -185,9 +207,18 @@ def _life(row: Sequence[Any], fills: Sequence[Sequence[Any]]) -> OrderLife:
     ended = status.replace("_", " ") + (f": {message}" if message else "")
     steps.append(Step("end" if closed is not None else "now", None if closed is None else as_instant(closed), ended))
     return OrderLife(
-        int(number), str(order), ticker, side, quantity, filled, status, strategy, reason, as_date(session),
+        int(number),
+        str(order),
+        ticker,
+        side,
+        quantity,
+        filled,
+        status,
+        strategy,
+        reason,
+        as_date(session),
         tuple(steps),
-    )  # fmt: skip
+    )
 
 
 NEWEST_FILLS = """

@@ -133,11 +133,18 @@ def _models(registry: ModelRegistry) -> tuple[list[ModelManifest], list[str]]:
 def _trial(trial: Any) -> Context:
     wealth = float(trial.wealth)
     return {
-        "challenger": trial.challenger, "serving": trial.serving or "equal weight", "state": str(trial.state),
-        "began": trial.began, "fed": trial.fed, "sessions": trial.sums.sessions, "wealth": wealth, "limit": LIMIT,
-        "meter": meter(wealth / LIMIT if LIMIT else None, f"wealth {wealth:.2f} of {LIMIT:g}"), "number": trial.number,
+        "challenger": trial.challenger,
+        "serving": trial.serving or "equal weight",
+        "state": str(trial.state),
+        "began": trial.began,
+        "fed": trial.fed,
+        "sessions": trial.sums.sessions,
+        "wealth": wealth,
+        "limit": LIMIT,
+        "meter": meter(wealth / LIMIT if LIMIT else None, f"wealth {wealth:.2f} of {LIMIT:g}"),
+        "number": trial.number,
         "events": list(reversed(trial.events))[:12],
-    }  # fmt: skip
+    }
 
 
 def _model(one: ModelManifest) -> Context:
@@ -151,12 +158,16 @@ def _model(one: ModelManifest) -> Context:
     shown = {name for name, *_ in bars}
     plain = {name: value for name, value in gate.items() if name.partition("_threshold")[0] not in shown}
     return {
-        "id": one.model_id, "created": one.created_at[:16].replace("T", " "), "seen": one.data_end,
-        "is_admitted": one.promoted_by_gate, "seeds": len(one.seeds), "bars": bars,
+        "id": one.model_id,
+        "created": one.created_at[:16].replace("T", " "),
+        "seen": one.data_end,
+        "is_admitted": one.promoted_by_gate,
+        "seeds": len(one.seeds),
+        "bars": bars,
         "gate": [(name.replace("_", " "), _figure(value)) for name, value in plain.items()],
         "metrics": [(name.replace("_", " "), _figure(value)) for name, value in metrics.items()],
         "on_rules": one.on_rules,
-    }  # fmt: skip
+    }
 
 
 def _figure(value: object) -> str:

@@ -117,6 +117,11 @@ class Desk:
 def without_keys(settings: Settings) -> Settings:
     """Return `settings` with nothing in them by which money can be moved or messages sent."""
     return settings._replace(
-        alpaca_api_key=None, alpaca_secret_key=None, telegram_bot_token=None, webhook_url=None, ping_url=None,
-        apprise_urls=(), allow_live=False,
-    )  # fmt: skip
+        alpaca_api_key=None,
+        alpaca_secret_key=None,
+        telegram_bot_token=None,
+        webhook_url=None,
+        ping_url=None,
+        apprise_urls=(),
+        allow_live=False,
+    )

@@ -91,10 +91,24 @@ def run_page(desk: Desk, request: Request) -> Context:
         title, body, data = KEPT.get(key, lambda: _drawn(desk, account))
     except FixConfigError as error:  # too few closes to draw
         title, body, data = f"Run {account.run_id}", "", ""
-        return {"title": title, "body": "", "data": "", "run": account, "tag": tag or "", "note": note or "",
-                "words": str(error)}  # fmt: skip
-    return {"title": title, "body": inner(body), "data": trusted(data), "run": account, "tag": tag or "",
-            "note": note or "", "words": ""}  # fmt: skip
+        return {
+            "title": title,
+            "body": "",
+            "data": "",
+            "run": account,
+            "tag": tag or "",
+            "note": note or "",
+            "words": str(error),
+        }
+    return {
+        "title": title,
+        "body": inner(body),
+        "data": trusted(data),
+        "run": account,
+        "tag": tag or "",
+        "note": note or "",
+        "words": "",
+    }
 
 
 def _drawn(desk: Desk, account: Account) -> Parts:

@@ -115,8 +115,11 @@ def curve(report: dict[str, Any], evidence: Any) -> Context | None:
     if len(series.sessions) < 2:
         return None
     name = benchmark_name(evidence.ledger.run.source)
-    lines = [("Account", series.own, "own"), (name, series.benchmark, "spy"),
-             ("Equal weight", series.universe, "equal")]  # fmt: skip
+    lines = [
+        ("Account", series.own, "own"),
+        (name, series.benchmark, "spy"),
+        ("Equal weight", series.universe, "equal"),
+    ]
     data = {
         "days": [day.isoformat() for day in series.sessions],
         "lines": [

@@ -141,10 +141,17 @@ def _run(application: object, options: DeskOptions, watch: object) -> int:
 
     config = uvicorn.Config(
         application,  # type: ignore[arg-type]  # an ASGI application of ours
-        host=options.host, port=options.port, log_level="warning", access_log=False, server_header=False,
-        proxy_headers=False, timeout_graceful_shutdown=2, limit_concurrency=200, lifespan="off",
+        host=options.host,
+        port=options.port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=2,
+        limit_concurrency=200,
+        lifespan="off",
         h11_max_incomplete_event_size=64 * 1024,
-    )  # fmt: skip
+    )
     try:
         Server(config).run()
     except SystemExit:

@@ -163,9 +163,19 @@ class ConsentBroker:
         self._held = [held for held in self._held if held.client_order_id != order.client_order_id]
         self._held.append(HeldEntry(order.client_order_id, intent))
         return BrokerOrder(
-            order.client_order_id, "", intent.ticker, intent.side, intent.quantity, 0.0, None, OrderStatus.HELD,
-            intent.limit_price, intent.stop_price, None, message=words,
-        )  # fmt: skip
+            order.client_order_id,
+            "",
+            intent.ticker,
+            intent.side,
+            intent.quantity,
+            0.0,
+            None,
+            OrderStatus.HELD,
+            intent.limit_price,
+            intent.stop_price,
+            None,
+            message=words,
+        )
 
     # ------------------------------------------------------------ looking
 
@@ -246,9 +256,12 @@ class ConsentBroker:
             self._broker.place_order(order)
             if not self._journaled:
                 self._repository.reopen_order(
-                    held.client_order_id, status=OrderStatus.SUBMITTED.value, submitted_at=now, message=None,
+                    held.client_order_id,
+                    status=OrderStatus.SUBMITTED.value,
+                    submitted_at=now,
+                    message=None,
                     approval_id=order.approval_id,
-                )  # fmt: skip
+                )
             log.info("order %s: sent with consent", held.client_order_id)
             self._mirror()
 

@@ -54,12 +54,18 @@ def ticker_days(day: DayReading) -> list[TickerDay]:
     columns = {*before, *after, *played, *replay, *(day.tickers.index(ticker) for ticker in live)}
     return [
         TickerDay(
-            day.tickers[column], before.get(column, 0.0), after.get(column, 0.0), played.get(column, 0.0),
-            tuple(live.get(day.tickers[column], ())), tuple(replay.get(column, ())), _bar(day, column),
-            _facts(day, column), _other_cash(day.live.entries, day.tickers[column]),
+            day.tickers[column],
+            before.get(column, 0.0),
+            after.get(column, 0.0),
+            played.get(column, 0.0),
+            tuple(live.get(day.tickers[column], ())),
+            tuple(replay.get(column, ())),
+            _bar(day, column),
+            _facts(day, column),
+            _other_cash(day.live.entries, day.tickers[column]),
         )
         for column in sorted(columns)
-    ]  # fmt: skip
+    ]
 
 
 def account_items(day: DayReading, days: Sequence[TickerDay]) -> Iterator[Item]:
@@ -71,13 +77,19 @@ def account_items(day: DayReading, days: Sequence[TickerDay]) -> Iterator[Item]:
     adopted = [entry for entry in day.live.entries if isinstance(entry, AdoptedCash) and not entry.is_rounding]
     unsaid = sum(entry.amount for entry in adopted)
     known = [
-        (Cause.INTEREST, live.interest - replay.interest,
-         f"interest {live.interest:.2f}, in the replay {replay.interest:.2f}"),
-        (Cause.EVENT, live.dividends - replay.dividends,
-         f"dividends {live.dividends:.2f}, in the replay {replay.dividends:.2f}"),
+        (
+            Cause.INTEREST,
+            live.interest - replay.interest,
+            f"interest {live.interest:.2f}, in the replay {replay.interest:.2f}",
+        ),
+        (
+            Cause.EVENT,
+            live.dividends - replay.dividends,
+            f"dividends {live.dividends:.2f}, in the replay {replay.dividends:.2f}",
+        ),
         (Cause.FEES, (replay.fees - of_replay) - (live.fees - of_fills), "fees that belong to no fill"),
         (Cause.UNEXPLAINED, unsaid, "cash that nothing explains was taken over from the broker"),
-    ]  # fmt: skip
+    ]
     moved = float(after["cash"]) - float(before["cash"])
     tickers = sum(one.other + sum(_cash(fill) for fill in one.live_fills) for one in days)
     rest = moved - tickers - (live.interest + live.dividends - (live.fees - of_fills)) - unsaid

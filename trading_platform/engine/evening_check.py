@@ -116,9 +116,13 @@ class EveningCheck:
         self._checks.done(check.session, outcome, self._now())
         level = logging.WARNING if outcome.unexplained else logging.INFO
         log.log(
-            level, "replay of %s: the account has %.2f, the kernel %.2f, without a cause %.2f",
-            check.session, outcome.live_equity, outcome.replay_equity, outcome.unexplained,
-        )  # fmt: skip
+            level,
+            "replay of %s: the account has %.2f, the kernel %.2f, without a cause %.2f",
+            check.session,
+            outcome.live_equity,
+            outcome.replay_equity,
+            outcome.unexplained,
+        )
 
     def _outcome(self, check: OpenCheck, world: World) -> Outcome:
         t, market = world.sessions.index(check.session), _exact(world)

@@ -52,10 +52,15 @@ class Heartbeat:
         if self.path is None:
             return
         facts = {
-            "run_id": self.run_id, "pid": os.getpid(), "at": at.isoformat(), "clock": now.isoformat(),
-            "scanned": _text(self.scanned), "reconciled": _text(self.reconciled),
-            "last_session": _text(self.last_session), "note": note,
-        }  # fmt: skip
+            "run_id": self.run_id,
+            "pid": os.getpid(),
+            "at": at.isoformat(),
+            "clock": now.isoformat(),
+            "scanned": _text(self.scanned),
+            "reconciled": _text(self.reconciled),
+            "last_session": _text(self.last_session),
+            "note": note,
+        }
         partial = self.path.with_name(f"{self.path.name}.{os.getpid()}.partial")
         with suppress(OSError):  # a full disk must not stop an engine that holds positions
             self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -105,9 +105,14 @@ def start_logs(config: LoggingConfig, settings: Settings) -> None:
 def secret_texts(settings: Settings) -> list[str]:
     """Return every text of `settings` that no line may show; of a database URL its password, too."""
     held = (
-        settings.alpaca_api_key, settings.alpaca_secret_key, settings.telegram_bot_token, settings.database_url,
-        settings.webhook_url, settings.ping_url, *settings.apprise_urls,
-    )  # fmt: skip
+        settings.alpaca_api_key,
+        settings.alpaca_secret_key,
+        settings.telegram_bot_token,
+        settings.database_url,
+        settings.webhook_url,
+        settings.ping_url,
+        *settings.apprise_urls,
+    )
     texts = [secret.reveal() for secret in held if secret is not None]
     # a library may name the path of an address without its host
     texts += [path for url in (settings.webhook_url, settings.ping_url) if (path := _path_of(url))]

@@ -17,9 +17,13 @@ def plainly_warned(say: Callable[[str], None]) -> Iterator[None]:
     shown, said = warnings.showwarning, set[str]()
 
     def show(
-        message: Warning | str, category: type[Warning], filename: str, lineno: int,
-        file: TextIO | None = None, line: str | None = None,
-    ) -> None:  # fmt: skip
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
         if not issubclass(category, HardlyMeantWarning):
             shown(message, category, filename, lineno, file, line)
         elif (words := str(message)) not in said:

@@ -76,8 +76,9 @@ class Watchdog:
         log.critical(
             "the look at the account is %.0f s late: the engine ends with exit code %d; orders rest at the broker, "
             "start it again",
-            still, STALLED,
-        )  # fmt: skip
+            still,
+            STALLED,
+        )
         self._act()
         return True
 

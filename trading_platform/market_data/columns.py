@@ -32,53 +32,48 @@ REQUIRED = (Role.DATE, Role.TICKER, *FIELDS)
 OWN_HEADER = tuple(role.value for role in REQUIRED)  # of the platform's own form, as it is written
 
 # Names by role, the surest first: where a table has two of a role, the one that comes first here is meant.
-NAMES: Mapping[Role, tuple[str, ...]] = {
-    Role.DATE: (
-        "date", "session", "tradingday", "tradedate", "tradingdate", "pricedate", "datetime", "dateandtime",
-        "timestamp", "observationdate", "datadate", "caldt", "asofdate", "day", "dt", "beginsat", "windowstart",
-        "barstart", "localdate", "datum", "fecha", "dates", "timestamputc", "dateutc", "t", "time", "businessdate",
-        "valuedate", "quotedate", "tradeday", "eoddate", "index",
-    ),
-    Role.TIME: ("time", "uhrzeit", "clock", "timeofday"),
-    Role.TICKER: (
-        "ticker", "symbol", "tic", "tickersymbol", "stocksymbol", "actsymbol", "sym", "ticket", "instrument",
-        "security", "stock", "ric", "code", "asset", "name", "s", "tickername", "contract", "issue", "symbols",
-        "tickers", "stockname", "companysymbol", "stockcode", "kurzel", "simbolo",
-    ),
-    Role.OPEN: (
-        "open", "openprice", "pxopen", "openprc", "opening", "openingprice", "o", "op", "erster", "eroffnung",
-        "eroeffnung", "ouv", "ouverture", "apertura", "priceopen", "firstprice", "dayopen",
-        "adjopen", "adjustedopen", "openadj",
-    ),
-    Role.HIGH: (
-        "high", "highprice", "pxhigh", "askhi", "h", "hi", "hoch", "haut", "maximo", "pricehigh", "dayhigh",
-        "highest", "max", "highestprice", "maxprice", "adjhigh", "adjustedhigh", "highadj",
-    ),
-    Role.LOW: (
-        "low", "lowprice", "pxlow", "bidlo", "l", "lo", "tief", "bas", "minimo", "pricelow", "daylow", "lowest",
-        "min", "lowestprice", "minprice", "adjlow", "adjustedlow", "lowadj",
-    ),
-    Role.CLOSE: (
-        "close", "closeprice", "closelast", "closingprice", "pxlast", "closing", "last", "c", "cl", "schlusskurs",
-        "schluss", "clot", "cloture", "ultimo", "cierre", "priceclose", "lastprice", "prc", "price", "dayclose",
-        "lasttrade", "settle", "settlement",
-    ),
-    Role.ADJ_CLOSE: (
-        "adjclose", "adjustedclose", "closeadj", "adjcloseprice", "adjustedcloseprice", "closeadjusted", "adjc",
-        "adjclosingprice", "adjclosed", "adjustedclosingprice",
-    ),
-    Role.VOLUME: (
-        "volume", "vol", "v", "sharevolume", "tradevolume", "totalvolume", "pxvolume", "volumen", "stuck", "stuecke",
-        "volumeshares", "volumetraded", "tradedvolume", "sharestraded", "totaltradedquantity", "dayvolume", "tickvol",
-        "volumes", "qty", "quantity", "adjvolume", "adjustedvolume",
-    ),
-    Role.SPLIT: (
-        "splitratio", "stocksplits", "splitfactor", "splitcoefficient", "stocksplit", "splits", "split",
-    ),
-    Role.DIVIDEND: (
-        "dividend", "dividends", "divcash", "exdividend", "dividendamount", "cashdividend", "div", "dividendcash",
-    ),
-}  # fmt: skip
+NAMES: Mapping[Role, list[str]] = {
+    Role.DATE: """
+        date session tradingday tradedate tradingdate pricedate datetime dateandtime timestamp observationdate
+        datadate caldt asofdate day dt beginsat windowstart barstart localdate datum fecha dates timestamputc
+        dateutc t time businessdate valuedate quotedate tradeday eoddate index
+    """.split(),
+    Role.TIME: ["time", "uhrzeit", "clock", "timeofday"],
+    Role.TICKER: """
+        ticker symbol tic tickersymbol stocksymbol actsymbol sym ticket instrument security stock ric code
+        asset name s tickername contract issue symbols tickers stockname companysymbol stockcode kurzel
+        simbolo
+    """.split(),
+    Role.OPEN: """
+        open openprice pxopen openprc opening openingprice o op erster eroffnung eroeffnung ouv ouverture
+        apertura priceopen firstprice dayopen adjopen adjustedopen openadj
+    """.split(),
+    Role.HIGH: """
+        high highprice pxhigh askhi h hi hoch haut maximo pricehigh dayhigh highest max highestprice maxprice
+        adjhigh adjustedhigh highadj
+    """.split(),
+    Role.LOW: """
+        low lowprice pxlow bidlo l lo tief bas minimo pricelow daylow lowest min lowestprice minprice adjlow
+        adjustedlow lowadj
+    """.split(),
+    Role.CLOSE: """
+        close closeprice closelast closingprice pxlast closing last c cl schlusskurs schluss clot cloture
+        ultimo cierre priceclose lastprice prc price dayclose lasttrade settle settlement
+    """.split(),
+    Role.ADJ_CLOSE: """
+        adjclose adjustedclose closeadj adjcloseprice adjustedcloseprice closeadjusted adjc adjclosingprice
+        adjclosed adjustedclosingprice
+    """.split(),
+    Role.VOLUME: """
+        volume vol v sharevolume tradevolume totalvolume pxvolume volumen stuck stuecke volumeshares
+        volumetraded tradedvolume sharestraded totaltradedquantity dayvolume tickvol volumes qty quantity
+        adjvolume adjustedvolume
+    """.split(),
+    Role.SPLIT: ["splitratio", "stocksplits", "splitfactor", "splitcoefficient", "stocksplit", "splits", "split"],
+    Role.DIVIDEND: """
+        dividend dividends divcash exdividend dividendamount cashdividend div dividendcash
+    """.split(),
+}
 _ROLE_OF: dict[str, tuple[Role, int]] = {}
 for _role, _names in NAMES.items():
     for _rank, _name in enumerate(_names):

@@ -25,9 +25,12 @@ DAY = 86_400
 EXCEL_ORIGIN = date(1899, 12, 30)
 EXCEL_DAYS = (20_000, 80_000)  # 1954 to 2119
 BLANK = frozenset(("", "nat", "nan", "none", "null", "n/a", "na", "-", "."))
-MONTHS = {name: number for number, name in enumerate(
-    ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"), start=1
-)}  # fmt: skip
+MONTHS = {
+    name: number
+    for number, name in enumerate(
+        ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"), start=1
+    )
+}
 
 _TAIL = r"(?:[T ,;]+(?P<time>\S.*))?"
 _ISO = re.compile(rf"(\d{{4}})([-/.])(\d{{1,2}})\2(\d{{1,2}}){_TAIL}")
@@ -44,8 +47,9 @@ _EPOCH = re.compile(r"(-?\d{9,10}|\d{12,13}|\d{15,16}|\d{18,19})(?:\.\d*)?")
 _SERIAL = re.compile(r"(\d{5})(?:\.\d+)?")
 _CLOCK = re.compile(
     r"(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,]\d+)?)?\s*(?:(am|pm)(?![a-z]))?\s*"
-    r"(z|utc|gmt|[+-]\d{2}:?\d{2}(?::?\d{2})?|[+-]\d{1,2}|e[sd]?t|[a-z]+/[a-z_]+)?", re.I
-)  # fmt: skip
+    r"(z|utc|gmt|[+-]\d{2}:?\d{2}(?::?\d{2})?|[+-]\d{1,2}|e[sd]?t|[a-z]+/[a-z_]+)?",
+    re.I,
+)
 _BARE_CLOCK = re.compile(r"(\d{2})(\d{2})(\d{2})?")
 
 
@@ -228,9 +232,11 @@ def _settle(figures: Sequence[Stamp], order: DateOrder | None) -> tuple[DateOrde
         if not day_first:
             return None, True
         firsts = sum(stamp.first > 12 for stamp in figures)
-        return (DateOrder.DAY_FIRST if 2 * firsts > sum(
-            stamp.first > 12 or stamp.second > 12 for stamp in figures
-        ) else DateOrder.MONTH_FIRST), False  # fmt: skip
+        return (
+            DateOrder.DAY_FIRST
+            if 2 * firsts > sum(stamp.first > 12 or stamp.second > 12 for stamp in figures)
+            else DateOrder.MONTH_FIRST
+        ), False
     return DateOrder.DAY_FIRST if day_first else DateOrder.MONTH_FIRST, False
 
 

@@ -28,13 +28,28 @@ from trading_platform.market_data.tickers import canonical, is_ticker, is_vix, t
 
 SNIFFED_ROWS = 600
 FIELD_FILES = {
-    "open": Role.OPEN, "opens": Role.OPEN, "high": Role.HIGH, "highs": Role.HIGH, "low": Role.LOW, "lows": Role.LOW,
-    "close": Role.CLOSE, "closes": Role.CLOSE, "volume": Role.VOLUME, "volumes": Role.VOLUME, "vol": Role.VOLUME,
-    "adjclose": Role.ADJ_CLOSE, "adjcloses": Role.ADJ_CLOSE, "adjustedclose": Role.ADJ_CLOSE,
-    "price": Role.CLOSE, "prices": Role.CLOSE,
-    "closing": Role.CLOSE, "opening": Role.OPEN, "dividends": Role.DIVIDEND, "dividend": Role.DIVIDEND,
+    "open": Role.OPEN,
+    "opens": Role.OPEN,
+    "high": Role.HIGH,
+    "highs": Role.HIGH,
+    "low": Role.LOW,
+    "lows": Role.LOW,
+    "close": Role.CLOSE,
+    "closes": Role.CLOSE,
+    "volume": Role.VOLUME,
+    "volumes": Role.VOLUME,
+    "vol": Role.VOLUME,
+    "adjclose": Role.ADJ_CLOSE,
+    "adjcloses": Role.ADJ_CLOSE,
+    "adjustedclose": Role.ADJ_CLOSE,
+    "price": Role.CLOSE,
+    "prices": Role.CLOSE,
+    "closing": Role.CLOSE,
+    "opening": Role.OPEN,
+    "dividends": Role.DIVIDEND,
+    "dividend": Role.DIVIDEND,
     "splits": Role.SPLIT,
-}  # fmt: skip
+}
 
 
 class Kind(StrEnum):

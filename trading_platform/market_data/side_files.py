@@ -31,9 +31,19 @@ from trading_platform.market_data.text_tables import RawTable
 from trading_platform.market_data.tickers import NOISE, canonical, is_vix
 
 ASSET_CLASSES = (
-    "equity_us", "equity_intl", "equity_em", "government_bonds", "credit", "inflation_bonds", "gold", "commodities",
-    "real_estate", "cash", "currency", "other",
-)  # fmt: skip
+    "equity_us",
+    "equity_intl",
+    "equity_em",
+    "government_bonds",
+    "credit",
+    "inflation_bonds",
+    "gold",
+    "commodities",
+    "real_estate",
+    "cash",
+    "currency",
+    "other",
+)
 SECTOR_COLUMNS = ("sector", "gicssector", "sectorname", "gics", "industrysector")
 CLASS_COLUMNS = ("assetclass", "class", "assettype")
 RATE_COLUMNS = ("rate", "ratepct", "yield", "value", "dtb3", "tb3ms", "close", "cashrate", "percent", "tbill3m", "irx")

@@ -9,18 +9,19 @@ import re
 from collections.abc import Sequence
 
 VIX_NAMES = frozenset(("VIX", "VIXCLS", "CBOEVIX", "VIXINDX", "VIXINDEX", "IVIX"))
-NOISE = frozenset((
-    "historical", "history", "hist", "data", "daily", "day", "d", "d1", "1d", "price", "prices", "stock", "stocks",
-    "ohlc", "ohlcv", "bars", "bar", "table", "adjusted", "adj", "yahoo", "yf", "yfinance", "stooq", "alpaca",
-    "polygon", "tiingo", "eod", "max", "nasdaq", "nyse", "amex", "bats", "arca", "us", "usa", "csv", "download",
-    "quotes", "quote", "full", "export", "from", "to", "raw", "split", "series", "ts", "equity", "equities", "etf",
-    "etfs", "market",
-))  # fmt: skip
-WORDS = frozenset((
-    "data", "bars", "bar", "prices", "price", "daily", "history", "hist", "ohlc", "ohlcv", "stocks", "stock",
-    "table", "market", "quotes", "export", "download", "tickers", "raw", "all", "panel", "us_daily", "series",
-    "input", "output",
-))  # fmt: skip
+NOISE = frozenset(
+    """
+    historical history hist data daily day d d1 1d price prices stock stocks ohlc ohlcv bars bar table adjusted
+    adj yahoo yf yfinance stooq alpaca polygon tiingo eod max nasdaq nyse amex bats arca us usa csv download
+    quotes quote full export from to raw split series ts equity equities etf etfs market
+""".split()
+)
+WORDS = frozenset(
+    """
+    data bars bar prices price daily history hist ohlc ohlcv stocks stock table market quotes export download
+    tickers raw all panel us_daily series input output
+""".split()
+)
 _PLAIN = re.compile(r"[A-Z][A-Z0-9]{0,5}(?:[.\-/][A-Z0-9]{1,3})?")
 _CLASS = re.compile(r"([A-Z]{1,5})[-/ _]([A-Z])")
 _DATE_LIKE = re.compile(r"[\d.\-]+")

@@ -41,10 +41,14 @@ class Message(NamedTuple):
     def document(self) -> dict[str, object]:
         """It as JSON values."""
         return {
-            "version": FORMAT, "account": self.account, "run": self.run_id, "at": self.at.isoformat(),
+            "version": FORMAT,
+            "account": self.account,
+            "run": self.run_id,
+            "at": self.at.isoformat(),
             "text": "\n".join([self.account, *self.lines]),
-            "began": [_values(state) for state in self.began], "over": [_values(state) for state in self.over],
-        }  # fmt: skip
+            "began": [_values(state) for state in self.began],
+            "over": [_values(state) for state in self.over],
+        }
 
 
 class Channel(Protocol):
@@ -179,8 +183,11 @@ def request(method: str, url: Secret, values: dict[str, object] | None = None) -
 
 def _values(state: AlertState) -> dict[str, str]:
     return {
-        "kind": state.kind.value, "subject": state.subject, "since": state.since.isoformat(), "words": state.words,
-    }  # fmt: skip
+        "kind": state.kind.value,
+        "subject": state.subject,
+        "since": state.since.isoformat(),
+        "words": state.words,
+    }
 
 
 def names_of(channels: Sequence[Channel]) -> str:

@@ -78,9 +78,15 @@ def view_day(ledger: Ledger | None, snapshot: BrokerSnapshot | None, now: dateti
 def _booked(ledger: Ledger, day: Day) -> DayView:
     before = ledger.days[-2].unrealized if len(ledger.days) > 1 else 0
     bridge = Bridge(
-        day.previous_equity, day.realized, day.unrealized - before, day.fees, day.dividends, day.cash_flow, day.equity,
+        day.previous_equity,
+        day.realized,
+        day.unrealized - before,
+        day.fees,
+        day.dividends,
+        day.cash_flow,
+        day.equity,
         day.interest,
-    )  # fmt: skip
+    )
     return DayView(
         session=day.session,
         as_of=day.as_of,

@@ -216,9 +216,14 @@ def _unbooked_day(last: Day, view: DayView) -> Day:
     """Return a session under way as a day whose benchmark and universe are not known yet."""
     equity = view.equity or 0
     return last._replace(
-        session=view.session or last.session, as_of=view.as_of, equity=equity, previous_equity=last.equity,
-        cash_flow=0, benchmark_close=None, universe_return=None,
-    )  # fmt: skip
+        session=view.session or last.session,
+        as_of=view.as_of,
+        equity=equity,
+        previous_equity=last.equity,
+        cash_flow=0,
+        benchmark_close=None,
+        universe_return=None,
+    )
 
 
 def _period(period: Period) -> Report:

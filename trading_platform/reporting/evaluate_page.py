@@ -16,14 +16,20 @@ from trading_platform.reporting.plain import UNKNOWN
 STYLES = ("page.css", "evaluate_page.css")
 Document = Mapping[str, Any]
 RATIOS = {
-    "sharpe": "this book", "sharpe_realistic": "with realistic fills", "paper_form": "its paper form",
-    "equal_weight_universe": "equal-weight universe", "benchmark": "benchmark",
+    "sharpe": "this book",
+    "sharpe_realistic": "with realistic fills",
+    "paper_form": "its paper form",
+    "equal_weight_universe": "equal-weight universe",
+    "benchmark": "benchmark",
     "gain_over_equal_weight_universe": "gain over equal weight",
-}  # fmt: skip
+}
 UNUSED = {
-    "no_signal": "no strategy wants it", "slots": "every slot is taken", "caps": "a cap keeps it",
-    "size": "smaller than wished", "halts": "no new risk allowed",
-}  # fmt: skip
+    "no_signal": "no strategy wants it",
+    "slots": "every slot is taken",
+    "caps": "a cap keeps it",
+    "size": "smaller than wished",
+    "halts": "no new risk allowed",
+}
 WIDTH, HEIGHT, LEFT, BELOW = 900.0, 320.0, 44.0, 22.0
 STEPS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 50.0)
 MOST_UNIVERSES = 40  # rows; more are told by their extremes alone
@@ -32,15 +38,22 @@ MOST_UNIVERSES = 40  # rows; more are told by their extremes alone
 def render_evaluate_page(result: Document, growth: Growth) -> str:
     """Return the page of an `evaluate` document and the growth of its books."""
     parts = [
-        _header(result), _tiles(result), _card("Sharpe ratio over bills, and 95 % intervals", _ratios(result)),
+        _header(result),
+        _tiles(result),
+        _card("Sharpe ratio over bills, and 95 % intervals", _ratios(result)),
         _card("What a dollar became", _growth(growth)),
-        '<section class="grid">' + _card("What the machine loses of the paper form", _lost(result))
-        + _card("Why money lies in cash", _unused(result)) + "</section>",
-        _card("Beside", _comparisons(result)), _card("Strategies", _strategies(result)),
-        '<section class="grid">' + _card("Costs, dollars in a universe", _costs(result))
-        + _card("Universe by universe", _universes(result)) + "</section>",
+        '<section class="grid">'
+        + _card("What the machine loses of the paper form", _lost(result))
+        + _card("Why money lies in cash", _unused(result))
+        + "</section>",
+        _card("Beside", _comparisons(result)),
+        _card("Strategies", _strategies(result)),
+        '<section class="grid">'
+        + _card("Costs, dollars in a universe", _costs(result))
+        + _card("Universe by universe", _universes(result))
+        + "</section>",
         _notes(result),
-    ]  # fmt: skip
+    ]
     folder = Path(__file__).parent
     style = "".join((folder / name).read_text(encoding="utf-8") for name in STYLES)
     return (
@@ -54,9 +67,12 @@ def render_evaluate_page(result: Document, growth: Growth) -> str:
 def _header(result: Document) -> str:
     words = [
         f"{result['universes']} random universes of {result['universe_size']} stocks",
-        f"{result['start']} to {result['end']}", f"{result['cost_bps']:g} bp one way", f"{result['fill_model']} fills",
-        f"seed {result['seed']}", f"trials {result['trials']}",
-    ]  # fmt: skip
+        f"{result['start']} to {result['end']}",
+        f"{result['cost_bps']:g} bp one way",
+        f"{result['fill_model']} fills",
+        f"seed {result['seed']}",
+        f"trials {result['trials']}",
+    ]
     return f"<header><h1>How good is this book?</h1><p>{escape(' · '.join(words))}</p></header>"
 
 
@@ -72,11 +88,15 @@ def _tiles(result: Document) -> str:
         ("Alpha", _percent(result["alpha"]), f"t {_number(result['alpha_t'])}, beta {_number(result['beta'])}", ""),
         ("Kept of the paper form", _percent(result["kept_of_paper_form"]), stopped, ""),
     ]
-    return '<section class="tiles">' + "".join(
-        f'<div class="tile{kind}"><span class="soft">{escape(name)}</span><b>{escape(value)}</b>'
-        f"<small>{escape(note)}</small></div>"
-        for name, value, note, kind in tiles
-    ) + "</section>"  # fmt: skip
+    return (
+        '<section class="tiles">'
+        + "".join(
+            f'<div class="tile{kind}"><span class="soft">{escape(name)}</span><b>{escape(value)}</b>'
+            f"<small>{escape(note)}</small></div>"
+            for name, value, note, kind in tiles
+        )
+        + "</section>"
+    )
 
 
 def _ratios(result: Document) -> str:
@@ -170,27 +190,33 @@ def _unused(result: Document) -> str:
         [
             _text(f"{name.replace('_', ' ')}: {UNUSED[name]}"),
             (_bar(f'<path class="share" d="M0 5H{100.0 * share / most:.2f}"/>'), "wide", True),
-            _cell(_percent(share)), _cell(f"{dollars[name]:,.0f} $"),
+            _cell(_percent(share)),
+            _cell(f"{dollars[name]:,.0f} $"),
         ]
         for name, share in shares.items()
-    ]  # fmt: skip
+    ]
     total = [
-        _text("Not invested"), _text(""), _cell(_percent(sum(shares.values()))),
+        _text("Not invested"),
+        _text(""),
+        _cell(_percent(sum(shares.values()))),
         _cell(f"{sum(dollars.values()):,.0f} $"),
-    ]  # fmt: skip
+    ]
     told = '<p class="soft">After each close\'s decision, on average: of the equity, and in dollars.</p>'
     return _table(("", "", "#of equity", "#dollars"), rows, total) + told
 
 
 def _comparisons(result: Document) -> str:
     keys: tuple[tuple[str, Callable[[float | None], str]], ...] = (
-        ("sharpe", _number), ("annual_return", _percent), ("volatility", _percent), ("max_drawdown", _percent),
-        ("beta", _number), ("alpha", _percent), ("alpha_t", _number),
-    )  # fmt: skip
+        ("sharpe", _number),
+        ("annual_return", _percent),
+        ("volatility", _percent),
+        ("max_drawdown", _percent),
+        ("beta", _number),
+        ("alpha", _percent),
+        ("alpha_t", _number),
+    )
     head = ("", "#Sharpe over bills", "#return", "#volatility", "#deepest fall", "#beta", "#alpha", "#t of alpha")
-    rows = [
-        [_text(row["name"]), *(_cell(form(row[key])) for key, form in keys)] for row in result["comparisons"]
-    ]  # fmt: skip
+    rows = [[_text(row["name"]), *(_cell(form(row[key])) for key, form in keys)] for row in result["comparisons"]]
     return _table(head, rows)
 
 
@@ -198,13 +224,17 @@ def _strategies(result: Document) -> str:
     head = ("", "#Sharpe on paper", "#beta", "#turnover a year", "#invested", "#fills", "#profit $", "")
     rows = [
         [
-            _text(name), _cell(_number(row["paper_sharpe"])), _cell(_number(row["paper_beta"])),
-            _cell(_number(row["paper_turnover"], 1)), _cell(_percent(row["paper_exposure"])),
-            _cell(_number(row["fills"], 0)), _cell(_number(row["profit"], 0)),
+            _text(name),
+            _cell(_number(row["paper_sharpe"])),
+            _cell(_number(row["paper_beta"])),
+            _cell(_number(row["paper_turnover"], 1)),
+            _cell(_percent(row["paper_exposure"])),
+            _cell(_number(row["fills"], 0)),
+            _cell(_number(row["profit"], 0)),
             _text(f"stands aside: {row['stands_aside']}" if row["stands_aside"] else ""),
         ]
         for name, row in result["per_strategy"].items()
-    ]  # fmt: skip
+    ]
     pairs = result["correlation"]
     told = (
         f"Mean correlation of two strategies {_number(pairs['raw'])}, after the market "
@@ -224,11 +254,14 @@ def _costs(result: Document) -> str:
 def _universes(result: Document) -> str:
     rows = [
         [
-            _cell(str(row["number"] + 1)), _cell(_number(row["sharpe"])), _cell(_number(row["paper_sharpe"])),
-            _cell(_percent(row["max_drawdown"])), _cell(_percent(row["exposure"])),
+            _cell(str(row["number"] + 1)),
+            _cell(_number(row["sharpe"])),
+            _cell(_number(row["paper_sharpe"])),
+            _cell(_percent(row["max_drawdown"])),
+            _cell(_percent(row["exposure"])),
         ]
         for row in result["per_universe"][:MOST_UNIVERSES]
-    ]  # fmt: skip
+    ]
     return _table(("#", "#Sharpe", "#paper", "#deepest fall", "#invested"), rows)
 
 

@@ -114,11 +114,20 @@ def read_history(reader: Reader, run_id: int, until: date | None = None) -> Hist
 def _run(row: Sequence[Any]) -> Run:
     config = _object(row[9])
     return Run(
-        id=row[0], mode=row[1], source=row[2], account=row[3], status=row[4], started_at=as_instant(row[5]),
-        capital=row[6], config_fingerprint=row[7], code_version=row[8], risk=_object(config.get("risk")),
-        strategies=tuple(str(name) for name in _list(row[10])), sectors=_texts(row[11]),
+        id=row[0],
+        mode=row[1],
+        source=row[2],
+        account=row[3],
+        status=row[4],
+        started_at=as_instant(row[5]),
+        capital=row[6],
+        config_fingerprint=row[7],
+        code_version=row[8],
+        risk=_object(config.get("risk")),
+        strategies=tuple(str(name) for name in _list(row[10])),
+        sectors=_texts(row[11]),
         cost_bps=_cost_bps(_object(config.get("costs"))),
-    )  # fmt: skip
+    )
 
 
 def stored_risk(config: str) -> dict[str, object]:

@@ -10,13 +10,19 @@ from trading_platform.market_data.exchange import DOLLAR, Exchange, exchange_of_
 
 # Kinds of runs: a replay and the local paper account trade nobody's money, Alpaca's paper account plays at a broker.
 MONEY = {
-    "replay": "SIMULATED", "paper": "SIMULATED", "alpaca_paper": "PAPER MONEY", "alpaca_live": "REAL MONEY",
+    "replay": "SIMULATED",
+    "paper": "SIMULATED",
+    "alpaca_paper": "PAPER MONEY",
+    "alpaca_live": "REAL MONEY",
     "own_broker": "MONEY AT YOUR BROKER",
-}  # fmt: skip
+}
 MODES = {
-    "replay": "replay", "paper": "local paper account", "alpaca_paper": "Alpaca", "alpaca_live": "Alpaca",
+    "replay": "replay",
+    "paper": "local paper account",
+    "alpaca_paper": "Alpaca",
+    "alpaca_live": "Alpaca",
     "own_broker": "a broker of your own",
-}  # fmt: skip
+}
 SYNTHETIC = "synthetic"
 _SCRIPT = re.compile(r"(<script.*?</script>)", re.DOTALL)
 _DOLLAR = re.compile(r"\$(?=\d)|(?<=, )\$|(?<=>)\$(?=<)")  # before an amount, or the unit of a table

@@ -33,15 +33,29 @@ LONG_PERIODS = {
 # On a phone the first columns are seen without scrolling: the money stands there.
 SHARES = ("", "#P&L", "#realised", "#unrealised", "#fees", "#dividends", "#interest")
 POSITIONS = (
-    "", "#P&L", "#P&L %", "#day", "#value", "#weight", "#shares", "#entry", "#price", "#stop", "strategies", "sector",
+    "",
+    "#P&L",
+    "#P&L %",
+    "#day",
+    "#value",
+    "#weight",
+    "#shares",
+    "#entry",
+    "#price",
+    "#stop",
+    "strategies",
+    "sector",
     "#sessions",
-)  # fmt: skip
+)
 TRADES = ("", "ticker", "#realised", "#amount", "#shares", "#price", "#fees", "strategies", "reason")
 COSTS = ("", "#day", "#since start")
 COST_NAMES = {
-    "spread": "Spread", "slippage": "Slippage", "impact": "Market's reaction", "commission": "Commission",
+    "spread": "Spread",
+    "slippage": "Slippage",
+    "impact": "Market's reaction",
+    "commission": "Commission",
     "regulatory": "Regulatory fees",
-}  # fmt: skip
+}
 ORDERS = ("", "ticker", "#shares", "#limit", "strategy", "reason")
 DIFFERENCES = ("kind", "ticker", "ours", "broker", "action")
 EVENTS = ("time (UTC)", "event", "", "by")
@@ -138,8 +152,11 @@ def _costs_card(report: dict[str, Any]) -> str:
     day, whole = report["costs"]["day"] or {}, report["costs"]["since_start"]
     if not whole["total"]:
         return ""
-    rows = [[text(name), *(money(part.get(key), sign=False) for part in (day, whole))] for key, name in
-            COST_NAMES.items() if whole[key]]  # fmt: skip
+    rows = [
+        [text(name), *(money(part.get(key), sign=False) for part in (day, whole))]
+        for key, name in COST_NAMES.items()
+        if whole[key]
+    ]
     total = [text("Together"), *(money(part.get("total"), sign=False) for part in (day, whole))]
     return card("What trading cost", table(COSTS, rows, total))
 

@@ -101,20 +101,40 @@ def headroom(view: DayView, ledger: Ledger | None, sectors: Sequence[SectorShare
 
     return (
         rule("drawdown", "%", _percent(view.drawdown), "max_drawdown_pct", "from peak equity"),
-        Headroom("total_drawdown", "%", _percent(_total_drawdown(view, ledger)), _total_limit(limits),
-                 "from the highest equity ever"),
+        Headroom(
+            "total_drawdown",
+            "%",
+            _percent(_total_drawdown(view, ledger)),
+            _total_limit(limits),
+            "from the highest equity ever",
+        ),
         rule("daily_loss", "%", None if loss is None else max(0.0, -100.0 * loss), "max_daily_loss_pct"),
         rule("exposure", "%", _percent(view.exposure), "max_exposure_pct", "of equity"),
         rule("positions", "count", float(len(view.holdings)) if view.equity is not None else None, "max_positions"),
-        rule("position", "%", _percent(max(weights.values(), default=0.0)) if view.equity else None,
-             "max_position_pct", largest),
-        rule("sector", "%", _percent(top.share if top else 0.0) if view.equity else None,
-             "max_sector_pct", top.sector if top else ""),
-        rule("loss_streak", "trades", None if ledger is None else float(loss_streak(ledger.results)),
-             "consecutive_loss_limit", "pauses entries when reached"),
+        rule(
+            "position",
+            "%",
+            _percent(max(weights.values(), default=0.0)) if view.equity else None,
+            "max_position_pct",
+            largest,
+        ),
+        rule(
+            "sector",
+            "%",
+            _percent(top.share if top else 0.0) if view.equity else None,
+            "max_sector_pct",
+            top.sector if top else "",
+        ),
+        rule(
+            "loss_streak",
+            "trades",
+            None if ledger is None else float(loss_streak(ledger.results)),
+            "consecutive_loss_limit",
+            "pauses entries when reached",
+        ),
         rule("vix", "points", None if day is None else day.vix, "vix_threshold", "sizes shrink above"),
         rule("correlation", "", None, "max_correlation", "measured when an order is checked"),
-    )  # fmt: skip
+    )
 
 
 def _total_drawdown(view: DayView, ledger: Ledger | None) -> float | None:

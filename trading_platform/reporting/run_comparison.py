@@ -76,10 +76,13 @@ class Comparison(NamedTuple):
 
 # key, name, unit; those that resamples know have an interval
 RESAMPLED = (
-    ("annual_return", "return a year", "%"), ("excess_return", "a year over bills", "%"),
-    ("sharpe", "Sharpe ratio over bills", "x"), ("max_drawdown", "deepest fall", "%"),
-    ("volatility", "volatility a year", "%"), ("beta", "beta", "x"),
-)  # fmt: skip
+    ("annual_return", "return a year", "%"),
+    ("excess_return", "a year over bills", "%"),
+    ("sharpe", "Sharpe ratio over bills", "x"),
+    ("max_drawdown", "deepest fall", "%"),
+    ("volatility", "volatility a year", "%"),
+    ("beta", "beta", "x"),
+)
 
 
 def compare_runs(cases: Sequence[RunCase]) -> Comparison:
@@ -127,9 +130,14 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "runs": [
             {
-                "id": case.run.id, "mode": case.run.mode, "money": money_words(case.run.mode),
-                "market": case.run.source, "first_session": case.results.first_session,
-                "last_session": case.results.last_session, "tag": case.run.tag, "note": case.run.note,
+                "id": case.run.id,
+                "mode": case.run.mode,
+                "money": money_words(case.run.mode),
+                "market": case.run.source,
+                "first_session": case.results.first_session,
+                "last_session": case.results.last_session,
+                "tag": case.run.tag,
+                "note": case.run.note,
             }
             for case in comparison.cases
         ],
@@ -141,8 +149,13 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
             line.key: {
                 "values": list(line.values),
                 "differences": [
-                    {"run": run, "to": ids[0], "value": each.value, "low": known(each.interval.low),
-                     "high": known(each.interval.high)}
+                    {
+                        "run": run,
+                        "to": ids[0],
+                        "value": each.value,
+                        "low": known(each.interval.low),
+                        "high": known(each.interval.high),
+                    }
                     for run, each in zip(ids[1:], line.differences, strict=False)
                 ],
             }
@@ -150,7 +163,7 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
         },
         "settings": {name: list(values) for name, values in comparison.settings.items()},
         "notices": list(comparison.notices),
-    }  # fmt: skip
+    }
 
 
 def verdicts(comparison: Comparison) -> list[str]:
@@ -255,11 +268,16 @@ def _total(part: _Part) -> float:
 def _facts(case: RunCase) -> dict[str, str]:
     run = case.run
     facts = {
-        "market data": run.source, "data fingerprint": run.data_hash[:FINGERPRINT], "program": run.code_version,
-        "seed": str(run.seed), "capital": f"{run.capital:,.2f}", "first session": case.results.first_session,
-        "last session": case.results.last_session, "strategies": ", ".join(run.strategies),
+        "market data": run.source,
+        "data fingerprint": run.data_hash[:FINGERPRINT],
+        "program": run.code_version,
+        "seed": str(run.seed),
+        "capital": f"{run.capital:,.2f}",
+        "first session": case.results.first_session,
+        "last session": case.results.last_session,
+        "strategies": ", ".join(run.strategies),
         "allocation": ", then ".join(f"{source} ({reason})" if reason else source for source, reason in case.why),
-    }  # fmt: skip
+    }
     for table in run.config:
         if table not in NOT_DECIDING:
             facts |= _flat(table, run.config[table])

@@ -96,11 +96,23 @@ def _trips(connection: Connection, run_id: int) -> list[Trip]:
     own = and_(lot.run_id == run_id, lot.ticker == t.ticker, lot.session == eve, lot.strategy == t.strategy)
     query = (
         select(
-            t.ticker, t.exit_session, t.pnl, t.fees, t.market_costs, p.stop_price, p.target_price,
-            lot.quantity, lot.stop_price, lot.target_price,
+            t.ticker,
+            t.exit_session,
+            t.pnl,
+            t.fees,
+            t.market_costs,
+            p.stop_price,
+            p.target_price,
+            lot.quantity,
+            lot.stop_price,
+            lot.target_price,
         )
-        .select_from(t).outerjoin(p, held).outerjoin(lot, own).where(t.run_id == run_id).order_by(t.id)
-    )  # fmt: skip
+        .select_from(t)
+        .outerjoin(p, held)
+        .outerjoin(lot, own)
+        .where(t.run_id == run_id)
+        .order_by(t.id)
+    )
     found = []
     for ticker, session, pnl, fees, market, stop, target, shared, own_stop, own_target in connection.execute(query):
         levels = (stop, target) if shared is None else (own_stop, own_target)

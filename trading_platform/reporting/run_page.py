@@ -40,10 +40,16 @@ HERE = Path(__file__).parent
 STYLES = ("page.css", "run_page.css")
 SCRIPT = "run_page.js"
 PARTS = (
-    ("course", "Course"), ("calendar", "Calendar"), ("falls", "Falls"), ("strategies", "Strategies"),
-    ("allocations", "Allocations"), ("prices", "Prices"), ("trades", "Trades"), ("refused", "Refused"),
+    ("course", "Course"),
+    ("calendar", "Calendar"),
+    ("falls", "Falls"),
+    ("strategies", "Strategies"),
+    ("allocations", "Allocations"),
+    ("prices", "Prices"),
+    ("trades", "Trades"),
+    ("refused", "Refused"),
     ("settings", "Settings"),
-)  # fmt: skip
+)
 
 
 def run_parts(
@@ -153,7 +159,7 @@ def _tiles(record: RunRecord, results: RunResults, intervals: RunIntervals) -> s
         _tile("Deepest fall", _share(results.max_drawdown), _range(intervals.max_drawdown, "%", sign=False)),
         _tile("Invested", _share(results.avg_exposure), f"beta {_ratio(results.beta)}"),
         _tile("Costs", dollars(results.costs.total, sign=False), f"{100 * costs:.2f} % of equity a year"),
-    ]  # fmt: skip
+    ]
     ranges = (
         f"The ranges hold 95 % of {intervals.resamples:,} resamples of the daily returns, drawn in blocks of a month "
         "or more: so far luck alone moves such figures. They say nothing of other years or markets."

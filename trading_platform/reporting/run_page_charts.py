@@ -63,12 +63,26 @@ def course_card(record: RunRecord, returns: Returns, market: str) -> str:
     parts = [
         chart("growth", "Growth", sessions, lines, height=320, scale=scale, marks=halts, more=halted, own_dates=False),
         chart("drawdown", "Below the highest so far", sessions, falls, height=130, own_dates=False),
-        chart("sharpe", f"Sharpe ratio over bills of the last {recent.window} sessions ({window})", sessions, ratios,
-              unit="", height=130, own_dates=False),
-        chart("beta", f"Beta to {market} of the last {recent.window} sessions", sessions,
-              [Line("Beta", _plain(recent.beta), "own", "")], unit="", height=110, own_dates=False),
+        chart(
+            "sharpe",
+            f"Sharpe ratio over bills of the last {recent.window} sessions ({window})",
+            sessions,
+            ratios,
+            unit="",
+            height=130,
+            own_dates=False,
+        ),
+        chart(
+            "beta",
+            f"Beta to {market} of the last {recent.window} sessions",
+            sessions,
+            [Line("Beta", _plain(recent.beta), "own", "")],
+            unit="",
+            height=110,
+            own_dates=False,
+        ),
         chart("invested", "Invested and in cash, of equity", sessions, money, height=130, own_dates=False),
-    ]  # fmt: skip
+    ]
     return f'<section class="card" id="course">{"".join(parts)}</section>'
 
 
@@ -105,8 +119,18 @@ def allocation_card(record: RunRecord) -> str:
     if shares:
         colours = _colours(record)
         lines = [Line(name, percents_of(values), colours[name]) for name, values in shares.items()]
-        parts.append(stacked("held", "Held by strategy, of equity; the strip below is the regime", sessions, lines,
-                             height=240, marks=strip, more=legend, own_dates=False))  # fmt: skip
+        parts.append(
+            stacked(
+                "held",
+                "Held by strategy, of equity; the strip below is the regime",
+                sessions,
+                lines,
+                height=240,
+                marks=strip,
+                more=legend,
+                own_dates=False,
+            )
+        )
     split = _split(record, sessions)
     if any(len(set(line.values)) > 1 for line in split):
         parts.append(

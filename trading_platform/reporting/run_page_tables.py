@@ -34,17 +34,40 @@ SHOWN = 4  # tickers that a fall names
 WRITTEN_TRADES = 60  # that stand in the page itself; the script shows all
 FALLS = ("#fell", "from", "lowest", "back", "#sessions", "held at the top", "lost most")
 STRATEGIES = (
-    "", "#P&L", "#realised", "#unrealised", "#dividends", "#fees", "#all costs", "#trades", "#won", "#turnover a year",
-    "#held", "#with market",
-)  # fmt: skip
+    "",
+    "#P&L",
+    "#realised",
+    "#unrealised",
+    "#dividends",
+    "#fees",
+    "#all costs",
+    "#trades",
+    "#won",
+    "#turnover a year",
+    "#held",
+    "#with market",
+)
 TRADES = (
-    "", "#P&L", "#P&L %", "strategy", "bought", "sold", "#sessions", "#shares", "#in at", "#out at", "#costs",
+    "",
+    "#P&L",
+    "#P&L %",
+    "strategy",
+    "bought",
+    "sold",
+    "#sessions",
+    "#shares",
+    "#in at",
+    "#out at",
+    "#costs",
     "why sold",
-)  # fmt: skip
+)
 COSTS = {
-    "spread": "Spread", "slippage": "Slippage", "impact": "Market's reaction", "commission": "Commission",
+    "spread": "Spread",
+    "slippage": "Slippage",
+    "impact": "Market's reaction",
+    "commission": "Commission",
     "regulatory": "Regulatory fees",
-}  # fmt: skip
+}
 DENIALS = ("rule", "#refused", "first", "last", "because")
 TABLES = ("engine", "costs", "risk", "strategies", "sizing", "exits", "cash", "data", "universe", "regime")
 
@@ -68,18 +91,34 @@ def strategies_card(record: RunRecord, results: RunResults, returns: Returns, br
     for name, result in results.strategies.items():
         alike = _correlation(brought.get(name), market)
         held = float(shares[name].mean()) if name in shares else 0.0
-        rows.append([
-            text(name), money(result.pnl), money(result.realized), money(result.unrealized), money(result.dividends),
-            money(-result.fees), money(-result.costs), number(f"{result.trades:,}"),
-            percent(None if result.win_rate is None else 100 * result.win_rate, 0, sign=False),
-            number("" if result.turnover is None else f"{result.turnover:.1f}"), percent(100 * held, 1, sign=False),
-            number("" if math.isnan(alike) else f"{alike:.2f}"),
-        ])  # fmt: skip
+        rows.append(
+            [
+                text(name),
+                money(result.pnl),
+                money(result.realized),
+                money(result.unrealized),
+                money(result.dividends),
+                money(-result.fees),
+                money(-result.costs),
+                number(f"{result.trades:,}"),
+                percent(None if result.win_rate is None else 100 * result.win_rate, 0, sign=False),
+                number("" if result.turnover is None else f"{result.turnover:.1f}"),
+                percent(100 * held, 1, sign=False),
+                number("" if math.isnan(alike) else f"{alike:.2f}"),
+            ]
+        )
     account = results.account
-    rows.append([
-        text("interest, account"), money(account.pnl), money(account.realized), money(account.unrealized),
-        money(account.dividends), money(-account.fees), *[text("")] * 6,
-    ])  # fmt: skip
+    rows.append(
+        [
+            text("interest, account"),
+            money(account.pnl),
+            money(account.realized),
+            money(account.unrealized),
+            money(account.dividends),
+            money(-account.fees),
+            *[text("")] * 6,
+        ]
+    )
     total = account.pnl + math.fsum(result.pnl for result in results.strategies.values())
     body = table(STRATEGIES, rows, [text("together"), money(round(total, 2)), *[text("")] * 10])
     note = "P&L = realised + unrealised + dividends - fees; costs in the prices are in the realised already."
@@ -156,10 +195,9 @@ def money_cards(results: RunResults) -> str:
 def denials_card(record: RunRecord) -> str:
     """Return how often each rule refused a candidate."""
     rows = [
-        [text(line.code), number(f"{line.times:,}"), day(line.first), day(line.last),
-         (_meaning(line.code), "wide")]
+        [text(line.code), number(f"{line.times:,}"), day(line.first), day(line.last), (_meaning(line.code), "wide")]
         for line in record.denials
-    ]  # fmt: skip
+    ]
     return card("Refused by risk rules", table(DENIALS, rows), "refused")
 
 
@@ -177,10 +215,15 @@ def settings_card(record: RunRecord, defaults: Mapping[str, object]) -> str:
     """Return which settings, data and program the numbers are of; limits that differ from the defaults are marked."""
     run = record.run
     facts = [
-        ("Run", f"{run.id}, {run.status}"), ("Market data", run.source), ("Data fingerprint", run.data_hash),
-        ("Settings fingerprint", run.fingerprint), ("Program", run.code_version), ("Seed", str(run.seed)),
-        ("Strategies", ", ".join(run.strategies)), ("Capital", dollars(run.capital, sign=False)),
-    ]  # fmt: skip
+        ("Run", f"{run.id}, {run.status}"),
+        ("Market data", run.source),
+        ("Data fingerprint", run.data_hash),
+        ("Settings fingerprint", run.fingerprint),
+        ("Program", run.code_version),
+        ("Seed", str(run.seed)),
+        ("Strategies", ", ".join(run.strategies)),
+        ("Capital", dollars(run.capital, sign=False)),
+    ]
     rows: list[Sequence[Cell]] = [[text(name), (value, "wide")] for name, value in facts]
     listed = []
     for name in TABLES:
@@ -198,11 +241,14 @@ def _fall(record: RunRecord, fall: Fall) -> list[Cell]:
     lost = [part for part in earned_between(record.levels, record.fills, top, fall.bottom) if part.part < 0.0]
     last = len(days) if fall.recovery is None else fall.recovery
     return [
-        number(f"{100 * fall.depth:.2f} %"), day(days[top].session), day(days[fall.bottom].session),
-        ("not yet", "") if fall.recovery is None else day(days[fall.recovery].session), number(f"{last - fall.peak:,}"),
+        number(f"{100 * fall.depth:.2f} %"),
+        day(days[top].session),
+        day(days[fall.bottom].session),
+        ("not yet", "") if fall.recovery is None else day(days[fall.recovery].session),
+        number(f"{last - fall.peak:,}"),
         (_named(held, lambda part: f"{part.ticker}{KEPT}{100 * part.part:.0f}{KEPT}%") or "cash only", "wide"),
         (_named(lost, lambda part: f"{part.ticker}{KEPT}{dollars(part.part)}"), "wide"),
-    ]  # fmt: skip
+    ]
 
 
 def _named(parts: Sequence[TickerPart], words: Any) -> str:
@@ -213,11 +259,19 @@ def _named(parts: Sequence[TickerPart], words: Any) -> str:
 def _trade(trade: TradeLine, sessions: Sequence[date]) -> list[Cell]:
     costs = (trade.fees + trade.market_costs) / 100
     return [
-        text(trade.ticker), money(trade.pnl / 100), percent(100 * trade.gain, coloured=True), text(trade.strategy),
-        day(sessions[trade.entry]), day(sessions[trade.exit]),
-        number(f"{trade.exit - trade.entry:,}"), number(quantity(trade.quantity)), price(trade.entry_price),
-        price(trade.exit_price), money(costs, sign=False), text(trade.reason.replace("_", " ")),
-    ]  # fmt: skip
+        text(trade.ticker),
+        money(trade.pnl / 100),
+        percent(100 * trade.gain, coloured=True),
+        text(trade.strategy),
+        day(sessions[trade.entry]),
+        day(sessions[trade.exit]),
+        number(f"{trade.exit - trade.entry:,}"),
+        number(quantity(trade.quantity)),
+        price(trade.entry_price),
+        price(trade.exit_price),
+        money(costs, sign=False),
+        text(trade.reason.replace("_", " ")),
+    ]
 
 
 def _alike(brought: Mapping[str, Floats]) -> str:

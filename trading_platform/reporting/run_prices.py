@@ -78,9 +78,13 @@ def packed_prices(record: RunRecord, book: PriceBook) -> dict[str, Any]:
 
 def _mark(fill: FillMark, strategies: Sequence[str], reasons: Sequence[str]) -> list[float | int]:
     return [
-        fill.row, 1 if fill.side == "buy" else 0, _rounded(fill.price), _rounded(fill.quantity),
-        strategies.index(fill.strategy), reasons.index(fill.reason),
-    ]  # fmt: skip
+        fill.row,
+        1 if fill.side == "buy" else 0,
+        _rounded(fill.price),
+        _rounded(fill.quantity),
+        strategies.index(fill.strategy),
+        reasons.index(fill.reason),
+    ]
 
 
 def _packed(closes: Floats) -> dict[str, Any]:

@@ -189,18 +189,24 @@ def _read(connection: Connection, run_id: int, panel: MarketPanel | None) -> Run
 def _closes(connection: Connection, run_id: int) -> list[Close]:
     e = m.EquityRow
     query = select(
-        e.session, e.equity, e.cash_flow, e.gross_exposure, e.halted, e.vix, e.benchmark_close, e.universe_return,
-        e.cash_rate, *(getattr(e, f"unused_{name}") for name in UNUSED),
-    )  # fmt: skip
+        e.session,
+        e.equity,
+        e.cash_flow,
+        e.gross_exposure,
+        e.halted,
+        e.vix,
+        e.benchmark_close,
+        e.universe_return,
+        e.cash_rate,
+        *(getattr(e, f"unused_{name}") for name in UNUSED),
+    )
     rows = connection.execute(query.where(e.run_id == run_id).order_by(e.session))
     return [Close._make((*row[:9], tuple(row[9:]))) for row in rows]
 
 
 def _sums(connection: Connection, run_id: int) -> dict[str, float]:
     """Return the account's flows over the run, dollars."""
-    names = (
-        "realized_pnl", "fees", "commission", "spread", "slippage", "impact", "dividends", "interest", "cash_flow"
-    )  # fmt: skip
+    names = ("realized_pnl", "fees", "commission", "spread", "slippage", "impact", "dividends", "interest", "cash_flow")
     query = select(*(func.sum(getattr(m.EquityRow, name)) for name in names)).where(m.EquityRow.run_id == run_id)
     return {name: round(value, 2) for name, value in zip(names, connection.execute(query).one(), strict=True)}
 

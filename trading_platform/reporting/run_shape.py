@@ -69,11 +69,19 @@ def closes_of(days: Sequence[Day]) -> list[Close]:
     """Return booked days as the closes that figures are made of."""
     return [
         Close(
-            day.session, day.equity / 100, day.cash_flow / 100, day.gross_exposure, day.halted, day.vix,
-            day.benchmark_close, day.universe_return, day.cash_rate, (),
+            day.session,
+            day.equity / 100,
+            day.cash_flow / 100,
+            day.gross_exposure,
+            day.halted,
+            day.vix,
+            day.benchmark_close,
+            day.universe_return,
+            day.cash_rate,
+            (),
         )
         for day in days
-    ]  # fmt: skip
+    ]
 
 
 def returns_of(days: Sequence[Day], capital: float) -> Returns:

@@ -144,9 +144,12 @@ def _strategies(results: RunResults, width: int) -> list[str]:
         for texts in (costs, trades, wins, turns):
             texts.append("")
     columns = [
-        Column("P&L", gains, 9), Column("costs", costs, 5), Column("trades", trades, 4), Column("won", wins, 3),
+        Column("P&L", gains, 9),
+        Column("costs", costs, 5),
+        Column("trades", trades, 4),
+        Column("won", wins, 3),
         Column("turnover a year", turns, 1),
-    ]  # fmt: skip
+    ]
     return table(Column("strategy", names, 10, is_number=False), columns, width)
 
 

@@ -10,8 +10,12 @@ from trading_platform.reporting.run_results import RunResults
 SHORTEST_YEAR = 126  # sessions; a return of less than half a year is not told as one a year
 SMALLEST = 4  # decimal places of a percentage, at most
 PARTS = (
-    (0.29, "a quarter of"), (0.415, "a third of"), (0.585, "half"), (0.71, "two thirds of"), (0.85, "three quarters of")
-)  # fmt: skip
+    (0.29, "a quarter of"),
+    (0.415, "a third of"),
+    (0.585, "half"),
+    (0.71, "two thirds of"),
+    (0.85, "three quarters of"),
+)
 # The setting behind a refusal, where one number explains it.
 SETTINGS = {
     "POSITION_LIMIT": "max_position_pct",

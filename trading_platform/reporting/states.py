@@ -32,8 +32,13 @@ class State(NamedTuple):
 
     def as_json(self) -> dict[str, Any]:
         """Return the state as JSON values."""
-        return {"kind": self.kind, "count": max(1, len(self.tickers)), "tickers": list(self.tickers),
-                "since": self.since, "text": self.text}  # fmt: skip
+        return {
+            "kind": self.kind,
+            "count": max(1, len(self.tickers)),
+            "tickers": list(self.tickers),
+            "since": self.since,
+            "text": self.text,
+        }
 
 
 class Unexplained(NamedTuple):
@@ -188,11 +193,15 @@ def _quarantined(lines: Sequence[Unexplained]) -> list[State]:
     tickers = _tickers(lines)
     if len(tickers) <= SINGLE_LINES:
         return [
-            State(line.kind, (str(line.ticker),), line.found_at.isoformat(),
-                  f"{line.ticker} is in quarantine since {_time(line.found_at)} "
-                  f"({line.kind.replace('_', ' ')}): {_books(line)}")
+            State(
+                line.kind,
+                (str(line.ticker),),
+                line.found_at.isoformat(),
+                f"{line.ticker} is in quarantine since {_time(line.found_at)} "
+                f"({line.kind.replace('_', ' ')}): {_books(line)}",
+            )
             for line in lines
-        ]  # fmt: skip
+        ]
     since = min(line.found_at for line in lines)
     words = f"{len(tickers)} tickers are in quarantine ({_names(tickers)}), since {_time(since)}"
     return [State("quarantine", tickers, since.isoformat(), words)]

@@ -68,9 +68,7 @@ class Rows(NamedTuple):
 
 
 # From roomy to tight: the first that fits is taken.
-SIZES = (
-    Rows(8, 14, 12, 8), Rows(7, 10, 10, 6), Rows(6, 8, 7, 5), Rows(5, 6, 5, 4), Rows(4, 4, 3, 3), Rows(3, 2, 2, 2)
-)  # fmt: skip
+SIZES = (Rows(8, 14, 12, 8), Rows(7, 10, 10, 6), Rows(6, 8, 7, 5), Rows(5, 6, 5, 4), Rows(4, 4, 3, 3), Rows(3, 2, 2, 2))
 
 
 def summary_text(report: dict[str, Any], limit: int = LIMIT) -> str:

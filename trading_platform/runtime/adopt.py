@@ -89,19 +89,29 @@ def adopt(given: Instructions, *, sure: bool) -> int:
 def _show(adopted: Adopted, past: OurPast, owners: object, *, as_json: bool) -> None:
     rows = [
         {
-            "ticker": p.ticker, "quantity": p.quantity, "strategy": p.strategy, "why": _why(p.ticker, past, owners),
-            "stop": p.stop, "target": p.target, "stop_from": p.stop_from,
+            "ticker": p.ticker,
+            "quantity": p.quantity,
+            "strategy": p.strategy,
+            "why": _why(p.ticker, past, owners),
+            "stop": p.stop,
+            "target": p.target,
+            "stop_from": p.stop_from,
         }
         for p in adopted.positions
-    ]  # fmt: skip
+    ]
     open_orders = sum(order.status.is_open for order in past.orders)
     if as_json:
         show_json(
             {
-                "equity": adopted.equity, "cash": adopted.cash, "orders": len(past.orders), "open_orders": open_orders,
-                "fills": len(adopted.settlement.fills), "positions": rows, "owners_own": dict(adopted.manual),
+                "equity": adopted.equity,
+                "cash": adopted.cash,
+                "orders": len(past.orders),
+                "open_orders": open_orders,
+                "fills": len(adopted.settlement.fills),
+                "positions": rows,
+                "owners_own": dict(adopted.manual),
             }
-        )  # fmt: skip
+        )
         return
     say(
         f"{len(past.orders)} orders of this engine since {past.since:%Y-%m-%d}, {open_orders} of them at work; equity "

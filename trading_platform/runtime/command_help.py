@@ -53,6 +53,10 @@ def _entry(name: str, text: str, width: int) -> str:
 
 def _wrapped(text: str, width: int, indent: int = 0, first: str | None = None) -> str:
     return textwrap.fill(
-        text, width - 1, initial_indent=" " * indent if first is None else first, subsequent_indent=" " * indent,
-        break_long_words=False, break_on_hyphens=False,
-    )  # fmt: skip
+        text,
+        width - 1,
+        initial_indent=" " * indent if first is None else first,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

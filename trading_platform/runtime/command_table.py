@@ -133,8 +133,22 @@ COMMANDS: dict[str, Command] = {
             "evaluate",
             "Judge the book on many random universes, beside what anybody could have held; a page goes to reports/.",
             (
-                "--source", "--data-dir", "--tickers", "--start", "--end", "--universes", "--universe-size",
-                "--cost-bps", "--fills", "--seed", "--capital", "--vix", "--jobs", "--cluster", "--config", *_PAGE,
+                "--source",
+                "--data-dir",
+                "--tickers",
+                "--start",
+                "--end",
+                "--universes",
+                "--universe-size",
+                "--cost-bps",
+                "--fills",
+                "--seed",
+                "--capital",
+                "--vix",
+                "--jobs",
+                "--cluster",
+                "--config",
+                *_PAGE,
                 *_SCREEN,
             ),
         ),
@@ -142,8 +156,17 @@ COMMANDS: dict[str, Command] = {
             "search",
             "Search settings by the trials that a TOML file asks for; outer years, unseen by trials, judge the best.",
             (
-                "--source", "--data-dir", "--tickers", "--cost-bps", "--fills", "--capital", "--vix", "--jobs",
-                "--cluster", "--config", *_SCREEN,
+                "--source",
+                "--data-dir",
+                "--tickers",
+                "--cost-bps",
+                "--fills",
+                "--capital",
+                "--vix",
+                "--jobs",
+                "--cluster",
+                "--config",
+                *_SCREEN,
             ),
             "FILE",
         ),
@@ -251,7 +274,7 @@ COMMANDS: dict[str, Command] = {
         ),
         Command("restore", "Put a backup in the database's place; no engine may run.", ("--yes", *_WHERE), "FILE"),
     )
-}  # fmt: skip
+}
 
 ALIASES = {"runs": "runs list", "strategies": "strategies list"}
 
@@ -260,14 +283,27 @@ OWN_LINES = {"data": "Check, convert, fetch and look at folders of daily bars; s
 
 # What people of other programs type.
 SAME_AS = {
-    "backtest": "replay", "simulate": "replay", "run": "replay", "live": "trade --live", "paper": "trade",
-    "start": "trade", "stop": "halt", "stopentry": "halt", "sell": "flatten", "close": "flatten",
-    "liquidate": "flatten", "forceexit": "flatten", "forcesell": "flatten", "list": "runs list", "health": "doctor",
+    "backtest": "replay",
+    "simulate": "replay",
+    "run": "replay",
+    "live": "trade --live",
+    "paper": "trade",
+    "start": "trade",
+    "stop": "halt",
+    "stopentry": "halt",
+    "sell": "flatten",
+    "close": "flatten",
+    "liquidate": "flatten",
+    "forceexit": "flatten",
+    "forcesell": "flatten",
+    "list": "runs list",
+    "health": "doctor",
     "check": "doctor",
-}  # fmt: skip
+}
 
 # Words of the other programs, which have their own options.
 ELSEWHERE = {
-    "train": "python train_rl_model.py", "models": "python train_rl_model.py models",
+    "train": "python train_rl_model.py",
+    "models": "python train_rl_model.py models",
     "report": "python daily_report.py",
-}  # fmt: skip
+}

@@ -41,9 +41,12 @@ def take_up_lost_orders(
         return
     owners = functools.cache(functools.partial(owner_of, world))
     rows = lost_orders(
-        reader, prefix, lambda ticker, decided: owners(ticker, decided).strategy,
-        lambda key: journal.find_order(key) is not None, until,
-    )  # fmt: skip
+        reader,
+        prefix,
+        lambda ticker, decided: owners(ticker, decided).strategy,
+        lambda key: journal.find_order(key) is not None,
+        until,
+    )
     write_adopted(
         database, run_id, [(row, _session(row)) for row in rows if journal.find_order(row.client_order_id) is None]
     )

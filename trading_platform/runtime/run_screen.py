@@ -196,11 +196,17 @@ class LiveScreen:
         """Print the JSON object, if one is wanted."""
         if self._json:
             sessions = [
-                {"session": scan.session.isoformat(), "equity": scan.equity, "exposure": scan.exposure,
-                 "orders": [order.client_order_id for order in scan.orders], "denials": len(scan.denials),
-                 "regime": scan.regime.value, "halted": scan.halted}
+                {
+                    "session": scan.session.isoformat(),
+                    "equity": scan.equity,
+                    "exposure": scan.exposure,
+                    "orders": [order.client_order_id for order in scan.orders],
+                    "denials": len(scan.denials),
+                    "regime": scan.regime.value,
+                    "halted": scan.halted,
+                }
                 for scan in self._scans
-            ]  # fmt: skip
+            ]
             show_json(
                 {"run_id": self._run_id, "sessions": sessions, "status": run_status(self._database, self._run_id)}
             )

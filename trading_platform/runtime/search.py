@@ -190,8 +190,10 @@ def screen(result: Mapping[str, Any]) -> str:
             f"  outer years: best {_number(study['outer_best'])}, today {_number(study['outer_now'])}; probability "
             f"that it is better, deflated by the trials: {_number(study['deflated'])}",
         ]
-        lines += [f"    {name}: {_said(study['settings_now'].get(name))} -> {_said(value)}"
-                  for name, value in study["best_settings"].items()]  # fmt: skip
+        lines += [
+            f"    {name}: {_said(study['settings_now'].get(name))} -> {_said(value)}"
+            for name, value in study["best_settings"].items()
+        ]
     return "\n".join(lines)
 
 

@@ -140,9 +140,16 @@ def _replay(given: Instructions) -> int:
         tell_compiling(tell)
     with waiting(words, shown=not (options.json or options.quiet), in_pipes=is_asked):
         stage = set_stage(
-            config, given.settings, given.rules, given.limits, options.start, options.end, given.strategies,
-            given.choose, (options.fetch_from, options.fetch_to),
-        )  # fmt: skip
+            config,
+            given.settings,
+            given.rules,
+            given.limits,
+            options.start,
+            options.end,
+            given.strategies,
+            given.choose,
+            (options.fetch_from, options.fetch_to),
+        )
     clock = ReplayClock(stage.world.closed[stage.first])
     run_id = stage.run.run_id
     engine, lock = build_engine(
@@ -195,16 +202,31 @@ def _trade_real_market(given: Instructions) -> int:
     post = open_post(settings, config, database, run.run_id, mode, config.account.name or account or "")
 
     engine, lock = build_engine(
-        world, database, run.run_id, config, given.rules, allocator, clock, live=True,
+        world,
+        database,
+        run.run_id,
+        config,
+        given.rules,
+        allocator,
+        clock,
+        live=True,
         open_broker=None if opener is None else functools.partial(_open_own, opener, given, world),
-    )  # fmt: skip
+    )
     heart = Heartbeat(lock, settings.log_dir / HEARTBEAT_FILE, run.run_id)
     screen = LiveScreen(database, run.run_id, as_json=options.json, quiet=options.quiet)
     loop = LiveLoop(
-        engine, calendar, clock, heart, load, config.engine.scan_interval_seconds, on_scan=screen.watch,
-        asked=functools.partial(has_open_wishes, database, run.run_id), ears=post or NobodyListens(),
-        watchdog=telling_watchdog(post), glance=functools.partial(consent_due, engine),
-    )  # fmt: skip
+        engine,
+        calendar,
+        clock,
+        heart,
+        load,
+        config.engine.scan_interval_seconds,
+        on_scan=screen.watch,
+        asked=functools.partial(has_open_wishes, database, run.run_id),
+        ears=post or NobodyListens(),
+        watchdog=telling_watchdog(post),
+        glance=functools.partial(consent_due, engine),
+    )
     if opener is not None:
         welcome = f"trading {world.panel.source} at your broker {account}, run {run.run_id}; Ctrl-C stops"
         goodbye = f"Stopped. Orders that {account} has stay there; the same command goes on."

@@ -114,10 +114,19 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
         store = DifferenceStore(database, run.run_id)
         memory = Memory(clock.now(), {})
         venue = AlpacaVenue(
-            broker, journal, store, gate, book, memory, calendar, clock, quotes.latest_prices, checkpoint=checkpoint,
+            broker,
+            journal,
+            store,
+            gate,
+            book,
+            memory,
+            calendar,
+            clock,
+            quotes.latest_prices,
+            checkpoint=checkpoint,
             compare_clocks=compare_clocks,
             ex_dates=ExDateSource(functools.partial(ask_actions, http), rules.costs.special_dividend),
-        )  # fmt: skip
+        )
         venues.append(venue)
         return venue
 
@@ -135,27 +144,48 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
         journaled=True,
     )
     evening = EveningCheck(
-        engine.repository, rules, venues[0].account_book, lambda: engine.risk_manager.account, calendar.next_session,
+        engine.repository,
+        rules,
+        venues[0].account_book,
+        lambda: engine.risk_manager.account,
+        calendar.next_session,
         clock.now,
-    )  # fmt: skip
+    )
     url = stream_url(settings.alpaca_base_url, live=options.live)
     stream = TradeStream(url, http.access.key_id, http.access.secret_key, apart=0.0 if is_local else LOOKS_APART)
     listens = config.broker.trade_updates and not options.once
     heart = Heartbeat(lock, settings.log_dir / HEARTBEAT_FILE, run.run_id)
     screen = LiveScreen(database, run.run_id, as_json=options.json, quiet=options.quiet)
     loop = LiveLoop(
-        engine, calendar, asking, heart, load, config.engine.scan_interval_seconds,
-        poll=POLL_SECONDS if is_local else None, on_scan=screen.watch, reading=lambda: venues[0].reconciled_at,
-        asked=lambda: stream.rings() or has_open_wishes(database, run.run_id), checkpoint=checkpoint,
-        ears=post or NobodyListens(), standing=lambda: venues[0].states(), watchdog=telling_watchdog(post),
-        glance=lambda now: venues[0].glance(now) or consent_due(engine, now), evening=evening.look,
-    )  # fmt: skip
+        engine,
+        calendar,
+        asking,
+        heart,
+        load,
+        config.engine.scan_interval_seconds,
+        poll=POLL_SECONDS if is_local else None,
+        on_scan=screen.watch,
+        reading=lambda: venues[0].reconciled_at,
+        asked=lambda: stream.rings() or has_open_wishes(database, run.run_id),
+        checkpoint=checkpoint,
+        ears=post or NobodyListens(),
+        standing=lambda: venues[0].states(),
+        watchdog=telling_watchdog(post),
+        glance=lambda now: venues[0].glance(now) or consent_due(engine, now),
+        evening=evening.look,
+    )
     welcome = f"trading Alpaca account {account.account_id}, run {run.run_id}; Ctrl-C stops, orders stay at Alpaca"
     with posted(post, drained=options.once), stream if listens else nullcontext():
         code = run_live(
-            engine, lock, world, loop, welcome, once=options.once, quiet=screen.quiet,
+            engine,
+            lock,
+            world,
+            loop,
+            welcome,
+            once=options.once,
+            quiet=screen.quiet,
             farewell=functools.partial(_farewell, database, run.run_id),
-        )  # fmt: skip
+        )
     screen.conclude()
     return code
 

@@ -54,10 +54,16 @@ class TradeOptions:
     def replay_options(self) -> list[str]:
         """Return the names of the options given that only a replay knows."""
         given = {
-            "--data-dir": self.data_dirs, "--start": self.start, "--end": self.end, "--from": self.fetch_from,
-            "--to": self.fetch_to, "--capital": self.capital, "--seed": self.seed, "--cost-bps": self.cost_bps,
+            "--data-dir": self.data_dirs,
+            "--start": self.start,
+            "--end": self.end,
+            "--from": self.fetch_from,
+            "--to": self.fetch_to,
+            "--capital": self.capital,
+            "--seed": self.seed,
+            "--cost-bps": self.cost_bps,
             "--fills": self.fills,
-        }  # fmt: skip
+        }
         return [name for name, value in given.items() if value is not None and value != ()]
 
 

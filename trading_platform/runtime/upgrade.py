@@ -168,11 +168,18 @@ def _plan(given: Instructions, owned: Owned, database: Engine, run_id: int, befo
     weights = np.array([1.0 / len(after) if name in after else 0.0 for name in world.strategies])
     t = len(world.sessions) - 1
     return Plan(
-        run_id, owned.mode, owned.number, world.sessions[t], before,
-        tuple(name for name in before if name not in leaving), after,
-        tuple(item.name for item in given.strategies if item.name not in after), world, book,
+        run_id,
+        owned.mode,
+        owned.number,
+        world.sessions[t],
+        before,
+        tuple(name for name in before if name not in leaving),
+        after,
+        tuple(item.name for item in given.strategies if item.name not in after),
+        world,
+        book,
         rehearse(world.market, world.signals, book, t, weights, given.rules),
-    )  # fmt: skip
+    )
 
 
 def _union(before: Sequence[str], chosen: dict[str, AnyStrategy]) -> tuple[AnyStrategy, ...]:

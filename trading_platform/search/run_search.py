@@ -194,12 +194,20 @@ def _study(search: Search, outer: Outer, told: Callable[[str], None]) -> Finding
     if best is not None:
         near = plateau(best, trials, search.plan.space, objective)
     return Finding(
-        outer, tuple(trials), best, values,
+        outer,
+        tuple(trials),
+        best,
+        values,
         near,
-        found, outer_now, outer_best, deflated, study.importance(),
+        found,
+        outer_now,
+        outer_best,
+        deflated,
+        study.importance(),
         sentence(len(trials), objective, found, better_by(objective, outer_best, outer_now)),
-        str(days[inner.start]), str(days[-1]),
-    )  # fmt: skip
+        str(days[inner.start]),
+        str(days[-1]),
+    )
 
 
 def _run_trials(

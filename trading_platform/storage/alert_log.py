@@ -122,9 +122,15 @@ class AlertLog:
 
     def _row(self, state: AlertState) -> dict[str, object]:
         return {
-            "run_id": self._run_id, "kind": state.kind.value, "subject": state.subject[:64], "since": state.since,
-            "words": state.words, "told_at": None, "over_at": None, "over_told_at": None,
-        }  # fmt: skip
+            "run_id": self._run_id,
+            "kind": state.kind.value,
+            "subject": state.subject[:64],
+            "since": state.since,
+            "words": state.words,
+            "told_at": None,
+            "over_at": None,
+            "over_told_at": None,
+        }
 
 
 def silent_since(engine: Engine, run_id: int, now: datetime) -> datetime | None:

@@ -143,8 +143,9 @@ def _note_restoring(copy: Path, name: str, now: datetime) -> None:
             connection.execute("DELETE FROM heartbeats")
             connection.execute(
                 "INSERT INTO commands (run_id, requested_at, kind, actor, reason, handled_at) "
-                "SELECT id, ?, ?, ?, ?, ? FROM runs WHERE mode LIKE 'alpaca%'", values,
-            )  # fmt: skip
+                "SELECT id, ?, ?, ?, ?, ? FROM runs WHERE mode LIKE 'alpaca%'",
+                values,
+            )
     except sqlite3.Error as error:
         raise explain(error, f"backup {name}") from error
 

@@ -93,14 +93,33 @@ class Closes:
             drawdown = np.fmax(0.0, 1.0 - equity / peak)
             exposure = np.where(equity > 0.0, value / equity, 0.0)
         return [
-            [self._run_id] * len(self), sessions, instants, account["cash"].tolist(), value.tolist(), equity.tolist(),
-            previous, flows.realized, (value - cost).tolist(), flows.fees, flows.dividends, flows.cash_flow,
-            peak.tolist(), drawdown.tolist(), risk["lifetime_drawdown"].tolist(), exposure.tolist(),
-            held.sum(axis=1).tolist(), (risk["halted"] != 0).tolist(),
+            [self._run_id] * len(self),
+            sessions,
+            instants,
+            account["cash"].tolist(),
+            value.tolist(),
+            equity.tolist(),
+            previous,
+            flows.realized,
+            (value - cost).tolist(),
+            flows.fees,
+            flows.dividends,
+            flows.cash_flow,
+            peak.tolist(),
+            drawdown.tolist(),
+            risk["lifetime_drawdown"].tolist(),
+            exposure.tolist(),
+            held.sum(axis=1).tolist(),
+            (risk["halted"] != 0).tolist(),
             *(_known(values) for values in readings),
-            flows.interest, flows.commission, flows.spread, flows.slippage, flows.impact, _known(rates),
+            flows.interest,
+            flows.commission,
+            flows.spread,
+            flows.slippage,
+            flows.impact,
+            _known(rates),
             *(_known(values) for values in zip(*self._unused, strict=True)),
-        ]  # fmt: skip
+        ]
 
     def lot_columns(self) -> Columns:
         """Return the columns of table `lots`, a value a lot of a shared position and session; columns may be empty."""

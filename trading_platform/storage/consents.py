@@ -106,14 +106,29 @@ def next_open(engine: Engine, run_id: int) -> dict[str, Any]:
 def _shown(row: Mapping[Any, Any]) -> dict[str, Any]:
     price = row["limit_price"]
     return {
-        "ticker": row["ticker"], "side": row["side"], "quantity": row["quantity"], "price": price,
-        "dollars": None if price is None else round(row["quantity"] * price, 2), "strategy": row["strategy"],
-        "reason": row["reason"], "status": row["status"], "message": row["message"],
-    }  # fmt: skip
+        "ticker": row["ticker"],
+        "side": row["side"],
+        "quantity": row["quantity"],
+        "price": price,
+        "dollars": None if price is None else round(row["quantity"] * price, 2),
+        "strategy": row["strategy"],
+        "reason": row["reason"],
+        "status": row["status"],
+        "message": row["message"],
+    }
 
 
 def _intent(row: Mapping[Any, Any]) -> OrderIntent:
     return OrderIntent(
-        row["ticker"], Side(row["side"]), row["quantity"], row["limit_price"], row["stop_price"], row["target_price"],
-        row["strategy"], OrderReason(row["reason"]), row["strength"], row["decided_session"], read_parts(row["parts"]),
-    )  # fmt: skip
+        row["ticker"],
+        Side(row["side"]),
+        row["quantity"],
+        row["limit_price"],
+        row["stop_price"],
+        row["target_price"],
+        row["strategy"],
+        OrderReason(row["reason"]),
+        row["strength"],
+        row["decided_session"],
+        read_parts(row["parts"]),
+    )

@@ -18,10 +18,13 @@ PROTECTIVE = (OrderReason.STOP_LOSS.value, OrderReason.TAKE_PROFIT.value)
 # What only a live account is refused for: nothing of it happens to the kernel.
 OF_ACCOUNT = frozenset(
     {
-        DenialCode.RISK_STATE_INVALID, DenialCode.EQUITY_UNKNOWN, DenialCode.RECONCILIATION,
-        DenialCode.TICKER_QUARANTINED, DenialCode.INVALID_ORDER,
+        DenialCode.RISK_STATE_INVALID,
+        DenialCode.EQUITY_UNKNOWN,
+        DenialCode.RECONCILIATION,
+        DenialCode.TICKER_QUARANTINED,
+        DenialCode.INVALID_ORDER,
     }
-)  # fmt: skip
+)
 EVERY_TICKER = "*"  # how a closed door is stored
 BARE = frozenset({"unprotected", NO_COVER, "stop_idle"})
 
@@ -95,13 +98,20 @@ def day_evidence(engine: Engine, run_id: int, decided: date) -> DayEvidence:
             OrderLine(*row[:-2], row[-2] or "", row[-1] is not None)
             for row in connection.execute(
                 select(
-                    orders.ticker, orders.side, orders.quantity, orders.filled_quantity, orders.limit_price,
-                    orders.status, orders.reason, orders.message, orders.parts,
+                    orders.ticker,
+                    orders.side,
+                    orders.quantity,
+                    orders.filled_quantity,
+                    orders.limit_price,
+                    orders.status,
+                    orders.reason,
+                    orders.message,
+                    orders.parts,
                 )
                 .where(orders.run_id == run_id, orders.decided_session == decided)
                 .order_by(orders.id)
             )
-        ]  # fmt: skip
+        ]
         found = [
             DifferenceNote(
                 kind, ticker or "", f"{kind.replace('_', ' ')}: ours {ours}, the broker's {theirs}", resolved

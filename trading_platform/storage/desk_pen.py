@@ -26,9 +26,14 @@ _ALLOWED = re.compile(
     r"\s*(SELECT\b|INSERT INTO (commands|desk_audit)\b|UPDATE runs SET (tag|note)=|BEGIN|PRAGMA\b)", re.IGNORECASE
 )
 _READING = frozenset(
-    {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_TRANSACTION, sqlite3.SQLITE_FUNCTION,
-     sqlite3.SQLITE_SAVEPOINT}
-)  # fmt: skip
+    {
+        sqlite3.SQLITE_SELECT,
+        sqlite3.SQLITE_READ,
+        sqlite3.SQLITE_TRANSACTION,
+        sqlite3.SQLITE_FUNCTION,
+        sqlite3.SQLITE_SAVEPOINT,
+    }
+)
 
 
 class PenError(RuntimeError):
@@ -72,9 +77,13 @@ class Pen:
             raise FixConfigError("say why: the reason is recorded with your name")
         with self._writing() as connection:
             values = {
-                "run_id": deed.run_id, "requested_at": deed.at, "kind": deed.action, "subject": deed.subject,
-                "actor": deed.actor[:64], "reason": deed.reason.strip()[:LONGEST_TEXT],
-            }  # fmt: skip
+                "run_id": deed.run_id,
+                "requested_at": deed.at,
+                "kind": deed.action,
+                "subject": deed.subject,
+                "actor": deed.actor[:64],
+                "reason": deed.reason.strip()[:LONGEST_TEXT],
+            }
             key = connection.execute(insert(m.Command).values(**values)).inserted_primary_key
             _record(connection, deed)
         return int(key[0]) if key is not None else 0
@@ -147,8 +156,13 @@ def _authorize(action: int, table: str | None, column: str | None, *_: str | Non
 def _record(connection: Connection, deed: Deed) -> None:
     connection.execute(
         insert(m.DeskAudit).values(
-            at=deed.at, actor=deed.actor[:64], origin=deed.origin[:64], action=deed.action[:64], run_id=deed.run_id,
-            subject=None if deed.subject is None else deed.subject[:64], reason=deed.reason[:LONGEST_TEXT],
+            at=deed.at,
+            actor=deed.actor[:64],
+            origin=deed.origin[:64],
+            action=deed.action[:64],
+            run_id=deed.run_id,
+            subject=None if deed.subject is None else deed.subject[:64],
+            reason=deed.reason[:LONGEST_TEXT],
             outcome=deed.outcome[:LONGEST_TEXT],
         )
-    )  # fmt: skip
+    )

@@ -43,9 +43,14 @@ class DifferenceStore:
                     connection.execute(update(m.Difference).where(m.Difference.id == key).values(**values))
                     continue
                 new = {
-                    "run_id": self._run_id, "found_at": since.get((row.kind, row.ticker), now), "session": session,
-                    "kind": row.kind, "ticker": row.ticker, "resolved_at": None if row.stands else now, **values,
-                }  # fmt: skip
+                    "run_id": self._run_id,
+                    "found_at": since.get((row.kind, row.ticker), now),
+                    "session": session,
+                    "kind": row.kind,
+                    "ticker": row.ticker,
+                    "resolved_at": None if row.stands else now,
+                    **values,
+                }
                 connection.execute(insert(m.Difference).values(**new))
                 if row.stands:
                     standing[row.kind, row.ticker] = -1  # a second one of the kind is one line

@@ -22,8 +22,12 @@ from trading_platform.core.errors import RetrainModelError
 SCHEMA_VERSION = 3
 # Fields that not every version has, and the versions that have them. A manifest keeps its version, and so its id.
 VERSIONS_WITH = {
-    "max_age_days": (1,), "feature_low": (2, 3), "feature_high": (2, 3), "on_rules": (2, 3), "regime_fingerprint": (3,),
-}  # fmt: skip
+    "max_age_days": (1,),
+    "feature_low": (2, 3),
+    "feature_high": (2, 3),
+    "on_rules": (2, 3),
+    "regime_fingerprint": (3,),
+}
 WEIGHTS_FILE = "weights.npz"
 MODEL_ID = re.compile(r"\d{8}-[0-9a-f]{12}")
 MAX_MANIFEST_BYTES = 1_000_000

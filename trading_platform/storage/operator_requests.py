@@ -93,9 +93,13 @@ def leave_command(
     if not reason.strip():
         raise FixConfigError("--reason must say why; it is recorded")
     values = {
-        "run_id": run_id, "requested_at": now, "kind": kind, "actor": actor or operator_name(),
-        "reason": reason.strip(), "subject": subject,
-    }  # fmt: skip
+        "run_id": run_id,
+        "requested_at": now,
+        "kind": kind,
+        "actor": actor or operator_name(),
+        "reason": reason.strip(),
+        "subject": subject,
+    }
     with engine.begin() as connection:
         key = connection.execute(insert(m.Command).values(**values)).inserted_primary_key
     return int(key[0]) if key is not None else 0

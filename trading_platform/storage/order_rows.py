@@ -65,6 +65,14 @@ def approved_signal(order: ApprovedOrder) -> tuple[object, ...]:
     """Return the verdict on the candidate that became `order`, in the columns of `signals` after `run_id`."""
     intent = order.intent
     return (
-        intent.decided_session, intent.ticker, intent.strategy, intent.strength, "approved",
-        DenialCode.OK.value, None, None, intent.quantity, order.client_order_id,
-    )  # fmt: skip
+        intent.decided_session,
+        intent.ticker,
+        intent.strategy,
+        intent.strength,
+        "approved",
+        DenialCode.OK.value,
+        None,
+        None,
+        intent.quantity,
+        order.client_order_id,
+    )

@@ -108,11 +108,14 @@ def open_server(url: URL, where: str, *, read_only: bool, synchronous: str, opti
     asked = str(url.query.get("options", ""))
     arguments = {
         "options": " ".join([*(f"-c {name}={value}" for name, value in session.items()), asked]).strip(),
-        "connect_timeout": CONNECT_SECONDS, "keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3,
+        "connect_timeout": CONNECT_SECONDS,
+        "keepalives_idle": 15,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
         "tcp_user_timeout": SILENT_MILLISECONDS,
         "application_name": "trading-platform",
         "prepare_threshold": None,  # a migration beside a running engine changes what was prepared; poolers lose it
-    }  # fmt: skip
+    }
     given = url.difference_update_query(["options"])
     try:
         engine = create_engine(

@@ -93,9 +93,17 @@ class Recorder:
     def denied(self, session: date, strategy: str, strength: float, denial: Denial) -> None:
         """Record a candidate that was refused, with the largest quantity that would have passed."""
         row = (
-            session, denial.ticker, strategy, strength, "denied", denial.code.value, _number(denial.observed),
-            _number(denial.limit), _number(denial.largest_quantity) or 0.0, None,
-        )  # fmt: skip
+            session,
+            denial.ticker,
+            strategy,
+            strength,
+            "denied",
+            denial.code.value,
+            _number(denial.observed),
+            _number(denial.limit),
+            _number(denial.largest_quantity) or 0.0,
+            None,
+        )
         self._repository.add(m.SignalRow, row)
 
     def blocked(self, session: date, code: DenialCode) -> None:
@@ -158,19 +166,44 @@ class Recorder:
     def _fill_row(self, fill: Fill, realized: float, n: int) -> tuple[object, ...]:
         fill_id = fill.fill_id or f"{fill.client_order_id}#{fill.session.isoformat().replace('-', '')}.{n}"
         return (
-            fill.client_order_id, fill_id, fill.session, fill.filled_at,
-            fill.ticker, fill.side.value, fill.quantity, fill.price, fill.amount, fill.fees, realized,
-            fill.strategy, fill.reason.value, fill.spread, fill.slippage, fill.impact,
-        )  # fmt: skip
+            fill.client_order_id,
+            fill_id,
+            fill.session,
+            fill.filled_at,
+            fill.ticker,
+            fill.side.value,
+            fill.quantity,
+            fill.price,
+            fill.amount,
+            fill.fees,
+            realized,
+            fill.strategy,
+            fill.reason.value,
+            fill.spread,
+            fill.slippage,
+            fill.impact,
+        )
 
     def _trade_row(self, trade: ClosedTrade, at: datetime) -> tuple[object, ...]:
         return (
-            trade.ticker, trade.strategy, trade.entry_session, trade.exit_session,
-            self._opened[trade.entry_session], at,
-            trade.quantity, trade.cost / trade.quantity, trade.exit_price, trade.cost, trade.proceeds, trade.fees,
-            trade.dividends, trade.pnl, trade.pnl / trade.cost if trade.cost > 0.0 else 0.0, trade.reason.value,
+            trade.ticker,
+            trade.strategy,
+            trade.entry_session,
+            trade.exit_session,
+            self._opened[trade.entry_session],
+            at,
+            trade.quantity,
+            trade.cost / trade.quantity,
+            trade.exit_price,
+            trade.cost,
+            trade.proceeds,
+            trade.fees,
+            trade.dividends,
+            trade.pnl,
+            trade.pnl / trade.cost if trade.cost > 0.0 else 0.0,
+            trade.reason.value,
             trade.market_costs,
-        )  # fmt: skip
+        )
 
 
 def _number(value: float) -> float | None:

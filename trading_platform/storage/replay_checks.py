@@ -105,11 +105,18 @@ class ReplayChecks:
         texts = {"tries": R.tries + 1} if outcome.doubt else {"start": None, "live": None}
         with self._engine.begin() as connection:
             self._change(
-                connection, session, state=CheckState.DONE.value, checked_at=now, live_equity=outcome.live_equity,
-                replay_equity=outcome.replay_equity, unexplained=outcome.unexplained,
-                causes=json.dumps(sums_of(outcome.items)), items=json.dumps(outcome.items), message="",
+                connection,
+                session,
+                state=CheckState.DONE.value,
+                checked_at=now,
+                live_equity=outcome.live_equity,
+                replay_equity=outcome.replay_equity,
+                unexplained=outcome.unexplained,
+                causes=json.dumps(sums_of(outcome.items)),
+                items=json.dumps(outcome.items),
+                message="",
                 **texts,
-            )  # fmt: skip
+            )
 
     def unchanged(self, session: date) -> None:
         """Write down that a day that left doubts was compared again, and nothing was settled."""

@@ -43,11 +43,17 @@ def replay_days(rows: Iterable[Sequence[Any]]) -> tuple[ReplayDay, ...]:
     """Return the days in the rows of `REPLAY_DAYS`."""
     return tuple(
         ReplayDay(
-            as_date(row[0]), str(row[1]), int(row[2] or 0), int(row[3] or 0), int(row[4] or 0), json.loads(row[5]),
-            tuple((cause, ticker, cents, words) for cause, ticker, cents, words in json.loads(row[6])), str(row[7]),
+            as_date(row[0]),
+            str(row[1]),
+            int(row[2] or 0),
+            int(row[3] or 0),
+            int(row[4] or 0),
+            json.loads(row[5]),
+            tuple((cause, ticker, cents, words) for cause, ticker, cents, words in json.loads(row[6])),
+            str(row[7]),
         )
         for row in rows
-    )  # fmt: skip
+    )
 
 
 def replay_summary(days: Sequence[ReplayDay]) -> dict[str, Any] | None:

@@ -120,8 +120,13 @@ def _memory(row: Row) -> Iterator[Fault]:
 
 
 CHECKS = {
-    "runs": _run, "orders": _order, "fills": _fill, "commands": _command, "paper_books": _book, "risk_states": _memory,
-}  # fmt: skip
+    "runs": _run,
+    "orders": _order,
+    "fills": _fill,
+    "commands": _command,
+    "paper_books": _book,
+    "risk_states": _memory,
+}
 
 
 # ---------------------------------------------------------------- values

@@ -18,9 +18,12 @@ from trading_platform.storage.runs import is_running
 
 FINISHED = "finished"
 KINDS = {
-    "replay": "replay", "paper": "local paper account", "alpaca_paper": "Alpaca paper account",
-    "alpaca_live": "Alpaca LIVE account", "own_broker": "account at a broker of your own",
-}  # fmt: skip
+    "replay": "replay",
+    "paper": "local paper account",
+    "alpaca_paper": "Alpaca paper account",
+    "alpaca_live": "Alpaca LIVE account",
+    "own_broker": "account at a broker of your own",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +85,19 @@ def all_accounts(engine: Engine, now: datetime) -> list[Account]:
         found = [(dict(row._mapping), *_standing(connection, dict(row._mapping))) for row in rows]
     return [
         Account(
-            run["id"], run["mode"], run["status"], run["source"], run["account"], run["name"], run["last_session"],
-            equity, positions, run["status"] != FINISHED and is_running(engine, run["id"], now),
+            run["id"],
+            run["mode"],
+            run["status"],
+            run["source"],
+            run["account"],
+            run["name"],
+            run["last_session"],
+            equity,
+            positions,
+            run["status"] != FINISHED and is_running(engine, run["id"], now),
         )
         for run, equity, positions in found
-    ]  # fmt: skip
+    ]
 
 
 def shown_account(accounts: Sequence[Account], target: Target) -> Account:

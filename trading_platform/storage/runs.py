@@ -188,10 +188,16 @@ class RunLock:
         me = self._identity
         connection.execute(
             insert(m.Heartbeat).values(
-                run_id=self._run_id, at=now, pid=me.pid, host=me.host, owner=self._owner, note=note,
-                boot=me.boot or None, process_start=me.started or None,
+                run_id=self._run_id,
+                at=now,
+                pid=me.pid,
+                host=me.host,
+                owner=self._owner,
+                note=note,
+                boot=me.boot or None,
+                process_start=me.started or None,
             )
-        )  # fmt: skip
+        )
 
 
 def is_running(engine: Engine, run_id: int, now: datetime) -> bool:

@@ -23,10 +23,15 @@ LARGEST_KEPT_LOG = 64 << 20  # bytes
 # What may pass by itself, or once somebody makes room: the database is whole, it only cannot be used now.
 PASSING = frozenset(
     {
-        sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PERM,
     }
-)  # fmt: skip
+)
 
 
 class StorageTroubleError(RepairDatabaseError):

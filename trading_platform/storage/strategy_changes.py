@@ -34,9 +34,13 @@ def change_strategies(
     words = [("upgrade", None), *(("join", name) for name in after)]
     words += [("leave", name) for name in before if name not in after]
     row = {
-        "run_id": run_id, "requested_at": now, "handled_at": now, "actor": operator_name(), "reason": reason.strip(),
+        "run_id": run_id,
+        "requested_at": now,
+        "handled_at": now,
+        "actor": operator_name(),
+        "reason": reason.strip(),
         "result": f"from {', '.join(before)} to {', '.join(after)}",
-    }  # fmt: skip
+    }
     with engine.begin() as connection:
         rows = [{**row, "kind": kind, "subject": subject} for kind, subject in words]
         connection.execute(insert(m.Command), rows)

@@ -57,6 +57,9 @@ def read_answer(status: int, body: Any) -> Answer:
     beside = beside if isinstance(beside, dict) else {}
     wait, chat = beside.get("retry_after"), beside.get("migrate_to_chat_id")
     return Answer(
-        status if status != 200 else 500, None, str(body.get("description", ""))[:200],
-        float(wait) if isinstance(wait, int | float) else 0.0, chat if isinstance(chat, int) else None,
-    )  # fmt: skip
+        status if status != 200 else 500,
+        None,
+        str(body.get("description", ""))[:200],
+        float(wait) if isinstance(wait, int | float) else 0.0,
+        chat if isinstance(chat, int) else None,
+    )

@@ -122,10 +122,12 @@ class Conversation:
             Button(f"{name} all", f"{kind} {run_id} {session}") for kind, name in ((CONSENT, "yes"), (VETO, "veto"))
         )
         each = tuple(
-            (Button(f"yes {ticker}", f"{CONSENT} {run_id} {session} {ticker}"),
-             Button(f"veto {ticker}", f"{VETO} {run_id} {session} {ticker}"))
+            (
+                Button(f"yes {ticker}", f"{CONSENT} {run_id} {session} {ticker}"),
+                Button(f"veto {ticker}", f"{VETO} {run_id} {session} {ticker}"),
+            )
             for ticker in ahead["waiting"][:20]
-        )  # fmt: skip
+        )
         return Reply("\n".join(lines), (every, *each))
 
     def accounts(self) -> list[Account]:

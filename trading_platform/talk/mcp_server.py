@@ -114,9 +114,16 @@ def _command(engine: Path, words: Sequence[str], seconds: float, folder: Path | 
     """Return the JSON that a command of the program prints."""
     try:
         done = subprocess.run(  # noqa: S603 - our own program; what agents say are arguments, and no shell reads them
-            [sys.executable, str(engine), *words], cwd=folder, env=secretless_environment(), capture_output=True,
-            text=True, encoding="utf-8", timeout=seconds, check=False, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+            [sys.executable, str(engine), *words],
+            cwd=folder,
+            env=secretless_environment(),
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=seconds,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
     except subprocess.TimeoutExpired:
         raise ToolError(f"{words[0]} took more than {seconds:.0f} s and was ended") from None
     if done.returncode != 0:
@@ -136,9 +143,13 @@ def _bounded(document: dict[str, Any]) -> dict[str, Any]:
 
 def _row(account: Account) -> dict[str, Any]:
     return {
-        "run": account.run_id, "name": account.name, "mode": account.mode,
-        "kind": KINDS.get(account.mode, account.mode), "market": account.source,
-        "equity": account.equity, "positions": account.positions,
+        "run": account.run_id,
+        "name": account.name,
+        "mode": account.mode,
+        "kind": KINDS.get(account.mode, account.mode),
+        "market": account.source,
+        "equity": account.equity,
+        "positions": account.positions,
         "last_session": None if account.last_session is None else str(account.last_session),
         "engine_running": account.running,
-    }  # fmt: skip
+    }

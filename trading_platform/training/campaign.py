@@ -249,9 +249,17 @@ def run_campaign(campaign: Campaign, on_look: Callable[[FitTask, Look], None] | 
     if judged.decision.admitted:
         untaught = rows if campaign.plan.folds else test
         entering = candidate(
-            campaign.registry, world, model_id, judged.decision, campaign.gate.min_total_gain, judged_weights, rows,
-            untaught, setup.cost_bps, weights,
-        )  # fmt: skip
+            campaign.registry,
+            world,
+            model_id,
+            judged.decision,
+            campaign.gate.min_total_gain,
+            judged_weights,
+            rows,
+            untaught,
+            setup.cost_bps,
+            weights,
+        )
         trial = enter(campaign.registry, entering, campaign.now)
     alone = {seed: run_path(world, seed_weights(campaign, fits, seed), rows) for seed in campaign.seeds}
     equal = sharpe_ratio(judged.paths[REFERENCE].returns)

@@ -163,9 +163,18 @@ def fit_task(arena: Arena, task: FitTask, on_look: Callable[[Look], None] | None
     curves = None if arena.curves is None else arena.curves / f"{setup.algo}-{task.fold}-{task.seed}"
     try:
         result = fit(
-            env, scaling, setup, task.seed, score, on_look, task.checkpoint, arena.device, scorer=scorer, curves=curves,
+            env,
+            scaling,
+            setup,
+            task.seed,
+            score,
+            on_look,
+            task.checkpoint,
+            arena.device,
+            scorer=scorer,
+            curves=curves,
             offset=offset,
-        )  # fmt: skip
+        )
     finally:
         env.close()
     return Fitted(task, scaling, result, layout)

@@ -45,9 +45,12 @@ class Screen:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
             columns = (
-                TextColumn("{task.description}"), BarColumn(BAR_WIDTH), MofNCompleteColumn(), TimeRemainingColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(BAR_WIDTH),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
                 TextColumn("left"),
-            )  # fmt: skip
+            )
             self._progress = Progress(*columns, transient=True)  # a seed's figure is no verdict: none is left behind
             self._progress.start()
             self._bar = self._progress.add_task("training", total=self._looks)

@@ -109,9 +109,14 @@ def _on_policy(env: VecEnv, setup: TrainingSetup, seed: int, device: str, scorer
     else:
         batch = _even_batch(env.num_envs * EPISODE_SESSIONS, setup.batch_size)
         model = PPO(
-            policy, env, batch_size=batch, n_epochs=setup.epochs, clip_range=setup.clip_range,
-            target_kl=setup.target_kl, **common,
-        )  # fmt: skip
+            policy,
+            env,
+            batch_size=batch,
+            n_epochs=setup.epochs,
+            clip_range=setup.clip_range,
+            target_kl=setup.target_kl,
+            **common,
+        )
     _start_at_zero(model.policy.action_net)
     return model  # type: ignore[no-any-return]
 

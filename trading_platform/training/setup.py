@@ -105,9 +105,18 @@ class TrainingSetup:
 
     def __post_init__(self) -> None:
         bounds = {
-            "episodes": 1, "eval_freq": 1, "patience": 0, "epochs": 1, "batch_size": 2, "n_envs": 1,
-            "n_universes": 0, "cost_bps": 0, "base_sessions": 0, "base_sharpness": 0, "universe_seed": 0,
-        }  # fmt: skip
+            "episodes": 1,
+            "eval_freq": 1,
+            "patience": 0,
+            "epochs": 1,
+            "batch_size": 2,
+            "n_envs": 1,
+            "n_universes": 0,
+            "cost_bps": 0,
+            "base_sessions": 0,
+            "base_sharpness": 0,
+            "universe_seed": 0,
+        }
         problems = [
             f"{name} must be at least {least}, was {getattr(self, name)}"
             for name, least in bounds.items()
@@ -130,8 +139,10 @@ class TrainingSetup:
         if not all(units >= 1 for units in self.hidden):
             problems.append(f"hidden must name at least one unit a layer, was {self.hidden}")
         for name, choices, may_be_empty in (
-            ("algo", ALGORITHMS, False), ("objective", OBJECTIVES, True), ("reward", REWARD_KINDS, True),
-        ):  # fmt: skip
+            ("algo", ALGORITHMS, False),
+            ("objective", OBJECTIVES, True),
+            ("reward", REWARD_KINDS, True),
+        ):
             value = getattr(self, name)
             if value not in choices and not (may_be_empty and value == ""):
                 hint = did_you_mean(value, choices)

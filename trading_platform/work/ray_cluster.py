@@ -167,9 +167,12 @@ def _connected(place: Place) -> Any:
     try:
         if place.cluster == AUTO:
             ray.init(
-                address="local", num_cpus=place.jobs, include_dashboard=False, object_store_memory=_store_bytes(),
+                address="local",
+                num_cpus=place.jobs,
+                include_dashboard=False,
+                object_store_memory=_store_bytes(),
                 **quiet,
-            )  # fmt: skip
+            )
         else:
             ray.init(address=place.cluster, runtime_env=workers, **quiet)
     except (ConnectionError, TimeoutError) as error:

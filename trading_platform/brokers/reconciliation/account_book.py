@@ -483,9 +483,7 @@ class AccountBook:
         charge = Charge(0.0, fill.fees, 0.0, self._slippage(s, side, fill, quantity, kind), 0.0)
         order = Order(side, quantity, fill.price, fill.amount, charge, kind)
         self._log.used[0] = 0
-        _book_order(
-            self.record, self.slots, self.lots, self.book.stopped, s, order, day, 0.0, self._limits, self._log
-        )  # fmt: skip
+        _book_order(self.record, self.slots, self.lots, self.book.stopped, s, order, day, 0.0, self._limits, self._log)
         for k, (delta, reason) in asked.items():
             if _owns(slot, k):
                 left = delta - side * parts.get(k, 0.0) if delta * side > 0.0 else delta
@@ -515,7 +513,7 @@ class AccountBook:
         self._log.used[0] = 0
         crossed = _cross(
             self.record, self.slots, self.lots, self.book.stopped, s, quote, day, 0.0, self._limits, self._log
-        )  # fmt: skip
+        )
         if crossed > 0.0:
             self._tell(s, crossing(self.tickers[ticker], opens.session, opens.at))
             _tidy(self.slots, self.lots, s)
@@ -526,10 +524,16 @@ class AccountBook:
         for made in rows:
             strategy = self.strategies[made.strategy]
             part = fill._replace(
-                side=Side.BUY if made.side > 0 else Side.SELL, quantity=made.quantity, price=made.price,
-                amount=made.amount, fees=made.fees, strategy=strategy, reason=ORDER_REASONS[made.reason],
-                fill_id=part_id(fill.fill_id, strategy, len(rows)), slippage=made.slippage,
-            )  # fmt: skip
+                side=Side.BUY if made.side > 0 else Side.SELL,
+                quantity=made.quantity,
+                price=made.price,
+                amount=made.amount,
+                fees=made.fees,
+                strategy=strategy,
+                reason=ORDER_REASONS[made.reason],
+                fill_id=part_id(fill.fill_id, strategy, len(rows)),
+                slippage=made.slippage,
+            )
             self.news.add(
                 (part, made.realized, round_trip(made, self.tickers, self.strategies, fill.session)), s, made.kind
             )

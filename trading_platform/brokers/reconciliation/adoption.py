@@ -127,9 +127,14 @@ def first_instant(orders: Sequence[BrokerOrder]) -> datetime:
 
 
 def adopt_account(
-    past: OurPast, rules: Rules, tickers: Sequence[str], strategies: Sequence[str], session: date, clock: Clock,
+    past: OurPast,
+    rules: Rules,
+    tickers: Sequence[str],
+    strategies: Sequence[str],
+    session: date,
+    clock: Clock,
     prefix: str,
-) -> Adopted:  # fmt: skip
+) -> Adopted:
     """Return the book of an account, rebuilt; `session` is the last one that is over.
 
     The profit of the time before is booked and counts for nothing that is decided: peak, previous close and the day's
@@ -161,9 +166,13 @@ def adopt_account(
     news, flows = book.take_news()
     keeper.forget(clock.now())
     return Adopted(
-        save(book, keeper.memory, session), Settlement(equity, news.fills, {}, flows), equity,
-        float(book.record["cash"]), positions, dict(book.manual),
-    )  # fmt: skip
+        save(book, keeper.memory, session),
+        Settlement(equity, news.fills, {}, flows),
+        equity,
+        float(book.record["cash"]),
+        positions,
+        dict(book.manual),
+    )
 
 
 class AdoptedJournal:
@@ -229,18 +238,36 @@ def rows_of(order: BrokerOrder, whose: WhoseIs) -> list[JournalOrder]:
         targets += [order.limit_price] if order.reason is OrderReason.TAKE_PROFIT else []
     reason = name.reason if order.reason is OrderReason.NONE else order.reason
     root = JournalOrder(
-        order.client_order_id, order.broker_order_id, order.ticker, order.side, order.quantity, order.filled_quantity,
-        order.status, whose(name.ticker, name.session), reason, order.submitted_at or past_midnight(name.session),
-        _first(stops), _first(targets), order.limit_price,
-    )  # fmt: skip
+        order.client_order_id,
+        order.broker_order_id,
+        order.ticker,
+        order.side,
+        order.quantity,
+        order.filled_quantity,
+        order.status,
+        whose(name.ticker, name.session),
+        reason,
+        order.submitted_at or past_midnight(name.session),
+        _first(stops),
+        _first(targets),
+        order.limit_price,
+    )
     legs = [
         replace(
-            root, client_order_id=leg.client_order_id, broker_order_id=leg.broker_order_id, side=leg.side,
-            quantity=leg.quantity, filled_quantity=leg.filled_quantity, status=leg.status, reason=leg.reason,
-            stop_price=None, target_price=None, limit_price=leg.limit_price,
+            root,
+            client_order_id=leg.client_order_id,
+            broker_order_id=leg.broker_order_id,
+            side=leg.side,
+            quantity=leg.quantity,
+            filled_quantity=leg.filled_quantity,
+            status=leg.status,
+            reason=leg.reason,
+            stop_price=None,
+            target_price=None,
+            limit_price=leg.limit_price,
         )
         for leg in order.legs
-    ]  # fmt: skip
+    ]
     return [root, *legs]
 
 

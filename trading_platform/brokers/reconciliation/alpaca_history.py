@@ -186,9 +186,13 @@ class _Sorted:
         """
         if isinstance(told, Exchange) and told.ticker and told.cash == 0.0 and told.kind is not ExchangeKind.SPIN_OFF:
             back = replace(
-                told, exchange_id=told.exchange_id + UNDONE, ticker=told.other, gone=told.came, other=told.ticker,
+                told,
+                exchange_id=told.exchange_id + UNDONE,
+                ticker=told.other,
+                gone=told.came,
+                other=told.ticker,
                 came=told.gone,
-            )  # fmt: skip
+            )
             self.undone.append((told.exchange_id, back))
             return
         error = ValueError("a corporate action was cancelled; compare positions and stops with the broker's by hand")
@@ -220,20 +224,30 @@ class _Sorted:
             back = replace(hand, fill_id=hand.fill_id + UNDONE, side=_other(hand.side))
             self.undone.append((hand.fill_id, back))
         for fill in trade.fills.values():
-            self.undone.append((
-                fill.fill_id,
-                fill._replace(
-                    fill_id=fill.fill_id + UNDONE, client_order_id=fill.client_order_id + UNDONE,
-                    side=_other(fill.side), reason=OrderReason.NONE,
-                ),
-            ))  # fmt: skip
+            self.undone.append(
+                (
+                    fill.fill_id,
+                    fill._replace(
+                        fill_id=fill.fill_id + UNDONE,
+                        client_order_id=fill.client_order_id + UNDONE,
+                        side=_other(fill.side),
+                        reason=OrderReason.NONE,
+                    ),
+                )
+            )
 
     def history(self) -> AccountHistory:
         """Return all of it."""
         return AccountHistory(
-            tuple(self.fills.values()), tuple(self.foreign), tuple(self.cash), tuple(self.shares),
-            tuple(self.exchanges), tuple(self.halves), tuple(self.undone), tuple(self.unreadable),
-        )  # fmt: skip
+            tuple(self.fills.values()),
+            tuple(self.foreign),
+            tuple(self.cash),
+            tuple(self.shares),
+            tuple(self.exchanges),
+            tuple(self.halves),
+            tuple(self.undone),
+            tuple(self.unreadable),
+        )
 
     def _take_fill(self, entry: Mapping[str, Any], order_of: OrderOf) -> None:
         symbol = str(entry["symbol"])
@@ -334,9 +348,13 @@ def _other_deal(entry: Mapping[str, Any], symbol: str, multiplier: float) -> Cas
     bought = side_of(entry) is Side.BUY
     kind = CashKind.WITHDRAWAL if bought else CashKind.DEPOSIT
     return CashFlow(
-        str(entry["id"]), kind, -amount if bought else amount, required_instant(entry["transaction_time"]), None,
+        str(entry["id"]),
+        kind,
+        -amount if bought else amount,
+        required_instant(entry["transaction_time"]),
+        None,
         f"{entry['side']} {entry['qty']} {symbol}, not ours",
-    )  # fmt: skip
+    )
 
 
 def _cash(entry: Mapping[str, Any], kind: str, amount: float) -> CashFlow | None:

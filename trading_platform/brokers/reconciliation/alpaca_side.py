@@ -117,9 +117,16 @@ class AlpacaBook:
                 held = {position.ticker: position for position in positions}
                 unreadable = (*self._unread, *listed.unreadable, *unknown, *history.unreadable)
                 return TheirBook(
-                    account.cash, held, (*ours, *others), missing, history, unreadable, account.trouble, unlisted,
+                    account.cash,
+                    held,
+                    (*ours, *others),
+                    missing,
+                    history,
+                    unreadable,
+                    account.trouble,
+                    unlisted,
                     listed.owners,
-                )  # fmt: skip
+                )
             before = after
         raise BrokerUnreachableError(
             "the account changes with every look at it; try again when fewer orders are filling"

@@ -186,9 +186,15 @@ def order_back(row: JournalOrder | None, fill: Fill) -> JournalOrder | None:
         part._replace(quantity=-part.quantity * fill.quantity / sold) for part in row.parts if part.quantity < 0.0
     )
     return replace(
-        row, client_order_id=fill.client_order_id, side=Side.BUY, quantity=fill.quantity, filled_quantity=0.0,
-        reason=OrderReason.NONE, limit_price=fill.price, parts=parts,
-    )  # fmt: skip
+        row,
+        client_order_id=fill.client_order_id,
+        side=Side.BUY,
+        quantity=fill.quantity,
+        filled_quantity=0.0,
+        reason=OrderReason.NONE,
+        limit_price=fill.price,
+        parts=parts,
+    )
 
 
 def _with_cash_outs(actions: Sequence[Action]) -> list[Action | CashOut]:

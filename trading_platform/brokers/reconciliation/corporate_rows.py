@@ -97,9 +97,13 @@ def _meaning(rows: Sequence[_Row]) -> Iterator[Told]:
             yield HalfAction(str(first.entry["id"]), kind, tuple(moved.items()), entry_time(first.entry), cash)
     elif cash != 0.0:
         yield CashFlow(
-            str(first.entry["id"]), CashKind.OTHER, cash, entry_time(first.entry), first.ticker or None,
+            str(first.entry["id"]),
+            CashKind.OTHER,
+            cash,
+            entry_time(first.entry),
+            first.ticker or None,
             note_of(first.entry),
-        )  # fmt: skip
+        )
 
 
 def _names_what_it_pays(row: _Row, rows: Sequence[_Row]) -> bool:

@@ -35,10 +35,21 @@ from trading_platform.core.types import ClosedTrade, Fill, LotOrder, OrderStatus
 KINDS: Mapping[str, type] = {
     kind.__name__: kind
     for kind in (
-        FillEntry, ForeignFill, CashFlow, ShareChange, Exchange, CashOut, AdoptedShares, AdoptedCash, ManualMove, Fill,
-        JournalOrder, LotOrder, ClosedTrade,
+        FillEntry,
+        ForeignFill,
+        CashFlow,
+        ShareChange,
+        Exchange,
+        CashOut,
+        AdoptedShares,
+        AdoptedCash,
+        ManualMove,
+        Fill,
+        JournalOrder,
+        LotOrder,
+        ClosedTrade,
     )
-}  # fmt: skip
+}
 # What a field's text is the text of, by the field's name: the same in all of them.
 READERS: Mapping[str, Any] = {
     "side": Side,

@@ -14,24 +14,53 @@ from trading_platform.machine.clocks import session_of
 def sold_by_hand(trade: ForeignFill, quantity: float, strategy: str) -> Fill:
     """Return the owner's sale of `quantity` shares of a position, part of his `trade`."""
     return Fill(
-        f"manual-{trade.broker_order_id}", trade.ticker, Side.SELL, quantity, trade.price,
-        round_cents(quantity * trade.price), 0.0, trade.at, session_of(trade.at), strategy, OrderReason.NONE,
+        f"manual-{trade.broker_order_id}",
+        trade.ticker,
+        Side.SELL,
+        quantity,
+        trade.price,
+        round_cents(quantity * trade.price),
+        0.0,
+        trade.at,
+        session_of(trade.at),
+        strategy,
+        OrderReason.NONE,
         trade.fill_id,
-    )  # fmt: skip
+    )
 
 
 def cashed_out(change: ShareChange, flow: CashFlow, strategy: str) -> Fill:
     """Return the sale of shares taken for money without a trade: `change` is negative, `flow` is what came for it."""
     quantity = -change.quantity
     return Fill(
-        f"cash-out-{flow.flow_id}", change.ticker, Side.SELL, quantity, flow.amount / quantity, flow.amount, 0.0,
-        change.at, session_of(change.at), strategy, OrderReason.DELISTED, flow.flow_id,
-    )  # fmt: skip
+        f"cash-out-{flow.flow_id}",
+        change.ticker,
+        Side.SELL,
+        quantity,
+        flow.amount / quantity,
+        flow.amount,
+        0.0,
+        change.at,
+        session_of(change.at),
+        strategy,
+        OrderReason.DELISTED,
+        flow.flow_id,
+    )
 
 
 def transferred(name: str, ticker: str, quantity: float, price: float, strategy: str, at: datetime) -> Fill:
     """Return the sale at its mark of a position that left without a trade; `name` tells this transfer from others."""
     return Fill(
-        f"transfer-{name}", ticker, Side.SELL, quantity, price, round_cents(quantity * price), 0.0, at, session_of(at),
-        strategy, OrderReason.NONE, f"transfer-{name}",
-    )  # fmt: skip
+        f"transfer-{name}",
+        ticker,
+        Side.SELL,
+        quantity,
+        price,
+        round_cents(quantity * price),
+        0.0,
+        at,
+        session_of(at),
+        strategy,
+        OrderReason.NONE,
+        f"transfer-{name}",
+    )

@@ -223,9 +223,18 @@ def awaited_fills(ours: OurBook, theirs: TheirBook, prefix: str) -> list[tuple[D
         at = order.submitted_at or (EPOCH if known is None else known.decided_at)
         strategy, reason = ("", order.reason) if known is None else (known.strategy, known.reason)
         fill = Fill(
-            order.client_order_id, order.ticker, order.side, missing, amount / missing, amount, 0.0, at, at.date(),
-            strategy, reason,
-        )  # fmt: skip
+            order.client_order_id,
+            order.ticker,
+            order.side,
+            missing,
+            amount / missing,
+            amount,
+            0.0,
+            at,
+            at.date(),
+            strategy,
+            reason,
+        )
         found.append((Difference(DifferenceKind.AWAITED_FILL, order.ticker, "history has no entry yet", text), fill))
     return found
 

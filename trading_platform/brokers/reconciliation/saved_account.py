@@ -49,11 +49,18 @@ def save(book: AccountBook, memory: Memory, session: date) -> SavedBook:
     account = json.dumps({"account": json.loads(account_text(book.book.accounts)), **_memory(memory)})
     morning, day = book.day.morning, book.day
     text = slots_text(
-        book.slots, book.lots, book.book.stopped, tickers=book.tickers, strategies=book.strategies,
-        manual=book.manual, news=news_text(book.news), opening=json.loads(account_text(day.opening)),
-        entries=[entry_text(entry) for entry in day.entries], morning=None if morning is None else _morning(morning),
+        book.slots,
+        book.lots,
+        book.book.stopped,
+        tickers=book.tickers,
+        strategies=book.strategies,
+        manual=book.manual,
+        news=news_text(book.news),
+        opening=json.loads(account_text(day.opening)),
+        entries=[entry_text(entry) for entry in day.entries],
+        morning=None if morning is None else _morning(morning),
         evening=None if book.evening is None else _evening(book.evening),
-    )  # fmt: skip
+    )
     return SavedBook(session, account, text, checksum(account + text))
 
 
@@ -242,6 +249,9 @@ def _memory(memory: Memory) -> dict[str, Any]:
     booked = {key: at.isoformat() for key, at in sorted(memory.booked.items())}
     lacking = {name: at.isoformat() for name, at in sorted(memory.lacking.items())}
     return {
-        "since": memory.since.isoformat(), "booked": booked, "previous": previous, "waits": waits_text(memory.waits),
+        "since": memory.since.isoformat(),
+        "booked": booked,
+        "previous": previous,
+        "waits": waits_text(memory.waits),
         "lacking": lacking,
-    }  # fmt: skip
+    }

@@ -35,9 +35,12 @@ class SecondEngine:
     """
 
     def __init__(
-        self, all_orders: Callable[[], Sequence[BrokerOrder]], find_order: FindOrder, prefix: str,
+        self,
+        all_orders: Callable[[], Sequence[BrokerOrder]],
+        find_order: FindOrder,
+        prefix: str,
         now: Callable[[], datetime],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._all_orders = all_orders
         self._find_order = find_order
         self._prefix = prefix

@@ -57,9 +57,13 @@ def waiting_row(waiting: WaitingExit, shares: float, today: date, calendar: Trad
         when += f", {late} session{'s' * (late != 1)} ago" if late else ""
     times = f"tried {waiting.tries} time{'s' * (waiting.tries != 1)}"
     return DifferenceRow(
-        DifferenceKind.EXIT_WAITS.value, waiting.ticker, f"{shares:g} shares {when}", f"{times}: {waiting.why}",
-        "tried again at every look", stands=True,
-    )  # fmt: skip
+        DifferenceKind.EXIT_WAITS.value,
+        waiting.ticker,
+        f"{shares:g} shares {when}",
+        f"{times}: {waiting.why}",
+        "tried again at every look",
+        stands=True,
+    )
 
 
 def waits_text(waits: Mapping[str, WaitingExit]) -> list[list[Any]]:

@@ -13,10 +13,25 @@ from trading_platform.core.types import RiskEvent, RiskEventKind
 
 # fields of the account that a reading may change, so that it can be taken back and read again
 READING_FIELDS = [
-    "equity", "previous_equity", "peak_equity", "lifetime_peak", "lifetime_drawdown", "accepted_equity",
-    "suspect_equity", "breach_readings", "halted", "release_readings", "daily_breach_readings", "daily_halted",
-    "cash_flow", "halts", "halted_sessions", "total_peak", "total_breach_readings", "halt_age",
-]  # fmt: skip
+    "equity",
+    "previous_equity",
+    "peak_equity",
+    "lifetime_peak",
+    "lifetime_drawdown",
+    "accepted_equity",
+    "suspect_equity",
+    "breach_readings",
+    "halted",
+    "release_readings",
+    "daily_breach_readings",
+    "daily_halted",
+    "cash_flow",
+    "halts",
+    "halted_sessions",
+    "total_peak",
+    "total_breach_readings",
+    "halt_age",
+]
 
 
 def first_reading(account: Record, equity: float) -> None:

@@ -255,16 +255,30 @@ def _headroom(
     recovering = limits.recovery_drawdown if account["halted"] != 0 else limits.max_drawdown
     rows: list[tuple[str, DenialCode, str, float, float]] = [
         ("drawdown", DenialCode.DRAWDOWN_HALT, "%", 100.0 * drawdown, 100.0 * recovering),
-        ("total_drawdown", DenialCode.TOTAL_DRAWDOWN, "%",
-         100.0 * float(drawdown_of(account["accepted_equity"], account["total_peak"])),
-         100.0 * limits.max_total_drawdown),
-        ("daily_loss", DenialCode.DAILY_LOSS_LIMIT, "%", 100.0 * float(daily_loss_of(account)),
-         100.0 * limits.max_daily_loss),
+        (
+            "total_drawdown",
+            DenialCode.TOTAL_DRAWDOWN,
+            "%",
+            100.0 * float(drawdown_of(account["accepted_equity"], account["total_peak"])),
+            100.0 * limits.max_total_drawdown,
+        ),
+        (
+            "daily_loss",
+            DenialCode.DAILY_LOSS_LIMIT,
+            "%",
+            100.0 * float(daily_loss_of(account)),
+            100.0 * limits.max_daily_loss,
+        ),
         *_cap_rows(book, limits, exposure, sectors, pairs),
-        ("loss_streak", DenialCode.LOSS_STREAK_PAUSE, "trades", float(account["loss_streak"]),
-         float(limits.loss_streak)),
+        (
+            "loss_streak",
+            DenialCode.LOSS_STREAK_PAUSE,
+            "trades",
+            float(account["loss_streak"]),
+            float(limits.loss_streak),
+        ),
         ("vix_age", DenialCode.VIX_UNKNOWN, "sessions", vix_age, limits.max_vix_age),
-    ]  # fmt: skip
+    ]
     return [
         {"rule": rule, "code": code.value, "unit": unit, "observed": seen, "limit": limit, "headroom": limit - seen}
         for rule, code, unit, seen, limit in rows

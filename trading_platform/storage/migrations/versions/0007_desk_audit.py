@@ -22,14 +22,16 @@ def upgrade() -> None:
         sa.Column("origin", sa.String(64), nullable=False),
         sa.Column("action", sa.String(64), nullable=False),
         sa.Column(
-            "run_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            sa.ForeignKey("runs.id", name="fk_desk_audit_run_id_runs", ondelete="SET NULL"), nullable=True,
+            "run_id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            sa.ForeignKey("runs.id", name="fk_desk_audit_run_id_runs", ondelete="SET NULL"),
+            nullable=True,
         ),
         sa.Column("subject", sa.String(64), nullable=True),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("outcome", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_desk_audit"),
-    )  # fmt: skip
+    )
     op.create_index("ix_desk_audit_run_id", "desk_audit", ["run_id"])
 
 
