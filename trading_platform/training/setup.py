@@ -39,7 +39,8 @@ class TrainingSetup:
         its own is named without the strategy ("beta"); with such features the policy is a scorer that reads every
         strategy by the same weights (`core.sleeve_scorer`), else one network for all.
     clip : scaled features are cut to [-clip, clip].
-    action_kind, action_scale : the map from action to weights; at 0.25 a strategy's odds move by e^0.25 at most.
+    action_kind, action_scale : the map from action to weights; at 0.5 a strategy's odds move by e^0.5 at most. Half of
+        that is lost again: a slot is bounded (5 % by default), so that more weight rarely buys more, while less sells.
     hidden : units of each layer; none = linear.
     learning_rate, epochs, batch_size, gamma, gae_lambda, clip_range, target_kl : of PPO; A2C and SAC take what they
         have of them.
@@ -77,7 +78,7 @@ class TrainingSetup:
     features: tuple[str, ...] = (*SHARED_FEATURES, *OWN_FEATURES)
     clip: float = 3.0
     action_kind: str = "softmax"
-    action_scale: float = 0.25
+    action_scale: float = 0.5
     hidden: tuple[int, ...] = ()
     learning_rate: float = 3e-3
     epochs: int = 5
