@@ -28,7 +28,7 @@ from trading_platform.core.errors import FixConfigError, RepairDatabaseError, Tr
 from trading_platform.reporting.account_source import AccountSource
 from trading_platform.reporting.document import build_document
 from trading_platform.reporting.evidence import Evidence
-from trading_platform.reporting.gather import Request, World, complete_limits, gather, nyse
+from trading_platform.reporting.gather import Request, Surroundings, complete_limits, gather, nyse
 from trading_platform.reporting.text import LIMIT, summary_text
 from trading_platform.storage.reader import sqlite_path
 
@@ -103,7 +103,7 @@ def generate_daily_report(
     """
     machine = read_machine(settings)
     request = Request(machine.database if database is None else database, session, run, since, machine.models_dir)
-    world = World(
+    around = Surroundings(
         settings=machine.settings,
         source=source,
         calendar=nyse if calendar is None else lambda: calendar,
@@ -111,7 +111,7 @@ def generate_daily_report(
         deadline=time.monotonic() + (machine.deadline_seconds if deadline_seconds is None else deadline_seconds),
         limits=complete_limits,
     )
-    return complete(gather(request, world), machine.summary_characters)
+    return complete(gather(request, around), machine.summary_characters)
 
 
 def format_summary(report: dict[str, Any], limit: int = LIMIT) -> str:
@@ -214,7 +214,7 @@ def _run(options: argparse.Namespace) -> None:
         history=options.format == "html" or bool(options.html_out or options.png_out),
         must_know_session=options.quiet_if_closed,
     )
-    evidence = gather(request, World(machine.settings, None, nyse, datetime.now(UTC), deadline, complete_limits))
+    evidence = gather(request, Surroundings(machine.settings, None, nyse, datetime.now(UTC), deadline, complete_limits))
     if options.quiet_if_closed and evidence.is_session is False:
         print(QUIET)  # noqa: T201 - the command's answer
         return

@@ -334,15 +334,15 @@ def _replayed(
         given.choose,
         panel=_until(market.panel, _day(end)),
     )
-    clock = ReplayClock(stage.world.closed[stage.first])
+    clock = ReplayClock(stage.prepared.closed[stage.first])
     engine, lock = build_engine(
-        stage.world, stage.database, stage.run.run_id, read, given.rules, stage.allocator, clock, live=False
+        stage.prepared, stage.database, stage.run.run_id, read, given.rules, stage.allocator, clock, live=False
     )
     try:
         engine.run(engine.recover(stage.first), stage.stop)
         engine.repository.update_run(status="finished")
         engine.repository.commit()
-        return _result(stage.database, stage.run.run_id, stage.world.panel, _url(place))
+        return _result(stage.database, stage.run.run_id, stage.prepared.panel, _url(place))
     finally:
         lock.release()
         stage.database.dispose()

@@ -14,11 +14,6 @@ from trading_platform.brokers.reconciliation.two_books import (
     AccountHistory,
     AdoptCash,
     AdoptPosition,
-    BookCash,
-    BookExchange,
-    BookFill,
-    BookForeignFill,
-    BookShares,
     CancelOrder,
     CashFlow,
     CashKind,
@@ -29,6 +24,11 @@ from trading_platform.brokers.reconciliation.two_books import (
     HalfAction,
     OurBook,
     OurPosition,
+    PostCash,
+    PostExchange,
+    PostFill,
+    PostForeignFill,
+    PostShares,
     Protect,
     ShareChange,
     TheirBook,
@@ -129,7 +129,7 @@ def test_fill_while_away_is_booked_and_the_order_closed() -> None:
     theirs = TheirBook(9_000.0, held(10.0), (filled,), history=AccountHistory(fills=(fill(),)))
     result = compare(ours(0.0, 10_000.0, row()), theirs)
     assert kinds(result) == [KINDS.FILL, KINDS.ORDER_ENDED]
-    assert result.actions == (BookFill(fill()), UpdateOrder(filled))
+    assert result.actions == (PostFill(fill()), UpdateOrder(filled))
     assert not result.quarantine
 
 
@@ -217,7 +217,7 @@ def test_manual_purchase_ties_out_and_stays_quarantined() -> None:
     theirs = TheirBook(9_900.0, held(5.0, "BBB"), history=AccountHistory(foreign=(foreign,)))
     result = compare(ours(), theirs)
     assert kinds(result) == [KINDS.MANUAL_TRADE, KINDS.MANUAL_POSITION]
-    assert result.actions == (BookForeignFill(foreign),)
+    assert result.actions == (PostForeignFill(foreign),)
     assert result.cash_ties
     later = compare(apply_actions(ours(), result.actions), theirs)
     assert (kinds(later), later.actions, later.quarantine) == ([KINDS.MANUAL_POSITION], (), frozenset({"BBB"}))
@@ -237,7 +237,7 @@ def test_manual_sale_of_our_shares_is_booked_on_our_position() -> None:
 def test_cash_flow_is_booked_and_cash_ties(kind: CashKind) -> None:
     flow = CashFlow("c1", kind, -250.0, NOW, None, "words")
     result = compare(ours(), TheirBook(9_750.0, history=AccountHistory(cash=(flow,))))
-    assert (kinds(result), result.actions, result.cash_ties) == ([KINDS.CASH_FLOW], (BookCash(flow),), True)
+    assert (kinds(result), result.actions, result.cash_ties) == ([KINDS.CASH_FLOW], (PostCash(flow),), True)
 
 
 def test_unexplained_cash_stops_all_new_risk_until_confirmed() -> None:
@@ -277,7 +277,7 @@ def test_split_moves_shares_and_protection_and_replaces_the_stop() -> None:
     book = ours(10.0, 9_000.0, row("tp-1-stop", Side.SELL), stop=90.0)
     result = compare(book, theirs)
     assert kinds(result) == [KINDS.SHARE_CHANGE, KINDS.UNPROTECTED]
-    assert result.actions == (BookShares(change), CancelOrder("tp-1"))
+    assert result.actions == (PostShares(change), CancelOrder("tp-1"))
     after = apply_actions(book, result.actions)
     assert after.positions["AAA"] == OurPosition("AAA", 20.0, "momentum", 45.0, None)
     gone = replace(theirs, orders=())
@@ -377,7 +377,7 @@ def test_shares_that_an_order_has_bought_are_ours_before_history_tells() -> None
     told = replace(theirs, history=AccountHistory(fills=(fill(),)))
     third = compare(ours(0.0, 10_000.0, row()), told, second)
     assert kinds(third)[:2] == [KINDS.FILL, KINDS.ORDER_ENDED]
-    assert BookFill(fill()) in third.actions
+    assert PostFill(fill()) in third.actions
 
 
 def test_order_is_as_far_as_history_bears_it_out() -> None:
@@ -406,7 +406,7 @@ def test_renamed_shares_move_and_those_of_an_unknown_name_wait() -> None:
     theirs = TheirBook(9_000.0, held(10.0, "NEW"), history=AccountHistory(exchanges=(exchange,)))
     book = ours(10.0, 9_000.0, stop=90.0)
     result = compare(book, theirs)
-    assert result.actions == (BookExchange(exchange), Protect("NEW", 10.0, 90.0, None))
+    assert result.actions == (PostExchange(exchange), Protect("NEW", 10.0, 90.0, None))
     unknown = compare(replace(book, known=frozenset({"AAA"})), theirs)
     assert (unknown.actions, unknown.quarantine) == ((), frozenset({"AAA", "NEW"}))
     assert set(kinds(unknown)) == {KINDS.UNKNOWN_TICKER}
@@ -417,7 +417,7 @@ def test_cancelled_entry_is_taken_back_only_where_it_was_booked() -> None:
     theirs = TheirBook(10_000.0, history=AccountHistory(undone=(("d", back),)))
     assert compare(ours(), theirs).is_clean
     booked = replace(ours(0.0, 10_007.0), booked=frozenset({"d"}))
-    assert compare(booked, theirs).actions == (BookCash(back),)
+    assert compare(booked, theirs).actions == (PostCash(back),)
     assert compare(replace(ours(), booked=frozenset({"d", "d/undone"})), theirs).is_clean
 
 

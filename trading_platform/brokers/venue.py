@@ -95,7 +95,7 @@ class Broker(Protocol):
         ...
 
 
-class RiskGate(ApprovalRegister, Protocol):
+class RiskDoor(ApprovalRegister, Protocol):
     """The side of `RiskManager` that an account at a real broker needs."""
 
     def approve(
@@ -117,7 +117,7 @@ class RiskGate(ApprovalRegister, Protocol):
         ...
 
 
-BrokerMaker = Callable[[RiskGate], Broker]
+BrokerMaker = Callable[[RiskDoor], Broker]
 
 
 def row_of(order: ApprovedOrder) -> JournalOrder:

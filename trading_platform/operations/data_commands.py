@@ -28,7 +28,7 @@ from trading_platform.market_data.download import (
     panel_fetch,
     yahoo_fetch,
 )
-from trading_platform.market_data.files import FilesMarketData, FilesReading
+from trading_platform.market_data.files import FilesMarketData, LoadedFiles
 from trading_platform.market_data.notices import fold, plural, shown
 from trading_platform.market_data.own_files import write_panel
 from trading_platform.market_data.panel import VixHistory
@@ -259,7 +259,7 @@ def write_picture(panel: MarketPanel, ticker: str, path: Path) -> None:
 def _check_one(folders: Sequence[Path], data: DataConfig, now: Callable[[], datetime]) -> CheckResult:
     name = " + ".join(str(folder) for folder in folders)
     try:
-        reading: FilesReading = files_market(folders, data, now).read()
+        reading: LoadedFiles = files_market(folders, data, now).read()
     except MarketDataError as error:
         return CheckResult(name, None, (), (), str(error))
     files = tuple(use for folder in reading.folders for use in folder.uses)

@@ -22,7 +22,7 @@ OWN = "own"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Run:
+class EmRun:
     """One run of EM on scaled features: the objective after each step, and the parameters it ended with."""
 
     history: Sequence[float]
@@ -40,7 +40,7 @@ def library() -> str:
         return "hmmlearn"
 
 
-def run_em(values: Floats, means: Floats, anchors: Floats, temper: float, iterations: int, tolerance: float) -> Run:
+def run_em(values: Floats, means: Floats, anchors: Floats, temper: float, iterations: int, tolerance: float) -> EmRun:
     """Run EM on scaled features (n, F) from `means` (3, F), until a step gains less than `tolerance`.
 
     `anchors` (3, F) are the prior's means; `temper` is how many sessions count as one observation.
@@ -59,7 +59,7 @@ def _has_hmmlearn() -> bool:
 
 def run_hmmlearn(
     values: Floats, means: Floats, anchors: Floats, temper: float, iterations: int, tolerance: float
-) -> Run:
+) -> EmRun:
     """See `run_em`; by hmmlearn, whose E step is given tempered log likelihoods."""
     from hmmlearn.base import ConvergenceMonitor  # over a second to import, and only fits need it
     from hmmlearn.hmm import GaussianHMM
@@ -95,10 +95,10 @@ def run_hmmlearn(
     model.means_, model.covars_ = means, np.ones_like(means)
     model.monitor_ = _QuietMonitor(tolerance, iterations, verbose=False)
     model.fit(values)
-    return Run(list(model.monitor_.history), model.startprob_, model.transmat_, model.means_, model._covars_)
+    return EmRun(list(model.monitor_.history), model.startprob_, model.transmat_, model.means_, model._covars_)
 
 
-def run_own(values: Floats, means: Floats, anchors: Floats, temper: float, iterations: int, tolerance: float) -> Run:
+def run_own(values: Floats, means: Floats, anchors: Floats, temper: float, iterations: int, tolerance: float) -> EmRun:
     """See `run_em`; by the forward and backward recursions (Rabiner 1989, section V.A) and the same M step."""
     start, transition = _first_guess()
     variances = np.ones_like(means)
@@ -121,7 +121,7 @@ def run_own(values: Floats, means: Floats, anchors: Floats, temper: float, itera
         variances = (PRIOR_SESSIONS * (1.0 + (means - anchors) ** 2) + spread) / (PRIOR_SESSIONS + weight)
         if len(history) > 1 and history[-1] - history[-2] < tolerance:
             break
-    return Run(history, start, transition, means, variances)
+    return EmRun(history, start, transition, means, variances)
 
 
 def log_prior(transition: Floats, means: Floats, variances: Floats, anchors: Floats, temper: float) -> float:

@@ -35,7 +35,7 @@ from trading_platform.runtime.causality import refuse_lookahead
 from trading_platform.runtime.trade_settings import TradeOptions, config_overrides, enabled_strategies, read_config
 from trading_platform.search.adoption import differences, with_settings
 from trading_platform.search.plan import SearchPlan, Value, read_plan
-from trading_platform.search.run_search import Finding, Search, Settings, run_search
+from trading_platform.search.run_search import PeriodResult, Search, Settings, run_search
 from trading_platform.search.study import one_at_a_time
 from trading_platform.search.trial_task import MINIMISED
 from trading_platform.storage.trial_ledger import TrialLedger
@@ -157,7 +157,7 @@ def values_now(config: TradingConfig, plan: SearchPlan) -> dict[str, Value]:
     return now
 
 
-def document(plan: SearchPlan, found: Sequence[Finding], now: Mapping[str, Value]) -> dict[str, Any]:
+def document(plan: SearchPlan, found: Sequence[PeriodResult], now: Mapping[str, Value]) -> dict[str, Any]:
     """Return a search as JSON values; None where a figure is not known."""
     asked = plan.asked
     return {
@@ -197,7 +197,7 @@ def screen(result: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _told(plan: SearchPlan, finding: Finding, now: Mapping[str, Value]) -> dict[str, Any]:
+def _told(plan: SearchPlan, finding: PeriodResult, now: Mapping[str, Value]) -> dict[str, Any]:
     best = finding.best
     return _finite(
         {
