@@ -25,8 +25,7 @@ import numpy as np
 from risk_manager import RiskManager
 from trading_platform.brokers.venue import Broker
 from trading_platform.core.compiled import plain
-from trading_platform.core.decide import Candidate
-from trading_platform.core.decide import weighted_strength as compiled_strength
+from trading_platform.core.entries import Candidate
 from trading_platform.core.errors import OperatorNeededError
 from trading_platform.core.fills import round_shares as compiled_round
 from trading_platform.core.intents import entry_intent, exit_intent, lot_orders, unsized_intent
@@ -47,6 +46,7 @@ from trading_platform.core.types import (
     TradeResult,
 )
 from trading_platform.core.view import MarketView
+from trading_platform.core.wishes import weighted_strength as compiled_strength
 from trading_platform.engine.engine_market import EngineMarket
 from trading_platform.engine.recovery import held_weights, rebuild_shadow, restore_broker, weights_row
 from trading_platform.engine.scan_result import Decision, ScanResult

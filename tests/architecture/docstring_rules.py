@@ -17,15 +17,20 @@ DOCUMENTED = (
     "trading_platform/market_data/panel.py",
 )
 ARRAYS = frozenset({"Floats", "Ints", "Bools", "NDArray", "ndarray", "Records"})
-# (T,), (T, N), (F + 1,), (lookback, k), (T, ...); a comma tells it from a remark in brackets
-SHAPE = re.compile(r"\(\w+(?: [-+*] \w+)?,(?: ?(?:\w+(?: [-+*] \w+)?|\.{3}),?)*\)")
+# (T,), (T, N), (F + 1,), (lookback, k), (..., K); a comma tells it from a remark in brackets
+SHAPE = re.compile(r"\((?:\w+(?: [-+*] \w+)?|\.{3}),(?: ?(?:\w+(?: [-+*] \w+)?|\.{3}),?)*\)")
 REFERS = re.compile(r"\b[Ss]ee `")  # to where it is said, as implementations of a protocol do
 RAISES = re.compile(r"\b[Rr]aise|\b[Rr]efuse|Error\b")
 UNFORMATTED = re.compile(r"#\s*fmt: (?:skip|off)")
 
 
 def arrays_have_their_shape_told(path: str, text: str) -> list[str]:
-    """Return the public functions that take or return arrays and whose docstring names no shape."""
+    """Return the public functions that take or return arrays and whose docstring names no shape.
+
+    Where all functions of a module take the same arrays, its own docstring tells their shapes once.
+    """
+    if SHAPE.search(ast.get_docstring(ast.parse(text, path)) or ""):
+        return []
     return [
         f"{path}:{function.lineno}: {function.name} has arrays, and its docstring no shape such as (T, N)"
         for function, told in _public(path, text)

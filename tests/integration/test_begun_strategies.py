@@ -12,7 +12,9 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import Engine, delete, insert, select, update
 
-from trading_platform.configuration.trading_config import StorageConfig, StrategiesConfig, TradingConfig
+from trading_platform.configuration.market_tables import StrategiesConfig
+from trading_platform.configuration.running_tables import StorageConfig
+from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.risk.memory import checksum
 from trading_platform.core.saved_books import account_text, owners_in, slots_text

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from risk_config import RiskConfig
 from rl_environment import BatchedAllocEnv
 from rl_strategy_allocator import RLStrategyAllocator
 from trading_platform.configuration.environment import load_settings
@@ -21,12 +20,11 @@ from trading_platform.configuration.trading_config import TradingConfig, load_co
 from trading_platform.core.allocation import CODE_OF_ROW
 from trading_platform.core.policy import Network, Policy, fit_scaling
 from trading_platform.core.prepare import PreparedMarket
-from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.served_policy import Answers, RowCode, answers, rules_alone
-from trading_platform.core.session import Rules
 from trading_platform.core.simulate import open_books
 from trading_platform.engine.engine_market import EngineMarket, configured_strategies, prepare_engine_market
 from trading_platform.engine.regime_cache import load_regimes
+from trading_platform.engine.trading_rules import rules_of
 from trading_platform.evaluation.kernel_book import KernelBook
 from trading_platform.machine.stopwatch import Stopwatch
 from trading_platform.market_data.calendar import NyseCalendar
@@ -52,8 +50,7 @@ class Prepared:
     def __init__(self, config: TradingConfig, cache: Path) -> None:
         self.settings = load_settings()._replace(cache_dir=cache)
         self.panel = load_panel(config, self.settings, NyseCalendar(), None, None)
-        limits = limits_of(RiskConfig.from_mapping(config.risk).to_dict())
-        rules = Rules(limits, config.exits.rates(), config.costs.rates(), config.sizing.rates())
+        rules = rules_of(config)
         setup = TrainingSetup(n_universes=0)
         arena = prepare_arena(self.panel, setup, config, self.settings, rules, NyseCalendar(), BatchedAllocEnv)
         self.judging: PreparedMarket = arena.whole

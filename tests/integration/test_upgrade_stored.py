@@ -17,7 +17,8 @@ from sqlalchemy import Engine, text
 from risk_config import RiskConfig
 from tests.first_version import POSITION, first_account, first_slot, first_text
 from trading_platform.configuration.environment import load_settings
-from trading_platform.configuration.trading_config import StorageConfig, TradingConfig
+from trading_platform.configuration.running_tables import StorageConfig
+from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.costs import CostConfig, ExitConfig
 from trading_platform.core.errors import FixConfigError, OperatorNeededError, RepairDatabaseError
 from trading_platform.core.ports import SavedBook

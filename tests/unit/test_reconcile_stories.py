@@ -120,7 +120,7 @@ def kinds(result: Reconciliation) -> list[DifferenceKind]:
 
 def test_equal_books_differ_in_nothing() -> None:
     result = compare(ours(10.0, 9_000.0, row()), TheirBook(9_000.0, held(10.0), (seen(),)))
-    assert result.is_clean
+    assert result.differences == ()
     assert (result.actions, result.quarantine, result.cash_ties) == ((), frozenset(), True)
 
 
@@ -146,7 +146,7 @@ def test_partial_fill_is_booked_and_the_order_stays_open() -> None:
 def test_fill_that_is_booked_already_is_not_booked_again() -> None:
     book = replace(ours(10.0, 9_000.0), booked=frozenset({"f1"}))
     result = compare(book, TheirBook(9_000.0, held(10.0), history=AccountHistory(fills=(fill(),))))
-    assert result.is_clean
+    assert result.differences == ()
 
 
 def test_rejected_while_away_ends_the_order() -> None:
@@ -230,7 +230,7 @@ def test_manual_sale_of_our_shares_is_booked_on_our_position() -> None:
     assert (kinds(result), result.quarantine) == ([KINDS.MANUAL_TRADE], frozenset({"AAA"}))
     book = apply_actions(ours(10.0, 9_000.0), result.actions)
     assert (book.positions["AAA"].quantity, book.positions["AAA"].strategy) == (6.0, "momentum")
-    assert compare(book, theirs).is_clean
+    assert compare(book, theirs).differences == ()
 
 
 @pytest.mark.parametrize("kind", list(CashKind))
@@ -246,7 +246,7 @@ def test_unexplained_cash_stops_all_new_risk_until_confirmed() -> None:
     assert (kinds(first), first.actions, first.cash_ties) == ([KINDS.CASH_UNEXPLAINED], (), False)
     second = compare(ours(), theirs, first)
     assert (second.actions, second.cash_ties) == ((AdoptCash(-500.0),), False)
-    assert compare(apply_actions(ours(), second.actions), theirs).is_clean
+    assert compare(apply_actions(ours(), second.actions), theirs).differences == ()
 
 
 def test_another_gap_than_before_is_not_confirmed() -> None:
@@ -309,7 +309,7 @@ def test_position_without_its_stop_is_protected_again() -> None:
 
 
 def test_fractional_position_needs_no_resting_stop() -> None:
-    assert compare(ours(2.5, 9_000.0, stop=90.0), TheirBook(9_000.0, held(2.5))).is_clean
+    assert compare(ours(2.5, 9_000.0, stop=90.0), TheirBook(9_000.0, held(2.5))).differences == ()
 
 
 def test_position_whose_exit_is_at_work_gets_no_second_sell() -> None:
@@ -322,7 +322,7 @@ def test_position_whose_exit_is_at_work_gets_no_second_sell() -> None:
 def test_resting_stop_is_protection_and_a_sleeping_leg_is_not() -> None:
     filled = seen(status=OrderStatus.FILLED, filled_quantity=10.0, legs=(stop_leg(),))
     book = ours(10.0, 9_000.0, row("tp-1-stop", Side.SELL), stop=90.0)
-    assert compare(book, TheirBook(9_000.0, held(10.0), (filled,))).is_clean
+    assert compare(book, TheirBook(9_000.0, held(10.0), (filled,))).differences == ()
     part = seen(status=OrderStatus.PARTIALLY_FILLED, filled_quantity=4.0, legs=(stop_leg(),))
     partly = ours(4.0, 9_600.0, row(filled_quantity=4.0, status=part.status), row("tp-1-stop", Side.SELL), stop=90.0)
     asleep = compare(partly, TheirBook(9_600.0, held(4.0), (part,)))
@@ -415,10 +415,10 @@ def test_renamed_shares_move_and_those_of_an_unknown_name_wait() -> None:
 def test_cancelled_entry_is_taken_back_only_where_it_was_booked() -> None:
     back = CashFlow("d/undone", CashKind.DIVIDEND, -7.0, NOW, "AAA")
     theirs = TheirBook(10_000.0, history=AccountHistory(undone=(("d", back),)))
-    assert compare(ours(), theirs).is_clean
+    assert compare(ours(), theirs).differences == ()
     booked = replace(ours(0.0, 10_007.0), booked=frozenset({"d"}))
     assert compare(booked, theirs).actions == (PostCash(back),)
-    assert compare(replace(ours(), booked=frozenset({"d", "d/undone"})), theirs).is_clean
+    assert compare(replace(ours(), booked=frozenset({"d", "d/undone"})), theirs).differences == ()
 
 
 def test_what_cannot_be_read_is_told_and_its_ticker_left_alone() -> None:

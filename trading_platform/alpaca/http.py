@@ -157,11 +157,6 @@ class AlpacaHttp:
             self._tame(self._data)
         return self._data
 
-    @property
-    def requests_sent(self) -> int:
-        """Number of requests that have left, repeats included."""
-        return sum(adapter.sent for adapter in self._adapters)
-
     def read(self, what: str, call: Callable[[], object], parse: Callable[[Any], T]) -> T:
         """Return the parsed answer of a request that changes nothing, repeating it while that may help.
 

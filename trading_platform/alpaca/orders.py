@@ -21,6 +21,7 @@ from datetime import datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
+from trading_platform.core.ledger import SHARE_NOISE
 from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.ports import BrokerOrder
 from trading_platform.core.types import OrderIntent, OrderStatus, Side
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from alpaca.trading.requests import OrderRequest
 
 STOP_SUFFIX, TARGET_SUFFIX = "-stop", "-target"
-WHOLE_TOLERANCE = 1e-9  # shares: float noise of a whole number
 QUANTITY_PLACES = Decimal("1e-9")  # Alpaca's finest quantity
 NOISE = Decimal("1e-9")  # keeps 101.34 from becoming 101.33 because a float holds 101.33999999999999
 MAX_CLIENT_ID = 128
@@ -83,15 +83,10 @@ class OrderForm:
     target_leg: Decimal | None = None
     stop_leg: Decimal | None = None
 
-    @property
-    def rests_stop(self) -> bool:
-        """True if Alpaca holds the stop; otherwise the engine must watch it."""
-        return self.stop_leg is not None or self.type == "stop"
-
 
 def is_whole(quantity: float) -> bool:
     """Return True for a whole number of shares."""
-    return math.isfinite(quantity) and abs(quantity - round(quantity)) <= WHOLE_TOLERANCE
+    return math.isfinite(quantity) and abs(quantity - round(quantity)) <= SHARE_NOISE
 
 
 def tick(price: float, rounding: str = ROUND_HALF_UP) -> Decimal:

@@ -70,12 +70,10 @@ class PacedAdapter(HTTPAdapter):
         super().__init__()
         self._timeout = timeout
         self._limiter = limiter
-        self.sent = 0
 
     def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
         """Send with a timeout, after waiting for a token."""
         self._limiter.acquire()
-        self.sent += 1
         if options.get("timeout") is None:
             options["timeout"] = self._timeout
         response = super().send(request, *args, **options)

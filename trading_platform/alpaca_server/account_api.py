@@ -7,11 +7,11 @@ from datetime import date, datetime, timedelta
 
 from trading_platform.alpaca_server.account import DEPOSIT, WITHDRAWAL
 from trading_platform.alpaca_server.exchange import SimExchange
-from trading_platform.alpaca_server.market import NEW_YORK
 from trading_platform.alpaca_server.queries import Answer, Query, read_instant, read_period, read_whole
 from trading_platform.alpaca_server.records import ApiError, Json, number, stamp
 from trading_platform.alpaca_server.validation import MISSING, SYNTAX, Asset
 from trading_platform.core.fills import round_cents
+from trading_platform.machine.clocks import NEW_YORK
 
 MAX_ACTIVITIES = 100
 INTRADAY = {

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from trading_platform.configuration.environment import Settings
-from trading_platform.configuration.trading_config import CashConfig, TradingConfig
+from trading_platform.configuration.market_tables import CashConfig
+from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.errors import MarketDataError
 from trading_platform.core.market import forward_adjusted
 from trading_platform.core.market_features import MARKET_FEATURES, market_features

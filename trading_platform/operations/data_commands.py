@@ -15,7 +15,9 @@ from typing import Annotated, Any
 import typer
 
 from trading_platform.configuration.environment import load_settings
-from trading_platform.configuration.trading_config import DataConfig, TradingConfig, config_path, load_config
+from trading_platform.configuration.market_tables import DataConfig
+from trading_platform.configuration.trading_config import TradingConfig, config_path, load_config
+from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.errors import FixConfigError, MarketDataError
 from trading_platform.core.types import MarketPanel
 from trading_platform.core.written_days import written_day
@@ -39,7 +41,7 @@ from trading_platform.market_data.yahoo import FIRST_DAY, index_closes
 from trading_platform.reporting.wrapping import wrapped
 
 READABLE, REFUSED = 0, MarketDataError.exit_code
-SHORT_HISTORY = 252  # sessions: strategies look back a year
+SHORT_HISTORY = ANNUAL_SESSIONS  # strategies look back a year
 PICTURE_WIDTH, PRICES_WIDTH = 68, 11  # characters: a picture with its prices fits a screen of 80
 MISSPELT: Any = typer.BadParameter.__base__  # a wrong word, option or value; typer names only this one of them
 Say = Callable[[str], None]

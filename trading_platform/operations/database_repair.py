@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 from trading_platform.core.errors import RepairDatabaseError
+from trading_platform.machine.clocks import utc_now
 from trading_platform.operations.commands import Place, confirmed
 from trading_platform.operations.safekeeping import file_of
 from trading_platform.reporting.status_screen import say, show_json
@@ -27,7 +27,7 @@ def repair_database(place: Place, *, sure: bool, as_json: bool) -> int:
         _show(database, findings)
     copy = aside = None
     if curable and (sure or (not as_json and confirmed("Put these right? A backup is taken before."))):
-        now = datetime.now(UTC)
+        now = utc_now()
         copy = back_up(database, database.parent / "backups", ALL_KEPT, now)
         aside = repair(database, curable, now)
         curable = []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
 import requests
 
@@ -17,13 +16,13 @@ from trading_platform.alpaca.reader import AlpacaReader
 from trading_platform.configuration.environment import Settings
 from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.errors import BrokerUnreachableError, OperatorNeededError, TradingPlatformError
+from trading_platform.machine.clocks import NEW_YORK
 from trading_platform.market_data.alpaca_data import asker
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.vix import AlpacaVix, VixSource, VixSourceError, YahooVix, cboe, fred
 from trading_platform.market_data.yahoo import index_closes
 from trading_platform.operations.doctor_findings import CheckVerdict, Finding, examined
 
-NEW_YORK = ZoneInfo("America/New_York")
 DAYS_COMPARED = 30
 SIP_DELAY = timedelta(minutes=16)
 VIX_DAYS = 10

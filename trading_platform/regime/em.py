@@ -15,7 +15,7 @@ import numpy as np
 
 from trading_platform.core.compiled import lean
 from trading_platform.core.types import Floats
-from trading_platform.regime.filter import log_densities
+from trading_platform.regime.filter import log_densities, weigh
 from trading_platform.regime.states import N_STATES, PRIOR_SESSIONS, prior_transitions
 
 OWN = "own"
@@ -145,15 +145,7 @@ def _expect(
     """
     n, k = likelihoods.shape
     for t in range(n):
-        total = 0.0
-        for j in range(k):
-            prior = start[j]
-            if t > 0:
-                prior = 0.0
-                for i in range(k):
-                    prior += posterior[t - 1, i] * transition[i, j]
-            posterior[t, j] = prior * likelihoods[t, j]
-            total += posterior[t, j]
+        total = weigh(likelihoods, start, transition, posterior, t)
         scales[t] = total
         for j in range(k):
             posterior[t, j] /= total

@@ -7,15 +7,14 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Protocol
-from zoneinfo import ZoneInfo
 
 from trading_platform.core.errors import BrokerUnreachableError, FixCredentialsError, TradingPlatformError
+from trading_platform.machine.clocks import NEW_YORK
 from trading_platform.reporting.facts import BrokerSnapshot, Holding
 
 if TYPE_CHECKING:
     import requests
 
-NEW_YORK = ZoneInfo("America/New_York")
 PAPER_URL = "https://paper-api.alpaca.markets"
 LIVE_URL = "https://api.alpaca.markets"
 TIMEOUT = (3.05, 10.0)  # to connect, and between bytes; the deadline of `ask` bounds the whole

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from trading_platform.configuration.environment import Secret, Settings
-from trading_platform.configuration.trading_config import AlertsConfig
+from trading_platform.configuration.running_tables import AlertsConfig
 from trading_platform.core.alert_states import AlertState, lines_begun, lines_over
 from trading_platform.core.errors import BrokerUnreachableError, FixConfigError
 from trading_platform.reporting.telegram import API, Telegram

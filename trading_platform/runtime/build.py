@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 
 from sqlalchemy import Engine
@@ -17,8 +19,9 @@ from trading_platform.core.ports import Allocator
 from trading_platform.core.session import Rules
 from trading_platform.engine.consent import Consent, ConsentBroker, Terms
 from trading_platform.engine.engine_market import EngineMarket
-from trading_platform.machine.clocks import EngineClock, utc_now
+from trading_platform.machine.clocks import EngineClock, ReplayClock, utc_now
 from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.runtime.open_run import Stage
 from trading_platform.storage.recorder import Recorder
 from trading_platform.storage.repository import Repository, RiskStore
 from trading_platform.storage.runs import RunLock
@@ -68,6 +71,20 @@ def build_engine(
         prepared, broker, risk_manager, allocator, rules, repository, recorder, clock, commit_sessions
     )
     return engine, lock
+
+
+@contextmanager
+def replaying(stage: Stage, config: TradingConfig, rules: Rules) -> Iterator[AutonomousTradingEngine]:
+    """Give the engine of a replay, on the clock of its bars; its hold on the run ends with the block."""
+    clock = ReplayClock(stage.prepared.closed[stage.first])
+    run_id = stage.run.run_id
+    engine, lock = build_engine(
+        stage.prepared, stage.database, run_id, config, rules, stage.allocator, clock, live=False
+    )
+    try:
+        yield engine
+    finally:
+        lock.release()
 
 
 def consent_due(engine: AutonomousTradingEngine, now: datetime) -> bool:

@@ -13,9 +13,7 @@ from sqlalchemy import Engine
 
 from trading_platform import __version__
 from trading_platform.configuration.environment import Settings
-from trading_platform.configuration.trading_config import (
-    TradingConfig,
-)
+from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.compiled import HAS_NUMBA
 from trading_platform.core.errors import BrokerUnreachableError, FixConfigError, MarketDataError
 from trading_platform.core.ports import Allocator

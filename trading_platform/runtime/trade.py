@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
@@ -19,12 +20,11 @@ from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.ports import Checkpoint, no_checkpoint
 from trading_platform.core.realistic_fills import EXACT, REALISTIC
-from trading_platform.core.risk.limits import limits_of
-from trading_platform.core.session import Rules
 from trading_platform.engine.account_notices import account_notices
 from trading_platform.engine.engine_market import EngineMarket
 from trading_platform.engine.own_brokers import BrokerSetup, OpenBroker, own_broker
-from trading_platform.machine.clocks import ReplayClock, WallClock
+from trading_platform.engine.trading_rules import rules_of
+from trading_platform.machine.clocks import WallClock
 from trading_platform.machine.first_compile import tell_compiling
 from trading_platform.machine.heartbeat import HEARTBEAT_FILE, Heartbeat
 from trading_platform.machine.logs import start_logs
@@ -36,7 +36,7 @@ from trading_platform.reporting.status_screen import complain
 from trading_platform.reporting.waiting import tell, waiting
 from trading_platform.runtime.account_choice import PAPER, Whose, chosen_account
 from trading_platform.runtime.alerting import NobodyListens, open_post, posted, telling_watchdog
-from trading_platform.runtime.build import build_engine, consent_due
+from trading_platform.runtime.build import build_engine, consent_due, replaying
 from trading_platform.runtime.instructions import Instructions
 from trading_platform.runtime.live_loop import LiveLoop, due_session, run_live
 from trading_platform.runtime.open_run import (
@@ -96,10 +96,9 @@ def instructed(options: TradeOptions) -> tuple[Instructions, Whose]:
         log.warning("%s", line)
     reach_server(config.storage.database_url)
     limits = RiskConfig.from_mapping(config.risk).to_dict()
-    rules = Rules(limits_of(limits), config.exits.rates(), config.costs.rates(), config.sizing.rates())
     strategies = enabled_strategies(config, options.config)
     follow = choice.whose is not Whose.NOBODYS
-    return Instructions(options, settings, config, limits, rules, strategies, follow), choice.whose
+    return Instructions(options, settings, config, limits, rules_of(config), strategies, follow), choice.whose
 
 
 def adopt_broker_account(options: TradeOptions, *, sure: bool) -> int:
@@ -150,12 +149,8 @@ def _replay(given: Instructions) -> int:
             given.choose,
             (options.fetch_from, options.fetch_to),
         )
-    clock = ReplayClock(stage.prepared.closed[stage.first])
     run_id = stage.run.run_id
-    engine, lock = build_engine(
-        stage.prepared, stage.database, run_id, config, given.rules, stage.allocator, clock, live=False
-    )
-    try:
+    with replaying(stage, config, given.rules) as engine, _told_when_stopped(run_id):
         engine.stages.seconds.update(stage.stopwatch.seconds)
         show = RunScreen(
             stage, config, as_json=options.json, quiet=options.quiet, place=same_place(options.database, options.config)
@@ -171,13 +166,18 @@ def _replay(given: Instructions) -> int:
         show.conclude(results, engine.stages, stopped=stopped, page=page)
         if page is not None and options.opens:
             show_page(page)
+    return INTERRUPTED if engine.stopped else 0
+
+
+@contextmanager
+def _told_when_stopped(run_id: int) -> Iterator[None]:
+    """Say what a second Ctrl-C leaves of a replay."""
+    try:
+        yield
     except KeyboardInterrupt:
         raise StoppedNowError(
             f"Stopped. What was committed of run {run_id} stands; the same command goes on from there."
         ) from None
-    finally:
-        lock.release()
-    return INTERRUPTED if engine.stopped else 0
 
 
 def _trade_real_market(given: Instructions) -> int:

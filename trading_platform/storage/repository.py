@@ -227,15 +227,6 @@ class Repository:
         with self.engine.connect() as connection:
             return int(connection.execute(select(func.count()).where(column == self.run_id)).scalar_one())
 
-    def count_by(self, model: type[m.Base], column: str) -> dict[str, int]:
-        """Return the number of rows of this run by the values of `column`."""
-        table = model.__table__
-        with self.engine.connect() as connection:
-            rows = connection.execute(
-                select(table.c[column], func.count()).where(table.c.run_id == self.run_id).group_by(table.c[column])
-            )
-            return {str(value): int(n) for value, n in rows}
-
 
 class RiskStore:
     """`core.ports.RiskStateStore` over a repository: memory goes with the next commit, or at once when `durable`."""

@@ -67,11 +67,6 @@ class Reconciliation:
     quarantine: frozenset[str]
     cash_ties: bool
 
-    @property
-    def is_clean(self) -> bool:
-        """True if both books already agreed."""
-        return not self.differences
-
 
 Found: TypeAlias = tuple[Difference, tuple[Action, ...]]
 
