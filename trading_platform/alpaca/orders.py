@@ -90,7 +90,13 @@ def is_whole(quantity: float) -> bool:
 
 
 def tick(price: float, rounding: str = ROUND_HALF_UP) -> Decimal:
-    """Return `price` in Alpaca's ticks: cents from $1 up, hundredths of a cent below."""
+    """Return `price` in Alpaca's ticks: cents from $1 up, hundredths of a cent below.
+
+    Raises
+    ------
+    OrderFormError
+        It is not positive, or below the smallest tick.
+    """
     if not (math.isfinite(price) and price > 0.0):
         raise OrderFormError(f"price {price!r} is not a positive number")
     exact = Decimal(repr(price))
@@ -168,7 +174,13 @@ def _quantity(quantity: float, fractionable: bool) -> Decimal:
 
 
 def to_request(form: OrderForm, client_order_id: str) -> OrderRequest:
-    """Return alpaca-py's own request model, which checks the form once more."""
+    """Return alpaca-py's own request model, which checks the form once more.
+
+    Raises
+    ------
+    OrderFormError
+        The id is too long, or empty.
+    """
     from alpaca.trading import requests as wire
     from alpaca.trading.enums import OrderClass, OrderSide, TimeInForce
 
@@ -284,7 +296,13 @@ def root_id(client_order_id: str) -> str:
 
 
 def parse_instant(text: object) -> datetime | None:
-    """Read Alpaca's RFC 3339 with up to nanoseconds; Python 3.11 keeps microseconds."""
+    """Read Alpaca's RFC 3339 with up to nanoseconds; Python 3.11 keeps microseconds.
+
+    Raises
+    ------
+    ValueError
+        It has no zone.
+    """
     if text is None or text == "":
         return None
     head, dot, rest = str(text).partition(".")

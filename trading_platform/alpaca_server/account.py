@@ -125,6 +125,11 @@ class SimAccount:
         """Move shares (and money) without a trade: a split, a spin-off, one side of a rename or a merger.
 
         Shares that come cost nothing, those that go take their cost along: `move_cost` puts it where it belongs.
+
+        Raises
+        ------
+        ValueError
+            More shares would go than there are.
         """
         if -quantity > self.held(symbol) + SHARE_NOISE:
             raise ValueError(f"{number(-quantity)} shares of {symbol} cannot go: {number(self.held(symbol))} are held")
@@ -146,6 +151,11 @@ class SimAccount:
         """Let a booked row be `canceled`: it stays in the list, its money and the shares that it moved go back.
 
         A trade that is busted goes back at its own price; its order stays as it is.
+
+        Raises
+        ------
+        ValueError
+            There is none of that number, or it is no such row.
         """
         for place, activity in enumerate(self.activities):
             if activity.id == activity_id and activity.body.get("status") != "canceled":

@@ -102,7 +102,13 @@ class Fault:
 
     @classmethod
     def from_json(cls, wish: Mapping[str, object]) -> Fault:
-        """Build a fault from the admin endpoint's JSON."""
+        """Build a fault from the admin endpoint's JSON.
+
+        Raises
+        ------
+        FixConfigError
+            It cannot be read.
+        """
         try:
             known: dict[str, Any] = dict(wish)  # JSON: the constructor checks the names
             return cls(**{**known, "kind": FaultKind(known["kind"])})

@@ -29,7 +29,13 @@ class Misprint:
 
     @classmethod
     def from_json(cls, wish: Json) -> Misprint:
-        """Read an admin request: `symbol`, `session`, any of open, high, low, close, volume, and `until`."""
+        """Read an admin request: `symbol`, `session`, any of open, high, low, close, volume, and `until`.
+
+        Raises
+        ------
+        FixConfigError
+            It has fields that no bar has.
+        """
         names = ("open", "high", "low", "close", "volume")
         unknown = set(wish) - {*names, "symbol", "session", "until"}
         if unknown:

@@ -210,6 +210,11 @@ class AlpacaVenue:
 
         An exit that cannot leave yet is answered as an intent: it waits, and every look tries it again. An entry on the
         eve of an ex-date is sent on the terms that are right after it, which are approved anew, as what was decided.
+
+        Raises
+        ------
+        ValueError
+            An entry without a limit price.
         """
         terms = self._eve.terms(order.intent)
         if isinstance(terms, str):

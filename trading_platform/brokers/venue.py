@@ -113,7 +113,7 @@ class RiskDoor(ApprovalRegister, Protocol):
         ...
 
     def mirror(self, account: Record, slots: Records, lots: Records, stopped: Ints) -> None:
-        """Copy cash, positions, lots and stop-outs of the broker's book."""
+        """Copy cash, positions (S,), lots (S, K) and stop-outs (N,) of the broker's book."""
         ...
 
 

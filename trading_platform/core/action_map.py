@@ -34,7 +34,7 @@ class BadActionError(FixConfigError, ValueError):
 
 
 def checked_actions(actions: object, shape: tuple[int, ...]) -> Floats:
-    """Return `actions` as a new float64 array of `shape`.
+    """Return `actions` as a new float64 array of `shape`, (E, K) for E books of K strategies.
 
     Raises
     ------

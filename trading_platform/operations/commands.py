@@ -149,7 +149,13 @@ def run_rows(database: Engine, now: datetime) -> list[dict[str, Any]]:
 
 
 def mark_run(place: Place, run_id: int, column: str, text: str) -> int:
-    """Put a tag or a note on a run; an empty one takes it off."""
+    """Put a tag or a note on a run; an empty one takes it off.
+
+    Raises
+    ------
+    FixConfigError
+        A tag that is longer than 64 signs.
+    """
     database = existing_database(place, read_only=False)
     shown_account(all_accounts(database, utc_now()), Target(run=run_id))
     if column == "tag" and len(text) > 64:

@@ -64,7 +64,13 @@ def leave_answer(
 def answer(
     place: Place, said: Said, target: Target, waits: bool, as_json: bool, patience: Patience | None = None
 ) -> int:
-    """Leave an answer for the account that is meant, and say what became of each order; return the exit code."""
+    """Leave an answer for the account that is meant, and say what became of each order; return the exit code.
+
+    Raises
+    ------
+    ValueError
+        A word that is no answer.
+    """
     if said.kind not in ANSWERS:
         raise ValueError(f"an answer is one of {', '.join(ANSWERS)}, was {said.kind!r}")
     database, now = existing_database(place, read_only=True), utc_now()

@@ -431,7 +431,13 @@ def show_command(
     ] = None,
     config: ConfigFile = None,
 ) -> int:
-    """Draw a ticker's closes in the terminal, and into a file."""
+    """Draw a ticker's closes in the terminal, and into a file.
+
+    Raises
+    ------
+    FixConfigError
+        No folder is named.
+    """
     data = _config(config).data
     places = folders or list(data.folders)
     if not places:
@@ -477,7 +483,13 @@ def _print_json(document: dict[str, Any]) -> None:
 
 
 def data_main(words: Sequence[str]) -> int:
-    """Run `data ...` and return its exit code; what is misspelt is one sentence and exit 2."""
+    """Run `data ...` and return its exit code; what is misspelt is one sentence and exit 2.
+
+    Raises
+    ------
+    FixConfigError
+        What is misspelt, with what may have been meant.
+    """
     from typer.main import get_command  # its own parser: nothing here touches an account
 
     command = get_command(data_app)

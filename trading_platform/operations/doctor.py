@@ -153,7 +153,13 @@ def check_settings(settings: Settings, config: TradingConfig, path: Path | None)
 
 
 def check_database(url: str) -> Finding:
-    """Look whether the database can be opened, is sound and of this version, and what its newest run is."""
+    """Look whether the database can be opened, is sound and of this version, and what its newest run is.
+
+    Raises
+    ------
+    RepairDatabaseError
+        It is damaged, or there is none and its folder cannot be written.
+    """
     parsed = database_url(url)
     name = database_name(parsed)
     if parsed.get_backend_name() == "sqlite":

@@ -73,7 +73,13 @@ def check_keys(settings: Settings, *, live: bool) -> Finding:
 
 
 def check_account(reader: AlpacaReader) -> Finding:
-    """Ask for the account."""
+    """Ask for the account.
+
+    Raises
+    ------
+    OperatorNeededError
+        It is blocked from trading.
+    """
     account = reader.account()
     if account.is_blocked:
         raise OperatorNeededError(f"account {account.account_id} is blocked from trading; look at Alpaca's dashboard")
@@ -157,7 +163,7 @@ def _count_bars(http: AlpacaHttp, feed: str, now: datetime) -> int:
 
 
 def check_vix_sources(sources: Sequence[VixSource], now: datetime, *, needed: bool) -> Finding:
-    """Ask each source for recent VIX closes; one that answers is enough."""
+    """Ask each source for recent VIX closes; one that answers is enough, and what one raises is told."""
     today = now.date()
     newest, answers, failures = None, [], []
     for source in sources:

@@ -60,7 +60,13 @@ def copy(source: str, target: str, *, as_json: bool) -> int:
 
 
 def file_of(place: Place) -> Path:
-    """Return the database file meant; other databases have their own tools."""
+    """Return the database file meant; other databases have their own tools.
+
+    Raises
+    ------
+    FixConfigError
+        The database is no file.
+    """
     url = database_url(database_place(place))
     if url.get_backend_name() != "sqlite":
         raise FixConfigError(

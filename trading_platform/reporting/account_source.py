@@ -42,6 +42,13 @@ def ask(source: AccountSource, seconds: float) -> BrokerSnapshot:
     """Return the snapshot of `source`, waiting `seconds` at most, whatever the network does.
 
     The request runs in a daemon thread: name lookups and dripping answers know no timeout of their own.
+
+    Raises
+    ------
+    BrokerUnreachableError
+        No answer in time, or none that can be used.
+    FixCredentialsError
+        The broker refuses the keys.
     """
     answer: list[BrokerSnapshot | BaseException] = []
 
@@ -71,7 +78,13 @@ class AlpacaAccount:
         self._url = base_url.rstrip("/")
 
     def snapshot(self) -> BrokerSnapshot:
-        """Return the account as Alpaca sees it now; see `AccountSource.snapshot`."""
+        """Return the account as Alpaca sees it now; see `AccountSource.snapshot`.
+
+        Raises
+        ------
+        BrokerUnreachableError
+            No answer, or something else than lists where lists belong.
+        """
         with _session(self._headers) as session:
             account = _table(self._get(session, "/v2/account"), "/v2/account")
             rows = self._get(session, "/v2/positions")

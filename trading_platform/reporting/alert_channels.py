@@ -87,7 +87,15 @@ class WebhookChannel:
         self._url = url
 
     def send(self, message: Message) -> None:
-        """Send."""
+        """Send.
+
+        Raises
+        ------
+        BrokerUnreachableError
+            No answer, or none that takes the message: later, perhaps.
+        FixConfigError
+            Refused, or not to be sent with these settings: somebody must mend them.
+        """
         status = request("POST", self._url, message.document)
         if status is None:
             raise BrokerUnreachableError("the webhook cannot be reached or does not answer; check TRADING_WEBHOOK_URL")
@@ -105,7 +113,15 @@ class AppriseChannel:
         self.name = f"apprise {number} ({url.reveal().partition('://')[0]})"
 
     def send(self, message: Message) -> None:
-        """Send."""
+        """Send.
+
+        Raises
+        ------
+        BrokerUnreachableError
+            No answer, or none that takes the message: later, perhaps.
+        FixConfigError
+            Refused, or not to be sent with these settings: somebody must mend them.
+        """
         try:
             import apprise
         except ModuleNotFoundError:

@@ -78,7 +78,7 @@ def _judged(findings: Sequence[Objection], *, has_trades: bool) -> Iterator[Obje
 
 
 def longest_unchanged(closes: Floats) -> int:
-    """Return the most sessions in a row, after the first, at one and the same close; unknown closes end a row."""
+    """Return the most sessions in a row, after the first, at one of the same `closes` (T,); unknown ones end a row."""
     longest = run = 0
     for same in np.diff(closes) == 0.0:
         run = run + 1 if same else 0

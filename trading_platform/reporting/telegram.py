@@ -64,7 +64,13 @@ class Telegram:
         return len(messages)
 
     def send_photo(self, png: bytes, caption: str = "") -> None:
-        """Send a picture; errors as in `send`."""
+        """Send a picture; errors as in `send`.
+
+        Raises
+        ------
+        BrokerUnreachableError
+            Telegram refuses the picture, or cannot be reached.
+        """
         values = {"chat_id": self._chat, "caption": caption[:CAPTION_LIMIT]}
         if self._call("sendPhoto", values, {"photo": ("report.png", png, "image/png")}) is None:
             raise BrokerUnreachableError("Telegram refuses the picture (HTTP 400)")

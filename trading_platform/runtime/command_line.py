@@ -23,7 +23,7 @@ from trading_platform.runtime.command_parser import Given, Work, parse
 
 
 def main() -> NoReturn:
-    """Run the process's own command line and end the process with its exit code."""
+    """Run the process's own command line and raise SystemExit with its exit code."""
     check_at_start()
     for name in ("stdin", "stdout", "stderr"):  # closed by whoever started us (cron, >&-): then nobody reads or types
         if getattr(sys, name) is None:

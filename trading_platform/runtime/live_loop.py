@@ -301,6 +301,11 @@ def run_live(
         Returns the last line of an engine that was stopped: what rests at the broker, and who watches it.
     quiet
         Say neither the one nor the progress.
+
+    Raises
+    ------
+    StoppedNowError
+        An operator stopped it twice: it ends at once.
     """
     try:
         engine.recover(len(prepared.sessions) - 1)

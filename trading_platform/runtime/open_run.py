@@ -93,6 +93,13 @@ def set_stage(
     `start` and `end` are sessions to trade, `fetched` bounds the bars that are read (None: as many as there are).
     `choose` returns who splits capital among the strategies that the market has a use for; one allocation or model
     decides all of the run. `panel` are bars that were read already, instead of the configured source's.
+
+    Raises
+    ------
+    BrokerUnreachableError
+        The bars cannot be fetched, and none were kept.
+    FixConfigError, MarketDataError
+        Settings, sessions or bars that cannot be traded.
     """
     stopwatch = Stopwatch()
     since = stopwatch.start()

@@ -64,6 +64,11 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
     """Trade the account that the keys open until stopped (or for one scan); return the exit code.
 
     With a local server the engine lives on the server's clock, and scans whenever that has moved.
+
+    Raises
+    ------
+    FixConfigError
+        A local Alpaca beside bars that are not its own.
     """
     options, settings, config, rules = given.options, given.settings, given.config, given.rules
     _check_approvals(given.limits)

@@ -117,7 +117,13 @@ class Repository:
     # ------------------------------------------------------------ writing
 
     def commit(self) -> None:
-        """Write everything collected in one transaction."""
+        """Write everything collected in one transaction.
+
+        Raises
+        ------
+        OperatorNeededError
+            Another engine obeyed a command of this run.
+        """
         with self.engine.begin() as connection:
             self._write_orders(connection)
             self._write_closes(connection)
