@@ -10,6 +10,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from trading_platform.core.errors import FixConfigError
+from trading_platform.machine.clocks import utc_now
 
 BURST = 20.0
 LONGEST_WAIT = 60.0
@@ -19,7 +20,7 @@ class Timer(NamedTuple):
     """Time as this module needs it; tests pass one that does not wait."""
 
     monotonic: Callable[[], float] = time.monotonic
-    wall: Callable[[], float] = time.time
+    wall: Callable[[], float] = lambda: utc_now().timestamp()
     sleep: Callable[[float], None] = time.sleep
 
 

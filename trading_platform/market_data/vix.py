@@ -22,13 +22,13 @@ import requests
 
 from trading_platform.core.errors import MarketDataError, TradingPlatformError
 from trading_platform.machine.clocks import utc_now
+from trading_platform.machine.time_outs import TIMEOUT
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.panel import VixHistory
 from trading_platform.market_data.quality import VIX_RANGE, check_vix
 
 CBOE_URL = "https://cdn.cboe.com/api/global/us_indices/daily_prices/VIX_History.csv"
 FRED_URL = "https://fred.stlouisfed.org/graph/fredgraph.csv?id=VIXCLS"
-TIMEOUT = (3.05, 10.0)
 USER_AGENT = "trading-platform (daily VIX close)"
 MAX_BYTES = 10_000_000  # CBOE's file since 1990 has 0.5 MB
 MOST_SINGLE_DAYS = 10  # Alpaca has no daily series: one request a session, so for short gaps only

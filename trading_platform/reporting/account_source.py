@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from trading_platform.core.errors import BrokerUnreachableError, FixCredentialsError, TradingPlatformError
 from trading_platform.machine.clocks import NEW_YORK
+from trading_platform.machine.time_outs import TIMEOUT
 from trading_platform.reporting.facts import BrokerSnapshot, Holding
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 PAPER_URL = "https://paper-api.alpaca.markets"
 LIVE_URL = "https://api.alpaca.markets"
-TIMEOUT = (3.05, 10.0)  # to connect, and between bytes; the deadline of `ask` bounds the whole
 RETRIES = 2
 RETRY_STATUS = (429, 500, 502, 503, 504)
 

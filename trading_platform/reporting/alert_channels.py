@@ -15,10 +15,10 @@ from trading_platform.configuration.environment import Secret, Settings
 from trading_platform.configuration.running_tables import AlertsConfig
 from trading_platform.core.alert_states import AlertState, lines_begun, lines_over
 from trading_platform.core.errors import BrokerUnreachableError, FixConfigError
+from trading_platform.machine.time_outs import TIMEOUT
 from trading_platform.reporting.telegram import API, Telegram
 
 TELEGRAM_SECONDS = 20.0
-TIMEOUT = (3.05, 10.0)  # seconds to connect, and between bytes of the answer
 FORMAT = 1  # of the webhook's JSON
 
 

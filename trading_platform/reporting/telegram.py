@@ -12,10 +12,11 @@ from typing import Any
 
 from trading_platform.configuration.environment import Secret
 from trading_platform.core.errors import BrokerUnreachableError, FixConfigError, FixCredentialsError
+from trading_platform.machine.time_outs import TO_CONNECT
 from trading_platform.reporting.telegram_text import split_messages
 
 API = "https://api.telegram.org"
-TIMEOUT = (3.05, 15.0)
+TIMEOUT = (TO_CONNECT, 15.0)
 CAPTION_LIMIT = 1024
 # Failures that pass: a few tries, further apart each time.
 TRIES = 4
