@@ -235,7 +235,7 @@ def facts_of_the_calendar_stand_once(source: Source) -> list[str]:
     for node in ast.walk(source.tree):
         if isinstance(node, ast.Constant) and node.value == "America/New_York":
             lines.append(source.at(node, "names New York's zone: core.day_count.NEW_YORK_ZONE"))
-        parts = (node.left, node.right) if isinstance(node, ast.BinOp) else ()
+        parts: tuple[ast.expr, ...] = (node.left, node.right) if isinstance(node, ast.BinOp) else ()
         parts += tuple(node.args) if isinstance(node, ast.Call) and source.full_name(node.func).endswith("sqrt") else ()
         if any(isinstance(part, ast.Constant) and part.value == 252 for part in parts):
             lines.append(source.at(node, "counts with 252 sessions: core.day_count.ANNUAL_SESSIONS"))
