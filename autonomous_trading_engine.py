@@ -25,8 +25,7 @@ import numpy as np
 from risk_manager import RiskManager
 from trading_platform.brokers.venue import Broker
 from trading_platform.core.compiled import plain
-from trading_platform.core.decide import Candidate
-from trading_platform.core.decide import weighted_strength as compiled_strength
+from trading_platform.core.entries import Candidate
 from trading_platform.core.errors import OperatorNeededError
 from trading_platform.core.fills import round_shares as compiled_round
 from trading_platform.core.intents import entry_intent, exit_intent, lot_orders, unsized_intent
@@ -47,7 +46,8 @@ from trading_platform.core.types import (
     TradeResult,
 )
 from trading_platform.core.view import MarketView
-from trading_platform.engine.engine_market import World
+from trading_platform.core.wishes import weighted_strength as compiled_strength
+from trading_platform.engine.engine_market import EngineMarket
 from trading_platform.engine.recovery import held_weights, rebuild_shadow, restore_broker, weights_row
 from trading_platform.engine.scan_result import Decision, ScanResult
 from trading_platform.engine.session_plan import SessionPlan
@@ -65,11 +65,11 @@ round_shares, weighted_strength = plain(compiled_round), plain(compiled_strength
 
 
 class AutonomousTradingEngine:
-    """Trades a `World` session by session.
+    """Trades a `EngineMarket` session by session.
 
     Parameters
     ----------
-    world : the market, prepared. broker : where orders go and fills come from.
+    prepared : the market, prepared. broker : where orders go and fills come from.
     risk_manager, allocator : the one door, and the split of capital. rules : all rules; their limits are the manager's.
     repository, recorder : where everything is written; a commit every `commit_sessions`.
     clock : told about each session's close.
@@ -77,7 +77,7 @@ class AutonomousTradingEngine:
 
     def __init__(
         self,
-        world: World,
+        prepared: EngineMarket,
         broker: Broker,
         risk_manager: RiskManager,
         allocator: Allocator,
@@ -87,7 +87,7 @@ class AutonomousTradingEngine:
         clock: EngineClock,
         commit_sessions: int,
     ) -> None:
-        self.world = world
+        self.prepared = prepared
         self.broker = broker
         self.risk_manager = risk_manager
         self.allocator = allocator
@@ -106,7 +106,7 @@ class AutonomousTradingEngine:
         self._allocation: Mapping[str, float] = {}
         self._held_weights: Floats | None = None
         self._shadow = ShadowBook(lambda: risk_manager.books)
-        self._plan = SessionPlan(broker.book, rules, len(world.strategies))
+        self._plan = SessionPlan(broker.book, rules, len(prepared.strategies))
 
     # ------------------------------------------------------------ running
 
@@ -138,12 +138,12 @@ class AutonomousTradingEngine:
         """The newest session that has been settled."""
         return self._last_session
 
-    def adopt(self, world: World) -> None:
+    def adopt(self, prepared: EngineMarket) -> None:
         """Continue on a market that has grown by some sessions; its tickers must be the same."""
-        if world.panel.tickers != self.world.panel.tickers:
+        if prepared.panel.tickers != self.prepared.panel.tickers:
             raise OperatorNeededError("the universe changed while the engine ran: restart it to match positions")
-        self.world = world
-        self.recorder.sessions_opened(world.opens)
+        self.prepared = prepared
+        self.recorder.sessions_opened(prepared.opens)
 
     def watch(self, now: datetime) -> None:
         """Obey operators and let the broker report, between sessions."""
@@ -153,9 +153,9 @@ class AutonomousTradingEngine:
     def scan_cycle(self, t: int, *, decide: bool = True) -> ScanResult:
         """Settle session `t`, then decide at its close for the next open, unless that has passed."""
         since = self.stages.start()
-        closed = self.world.closed[t]
+        closed = self.prepared.closed[t]
         self._clock.set(closed)
-        view = self.world.view(t)
+        view = self.prepared.view(t)
         self._settle(view, closed)
         if self._uncommitted == 0:
             self._obey(closed)
@@ -165,19 +165,19 @@ class AutonomousTradingEngine:
         since = self.stages.add("allocation", since)
         decision = Decision(view, allocation, [], [])
         if decide:
-            self._plan.begin(self.world.market, self.world.signals, t, weights)
+            self._plan.begin(self.prepared.market, self.prepared.signals, t, weights)
             self._decide(decision, opens=can_trade)
             self.recorder.not_invested(self._plan.unused(is_open=can_trade))
             if not can_trade:
                 self.recorder.blocked(view.session, DenialCode(message.partition(":")[0]))
         if self.risk_manager.halted:
-            self._shadow.decide(self.world.market, self.world.signals, t, weights, self._rules)
+            self._shadow.decide(self.prepared.market, self.prepared.signals, t, weights, self._rules)
         self.stages.add("decisions", since)
         self._uncommitted += 1
         if self._uncommitted >= self._commit_sessions:
             self.commit()
         equity, cash = self._equities[-1], float(self.broker.record["cash"])
-        return decision.result(equity, cash, self.world.regimes[t], halted=self.risk_manager.halted)
+        return decision.result(equity, cash, self.prepared.regimes[t], halted=self.risk_manager.halted)
 
     def _obey(self, now: datetime) -> None:
         """Carry out what operators asked for since the last commit."""
@@ -211,15 +211,15 @@ class AutonomousTradingEngine:
         session = restore_broker(self.broker, self.repository)
         if session is None:
             return first
-        row = self.world.sessions.index(session)
+        row = self.prepared.sessions.index(session)
         self._last_session = session
-        self._clock.set(self.world.closed[row])
-        self.risk_manager.show_market(self.world.view(row))
+        self._clock.set(self.prepared.closed[row])
+        self.risk_manager.show_market(self.prepared.view(row))
         self._equities = [self._equities[0], *equity_curve(self.repository.engine, self.repository.run_id).tolist()]
-        self._held_weights = held_weights(self.world, self.repository, session)
+        self._held_weights = held_weights(self.prepared, self.repository, session)
         self._standing = standing_orders(self.repository.engine, self.repository.run_id)
         self._mirror()  # the risk book takes the shape of the broker's
-        rebuild_shadow(self.risk_manager, self._shadow, self.world, self.repository, self._rules)
+        rebuild_shadow(self.risk_manager, self._shadow, self.prepared, self.repository, self._rules)
         self._mirror()
         return row + 1
 
@@ -230,8 +230,8 @@ class AutonomousTradingEngine:
         risk, recorder, t = self.risk_manager, self.recorder, view.t
         risk.start_session(view.session)
         previous = float(risk.account["previous_equity"])
-        settlement = self.broker.settle(self.world.market, t, view.session, self.world.opened[t], closed)
-        recorder.settlement(settlement, closed, self.world.circumstances(t))
+        settlement = self.broker.settle(self.prepared.market, t, view.session, self.prepared.opened[t], closed)
+        recorder.settlement(settlement, closed, self.prepared.circumstances(t))
         risk.show_market(view)
         self._mirror()
         events: list[RiskEvent] = []
@@ -241,7 +241,7 @@ class AutonomousTradingEngine:
                 events += [] if pause is None else [pause]
         shadow_equity = float("nan")
         if risk.halted:
-            self._shadow.trade(self.world.market, t, self._rules)
+            self._shadow.trade(self.prepared.market, t, self._rules)
             shadow_equity = float(self._shadow.account["accepted_equity"])
         events += risk.read_equity(settlement.equity, shadow_equity, view.session, settlement.flows.cash_flow)
         for event in events:
@@ -257,10 +257,10 @@ class AutonomousTradingEngine:
             settlement,
             previous_equity=previous,
             risk=risk.account,
-            vix=self.world.panel.vix[t],
-            benchmark=self.world.panel.benchmark[t],
-            universe_return=self.world.universe_returns[t],
-            cash_rate=float(self.world.market.rate[t]),
+            vix=self.prepared.panel.vix[t],
+            benchmark=self.prepared.panel.benchmark[t],
+            universe_return=self.prepared.universe_returns[t],
+            cash_rate=float(self.prepared.market.rate[t]),
         )
 
     def _allocate(self, view: MarketView, at: datetime) -> tuple[Mapping[str, float], Floats]:
@@ -270,16 +270,16 @@ class AutonomousTradingEngine:
         observation = self._observe(t) if asked else NOT_OBSERVED
         allocation = self.allocator.get_allocation(observation, view.session)
         influences = self.allocator.explain(observation) if asked else None
-        self.recorder.regime(view.session, self.world.regimes[t], self.world.regime_probabilities[t].tolist())
+        self.recorder.regime(view.session, self.prepared.regimes[t], self.prepared.regime_probabilities[t].tolist())
         self.recorder.allocation(view.session, at, allocation, self.allocator.last_decision, observation, influences)
         if self._held_weights is None or allocation != self._allocation:
-            self._allocation, self._held_weights = allocation, weights_row(self.world, allocation)
+            self._allocation, self._held_weights = allocation, weights_row(self.prepared, allocation)
         return allocation, self._held_weights
 
     def _observe(self, t: int) -> Floats:
         """Return the observation at the close of row `t`, for the account as it stands."""
         episode = episode_of(np.array(self._equities))
-        return self.world.observer.observe(t, self.broker.record, self.broker.slots, episode, self._held_weights)
+        return self.prepared.observer.observe(t, self.broker.record, self.broker.slots, episode, self._held_weights)
 
     # ------------------------------------------------------------ deciding
 
@@ -289,10 +289,10 @@ class AutonomousTradingEngine:
         plan.review_lots()
         if standing.flatten or self.risk_manager.abandoned:
             plan.flatten(FLATTEN)
-        for ticker in standing.closing & self.world.columns.keys():
-            plan.flatten(FLATTEN, self.world.columns[ticker])
+        for ticker in standing.closing & self.prepared.columns.keys():
+            plan.flatten(FLATTEN, self.prepared.columns[ticker])
         opens = opens and not standing.flatten and not self._no_entries
-        plan.pause([name in standing.paused for name in self.world.strategies])
+        plan.pause([name in standing.paused for name in self.prepared.strategies])
         grown = set(self._grow_positions(decision)) if opens else set()
         for s in (self.broker.slots["selling"] > 0.0).nonzero()[0].tolist():
             if s not in grown:
@@ -336,7 +336,7 @@ class AutonomousTradingEngine:
         """Return the dollars that column `ticker` should get (more), and the wishes of all strategies in slots."""
         strengths, fixed = self._plan.wishes(s, ticker)
         slot_share, wish, allocation = self._rules.limits.max_position, 0.0, decision.allocation
-        for k, name in enumerate(self.world.strategies):
+        for k, name in enumerate(self.prepared.strategies):
             if fixed[k] > 0.0:
                 wish += fixed[k]
             elif self._plan.is_target(k):
@@ -357,7 +357,7 @@ class AutonomousTradingEngine:
             self._plan.enter(s, column, quantity, limit_price)
             self._buy(decision, s, strength, limit_price)
             return
-        view, strategy = decision.view, self.world.strategies[candidate.strategy]
+        view, strategy = decision.view, self.prepared.strategies[candidate.strategy]
         verdict = self.risk_manager.approve(unsized_intent(view, column, strategy, limit_price))
         if isinstance(verdict, Denial):  # no size at all never passes; the rules say why
             decision.denials.append(verdict)
@@ -366,7 +366,7 @@ class AutonomousTradingEngine:
     def _buy(self, decision: Decision, s: int, strength: float, limit_price: float) -> bool:
         """Have the buy that stands in slot `s` approved and placed; refused, it is taken back."""
         slot, column = self.broker.slots[s], int(self.broker.slots[s]["ticker"])
-        parts = lot_orders(slot, self.broker.lots[s], self.world.strategies)
+        parts = lot_orders(slot, self.broker.lots[s], self.prepared.strategies)
         intent = entry_intent(decision.view, column, parts, min(1.0, strength), limit_price, slot)
         verdict = self.risk_manager.approve(intent)
         if isinstance(verdict, Denial):
@@ -381,7 +381,7 @@ class AutonomousTradingEngine:
     def _sell(self, decision: Decision, s: int) -> None:
         """Have the sale that stands in slot `s` approved, which only reduces, and placed."""
         slot = self.broker.slots[s]
-        intent = exit_intent(decision.view, slot, lot_orders(slot, self.broker.lots[s], self.world.strategies))
+        intent = exit_intent(decision.view, slot, lot_orders(slot, self.broker.lots[s], self.prepared.strategies))
         verdict = self.risk_manager.approve(intent)
         if isinstance(verdict, Denial):
             self._plan.withdraw_exit(s)

@@ -19,16 +19,17 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trading_platform.configuration.environment import Settings, load_settings
 from trading_platform.core.errors import FixConfigError, RepairDatabaseError, TradingPlatformError
+from trading_platform.machine.clocks import utc_now
 from trading_platform.reporting.account_source import AccountSource
 from trading_platform.reporting.document import build_document
 from trading_platform.reporting.evidence import Evidence
-from trading_platform.reporting.gather import Request, World, complete_limits, gather, nyse
+from trading_platform.reporting.gather import Request, Surroundings, complete_limits, gather, nyse
 from trading_platform.reporting.text import LIMIT, summary_text
 from trading_platform.storage.reader import sqlite_path
 
@@ -103,15 +104,15 @@ def generate_daily_report(
     """
     machine = read_machine(settings)
     request = Request(machine.database if database is None else database, session, run, since, machine.models_dir)
-    world = World(
+    around = Surroundings(
         settings=machine.settings,
         source=source,
         calendar=nyse if calendar is None else lambda: calendar,
-        now=datetime.now(UTC) if now is None else now,
+        now=utc_now() if now is None else now,
         deadline=time.monotonic() + (machine.deadline_seconds if deadline_seconds is None else deadline_seconds),
         limits=complete_limits,
     )
-    return complete(gather(request, world), machine.summary_characters)
+    return complete(gather(request, around), machine.summary_characters)
 
 
 def format_summary(report: dict[str, Any], limit: int = LIMIT) -> str:
@@ -137,7 +138,8 @@ def read_machine(settings: Settings | None = None, config_file: Path | None = No
     database, models, deadline, characters = DATABASE, MODELS_DIR, DEADLINE_SECONDS, LIMIT
     is_named = False
     if config_file is not None or CONFIG_FILE.is_file():
-        from trading_platform.configuration.trading_config import StorageConfig, load_config
+        from trading_platform.configuration.running_tables import StorageConfig
+        from trading_platform.configuration.trading_config import load_config
 
         config = load_config(config_file or CONFIG_FILE)
         database, models = config.storage.database_url, config.allocator.models_dir
@@ -214,7 +216,7 @@ def _run(options: argparse.Namespace) -> None:
         history=options.format == "html" or bool(options.html_out or options.png_out),
         must_know_session=options.quiet_if_closed,
     )
-    evidence = gather(request, World(machine.settings, None, nyse, datetime.now(UTC), deadline, complete_limits))
+    evidence = gather(request, Surroundings(machine.settings, None, nyse, utc_now(), deadline, complete_limits))
     if options.quiet_if_closed and evidence.is_session is False:
         print(QUIET)  # noqa: T201 - the command's answer
         return

@@ -25,7 +25,7 @@ from trading_platform.core.ports import Clock, RiskStateStore
 from trading_platform.core.risk.approvals import Approvals
 from trading_platform.core.risk.book import RiskBook
 from trading_platform.core.risk.denial_codes import DENIAL_CODES, DenialCode
-from trading_platform.core.risk.entry_check import judge_entry, market_gate
+from trading_platform.core.risk.entry_check import account_refusal, judge_entry
 from trading_platform.core.risk.explain import explain_entry, sensible_dollars
 from trading_platform.core.risk.halts import Halts
 from trading_platform.core.risk.limits import Limits, limits_of
@@ -154,7 +154,7 @@ class RiskManager:
 
     def can_trade(self) -> tuple[bool, str]:
         """Return (True, "OK") if new risk may be taken now, else (False, code and numbers)."""
-        code, message = self._gate()
+        code, message = self._entry_refusal()
         return code == DenialCode.OK, message
 
     def validate_order(self, ticker: str, side: str, qty: float, price: float) -> tuple[bool, str]:
@@ -181,7 +181,7 @@ class RiskManager:
         view = self._book.view
         if view is None or ticker not in view.columns or ticker in self._quarantine:
             return 0.0
-        if self._gate()[0] != DenialCode.OK:
+        if self._entry_refusal()[0] != DenialCode.OK:
             return 0.0
         equity = min(float(account_value), float(self.account["equity"]))
         strength = float(signal_strength)
@@ -202,7 +202,7 @@ class RiskManager:
         if view is None or ticker not in view.columns or side != Side.BUY or closable > 0.0:
             code = DenialCode.OK if denial is None else denial.code
             return Explanation(denial is None, "OK" if denial is None else denial.message, code, closable, ())
-        closed = self._gate()[0] != DenialCode.OK or ticker in self._quarantine
+        closed = self._entry_refusal()[0] != DenialCode.OK or ticker in self._quarantine
         return explain_entry(self._book, view, ticker, qty, price, denial, closed=closed)
 
     # ------------------------------------------------------------ approvals
@@ -257,7 +257,7 @@ class RiskManager:
         """
         self._approvals.check(order, self._clock.now())
         if not self._approvals.is_reduce_only(order):
-            code, message = self._gate()
+            code, message = self._entry_refusal()
             if code != DenialCode.OK:
                 raise ApprovalError(f"order {order.client_order_id}: {message} (since it was approved)")
         self._approvals.spend(order)
@@ -357,13 +357,13 @@ class RiskManager:
     def get_risk_report(self) -> dict[str, Any]:
         """Return the state of every rule as JSON-ready numbers (percent where the key says so, null where unknown)."""
         memory = self.memory()
-        return risk_report(memory, self._book, self.limits, self._gate(), self._quarantine, self._unreconciled)
+        return risk_report(memory, self._book, self.limits, self._entry_refusal(), self._quarantine, self._unreconciled)
 
     # ------------------------------------------------------------ inside
 
-    def _gate(self) -> tuple[DenialCode, str]:
+    def _entry_refusal(self) -> tuple[DenialCode, str]:
         """Return whether new risk may be taken at all."""
-        return self._refusal() or market_gate(self._book, self.config.max_price_age_sessions)
+        return self._refusal() or account_refusal(self._book, self.config.max_price_age_sessions)
 
     def _refusal(self) -> tuple[DenialCode, str] | None:
         """Return what only people can mend, or None."""

@@ -12,7 +12,7 @@ equal weight, with the reason in `last_decision`. PyTorch is not needed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ from trading_platform.core.served_policy import (
 )
 from trading_platform.core.state_reading import ReadState, read_state
 from trading_platform.core.types import Floats
+from trading_platform.machine.clocks import utc_now
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.storage.champion import Served, champion, published_rules
 from trading_platform.storage.model_registry import ModelRegistry
@@ -42,7 +43,7 @@ POLICIES = ("model", "rules", "equal")
 
 def system_today() -> date:
     """Return today's date in UTC."""
-    return datetime.now(UTC).date()
+    return utc_now().date()
 
 
 class RLStrategyAllocator:

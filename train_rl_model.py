@@ -17,7 +17,7 @@ import shutil
 import sys
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,6 +32,7 @@ if __name__ == "__main__":
 import typer
 
 from trading_platform.core.errors import FixConfigError, TradingPlatformError
+from trading_platform.machine.clocks import utc_now
 from trading_platform.training.model_commands import Json, ModelsDir, models
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def make_campaign(
     from trading_platform.training.preparation import prepare_campaign
 
     fingerprint = RiskConfig.from_mapping(config.risk).fingerprint
-    return prepare_campaign(options, setup, config, settings, rules, fingerprint, BatchedAllocEnv, datetime.now(UTC))
+    return prepare_campaign(options, setup, config, settings, rules, fingerprint, BatchedAllocEnv, utc_now())
 
 
 def run(campaign: Campaign, screen: Screen) -> Outcome:

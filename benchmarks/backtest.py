@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from benchmarks.environment import PEERS, load_panel, machine
+from trading_platform.core.day_count import ANNUAL_SESSIONS
 
 if TYPE_CHECKING:
     from trading_platform.core.session import Rules
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT, PICTURE = ROOT / "docs" / "benchmarks-backtest.md", ROOT / "docs" / "benchmarks-backtest.png"
-SESSIONS_A_YEAR = 252
 BY_TICKERS = [(n, 10) for n in (50, 119, 500, 1000, 2000, 5000)]
 BY_YEARS = [(500, years) for years in (1, 5, 10, 20, 40)]
 N_STRATEGIES = 5
@@ -125,7 +125,7 @@ def array_megabytes(*groups: tuple[object, ...]) -> float:
 
 def measured_size(n_tickers: int, years: int) -> dict[str, float]:
     """Run `run_size` in a new process, so that its peak memory is its own."""
-    command = [sys.executable, "-m", "benchmarks.backtest", "--size", str(n_tickers), str(years * SESSIONS_A_YEAR)]
+    command = [sys.executable, "-m", "benchmarks.backtest", "--size", str(n_tickers), str(years * ANNUAL_SESSIONS)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode != 0:
         raise SystemExit(done.stderr)
@@ -223,7 +223,7 @@ def draw(by_tickers: list[Size], by_years: list[Size]) -> None:
     left, right = figure.subplots(1, 2)
     for axis, rows, sizes, label in (
         (left, by_tickers, [row["tickers"] for row in by_tickers], "tickers (10 years)"),
-        (right, by_years, [row["sessions"] / SESSIONS_A_YEAR for row in by_years], "years (500 tickers)"),
+        (right, by_years, [row["sessions"] / ANNUAL_SESSIONS for row in by_years], "years (500 tickers)"),
     ):
         axis.loglog(sizes, [row["build"] for row in rows], "o-", label="lay out the market (s)")
         axis.loglog(sizes, [row["run"] for row in rows], "s-", label="backtest, every rule on (s)")
@@ -245,7 +245,7 @@ def document(
     """Return the document."""
     table = [f"| {row.name} | {row.rate:,.0f} | {row.orders:,} | {row.note} |" for row in rows]
     growth = [
-        f"| {row['tickers']:,} | {row['sessions'] // SESSIONS_A_YEAR} | {row['tickers'] * row['sessions']:,} "
+        f"| {row['tickers']:,} | {row['sessions'] // ANNUAL_SESSIONS} | {row['tickers'] * row['sessions']:,} "
         f"| {row['build']:.3f} | {row['system']:.3f} | {row['run']:.4f} | {row['fills']:,} | {row['arrays_mb']:,.0f} "
         f"| {row['peak_mb']:,.0f} |"
         for row in by_tickers + by_years

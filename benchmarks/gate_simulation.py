@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
+from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.types import Floats
 from trading_platform.evaluation.book_statistics import wilson
 from trading_platform.evaluation.gate_worlds import STORIES, JobResult, Story, run_job
@@ -89,7 +90,7 @@ def row_of(story: Story, results: Sequence[JobResult]) -> list[str]:
         str(len(results)),
         f"{passed / len(results):.1%} [{low:.1%}, {high:.1%}]",
         f"{median:.1f}" if math.isfinite(median) else "over 60",
-        f"{float(np.mean(waits <= 252 / MONTH)):.0%}",
+        f"{float(np.mean(waits <= ANNUAL_SESSIONS / MONTH)):.0%}",
         f"{growth / float(best.max()):.0%} ({growth:.1f} of {best.max():.1f})" if better else "",
     ]
 

@@ -22,6 +22,7 @@ import numpy as np
 from risk_config import RiskConfig
 from trading_platform.core import metrics
 from trading_platform.core.costs import CostConfig, ExitConfig
+from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.market import build_market, build_signals
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
@@ -149,18 +150,18 @@ def daily_returns(done: Backtest) -> Floats:
 def figures(daily: Floats) -> list[str]:
     """Return Sharpe ratio with its standard error, annual return, volatility and drawdown as text."""
     sharpe = float(metrics.sharpe_ratio(daily))
-    error = np.sqrt((1.0 + 0.5 * sharpe**2 / 252.0) / (len(daily) / 252.0))
+    error = np.sqrt((1.0 + 0.5 * sharpe**2 / ANNUAL_SESSIONS) / (len(daily) / ANNUAL_SESSIONS))
     return [
         f"{sharpe:.2f} ± {error:.2f}",
         f"{metrics.annual_return(daily):.2%}",
-        f"{daily.std() * np.sqrt(252.0):.1%}",
+        f"{daily.std() * np.sqrt(ANNUAL_SESSIONS):.1%}",
         f"{metrics.max_drawdown(daily):.1%}",
     ]
 
 
 def activity(done: Backtest) -> list[str]:
     """Return exposure, turnover, round trips and halted sessions as text."""
-    years = len(done.days) / 252.0
+    years = len(done.days) / ANNUAL_SESSIONS
     turnover = done.fills["amount"].sum() / done.days["equity"].mean() / years
     trades = int(done.fills["closed"].sum())
     return [f"{done.days['exposure'].mean():.0%}", f"{turnover:.1f}", str(trades), str(int(done.days["halted"].sum()))]

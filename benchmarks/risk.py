@@ -18,7 +18,7 @@ import numpy as np
 from risk_config import RiskConfig
 from risk_manager import RiskManager
 from trading_platform.core.compiled import HAS_NUMBA, compiled
-from trading_platform.core.decide import check_order, size_entry
+from trading_platform.core.entries import check_order, size_entry
 from trading_platform.core.risk import rules as risk_rules
 from trading_platform.core.types import Holding, MarketPanel, Portfolio
 from trading_platform.core.view import MarketView
@@ -64,7 +64,7 @@ def many_checks(account, slots, market, t, first, stop, quantity, limits):  # ty
     """Gate and check one order for each ticker in [first, stop), as the kernel does; return how many pass."""
     passed = 0
     for ticker in range(first, stop):
-        gate = risk_rules.entry_gate(account, market.clock[t], market.vix[t], market.vix_age[t], limits)
+        gate = risk_rules.check_account(account, market.clock[t], market.vix[t], market.vix_age[t], limits)
         price = market.bars[ticker, t, 3]
         verdict = check_order(account, slots, market, t, ticker, quantity, price, limits)
         passed += 1 if gate.code == 0 and verdict.code == 0 else 0

@@ -29,18 +29,16 @@ from trading_platform.configuration.environment import Settings, load_settings
 from trading_platform.configuration.risk_config import RiskConfig
 from trading_platform.configuration.trading_config import TradingConfig, load_config
 from trading_platform.core.errors import FixConfigError
-from trading_platform.core.risk.limits import limits_of
-from trading_platform.core.session import Rules
 from trading_platform.core.types import MarketPanel
 from trading_platform.engine.engine_market import configured_strategies, strategies_named
+from trading_platform.engine.trading_rules import rules_of
 from trading_platform.evaluation.evaluate_document import table
-from trading_platform.machine.clocks import ReplayClock
 from trading_platform.market_data.exchange import exchange_of_source
 from trading_platform.market_data.load_panel import load_panel
 from trading_platform.market_data.providers import exchange_calendar
 from trading_platform.reporting.run_page_file import write_run_page
 from trading_platform.reporting.run_results import run_results
-from trading_platform.runtime.build import build_engine
+from trading_platform.runtime.build import replaying
 from trading_platform.runtime.evaluate import EvaluateOptions, judged
 from trading_platform.runtime.instructions import Instructions
 from trading_platform.runtime.open_run import set_stage
@@ -334,17 +332,13 @@ def _replayed(
         given.choose,
         panel=_until(market.panel, _day(end)),
     )
-    clock = ReplayClock(stage.world.closed[stage.first])
-    engine, lock = build_engine(
-        stage.world, stage.database, stage.run.run_id, read, given.rules, stage.allocator, clock, live=False
-    )
     try:
-        engine.run(engine.recover(stage.first), stage.stop)
-        engine.repository.update_run(status="finished")
-        engine.repository.commit()
-        return _result(stage.database, stage.run.run_id, stage.world.panel, _url(place))
+        with replaying(stage, read, given.rules) as engine:
+            engine.run(engine.recover(stage.first), stage.stop)
+            engine.repository.update_run(status="finished")
+            engine.repository.commit()
+            return _result(stage.database, stage.run.run_id, stage.prepared.panel, _url(place))
     finally:
-        lock.release()
         stage.database.dispose()
 
 
@@ -391,9 +385,10 @@ def _instructions(
     allocation: Mapping[str, float] | str | None,
 ) -> Instructions:
     limits = RiskConfig.from_mapping(config.risk).to_dict()
-    rules = Rules(limits_of(limits), config.exits.rates(), config.costs.rates(), config.sizing.rates())
     options = TradeOptions(allocation=_allocation(allocation))
-    return Instructions(options, settings, config, limits, rules, _strategies(config, strategies), follow=False)
+    return Instructions(
+        options, settings, config, limits, rules_of(config), _strategies(config, strategies), follow=False
+    )
 
 
 def _strategies(config: TradingConfig, given: Sequence[str | AnyStrategy] | None) -> tuple[AnyStrategy, ...]:

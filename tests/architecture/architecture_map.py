@@ -11,11 +11,12 @@ import ast
 from collections.abc import Iterable
 from pathlib import Path
 
-from architecture_rules import LINE_BUDGETS, PACKAGE, ROOMS, Source, imports
+from architecture_rules import ABOVE_FLAT, LINE_BUDGETS, PACKAGE, ROOMS, Source, imports
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "architecture.md"
 START, END = "<!-- map -->\n", "<!-- /map -->\n"
+DRAWING, DRAWN = "<!-- drawing -->\n", "<!-- /drawing -->\n"
 
 
 def purpose(folder: Path) -> str:
@@ -36,8 +37,7 @@ def arrows(sources: Iterable[Source]) -> dict[str, set[str]]:
 
 def table() -> str:
     """Return the rooms, highest first, as Markdown."""
-    paths = sorted((ROOT / PACKAGE).rglob("*.py"))
-    used = arrows(Source(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")) for path in paths)
+    used = _measured()
     rows = []
     for room in reversed(ROOMS):
         folder = ROOT / PACKAGE / room
@@ -50,12 +50,37 @@ def table() -> str:
     return "\n".join(["| room | holds | imports |", "|---|---|---|", *rows]) + "\n"
 
 
-def written(page: str) -> str:
-    """Return the map that `page` holds."""
-    return page.partition(START)[2].partition(END)[0]
+def drawing() -> str:
+    """Return the rooms by height: a room stands one floor above the highest that its modules import."""
+    used = _measured()
+    floors: dict[str, int] = {}
+    for room in ROOMS:  # from the lowest: nothing is imported from above
+        floors[room] = 1 + max((floors[below] for below in used[room]), default=-1)
+    lines = []
+    for floor in range(max(floors.values()), -1, -1):
+        rooms = [room for room in ROOMS if floors[room] == floor]
+        told = "   ".join(f"{room}/ ({len(used[room])})" for room in rooms)
+        lines.append(f"{floor:>2}  {told}" + ("   above the flat modules" if ABOVE_FLAT in rooms else ""))
+    return "```text\n" + "\n".join(lines) + "\n```\n"
+
+
+def _measured() -> dict[str, set[str]]:
+    paths = sorted((ROOT / PACKAGE).rglob("*.py"))
+    return arrows(Source(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")) for path in paths)
+
+
+def written(page: str, start: str = START, end: str = END) -> str:
+    """Return what `page` holds between two marks: the map, as they are when left out."""
+    return page.partition(start)[2].partition(end)[0]
+
+
+def rewritten(page: str) -> str:
+    """Return `page` with the map and the drawing as the rooms are now."""
+    for start, end, made in ((START, END, table()), (DRAWING, DRAWN, drawing())):
+        head, _, rest = page.partition(start)
+        page = head + start + made + end + rest.partition(end)[2]
+    return page
 
 
 if __name__ == "__main__":
-    text = PAGE.read_text(encoding="utf-8")
-    head, _, rest = text.partition(START)
-    PAGE.write_text(head + START + table() + END + rest.partition(END)[2], encoding="utf-8")
+    PAGE.write_text(rewritten(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

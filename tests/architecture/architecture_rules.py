@@ -219,6 +219,29 @@ def pure_packages_read_no_clock(source: Source) -> list[str]:
     return lines
 
 
+def one_module_asks_for_the_time(source: Source) -> list[str]:
+    """Hold the wall clock to `machine/clocks.py`: everybody else is given a clock, or calls its `utc_now`."""
+    if not source.is_product or source.path == f"{PACKAGE}/machine/clocks.py":
+        return []
+    asked = CLOCKS | {"time.time"}
+    return [source.at(node, f"asks {name} for the time") for node, name in source.references() if name in asked]
+
+
+def facts_of_the_calendar_stand_once(source: Source) -> list[str]:
+    """Hold sessions a year, as a factor, and New York's zone to `core/day_count.py`."""
+    if not source.is_product or source.path == f"{PACKAGE}/core/day_count.py":
+        return []
+    lines = []
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Constant) and node.value == "America/New_York":
+            lines.append(source.at(node, "names New York's zone: core.day_count.NEW_YORK_ZONE"))
+        parts: tuple[ast.expr, ...] = (node.left, node.right) if isinstance(node, ast.BinOp) else ()
+        parts += tuple(node.args) if isinstance(node, ast.Call) and source.full_name(node.func).endswith("sqrt") else ()
+        if any(isinstance(part, ast.Constant) and part.value == 252 for part in parts):
+            lines.append(source.at(node, "counts with 252 sessions: core.day_count.ANNUAL_SESSIONS"))
+    return lines
+
+
 def pure_packages_use_no_global_random_state(source: Source) -> list[str]:
     if not source.is_pure:
         return []

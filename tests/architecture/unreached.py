@@ -19,27 +19,36 @@ HOOK = "a library calls it by this name"
 FIELD = "a record's field, read by position or as a whole (asdict, columns, JSON)"
 ENCODING = "a value of an encoding: the others are named, and this one is what is left"
 COMMAND = "found by its name, which the table of commands makes"
-CONTRACT = "the public contract: notebooks and README call it"
+CONTRACT = "the public contract: notebooks, README, docs, or tests of users' own call it"
 TEMPLATE = "a template of the desk shows it"
+CONTROL = "a control: what tests plant, and a study of a learner may"
 FORMULA = "only tests call it: a published formula that others are compared with"
-TESTS_ONLY = "only tests call it: to be used or removed"
 
 REVIEWED: dict[str, dict[str, str]] = {
+    "trading_platform/evaluation/comparison.py": {
+        "sharpe_high": FIELD,
+        "sharpe_low": FIELD,
+        "gain_probability": FIELD,
+    },
+    "trading_platform/market_data/synthetic.py": {
+        "true_regimes": CONTROL,
+    },
+    "trading_platform/market_data/market_model.py": {
+        "REGIME_EDGES": CONTROL,
+        "NO_STRUCTURE": CONTROL,
+    },
+    "trading_platform/evaluation/lookahead.py": {
+        "assert_causal": CONTRACT,
+    },
+    "trading_platform/evaluation/covariance.py": {
+        "tangency_weights": FORMULA,
+    },
     "trading_platform/talk/mcp_server.py": {
         "daily_report": HOOK,
         "runs_compare": HOOK,
     },
     "trading_platform/alpaca/answers.py": {
         "session_open": FIELD,
-    },
-    "trading_platform/alpaca/http.py": {
-        "requests_sent": TESTS_ONLY,
-    },
-    "trading_platform/alpaca/orders.py": {
-        "rests_stop": TESTS_ONLY,
-    },
-    "trading_platform/alpaca_server/faults.py": {
-        "add_first": TESTS_ONLY,
     },
     "trading_platform/alpaca_server/handler.py": {
         "block_on_close": HOOK,
@@ -57,9 +66,6 @@ REVIEWED: dict[str, dict[str, str]] = {
         "protocol_version": HOOK,
         "wbufsize": HOOK,
     },
-    "trading_platform/alpaca_server/market.py": {
-        "price_in": TESTS_ONLY,
-    },
     "trading_platform/alpaca_server/stream.py": {
         "close_connection": HOOK,
         "double": FIELD,
@@ -72,12 +78,8 @@ REVIEWED: dict[str, dict[str, str]] = {
     "trading_platform/api.py": {
         "_repr_html_": HOOK,
     },
-    "trading_platform/brokers/alpaca_broker.py": {
-        "fills_since": TESTS_ONLY,
-    },
     "trading_platform/brokers/reconciliation/reconcile.py": {
         "cash_ties": FIELD,
-        "is_clean": TESTS_ONLY,
     },
     "trading_platform/configuration/risk_config.py": {
         "consecutive_loss_limit": FIELD,
@@ -97,7 +99,6 @@ REVIEWED: dict[str, dict[str, str]] = {
     "trading_platform/configuration/trading_config.py": {},
     "trading_platform/core/action_map.py": {
         "PROPORTIONAL": ENCODING,
-        "action_to_weights": TESTS_ONLY,
     },
     "trading_platform/core/compiled.py": {
         "on_end": HOOK,
@@ -136,26 +137,14 @@ REVIEWED: dict[str, dict[str, str]] = {
     "trading_platform/desk/overview.py": {
         "day_fraction": TEMPLATE,
     },
-    "trading_platform/evaluation/allocation_path.py": {
-        "allocation_path": TESTS_ONLY,
-    },
     "trading_platform/evaluation/book_statistics.py": {
         "sd": FIELD,
     },
     "trading_platform/evaluation/bootstrap.py": {
         "sharpe_interval": FORMULA,
     },
-    "trading_platform/evaluation/comparison.py": {
-        "to_markdown": TESTS_ONLY,
-    },
     "trading_platform/evaluation/deflated.py": {
         "min_track_record_length": FORMULA,
-    },
-    "trading_platform/evaluation/learning_baselines.py": {
-        "Oracle": TESTS_ONLY,
-    },
-    "trading_platform/evaluation/lookahead.py": {
-        "assert_causal": TESTS_ONLY,
     },
     "trading_platform/evaluation/overfitting.py": {
         "degradation": FIELD,
@@ -171,7 +160,6 @@ REVIEWED: dict[str, dict[str, str]] = {
     },
     "trading_platform/evaluation/splits.py": {
         "ROLLING": ENCODING,
-        "out_of_sample": TESTS_ONLY,
     },
     "trading_platform/evaluation/wealth.py": {
         "information_ratio": FORMULA,
@@ -183,13 +171,6 @@ REVIEWED: dict[str, dict[str, str]] = {
     "trading_platform/machine/stopwatch.py": {
         "on_end": HOOK,
         "on_start": HOOK,
-    },
-    "trading_platform/market_data/calendar.py": {
-        "is_half_day": TESTS_ONLY,
-    },
-    "trading_platform/market_data/market_model.py": {
-        "NO_STRUCTURE": TESTS_ONLY,
-        "REGIME_EDGES": TESTS_ONLY,
     },
     "trading_platform/market_data/vix.py": {},
     "trading_platform/operations/data_commands.py": {
@@ -221,9 +202,6 @@ REVIEWED: dict[str, dict[str, str]] = {
     },
     "trading_platform/storage/model_manifest.py": {
         "max_age_days": FIELD,
-    },
-    "trading_platform/storage/repository.py": {
-        "count_by": TESTS_ONLY,
     },
     "trading_platform/storage/sqlite.py": {
         "is_fixed": FIELD,

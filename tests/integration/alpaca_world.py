@@ -20,7 +20,7 @@ from trading_platform.configuration.environment import Secret
 from trading_platform.core.errors import ApprovalError
 from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.ports import BrokerOrder, JournalOrder
-from trading_platform.core.types import ApprovedOrder, Floats, MarketPanel, OrderIntent, OrderStatus, Side
+from trading_platform.core.types import ApprovedOrder, Fill, Floats, MarketPanel, OrderIntent, OrderStatus, Side
 from trading_platform.market_data.calendar import NyseCalendar
 
 CALENDAR = NyseCalendar()
@@ -259,3 +259,9 @@ def make_world(server: AlpacaServer) -> World:
 
 def utc(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def fills_since(broker: AlpacaBroker, instant: datetime) -> list[Fill]:
+    """Return executions of our orders after `instant`, oldest first, once what is open was looked at."""
+    broker.sync()
+    return sorted(broker.history_since(instant).fills, key=lambda fill: fill.filled_at)

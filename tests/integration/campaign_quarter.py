@@ -205,7 +205,7 @@ class Quarter:
 
     def _disturbed(self, spoiled: Sequence[Fault], kill: dict[str, Any] | None) -> Life:
         server = self._world.server
-        server.faults.add_first(*spoiled)
+        server.faults.add(*spoiled, first=True)
         life = self._world.life(kill)
         server.faults.clear()
         server.trading.accounts.frozen_clock = None

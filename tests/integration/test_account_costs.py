@@ -11,7 +11,7 @@ from sqlalchemy import insert, update
 
 from trading_platform.operations.account_costs import account_costs, check_costs
 from trading_platform.operations.commands import Place, status
-from trading_platform.operations.doctor_findings import Verdict
+from trading_platform.operations.doctor_findings import CheckVerdict
 from trading_platform.storage import models as m
 from trading_platform.storage.database import migrate, open_database
 from trading_platform.storage.run_targets import Target
@@ -86,9 +86,12 @@ def test_status_and_doctor_say_what_fills_have_cost(tmp_path: Path, capsys: pyte
     assert status(Place(url, None), Target(run=1), as_json=False) == 0
     assert "cost_bps is 5, your 200 fills cost 7.8" in capsys.readouterr().out.replace("\n", " ")
     found = check_costs(url, 5.0)
-    assert (found.verdict, found.text.startswith("cost_bps is 5, your 200 fills cost 7.8")) == (Verdict.WARNING, True)
+    assert (found.verdict, found.text.startswith("cost_bps is 5, your 200 fills cost 7.8")) == (
+        CheckVerdict.WARNING,
+        True,
+    )
     assert "half_spread_bps = 3.9, slippage_bps = 3.9" in found.cure
-    assert check_costs(url, 7.8).verdict is Verdict.OK  # it was taken over
+    assert check_costs(url, 7.8).verdict is CheckVerdict.OK  # it was taken over
 
 
 def test_nothing_is_said_of_few_fills_of_a_simulated_account_or_of_none(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def leave(scene: Scene, ticker: str, quantity: float) -> None:
     intent = OrderIntent(
         ticker, Side.SELL, quantity, None, None, None, "breakout", OrderReason.SIGNAL_EXIT, 0.0, scene.server.now.date()
     )
-    scene.venue.place_order(scene.gate.approve(intent))
+    scene.venue.place_order(scene.door.approve(intent))
 
 
 def test_what_an_id_says_is_read_back() -> None:
@@ -137,8 +137,8 @@ def test_an_adopted_account_goes_on_and_ties_with_the_first_look(scene: Scene, p
     heir.venue.restore(found.book)
     assert not heir.look()
     assert heir.differences.rows == []
-    assert heir.gate.reasons == {}
-    assert not heir.gate.stops_all()
+    assert heir.door.reasons == {}
+    assert not heir.door.stops_all()
     assert sorted(heir.working("AAA"), key=str) == stops  # its stop is the one that rests, and not placed anew
     equal(heir)
     heir.opened(2)

@@ -21,7 +21,7 @@ from telegram_stub import telegram as run_server
 
 from tests.alert_world import NOW, database_with_a_run
 from trading_platform.configuration.environment import Secret, load_settings
-from trading_platform.configuration.trading_config import AlertsConfig
+from trading_platform.configuration.running_tables import AlertsConfig
 from trading_platform.core.alert_states import AlertKind, AlertState
 from trading_platform.core.errors import BrokerUnreachableError, FixConfigError
 from trading_platform.core.ports import DifferenceRow

@@ -32,10 +32,10 @@ def test_activity_of_an_unknown_type_is_booked_by_nobody_and_stands_aside() -> N
         deed(scene, "activities", activity_type="DIV", symbol="AAA", net_amount=7.0)
         for _ in range(3):
             scene.look(scene.server.now + ONE_LOOK)
-            assert not scene.gate.stops_all()
+            assert not scene.door.stops_all()
         (line,) = lines(scene, "unreadable")
         assert "'GIFT' is unknown" in line.theirs
-        assert scene.gate.reasons == {}
+        assert scene.door.reasons == {}
         settled = scene.settle(2)
         assert (settled.flows.fees, settled.flows.cash_flow, settled.flows.dividends) == (0.0, 0.0, 7.0)
         assert scene.server.account.cash - float(scene.venue.record["cash"]) == 12.5
@@ -47,8 +47,8 @@ def test_shares_of_an_unknown_activity_keep_new_risk_out_of_their_ticker_only() 
         for _ in range(3):
             scene.look(scene.server.now + ONE_LOOK)
         assert (scene.book.quantity("AAA"), scene.book.manual) == (10.0, {})
-        assert set(scene.gate.reasons) == {"AAA"}
-        assert not scene.gate.stops_all()
+        assert set(scene.door.reasons) == {"AAA"}
+        assert not scene.door.stops_all()
 
 
 def test_entries_that_nobody_understands_are_one_line() -> None:
@@ -56,7 +56,7 @@ def test_entries_that_nobody_understands_are_one_line() -> None:
         for amount in (1.0, 2.0, 3.0, 4.0, 5.0):
             deed(scene, "activities", activity_type="GIFT", net_amount=amount)
         scene.look()
-        assert not scene.gate.stops_all()
+        assert not scene.door.stops_all()
         (line,) = lines(scene, "unreadable")
         assert line.theirs.endswith("and 2 more")
 
@@ -66,7 +66,7 @@ def test_entry_whose_money_has_not_moved_leaves_cash_alone() -> None:
         deed(scene, "activities", **STRANGE)
         scene.server.account.cash -= 12.5
         scene.look()
-        assert not scene.gate.stops_all()
+        assert not scene.door.stops_all()
         assert lines(scene, "unreadable")
 
 
@@ -75,7 +75,7 @@ def test_cash_that_no_strange_entry_explains_stops_new_risk_all_the_same() -> No
         deed(scene, "activities", **STRANGE)
         scene.server.account.cash += 100.0
         scene.look()
-        assert scene.gate.stops_all()
+        assert scene.door.stops_all()
 
 
 def test_money_of_a_strange_entry_is_a_flow_when_history_shows_it_no_more() -> None:
@@ -111,8 +111,8 @@ def unread() -> Iterator[Scene]:
 
 def test_own_order_that_cannot_be_read_keeps_new_risk_out_of_its_ticker_only(unread: Scene) -> None:
     unread.look(unread.server.now + ONE_LOOK)
-    assert set(unread.gate.reasons) == {"BBB"}
-    assert not unread.gate.stops_all()
+    assert set(unread.door.reasons) == {"BBB"}
+    assert not unread.door.stops_all()
     (line,) = lines(unread, "unreadable")
     assert (line.ticker, line.stands) == ("BBB", True)
     sent = unread.server.exchange.orders.keys()
@@ -134,7 +134,7 @@ def test_own_order_that_can_be_read_again_goes_on(unread: Scene) -> None:
         if order.type == "iceberg":
             order.type = "stop" if order.stop_price is not None else "limit"
     unread.look(unread.server.now + ONE_LOOK)
-    assert unread.gate.reasons == {}
+    assert unread.door.reasons == {}
     assert not lines(unread, "unreadable")
 
 
@@ -154,7 +154,7 @@ def test_orders_of_the_owner_in_other_things_are_his_and_one_line(kind: str) -> 
             scene.look(scene.server.now + ONE_LOOK)
         assert not lines(scene, "unreadable")
         (line,) = lines(scene, "owners_things")
-        assert scene.gate.reasons == {}
+        assert scene.door.reasons == {}
         assert line.theirs.count("; ") == 1
 
 

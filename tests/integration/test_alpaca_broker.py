@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from alpaca_world import KEY, SECRET, MemoryJournal, World, flat, make_server, make_world, market, utc
+from alpaca_world import KEY, SECRET, MemoryJournal, World, fills_since, flat, make_server, make_world, market, utc
 
 from trading_platform.alpaca_server.faults import Fault, FaultKind
 from trading_platform.alpaca_server.records import Whim
@@ -92,7 +92,7 @@ def test_order_with_a_foreign_id_is_refused_before_its_approval_is_spent(world: 
 def test_fills_come_with_strategy_reason_and_identifier(world: World) -> None:
     world.place(**ENTRY)
     world.server.advance_to_open()
-    (fill,) = world.broker.fills_since(SINCE)
+    (fill,) = fills_since(world.broker, SINCE)
     assert (fill.strategy, fill.reason, fill.quantity, fill.price, fill.amount) == (
         "momentum",
         OrderReason.ENTRY,
@@ -102,7 +102,7 @@ def test_fills_come_with_strategy_reason_and_identifier(world: World) -> None:
     )
     assert fill.session == date(2024, 1, 3)
     assert "::" in fill.fill_id
-    assert world.broker.fills_since(world.server.now) == []
+    assert fills_since(world.broker, world.server.now) == []
 
 
 def test_fill_of_a_leg_names_leg_and_reason() -> None:
@@ -112,7 +112,7 @@ def test_fill_of_a_leg_names_leg_and_reason() -> None:
         server.advance_to_close()
         entry = world.place(**ENTRY)
         server.advance_to_close()
-        bought, sold = world.broker.fills_since(SINCE)
+        bought, sold = fills_since(world.broker, SINCE)
         assert (bought.client_order_id, sold.client_order_id) == (
             entry.client_order_id,
             entry.client_order_id + "-stop",
@@ -123,7 +123,7 @@ def test_fill_of_a_leg_names_leg_and_reason() -> None:
             95.0,
             "momentum",
         )
-        assert world.broker.fills_since(SINCE) == [bought, sold]  # also when the leg is closed in the journal
+        assert fills_since(world.broker, SINCE) == [bought, sold]  # also when the leg is closed in the journal
 
 
 def test_exit_takes_the_resting_stop_off_first(world: World) -> None:
@@ -375,7 +375,7 @@ def test_what_the_venue_does_afterwards_is_found_by_sync(
     world.broker.sync()
     row = world.memory.rows[order.client_order_id]
     assert (row.status, row.filled_quantity) == (expected, filled)
-    assert sum(fill.quantity for fill in world.broker.fills_since(SINCE)) == filled
+    assert sum(fill.quantity for fill in fills_since(world.broker, SINCE)) == filled
 
 
 def test_sync_writes_news_only(world: World) -> None:
@@ -422,11 +422,11 @@ def test_killed_at_a_step_then_restarted_knows_its_orders(world: World, step: st
         assert world.memory.approvals["tp-x"]
         assert known["tp-x"].status is OrderStatus.FILLED
         assert known["tp-x-stop"].broker_order_id == order.legs[1].id
-        assert [fill.quantity for fill in world.broker.fills_since(SINCE)] == [10.0]
+        assert [fill.quantity for fill in fills_since(world.broker, SINCE)] == [10.0]
         assert [o.client_order_id for o in found] == ["tp-x"]
     if not roots and known:
         assert missing == {"tp-x"}
-        assert world.broker.fills_since(SINCE) == []
+        assert fills_since(world.broker, SINCE) == []
     assert (known == {}) == (step == "before_intent")
 
 
@@ -448,26 +448,11 @@ def test_fill_of_a_leg_is_found_even_if_its_group_was_never_written_down() -> No
         theirs = world.broker.book_since(SINCE)  # reads only
         assert [fill.client_order_id for fill in theirs.history.fills] == ["tp-x", "tp-x-stop"]
         assert (theirs.history.foreign, len(world.memory.rows)) == ((), 1)
-        fills = world.broker.fills_since(SINCE)
+        fills = fills_since(world.broker, SINCE)
         assert [(fill.client_order_id, fill.reason) for fill in fills] == [
             ("tp-x", OrderReason.ENTRY),
             ("tp-x-stop", OrderReason.STOP_LOSS),
         ]
-
-
-def test_crash_between_fill_and_booking_loses_nothing(world: World) -> None:
-    world.place(**ENTRY)
-    world.server.advance_to_open()
-
-    def kill(reached: str) -> None:
-        if reached == "after_fill":
-            raise Killed
-
-    world.restart(kill)
-    with pytest.raises(Killed):
-        world.broker.fills_since(SINCE)
-    world.restart()
-    assert [fill.quantity for fill in world.broker.fills_since(SINCE)] == [10.0]
 
 
 # ------------------------------------------------------------ reading the other side's book

@@ -70,9 +70,9 @@ def test_rename_to_a_ticker_outside_the_universe_waits_and_says_what_to_do() -> 
         scene.look(scene.server.now + ONE_LOOK)
         assert scene.book.manual == {}
         assert scene.book.quantity("AAA") == 10.0
-        assert not scene.gate.stops_all()
-        assert set(scene.gate.reasons) == {"AAA", "NEW"}
-        assert "add NEW to [universe]" in scene.gate.reasons["AAA"]
+        assert not scene.door.stops_all()
+        assert set(scene.door.reasons) == {"AAA", "NEW"}
+        assert "add NEW to [universe]" in scene.door.reasons["AAA"]
 
 
 def test_merger_for_shares_and_money_pays_basis_back_and_scales_the_stop() -> None:
@@ -121,7 +121,7 @@ def test_dividend_that_is_cancelled_after_it_was_booked_is_taken_back() -> None:
         scene.look()
         deed(scene, "activities", cancel=row["id"])
         scene.look(scene.server.now + ONE_LOOK)
-        assert not scene.gate.stops_all()
+        assert not scene.door.stops_all()
         settled = scene.settle(2)
         assert (settled.flows.dividends, settled.equity) == (0.0, CASH)
         ties(scene)
@@ -155,7 +155,7 @@ def test_rename_that_is_cancelled_after_it_was_booked_is_taken_back() -> None:
         scene.look(scene.server.now + ONE_LOOK)
         assert lot(scene, "AAA") == (10.0, 500.0, 45.0, 90.0)
         assert covered(scene) == 10.0
-        assert (scene.book.manual, scene.gate.reasons) == ({}, {})
+        assert (scene.book.manual, scene.door.reasons) == ({}, {})
         settled = scene.settle(2)
         assert (settled.equity, settled.flows.cash_flow, settled.fills) == (CASH, 0.0, [])
         ties(scene)
@@ -169,7 +169,7 @@ def test_rename_that_was_cancelled_before_it_was_seen_moves_nothing() -> None:
             deed(scene, "activities", cancel=row["id"])
         scene.look(scene.server.now + ONE_LOOK)
         assert lot(scene, "AAA") == (10.0, 500.0, 45.0, 90.0)
-        assert scene.gate.reasons == {}
+        assert scene.door.reasons == {}
         ties(scene)
 
 
@@ -180,8 +180,8 @@ def test_cash_merger_that_is_cancelled_after_it_was_booked_is_told_and_adds_no_r
         scene.look(scene.server.now + ONE_LOOK)
         deed(scene, "activities", cancel=made["id"])
         scene.look(scene.server.now + ONE_LOOK)
-        assert not scene.gate.stops_all()
-        assert "compare positions and stops" in scene.gate.reasons["AAA"]
+        assert not scene.door.stops_all()
+        assert "compare positions and stops" in scene.door.reasons["AAA"]
         assert scene.book.manual == {}
 
 
@@ -213,7 +213,7 @@ def leave_with_levels(scene: Scene) -> None:
         scene.server.now.date(),
         (part,),
     )
-    scene.venue.place_order(scene.gate.approve(intent))
+    scene.venue.place_order(scene.door.approve(intent))
 
 
 @pytest.mark.parametrize("reason", ["signal_exit", "stop_loss"])
@@ -244,8 +244,8 @@ def test_half_of_a_merger_is_left_alone_until_the_rest_is_told() -> None:
         for _ in range(3):
             scene.look(scene.server.now + ONE_LOOK)
         assert scene.book.quantity("AAA") == 10.0
-        assert "AAA" in scene.gate.reasons
-        assert not scene.gate.stops_all()
+        assert "AAA" in scene.door.reasons
+        assert not scene.door.stops_all()
         deed(scene, "activities", activity_type="MA", symbol="AAA", net_amount=520.0, group_id="g")
         scene.look(scene.server.now + ONE_LOOK)
         settled = scene.settle(2)

@@ -28,7 +28,7 @@ from trading_platform.alpaca_server.records import Whim
 from trading_platform.brokers.venue import ENTRY_LIFE
 from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.types import OrderIntent, OrderStatus, Side
-from trading_platform.engine.engine_market import World
+from trading_platform.engine.engine_market import EngineMarket
 from trading_platform.machine.heartbeat import Heartbeat
 from trading_platform.market_data.alpaca_data import LatestPrice
 from trading_platform.runtime.live_loop import LiveLoop
@@ -47,7 +47,7 @@ def reduce(scene: Scene, shares: float) -> OrderStatus:
     intent = OrderIntent(
         "AAA", Side.SELL, shares, None, None, None, "breakout", OrderReason.REBALANCE, 1.0, scene.server.now.date()
     )
-    return scene.venue.place_order(scene.gate.approve(intent)).status
+    return scene.venue.place_order(scene.door.approve(intent)).status
 
 
 def live_loop(scene: Scene, until: datetime) -> tuple[LiveLoop, WaitByClock]:
@@ -61,7 +61,7 @@ def live_loop(scene: Scene, until: datetime) -> tuple[LiveLoop, WaitByClock]:
         CALENDAR,
         clock,
         heart,
-        lambda session: cast(World, None),
+        lambda session: cast(EngineMarket, None),
         ONE_LOOK.total_seconds(),
         wake=wake,
         glance=scene.venue.glance,

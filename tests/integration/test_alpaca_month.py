@@ -80,7 +80,7 @@ class Desk:
         except BrokerUnreachableError:
             self.blind_scans += 1
             return False
-        return result.is_clean
+        return not result.differences
 
     def decide(self) -> None:
         """Enter and leave at random, on tickers where nothing is at work or unexplained."""
@@ -154,7 +154,7 @@ def test_month_of_faults_ends_reconciled(seed: int) -> None:
             server.exchange.whims.append(Whim(kind, symbol=TICKERS[desk.draws.randrange(5)], side="buy"))
         for day in range(SESSIONS - 3):
             outage = OUTAGES.get(day, ())
-            server.faults.add_first(*(replace(fault) for fault in outage))
+            server.faults.add(*(replace(fault) for fault in outage), first=True)
             desk.decide()
             server.faults.remove(len(outage))
             if day == 9:

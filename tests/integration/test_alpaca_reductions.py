@@ -44,7 +44,7 @@ def test_reduction_leaves_at_the_auction_and_the_stop_of_the_rest_is_never_off(e
     assert stops(evening) == [("stop", 6.0, 45.0)]
     assert asked(evening, "DELETE") == cancels
     assert "edited" not in evening.differences.kinds
-    assert evening.gate.reasons == {}
+    assert evening.door.reasons == {}
 
 
 def test_stop_that_was_made_smaller_sells_what_it_protects() -> None:

@@ -46,7 +46,7 @@ RULES = Rules(limits_of(RiskConfig().to_dict()), ExitConfig().rates(), CostConfi
 CASH = 100_000.0
 
 
-class Gate:
+class Door:
     """A risk manager that approves everything and remembers what it was told."""
 
     def __init__(self, server: AlpacaServer) -> None:
@@ -91,7 +91,7 @@ class Scene:
 
     def __init__(self, server: AlpacaServer, panel: MarketPanel) -> None:
         self.server, self.panel = server, panel
-        self.journal, self.gate, self.differences = MemoryJournal(), Gate(server), Differences()
+        self.journal, self.door, self.differences = MemoryJournal(), Door(server), Differences()
         self.timer = FakeTimer()
         self.ahead = timedelta()  # of this machine's clock
         clock = np.arange(panel.n_sessions, dtype=np.float64) * 23_400.0
@@ -101,7 +101,7 @@ class Scene:
 
     def build(self) -> AlpacaVenue:
         clock, http = ServerClock(self.server), make_http(self.server, self.timer, requests_per_minute=1e9)
-        broker = AlpacaBroker(http, self.gate, self.journal, clock, self.timer.sleep)
+        broker = AlpacaBroker(http, self.door, self.journal, clock, self.timer.sleep)
         self.book = AccountBook(RULES, CASH, self.panel.tickers, ["momentum", "breakout"])
         memory = Memory(self.server.now - timedelta(seconds=1), {})
         guard = SkewGuard(broker.reader, lambda: self.server.now + self.ahead)
@@ -109,7 +109,7 @@ class Scene:
             broker,
             self.journal,
             self.differences,
-            self.gate,
+            self.door,
             self.book,
             memory,
             CALENDAR,
@@ -132,7 +132,7 @@ class Scene:
         intent = OrderIntent(
             ticker, Side.BUY, quantity, limit, stop, 90.0, "breakout", OrderReason.ENTRY, 1.0, self.server.now.date()
         )
-        return self.venue.place_order(self.gate.approve(intent)).status
+        return self.venue.place_order(self.door.approve(intent)).status
 
     def look(self, to: datetime | None = None) -> bool:
         if to is not None:
@@ -183,7 +183,7 @@ def test_an_entry_fills_is_settled_and_protected_overnight(scene: Scene) -> None
     assert settled.equity == CASH
     assert not scene.look()  # nothing to book, but the legs of the bracket have lapsed
     assert sorted(scene.working("AAA"), key=str) == [("limit", 10.0, None), ("stop", 10.0, 45.0)]
-    assert scene.gate.reasons == {}
+    assert scene.door.reasons == {}
     equal(scene)
 
 
@@ -192,8 +192,8 @@ def test_shares_bought_by_hand_are_the_owners(scene: Scene) -> None:
     scene.server.trade_by_hand("BBB", "buy", 30.0)
     assert scene.look()
     assert scene.book.manual == {"BBB": 30.0}
-    assert "BBB" in scene.gate.reasons
-    assert not scene.gate.stops_all()
+    assert "BBB" in scene.door.reasons
+    assert not scene.door.stops_all()
     assert scene.working("BBB") == []  # no stop of ours on them
     settled = scene.settle(1)
     assert settled.flows.cash_flow == -600.0  # like a withdrawal: no profit, no loss
@@ -208,7 +208,7 @@ def test_shares_bought_by_hand_are_the_owners(scene: Scene) -> None:
     settled = scene.settle(2)
     assert settled.flows.cash_flow == 600.0
     scene.look()
-    assert scene.gate.reasons == {}
+    assert scene.door.reasons == {}
     assert scene.differences.rows == []
     equal(scene)
 
@@ -247,12 +247,12 @@ def test_a_sale_by_hand_of_our_shares_is_booked_and_the_stop_shrinks(scene: Scen
 def test_cash_that_nothing_explains_stops_all_new_risk_until_it_is_confirmed(scene: Scene) -> None:
     scene.server.move_cash(-50.0, explained=False)
     assert not scene.look()
-    assert scene.gate.stops_all()
+    assert scene.door.stops_all()
     assert float(scene.venue.record["cash"]) == CASH  # the history may lag: wait for a second reading
     scene.look(scene.server.now + timedelta(minutes=15))
     assert float(scene.venue.record["cash"]) == CASH - 50.0
     scene.look(scene.server.now + timedelta(minutes=15))
-    assert not scene.gate.stops_all()
+    assert not scene.door.stops_all()
     assert scene.settle(1).flows.cash_flow == -50.0
     equal(scene)
 
@@ -269,7 +269,7 @@ def test_a_deposit_is_a_flow_and_no_profit(scene: Scene) -> None:
     scene.opened(1)
     scene.server.move_cash(2_500.0)
     scene.look()
-    assert not scene.gate.stops_all()
+    assert not scene.door.stops_all()
     settled = scene.settle(1)
     assert (settled.flows.cash_flow, settled.equity) == (2_500.0, CASH + 2_500.0)
     assert scene.differences.kinds == {"cash_flow"}
@@ -278,11 +278,11 @@ def test_a_deposit_is_a_flow_and_no_profit(scene: Scene) -> None:
 def test_an_account_that_cannot_be_read_takes_no_new_risk(scene: Scene) -> None:
     scene.server.faults.add(Fault(FaultKind.STATUS_BEFORE, status=503, times=None))
     assert not scene.look()
-    assert "cannot be read" in (scene.gate.unreconciled or "")
+    assert "cannot be read" in (scene.door.unreconciled or "")
     read = scene.venue.reconciled_at
     scene.server.faults.clear()
     scene.look()
-    assert not scene.gate.stops_all()
+    assert not scene.door.stops_all()
     assert scene.venue.reconciled_at != read
 
 
@@ -296,16 +296,16 @@ def clock_questions(scene: Scene) -> int:
 @pytest.mark.parametrize("seconds", [-31, 31, 7200])
 def test_a_clock_that_goes_wrong_while_trading_stops_new_risk_at_the_settlement(scene: Scene, seconds: int) -> None:
     scene.opened(1)
-    assert not scene.gate.stops_all()
+    assert not scene.door.stops_all()
     scene.ahead = timedelta(seconds=seconds)
     scene.settle(1)
     words = f"this machine's clock is {abs(seconds)} s off Alpaca's (limit 30 s): synchronise it (NTP)"
-    assert scene.gate.unreconciled == words
+    assert scene.door.unreconciled == words
     scene.look()
-    assert scene.gate.unreconciled == words
+    assert scene.door.unreconciled == words
     scene.ahead = timedelta(seconds=5)
     scene.look()
-    assert not scene.gate.stops_all()
+    assert not scene.door.stops_all()
 
 
 @pytest.mark.parametrize("seconds", [-30, 30])
@@ -314,7 +314,7 @@ def test_a_clock_within_the_limit_stops_nothing(scene: Scene, seconds: int) -> N
     scene.opened(1)
     scene.settle(1)
     scene.look()
-    assert not scene.gate.stops_all()
+    assert not scene.door.stops_all()
 
 
 def test_positions_are_settled_and_protected_whatever_the_clock_says(scene: Scene) -> None:
@@ -324,7 +324,7 @@ def test_positions_are_settled_and_protected_whatever_the_clock_says(scene: Scen
     settled = scene.settle(1)
     assert [(fill.ticker, fill.quantity) for fill, _, _ in settled.fills] == [("AAA", 10.0)]
     scene.look()
-    assert scene.gate.stops_all()
+    assert scene.door.stops_all()
     assert sorted(scene.working("AAA"), key=str) == [("limit", 10.0, None), ("stop", 10.0, 45.0)]
     equal(scene)
 
@@ -344,14 +344,14 @@ def test_clocks_are_compared_once_a_day_and_at_settlements_and_at_each_look_whil
     assert more() == 1
     scene.ahead = timedelta(minutes=1)
     scene.look()
-    assert (more(), scene.gate.stops_all()) == (0, False)
+    assert (more(), scene.door.stops_all()) == (0, False)
     scene.opened(2)
-    assert (more(), scene.gate.stops_all()) == (1, True)
+    assert (more(), scene.door.stops_all()) == (1, True)
     scene.look()
     assert more() == 1
     scene.ahead = timedelta()
     scene.look()
-    assert (more(), scene.gate.stops_all()) == (1, False)
+    assert (more(), scene.door.stops_all()) == (1, False)
     scene.look()
     assert more() == 0
 
@@ -360,10 +360,10 @@ def test_a_clock_that_stands_still_at_alpaca_stops_new_risk_until_it_moves_again
     scene.opened(1)
     scene.server.freeze_clock()
     scene.settle(1)
-    assert scene.gate.stops_all()
+    assert scene.door.stops_all()
     scene.server.lift_faults()
     scene.look()
-    assert not scene.gate.stops_all()
+    assert not scene.door.stops_all()
 
 
 def test_a_session_is_not_settled_while_the_clocks_cannot_be_compared(scene: Scene) -> None:
@@ -379,10 +379,10 @@ def test_money_that_nothing_explains_is_told_of_again_when_the_clock_is_right(sc
     scene.ahead = timedelta(minutes=1)
     scene.server.move_cash(-50.0, explained=False)
     scene.look()
-    assert "clock" in (scene.gate.unreconciled or "")
+    assert "clock" in (scene.door.unreconciled or "")
     scene.ahead = timedelta()
     scene.look()
-    assert "cash" in (scene.gate.unreconciled or "")
+    assert "cash" in (scene.door.unreconciled or "")
 
 
 def test_keys_that_are_revoked_while_trading_end_the_engine(scene: Scene) -> None:
@@ -489,15 +489,15 @@ def test_a_restored_book_takes_stops_from_the_order_at_work(scene: Scene) -> Non
 )
 def test_an_account_in_trouble_takes_no_new_risk_from_the_next_look_on(scene: Scene, field: str, value: object) -> None:
     scene.settle(1)
-    assert not scene.gate.stops_all()
+    assert not scene.door.stops_all()
     scene.server.account.overrides[field] = value
     scene.look()
-    assert scene.gate.unreconciled is not None
-    assert scene.gate.unreconciled.startswith("Alpaca's account: ")
+    assert scene.door.unreconciled is not None
+    assert scene.door.unreconciled.startswith("Alpaca's account: ")
     assert [(row.kind, row.action) for row in scene.differences.rows] == [("account_state", "no new risk")]
     del scene.server.account.overrides[field]
     scene.look()
-    assert not scene.gate.stops_all()
+    assert not scene.door.stops_all()
     assert scene.differences.rows == []
 
 
@@ -519,11 +519,11 @@ def test_an_answer_that_makes_no_sense_is_booked_by_nobody(scene: Scene, fault: 
     for _ in range(3):
         scene.look()
     assert 0.0 < float(scene.venue.record["cash"]) <= CASH
-    assert scene.gate.stops_all() or "AAA" in scene.gate.reasons
+    assert scene.door.stops_all() or "AAA" in scene.door.reasons
     scene.server.faults.clear()
     scene.look()
     scene.look()
     assert float(scene.venue.record["cash"]) == pytest.approx(scene.server.account.cash)
-    assert not scene.gate.stops_all()
-    assert "AAA" not in scene.gate.reasons
+    assert not scene.door.stops_all()
+    assert "AAA" not in scene.door.reasons
     assert scene.venue.slots["cost"].max() == 500.0  # of 10 shares at 50 dollars

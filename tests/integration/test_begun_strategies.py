@@ -12,12 +12,14 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import Engine, delete, insert, select, update
 
-from trading_platform.configuration.trading_config import StorageConfig, StrategiesConfig, TradingConfig
+from trading_platform.configuration.market_tables import StrategiesConfig
+from trading_platform.configuration.running_tables import StorageConfig
+from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.risk.memory import checksum
 from trading_platform.core.saved_books import account_text, owners_in, slots_text
 from trading_platform.core.simulate import Books, open_books
-from trading_platform.engine.engine_market import World
+from trading_platform.engine.engine_market import EngineMarket
 from trading_platform.runtime.open_run import kept_strategies, live_run
 from trading_platform.storage import models as m
 from trading_platform.storage.operator_requests import standing_orders
@@ -34,11 +36,11 @@ def config_in(folder: Path, *enabled: str) -> TradingConfig:
     return replace(TradingConfig(), storage=storage, strategies=StrategiesConfig(enabled))
 
 
-def world_of(*strategies: str) -> World:
+def world_of(*strategies: str) -> EngineMarket:
     day = date(2024, 1, 2)
     panel = SimpleNamespace(source="here", data_hash="x", warnings=())
     return cast(
-        World,
+        EngineMarket,
         SimpleNamespace(
             panel=panel,
             sessions=[day],

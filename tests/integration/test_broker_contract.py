@@ -52,7 +52,7 @@ PANEL = market(
 MARKET = build_market(PANEL, np.arange(PANEL.n_sessions, dtype=np.float64) * 23_400.0, RULES.limits.correlation_window)
 
 
-class Gate:
+class Door:
     """A risk manager that approves what it is asked, and takes each approval once."""
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ class Gate:
 class Scene(Protocol):
     """A broker with its market: rows of PANEL."""
 
-    gate: Gate
+    door: Door
     broker: Broker
 
     def opened(self, t: int) -> None:
@@ -94,7 +94,7 @@ class Scene(Protocol):
 
 class PaperScene:
     def __init__(self) -> None:
-        self.gate = Gate()
+        self.door = Door()
         self.broker: Broker = self.open_again()
 
     def opened(self, t: int) -> None: ...
@@ -102,7 +102,7 @@ class PaperScene:
     def closed(self, t: int) -> None: ...
 
     def open_again(self) -> Broker:
-        return PaperBroker(RULES, CASH, PANEL.tickers, STRATEGIES, self.gate)
+        return PaperBroker(RULES, CASH, PANEL.tickers, STRATEGIES, self.door)
 
 
 class ByHandScene:
@@ -111,7 +111,7 @@ class ByHandScene:
     def __init__(self, folder: Path) -> None:
         (folder / "brokers").mkdir()
         (folder / "brokers" / "by_hand.py").write_text(example(), encoding="utf-8")
-        self.gate = Gate()
+        self.door = Door()
         self.opener = own_broker("by_hand", folder / "brokers")
         self.broker: Broker = self.open_again()
         self.seen = 0
@@ -136,7 +136,7 @@ class ByHandScene:
     def closed(self, t: int) -> None: ...
 
     def open_again(self) -> Broker:
-        return self.opener(BrokerSetup(RULES, CASH, PANEL.tickers, STRATEGIES, self.gate))
+        return self.opener(BrokerSetup(RULES, CASH, PANEL.tickers, STRATEGIES, self.door))
 
 
 class NoDifferences:
@@ -147,7 +147,7 @@ class NoDifferences:
 class AlpacaScene:
     def __init__(self, server: object) -> None:
         self.server = server
-        self.gate, self.journal = Gate(), MemoryJournal()
+        self.door, self.journal = Door(), MemoryJournal()
         self.broker: Broker = self.open_again()
         self.broker.restore(self.broker.snapshot(PANEL.session(0)), [])
 
@@ -168,10 +168,10 @@ class AlpacaScene:
         clock = ServerClock(self.server)  # type: ignore[arg-type]
         timer = FakeTimer()
         http = make_http(self.server, timer, requests_per_minute=1e9)  # type: ignore[arg-type]
-        broker = AlpacaBroker(http, self.gate, self.journal, clock, timer.sleep)
+        broker = AlpacaBroker(http, self.door, self.journal, clock, timer.sleep)
         book = AccountBook(RULES, CASH, PANEL.tickers, STRATEGIES)
         memory = Memory(clock.now() - timedelta(seconds=1), {})
-        return AlpacaVenue(broker, self.journal, NoDifferences(), self.gate, book, memory, CALENDAR, clock, self.prices)
+        return AlpacaVenue(broker, self.journal, NoDifferences(), self.door, book, memory, CALENDAR, clock, self.prices)
 
     def prices(self, tickers: object) -> dict[str, LatestPrice]:
         return {}
@@ -226,8 +226,8 @@ def decided(scene: Scene, t: int, ticker: str, side: Side, quantity: float, limi
         1.0,
         PANEL.session(t),
     )
-    scene.gate.now = CALENDAR.close_at(PANEL.session(t))
-    order = scene.gate.approve(intent)
+    scene.door.now = CALENDAR.close_at(PANEL.session(t))
+    order = scene.door.approve(intent)
     PendingEntries(scene.broker.book, PANEL.tickers, STRATEGIES).stage(row_of(order))
     return order
 
@@ -285,7 +285,7 @@ def test_order_without_a_fresh_approval_is_refused_and_nothing_leaves(scene: Sce
     scene.broker.place_order(order)
     trade(scene, 1)
     assert held(scene.broker) == {"AAA": 10.0}
-    assert len(scene.gate.register.spent) >= 1
+    assert len(scene.door.register.spent) >= 1
 
 
 def test_entry_that_the_open_missed_is_not_waited_for(scene: Scene) -> None:

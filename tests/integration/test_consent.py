@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from alpaca_world import CALENDAR, make_server
 from sqlalchemy import Engine, select
-from test_broker_contract import CASH, MARKET, PANEL, RULES, STRATEGIES, AlpacaScene, Gate, decided
+from test_broker_contract import CASH, MARKET, PANEL, RULES, STRATEGIES, AlpacaScene, Door, decided
 
 from trading_platform.brokers.paper import PaperBroker
 from trading_platform.brokers.venue import Broker, PendingOrder
 from trading_platform.core.risk.denial_codes import DenialCode
 from trading_platform.core.types import ApprovedOrder, Denial, OrderIntent, OrderStatus, Side
-from trading_platform.engine.consent import Consent, ConsentBroker, Terms, Verdict, verdict
+from trading_platform.engine.consent import Consent, ConsentBroker, HeldOrder, Terms, next_step
 from trading_platform.storage import models as m
 from trading_platform.storage.consents import Answer, answers_to, held_entries, next_open, subject_of
 from trading_platform.storage.database import migrate, open_database
@@ -32,7 +32,7 @@ IN_TIME = OPENS - timedelta(minutes=31)
 LATE = OPENS - timedelta(minutes=29)
 
 
-class HoldingGate(Gate):
+class HoldingDoor(Door):
     """A risk manager that approves all but what is named, and counts what it is given back."""
 
     def __init__(self) -> None:
@@ -55,22 +55,22 @@ class HoldingGate(Gate):
 class Desk:
     """An account behind a `ConsentBroker`, with its database."""
 
-    def __init__(self, folder: Path, consent: Consent, inner: Callable[[HoldingGate, Engine, int], Broker]) -> None:
+    def __init__(self, folder: Path, consent: Consent, inner: Callable[[HoldingDoor, Engine, int], Broker]) -> None:
         self.database = open_database(folder / "a.db")
         migrate(self.database)
         texts = dict.fromkeys(("key", "source", "config_fingerprint", "data_hash", "code_version"), "x")
         told = {"config": "{}", "strategies": "[]", "sectors": "{}", "mode": "paper", "status": "running"}
         self.run_id = create_run(self.database, {**texts, **told, "started_at": NOW, "capital": CASH}, [])
-        self.gate, self.terms, self.inner = HoldingGate(), Terms(consent, timedelta(minutes=30)), inner
+        self.door, self.terms, self.inner = HoldingDoor(), Terms(consent, timedelta(minutes=30)), inner
         self.open()
 
     def open(self) -> None:
         """Be a new process."""
         self.repository = Repository(self.database, self.run_id, PANEL.tickers, STRATEGIES)
-        self.own = self.inner(self.gate, self.database, self.run_id)
+        self.own = self.inner(self.door, self.database, self.run_id)
         self.broker: Broker = ConsentBroker(
             self.own,
-            self.gate,
+            self.door,
             self.terms,
             self.repository,
             CALENDAR,
@@ -99,7 +99,7 @@ class Desk:
         leave_command(self.database, self.run_id, kind, "because", NOW, subject_of(SESSION, ticker), "ann")
 
     def look(self, now: datetime) -> None:
-        self.gate.now = now
+        self.door.now = now
         self.broker.watch(now)
         self.commit()
 
@@ -132,8 +132,8 @@ class Desk:
         return {ticker: (status, message or "") for ticker, status, message in rows}
 
 
-def paper_account(gate: HoldingGate, database: Engine, run_id: int) -> Broker:
-    return PaperBroker(RULES, CASH, PANEL.tickers, STRATEGIES, gate)
+def paper_account(door: HoldingDoor, database: Engine, run_id: int) -> Broker:
+    return PaperBroker(RULES, CASH, PANEL.tickers, STRATEGIES, door)
 
 
 @pytest.fixture
@@ -151,21 +151,21 @@ def answer(kind: str) -> Answer:
 @pytest.mark.parametrize(
     ("consent", "said", "is_late", "becomes"),
     [
-        (Consent.VETO, None, False, Verdict.WAIT),
-        (Consent.VETO, None, True, Verdict.GO),
-        (Consent.VETO, answer("veto"), False, Verdict.STAY),
-        (Consent.VETO, answer("veto"), True, Verdict.STAY),
-        (Consent.VETO, answer("consent"), False, Verdict.GO),
-        (Consent.ASK, None, False, Verdict.WAIT),
-        (Consent.ASK, None, True, Verdict.STAY),
-        (Consent.ASK, answer("consent"), False, Verdict.GO),
-        (Consent.ASK, answer("veto"), False, Verdict.STAY),
+        (Consent.VETO, None, False, HeldOrder.WAIT),
+        (Consent.VETO, None, True, HeldOrder.GO),
+        (Consent.VETO, answer("veto"), False, HeldOrder.STAY),
+        (Consent.VETO, answer("veto"), True, HeldOrder.STAY),
+        (Consent.VETO, answer("consent"), False, HeldOrder.GO),
+        (Consent.ASK, None, False, HeldOrder.WAIT),
+        (Consent.ASK, None, True, HeldOrder.STAY),
+        (Consent.ASK, answer("consent"), False, HeldOrder.GO),
+        (Consent.ASK, answer("veto"), False, HeldOrder.STAY),
     ],
 )
-def test_verdict_by_mode_answer_and_time(
-    consent: Consent, said: Answer | None, is_late: bool, becomes: Verdict
+def test_next_step_by_mode_answer_and_time(
+    consent: Consent, said: Answer | None, is_late: bool, becomes: HeldOrder
 ) -> None:
-    assert verdict(consent, said, is_late=is_late) is becomes
+    assert next_step(consent, said, is_late=is_late) is becomes
 
 
 # ---------------------------------------------------------------- the local paper account
@@ -174,7 +174,7 @@ def test_verdict_by_mode_answer_and_time(
 def test_ask_without_an_answer_sends_nothing_and_says_so(open_desk: Callable[[Consent], Desk]) -> None:
     desk = open_desk(Consent.ASK)
     (order,) = desk.decide("AAA")
-    assert desk.gate.given_back == [order.client_order_id]
+    assert desk.door.given_back == [order.client_order_id]
     assert desk.orders["AAA"] == ("held", f"waits for a yes to {IN_TIME + timedelta(minutes=1):%Y-%m-%d %H:%M} UTC")
     assert next_open(desk.database, desk.run_id)["waiting"] == ["AAA"]
     desk.look(IN_TIME)
@@ -254,7 +254,7 @@ def test_entry_that_risk_refuses_by_then_is_not_sent_whatever_was_agreed(
     desk = open_desk(Consent.ASK)
     desk.decide("AAA", "SPY")
     desk.say("consent")
-    desk.gate.refused = {"AAA"}
+    desk.door.refused = {"AAA"}
     desk.look(IN_TIME)
     assert desk.orders["AAA"] == ("rejected", "not sent: MANUAL_HALT: an operator says so")
     assert desk.trade() == ["SPY"]
@@ -278,9 +278,9 @@ def alpaca_desk(folder: Path, consent: Consent) -> Iterator[tuple[Desk, AlpacaSc
     with make_server(PANEL) as server:
         scenes: list[AlpacaScene] = []
 
-        def account(gate: HoldingGate, database: Engine, run_id: int) -> Broker:
+        def account(door: HoldingDoor, database: Engine, run_id: int) -> Broker:
             scene = AlpacaScene(server)
-            scene.gate, scene.journal = gate, DatabaseJournal(database, run_id, lambda: server.now)  # type: ignore[assignment]
+            scene.door, scene.journal = door, DatabaseJournal(database, run_id, lambda: server.now)  # type: ignore[assignment]
             scenes.append(scene)
             return scene.open_again()
 

@@ -17,7 +17,7 @@ from trading_platform.alpaca_server.faults import Fault, FaultKind
 from trading_platform.alpaca_server.server import AlpacaServer
 from trading_platform.brokers.alpaca_broker import PREFIX as ENGINES_PREFIX
 from trading_platform.operations.doctor_broker import PREFIX, BrokerTrial
-from trading_platform.operations.doctor_findings import Finding, Verdict, exit_code_of
+from trading_platform.operations.doctor_findings import CheckVerdict, Finding, exit_code_of
 
 
 @pytest.fixture
@@ -65,15 +65,15 @@ def test_its_ids_are_never_taken_for_the_engine_s(server: AlpacaServer) -> None:
     scene.look()
     assert [row.kind for row in scene.differences.rows] == ["foreign_order"]
     assert len(still_open(server)) == 1
-    assert check._clear_away().verdict is Verdict.OK
+    assert check._clear_away().verdict is CheckVerdict.OK
     scene.look()
-    assert scene.gate.reasons == {}
+    assert scene.door.reasons == {}
 
 
 def test_fund_that_the_account_holds_is_left_alone(server: AlpacaServer) -> None:
     act(server, "trade", symbol="SPY", side="buy", qty=1)
     found = trial(server).run()
-    assert found[0].verdict is Verdict.FAILED
+    assert found[0].verdict is CheckVerdict.FAILED
     assert "no order was sent" in found[0].text
     assert not [r for r in server.requests if r.method == "POST" and r.path.startswith("/v2/")]
 
@@ -89,8 +89,8 @@ def test_lost_answer_is_looked_up_and_nothing_stays(server: AlpacaServer, kind: 
 def test_step_that_fails_ends_the_check_and_the_order(server: AlpacaServer, method: str, path: str, step: int) -> None:
     server.faults.add(Fault(FaultKind.STATUS_BEFORE, method, path, status=503, times=4))
     found = trial(server).run()
-    assert found[step].verdict is Verdict.FAILED
-    assert found[-1].verdict is Verdict.OK
+    assert found[step].verdict is CheckVerdict.FAILED
+    assert found[-1].verdict is CheckVerdict.OK
     assert exit_code_of(found) == 3
     assert still_open(server) == []
 
@@ -111,25 +111,25 @@ def test_interrupt_on_the_way_cancels_the_order(server: AlpacaServer) -> None:
 def test_order_that_cannot_be_cancelled_is_named(server: AlpacaServer) -> None:
     server.faults.add(Fault(FaultKind.STATUS_BEFORE, "DELETE", "/v2/orders", status=503, times=None))
     found = trial(server).run()
-    assert (found[-1].verdict, found[-1].exit_code) == (Verdict.FAILED, 5)
+    assert (found[-1].verdict, found[-1].exit_code) == (CheckVerdict.FAILED, 5)
     assert still_open(server)[0] in found[-1].text
     assert "by hand" in found[-1].cure
 
 
 def test_cancellation_that_is_pending_is_told(server: AlpacaServer) -> None:
     check = trial(server)
-    assert check._place().verdict is Verdict.OK
+    assert check._place().verdict is CheckVerdict.OK
     pending = {"status": "pending_cancel"}
     server.faults.add(Fault(FaultKind.REWRITE, "GET", "by_client_order_id", fields=pending, times=None))
     found = check._clear_away()
-    assert (found.verdict, found.exit_code) == (Verdict.WARNING, 0)
+    assert (found.verdict, found.exit_code) == (CheckVerdict.WARNING, 0)
     assert "is pending" in found.text
 
 
 def test_refused_order_says_the_service_s_words(server: AlpacaServer) -> None:
     act(server, "account", trading_blocked=True)
     found = trial(server).run()
-    assert (found[0].verdict, exit_code_of(found)) == (Verdict.FAILED, 5)
+    assert (found[0].verdict, exit_code_of(found)) == (CheckVerdict.FAILED, 5)
     assert still_open(server) == []
 
 

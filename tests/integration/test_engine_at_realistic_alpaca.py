@@ -26,7 +26,7 @@ from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.ports import BrokerOrder
 from trading_platform.core.types import OrderIntent, OrderStatus, Side
-from trading_platform.engine.engine_market import World
+from trading_platform.engine.engine_market import EngineMarket
 from trading_platform.machine.heartbeat import Heartbeat
 from trading_platform.market_data.alpaca_data import LatestPrice
 from trading_platform.runtime.live_loop import LiveLoop
@@ -58,7 +58,7 @@ def holding(
     with scene_of(bars or {"AAA": flat(50.0)}, behaviour, **extra) as scene:
         today = scene.server.now.date()
         intent = OrderIntent("AAA", Side.BUY, shares, 60.0, 45.0, target, "breakout", OrderReason.ENTRY, 1.0, today)
-        scene.venue.place_order(scene.gate.approve(intent))
+        scene.venue.place_order(scene.door.approve(intent))
         scene.opened(1)
         scene.settle(1)
         scene.look()
@@ -80,7 +80,7 @@ def leave(scene: Scene, ticker: str = "AAA") -> BrokerOrder:
         1.0,
         scene.server.now.date(),
     )
-    return scene.venue.place_order(scene.gate.approve(intent))
+    return scene.venue.place_order(scene.door.approve(intent))
 
 
 def deed(scene: Scene, path: str, **body: object) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def test_resting_order_edited_by_the_owner_goes_on_as_ours(
         deed(scene, "replace", symbol="AAA", type=kind, **edit)
         scene.look()
         scene.look(scene.server.now + ONE_LOOK)
-        assert scene.gate.reasons == {}
+        assert scene.door.reasons == {}
         assert covered(scene) == 10.0
         assert leave(scene).status is not OrderStatus.REJECTED
 
@@ -185,7 +185,7 @@ def test_edited_leg_of_a_group_goes_on_as_ours() -> None:
         deed(scene, "replace", symbol="AAA", type="stop", stop_price=46.0)
         scene.look()
         scene.look(scene.server.now + ONE_LOOK)
-        assert scene.gate.reasons == {}
+        assert scene.door.reasons == {}
         assert covered(scene) == 10.0
 
 
@@ -242,7 +242,7 @@ def test_cancelled_dividend_is_no_income() -> None:
         row = deed(scene, "activities", activity_type="DIV", symbol="AAA", net_amount=7.0)
         deed(scene, "activities", cancel=row["id"])
         scene.look()
-        assert not scene.gate.stops_all()
+        assert not scene.door.stops_all()
         assert scene.settle(2).flows.dividends == 0.0
 
 
@@ -305,7 +305,7 @@ class Watching:
 
     def end_entries(self) -> None: ...
 
-    def adopt(self, world: World) -> None: ...
+    def adopt(self, prepared: EngineMarket) -> None: ...
 
     def scan_cycle(self, t: int, *, decide: bool = True) -> Any: ...
 
@@ -360,14 +360,14 @@ def test_session_is_settled_without_executions_that_are_not_told_in_time() -> No
         scene.look()
         scene.look()
         assert scene.book.manual == {}
-        assert "AAA" in scene.gate.reasons
+        assert "AAA" in scene.door.reasons
         assert leave(scene).status is OrderStatus.INTENT
         scene.opened(4)
         scene.look(scene.server.now + timedelta(hours=3))
         settled = scene.settle(4)
         assert [(fill.quantity, fill.reason) for fill, _, _ in settled.fills] == [(10.0, OrderReason.STOP_LOSS)]
         assert scene.book.manual == {}
-        assert scene.gate.reasons == {}
+        assert scene.door.reasons == {}
 
 
 def test_watched_stop_is_sold_within_a_minute_of_its_price() -> None:
@@ -386,7 +386,7 @@ def test_watched_stop_is_sold_within_a_minute_of_its_price() -> None:
             CALENDAR,
             clock,
             heart,
-            lambda session: cast(World, None),
+            lambda session: cast(EngineMarket, None),
             ONE_LOOK.total_seconds(),
             wake=wake,
             glance=scene.venue.glance,
@@ -404,7 +404,7 @@ def test_position_whose_stop_is_suspended_does_not_count_as_covered() -> None:
             order.status = "suspended"
         scene.look(scene.server.now + ONE_LOOK)
         scene.look(scene.server.now + ONE_LOOK)
-        assert covered(scene) == 10.0 or "AAA" in scene.gate.reasons or scene.differences.rows
+        assert covered(scene) == 10.0 or "AAA" in scene.door.reasons or scene.differences.rows
 
 
 @pytest.mark.parametrize("flags", [{"tradable": False}], ids=["untradable"])
@@ -430,7 +430,7 @@ def test_open_order_of_the_owner_that_cannot_be_read_is_no_trouble(kind: str) ->
     with holding() as scene:
         deed(scene, "foreign", kind=kind)
         scene.look()
-        assert not scene.gate.stops_all()
+        assert not scene.door.stops_all()
 
 
 @pytest.mark.parametrize("kind", ["option", "crypto"])
@@ -438,7 +438,7 @@ def test_open_order_of_the_owner_in_something_else_is_no_trouble(kind: str) -> N
     with holding() as scene:
         deed(scene, "foreign", kind=kind)
         scene.look()
-        assert not scene.gate.stops_all()
+        assert not scene.door.stops_all()
         assert covered(scene) == 10.0
 
 
@@ -451,8 +451,8 @@ def test_filled_deal_of_the_owner_in_something_else_leaves_our_book_alone(kind: 
         deed(scene, "foreign", kind=kind, qty=1, price=2.0, filled=True)
         scene.look()
         scene.look(scene.server.now + ONE_LOOK)
-        assert not scene.gate.stops_all()
-        assert "AAA" not in scene.gate.reasons
+        assert not scene.door.stops_all()
+        assert "AAA" not in scene.door.reasons
         settled = scene.settle(2)
         assert (settled.equity - settled.flows.cash_flow, settled.fills) == (CASH, [])
 
@@ -466,7 +466,7 @@ def test_fill_whose_activity_comes_late_is_ours_all_the_same() -> None:
             scene.look(scene.server.now + ONE_LOOK)
         assert scene.book.manual == {}
         assert scene.book.quantity("AAA") == held(scene) == 10.0
-        assert scene.gate.reasons == {}
+        assert scene.door.reasons == {}
         assert [(fill.quantity, fill.reason) for fill, _, _ in scene.settle(1).fills] == [(10.0, OrderReason.ENTRY)]
 
 
@@ -506,7 +506,7 @@ def test_executed_dividend_is_income() -> None:
     with holding() as scene:
         deed(scene, "activities", activity_type="DIV", symbol="AAA", net_amount=7.0)
         scene.look()
-        assert not scene.gate.stops_all()
+        assert not scene.door.stops_all()
         assert scene.settle(2).flows.dividends == 7.0
 
 

@@ -91,7 +91,7 @@ def trade_through(world: Campaign) -> Counter[int]:
                 passing = [Fault(FaultKind.STATUS_BEFORE, status=503, times=None)]
         if evening in NOISE:
             passing = list(noise())
-        world.server.faults.add_first(*passing)
+        world.server.faults.add(*passing, first=True)
         codes[world.life().code] += 1
         world.server.faults.remove(len(passing))
         if evening == 16:

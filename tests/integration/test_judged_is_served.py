@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from risk_config import RiskConfig
 from rl_environment import BatchedAllocEnv
 from rl_strategy_allocator import RLStrategyAllocator
 from trading_platform.configuration.environment import load_settings
@@ -21,12 +20,11 @@ from trading_platform.configuration.trading_config import TradingConfig, load_co
 from trading_platform.core.allocation import CODE_OF_ROW
 from trading_platform.core.policy import Network, Policy, fit_scaling
 from trading_platform.core.prepare import PreparedMarket
-from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.served_policy import Answers, RowCode, answers, rules_alone
-from trading_platform.core.session import Rules
 from trading_platform.core.simulate import open_books
-from trading_platform.engine.engine_market import World, build_world, configured_strategies
+from trading_platform.engine.engine_market import EngineMarket, configured_strategies, prepare_engine_market
 from trading_platform.engine.regime_cache import load_regimes
+from trading_platform.engine.trading_rules import rules_of
 from trading_platform.evaluation.kernel_book import KernelBook
 from trading_platform.machine.stopwatch import Stopwatch
 from trading_platform.market_data.calendar import NyseCalendar
@@ -52,20 +50,19 @@ class Prepared:
     def __init__(self, config: TradingConfig, cache: Path) -> None:
         self.settings = load_settings()._replace(cache_dir=cache)
         self.panel = load_panel(config, self.settings, NyseCalendar(), None, None)
-        limits = limits_of(RiskConfig.from_mapping(config.risk).to_dict())
-        rules = Rules(limits, config.exits.rates(), config.costs.rates(), config.sizing.rates())
+        rules = rules_of(config)
         setup = TrainingSetup(n_universes=0)
         arena = prepare_arena(self.panel, setup, config, self.settings, rules, NyseCalendar(), BatchedAllocEnv)
         self.judging: PreparedMarket = arena.whole
         self._config, self.rules = config, rules
         self.active, _ = active_strategies(configured_strategies(config), self.panel)
 
-    def world(self, first: int) -> World:
+    def world(self, first: int) -> EngineMarket:
         """Return the market as an engine prepares it that trades from row `first` on."""
         config, panel = self._config, self.panel
         regime, cache = RegimeConfig.from_mapping(config.regime), self.settings.cache_dir / "regimes"
         regimes = load_regimes(panel, regime, config.engine.seed, first, cache)
-        return build_world(panel, self.active, self.rules, NyseCalendar(), regimes, Stopwatch())
+        return prepare_engine_market(panel, self.active, self.rules, NyseCalendar(), regimes, Stopwatch())
 
     def policy(self, sessions: int) -> Policy:
         """A policy that reads everything it may, has seen so many sessions, and has another opinion every day."""
@@ -124,7 +121,7 @@ class Prepared:
 class Serving:
     """An engine's way of asking: one observation at a close, of a book of its own."""
 
-    def __init__(self, allocator: RLStrategyAllocator, world: World) -> None:
+    def __init__(self, allocator: RLStrategyAllocator, world: EngineMarket) -> None:
         self.allocator, self.world = allocator, world
         self.books = open_books(1, 10, len(world.strategies), len(world.market.bars), 70_000.0)
 

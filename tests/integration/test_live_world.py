@@ -18,11 +18,11 @@ from trading_platform.core.errors import MarketDataError
 from trading_platform.core.realistic_fills import draw_fills
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
-from trading_platform.engine.engine_market import World
+from trading_platform.engine.engine_market import EngineMarket
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.regime.config import RegimeConfig
 from trading_platform.regime.hmm import causal_regimes
-from trading_platform.runtime.open_run import CATCH_UP_SESSIONS, check_newest_session, live_world
+from trading_platform.runtime.open_run import CATCH_UP_SESSIONS, check_newest_session, live_market
 from trading_platform.strategies.registry import make_strategies
 
 CALENDAR = NyseCalendar()
@@ -32,21 +32,21 @@ MONDAY, TUESDAY = date(2023, 6, 12), date(2023, 6, 13)
 CONFIG = replace(TradingConfig(), regime=REGIME)
 
 
-def scan(session: date, folder: Path) -> World:
+def scan(session: date, folder: Path) -> EngineMarket:
     settings = load_settings({"TRADING_CACHE_DIR": str(folder)}, None)
-    return live_world(CONFIG, settings, RULES, CALENDAR, make_strategies(None), session)
+    return live_market(CONFIG, settings, RULES, CALENDAR, make_strategies(None), session)
 
 
 def test_simulated_account_may_have_realistic_fills_and_a_broker_s_market_has_none(tmp_path: Path) -> None:
     settings = load_settings({"TRADING_CACHE_DIR": str(tmp_path)}, None)
     config = replace(CONFIG, engine=replace(CONFIG.engine, fills="realistic"))
     arguments = config, settings, RULES, CALENDAR, make_strategies(("momentum",)), MONDAY
-    assert live_world(*arguments).market.draws.size == 0
-    drawn = live_world(*arguments, fills=config.engine.fills)
+    assert live_market(*arguments).market.draws.size == 0
+    drawn = live_market(*arguments, fills=config.engine.fills)
     assert drawn.market.draws.tobytes() == draw_fills(drawn.panel, config.engine.seed).tobytes()
 
 
-def afresh(world: World) -> np.ndarray:
+def afresh(world: EngineMarket) -> np.ndarray:
     """Return the regime probabilities of a world's panel, computed without a cache."""
     first = world.panel.n_sessions - CATCH_UP_SESSIONS
     path = causal_regimes(world.panel, RegimeConfig.from_mapping(REGIME), CONFIG.engine.seed, first)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alpaca_world import FIRST, MemoryJournal, Register, World, flat, make_server, make_world, market, utc
+from alpaca_world import FIRST, MemoryJournal, Register, World, fills_since, flat, make_server, make_world, market, utc
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import DropTable
@@ -249,7 +249,7 @@ def test_the_broker_trades_a_bracket_over_the_database(journal: DatabaseJournal,
         order = world.place(key="tp-x", **ENTRY)
         server.advance_to_close()
         make_durable(world, DatabaseJournal(open_database(path), 1, lambda: datetime.now(UTC)))  # as after a crash
-        fills = world.broker.fills_since(utc("2024-01-01"))
+        fills = fills_since(world.broker, utc("2024-01-01"))
         statuses = {
             row.client_order_id: row.status
             for row in map(journal.find_order, ("tp-x", "tp-x-stop", "tp-x-target"))

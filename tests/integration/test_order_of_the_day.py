@@ -32,14 +32,14 @@ class Wide(Told):
 
     def build(self) -> AlpacaVenue:
         clock, http = ServerClock(self.server), make_http(self.server, self.timer, requests_per_minute=1e9)
-        broker = AlpacaBroker(http, self.gate, self.journal, clock, self.timer.sleep)
+        broker = AlpacaBroker(http, self.door, self.journal, clock, self.timer.sleep)
         self.book = AccountBook(RULES, 100_000.0, self.panel.tickers, ["momentum", "breakout"])
         memory = Memory(self.server.now - timedelta(seconds=1), {})
         return AlpacaVenue(
             broker,
             self.journal,
             self.differences,
-            self.gate,
+            self.door,
             self.book,
             memory,
             CALENDAR,
@@ -62,7 +62,7 @@ def leave(scene: Scene, ticker: str) -> None:
         1.0,
         scene.server.now.date(),
     )
-    scene.venue.place_order(scene.gate.approve(intent))
+    scene.venue.place_order(scene.door.approve(intent))
 
 
 def day_of(positions: int) -> dict[str, int]:

@@ -62,8 +62,8 @@ def test_calendar_of_london_opens_where_new_york_is_shut_and_counts_its_own_hour
     assert not calendar.is_session(jubilee)
     assert calendar.zone == "Europe/London"
     assert (calendar.close_at(thanksgiving) - calendar.open_at(thanksgiving)).total_seconds() == 8.5 * 3600
-    assert not calendar.is_half_day(thanksgiving)
-    assert calendar.is_half_day(date(2022, 12, 23))
+    eve = date(2022, 12, 23)
+    assert (calendar.close_at(eve) - calendar.open_at(eve)).total_seconds() == 4.5 * 3600
 
 
 def test_calendar_of_an_unknown_exchange_is_refused_with_what_is_near() -> None:

@@ -32,10 +32,10 @@ def test_position_that_is_left_out_at_every_look_stays_ours_and_keeps_its_stop(f
             look_later(scene)
         assert (held(scene), covered(scene), scene.book.quantity("AAA")) == (10.0, 10.0, 10.0)
         assert scene.book.manual == {}
-        assert "AAA" in scene.gate.reasons
+        assert "AAA" in scene.door.reasons
         scene.server.lift_faults()
         look_later(scene)
-        assert scene.gate.reasons == {}
+        assert scene.door.reasons == {}
         equal(scene)
 
 
@@ -53,10 +53,10 @@ def test_no_new_risk_at_all_while_much_is_unexplained() -> None:
     with holding(shares=400.0) as scene:  # a fifth of the account
         scene.server.faults.add(Fault(FaultKind.VANISHED_POSITIONS, times=None))
         look_later(scene)
-        assert "unexplained" in (scene.gate.unreconciled or "")
+        assert "unexplained" in (scene.door.unreconciled or "")
         scene.server.lift_faults()
         look_later(scene)
-        assert scene.gate.unreconciled is None
+        assert scene.door.unreconciled is None
 
 
 def test_an_option_of_the_owners_does_not_hide_that_shares_are_gone() -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from risk_config import RiskConfig
 from trading_platform.configuration.environment import load_settings
-from trading_platform.configuration.trading_config import StorageConfig, TradingConfig
+from trading_platform.configuration.running_tables import StorageConfig
+from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.costs import CostConfig, ExitConfig, SizingConfig
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules

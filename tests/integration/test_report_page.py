@@ -18,7 +18,7 @@ from report_world import Plan, build
 from daily_report import complete
 from trading_platform.reporting.charts import Line, Scale, chart, growth_scale, meter, nice_scale, stacked
 from trading_platform.reporting.evidence import Evidence
-from trading_platform.reporting.gather import Request, World, gather
+from trading_platform.reporting.gather import Request, Surroundings, gather
 from trading_platform.reporting.page import render_page
 from trading_platform.reporting.page_cards import POSITIONS, SHARES, TRADES
 from trading_platform.reporting.picture import render_picture
@@ -31,7 +31,7 @@ EVIL = ["</script><script>alert(1)</script>", '"><img src=x onerror=alert(1)>', 
 def evidence(path: Path, session: date | None = None, since: date | None = None) -> Evidence:
     calendar: Any = Weekdays()
     request = Request(path, session=session, since=since, history=True)
-    return gather(request, World(BARE, None, lambda: calendar, EVENING, deadline=1e12))
+    return gather(request, Surroundings(BARE, None, lambda: calendar, EVENING, deadline=1e12))
 
 
 class Page(HTMLParser):

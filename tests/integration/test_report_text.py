@@ -16,7 +16,7 @@ from report_stories import BARE, EVENING, make_report
 from report_world import Plan, build
 
 from daily_report import complete, generate_daily_report
-from trading_platform.reporting.gather import Request, World, gather, nyse
+from trading_platform.reporting.gather import Request, Surroundings, gather, nyse
 from trading_platform.reporting.page import render_page
 from trading_platform.reporting.plain import amount, columns, dollars, fit, long_date, percents, quantity, safe, short
 from trading_platform.reporting.text import LIMIT, WIDTH, standing_words, summary_text
@@ -176,7 +176,9 @@ def test_text_and_page_say_whose_money_and_which_market(
     assert where in report["summary"].splitlines()[1]
     assert f"{benchmark:>7}  equal" in report["summary"]
     assert report["run"]["money"] == where.partition(" · ")[0]
-    evidence = gather(Request(path, day, history=True), World(BARE, None, nyse, EVENING, time.monotonic() + 30.0))
+    evidence = gather(
+        Request(path, day, history=True), Surroundings(BARE, None, nyse, EVENING, time.monotonic() + 30.0)
+    )
     page = render_page(complete(evidence), evidence)
     assert escape(where) in page
     assert (">SPY<" in page) is (benchmark == "SPY")

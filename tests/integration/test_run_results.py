@@ -14,7 +14,7 @@ from report_world import Plan, build
 from sqlalchemy import Engine
 
 from trading_platform.core.types import MarketPanel
-from trading_platform.evaluation.critique_inputs import FindingCode
+from trading_platform.evaluation.critique_inputs import ObjectionCode
 from trading_platform.reporting.run_critique import longest_unchanged
 from trading_platform.reporting.run_results import RunResults, run_results
 from trading_platform.storage.database import open_database
@@ -177,13 +177,13 @@ def flat_panel(volume: float) -> MarketPanel:
 
 
 def test_critique_sees_volumes_and_dead_prices_of_the_bars(database: Engine, results: RunResults) -> None:
-    def codes(found: RunResults) -> set[FindingCode]:
+    def codes(found: RunResults) -> set[ObjectionCode]:
         return {finding.code for finding in found.critique}
 
-    needs_bars = {FindingCode.STALE_FILLS, FindingCode.STALE_PRICES}
+    needs_bars = {ObjectionCode.STALE_FILLS, ObjectionCode.STALE_PRICES}
     assert not codes(results) & needs_bars  # without bars nothing is said of them
     assert needs_bars <= codes(run_results(database, 1, flat_panel(volume=0.0)))
-    assert FindingCode.STALE_FILLS not in codes(run_results(database, 1, flat_panel(volume=1e6)))
+    assert ObjectionCode.STALE_FILLS not in codes(run_results(database, 1, flat_panel(volume=1e6)))
 
 
 def test_halt_that_only_an_operator_ends_stops_for_good(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_halt_that_only_an_operator_ends_stops_for_good(tmp_path: Path) -> None:
         engine = open_database(path)
         found = {finding.code for finding in run_results(engine, 1).critique}
         engine.dispose()
-        assert (FindingCode.STOPPED_FOR_GOOD in found) is stops
+        assert (ObjectionCode.STOPPED_FOR_GOOD in found) is stops
 
 
 def test_run_without_trades_says_only_what_can_be_said(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_run_without_trades_says_only_what_can_be_said(tmp_path: Path) -> None:
     engine.dispose()
     assert (found.fills, found.sharpe, found.costs.total) == (0, None, 0.0)
     assert not any("nan" in finding.message for finding in found.critique)
-    assert FindingCode.TOO_FEW_TRADES in {finding.code for finding in found.critique}
+    assert ObjectionCode.TOO_FEW_TRADES in {finding.code for finding in found.critique}
 
 
 def test_longest_unchanged_counts_sessions_after_the_first() -> None:

@@ -44,14 +44,14 @@ def test_the_younger_one_stops_within_one_look_after_both_have_sent(server: Alpa
     later(server)
     assert young.enter("BBB", 10.0, limit=25.0, stop=15.0) is OrderStatus.SUBMITTED
     young.look()
-    assert young.gate.stops_all()
-    assert "another engine trades this account since" in (young.gate.unreconciled or "")
-    assert "tp-20240103-AAA-buy-entry-0" in (young.gate.unreconciled or "")
+    assert young.door.stops_all()
+    assert "another engine trades this account since" in (young.door.unreconciled or "")
+    assert "tp-20240103-AAA-buy-entry-0" in (young.door.unreconciled or "")
     (state,) = young.venue.states()
     assert state.kind is AlertKind.SECOND_ENGINE
     assert working_entries(server) == {"AAA", "BBB"}  # it cancels nothing of the other's
     old.look()
-    assert not old.gate.stops_all()
+    assert not old.door.stops_all()
     assert old.venue.states() == []
 
 
@@ -66,7 +66,7 @@ def test_the_younger_one_stays_stopped_and_goes_on_protecting_what_it_holds(
     young.opened(1)
     young.settle(1)
     young.look()
-    assert young.gate.stops_all()
+    assert young.door.stops_all()
     assert {shares for _, shares, _ in young.working("BBB")} == {10.0}
 
 
@@ -78,7 +78,7 @@ def test_an_engine_that_has_not_sent_yet_is_the_younger_one_by_fills_alone(
     server.advance_to_open()  # bought at once: there is nothing left to see but the fill
     later(server)
     young.look()
-    assert young.gate.stops_all()
+    assert young.door.stops_all()
 
 
 def test_the_owners_own_orders_are_no_engine(server: AlpacaServer, panel: MarketPanel) -> None:
@@ -88,6 +88,6 @@ def test_the_owners_own_orders_are_no_engine(server: AlpacaServer, panel: Market
     only.enter("AAA", 10.0)
     later(server)
     only.look()
-    assert not only.gate.stops_all()
+    assert not only.door.stops_all()
     assert only.venue.states() == []
     equal(only)

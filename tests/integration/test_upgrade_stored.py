@@ -17,7 +17,8 @@ from sqlalchemy import Engine, text
 from risk_config import RiskConfig
 from tests.first_version import POSITION, first_account, first_slot, first_text
 from trading_platform.configuration.environment import load_settings
-from trading_platform.configuration.trading_config import StorageConfig, TradingConfig
+from trading_platform.configuration.running_tables import StorageConfig
+from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.costs import CostConfig, ExitConfig
 from trading_platform.core.errors import FixConfigError, OperatorNeededError, RepairDatabaseError
 from trading_platform.core.ports import SavedBook
@@ -30,7 +31,7 @@ from trading_platform.runtime import upgrade as module
 from trading_platform.runtime.account_choice import Whose
 from trading_platform.runtime.build import build_engine
 from trading_platform.runtime.instructions import Instructions
-from trading_platform.runtime.open_run import _live_key, kept_strategies, live_run, live_world, set_notices
+from trading_platform.runtime.open_run import _live_key, kept_strategies, live_market, live_run, set_notices
 from trading_platform.runtime.trade_settings import TradeOptions
 from trading_platform.storage.database import MIGRATIONS, open_database
 from trading_platform.storage.runs import RunLock
@@ -165,7 +166,7 @@ def test_account_of_the_first_version_goes_over_when_it_is_agreed_to(
 
     def world_at(day: date) -> Any:
         kept = kept_strategies(given.config, given.strategies, "paper", None)
-        return kept, live_world(given.config, given.settings, RULES, CALENDAR, kept, day)
+        return kept, live_market(given.config, given.settings, RULES, CALENDAR, kept, day)
 
     kept, world = world_at(DAYS[1])
     assert {item.name for item in kept} - set(DEFAULT_SET) == {"momentum", "breakout"}  # who owns nothing is gone
@@ -183,8 +184,8 @@ def test_account_of_the_first_version_goes_over_when_it_is_agreed_to(
         result = engine.scan_cycle(row)
         assert result.allocation["momentum"] == 0.0
         assert sum(result.allocation.values()) == pytest.approx(1.0)
-        engine.adopt(live_world(given.config, given.settings, RULES, CALENDAR, kept, DAYS[2]))
-        engine.scan_cycle(len(engine.world.sessions) - 1)
+        engine.adopt(live_market(given.config, given.settings, RULES, CALENDAR, kept, DAYS[2]))
+        engine.scan_cycle(len(engine.prepared.sessions) - 1)
         engine.commit()
     finally:
         lock.release()

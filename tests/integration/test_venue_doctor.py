@@ -20,7 +20,7 @@ from trading_platform.alpaca.reader import AlpacaReader
 from trading_platform.alpaca_server.faults import Fault, FaultKind
 from trading_platform.alpaca_server.server import AlpacaServer
 from trading_platform.market_data.calendar import NyseCalendar
-from trading_platform.operations.doctor_findings import Verdict, examined
+from trading_platform.operations.doctor_findings import CheckVerdict, examined
 from trading_platform.operations.doctor_services import check_account, check_bars, check_calendar, check_clock
 
 pytestmark = pytest.mark.real
@@ -92,16 +92,17 @@ def test_a_blocked_account_needs_an_operator(reader: AlpacaReader) -> None:
 
             return replace(super().account(), is_blocked=True)
 
-    assert check_account(reader).verdict is Verdict.OK
+    assert check_account(reader).verdict is CheckVerdict.OK
     found = examined("account", lambda: check_account(Blocked(reader._http)))
-    assert (found.verdict, found.exit_code) == (Verdict.FAILED, 5)
+    assert (found.verdict, found.exit_code) == (CheckVerdict.FAILED, 5)
 
 
 @pytest.mark.parametrize(
-    ("skew", "verdict", "code"), [(0.5, Verdict.OK, 0), (-7.0, Verdict.WARNING, 0), (90.0, Verdict.FAILED, 5)]
+    ("skew", "verdict", "code"),
+    [(0.5, CheckVerdict.OK, 0), (-7.0, CheckVerdict.WARNING, 0), (90.0, CheckVerdict.FAILED, 5)],
 )
 def test_the_clock_may_differ_a_little(
-    server: AlpacaServer, reader: AlpacaReader, skew: float, verdict: Verdict, code: int
+    server: AlpacaServer, reader: AlpacaReader, skew: float, verdict: CheckVerdict, code: int
 ) -> None:
     def now() -> datetime:
         return server.now + timedelta(seconds=skew)
@@ -115,9 +116,9 @@ def test_a_half_day_that_we_do_not_know_is_found(reader: AlpacaReader) -> None:
         def close_at(self, session: date) -> datetime:
             return super().close_at(session) - timedelta(hours=3 if session == date(2024, 1, 17) else 0)
 
-    assert check_calendar(reader, CALENDAR).verdict is Verdict.OK
+    assert check_calendar(reader, CALENDAR).verdict is CheckVerdict.OK
     found = check_calendar(reader, Older())
-    assert (found.verdict, found.exit_code) == (Verdict.FAILED, 5)
+    assert (found.verdict, found.exit_code) == (CheckVerdict.FAILED, 5)
     assert "2024-01-17: 09:30-13:00 here, 09:30-16:00 at Alpaca (1 such days)" in found.text
 
 
@@ -127,14 +128,14 @@ def test_a_calendar_without_sessions_is_found(reader: AlpacaReader) -> None:
             return []
 
     found = check_calendar(Empty(reader._http), CALENDAR)
-    assert (found.verdict, found.exit_code) == (Verdict.FAILED, 5)
+    assert (found.verdict, found.exit_code) == (CheckVerdict.FAILED, 5)
 
 
 def test_refused_sip_leaves_iex(server: AlpacaServer, http: AlpacaHttp, reader: AlpacaReader) -> None:
-    assert check_bars(http, reader).verdict is Verdict.OK
+    assert check_bars(http, reader).verdict is CheckVerdict.OK
     server.faults.add(Fault(FaultKind.STATUS_BEFORE, path="bars", status=403, code=40310000, message="no SIP", times=1))
     found = check_bars(http, reader)
-    assert found.verdict is Verdict.WARNING
+    assert found.verdict is CheckVerdict.WARNING
     assert "IEX serves" in found.text
 
 
@@ -143,4 +144,4 @@ def test_bars_that_nobody_has_are_a_warning() -> None:
     with make_server(replace(panel, benchmark=np.full(panel.n_sessions, np.nan))) as server:
         server.advance_to_close()
         http = make_http(server, FakeTimer())
-        assert check_bars(http, AlpacaReader(http)).verdict is Verdict.WARNING
+        assert check_bars(http, AlpacaReader(http)).verdict is CheckVerdict.WARNING

@@ -26,7 +26,7 @@ from trading_platform.core.round_trips import EPOCH
 from trading_platform.core.session import Rules
 from trading_platform.core.simulate import Backtest, backtest
 from trading_platform.core.types import Floats, MarketPanel, Regime, RiskEventKind, Side, StrategySignals
-from trading_platform.engine.engine_market import World
+from trading_platform.engine.engine_market import EngineMarket
 from trading_platform.machine.clocks import ReplayClock
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.storage import models as m
@@ -85,12 +85,12 @@ class Case:
         return Rules(limits_of(self.risk.to_dict()), self.exits.rates(), self.costs.rates())
 
     @cached_property
-    def world(self) -> World:
+    def world(self) -> EngineMarket:
         """The market as the engine wants it; regimes stay unknown, since no allocator here reads them."""
         sessions: list[date] = self.panel.sessions.astype("datetime64[D]").tolist()
         clock = CALENDAR.exchange_seconds(self.panel.sessions)
         market = build_market(self.panel, clock, self.rules.limits.correlation_window)
-        return World(
+        return EngineMarket(
             panel=self.panel,
             market=with_fills(market, self.panel, self.fills, self.seed),
             signals=build_signals(self.signals, default_protection(self.rules.exits)),

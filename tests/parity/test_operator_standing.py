@@ -29,7 +29,7 @@ def case() -> Case:
 
 
 def say(desk: Desk, row: int, kind: str, subject: str | None) -> None:
-    now = desk.engine.world.closed[row]
+    now = desk.engine.prepared.closed[row]
     leave_command(desk.database, 1, kind, "why", now, subject)
     desk.engine.watch(now)
     desk.engine.commit()
@@ -48,7 +48,7 @@ def entries(desk: Desk, first: date, last: date = date.max) -> list[tuple[str, s
 
 def held(desk: Desk) -> set[str]:
     slots = desk.engine.broker.slots
-    return {desk.engine.world.panel.tickers[column] for column in slots["ticker"][slots["quantity"] > 0.0]}
+    return {desk.engine.prepared.panel.tickers[column] for column in slots["ticker"][slots["quantity"] > 0.0]}
 
 
 def test_a_paused_strategy_opens_nothing_until_it_is_let_go_on(case: Case, tmp_path: Path) -> None:

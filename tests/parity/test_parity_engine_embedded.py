@@ -13,7 +13,7 @@ from parity_world import Case, Desk, Trail, assert_same, cents, engine, kernel
 
 from risk_config import RiskConfig
 from rl_environment import BatchedAllocEnv, TradingAllocEnv
-from trading_platform.core.action_map import action_to_weights
+from tests.action_weights import action_to_weights
 from trading_platform.core.costs import CostConfig
 from trading_platform.core.episode_batch import EpisodeOptions
 from trading_platform.core.observation import EPISODE_SESSIONS

@@ -78,7 +78,7 @@ def test_another_seed_or_book_is_noticed(embedded: Case, difference: dict[str, o
 def test_flatten_filled_in_part_goes_on_until_all_is_sold_over_a_restart(embedded: Case, tmp_path: Path) -> None:
     desk = Desk(replace(embedded, risk=RiskConfig(), seed=3), tmp_path, 253)
     desk.run(300)
-    leave_command(desk.database, 1, "flatten", "why", desk.engine.world.closed[299])
+    leave_command(desk.database, 1, "flatten", "why", desk.engine.prepared.closed[299])
     desk.run(301)
     held = [desk_shares(desk)]
     for row in range(302, 307):

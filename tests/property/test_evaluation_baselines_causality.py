@@ -9,12 +9,12 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
+from tests.hindsight import Oracle
 from trading_platform.core.types import Floats
 from trading_platform.evaluation.baselines import Baseline, InverseVolatility, MinimumVariance, RiskParity
 from trading_platform.evaluation.learning_baselines import (
     BestSoFar,
     DiscountedThompson,
-    Oracle,
     RegimeTable,
     ScoreMap,
     default_baselines,

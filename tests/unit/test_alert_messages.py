@@ -12,7 +12,7 @@ from sqlalchemy import Engine, delete, insert, select, update
 from tests.alert_world import NOW, database_with_a_run
 from trading_platform.brokers.reconciliation.differences import Difference, DifferenceKind
 from trading_platform.brokers.reconciliation.lacking_stops import LackingStops
-from trading_platform.configuration.trading_config import AlertsConfig
+from trading_platform.configuration.running_tables import AlertsConfig
 from trading_platform.core.alert_states import AlertKind, AlertState, lines_begun, lines_over
 from trading_platform.core.ports import DifferenceRow
 from trading_platform.reporting.alert_policy import Due, due

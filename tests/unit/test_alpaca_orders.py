@@ -63,7 +63,12 @@ FORMS = [
 @pytest.mark.parametrize(("wish", "expected"), FORMS)
 def test_order_form_follows_the_table(wish: OrderIntent, expected: tuple[str, str, str, bool]) -> None:
     form = order_form(wish)
-    assert (form.order_class, form.type, form.time_in_force, form.rests_stop) == expected
+    assert (
+        form.order_class,
+        form.type,
+        form.time_in_force,
+        form.stop_leg is not None or form.type == "stop",
+    ) == expected
     to_request(form, "tp-1")  # alpaca-py's own model agrees
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from trading_platform.core.errors import FixConfigError
+from trading_platform.runtime.command_handlers import HANDLERS
 from trading_platform.runtime.command_help import help_text
-from trading_platform.runtime.command_line import HANDLERS, bound, run
+from trading_platform.runtime.command_line import bound, run
 from trading_platform.runtime.command_parser import Given, parse
 from trading_platform.runtime.command_table import COMMANDS, OPTIONS, OWN_LINES, Command, Kind, Option
 

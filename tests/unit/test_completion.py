@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import trading_platform
-from trading_platform.configuration.trading_config import DataConfig
+from trading_platform.configuration.market_tables import DataConfig
 from trading_platform.core.errors import FixConfigError
 from trading_platform.runtime.command_line import run
 from trading_platform.runtime.command_table import COMMANDS

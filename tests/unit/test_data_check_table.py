@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from trading_platform.configuration.trading_config import DataConfig
+from trading_platform.configuration.market_tables import DataConfig
 from trading_platform.operations.data_commands import CheckResult, check, check_lines
 
 CASES = Path(__file__).parents[3] / "shared" / "cases"

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from trading_platform.configuration.trading_config import DataConfig
+from trading_platform.configuration.market_tables import DataConfig
 from trading_platform.core.errors import FixConfigError, MarketDataError
 from trading_platform.market_data.download import Fetch, Question, panel_fetch, yahoo_fetch
 from trading_platform.market_data.files import FilesMarketData

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trading_platform.configuration.trading_config import CashConfig
+from trading_platform.configuration.market_tables import CashConfig
 from trading_platform.core.errors import MarketDataError
 from trading_platform.core.types import CorporateEvent, EventKind, MarketPanel
 from trading_platform.market_data.assets import shipped_classes

@@ -22,7 +22,7 @@ from trading_platform.operations.doctor import (
     check_settings,
     verdict_line,
 )
-from trading_platform.operations.doctor_findings import Finding, Verdict, examined, exit_code_of
+from trading_platform.operations.doctor_findings import CheckVerdict, Finding, examined, exit_code_of
 from trading_platform.operations.doctor_services import check_vix_sources, plain_failure, service_findings
 from trading_platform.storage.database import migrate, open_database
 
@@ -44,12 +44,12 @@ class FakeVix:
 
 
 def failed(code: int) -> Finding:
-    return Finding("x", Verdict.FAILED, "", "", code)
+    return Finding("x", CheckVerdict.FAILED, "", "", code)
 
 
 def test_the_first_failure_gives_the_exit_code() -> None:
-    well, warned = Finding("a", Verdict.OK, ""), Finding("b", Verdict.WARNING, "")
-    assert exit_code_of([well, warned, Finding("c", Verdict.SKIPPED, "")]) == 0
+    well, warned = Finding("a", CheckVerdict.OK, ""), Finding("b", CheckVerdict.WARNING, "")
+    assert exit_code_of([well, warned, Finding("c", CheckVerdict.SKIPPED, "")]) == 0
     assert exit_code_of([well, failed(7), warned, failed(4)]) == 7
 
 
@@ -58,7 +58,7 @@ def test_an_error_of_ours_is_a_failure_with_its_cure_and_code() -> None:
         raise BrokerUnreachableError("account: no answer; check the network")
 
     found = examined("account", check)
-    assert found == Finding("account", Verdict.FAILED, "account: no answer", "check the network", 3)
+    assert found == Finding("account", CheckVerdict.FAILED, "account: no answer", "check the network", 3)
 
 
 def test_an_error_of_nobodys_is_not_hidden() -> None:
@@ -71,9 +71,9 @@ def test_an_error_of_nobodys_is_not_hidden() -> None:
 
 def test_suspicious_settings_are_warnings() -> None:
     good, bad = load_settings({}, None), load_settings({"ALPACA_API_KEYS": "x"}, None)
-    assert check_settings(good, TradingConfig(), None).verdict is Verdict.OK
+    assert check_settings(good, TradingConfig(), None).verdict is CheckVerdict.OK
     found = check_settings(bad, TradingConfig(), None)
-    assert found.verdict is Verdict.WARNING
+    assert found.verdict is CheckVerdict.WARNING
     assert "ALPACA_API_KEYS" in found.cure
 
 
@@ -82,7 +82,7 @@ def test_suspicious_settings_are_warnings() -> None:
 
 def test_a_database_that_is_not_there_yet_is_well_and_stays_away(tmp_path: Path) -> None:
     found = check_database(str(tmp_path / "new.db"))
-    assert (found.verdict, "made at the first start" in found.text) == (Verdict.OK, True)
+    assert (found.verdict, "made at the first start" in found.text) == (CheckVerdict.OK, True)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -97,13 +97,13 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     path.write_bytes(b"not a database at all, but long enough to be read as one" * 20)
     found = examined("database", lambda: check_database(str(path)))
-    assert (found.verdict, found.exit_code) == (Verdict.FAILED, 4)
+    assert (found.verdict, found.exit_code) == (CheckVerdict.FAILED, 4)
     assert "a.db" in found.text
 
 
 def test_what_an_interrupted_first_start_leaves_is_well(tmp_path: Path) -> None:
     (tmp_path / "a.db").touch()
-    assert check_database(str(tmp_path / "a.db")).verdict is Verdict.OK
+    assert check_database(str(tmp_path / "a.db")).verdict is CheckVerdict.OK
 
 
 def test_a_database_of_another_program_is_named(tmp_path: Path) -> None:
@@ -111,14 +111,14 @@ def test_a_database_of_another_program_is_named(tmp_path: Path) -> None:
         other.execute("CREATE TABLE cookies (x)")
     other.close()
     found = examined("database", lambda: check_database(str(tmp_path / "a.db")))
-    assert (found.verdict, found.exit_code) == (Verdict.FAILED, 4)
+    assert (found.verdict, found.exit_code) == (CheckVerdict.FAILED, 4)
 
 
 @pytest.mark.parametrize(
     ("free", "verdict", "code"),
-    [(5e9, Verdict.OK, 0), (5e8, Verdict.WARNING, 0), (5e7, Verdict.FAILED, 4)],
+    [(5e9, CheckVerdict.OK, 0), (5e8, CheckVerdict.WARNING, 0), (5e7, CheckVerdict.FAILED, 4)],
 )
-def test_free_space_has_two_limits(tmp_path: Path, free: float, verdict: Verdict, code: int) -> None:
+def test_free_space_has_two_limits(tmp_path: Path, free: float, verdict: CheckVerdict, code: int) -> None:
     roomy = tmp_path / "roomy"
     roomy.mkdir()
 
@@ -131,13 +131,13 @@ def test_free_space_has_two_limits(tmp_path: Path, free: float, verdict: Verdict
 
 def test_no_model_is_well_and_says_who_serves(tmp_path: Path) -> None:
     found = check_model(tmp_path / "none")
-    assert (found.verdict, "equal weight serves" in found.text) == (Verdict.OK, True)
+    assert (found.verdict, "equal weight serves" in found.text) == (CheckVerdict.OK, True)
 
 
 def test_a_damaged_champion_pointer_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "champion.json").write_text("{")
     found = examined("model", lambda: check_model(tmp_path))
-    assert (found.verdict, found.exit_code) == (Verdict.FAILED, 8)
+    assert (found.verdict, found.exit_code) == (CheckVerdict.FAILED, 8)
 
 
 def test_a_champion_that_is_gone_is_a_failure(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_champion_that_is_gone_is_a_failure(tmp_path: Path) -> None:
         '"reason": "r", "history": []}'
     )
     found = examined("model", lambda: check_model(tmp_path))
-    assert (found.verdict, found.exit_code) == (Verdict.FAILED, 8)
+    assert (found.verdict, found.exit_code) == (CheckVerdict.FAILED, 8)
 
 
 # ---------------------------------------------------------------- VIX, keys
@@ -155,12 +155,14 @@ def test_a_champion_that_is_gone_is_a_failure(tmp_path: Path) -> None:
 def test_one_source_of_vix_is_enough_and_the_others_are_named() -> None:
     sources = [FakeVix("A", failure=VixSourceError("a page of HTML")), FakeVix("B", {date(2024, 3, 7): 14.0})]
     found = check_vix_sources(sources, NOW, needed=True)
-    assert found.verdict is Verdict.OK
+    assert found.verdict is CheckVerdict.OK
     assert "B answer, newest close 2024-03-07; not: A (a page of HTML)" in found.text
 
 
-@pytest.mark.parametrize(("needed", "verdict", "code"), [(True, Verdict.FAILED, 3), (False, Verdict.WARNING, 0)])
-def test_no_source_of_vix_fails_only_who_needs_one(needed: bool, verdict: Verdict, code: int) -> None:
+@pytest.mark.parametrize(
+    ("needed", "verdict", "code"), [(True, CheckVerdict.FAILED, 3), (False, CheckVerdict.WARNING, 0)]
+)
+def test_no_source_of_vix_fails_only_who_needs_one(needed: bool, verdict: CheckVerdict, code: int) -> None:
     sources = [FakeVix("A", failure=MarketDataError("empty")), FakeVix("B")]
     found = check_vix_sources(sources, NOW, needed=needed)
     assert (found.verdict, found.exit_code) == (verdict, code)
@@ -169,7 +171,7 @@ def test_no_source_of_vix_fails_only_who_needs_one(needed: bool, verdict: Verdic
 
 def test_old_vix_is_a_warning() -> None:
     found = check_vix_sources([FakeVix("A", {date(2024, 3, 1): 14.0})], NOW, needed=True)
-    assert found.verdict is Verdict.WARNING
+    assert found.verdict is CheckVerdict.WARNING
 
 
 def test_a_value_of_tomorrow_does_not_count() -> None:
@@ -178,14 +180,14 @@ def test_a_value_of_tomorrow_does_not_count() -> None:
             return self.days
 
     found = check_vix_sources([Eager("A", {date(2024, 3, 9): 14.0})], NOW, needed=True)
-    assert found.verdict is Verdict.FAILED
+    assert found.verdict is CheckVerdict.FAILED
 
 
 def test_real_money_without_its_second_confirmation_stops_at_the_keys() -> None:
     settings = load_settings({"ALPACA_API_KEY": "AKX", "ALPACA_SECRET_KEY": "s"}, None)
     keys, *rest = service_findings(settings, TradingConfig(), lambda: NOW, live=True)
-    assert (keys.verdict, keys.exit_code) == (Verdict.FAILED, FixConfigError.exit_code)
-    assert {finding.verdict for finding in rest} == {Verdict.SKIPPED}
+    assert (keys.verdict, keys.exit_code) == (CheckVerdict.FAILED, FixConfigError.exit_code)
+    assert {finding.verdict for finding in rest} == {CheckVerdict.SKIPPED}
 
 
 # ---------------------------------------------------------------- words
@@ -212,9 +214,9 @@ def test_what_a_library_says_is_told_in_words(error: Exception, words: str) -> N
 
 
 def test_the_last_line_is_the_verdict_and_the_next_command() -> None:
-    well, skipped = Finding("keys", Verdict.OK, ""), Finding("keys", Verdict.SKIPPED, "")
+    well, skipped = Finding("keys", CheckVerdict.OK, ""), Finding("keys", CheckVerdict.SKIPPED, "")
     assert verdict_line([well]) == "Ready to trade: python autonomous_trading_engine.py trade"
-    assert verdict_line([skipped, Finding("VIX", Verdict.WARNING, "")]) == (
+    assert verdict_line([skipped, Finding("VIX", CheckVerdict.WARNING, "")]) == (
         "Ready to replay (no keys, so not for Alpaca): python autonomous_trading_engine.py Look at: VIX."
     )
     assert verdict_line([well, failed(4)]) == "Not ready: mend x first, then run doctor again."

@@ -47,7 +47,7 @@ def test_take_reading_any_equities_leaves_account_as_the_kernels_rules_do(readin
         ages = (float("nan"), 1.0), (20.0, 0.0)
         for vix, age in ages:
             quick = account_verdict(ours, 1.0, vix, age, LIMIT_ROWS)
-            slow = rules.entry_gate(theirs[0], 1.0, vix, age, LIMITS)
+            slow = rules.check_account(theirs[0], 1.0, vix, age, LIMITS)
             np.testing.assert_array_equal(np.array(quick), np.array(slow))
             event(f"gate {quick.code}")
 
@@ -75,10 +75,10 @@ def test_direct_call_of_plain_python_is_that_function() -> None:
 
 @pytest.mark.skipif(not HAS_NUMBA, reason="without numba every function is plain already")
 def test_plain_compiled_function_is_python_down_to_what_it_calls() -> None:
-    function = plain(rules.entry_gate)
+    function = plain(rules.check_account)
     assert not hasattr(function, "py_func")
     assert not hasattr(function.__globals__["daily_loss_of"], "py_func")
-    assert hasattr(rules.entry_gate, "py_func")
+    assert hasattr(rules.check_account, "py_func")
     assert plain(len) is len
 
 

@@ -8,10 +8,10 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from tests.action_weights import action_to_weights
 from trading_platform.core.action_map import (
     ACTION_KINDS,
     BadActionError,
-    action_to_weights,
     checked_actions,
     map_actions,
 )

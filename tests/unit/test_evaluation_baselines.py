@@ -8,10 +8,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from tests.allocation_path import allocation_path
+from tests.hindsight import Oracle
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.metrics import sharpe_ratio
 from trading_platform.core.types import Floats, Ints
-from trading_platform.evaluation.allocation_path import allocation_path
 from trading_platform.evaluation.baselines import (
     Baseline,
     DriftingEqualWeight,
@@ -25,7 +26,6 @@ from trading_platform.evaluation.learning_baselines import (
     BestSoFar,
     DiscountedThompson,
     ExponentiatedGradient,
-    Oracle,
     RegimeTable,
     ScoreMap,
     default_baselines,

@@ -11,7 +11,7 @@ import pytest
 from trading_platform.core import metrics
 from trading_platform.core.types import Floats
 from trading_platform.evaluation.bootstrap import sharpe_difference
-from trading_platform.evaluation.comparison import ComparisonRow, Contender, compare, to_markdown
+from trading_platform.evaluation.comparison import ComparisonRow, Contender, compare
 from trading_platform.evaluation.deflated import deflated_sharpe, return_shape
 from trading_platform.evaluation.sharpe_tests import matched_difference
 
@@ -103,29 +103,6 @@ def test_rows_are_json_ready() -> None:
     assert first["annual_turnover"] is None
     assert second["gain"] > 0
     assert second["n_sessions"] == 756
-
-
-def test_markdown_reads_as_written() -> None:
-    row = ComparisonRow(
-        name="ppo",
-        n_sessions=504,
-        sharpe=0.934,
-        sharpe_low=-0.4,
-        sharpe_high=2.25,
-        annual_return=0.1234,
-        volatility=0.13,
-        max_drawdown=0.087,
-        annual_turnover=6.04,
-        gain=0.104,
-        gain_low=-0.2,
-        gain_high=0.41,
-        gain_p_value=0.5,
-        gain_probability=0.75,
-        deflated_sharpe=math.nan,
-    )
-    head, rule, line = to_markdown([row]).split("\n")
-    assert line == ("| ppo | 0.93 [-0.40, 2.25] | 12.3 % | 8.7 % | 6.0 | +0.10 [-0.20, +0.41] | 0.500 | 0.750 | - |")
-    assert head.count("|") == rule.count("|") == line.count("|") == 10
 
 
 def test_contenders_that_cannot_be_compared_are_an_error() -> None:

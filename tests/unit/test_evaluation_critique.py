@@ -20,7 +20,7 @@ from trading_platform.evaluation.critique_figures import (
     longest_flat_run,
     profit_without_best,
 )
-from trading_platform.evaluation.critique_inputs import Backtest, CritiqueConfig, FindingCode
+from trading_platform.evaluation.critique_inputs import Backtest, CritiqueConfig, ObjectionCode
 from trading_platform.evaluation.sharpe_tests import long_run_variance
 
 
@@ -40,7 +40,7 @@ def good() -> Backtest:
     )
 
 
-def codes(backtest: Backtest, config: CritiqueConfig | None = None) -> list[FindingCode]:
+def codes(backtest: Backtest, config: CritiqueConfig | None = None) -> list[ObjectionCode]:
     return [finding.code for finding in critique(backtest, np.random.default_rng(1), config)]
 
 
@@ -53,7 +53,7 @@ def test_too_few_trades() -> None:
     cut = {name: getattr(full, name)[:29] for name in ("stop_prices", "target_prices", "exit_lows", "exit_highs")}
     few = replace(full, trade_profits=np.linspace(-10, 60, 29), **cut)
     (finding,) = critique(few, np.random.default_rng(1))
-    assert (finding.code, finding.observed, finding.threshold) == (FindingCode.TOO_FEW_TRADES, 29.0, 30.0)
+    assert (finding.code, finding.observed, finding.threshold) == (ObjectionCode.TOO_FEW_TRADES, 29.0, 30.0)
     assert "29 closed trades" in finding.message
     assert codes(few, CritiqueConfig(min_trades=29)) == []
 
@@ -62,22 +62,22 @@ def test_few_lucky_trades() -> None:
     # four of eighty carry everything; the rest loses a little
     profits = np.full(80, -1.0)
     profits[:4] = 500.0
-    assert FindingCode.FEW_LUCKY_TRADES in codes(replace(good(), trade_profits=profits))
+    assert ObjectionCode.FEW_LUCKY_TRADES in codes(replace(good(), trade_profits=profits))
     # a fifth good one is not among the best 5 %
     profits[4] = 500.0
-    assert FindingCode.FEW_LUCKY_TRADES not in codes(replace(good(), trade_profits=profits))
+    assert ObjectionCode.FEW_LUCKY_TRADES not in codes(replace(good(), trade_profits=profits))
 
 
 def test_trades_like_coin_flips() -> None:
     profits = np.tile([50.0, -49.0], 40)
-    assert FindingCode.TRADES_LIKE_COIN_FLIPS in codes(replace(good(), trade_profits=profits))
+    assert ObjectionCode.TRADES_LIKE_COIN_FLIPS in codes(replace(good(), trade_profits=profits))
 
 
 def test_no_better_than_benchmark() -> None:
     backtest = good()
     noise = np.random.default_rng(3).normal(0, 0.004, 504)
     found = codes(replace(backtest, returns=backtest.benchmark_returns + noise - noise.mean()))
-    assert found == [FindingCode.NO_BETTER_THAN_BENCHMARK]
+    assert found == [ObjectionCode.NO_BETTER_THAN_BENCHMARK]
 
 
 def test_probabilities_at_their_limit_convince_and_profits_of_zero_do_not() -> None:
@@ -90,9 +90,9 @@ def test_probabilities_at_their_limit_convince_and_profits_of_zero_do_not() -> N
     beside = CritiqueConfig(
         max_coin_flip_p_value=math.nextafter(coin, 0.0), max_benchmark_p_value=math.nextafter(lead, 0.0)
     )
-    assert codes(backtest, beside) == [FindingCode.TRADES_LIKE_COIN_FLIPS, FindingCode.NO_BETTER_THAN_BENCHMARK]
+    assert codes(backtest, beside) == [ObjectionCode.TRADES_LIKE_COIN_FLIPS, ObjectionCode.NO_BETTER_THAN_BENCHMARK]
     nothing_left = np.concatenate((np.full(4, 100.0), np.zeros(76)))
-    assert FindingCode.FEW_LUCKY_TRADES in codes(replace(backtest, trade_profits=nothing_left))
+    assert ObjectionCode.FEW_LUCKY_TRADES in codes(replace(backtest, trade_profits=nothing_left))
 
 
 @pytest.mark.parametrize("volume", [0.0, math.nan, -1.0])
@@ -100,7 +100,7 @@ def test_one_stale_fill_is_enough(volume: float) -> None:
     volumes = np.full(160, 1e6)
     volumes[7] = volume
     (finding,) = critique(replace(good(), fill_volumes=volumes), np.random.default_rng(1))
-    assert finding.code is FindingCode.STALE_FILLS
+    assert finding.code is ObjectionCode.STALE_FILLS
     assert finding.observed == 1 / 160
     assert "1 of 160 fills" in finding.message
 
@@ -112,7 +112,7 @@ def test_ambiguous_bars_at_and_beyond_their_share() -> None:
     assert codes(replace(good(), exit_lows=lows, exit_highs=highs)) == []
     lows[4] = 94.0
     (finding,) = critique(replace(good(), exit_lows=lows, exit_highs=highs), np.random.default_rng(1))
-    assert (finding.code, finding.observed) == (FindingCode.AMBIGUOUS_BARS, 5 / 80)
+    assert (finding.code, finding.observed) == (ObjectionCode.AMBIGUOUS_BARS, 5 / 80)
 
 
 def test_bars_without_a_stop_are_not_ambiguous() -> None:
@@ -126,17 +126,17 @@ def test_flat_equity_at_and_beyond_its_length() -> None:
     assert codes(replace(backtest, returns=returns)) == []
     returns[163] = 0.0
     (finding,) = critique(replace(backtest, returns=returns), np.random.default_rng(1))
-    assert (finding.code, finding.observed, finding.threshold) == (FindingCode.FLAT_EQUITY, 64.0, 63.0)
+    assert (finding.code, finding.observed, finding.threshold) == (ObjectionCode.FLAT_EQUITY, 64.0, 63.0)
 
 
 def test_nothing_to_judge_is_objected_to() -> None:
     none = np.zeros(0)
     empty = Backtest(none, none, none, none, none, none, none, none)
     assert codes(empty) == [
-        FindingCode.TOO_FEW_TRADES,
-        FindingCode.FEW_LUCKY_TRADES,
-        FindingCode.TRADES_LIKE_COIN_FLIPS,
-        FindingCode.NO_BETTER_THAN_BENCHMARK,
+        ObjectionCode.TOO_FEW_TRADES,
+        ObjectionCode.FEW_LUCKY_TRADES,
+        ObjectionCode.TRADES_LIKE_COIN_FLIPS,
+        ObjectionCode.NO_BETTER_THAN_BENCHMARK,
     ]
 
 
@@ -145,12 +145,12 @@ def test_an_unknown_profit_or_return_is_objected_to() -> None:
     profits = backtest.trade_profits.copy()
     profits[3] = math.nan
     assert codes(replace(backtest, trade_profits=profits)) == [
-        FindingCode.FEW_LUCKY_TRADES,
-        FindingCode.TRADES_LIKE_COIN_FLIPS,
+        ObjectionCode.FEW_LUCKY_TRADES,
+        ObjectionCode.TRADES_LIKE_COIN_FLIPS,
     ]
     returns = backtest.returns.copy()
     returns[3] = math.nan
-    assert codes(replace(backtest, returns=returns)) == [FindingCode.NO_BETTER_THAN_BENCHMARK]
+    assert codes(replace(backtest, returns=returns)) == [ObjectionCode.NO_BETTER_THAN_BENCHMARK]
 
 
 def test_profit_without_best_takes_at_least_one_trade() -> None:
@@ -237,7 +237,7 @@ def test_half_of_the_benchmark_is_judged_against_half_of_it() -> None:
     assert codes(replace(backtest, returns=half, benchmark_returns=richer)) != []
     assert gain_p_value(half, backtest.benchmark_returns, np.zeros(504)) < 0.01
     only_half = 0.5 * backtest.benchmark_returns + rng.normal(0.0, 0.003, 504)
-    assert codes(replace(backtest, returns=only_half)) == [FindingCode.NO_BETTER_THAN_BENCHMARK]
+    assert codes(replace(backtest, returns=only_half)) == [ObjectionCode.NO_BETTER_THAN_BENCHMARK]
 
 
 def test_cash_is_no_gain_over_the_benchmark() -> None:
@@ -245,8 +245,8 @@ def test_cash_is_no_gain_over_the_benchmark() -> None:
     bills = np.full(504, 0.0008)
     idle = bills + np.random.default_rng(6).normal(0.0, 0.0005, 504)
     found = codes(replace(backtest, returns=idle, bills=bills))
-    assert found == [FindingCode.NO_BETTER_THAN_BENCHMARK]
-    assert FindingCode.NO_BETTER_THAN_BENCHMARK not in codes(replace(backtest, returns=idle))
+    assert found == [ObjectionCode.NO_BETTER_THAN_BENCHMARK]
+    assert ObjectionCode.NO_BETTER_THAN_BENCHMARK not in codes(replace(backtest, returns=idle))
 
 
 def test_profit_of_one_ticker_is_named() -> None:
@@ -256,7 +256,7 @@ def test_profit_of_one_ticker_is_named() -> None:
     assert codes(even) == []
     profits = np.where(numbers == 2, backtest.trade_profits + 80.0, backtest.trade_profits)
     (finding,) = critique(replace(even, trade_profits=profits), np.random.default_rng(1))
-    assert finding.code is FindingCode.ONE_TICKER
+    assert finding.code is ObjectionCode.ONE_TICKER
     assert "from CCC alone" in finding.message
 
 
@@ -271,7 +271,7 @@ def test_gain_of_one_year_is_named_where_there_are_three() -> None:
     lucky = replace(backtest, returns=returns, years=years)
     assert codes(replace(backtest, years=years), CritiqueConfig(max_sharpe=100.0)) == []
     found = critique(lucky, np.random.default_rng(1), CritiqueConfig(max_sharpe=100.0))
-    assert [finding.code for finding in found] == [FindingCode.ONE_YEAR]
+    assert [finding.code for finding in found] == [ObjectionCode.ONE_YEAR]
     assert "from 2011 alone" in found[0].message
     two = replace(lucky, years=2010 + np.arange(504) // 252)
     assert codes(two, CritiqueConfig(max_sharpe=100.0)) == []
@@ -282,7 +282,7 @@ def test_costs_that_take_half_are_objected_to() -> None:
     profit = float(backtest.trade_profits.sum())
     assert codes(replace(backtest, costs=0.99 * profit)) == []
     (finding,) = critique(replace(backtest, costs=1.1 * profit), np.random.default_rng(1))
-    assert finding.code is FindingCode.COSTS_EAT_THE_EDGE
+    assert finding.code is ObjectionCode.COSTS_EAT_THE_EDGE
     assert finding.observed == pytest.approx(1.1 / 2.1)
 
 
@@ -290,20 +290,20 @@ def test_price_that_stands_still_is_named() -> None:
     backtest = replace(good(), tickers=("AAA", "BBB"))
     assert codes(replace(backtest, unchanged_sessions=np.array([3, 10]))) == []
     (finding,) = critique(replace(backtest, unchanged_sessions=np.array([3, 11])), np.random.default_rng(1))
-    assert finding.code is FindingCode.STALE_PRICES
+    assert finding.code is ObjectionCode.STALE_PRICES
     assert "BBB closed at one and the same price 11 sessions" in finding.message
 
 
 def test_book_that_stopped_for_good_says_so() -> None:
-    assert codes(replace(good(), stopped_for_good=True)) == [FindingCode.STOPPED_FOR_GOOD]
+    assert codes(replace(good(), stopped_for_good=True)) == [ObjectionCode.STOPPED_FOR_GOOD]
 
 
 def test_perfection_is_objected_to() -> None:
     backtest = good()
     winners = np.where(np.arange(80) < 7, -5.0, np.abs(backtest.trade_profits))
-    assert codes(replace(backtest, trade_profits=winners)) == [FindingCode.TOO_GOOD]
+    assert codes(replace(backtest, trade_profits=winners)) == [ObjectionCode.TOO_GOOD]
     always = replace(backtest, returns=backtest.benchmark_returns + 0.01)
-    assert codes(always) == [FindingCode.TOO_GOOD]
+    assert codes(always) == [ObjectionCode.TOO_GOOD]
     assert codes(always, CritiqueConfig(max_sharpe=100.0)) == []
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from trading_platform.core.errors import FixConfigError, MarketDataError
 from trading_platform.evaluation import splits
-from trading_platform.evaluation.splits import Fold, SplitConfig, WalkForwardScheme, split_window, walk_forward
+from trading_platform.evaluation.splits import SplitConfig, WalkForwardScheme, split_window, walk_forward
 
 
 def weekdays(start: str, stop: str) -> NDArray[np.datetime64]:
@@ -126,11 +126,6 @@ def test_split_window_without_validation_keeps_one_gap() -> None:
 
 def test_split_window_shorter_than_its_gap_is_empty() -> None:
     assert split_window(range(10, 20), SplitConfig()) == (range(10, 10), range(10, 10))
-
-
-def test_out_of_sample_joins_all_tests() -> None:
-    folds = [Fold(range(2), range(2, 2), range(3, 5)), Fold(range(1, 3), range(3, 3), range(5, 6))]
-    assert splits.out_of_sample(folds).tolist() == [3, 4, 5]
 
 
 def test_rolling_folds_equal_those_of_skfolio() -> None:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import pytest
 
 from trading_platform.configuration.environment import Settings, load_settings
-from trading_platform.configuration.trading_config import LoggingConfig
+from trading_platform.configuration.running_tables import LoggingConfig
 from trading_platform.core.errors import FixConfigError
 from trading_platform.machine.logs import start_logs
 

@@ -68,7 +68,6 @@ def test_is_session_on_an_open_day_is_true(day: date) -> None:
 
 @pytest.mark.parametrize("session", HALF_DAYS)
 def test_close_at_half_day_is_one_o_clock_in_new_york(session: date) -> None:
-    assert CALENDAR.is_half_day(session)
     assert CALENDAR.close_at(session).astimezone(NEW_YORK).time().isoformat() == "13:00:00"
 
 
@@ -229,7 +228,7 @@ def test_shipped_hours_of_another_version_are_not_used(tmp_path: Path) -> None:
 def test_first_use_imports_no_data_library() -> None:
     code = (
         "import sys; from datetime import date; from trading_platform.market_data.calendar import NyseCalendar;"
-        "print(NyseCalendar().is_half_day(date(2016, 11, 25)), 'pandas' in sys.modules)"
+        "print(NyseCalendar().close_at(date(2016, 11, 25)).hour == 18, 'pandas' in sys.modules)"
     )
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -14,11 +14,6 @@ from trading_platform.brokers.reconciliation.two_books import (
     AccountHistory,
     AdoptCash,
     AdoptPosition,
-    BookCash,
-    BookExchange,
-    BookFill,
-    BookForeignFill,
-    BookShares,
     CancelOrder,
     CashFlow,
     CashKind,
@@ -29,6 +24,11 @@ from trading_platform.brokers.reconciliation.two_books import (
     HalfAction,
     OurBook,
     OurPosition,
+    PostCash,
+    PostExchange,
+    PostFill,
+    PostForeignFill,
+    PostShares,
     Protect,
     ShareChange,
     TheirBook,
@@ -120,7 +120,7 @@ def kinds(result: Reconciliation) -> list[DifferenceKind]:
 
 def test_equal_books_differ_in_nothing() -> None:
     result = compare(ours(10.0, 9_000.0, row()), TheirBook(9_000.0, held(10.0), (seen(),)))
-    assert result.is_clean
+    assert result.differences == ()
     assert (result.actions, result.quarantine, result.cash_ties) == ((), frozenset(), True)
 
 
@@ -129,7 +129,7 @@ def test_fill_while_away_is_booked_and_the_order_closed() -> None:
     theirs = TheirBook(9_000.0, held(10.0), (filled,), history=AccountHistory(fills=(fill(),)))
     result = compare(ours(0.0, 10_000.0, row()), theirs)
     assert kinds(result) == [KINDS.FILL, KINDS.ORDER_ENDED]
-    assert result.actions == (BookFill(fill()), UpdateOrder(filled))
+    assert result.actions == (PostFill(fill()), UpdateOrder(filled))
     assert not result.quarantine
 
 
@@ -146,7 +146,7 @@ def test_partial_fill_is_booked_and_the_order_stays_open() -> None:
 def test_fill_that_is_booked_already_is_not_booked_again() -> None:
     book = replace(ours(10.0, 9_000.0), booked=frozenset({"f1"}))
     result = compare(book, TheirBook(9_000.0, held(10.0), history=AccountHistory(fills=(fill(),))))
-    assert result.is_clean
+    assert result.differences == ()
 
 
 def test_rejected_while_away_ends_the_order() -> None:
@@ -217,7 +217,7 @@ def test_manual_purchase_ties_out_and_stays_quarantined() -> None:
     theirs = TheirBook(9_900.0, held(5.0, "BBB"), history=AccountHistory(foreign=(foreign,)))
     result = compare(ours(), theirs)
     assert kinds(result) == [KINDS.MANUAL_TRADE, KINDS.MANUAL_POSITION]
-    assert result.actions == (BookForeignFill(foreign),)
+    assert result.actions == (PostForeignFill(foreign),)
     assert result.cash_ties
     later = compare(apply_actions(ours(), result.actions), theirs)
     assert (kinds(later), later.actions, later.quarantine) == ([KINDS.MANUAL_POSITION], (), frozenset({"BBB"}))
@@ -230,14 +230,14 @@ def test_manual_sale_of_our_shares_is_booked_on_our_position() -> None:
     assert (kinds(result), result.quarantine) == ([KINDS.MANUAL_TRADE], frozenset({"AAA"}))
     book = apply_actions(ours(10.0, 9_000.0), result.actions)
     assert (book.positions["AAA"].quantity, book.positions["AAA"].strategy) == (6.0, "momentum")
-    assert compare(book, theirs).is_clean
+    assert compare(book, theirs).differences == ()
 
 
 @pytest.mark.parametrize("kind", list(CashKind))
 def test_cash_flow_is_booked_and_cash_ties(kind: CashKind) -> None:
     flow = CashFlow("c1", kind, -250.0, NOW, None, "words")
     result = compare(ours(), TheirBook(9_750.0, history=AccountHistory(cash=(flow,))))
-    assert (kinds(result), result.actions, result.cash_ties) == ([KINDS.CASH_FLOW], (BookCash(flow),), True)
+    assert (kinds(result), result.actions, result.cash_ties) == ([KINDS.CASH_FLOW], (PostCash(flow),), True)
 
 
 def test_unexplained_cash_stops_all_new_risk_until_confirmed() -> None:
@@ -246,7 +246,7 @@ def test_unexplained_cash_stops_all_new_risk_until_confirmed() -> None:
     assert (kinds(first), first.actions, first.cash_ties) == ([KINDS.CASH_UNEXPLAINED], (), False)
     second = compare(ours(), theirs, first)
     assert (second.actions, second.cash_ties) == ((AdoptCash(-500.0),), False)
-    assert compare(apply_actions(ours(), second.actions), theirs).is_clean
+    assert compare(apply_actions(ours(), second.actions), theirs).differences == ()
 
 
 def test_another_gap_than_before_is_not_confirmed() -> None:
@@ -277,7 +277,7 @@ def test_split_moves_shares_and_protection_and_replaces_the_stop() -> None:
     book = ours(10.0, 9_000.0, row("tp-1-stop", Side.SELL), stop=90.0)
     result = compare(book, theirs)
     assert kinds(result) == [KINDS.SHARE_CHANGE, KINDS.UNPROTECTED]
-    assert result.actions == (BookShares(change), CancelOrder("tp-1"))
+    assert result.actions == (PostShares(change), CancelOrder("tp-1"))
     after = apply_actions(book, result.actions)
     assert after.positions["AAA"] == OurPosition("AAA", 20.0, "momentum", 45.0, None)
     gone = replace(theirs, orders=())
@@ -309,7 +309,7 @@ def test_position_without_its_stop_is_protected_again() -> None:
 
 
 def test_fractional_position_needs_no_resting_stop() -> None:
-    assert compare(ours(2.5, 9_000.0, stop=90.0), TheirBook(9_000.0, held(2.5))).is_clean
+    assert compare(ours(2.5, 9_000.0, stop=90.0), TheirBook(9_000.0, held(2.5))).differences == ()
 
 
 def test_position_whose_exit_is_at_work_gets_no_second_sell() -> None:
@@ -322,7 +322,7 @@ def test_position_whose_exit_is_at_work_gets_no_second_sell() -> None:
 def test_resting_stop_is_protection_and_a_sleeping_leg_is_not() -> None:
     filled = seen(status=OrderStatus.FILLED, filled_quantity=10.0, legs=(stop_leg(),))
     book = ours(10.0, 9_000.0, row("tp-1-stop", Side.SELL), stop=90.0)
-    assert compare(book, TheirBook(9_000.0, held(10.0), (filled,))).is_clean
+    assert compare(book, TheirBook(9_000.0, held(10.0), (filled,))).differences == ()
     part = seen(status=OrderStatus.PARTIALLY_FILLED, filled_quantity=4.0, legs=(stop_leg(),))
     partly = ours(4.0, 9_600.0, row(filled_quantity=4.0, status=part.status), row("tp-1-stop", Side.SELL), stop=90.0)
     asleep = compare(partly, TheirBook(9_600.0, held(4.0), (part,)))
@@ -377,7 +377,7 @@ def test_shares_that_an_order_has_bought_are_ours_before_history_tells() -> None
     told = replace(theirs, history=AccountHistory(fills=(fill(),)))
     third = compare(ours(0.0, 10_000.0, row()), told, second)
     assert kinds(third)[:2] == [KINDS.FILL, KINDS.ORDER_ENDED]
-    assert BookFill(fill()) in third.actions
+    assert PostFill(fill()) in third.actions
 
 
 def test_order_is_as_far_as_history_bears_it_out() -> None:
@@ -406,7 +406,7 @@ def test_renamed_shares_move_and_those_of_an_unknown_name_wait() -> None:
     theirs = TheirBook(9_000.0, held(10.0, "NEW"), history=AccountHistory(exchanges=(exchange,)))
     book = ours(10.0, 9_000.0, stop=90.0)
     result = compare(book, theirs)
-    assert result.actions == (BookExchange(exchange), Protect("NEW", 10.0, 90.0, None))
+    assert result.actions == (PostExchange(exchange), Protect("NEW", 10.0, 90.0, None))
     unknown = compare(replace(book, known=frozenset({"AAA"})), theirs)
     assert (unknown.actions, unknown.quarantine) == ((), frozenset({"AAA", "NEW"}))
     assert set(kinds(unknown)) == {KINDS.UNKNOWN_TICKER}
@@ -415,10 +415,10 @@ def test_renamed_shares_move_and_those_of_an_unknown_name_wait() -> None:
 def test_cancelled_entry_is_taken_back_only_where_it_was_booked() -> None:
     back = CashFlow("d/undone", CashKind.DIVIDEND, -7.0, NOW, "AAA")
     theirs = TheirBook(10_000.0, history=AccountHistory(undone=(("d", back),)))
-    assert compare(ours(), theirs).is_clean
+    assert compare(ours(), theirs).differences == ()
     booked = replace(ours(0.0, 10_007.0), booked=frozenset({"d"}))
-    assert compare(booked, theirs).actions == (BookCash(back),)
-    assert compare(replace(ours(), booked=frozenset({"d", "d/undone"})), theirs).is_clean
+    assert compare(booked, theirs).actions == (PostCash(back),)
+    assert compare(replace(ours(), booked=frozenset({"d", "d/undone"})), theirs).differences == ()
 
 
 def test_what_cannot_be_read_is_told_and_its_ticker_left_alone() -> None:

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trading_platform.core.types import Floats
-from trading_platform.regime.em import Run, log_prior, run_hmmlearn, run_own
+from trading_platform.regime.em import EmRun, log_prior, run_hmmlearn, run_own
 from trading_platform.regime.filter import log_densities
 from trading_platform.regime.states import ANCHORS, PRIOR_SESSIONS, prior_transitions
 
 WAYS = [run_hmmlearn, run_own]
-Way = Callable[[Floats, Floats, Floats, float, int, float], Run]
+Way = Callable[[Floats, Floats, Floats, float, int, float], EmRun]
 
 
 def sessions(seed: int, n: int) -> Floats:

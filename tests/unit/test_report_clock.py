@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from trading_platform.configuration.environment import load_settings
-from trading_platform.reporting.facts import BrokerSnapshot, Day, Ledger, Run
+from trading_platform.reporting.facts import BrokerSnapshot, Day, Ledger, RunFacts
 from trading_platform.reporting.gather import is_on_this_machine, run_clock
 
 CLOSE = datetime(2017, 1, 3, 21, tzinfo=UTC)
@@ -17,7 +17,7 @@ ALPACA = load_settings({}, None)
 
 
 def ledger(mode: str = "alpaca_paper") -> Ledger:
-    run = Run(1, mode, "alpaca:iex", "PA1", "running", CLOSE, 100, "f", "v", {}, (), {})
+    run = RunFacts(1, mode, "alpaca:iex", "PA1", "running", CLOSE, 100, "f", "v", {}, (), {})
     day = Day(date(2017, 1, 3), CLOSE, 1, 0, 1, 1, 0, 0, 0, 0, 0, 1, 0.0, 0.0, 0.0, 0, False, None, None, None)
     empty: dict[str, object] = dict.fromkeys(Ledger._fields, ())
     return Ledger(**{**empty, "run": run, "days": (day,)})  # type: ignore[arg-type] # the rest is not looked at

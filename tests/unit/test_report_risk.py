@@ -11,7 +11,7 @@ from trading_platform.core.risk.denial_codes import DenialCode
 from trading_platform.core.types import RiskEventKind
 from trading_platform.reporting.alerts import WORDS, halt_line
 from trading_platform.reporting.day_view import view_day
-from trading_platform.reporting.facts import BrokerSnapshot, Day, Event, Holding, Ledger, Run
+from trading_platform.reporting.facts import BrokerSnapshot, Day, Event, Holding, Ledger, RunFacts
 from trading_platform.reporting.risk_view import (
     ENDS,
     LASTING,
@@ -78,7 +78,7 @@ def ledger(
     risk: dict[str, object] | None = None,
     **more: Any,
 ) -> Ledger:
-    run = Run(
+    run = RunFacts(
         1,
         "replay",
         "test",

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from risk_config import RiskConfig
 from tests.risk_world import STOCKS, Stock, buy, desk, holding, story_view
-from trading_platform.core.decide import check_order, entry_price, review_entry
+from trading_platform.core.entries import check_order, entry_price, review_entry
 from trading_platform.core.risk.caps import (
     CAP_CODES,
     CAPS,
     N_CAPS,
     OK,
     Measures,
-    Verdict,
+    RuleVerdict,
     broken_cap,
     cap_numbers,
     cap_room,
@@ -72,7 +72,7 @@ def test_cap_refuses_alone_leaves_no_room_and_names_itself(cap: object) -> None:
 @EVERY
 def test_cap_has_words_with_its_numbers(cap: object) -> None:
     code = cap.code  # type: ignore[attr-defined] # a Cap
-    words = describe(Verdict(DENIAL_CODES.index(code), 0.5, 0.25), LIMITS, "AAA", "BBB")
+    words = describe(RuleVerdict(DENIAL_CODES.index(code), 0.5, 0.25), LIMITS, "AAA", "BBB")
     assert words.startswith(f"{code}: AAA")
     assert re.search(r"50\.00%|0\.50|0\.5\b", words)
     assert re.search(r"25\.00%|0\.25", words)

@@ -11,7 +11,7 @@ import pytest
 from risk_config import RiskConfig
 from risk_manager import RiskManager
 from tests.risk_world import NOW, STOCKS, Stock, StoryClock, StoryStore, buy, desk, holding, story_view
-from trading_platform.core.risk.caps import Verdict
+from trading_platform.core.risk.caps import RuleVerdict
 from trading_platform.core.risk.denial_codes import DENIAL_CODES, DenialCode
 from trading_platform.core.risk.messages import describe
 from trading_platform.core.types import ApprovedOrder, Holding, Portfolio, TradeResult
@@ -137,7 +137,7 @@ def test_checks_follow_drawdown_pause_and_stale_vix() -> None:
 def test_every_code_has_words_and_begins_with_itself() -> None:
     limits = desk().limits
     for number, code in enumerate(DENIAL_CODES):
-        message = describe(Verdict(number, 0.5, 0.25), limits, "T00", "T01")
+        message = describe(RuleVerdict(number, 0.5, 0.25), limits, "T00", "T01")
         assert message == "OK" if code is DenialCode.OK else message.startswith(f"{code}: T00")
 
 
@@ -152,7 +152,7 @@ def test_every_code_has_words_and_begins_with_itself() -> None:
     ],
 )
 def test_messages_of_the_account(code: str, message: str) -> None:
-    assert describe(Verdict(DENIAL_CODES.index(DenialCode(code)), 0.5, 0.25), desk().limits) == message
+    assert describe(RuleVerdict(DENIAL_CODES.index(DenialCode(code)), 0.5, 0.25), desk().limits) == message
 
 
 # ---------------------------------------------------------------- the report

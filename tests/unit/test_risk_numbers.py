@@ -14,7 +14,7 @@ from trading_platform.core.intents import order_id
 from trading_platform.core.ledger import Record
 from trading_platform.core.market import CLOSE, VOLATILITY
 from trading_platform.core.risk import rules
-from trading_platform.core.risk.caps import Measures, Verdict, vix_scale
+from trading_platform.core.risk.caps import Measures, RuleVerdict, vix_scale
 from trading_platform.core.risk.denial_codes import DENIAL_CODES, DenialCode
 from trading_platform.core.risk.limits import Limits, limits_of
 from trading_platform.core.risk.sizing import entry_dollars, kelly_fraction
@@ -24,7 +24,7 @@ from trading_platform.core.types import ApprovedOrder, Denial, Holding, Portfoli
 NAN, INF = math.nan, math.inf
 LIMITS = limits_of(RiskConfig().to_dict())
 EMPTY = Measures(0.0, 0.0, 0.0, 0.0, 0, True, -1.0, -1)
-FINE = Verdict(0, 100.0, 0.0)
+FINE = RuleVerdict(0, 100.0, 0.0)
 
 
 def account(**fields: float) -> Record:
@@ -34,7 +34,7 @@ def account(**fields: float) -> Record:
     return record
 
 
-def named(verdict: Verdict) -> tuple[str, float, float]:
+def named(verdict: RuleVerdict) -> tuple[str, float, float]:
     return DENIAL_CODES[verdict.code].value, float(verdict.observed), float(verdict.limit)
 
 
@@ -235,7 +235,7 @@ GATE: list[tuple[dict[str, float], tuple[float, float, float], tuple[str, float,
 
 @pytest.mark.parametrize(("fields", "market", "expected"), GATE)
 def test_gate(fields: dict[str, float], market: tuple[float, float, float], expected: tuple[str, float, float]) -> None:
-    assert named(rules.entry_gate(account(**fields), *market, LIMITS)) == pytest.approx(expected, nan_ok=True)
+    assert named(rules.check_account(account(**fields), *market, LIMITS)) == pytest.approx(expected, nan_ok=True)
 
 
 # ---------------------------------------------------------------- the order rules
@@ -247,7 +247,7 @@ def check(
     measures: Measures = EMPTY,
     vix: float = 15.0,
     cash: float = 100_000.0,
-    data: Verdict = FINE,
+    data: RuleVerdict = FINE,
     limits: Limits = LIMITS,
 ) -> tuple[str, float, float]:
     return named(rules.check_entry(quantity, price, 100_000.0, cash, vix, measures, data, limits))
@@ -274,7 +274,7 @@ ORDERS = [
     (check(measures=EMPTY._replace(positions=9)), ("OK", 0.01, 0.05)),
     (check(measures=EMPTY._replace(positions=10)), ("MAX_POSITIONS", 11.0, 10.0)),
     (check(measures=EMPTY._replace(positions=10, is_new=False)), ("OK", 0.01, 0.05)),
-    (check(data=Verdict(rules.PRICE_UNKNOWN, NAN, 0.0)), ("PRICE_UNKNOWN", NAN, 0.0)),
+    (check(data=RuleVerdict(rules.PRICE_UNKNOWN, NAN, 0.0)), ("PRICE_UNKNOWN", NAN, 0.0)),
     (check(measures=EMPTY._replace(correlation=NAN)), ("CORRELATION_UNKNOWN", NAN, 0.8)),
     (check(measures=EMPTY._replace(correlation=1.1)), ("CORRELATION_UNKNOWN", 1.1, 0.8)),
     (check(measures=EMPTY._replace(correlation=1.0 + 5e-10)), ("CORRELATION_LIMIT", 1.0 + 5e-10, 0.8)),

@@ -16,7 +16,7 @@ import pytest
 from risk_config import RiskConfig
 from risk_manager import RiskManager
 from tests.risk_world import DAY_ONE, STOCKS, Stock, code_of, desk, holding, loosened, story_panel, story_view
-from trading_platform.core.risk.caps import Verdict
+from trading_platform.core.risk.caps import RuleVerdict
 from trading_platform.core.risk.denial_codes import DENIAL_CODES, DenialCode
 from trading_platform.core.risk.messages import describe
 from trading_platform.core.types import Holding, Portfolio
@@ -308,7 +308,7 @@ def test_messages_hold_the_numbers_that_decided() -> None:
     assert count(10)[1] == "MAX_POSITIONS: T11 11 positions > 10"
     assert correlation(0.8)[1] == "CORRELATION_LIMIT: B~A 0.90 > 0.80 (30 sessions)"
     assert correlation(0.29, "C", held="E")[1] == "CORRELATION_LIMIT: C~E 0.30 > 0.29 (30 sessions)"
-    unknown = Verdict(DENIAL_CODES.index(DenialCode.CORRELATION_UNKNOWN), math.nan, 0.8)
+    unknown = RuleVerdict(DENIAL_CODES.index(DenialCode.CORRELATION_UNKNOWN), math.nan, 0.8)
     words = "CORRELATION_UNKNOWN: C~E fewer than 30 moving returns in common"
     assert describe(unknown, desk().limits, "C", "E") == words
     assert ask(desk(), "T00", 1.0, 99.99)[1] == "BELOW_MINIMUM: T00 $99.99 < $100.00"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from trading_platform.configuration.risk_config import RiskConfig
-from trading_platform.evaluation.critique_inputs import Finding, FindingCode
+from trading_platform.evaluation.critique_inputs import Objection, ObjectionCode
 from trading_platform.reporting.allocation_results import AllocationUse
 from trading_platform.reporting.market_words import benchmark_name, data_words, market_words
 from trading_platform.reporting.narrow import Column, table, wrap
@@ -61,7 +61,7 @@ RESULTS = RunResults(
     strategies={"a_strategy_of_a_very_long_name": STRATEGY, "winners": STRATEGY._replace(pnl=-1_234_567.89)},
     account=AccountShare(612.05, 0.0, 0.0, 0.0, 0.0, 612.05),
     allocation=AllocationUse({"equal_weight": 212, "model": 40}, {"MODEL_TOO_OLD": 200, "STATE_OUT_OF_RANGE": 12}),
-    critique=(Finding(FindingCode.NO_BETTER_THAN_BENCHMARK, 0.19, 0.05, DOUBT),),
+    critique=(Objection(ObjectionCode.NO_BETTER_THAN_BENCHMARK, 0.19, 0.05, DOUBT),),
 )
 EQUITY = np.linspace(100_000.0, 105_100.0, 252)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trading_platform.core.action_map import action_to_weights
+from tests.action_weights import action_to_weights
 from trading_platform.core.observation import observation_schema
 from trading_platform.core.policy import Network, Policy, Scaling, policy_actions
 from trading_platform.core.sleeve_scorer import named_inputs, sleeve_inputs, sleeve_layout, with_centres

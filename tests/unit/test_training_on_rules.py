@@ -11,8 +11,8 @@ import pytest
 
 pytest.importorskip("stable_baselines3", reason="training needs stable-baselines3 and torch")
 
+from tests.action_weights import action_to_weights
 from tests.kernel_world import prepared_market
-from trading_platform.core.action_map import action_to_weights
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.served_policy import rule_places

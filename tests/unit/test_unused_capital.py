@@ -10,11 +10,11 @@ import pytest
 
 from tests.lot_world import QUIET, LotStory, says, story_panel, story_rules
 from trading_platform.core.compiled import as_rows
-from trading_platform.core.decide import free_slot
+from trading_platform.core.entries import free_slot
 from trading_platform.core.fill_log import new_fill_log
 from trading_platform.core.plan import Book, RuleRows
 from trading_platform.core.risk.caps import OK
-from trading_platform.core.risk.rules import entry_gate
+from trading_platform.core.risk.rules import check_account
 from trading_platform.core.simulate import run_books
 from trading_platform.core.unused_capital import Unused, unused_capital
 
@@ -122,7 +122,7 @@ def test_kernel_tells_the_same_of_every_session() -> None:
     )
     for t in range(n):
         run.until(t)
-        gate = entry_gate(
+        gate = check_account(
             run.account,
             run.market.clock[QUIET + t],
             run.market.vix[QUIET + t],

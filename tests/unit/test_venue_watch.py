@@ -19,7 +19,7 @@ from trading_platform.alpaca.answers import BrokerClock
 from trading_platform.alpaca.clock import FollowedClock, SkewGuard, check_skew, skew_of
 from trading_platform.alpaca.failures import AlpacaRefusalError, Failure, FailureKind
 from trading_platform.core.errors import BrokerUnreachableError, MarketDataError, OperatorNeededError
-from trading_platform.engine.engine_market import World
+from trading_platform.engine.engine_market import EngineMarket
 from trading_platform.machine.heartbeat import Heartbeat
 from trading_platform.machine.stop_signals import INTERRUPTED, StoppedNowError, stop_signals
 from trading_platform.machine.watchdog import Watchdog
@@ -179,14 +179,14 @@ class Engine:
     def end_entries(self) -> None:
         self.entries_end = True
 
-    def adopt(self, world: World) -> None:
-        self.world = world
+    def adopt(self, prepared: EngineMarket) -> None:
+        self.prepared = prepared
 
     def scan_cycle(self, t: int, *, decide: bool = True) -> Any:
         if self.fails:
             raise BrokerUnreachableError("no answer")
         self.decided.append((t, decide))
-        self.last_session = self.world.sessions[t]
+        self.last_session = self.prepared.sessions[t]
         return SimpleNamespace(session=self.last_session, orders=self.orders if decide else ())
 
     def watch(self, now: datetime) -> None:
@@ -197,8 +197,8 @@ class Engine:
     def commit(self) -> None: ...
 
 
-def days(*sessions: date) -> World:
-    return cast(World, SimpleNamespace(sessions=list(sessions)))
+def days(*sessions: date) -> EngineMarket:
+    return cast(EngineMarket, SimpleNamespace(sessions=list(sessions)))
 
 
 class Steps(threading.Event):
@@ -283,7 +283,7 @@ def test_a_signal_while_bars_are_loaded_lets_the_session_wait_for_the_next_start
     """Seen: Ctrl-C in a live scan, and 15 s later ten buys were sent."""
     engine = Engine(date(2024, 7, 2))
 
-    def load(session: date) -> World:
+    def load(session: date) -> EngineMarket:
         signal.raise_signal(signal.SIGINT)
         return world(session)
 
@@ -304,7 +304,7 @@ def test_a_signal_while_sessions_are_caught_up_begins_no_further_one() -> None:
 def test_the_second_signal_ends_at_once_and_says_what_is_left(capfd: pytest.CaptureFixture[str]) -> None:
     engine, hold = Engine(date(2024, 7, 2)), Hold()
 
-    def load(session: date) -> World:
+    def load(session: date) -> EngineMarket:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
         raise AssertionError("went on after the second signal")
@@ -326,12 +326,12 @@ def test_the_second_signal_ends_at_once_and_says_what_is_left(capfd: pytest.Capt
     assert capfd.readouterr().err == "stopping after this look; again: now\n"
 
 
-def loop_at(now: datetime, engine: Engine, load: Callable[[date], World], reading: datetime | None) -> LiveLoop:
+def loop_at(now: datetime, engine: Engine, load: Callable[[date], EngineMarket], reading: datetime | None) -> LiveLoop:
     clock = SimpleNamespace(now=lambda: now)
     return LiveLoop(engine, CALENDAR, clock, Heartbeat(Hold(), None, 1), load, 900.0, reading=lambda: reading)
 
 
-def world(session: date) -> World:
+def world(session: date) -> EngineMarket:
     return days(date(2024, 7, 1), date(2024, 7, 2), session)
 
 
@@ -353,7 +353,7 @@ def test_after_a_sleep_only_the_newest_session_is_decided_and_only_before_its_ne
     assert late.decided == [(1, False), (2, False)]
 
 
-def refuse(session: date) -> World:
+def refuse(session: date) -> EngineMarket:
     raise MarketDataError("not out yet")
 
 

@@ -58,14 +58,26 @@ class Unreadable:
 
 
 def as_object(raw: object) -> Mapping[str, Any]:
-    """Return `raw` if it is a JSON object."""
+    """Return `raw` if it is a JSON object.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    """
     if not isinstance(raw, Mapping):
         raise ValueError(f"expected an object, got {type(raw).__name__}")
     return raw
 
 
 def as_list(raw: object) -> Sequence[Mapping[str, Any]]:
-    """Return `raw` if it is a JSON list."""
+    """Return `raw` if it is a JSON list.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    """
     if not isinstance(raw, list):
         raise ValueError(f"expected a list, got {type(raw).__name__}")
     return raw

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from trading_platform.alpaca.answers import BrokerClock
 from trading_platform.alpaca.failures import AlpacaRefusalError
 from trading_platform.core.errors import BrokerUnreachableError, OperatorNeededError
+from trading_platform.machine.clocks import utc_now
 
 log = logging.getLogger("trading_platform.clock")
 
@@ -122,7 +123,7 @@ def check_skew(reader: ClockReader) -> None:
     OperatorNeededError
         They are more than 30 s apart: approvals, sessions and stale data would be judged by a wrong time.
     """
-    skew = skew_of(reader, lambda: datetime.now(UTC))
+    skew = skew_of(reader, utc_now)
     if skew > SKEW_LIMIT:
         raise OperatorNeededError(
             f"this machine's clock is {skew.total_seconds():.0f} s off Alpaca's: set it (NTP), then start again"

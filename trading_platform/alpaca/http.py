@@ -36,6 +36,7 @@ from trading_platform.core.errors import (
     FixCredentialsError,
     TradingPlatformError,
 )
+from trading_platform.machine.time_outs import TIMEOUT
 
 if TYPE_CHECKING:
     from alpaca.common.rest import RESTClient
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = logging.getLogger("trading_platform.alpaca")
 
-TIMEOUT = (3.05, 10.0)  # seconds to connect (a TCP retransmission is 3) and between bytes
 LOCAL_TIMEOUT = (1.0, 3.0)  # a server on this machine is near, and nobody is served by waiting for it politely
 LOCAL_REQUESTS_PER_MINUTE = 60_000.0
 LOCAL_FIRST_WAIT = 0.01
@@ -156,11 +156,6 @@ class AlpacaHttp:
             )
             self._tame(self._data)
         return self._data
-
-    @property
-    def requests_sent(self) -> int:
-        """Number of requests that have left, repeats included."""
-        return sum(adapter.sent for adapter in self._adapters)
 
     def read(self, what: str, call: Callable[[], object], parse: Callable[[Any], T]) -> T:
         """Return the parsed answer of a request that changes nothing, repeating it while that may help.

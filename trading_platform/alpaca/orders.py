@@ -21,6 +21,7 @@ from datetime import datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
+from trading_platform.core.ledger import SHARE_NOISE
 from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.ports import BrokerOrder
 from trading_platform.core.types import OrderIntent, OrderStatus, Side
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from alpaca.trading.requests import OrderRequest
 
 STOP_SUFFIX, TARGET_SUFFIX = "-stop", "-target"
-WHOLE_TOLERANCE = 1e-9  # shares: float noise of a whole number
 QUANTITY_PLACES = Decimal("1e-9")  # Alpaca's finest quantity
 NOISE = Decimal("1e-9")  # keeps 101.34 from becoming 101.33 because a float holds 101.33999999999999
 MAX_CLIENT_ID = 128
@@ -83,19 +83,20 @@ class OrderForm:
     target_leg: Decimal | None = None
     stop_leg: Decimal | None = None
 
-    @property
-    def rests_stop(self) -> bool:
-        """True if Alpaca holds the stop; otherwise the engine must watch it."""
-        return self.stop_leg is not None or self.type == "stop"
-
 
 def is_whole(quantity: float) -> bool:
     """Return True for a whole number of shares."""
-    return math.isfinite(quantity) and abs(quantity - round(quantity)) <= WHOLE_TOLERANCE
+    return math.isfinite(quantity) and abs(quantity - round(quantity)) <= SHARE_NOISE
 
 
 def tick(price: float, rounding: str = ROUND_HALF_UP) -> Decimal:
-    """Return `price` in Alpaca's ticks: cents from $1 up, hundredths of a cent below."""
+    """Return `price` in Alpaca's ticks: cents from $1 up, hundredths of a cent below.
+
+    Raises
+    ------
+    OrderFormError
+        It is not positive, or below the smallest tick.
+    """
     if not (math.isfinite(price) and price > 0.0):
         raise OrderFormError(f"price {price!r} is not a positive number")
     exact = Decimal(repr(price))
@@ -173,7 +174,13 @@ def _quantity(quantity: float, fractionable: bool) -> Decimal:
 
 
 def to_request(form: OrderForm, client_order_id: str) -> OrderRequest:
-    """Return alpaca-py's own request model, which checks the form once more."""
+    """Return alpaca-py's own request model, which checks the form once more.
+
+    Raises
+    ------
+    OrderFormError
+        The id is too long, or empty.
+    """
     from alpaca.trading import requests as wire
     from alpaca.trading.enums import OrderClass, OrderSide, TimeInForce
 
@@ -289,7 +296,13 @@ def root_id(client_order_id: str) -> str:
 
 
 def parse_instant(text: object) -> datetime | None:
-    """Read Alpaca's RFC 3339 with up to nanoseconds; Python 3.11 keeps microseconds."""
+    """Read Alpaca's RFC 3339 with up to nanoseconds; Python 3.11 keeps microseconds.
+
+    Raises
+    ------
+    ValueError
+        It has no zone.
+    """
     if text is None or text == "":
         return None
     head, dot, rest = str(text).partition(".")

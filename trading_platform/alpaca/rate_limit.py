@@ -10,6 +10,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from trading_platform.core.errors import FixConfigError
+from trading_platform.machine.clocks import utc_now
 
 BURST = 20.0
 LONGEST_WAIT = 60.0
@@ -19,7 +20,7 @@ class Timer(NamedTuple):
     """Time as this module needs it; tests pass one that does not wait."""
 
     monotonic: Callable[[], float] = time.monotonic
-    wall: Callable[[], float] = time.time
+    wall: Callable[[], float] = lambda: utc_now().timestamp()
     sleep: Callable[[float], None] = time.sleep
 
 
@@ -70,12 +71,10 @@ class PacedAdapter(HTTPAdapter):
         super().__init__()
         self._timeout = timeout
         self._limiter = limiter
-        self.sent = 0
 
     def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
         """Send with a timeout, after waiting for a token."""
         self._limiter.acquire()
-        self.sent += 1
         if options.get("timeout") is None:
             options["timeout"] = self._timeout
         response = super().send(request, *args, **options)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-from trading_platform.alpaca_server.market import NEW_YORK
 from trading_platform.alpaca_server.records import (
     Activity,
     Identifiers,
@@ -17,7 +16,9 @@ from trading_platform.alpaca_server.records import (
     stamp,
 )
 from trading_platform.core.fills import round_cents
+from trading_platform.core.ledger import SHARE_NOISE
 from trading_platform.core.types import Side
+from trading_platform.machine.clocks import NEW_YORK
 
 FEE, DIVIDEND, DEPOSIT, WITHDRAWAL, SPLIT, REMOVAL = "FEE", "DIV", "CSD", "CSW", "SPLIT", "REORG"
 INTEREST, MERGER, RENAME, SPIN_OFF, SHARE_JOURNAL = "INT", "MA", "NC", "SPIN", "JNLS"
@@ -124,8 +125,13 @@ class SimAccount:
         """Move shares (and money) without a trade: a split, a spin-off, one side of a rename or a merger.
 
         Shares that come cost nothing, those that go take their cost along: `move_cost` puts it where it belongs.
+
+        Raises
+        ------
+        ValueError
+            More shares would go than there are.
         """
-        if -quantity > self.held(symbol) + 1e-9:
+        if -quantity > self.held(symbol) + SHARE_NOISE:
             raise ValueError(f"{number(-quantity)} shares of {symbol} cannot go: {number(self.held(symbol))} are held")
         if quantity > 0.0:
             self._add_shares(symbol, quantity, 0.0)
@@ -145,6 +151,11 @@ class SimAccount:
         """Let a booked row be `canceled`: it stays in the list, its money and the shares that it moved go back.
 
         A trade that is busted goes back at its own price; its order stays as it is.
+
+        Raises
+        ------
+        ValueError
+            There is none of that number, or it is no such row.
         """
         for place, activity in enumerate(self.activities):
             if activity.id == activity_id and activity.body.get("status") != "canceled":
@@ -216,7 +227,7 @@ class SimAccount:
     def _remove_shares(self, symbol: str, quantity: float) -> None:
         position = self.positions[symbol]
         left = position.quantity - quantity
-        if left < 1e-9:  # float noise of fractional shares is not a position
+        if left < SHARE_NOISE:  # float noise of fractional shares is not a position
             del self.positions[symbol]
         else:
             position.cost = round_cents(position.cost * left / position.quantity)

@@ -7,11 +7,11 @@ from datetime import date, datetime, timedelta
 
 from trading_platform.alpaca_server.account import DEPOSIT, WITHDRAWAL
 from trading_platform.alpaca_server.exchange import SimExchange
-from trading_platform.alpaca_server.market import NEW_YORK
 from trading_platform.alpaca_server.queries import Answer, Query, read_instant, read_period, read_whole
 from trading_platform.alpaca_server.records import ApiError, Json, number, stamp
 from trading_platform.alpaca_server.validation import MISSING, SYNTAX, Asset
 from trading_platform.core.fills import round_cents
+from trading_platform.machine.clocks import NEW_YORK
 
 MAX_ACTIVITIES = 100
 INTRADAY = {
@@ -123,7 +123,13 @@ class AccountApi:
         return self.configuration()
 
     def portfolio_history(self, query: Query) -> Json:
-        """Return daily equity, left-labelled at the opening bell; profit is against the base value."""
+        """Return daily equity, left-labelled at the opening bell; profit is against the base value.
+
+        Raises
+        ------
+        ApiError
+            What the service refuses, in its words and with its status.
+        """
         timeframe = query.get("timeframe", "1D")
         if timeframe not in ("1D", *INTRADAY):
             raise ApiError(422, SYNTAX, f"invalid timeframe {timeframe}")
@@ -222,7 +228,13 @@ class AccountApi:
         ]
 
     def asset(self, symbol: str) -> Json:
-        """Return one asset by symbol or identifier."""
+        """Return one asset by symbol or identifier.
+
+        Raises
+        ------
+        ApiError
+            What the service refuses, in its words and with its status.
+        """
         for asset in self._exchange.assets.values():
             if symbol.upper() == asset.symbol or symbol == self._exchange.identifiers.named(asset.symbol):
                 return self._asset_json(asset)

@@ -92,7 +92,13 @@ def _spoil_stream(server: AlpacaServer, wish: Json) -> Json:
 
 
 def advance(server: AlpacaServer, goal: str, times: int) -> str:
-    """Move the clock `times` times to `goal`; return the new time in ISO format."""
+    """Move the clock `times` times to `goal`; return the new time in ISO format.
+
+    Raises
+    ------
+    ValueError
+        `times` is below 1.
+    """
     moves = {
         "dawn": server.advance_to_dawn,
         "open": server.advance_to_open,

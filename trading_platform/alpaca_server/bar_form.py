@@ -6,9 +6,9 @@ import math
 from datetime import UTC, date, datetime, time
 from functools import cache
 
-from trading_platform.alpaca_server.market import NEW_YORK
 from trading_platform.alpaca_server.paths import Bar
 from trading_platform.alpaca_server.records import Json, stamp
+from trading_platform.machine.clocks import NEW_YORK
 
 
 @cache  # a page of bars asks for the same days again for every symbol

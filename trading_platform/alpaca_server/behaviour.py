@@ -158,7 +158,13 @@ PROFILES: Mapping[str, Behaviour] = {"exact": EXACT, "realistic": REALISTIC}
 
 
 def profile(name: str) -> Behaviour:
-    """Return the profile of that name."""
+    """Return the profile of that name.
+
+    Raises
+    ------
+    FixConfigError
+        There is none.
+    """
     if name not in PROFILES:
         raise FixConfigError(f"profile must be one of {', '.join(sorted(PROFILES))}, was {name!r}")
     return PROFILES[name]

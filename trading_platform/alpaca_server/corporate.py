@@ -40,6 +40,7 @@ from trading_platform.alpaca_server.records import Json, SimOrder
 from trading_platform.alpaca_server.validation import Asset
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.fills import round_cents
+from trading_platform.core.ledger import SHARE_NOISE
 
 if TYPE_CHECKING:
     from trading_platform.alpaca_server.exchange import SimExchange
@@ -199,8 +200,8 @@ class CorporateDesk:
     def _split(self, event: Happening, at: datetime) -> None:
         held, ratio = self._account.held(event.ticker), event.ratio
         if held > 0.0:
-            fraction = held * ratio - math.floor(held * ratio + 1e-9)
-            pays_out = self._behaviour.cash_in_lieu and held == math.floor(held) and fraction > 1e-9
+            fraction = held * ratio - math.floor(held * ratio + SHARE_NOISE)
+            pays_out = self._behaviour.cash_in_lieu and held == math.floor(held) and fraction > SHARE_NOISE
             self._account.book_split(event.ticker, ratio, at, "RSPLIT" if ratio < 1.0 else "FSPLIT")
             if pays_out:
                 self._pay_fraction(event.ticker, fraction, at)

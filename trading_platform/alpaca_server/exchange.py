@@ -79,14 +79,26 @@ class SimExchange:
         return self.foreign.get(order_id) or self.find(order_id)
 
     def find(self, order_id: str) -> SimOrder:
-        """Return an order by its identifier."""
+        """Return an order by its identifier.
+
+        Raises
+        ------
+        ApiError
+            What the service refuses, in its words and with its status.
+        """
         order = self.orders.get(order_id)
         if order is None:
             raise ApiError(404, MISSING, f"order not found for {order_id}")
         return order
 
     def find_client(self, client_order_id: str) -> SimOrder:
-        """Return an order by its client's identifier."""
+        """Return an order by its client's identifier.
+
+        Raises
+        ------
+        ApiError
+            What the service refuses, in its words and with its status.
+        """
         order = self._by_client_id.get(client_order_id)
         if order is None:
             raise ApiError(404, MISSING, f"order not found for {client_order_id}")
@@ -235,6 +247,11 @@ class SimExchange:
         """Cancel an order and, as the service does, what is still working in its group.
 
         After hours a routed order only becomes `pending_cancel` with `Behaviour.late_cancels`, until the next open.
+
+        Raises
+        ------
+        ApiError
+            What the service refuses, in its words and with its status.
         """
         order = self.find(order_id)
         if not order.is_working or any(member.cancel_wanted for member in order.group()):
@@ -274,7 +291,13 @@ class SimExchange:
         self.tell(status, order, {})
 
     def replace(self, order_id: str, body: Json) -> SimOrder:
-        """Replace quantity, prices or time in force; the old order ends as `replaced` and a new one takes its place."""
+        """Replace quantity, prices or time in force; the old order ends as `replaced` and a new one takes its place.
+
+        Raises
+        ------
+        ApiError
+            What the service refuses, in its words and with its status.
+        """
         old = self.find(order_id)
         if not old.is_working or old.cancel_wanted:
             raise refuse(f'order is already in "{"pending_cancel" if old.cancel_wanted else old.status}" state')

@@ -9,6 +9,7 @@ from trading_platform.alpaca_server.exchange import SimExchange
 from trading_platform.alpaca_server.fill_models import Touched
 from trading_platform.alpaca_server.paths import Bar
 from trading_platform.alpaca_server.records import Json, SimOrder, number
+from trading_platform.core.ledger import SHARE_NOISE
 from trading_platform.core.types import Side
 
 
@@ -97,7 +98,7 @@ class Executions:
         order.worked_at = self._market.now
         order.filled_quantity += quantity
         order.filled_amount += quantity * price
-        done = order.notional is not None or order.remaining < 1e-9
+        done = order.notional is not None or order.remaining < SHARE_NOISE
         order.status = "filled" if done else "partially_filled"
         order.filled_at = order.updated_at = self._market.now
         self._account.book_fill(order, quantity, price, fees, self._market.now)

@@ -102,7 +102,13 @@ class Fault:
 
     @classmethod
     def from_json(cls, wish: Mapping[str, object]) -> Fault:
-        """Build a fault from the admin endpoint's JSON."""
+        """Build a fault from the admin endpoint's JSON.
+
+        Raises
+        ------
+        FixConfigError
+            It cannot be read.
+        """
         try:
             known: dict[str, Any] = dict(wish)  # JSON: the constructor checks the names
             return cls(**{**known, "kind": FaultKind(known["kind"])})
@@ -118,13 +124,10 @@ class FaultPlan:
         self._faults: list[Fault] = []
         self.history: Counter[FaultKind] = Counter()  # how often each kind has struck, also after `clear`
 
-    def add(self, *faults: Fault) -> None:
-        """Put faults in force."""
-        self._faults.extend(faults)
-
-    def add_first(self, *faults: Fault) -> None:
-        """Put faults in force before all others."""
-        self._faults[:0] = faults
+    def add(self, *faults: Fault, first: bool = False) -> None:
+        """Put faults in force, behind those that are or before them."""
+        at = 0 if first else len(self._faults)
+        self._faults[at:at] = faults
 
     def remove(self, n_faults: int) -> None:
         """Lift the first `n_faults`."""

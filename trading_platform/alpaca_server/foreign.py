@@ -13,6 +13,7 @@ from trading_platform.alpaca_server.exchange import SimExchange
 from trading_platform.alpaca_server.records import ForeignOrder, Json, number, stamp
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.fills import round_cents
+from trading_platform.core.ledger import SHARE_NOISE
 
 KINDS = ("option", "mleg", "crypto", "unreadable")
 OPTION_MULTIPLIER = 100.0
@@ -116,7 +117,7 @@ class ForeignDesk:
         quantity = sign * deal.quantity + (0.0 if known is None else float(str(known["qty"])))
         cost = round_cents(value + (0.0 if known is None else float(str(known["cost_basis"]))))
         account.foreign_value = round_cents(account.foreign_value + value)
-        if abs(quantity) < 1e-9:
+        if abs(quantity) < SHARE_NOISE:
             account.foreign_value = round_cents(account.foreign_value - cost)  # what is left is profit or loss: cash
             return
         price = number(deal.price)

@@ -14,17 +14,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from zoneinfo import ZoneInfo
 
 from trading_platform.alpaca_server.behaviour import EXACT, Behaviour
 from trading_platform.alpaca_server.benchmark import BENCHMARK, benchmark_bars
 from trading_platform.alpaca_server.draws import Draw, uniform
-from trading_platform.alpaca_server.paths import Bar, piece, price_at
+from trading_platform.alpaca_server.paths import Bar, piece
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.ports import TradingCalendar
 from trading_platform.core.types import MarketPanel
 
-NEW_YORK = ZoneInfo("America/New_York")
 DAWN_BEFORE_OPEN = timedelta(minutes=90)
 NO_BAR = Bar(math.nan, math.nan, math.nan, math.nan, 0.0)
 
@@ -225,11 +223,6 @@ class SimulatedMarket:
         part = self._elapsed()
         so_far = piece(bar, self.low_first(self.opened_row, ticker), 0.0, part)
         return Bar(so_far.open, so_far.high, so_far.low, so_far.close, math.floor(bar.volume * part))
-
-    def price_in(self, row: int, ticker: str, place: float) -> float:
-        """Return the price at `place` of session `row`, 0 = its opening bell, 1 = its closing bell; NaN without one."""
-        bar = self.bar(row, ticker)
-        return price_at(bar, self.low_first(row, ticker), place) if bar.traded else math.nan
 
     def price(self, ticker: str) -> float | None:
         """Return the last price of `ticker` now, None if it has never traded."""

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 
 from trading_platform.alpaca_server.draws import Draw, uniform
-from trading_platform.alpaca_server.market import DAWN_BEFORE_OPEN, NEW_YORK, SimulatedMarket
+from trading_platform.alpaca_server.market import DAWN_BEFORE_OPEN, SimulatedMarket
 from trading_platform.alpaca_server.paths import Bar
 from trading_platform.alpaca_server.records import Json
 from trading_platform.core.errors import FixConfigError
+from trading_platform.machine.clocks import NEW_YORK
 
 LAST_PRINTS = time(20, 0)  # New York: the end of extended hours
 LATE_PART = 0.02  # largest part of a session's volume that is printed after its close
@@ -28,7 +29,13 @@ class Misprint:
 
     @classmethod
     def from_json(cls, wish: Json) -> Misprint:
-        """Read an admin request: `symbol`, `session`, any of open, high, low, close, volume, and `until`."""
+        """Read an admin request: `symbol`, `session`, any of open, high, low, close, volume, and `until`.
+
+        Raises
+        ------
+        FixConfigError
+            It has fields that no bar has.
+        """
         names = ("open", "high", "low", "close", "volume")
         unknown = set(wish) - {*names, "symbol", "session", "until"}
         if unknown:

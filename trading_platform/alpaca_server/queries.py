@@ -19,7 +19,13 @@ def read_flag(query: Query, key: str) -> bool:
 
 
 def read_whole(query: Query, key: str, default: int, largest: int) -> int:
-    """Read a whole number in 1..`largest`."""
+    """Read a whole number in 1..`largest`.
+
+    Raises
+    ------
+    ApiError
+        What the service refuses, in its words and with its status.
+    """
     text = query.get(key)
     if text is None:
         return default
@@ -29,7 +35,13 @@ def read_whole(query: Query, key: str, default: int, largest: int) -> int:
 
 
 def read_instant(text: str | None) -> datetime | None:
-    """Read a date or an RFC 3339 instant; a naive one is UTC."""
+    """Read a date or an RFC 3339 instant; a naive one is UTC.
+
+    Raises
+    ------
+    ApiError
+        What the service refuses, in its words and with its status.
+    """
     if text is None:
         return None
     try:
@@ -43,7 +55,13 @@ def read_instant(text: str | None) -> datetime | None:
 
 
 def read_period(text: str) -> timedelta:
-    """Read a span such as 1M: a number of days, weeks, months or years (A)."""
+    """Read a span such as 1M: a number of days, weeks, months or years (A).
+
+    Raises
+    ------
+    ApiError
+        What the service refuses, in its words and with its status.
+    """
     days = {"D": 1, "W": 7, "M": 31, "A": 366}
     if len(text) < 2 or text[-1] not in days or not text[:-1].isdigit():
         raise ApiError(422, SYNTAX, f"invalid period {text}")

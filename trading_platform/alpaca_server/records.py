@@ -67,7 +67,13 @@ class Whim:
 
     @classmethod
     def from_json(cls, wish: Json) -> Whim:
-        """Build a whim from the admin endpoint's JSON; the constructor checks the names."""
+        """Build a whim from the admin endpoint's JSON; the constructor checks the names.
+
+        Raises
+        ------
+        ApiError
+            What the service refuses, in its words and with its status.
+        """
         known: dict[str, Any] = dict(wish)
         try:
             return cls(**known)

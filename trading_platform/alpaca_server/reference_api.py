@@ -38,7 +38,13 @@ class ReferenceApi:
         self._corporate = corporate
 
     def handle(self, path: list[str], query: Query) -> Answer | None:
-        """Answer a GET, or None if the path is not ours."""
+        """Answer a GET, or None if the path is not ours.
+
+        Raises
+        ------
+        ApiError
+            What the service refuses, in its words and with its status.
+        """
         match path:
             case ["v2", "corporate_actions", "announcements"]:
                 return 200, self.announcements(query)
@@ -67,7 +73,13 @@ class ReferenceApi:
     # ------------------------------------------------------------ the trading host
 
     def announcements(self, query: Query) -> list[Json]:
-        """Return announcements of the asked types (comma-separated) with an ex-date in [since, until]."""
+        """Return announcements of the asked types (comma-separated) with an ex-date in [since, until].
+
+        Raises
+        ------
+        ApiError
+            What the service refuses, in its words and with its status.
+        """
         for key in ("ca_types", "since", "until"):
             if key not in query:
                 raise ApiError(422, SYNTAX, f"{key} is required")

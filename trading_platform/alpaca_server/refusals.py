@@ -7,10 +7,11 @@ from datetime import datetime, time
 from typing import Protocol
 
 from trading_platform.alpaca_server.account import SimAccount
-from trading_platform.alpaca_server.market import NEW_YORK
 from trading_platform.alpaca_server.records import OPEN_STATUSES, ApiError, Json, SimOrder, number
 from trading_platform.alpaca_server.validation import FORBIDDEN, OrderBody, refuse
+from trading_platform.core.ledger import SHARE_NOISE
 from trading_platform.core.types import Side
+from trading_platform.machine.clocks import NEW_YORK
 
 
 class Venue(Protocol):
@@ -91,7 +92,7 @@ def check_means(venue: Venue, wish: OrderBody, price: float) -> None:
     if existing == 0.0:
         raise ApiError(403, FORBIDDEN, "account is not allowed to short")
     free = number(existing - held)
-    if wanted > existing - held + 1e-9:
+    if wanted > existing - held + SHARE_NOISE:
         raise ApiError(
             403,
             FORBIDDEN,

@@ -7,6 +7,8 @@ import threading
 import time
 from collections import deque
 
+from trading_platform.machine.clocks import utc_now
+
 WINDOW_SECONDS = 60.0
 DATA_PATHS = ("/v2/stocks", "/v1beta1", "/v1/")  # the data host's
 
@@ -32,6 +34,6 @@ class RequestLimit:
         headers = {
             "X-Ratelimit-Limit": str(limit or 200),
             "X-Ratelimit-Remaining": str(left),
-            "X-Ratelimit-Reset": str(math.ceil(time.time() + wait)),
+            "X-Ratelimit-Reset": str(math.ceil(utc_now().timestamp() + wait)),
         }
         return allowed, headers

@@ -24,7 +24,7 @@ from trading_platform.alpaca_server.faults import Fault, FaultKind, FaultPlan
 from trading_platform.alpaca_server.fill_models import FillModel, PaperFills, RealisticFills
 from trading_platform.alpaca_server.foreign import ForeignDesk
 from trading_platform.alpaca_server.handler import Handler, LocalHttp
-from trading_platform.alpaca_server.market import DAWN_BEFORE_OPEN, NEW_YORK, SimulatedMarket
+from trading_platform.alpaca_server.market import DAWN_BEFORE_OPEN, SimulatedMarket
 from trading_platform.alpaca_server.matching import MatchingEngine
 from trading_platform.alpaca_server.records import ApiError, Identifiers, Json, SimOrder
 from trading_platform.alpaca_server.request_limit import RequestLimit
@@ -34,6 +34,7 @@ from trading_platform.alpaca_server.trading_api import TradingApi
 from trading_platform.alpaca_server.validation import Asset
 from trading_platform.core.ports import TradingCalendar
 from trading_platform.core.types import MarketPanel
+from trading_platform.machine.clocks import NEW_YORK
 
 MAINTENANCE = (clock_time(9, 0), clock_time(11, 30))  # New York, second Saturday of a month: status.alpaca.markets
 BARS_FINAL = timedelta(minutes=21)  # after the close; the free plan hears of the consolidated tape 15 minutes late

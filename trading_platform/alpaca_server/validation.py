@@ -62,7 +62,13 @@ def refuse(message: str, code: int = RULE) -> ApiError:
 
 
 def read_order(body: Json) -> OrderBody:
-    """Parse and check everything about an order that needs no account and no market."""
+    """Parse and check everything about an order that needs no account and no market.
+
+    Raises
+    ------
+    ApiError
+        What the service refuses, in its words and with its status.
+    """
     symbol = str(body.get("symbol") or "")
     if not symbol:
         raise refuse("symbol is required", SYNTAX)
@@ -100,7 +106,13 @@ def read_order(body: Json) -> OrderBody:
 
 
 def check_asset(order: OrderBody, asset: Asset | None) -> None:
-    """Check the order against its asset's flags."""
+    """Check the order against its asset's flags.
+
+    Raises
+    ------
+    ApiError
+        What the service refuses, in its words and with its status.
+    """
     if asset is None:
         raise refuse(f'asset "{order.symbol}" not found')
     if not asset.active:
@@ -112,7 +124,13 @@ def check_asset(order: OrderBody, asset: Asset | None) -> None:
 
 
 def check_stop_distance(order: OrderBody, price: float) -> None:
-    """Check that a protective stop lies at least a cent below every base price of a buy (Alpaca's threshold rule)."""
+    """Check that a protective stop lies at least a cent below every base price of a buy (Alpaca's threshold rule).
+
+    Raises
+    ------
+    ApiError
+        What the service refuses, in its words and with its status.
+    """
     if order.stop_loss_price is None:
         return
     bases = [price]

@@ -35,7 +35,13 @@ class WatchlistApi:
         self._lists: dict[str, Watchlist] = {}
 
     def handle(self, method: str, path: list[str], query: Query, body: Json) -> Answer | None:
-        """Answer a request, or None if the path is not ours."""
+        """Answer a request, or None if the path is not ours.
+
+        Raises
+        ------
+        ApiError
+            What the service refuses, in its words and with its status.
+        """
         match path:
             case ["v2", "watchlists"]:
                 return self._all(method, body)

@@ -41,7 +41,7 @@ from trading_platform.core.ports import (
     OrderJournal,
     no_checkpoint,
 )
-from trading_platform.core.types import ApprovedOrder, Fill, OrderIntent, OrderStatus
+from trading_platform.core.types import ApprovedOrder, OrderIntent, OrderStatus
 
 log = logging.getLogger("trading_platform.alpaca")
 
@@ -67,7 +67,7 @@ class AlpacaBroker:
         Our client order ids begin so. Orders that do not are read and counted, and never touched.
     checkpoint
         Called with the name of each step of an order's life: the crash test kills the process there. Steps:
-        before_intent, after_intent, before_post, after_post, after_response, after_commit, after_fill.
+        before_intent, after_intent, before_post, after_post, after_response, after_commit.
     wait
         How to wait between looks, in seconds.
     """
@@ -122,16 +122,6 @@ class AlpacaBroker:
         if order is None or root == client_order_id:
             return order
         return next((leg for leg in order.legs if leg.client_order_id == client_order_id), None)
-
-    def fills_since(self, instant: datetime) -> list[Fill]:
-        """Return executions of our orders after `instant`, oldest first.
-
-        Alpaca may enter a fill a little late, so pass an instant well before the last one known and book by `fill_id`.
-        """
-        orders, _ = self.sync()
-        fills = sorted(self._book.history_of(instant, orders).fills, key=lambda fill: fill.filled_at)
-        self._checkpoint("after_fill")
-        return fills
 
     def history_since(self, instant: datetime) -> AccountHistory:
         """Return all that happened to the account after `instant`: fills, manual trades, money, splits."""

@@ -20,7 +20,7 @@ from trading_platform.brokers.eve_events import EveOfExDates, ExDateSource
 from trading_platform.brokers.exit_keeper import ExitKeeper
 from trading_platform.brokers.last_prices import Prices
 from trading_platform.brokers.reconciliation.account_book import AccountBook, Opens
-from trading_platform.brokers.reconciliation.bookkeeper import Bookkeeper, Journal, Reading
+from trading_platform.brokers.reconciliation.bookkeeper import AccountLook, Bookkeeper, Journal
 from trading_platform.brokers.reconciliation.difference_words import (
     cash_words,
     difference_rows,
@@ -37,15 +37,15 @@ from trading_platform.brokers.reconciliation.saved_account import Memory, load, 
 from trading_platform.brokers.reconciliation.second_engine import SecondEngine
 from trading_platform.brokers.reconciliation.sense import NO_DOUBTS, believed, doubts_of
 from trading_platform.brokers.reconciliation.two_books import (
-    BookExchange,
-    BookShares,
     CancelOrder,
     OurBook,
+    PostExchange,
+    PostShares,
     Protect,
     TheirBook,
 )
 from trading_platform.brokers.stop_keeper import Moment, StopKeeper
-from trading_platform.brokers.venue import ENTRY_LIFE, HISTORY_PATIENCE, PendingOrder, RiskGate, row_of
+from trading_platform.brokers.venue import ENTRY_LIFE, HISTORY_PATIENCE, PendingOrder, RiskDoor, row_of
 from trading_platform.core.alert_states import AlertState
 from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.ledger import Record, Records
@@ -94,7 +94,7 @@ class AlpacaVenue:
     ----------
     broker, journal, differences
         The account; the durable record of our orders; where differences are written.
-    gate
+    door
         `RiskManager`.
     book
         Our book.
@@ -120,7 +120,7 @@ class AlpacaVenue:
         broker: AlpacaBroker,
         journal: Journal,
         differences: Differences,
-        gate: RiskGate,
+        door: RiskDoor,
         book: AccountBook,
         memory: Memory,
         calendar: TradingCalendar,
@@ -137,7 +137,7 @@ class AlpacaVenue:
         self._broker = broker
         self._journal = journal
         self._differences = differences
-        self._gate = gate
+        self._door = door
         self._book = book
         self._calendar = calendar
         self._clock = clock
@@ -146,8 +146,8 @@ class AlpacaVenue:
         self._keeper = Bookkeeper(book, journal, memory, clock, checkpoint)
         self._eve = EveOfExDates(ex_dates, book, self._keeper, calendar)
         believed = self._eve.priced(prices, lambda: self._session)
-        self._stops = StopKeeper(book, gate, journal, self.place_order, believed)
-        self._exits = ExitKeeper(book, gate, journal, broker, self._place, self._cover_again, calendar)
+        self._stops = StopKeeper(book, door, journal, self.place_order, believed)
+        self._exits = ExitKeeper(book, door, journal, broker, self._place, self._cover_again, calendar)
         self._idle: Collection[str] = ()  # our orders at the broker whose sells cannot trade now
         self._bare: dict[str, str] = {}  # ticker -> why its position has no stop
         self._session: date | None = None
@@ -210,13 +210,18 @@ class AlpacaVenue:
 
         An exit that cannot leave yet is answered as an intent: it waits, and every look tries it again. An entry on the
         eve of an ex-date is sent on the terms that are right after it, which are approved anew, as what was decided.
+
+        Raises
+        ------
+        ValueError
+            An entry without a limit price.
         """
         terms = self._eve.terms(order.intent)
         if isinstance(terms, str):
-            self._gate.consume(order)
+            self._door.consume(order)
             return self._withdraw(order, terms)
         if terms != order.intent:
-            verdict = self._gate.approve(terms, int(order.client_order_id.rpartition("-")[2]), order.intent)
+            verdict = self._door.approve(terms, int(order.client_order_id.rpartition("-")[2]), order.intent)
             if isinstance(verdict, Denial):
                 return self._withdraw(order, verdict.message)
             order = verdict
@@ -291,7 +296,7 @@ class AlpacaVenue:
         self._eve.ask(self._clock.now(), at_once=True)
         return Settlement(equity, news.fills, {}, flows)
 
-    def _wait_for_history(self, reading: Reading, closed: datetime) -> None:
+    def _wait_for_history(self, reading: AccountLook, closed: datetime) -> None:
         """Refuse to settle a session whose executions are not all told, while there is time to wait for them."""
         awaited = _awaited(reading)
         if awaited and self._clock.now() < closed + HISTORY_PATIENCE:
@@ -316,9 +321,9 @@ class AlpacaVenue:
             changed = self._look(self._session) or has_followed
         except BrokerUnreachableError as error:
             log.warning("the account cannot be read, no new risk until it can: %s", error)
-            self._gate.quarantine({}, f"the account cannot be read: {error}")
+            self._door.quarantine({}, f"the account cannot be read: {error}")
             return False
-        self._gate.mirror(*self._parts())
+        self._door.mirror(*self._parts())
         return changed
 
     def _look(self, session: date) -> bool:
@@ -332,7 +337,7 @@ class AlpacaVenue:
             changed |= self._take_in(reading, horizon, is_watch=True)
             is_over = not self._carry_out(reading, session)
             self._tell(reading)
-            if is_over and not any(isinstance(action, BookShares | BookExchange) for action in reading.result.actions):
+            if is_over and not any(isinstance(action, PostShares | PostExchange) for action in reading.result.actions):
                 break
         return changed or self._exits.waits != waited or self._lacking.since != lacked
 
@@ -360,7 +365,7 @@ class AlpacaVenue:
         self._clock_trouble = self._compare_clocks()
         self._compared = session_of(self._clock.now())
 
-    def _read(self) -> Reading:
+    def _read(self) -> AccountLook:
         """Read the broker's side and compare. Changes nothing."""
         memory = self._keeper.memory
         ours, cash = self._book.positions(), float(self._book.record["cash"])
@@ -373,7 +378,7 @@ class AlpacaVenue:
         now = self._clock.now()
         result = reconcile(mine, carved.theirs, now, self._prefix, memory.previous)
         self.reconciled_at = now
-        return Reading(result, carved)
+        return AccountLook(result, carved)
 
     def _believed(self, mine: OurBook, held: Mapping[str, float]) -> TheirBook:
         """Return the broker's side as far as it makes sense; what does not is asked for again first."""
@@ -389,7 +394,7 @@ class AlpacaVenue:
         both = {ticker: held.get(ticker, 0.0) + self._book.manual.get(ticker, 0.0) for ticker in self._doubts.tickers}
         return believed(theirs, mine, both, self._doubts)
 
-    def _take_in(self, reading: Reading, horizon: datetime, *, is_watch: bool) -> bool:
+    def _take_in(self, reading: AccountLook, horizon: datetime, *, is_watch: bool) -> bool:
         """Book a reading up to `horizon`, and return True if the book has changed."""
         changed = self._keeper.take_in(reading, horizon, is_watch=is_watch)
         self._match_orders()
@@ -413,14 +418,14 @@ class AlpacaVenue:
                 exits.append(row)
                 selling[row.ticker] = selling.get(row.ticker, 0.0) + left
         self._book.entries.match(entries, exits)
-        self._gate.show_selling(selling)
+        self._door.show_selling(selling)
 
-    def _tell(self, reading: Reading) -> None:
+    def _tell(self, reading: AccountLook) -> None:
         """Tell risk manager and operators what is unexplained."""
         found = [*reading.result.differences, *reading.carved.differences(), *self._doubts.differences()]
         quarantine = {*reading.result.quarantine, *reading.carved.manual, *self._doubts.tickers}
         unreconciled = self._rivalry or self._clock_trouble or cash_words(found) or self._too_much(found)
-        self._gate.quarantine(reasons_of(found, quarantine), unreconciled)
+        self._door.quarantine(reasons_of(found, quarantine), unreconciled)
         now = self._clock.now()
         self._lacking.note(reading.result.differences, now)
         since = self._lacking.since
@@ -447,7 +452,7 @@ class AlpacaVenue:
             except BrokerUnreachableError as error:  # the next look cancels again
                 log.warning("cancel %s: %s", client_order_id, error)
 
-    def _carry_out(self, reading: Reading, session: date) -> bool:
+    def _carry_out(self, reading: AccountLook, session: date) -> bool:
         """Do what the reading asks for: cancel, send the exits that wait, protect, and look after the stops that the
         broker does not hold. Return True if the account should be looked at once more.
         """
@@ -481,7 +486,7 @@ class AlpacaVenue:
         except BrokerUnreachableError as error:
             log.warning("%s: %s", type(action).__name__, error)
 
-    def _overdue(self, reading: Reading) -> list[CancelOrder]:
+    def _overdue(self, reading: AccountLook) -> list[CancelOrder]:
         """Return the entries whose time is over (`ENTRY_LIFE`), the exchange being open.
 
         One that has filled, and of which history does not tell yet, is over already: what works of it are its stops.
@@ -532,7 +537,7 @@ class AlpacaVenue:
         return is_session and self._calendar.open_at(day) <= now < self._calendar.close_at(day)
 
 
-def _awaited(reading: Reading) -> frozenset[str]:
+def _awaited(reading: AccountLook) -> frozenset[str]:
     """Return the tickers of which orders have traded shares that history does not tell yet."""
     found = (d.ticker for d in reading.result.differences if d.kind is DifferenceKind.AWAITED_FILL)
     return frozenset(ticker for ticker in found if ticker is not None)

@@ -21,7 +21,7 @@ from trading_platform.brokers.reconciliation.pending_entries import PROTECTIVE, 
 from trading_platform.brokers.reconciliation.two_books import SHARE_TOLERANCE
 from trading_platform.brokers.reconciliation.waiting_exits import WaitingExit, waiting_row
 from trading_platform.brokers.sale_check import SaleCheck
-from trading_platform.brokers.venue import RiskGate
+from trading_platform.brokers.venue import RiskDoor
 from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.intents import largest_part, lot_orders, order_id
 from trading_platform.core.order_reasons import ORDER_REASONS
@@ -56,7 +56,7 @@ class ExitKeeper:
 
     Parameters
     ----------
-    book, gate, journal
+    book, door, journal
         Our book, `RiskManager`, and the durable record of our orders.
     road
         What the broker says of a sale.
@@ -78,7 +78,7 @@ class ExitKeeper:
     def __init__(
         self,
         book: AccountBook,
-        gate: RiskGate,
+        door: RiskDoor,
         journal: OrderJournal,
         road: SaleRoad,
         place: Callable[[ApprovedOrder], BrokerOrder],
@@ -86,7 +86,7 @@ class ExitKeeper:
         calendar: TradingCalendar,
     ) -> None:
         self._book = book
-        self._gate = gate
+        self._door = door
         self._journal = journal
         self._road = road
         self._place = place
@@ -175,7 +175,7 @@ class ExitKeeper:
         check, why = self._clear_the_way(intent, is_patient=is_patient)
         if why:
             if order is not None:  # else its shares stay promised, and no stop could be set for them
-                self._gate.consume(order)
+                self._door.consume(order)
                 self._spent.add(order.client_order_id)
             self._note(intent, why)
             return None
@@ -227,9 +227,9 @@ class ExitKeeper:
             return SaleCheck(), f"the broker cannot be asked: {error}"
 
     def _approve(self, intent: OrderIntent) -> ApprovedOrder | Denial:
-        self._gate.mirror(self._book.record, self._book.slots, self._book.lots, self._book.book.stopped)
+        self._door.mirror(self._book.record, self._book.slots, self._book.lots, self._book.book.stopped)
         attempt = next(n for n in count() if self._is_free(order_id(intent, n)))
-        return self._gate.approve(intent, attempt)
+        return self._door.approve(intent, attempt)
 
     def _is_free(self, client_order_id: str) -> bool:
         """Return True if no order was made under the id: an intent cut off by a crash goes out under its own."""

@@ -18,7 +18,7 @@ from trading_platform.alpaca.orders import root_id
 from trading_platform.brokers.last_prices import LastPrice, Prices, age_doubt, split_doubt
 from trading_platform.brokers.reconciliation.account_book import AccountBook
 from trading_platform.brokers.reconciliation.two_books import OurPosition
-from trading_platform.brokers.venue import RiskGate
+from trading_platform.brokers.venue import RiskDoor
 from trading_platform.core.errors import TradingPlatformError
 from trading_platform.core.intents import order_id
 from trading_platform.core.order_reasons import OrderReason
@@ -44,7 +44,7 @@ class StopKeeper:
 
     Parameters
     ----------
-    book, gate, journal
+    book, door, journal
         Our book, `RiskManager`, and the durable record of our orders.
     place
         How an approved order leaves.
@@ -55,13 +55,13 @@ class StopKeeper:
     def __init__(
         self,
         book: AccountBook,
-        gate: RiskGate,
+        door: RiskDoor,
         journal: OrderJournal,
         place: Callable[[ApprovedOrder], BrokerOrder],
         prices: Prices,
     ) -> None:
         self._book = book
-        self._gate = gate
+        self._door = door
         self._journal = journal
         self._place = place
         self._prices = prices
@@ -157,12 +157,12 @@ class StopKeeper:
         s = self._book.slot_of(ticker)
         if s < 0:
             return ""
-        self._gate.mirror(self._book.record, self._book.slots, self._book.lots, self._book.book.stopped)
+        self._door.mirror(self._book.record, self._book.slots, self._book.lots, self._book.book.stopped)
         strategy = self._book.strategy_of(self._book.slots[s])
         intent = OrderIntent(ticker, Side.SELL, quantity, None, stop, target, strategy, reason, 0.0, session)
         # An approval promises its shares, so only the attempt that will be sent may ask for one.
         attempt = next(n for n in count() if self._is_free(order_id(intent, n), intent))
-        verdict = self._gate.approve(intent, attempt)
+        verdict = self._door.approve(intent, attempt)
         if isinstance(verdict, Denial):
             log.warning("%s is not protected: %s", ticker, verdict.message)
             return verdict.message

@@ -95,7 +95,7 @@ class Broker(Protocol):
         ...
 
 
-class RiskGate(ApprovalRegister, Protocol):
+class RiskDoor(ApprovalRegister, Protocol):
     """The side of `RiskManager` that an account at a real broker needs."""
 
     def approve(
@@ -113,11 +113,11 @@ class RiskGate(ApprovalRegister, Protocol):
         ...
 
     def mirror(self, account: Record, slots: Records, lots: Records, stopped: Ints) -> None:
-        """Copy cash, positions, lots and stop-outs of the broker's book."""
+        """Copy cash, positions (S,), lots (S, K) and stop-outs (N,) of the broker's book."""
         ...
 
 
-BrokerMaker = Callable[[RiskGate], Broker]
+BrokerMaker = Callable[[RiskDoor], Broker]
 
 
 def row_of(order: ApprovedOrder) -> JournalOrder:

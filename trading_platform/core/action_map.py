@@ -26,37 +26,20 @@ from trading_platform.core.types import Floats
 ACTION_KINDS = ("softmax", "sparsemax", "proportional")
 SOFTMAX, SPARSEMAX, PROPORTIONAL = range(3)
 RETURN_FACTOR = 1.5
+SUM_NOISE = 1e-9  # by which weights that should sum to 1 may miss it: rounding, and no more
 
 
 class BadActionError(FixConfigError, ValueError):
     """An action cannot be carried out: send finite floats in [0, 1], one a strategy."""
 
 
-def action_to_weights(action: Floats, base: Floats, scale: float = 1.0, kind: str = "softmax") -> Floats:
-    """Return capital weights (..., K), >= 0 and summing to 1, for actions (..., K) in [0, 1] as a new array.
+def checked_actions(actions: object, shape: tuple[int, ...]) -> Floats:
+    """Return `actions` as a new float64 array of `shape`, (E, K) for E books of K strategies.
 
     Raises
     ------
     BadActionError
         Wrong shape or dtype, NaN, infinity, outside the box.
-    FixConfigError
-        Unknown kind, or base weights that are no split of capital.
-    """
-    check_map(base, scale, kind)
-    values = checked_actions(action, (*np.shape(action)[:-1], len(base)))
-    flat = values.reshape(-1, len(base))
-    weights = np.empty_like(flat)
-    map_actions(flat, base, scale, ACTION_KINDS.index(kind), 0.0, flat, weights)
-    return weights.reshape(values.shape)
-
-
-def checked_actions(actions: object, shape: tuple[int, ...]) -> Floats:
-    """Return `actions` as a new float64 array of `shape`.
-
-    Raises
-    ------
-    BadActionError
-        See `action_to_weights`.
     """
     array = np.asarray(actions)
     if array.dtype.kind != "f":
@@ -71,7 +54,7 @@ def checked_actions(actions: object, shape: tuple[int, ...]) -> Floats:
 
 
 def check_map(base: Floats, scale: float, kind: str) -> None:
-    """Refuse a map that cannot work.
+    """Refuse a map, with base weights (K,), that cannot work.
 
     Raises
     ------
@@ -82,7 +65,7 @@ def check_map(base: Floats, scale: float, kind: str) -> None:
         raise FixConfigError(f"action kind must be one of {', '.join(ACTION_KINDS)}, was {kind!r}")
     if not (0.0 < scale < math.inf):
         raise FixConfigError(f"action scale must be positive and finite, was {scale!r}")
-    if base.ndim != 1 or not (np.all(base >= 0.0) and abs(float(base.sum()) - 1.0) <= 1e-9):
+    if base.ndim != 1 or not (np.all(base >= 0.0) and abs(float(base.sum()) - 1.0) <= SUM_NOISE):
         raise FixConfigError(f"base weights must be >= 0 and sum to 1, were {base}")
 
 
@@ -105,7 +88,7 @@ def map_actions(
 
 @lean
 def is_flat(action: Floats) -> bool:
-    """Return True if all entries are equal: no strategy is preferred to another."""
+    """Return True if all entries of `action` (K,) are equal: no strategy is preferred to another."""
     for k in range(1, len(action)):  # noqa: SIM110 - a generator does not compile
         if action[k] != action[0]:
             return False
@@ -114,7 +97,7 @@ def is_flat(action: Floats) -> bool:
 
 @lean
 def softmax_weights(action: Floats, base: Floats, scale: float, weights: Floats) -> None:
-    """Tilt `base` by the exponential of the opinions."""
+    """Fill `weights` (K,) with `base` tilted by the exponential of the opinions."""
     total = 0.0
     for k in range(len(base)):
         weights[k] = base[k] * math.exp(scale * (2.0 * action[k] - 1.0))
@@ -126,7 +109,11 @@ def softmax_weights(action: Floats, base: Floats, scale: float, weights: Floats)
 
 @lean
 def sparsemax_weights(action: Floats, base: Floats, scale: float, weights: Floats) -> None:
-    """Project base + opinions on the simplex: drop what falls below the common shift until nothing does."""
+    """Fill `weights` (K,) with base + opinions projected on the simplex.
+
+    What falls below the common shift is dropped until nothing does (Martins and Astudillo 2016, "From Softmax to
+    Sparsemax", algorithm 1, without the sorting).
+    """
     flat = is_flat(action)
     for k in range(len(base)):
         weights[k] = base[k] if flat else base[k] + scale * (2.0 * action[k] - 1.0)
@@ -151,7 +138,7 @@ def sparsemax_weights(action: Floats, base: Floats, scale: float, weights: Float
 
 @lean
 def proportional_weights(action: Floats, weights: Floats) -> None:
-    """Divide the action by its sum."""
+    """Fill `weights` (K,) with the action divided by its sum."""
     total = 0.0
     for k in range(len(action)):
         total += action[k]
@@ -162,7 +149,7 @@ def proportional_weights(action: Floats, weights: Floats) -> None:
 
 @lean
 def drop_small(weights: Floats, previous: Floats, threshold: float) -> None:
-    """Set small weights to zero and share what they had in proportion; all stay when all are small."""
+    """Set small `weights` (K,) to zero and share what they had in proportion; all stay when all are small."""
     total = 0.0
     for k in range(len(weights)):
         limit = threshold if previous[k] > 0.0 else threshold * RETURN_FACTOR

@@ -1,4 +1,7 @@
-"""Executions divided among lots: what one netted order at the broker means for each strategy behind it."""
+"""Executions divided among lots: what one netted order at the broker means for each strategy behind it.
+
+Shapes: `slots` (S,), `lots` (S, K), `stopped` (N,), a day for each ticker; K strategies, N tickers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A session's candidates, strongest first, one at a time: for callers outside compiled code."""
+"""A session's candidates, strongest first, one at a time: for callers outside compiled code.
+
+Shapes: `weights` (K,), `slots` (S,), `stopped` (N,), `day` (T,), `limit_rows` (1,).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from trading_platform.core.compiled import direct, lean
-from trading_platform.core.decide import Candidate, next_candidate, start_candidates
+from trading_platform.core.entries import Candidate, next_candidate, start_candidates
 from trading_platform.core.ledger import Records
 from trading_platform.core.market import Signals
 from trading_platform.core.types import Floats, Ints

@@ -1,4 +1,7 @@
-"""From a strategy's table of strengths to its lists of candidates, strongest first."""
+"""From a strategy's table of strengths to its lists of candidates, strongest first.
+
+Shapes: a table of strengths is (T, N); a session's list and its spare room are (n,), n <= N.
+"""
 
 from __future__ import annotations
 

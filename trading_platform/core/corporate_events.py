@@ -2,6 +2,9 @@
 
 Splits and dividends are booked by `core.session`. Here are the events that move a position to another ticker or end it.
 Money that a holder is paid for a part of his shares lowers the basis of what he keeps.
+
+Shapes: `slots` (S,), `lots` (S, K), `stopped` (N,), a day for each ticker; K strategies, N tickers.
+Where one slot is at hand, its `lots` are (K,).
 """
 
 from __future__ import annotations

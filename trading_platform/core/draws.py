@@ -63,7 +63,7 @@ def drawing_states(seed: int, days: Ints, securities: Sequence[str]) -> Words:
 
 
 def uniforms(states: Words, what: int) -> Floats:
-    """Return the first draw of kind `what` for each of `states`, of their shape: numbers in [0, 1)."""
+    """Return the first draw of kind `what` for each of `states` (T, N), in their shape: numbers in [0, 1)."""
     mixed = _mixed(_mixed(states, np.array([what], dtype=np.uint64)), np.zeros(1, dtype=np.uint64))
     drawn: Floats = (mixed >> np.uint64(11)).astype(np.float64) * UNIT
     return drawn

@@ -87,6 +87,11 @@ def rolling_std(values: Floats, window: int) -> Floats:
     """Return the sample standard deviation of the last `window` rows, window >= 2.
 
     From the sums of values and squares, which is exact enough for returns; pass returns, not price levels.
+
+    Raises
+    ------
+    ValueError
+        `window` is below 2: one value deviates from nothing.
     """
     if window < 2:
         raise ValueError(f"window must be >= 2 for a deviation, was {window}")

@@ -96,6 +96,11 @@ def judged_form(intent: OrderIntent, decided: OrderIntent | None) -> OrderIntent
     """Return the form of an entry that the rules judge: `decided`, in prices of the market shown, where there is one.
 
     The order that is sent may cost no more than the one that is judged, but for a step of the price.
+
+    Raises
+    ------
+    ApprovalError
+        It would cost more.
     """
     if decided is None:
         return intent

@@ -285,7 +285,13 @@ def _last_known(values: Floats) -> tuple[Floats, Floats]:
 
 
 def build_signals(signals: Sequence[StrategySignals], default: Protection = NO_PROTECTION) -> Signals:
-    """Sort what K strategies want into the kernel's lists; `default` protects those that say nothing of their own."""
+    """Sort what K strategies want into the kernel's lists; `default` protects those that say nothing of their own.
+
+    Raises
+    ------
+    ValueError
+        No strategy, or more than the bits of a slot's `owners`.
+    """
     if not 0 < len(signals) <= MOST_STRATEGIES:
         raise ValueError(f"between 1 and {MOST_STRATEGIES} strategies can be traded together, got {len(signals)}")
     n_sessions, n_tickers = signals[0].strength.shape

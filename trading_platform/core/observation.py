@@ -90,13 +90,13 @@ class ObservationSchema:
 
     @cached_property
     def groups(self) -> Mapping[str, Ints]:
-        """Group -> positions of its entries."""
+        """Group -> positions of its entries, (n,)."""
         names = dict.fromkeys(field.group for field in self.fields)
         return {name: np.array([i for i, f in enumerate(self.fields) if f.group == name]) for name in names}
 
     @cached_property
     def exogenous(self) -> Ints:
-        """Positions of the entries that do not depend on the book, in the order of `exogenous_matrix`'s columns."""
+        """Positions (n,) of the entries that the book does not move, in the order of `exogenous_matrix`'s columns."""
         own = ("portfolio", "episode")
         return np.array([i for i, field in enumerate(self.fields) if field.group not in own])
 

@@ -1,6 +1,8 @@
 """The steps of a decision as the engine calls them from Python: one compiled call each, rules handed over as rows.
 
 They are the very steps of `core.simulate.decide_session`; between them the engine asks `RiskManager`.
+
+Shapes: as `Book` and `RuleRows` have them; `weights` (K,) is the allocation of K strategies.
 """
 
 from __future__ import annotations
@@ -9,24 +11,16 @@ from typing import NamedTuple
 
 from trading_platform.core.booking import ask_all_out, drop_buys, net_order, tidy_slot
 from trading_platform.core.compiled import lean
-from trading_platform.core.decide import (
-    free_slot,
-    growth_shares,
-    has_room,
-    lacking_share,
-    may_grow,
-    position_bound,
-    raw_wish,
-    review_lots,
-    share_out,
-    weakest_slot,
-)
+from trading_platform.core.entries import free_slot
+from trading_platform.core.growth import growth_shares, has_room, may_grow, position_bound, share_out
+from trading_platform.core.leaving import review_lots, weakest_slot
 from trading_platform.core.ledger import Records, owns, reserve, settle_levels
 from trading_platform.core.market import CLOSE, Market, Signals
 from trading_platform.core.reasons import NO_REASON
 from trading_platform.core.risk.caps import OK
 from trading_platform.core.risk.rules import market_verdict
 from trading_platform.core.types import Floats, Ints
+from trading_platform.core.wishes import lacking_share, raw_wish
 
 
 class Book(NamedTuple):
@@ -48,7 +42,7 @@ class RuleRows(NamedTuple):
 
 @lean
 def plan_lots(market: Market, book: Book, signals: Signals, t: int, weights: Floats, rules: RuleRows) -> None:
-    """Decide who leaves and who is trimmed (`core.decide.review_lots`); the orders are in the slots."""
+    """Decide who leaves and who is trimmed (`core.leaving.review_lots`); the orders are in the slots."""
     limits, sizing = rules.limits[0], rules.sizing[0]
     review_lots(book.accounts[0], book.slots, book.lots, market, signals, t, weights, limits, sizing)
 

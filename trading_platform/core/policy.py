@@ -189,7 +189,7 @@ def policy_actions(observations: Floats, policy: Policy) -> Floats:
 
 
 def averaged(networks: Sequence[Network]) -> Network:
-    """Join networks of one shape into one whose action is the mean of theirs."""
+    """Join networks of one shape into one whose action is the mean of theirs; raise ValueError where there is none."""
     if not networks:
         raise ValueError("there is no network to average")
     layers = range(len(networks[0].kernels))

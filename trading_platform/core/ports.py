@@ -232,11 +232,11 @@ class Allocator(Protocol):
         ...
 
     def explain(self, current_state: Floats) -> Mapping[str, float]:
-        """Return which groups of the observation moved the weights, as shares that sum to 1 (or are all 0)."""
+        """Return which groups of the observation (D,) moved the weights, as shares that sum to 1 (or are all 0)."""
         ...
 
     def get_allocation(self, current_state: Floats, session: date | None = None) -> Mapping[str, float]:
-        """Return weights by strategy name, summing to 1, for the observation at the close of `session`."""
+        """Return weights by strategy name, summing to 1, for the observation (D,) at the close of `session`."""
         ...
 
 

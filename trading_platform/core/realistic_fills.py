@@ -9,6 +9,8 @@ each session and security (`core.draws`), by the habits that are told of Alpaca:
 * a stop that is elected sells a little lower than what it was elected at.
 
 Chance is laid down beside the bars, once for a market (`draw_fills`), so that whoever trades it meets the same.
+
+Shapes: `draws` is (N, T, fields), or empty where fills are exact; prices are dollars a share.
 """
 
 from __future__ import annotations
@@ -69,7 +71,13 @@ ALPACA = FillHabits(
 
 
 def with_fills(market: Market, panel: MarketPanel, fills: str, seed: int) -> Market:
-    """Return `market`, made from `panel`, under the book of fills of that name: "exact" or "realistic"."""
+    """Return `market`, made from `panel`, under the book of fills of that name: "exact" or "realistic".
+
+    Raises
+    ------
+    ValueError
+        There is no such book of fills.
+    """
     if fills == EXACT:
         return market._replace(draws=np.empty((0, 0, 0)))
     if fills == REALISTIC:

@@ -119,7 +119,13 @@ def sample_universe(panel: MarketPanel, share: float, rng: np.random.Generator) 
 
 
 def scale_volatility(panel: MarketPanel, factor: float) -> MarketPanel:
-    """Return the panel with all log returns, overnight and within the session, and VIX multiplied by `factor`."""
+    """Return the panel with all log returns, overnight and within the session, and VIX multiplied by `factor`.
+
+    Raises
+    ------
+    FixConfigError
+        `factor` is not positive, or not finite.
+    """
     if not (0.0 < factor < np.inf):
         raise FixConfigError(f"volatility factor must be positive and finite, was {factor}")
     source = forward_adjusted(panel)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trading_platform.core.action_map import ACTION_KINDS, check_map, map_actions
+from trading_platform.core.action_map import ACTION_KINDS, SUM_NOISE, check_map, map_actions
 from trading_platform.core.novelty import MOST_NEW, Reach, impossible_features, new_features, reach_of, unbounded_reach
 from trading_platform.core.observation import RULES_GROUP, ObservationSchema
 from trading_platform.core.policy import Policy, policy_actions
@@ -23,7 +23,6 @@ from trading_platform.core.types import Bools, Floats, Ints
 # Sessions of data behind the newest one that a model has seen: a year kept back and the gap before it.
 MAX_AGE_SESSIONS = 280
 NOWHERE: Ints = np.empty(0, dtype=np.int64)
-SUM_TOLERANCE = 1e-9  # more is a broken map, not rounding
 
 
 class RowCode(IntEnum):
@@ -92,6 +91,8 @@ def served_policy(
 ) -> ServedPolicy:
     """Return a policy ready to answer; `on_rules`: what it says is tilted by published rules.
 
+    `base` (K,) is the split that it tilts, `works` (K,) which strategies have a market to trade in.
+
     Raises
     ------
     FixConfigError
@@ -104,7 +105,7 @@ def served_policy(
 
 
 def rules_alone(schema: ObservationSchema, works: Bools | None = None) -> ServedPolicy:
-    """Return equal weight tilted by published rules, without any learner."""
+    """Return equal weight of those that `works` (K,) names, tilted by published rules, without any learner."""
     places = rule_places(schema)
     working = np.ones(len(places), dtype=np.bool_) if works is None else np.array(works, dtype=np.bool_)
     base, kind = equal_shares(np.ones_like(working)), ACTION_KINDS[0]
@@ -146,7 +147,7 @@ def answers(served: ServedPolicy, rows: Floats) -> Answers:
     asked = np.flatnonzero(codes == RowCode.OK)
     said = _policy_weights(served, rows[asked])
     split = np.isfinite(said).all(axis=1) & (said >= 0.0).all(axis=1)
-    split &= np.abs(said.sum(axis=1) - 1.0) <= SUM_TOLERANCE
+    split &= np.abs(said.sum(axis=1) - 1.0) <= SUM_NOISE
     weights[asked[split]] = said[split]
     codes[asked[~split]] = RowCode.BAD_OUTPUT
     return Answers(weights, codes)

@@ -1,6 +1,8 @@
 """What happens to one book in one session, up to its close: interest, corporate events, fills, stops, marks.
 
 The paper broker runs these very functions on its book; the kernel runs them on thousands.
+
+Shapes: `slots` (S,), `lots` (S, K), `stopped` (N,), a day for each ticker; K strategies, N tickers.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 It decides when a drawdown halt may end. It has no memory of its own: from the book at the halt and the allocations
 since, it is recomputed by the very steps of the simulation kernel.
+
+Shapes: a row of `weights` is (K,), the allocation of K strategies.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ def shadow_statistics(
 
 
 def half_year_starts(day: Ints) -> Ints:
-    """Return the rows of the first session of each January and July, given days since 1970; row 0 cannot be known."""
+    """Return the rows (n,) that begin a January or July, given days since 1970 (T,); row 0 cannot be known."""
     months = day.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
     halves = months // 6  # 1970-01 is month 0
     rows: Ints = np.flatnonzero(np.diff(halves) > 0) + 1

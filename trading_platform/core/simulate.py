@@ -7,6 +7,9 @@ waits for an operator goes flat.
 
 While a book is halted by drawdown, its *shadow* (the same decisions continued on paper from the halt on) runs beside
 it and decides when the halt ends.
+
+Shapes: `slots` (S,), `lots` (S, K), `stopped` (N,), a day for each ticker; K strategies, N tickers.
+`Books` has them for E portfolios; `weights` (K,) is the allocation, `denials` (codes,) counts refusals.
 """
 
 from __future__ import annotations
@@ -18,20 +21,10 @@ import numpy as np
 from trading_platform.core.booking import LONG_AGO, ask_all_out, net_order
 from trading_platform.core.compiled import inlined, lean
 from trading_platform.core.costs import Costs
-from trading_platform.core.decide import (
-    free_slot,
-    grow_positions,
-    may_replace,
-    next_candidate,
-    review_entry,
-    review_lots,
-    send_away,
-    share_out,
-    start_candidates,
-    total_wish,
-    weakest_slot,
-)
+from trading_platform.core.entries import free_slot, next_candidate, review_entry, start_candidates
 from trading_platform.core.fill_log import FillLog, new_fill_log
+from trading_platform.core.growth import grow_positions, share_out
+from trading_platform.core.leaving import may_replace, review_lots, send_away, weakest_slot
 from trading_platform.core.ledger import Record, Records, new_books, reserve
 from trading_platform.core.market import CLOSE, Market, Signals
 from trading_platform.core.reasons import FLATTEN
@@ -44,7 +37,7 @@ from trading_platform.core.risk.rules import (
     NO_EVENT,
     UNTIL_RECOVERY,
     accept_equity,
-    entry_gate,
+    check_account,
     is_for_operator,
     market_verdict,
     update_daily_loss,
@@ -53,6 +46,7 @@ from trading_platform.core.risk.rules import (
 from trading_platform.core.session import Rules, trade_session
 from trading_platform.core.types import Floats, Ints
 from trading_platform.core.unused_capital import Unused, unused_in
+from trading_platform.core.wishes import total_wish
 
 N_CODES = len(DENIAL_CODES)
 N_CAUSES = len(Unused._fields)
@@ -155,7 +149,7 @@ def decide_session(
     limits, n_strategies = rules.limits, len(weights)
     heads, seen = scratch[:n_strategies], scratch[n_strategies + N_CODES :]
     review_lots(account, slots, lots, market, signals, t, weights, limits, rules.sizing)
-    gate = entry_gate(account, market.clock[t], market.vix[t], market.vix_age[t], limits)
+    gate = check_account(account, market.clock[t], market.vix[t], market.vix_age[t], limits)
     if gate.code != OK:
         denials[gate.code] += 1
         if is_for_operator(account, limits):  # and there is none here
@@ -332,7 +326,7 @@ def note_unused(
 ) -> None:
     """Write what the decision at row `t` left in the cash of book `e` into `left` (5,), dollars by cause."""
     account, slots = books.accounts[e], books.slots[e]
-    gate = entry_gate(account, market.clock[t], market.vix[t], market.vix_age[t], limits)
+    gate = check_account(account, market.clock[t], market.vix[t], market.vix_age[t], limits)
     is_open, is_full = gate.code == OK, free_slot(slots, limits) < 0
     found = unused_in(account["equity"], slots, books.lots[e], signals, t, weights, limits, is_open, is_full)
     left[0] = found.no_signal

@@ -196,7 +196,7 @@ class MarketPanel:
         return self._with(cut, slice(None), self.tickers, self.sectors)
 
     def columns(self, index: Sequence[int]) -> MarketPanel:
-        """Return the tickers at `index`, which must be increasing, as a new panel."""
+        """Return the tickers at `index`, strictly increasing (else ValueError is raised), as a new panel."""
         picked = np.asarray(index, dtype=np.int64)
         if np.any(np.diff(picked) <= 0):
             raise ValueError("columns must be strictly increasing, since ties are broken by ticker order")

@@ -1,17 +1,21 @@
-"""Why money is not invested: what a decision leaves in cash, by cause, in dollars that add up to it."""
+"""Why money is not invested: what a decision leaves in cash, by cause, in dollars that add up to it.
+
+Shapes: `slots` (S,), `lots` (S, K), `weights` (K,).
+"""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from trading_platform.core.compiled import lean
-from trading_platform.core.decide import is_held, wish_for
+from trading_platform.core.entries import is_held
 from trading_platform.core.ledger import Records, owns
 from trading_platform.core.market import Signals
 from trading_platform.core.plan import Book, RuleRows
 from trading_platform.core.reasons import NO_REASON, REBALANCE
 from trading_platform.core.risk.limits import Limits
 from trading_platform.core.types import Floats
+from trading_platform.core.wishes import wish_for
 
 
 class Unused(NamedTuple):

@@ -73,7 +73,10 @@ def fill_windows(
 
 @lean
 def sum_window(returns: Floats, t: int, window: int, low: int, high: int, means: Floats, squares: Floats) -> None:
-    """Fill `means` and summed squared deviations of the `window` rows ending at `t`, of columns [low, high)."""
+    """Fill `means` (n,) and summed squared deviations `squares` (n,) of `window` rows ending at `t`.
+
+    `returns` is (T, N); n columns are looked at, [low, high).
+    """
     means[:] = 0.0
     squares[:] = math.nan if t + 1 < window else 0.0
     first = max(0, t + 1 - window)

@@ -307,7 +307,13 @@ def password_person(name: str, role: Role, password: str) -> Person:
 
 
 def token_person(name: str, role: Role) -> tuple[str, Person]:
-    """Return a new bearer token, which is shown once, and who has it."""
+    """Return a new bearer token, which is shown once, and who has it.
+
+    Raises
+    ------
+    FixConfigError
+        The name is empty, or too long.
+    """
     if not name.strip() or len(name) > 40:
         raise FixConfigError("a name has 1 to 40 signs")
     token = secrets.token_urlsafe(32)

@@ -22,9 +22,9 @@ from trading_platform.desk.access import Access, LockedOutError, Session
 from trading_platform.desk.actions import Wish, ask
 from trading_platform.desk.api import RefusedError, api_routes, bearer_of, description
 from trading_platform.desk.frame import HERE, Context, environment
-from trading_platform.desk.gate import Application, Gate
 from trading_platform.desk.live import Watch
 from trading_platform.desk.place import Desk, NotThereError
+from trading_platform.desk.request_check import Application, RequestCheck
 from trading_platform.reporting.run_page import HERE as REPORTING
 from trading_platform.storage.desk_pen import Deed
 
@@ -331,7 +331,7 @@ def create_application(desk: Desk, access: Access, setup: Setup, watch: Watch | 
         Exception: pages.fault,
     }
     inner = Starlette(routes=routes, exception_handlers=failures)
-    return Gate(SignedIn(inner, access, setup), setup.names)
+    return RequestCheck(SignedIn(inner, access, setup), setup.names)
 
 
 async def form(request: Request) -> dict[str, str]:

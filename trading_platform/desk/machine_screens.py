@@ -16,7 +16,7 @@ from trading_platform.desk.lists import DeedLine, recent_deeds
 from trading_platform.desk.place import Desk
 from trading_platform.evaluation.wealth import LIMIT
 from trading_platform.operations.doctor import examine_without_keys
-from trading_platform.operations.doctor_findings import Finding, Verdict
+from trading_platform.operations.doctor_findings import CheckVerdict, Finding
 from trading_platform.storage.database import database_name, database_url
 from trading_platform.storage.model_manifest import ModelManifest
 from trading_platform.storage.model_registry import ModelRegistry
@@ -26,7 +26,7 @@ DOCTOR_SECONDS = 60.0  # findings are that old at most
 LOG_LINES, LOG_BYTES = 60, 64_000
 LOG_FILE = "*.log"
 MOST_MODELS = 30
-TONES = {Verdict.OK: "good", Verdict.WARNING: "warn", Verdict.FAILED: "bad", Verdict.SKIPPED: "off"}
+TONES = {CheckVerdict.OK: "good", CheckVerdict.WARNING: "warn", CheckVerdict.FAILED: "bad", CheckVerdict.SKIPPED: "off"}
 
 
 @dataclass

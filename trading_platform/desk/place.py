@@ -18,7 +18,7 @@ from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.operations.commands import Place
 from trading_platform.reporting.document import build_document
 from trading_platform.reporting.evidence import Evidence
-from trading_platform.reporting.gather import Request, World, complete_limits, gather, nyse
+from trading_platform.reporting.gather import Request, Surroundings, complete_limits, gather, nyse
 from trading_platform.storage.database import check_schema, open_database
 from trading_platform.storage.desk_pen import Pen
 from trading_platform.storage.reader import Reader, T, read_database
@@ -109,8 +109,8 @@ class Desk:
         request = Request(self.url, session, run_id, models_dir=self.models_dir, history=history, stored_only=True)
         deadline = time.monotonic() + READ_SECONDS
         calendar = nyse if self.calendar is None else lambda: self.calendar or nyse()
-        world = World(self.settings, None, calendar, self.now(), deadline, complete_limits)
-        evidence = gather(request, world)
+        around = Surroundings(self.settings, None, calendar, self.now(), deadline, complete_limits)
+        evidence = gather(request, around)
         return build_document(evidence), evidence
 
 

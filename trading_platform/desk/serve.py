@@ -6,7 +6,6 @@ import getpass
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
@@ -24,7 +23,7 @@ from trading_platform.desk.access import (
     token_person,
     write_person,
 )
-from trading_platform.machine.clocks import steady_seconds
+from trading_platform.machine.clocks import steady_seconds, utc_now
 from trading_platform.machine.packages import PACKAGES, require
 from trading_platform.operations.commands import Place, database_place
 from trading_platform.reporting.status_screen import complain, say
@@ -176,7 +175,7 @@ def open_desk(place: Place) -> Desk:
         config_file=path,
         settings=settings,
         models_dir=Path(config.allocator.models_dir),
-        now=lambda: datetime.now(UTC),
+        now=utc_now,
         steady=steady_seconds,
         calendar=NyseCalendar(),
     )

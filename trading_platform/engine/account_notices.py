@@ -32,7 +32,7 @@ def account_notices(config: TradingConfig, capital: float, closes: Floats) -> It
 
 
 def least_capital(limits: RiskConfig, closes: Floats) -> float:
-    """Return the dollars with which nine of ten tickers fit a slot in whole shares, rounded up; 0 without prices."""
+    """Return the dollars with which nine of ten tickers at `closes` (N,) fit a slot, in whole shares; 0 without any."""
     if not len(closes):
         return 0.0
     dear = float(np.quantile(closes, 1.0 - MOST_TOO_DEAR))

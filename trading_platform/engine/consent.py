@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-from trading_platform.brokers.venue import Broker, PendingOrder, RiskGate
+from trading_platform.brokers.venue import Broker, PendingOrder, RiskDoor
 from trading_platform.core.compiled import direct
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.market import Market
@@ -53,7 +53,7 @@ class Terms(NamedTuple):
     before_open: timedelta
 
 
-class Verdict(StrEnum):
+class HeldOrder(StrEnum):
     """What becomes of a held entry at a look."""
 
     WAIT = "wait"
@@ -61,16 +61,16 @@ class Verdict(StrEnum):
     STAY = "stay"
 
 
-def verdict(consent: Consent, answer: Answer | None, *, is_late: bool) -> Verdict:
+def next_step(consent: Consent, answer: Answer | None, *, is_late: bool) -> HeldOrder:
     """Return what becomes of an entry; `is_late` once the time to answer is over."""
     if answer is not None:
-        return Verdict.STAY if answer.kind == VETO else Verdict.GO
+        return HeldOrder.STAY if answer.kind == VETO else HeldOrder.GO
     if not is_late:
-        return Verdict.WAIT
-    return Verdict.GO if consent is Consent.VETO else Verdict.STAY
+        return HeldOrder.WAIT
+    return HeldOrder.GO if consent is Consent.VETO else HeldOrder.STAY
 
 
-class ConsentRisk(RiskGate, Protocol):
+class ConsentRisk(RiskDoor, Protocol):
     """The side of `RiskManager` that is needed to hold an approved entry."""
 
     def take_back(self, order: ApprovedOrder) -> None:
@@ -85,7 +85,7 @@ class ConsentBroker:
     ----------
     broker
         Who takes what may leave.
-    gate
+    door
         `RiskManager`.
     terms
         The settings.
@@ -102,7 +102,7 @@ class ConsentBroker:
     def __init__(
         self,
         broker: Broker,
-        gate: ConsentRisk,
+        door: ConsentRisk,
         terms: Terms,
         repository: Repository,
         calendar: TradingCalendar,
@@ -111,7 +111,7 @@ class ConsentBroker:
         journaled: bool,
     ) -> None:
         self._broker = broker
-        self._gate = gate
+        self._door = door
         self._terms = terms
         self._repository = repository
         self._calendar = calendar
@@ -152,7 +152,7 @@ class ConsentBroker:
         intent = order.intent
         if intent.side is not Side.BUY:
             return self._broker.place_order(order)
-        self._gate.take_back(order)
+        self._door.take_back(order)
         words = self._waits_for(intent.decided_session)
         if self._journaled:
             self._repository.add_order(order, OrderStatus.HELD, order.approved_at)
@@ -228,12 +228,12 @@ class ConsentBroker:
         is_late = now >= self._until(session)
         for held in self._held:
             answer = answer_for(held.intent.ticker, answers)
-            match verdict(self._terms.consent, answer, is_late=is_late):
-                case Verdict.WAIT:
+            match next_step(self._terms.consent, answer, is_late=is_late):
+                case HeldOrder.WAIT:
                     waiting.append(held)
-                case Verdict.GO:
+                case HeldOrder.GO:
                     going.append(held)
-                case Verdict.STAY:
+                case HeldOrder.STAY:
                     self._end(held, now, OrderStatus.CANCELED, _why_it_stays(answer))
         if going:
             self._send(going, now)
@@ -245,7 +245,7 @@ class ConsentBroker:
         staged = [self._unstage(held) for held in going]
         self._mirror()
         for held, (s, rows) in zip(going, staged, strict=True):
-            order = self._gate.approve(held.intent)
+            order = self._door.approve(held.intent)
             if isinstance(order, Denial):
                 self._end(held, now, OrderStatus.REJECTED, f"{NOT_SENT} {order.message}")
                 continue
@@ -288,7 +288,7 @@ class ConsentBroker:
         log.warning("order %s: %s", held.client_order_id, why)
 
     def _mirror(self) -> None:
-        self._gate.mirror(self.record, self.slots, self.lots, self.stopped)
+        self._door.mirror(self.record, self.slots, self.lots, self.stopped)
 
 
 def _why_it_stays(answer: Answer | None) -> str:

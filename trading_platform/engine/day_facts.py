@@ -30,7 +30,7 @@ HISTORY_MOVED = 0.02  # by which yesterday's close was changed since: an event, 
 EDITED, AWAITED = frozenset({"edited"}), frozenset({"awaited_fill"})
 
 
-class DayReading(NamedTuple):
+class ComparedDay(NamedTuple):
     """A day in both books: the kernel's before and after it, the account's after it, and what else is known.
 
     `t` is its row in `market`, whose columns are `tickers`; `settled` is when it was settled at the latest.
@@ -46,7 +46,7 @@ class DayReading(NamedTuple):
     evidence: DayEvidence
 
 
-def ticker_days(day: DayReading) -> list[TickerDay]:
+def ticker_days(day: ComparedDay) -> list[TickerDay]:
     """Return every ticker that is in one of the books, or was."""
     live = _live_fills(day.live.entries)
     replay = _replay_fills(day)
@@ -68,7 +68,7 @@ def ticker_days(day: DayReading) -> list[TickerDay]:
     ]
 
 
-def account_items(day: DayReading, days: Sequence[TickerDay]) -> Iterator[Item]:
+def account_items(day: ComparedDay, days: Sequence[TickerDay]) -> Iterator[Item]:
     """Yield what moved the account's money, or the kernel's, beside tickers; together with theirs it is all of it."""
     before, after = day.start.accounts[0], day.live.book.accounts[0]
     live, replay = account_flows(before, after), day.played.flows
@@ -123,7 +123,7 @@ def _sort_of(entry: FillEntry) -> Sort:
     return Sort.PROTECTIVE if is_protective(entry.fill.reason, entry.order) else Sort.EXIT
 
 
-def _replay_fills(day: DayReading) -> dict[int, list[DayFill]]:
+def _replay_fills(day: ComparedDay) -> dict[int, list[DayFill]]:
     """Return the kernel's executions by column; what strategies sell to each other leaves the account as it is."""
     found: dict[int, list[DayFill]] = {}
     for fill in day.played.fills:
@@ -138,7 +138,7 @@ def _values(book: Book) -> dict[int, float]:
     return {int(slot["ticker"]): float(slot["value"]) for slot in held}
 
 
-def _bar(day: DayReading, column: int) -> Bar:
+def _bar(day: ComparedDay, column: int) -> Bar:
     bar = day.market.bars[column, day.t]
     return Bar(float(bar[OPEN]), float(bar[HIGH]), float(bar[LOW]), float(bar[CLOSE]))
 
@@ -156,7 +156,7 @@ def _cash(fill: DayFill) -> float:
 # ---------------------------------------------------------------- facts
 
 
-def _facts(day: DayReading, column: int) -> Facts:
+def _facts(day: ComparedDay, column: int) -> Facts:
     ticker, evidence = day.tickers[column], day.evidence
     orders = [order for order in evidence.orders if order.ticker == ticker and not order.is_protective]
     buys = [order for order in orders if order.side == Side.BUY.value]
@@ -185,7 +185,7 @@ def _adopted(entries: Sequence[Entry], ticker: str) -> str:
     return f"{sum(changes):+g} shares came or went, and nobody says why" if changes else ""
 
 
-def _event(day: DayReading, column: int) -> str:
+def _event(day: ComparedDay, column: int) -> str:
     ticker = day.tickers[column]
     for entry in day.live.entries:
         match entry:
@@ -204,7 +204,7 @@ def _event(day: DayReading, column: int) -> str:
     return ""
 
 
-def _owner(day: DayReading, ticker: str) -> str:
+def _owner(day: ComparedDay, ticker: str) -> str:
     trades = [e for e in day.live.entries if isinstance(e, ForeignFill) and e.ticker == ticker]
     if trades:
         return f"{trades[0].side} of {trades[0].quantity:g} by hand"
@@ -212,7 +212,7 @@ def _owner(day: DayReading, ticker: str) -> str:
     return next((words for words in kept_back if words.startswith((VETOED, NOT_SENT))), "")
 
 
-def _operator(day: DayReading, ticker: str) -> str:
+def _operator(day: ComparedDay, ticker: str) -> str:
     standing = day.evidence.standing
     if standing.flatten or ticker in standing.closing:
         return "an operator closes it"
@@ -221,7 +221,7 @@ def _operator(day: DayReading, ticker: str) -> str:
     return day.evidence.halt
 
 
-def _late(day: DayReading, ticker: str) -> str:
+def _late(day: ComparedDay, ticker: str) -> str:
     session = day.live.session
     for entry in day.live.entries:
         if isinstance(entry, FillEntry) and entry.fill.ticker == ticker and entry.fill.session < session:

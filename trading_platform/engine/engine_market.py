@@ -37,7 +37,7 @@ LIQUIDITY_SESSIONS = 20  # of which the median is taken
 
 
 @dataclass(frozen=True, eq=False)
-class World:
+class EngineMarket:
     """A market prepared for trading.
 
     Attributes
@@ -144,7 +144,7 @@ class World:
         return json.dumps(dict(zip(self.panel.tickers, self.panel.sectors, strict=True)))
 
 
-def build_world(
+def prepare_engine_market(
     panel: MarketPanel,
     strategies: Sequence[AnyStrategy],
     rules: Rules,
@@ -153,7 +153,7 @@ def build_world(
     stopwatch: Stopwatch,
     fills: str = EXACT,
     seed: int = 0,
-) -> World:
+) -> EngineMarket:
     """Prepare `panel` for trading: kernel arrays, signals, session times; `seed` is that of realistic `fills`."""
     since = stopwatch.start()
     keep_freed_pages()
@@ -162,7 +162,7 @@ def build_world(
     clock = calendar.exchange_seconds(panel.sessions)
     opened, closed = calendar.session_times(panel.sessions)
     market = with_fills(build_market(panel, clock, rules.limits.correlation_window), panel, fills, seed)
-    world = World(
+    prepared = EngineMarket(
         panel=panel,
         market=market,
         signals=signals,
@@ -176,7 +176,7 @@ def build_world(
         lookback=max(strategy.lookback for strategy in strategies),
     )
     stopwatch.add("market", since)
-    return world
+    return prepared
 
 
 def strategies_named(config: TradingConfig, names: Sequence[str]) -> tuple[AnyStrategy, ...]:

@@ -29,8 +29,8 @@ from trading_platform.core.plan import Book
 from trading_platform.core.realistic_fills import EXACT, with_fills
 from trading_platform.core.replay_causes import Cause, Item, explain_day, to_cents
 from trading_platform.core.session import Rules
-from trading_platform.engine.day_facts import DayReading, account_items, ticker_days
-from trading_platform.engine.engine_market import World
+from trading_platform.engine.day_facts import ComparedDay, account_items, ticker_days
+from trading_platform.engine.engine_market import EngineMarket
 from trading_platform.engine.recovery import held_weights
 from trading_platform.storage.day_evidence import day_evidence
 from trading_platform.storage.replay_checks import OpenCheck, Outcome, ReplayChecks
@@ -76,36 +76,36 @@ class EveningCheck:
         self._now = now
         self._done: date | None = None  # the newest evening that has been looked at
 
-    def look(self, world: World) -> None:
+    def look(self, prepared: EngineMarket) -> None:
         """Compare what can be compared; call it when a session is settled and committed, or at any time."""
         evening = self._book.evening
         if evening is None or evening.session == self._done:
             return
         try:
-            self._look(evening, world)
+            self._look(evening, prepared)
         except Exception:  # whatever it is, the account trades on
             log.exception("the account's %s is not compared with its replay; tried again", evening.session)
         self._done = evening.session
 
-    def _look(self, evening: Evening, world: World) -> None:
+    def _look(self, evening: Evening, prepared: EngineMarket) -> None:
         self._checks.keep_live(evening.session, evening_text(self._book, evening))
         for check in self._checks.due(evening.session):
-            self._compare(check, world)
+            self._compare(check, prepared)
         ahead = self._next_session(evening.session)
         if not self._checks.has_start(ahead):
-            self._checks.keep_start(ahead, book_text(self._book, self._decided(evening, world)))
+            self._checks.keep_start(ahead, book_text(self._book, self._decided(evening, prepared)))
 
-    def _decided(self, evening: Evening, world: World) -> Book:
+    def _decided(self, evening: Evening, prepared: EngineMarket) -> Book:
         """Return the book that the kernel, deciding at the close of an evening, would begin the next session with."""
-        t = world.sessions.index(evening.session)
-        weights = held_weights(world, self._repository, evening.session)
+        t = prepared.sessions.index(evening.session)
+        weights = held_weights(prepared, self._repository, evening.session)
         if weights is None:
-            weights = np.full(len(world.strategies), 1.0 / len(world.strategies))
-        return decide_day(evening.book, self._risk(), _exact(world), world.signals, t, weights, self._rules)
+            weights = np.full(len(prepared.strategies), 1.0 / len(prepared.strategies))
+        return decide_day(evening.book, self._risk(), _exact(prepared), prepared.signals, t, weights, self._rules)
 
-    def _compare(self, check: OpenCheck, world: World) -> None:
+    def _compare(self, check: OpenCheck, prepared: EngineMarket) -> None:
         try:
-            outcome = self._outcome(check, world)
+            outcome = self._outcome(check, prepared)
         except Exception as error:  # whatever it is, the account trades on
             log.exception("the account's %s cannot be compared with its replay; tried again", check.session)
             self._checks.failed(check.session, f"{type(error).__name__}: {error}", self._now())
@@ -124,13 +124,13 @@ class EveningCheck:
             outcome.unexplained,
         )
 
-    def _outcome(self, check: OpenCheck, world: World) -> Outcome:
-        t, market = world.sessions.index(check.session), _exact(world)
+    def _outcome(self, check: OpenCheck, prepared: EngineMarket) -> Outcome:
+        t, market = prepared.sessions.index(check.session), _exact(prepared)
         start, live = read_book(self._book, check.start), read_evening(self._book, check.live)
         played = play_day(start, market, t, self._rules)
-        evidence = day_evidence(self._repository.engine, self._repository.run_id, world.sessions[t - 1])
-        settled = world.closed[t] + HISTORY_PATIENCE
-        day = DayReading(start, played, live, market, t, world.panel.tickers, settled, evidence)
+        evidence = day_evidence(self._repository.engine, self._repository.run_id, prepared.sessions[t - 1])
+        settled = prepared.closed[t] + HISTORY_PATIENCE
+        day = ComparedDay(start, played, live, market, t, prepared.panel.tickers, settled, evidence)
         tickers = ticker_days(day)
         items = [*explain_day(tickers), *account_items(day, tickers)]
         ours, theirs = (float(book.accounts[0]["equity"]) for book in (live.book, played.book))
@@ -140,6 +140,6 @@ class EveningCheck:
         return Outcome(ours, theirs, tuple(items))
 
 
-def _exact(world: World) -> Market:
+def _exact(prepared: EngineMarket) -> Market:
     """Return the market with fills at the official open, whatever book of fills the account's replays have."""
-    return with_fills(world.market, world.panel, EXACT, 0)
+    return with_fills(prepared.market, prepared.panel, EXACT, 0)

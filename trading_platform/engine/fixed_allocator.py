@@ -28,9 +28,9 @@ class FixedAllocator:
         self.reads_state = False
 
     def get_allocation(self, current_state: Floats, session: date | None = None) -> Mapping[str, float]:
-        """Return the chosen weights."""
+        """Return the chosen weights; see `core.ports.Allocator`."""
         return self._weights
 
     def explain(self, current_state: Floats) -> Mapping[str, float]:
-        """Return nothing: no observation moves these weights."""
+        """Return nothing: no observation moves these weights; see `core.ports.Allocator`."""
         return {}

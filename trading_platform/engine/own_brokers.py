@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from trading_platform.brokers.venue import Broker, RiskGate
+from trading_platform.brokers.venue import Broker, RiskDoor
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.session import Rules
 from trading_platform.engine.own_modules import imported, loaded
@@ -25,14 +25,14 @@ class BrokerSetup(NamedTuple):
     """What a broker is opened with.
 
     `rules` are limits, exits and costs; `capital` is `[engine] initial_capital`, the dollars of an account that begins;
-    `tickers` and `strategies` name the book's columns and strategy numbers; at `gate` approvals are spent.
+    `tickers` and `strategies` name the book's columns and strategy numbers; at `door` approvals are spent.
     """
 
     rules: Rules
     capital: float
     tickers: Sequence[str]
     strategies: Sequence[str]
-    gate: RiskGate
+    door: RiskDoor
 
 
 OpenBroker = Callable[[BrokerSetup], Broker]

@@ -14,7 +14,7 @@ from trading_platform.core.session import Rules
 from trading_platform.core.shadow import ShadowBook
 from trading_platform.core.simulate import Books
 from trading_platform.core.types import Floats, Side
-from trading_platform.engine.engine_market import World
+from trading_platform.engine.engine_market import EngineMarket
 from trading_platform.storage.repository import Repository
 
 
@@ -59,24 +59,26 @@ def restore_broker(broker: Broker, repository: Repository) -> date | None:
     return saved.session
 
 
-def rebuild_shadow(memory: HaltMemory, shadow: ShadowBook, world: World, repository: Repository, rules: Rules) -> None:
+def rebuild_shadow(
+    memory: HaltMemory, shadow: ShadowBook, prepared: EngineMarket, repository: Repository, rules: Rules
+) -> None:
     """Recompute the shadow of a halted book from the halt on, with the allocations decided since."""
     if not memory.halted or memory.halt_session is None:
         return
     halt = date.fromisoformat(memory.halt_session)
     account = memory.account.copy()
     memory.restore_halt_book()
-    weights = [weights_row(world, weights) for _, weights in repository.allocations_from(halt)]
-    shadow.rebuild(world.market, world.signals, world.sessions.index(halt), weights, rules)
+    weights = [weights_row(prepared, weights) for _, weights in repository.allocations_from(halt)]
+    shadow.rebuild(prepared.market, prepared.signals, prepared.sessions.index(halt), weights, rules)
     memory.books.accounts[0] = account
 
 
-def held_weights(world: World, repository: Repository, session: date) -> Floats | None:
+def held_weights(prepared: EngineMarket, repository: Repository, session: date) -> Floats | None:
     """Return the weights decided at `session`, (K,), which a model sees at the next one; None if there are none."""
     decided = repository.allocations_from(session)
-    return weights_row(world, decided[0][1]) if decided else None
+    return weights_row(prepared, decided[0][1]) if decided else None
 
 
-def weights_row(world: World, allocation: Mapping[str, float]) -> Floats:
+def weights_row(prepared: EngineMarket, allocation: Mapping[str, float]) -> Floats:
     """Return an allocation in the order of the kernel's strategies, (K,); one that was not there then had nothing."""
-    return np.array([allocation.get(name, 0.0) for name in world.strategies])
+    return np.array([allocation.get(name, 0.0) for name in prepared.strategies])

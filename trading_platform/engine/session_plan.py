@@ -8,7 +8,8 @@ import numpy as np
 
 from trading_platform.core.candidate_queue import CandidateQueue
 from trading_platform.core.compiled import as_rows, direct, plain
-from trading_platform.core.decide import Candidate, entry_price, send_away
+from trading_platform.core.entries import Candidate, entry_price
+from trading_platform.core.leaving import send_away
 from trading_platform.core.market import CLOSE, Market, Signals
 from trading_platform.core.plan import (
     Book,

@@ -39,12 +39,12 @@ class StayingAllocator:
         return self._allocator.reads_state
 
     def get_allocation(self, current_state: Floats, session: date | None = None) -> Mapping[str, float]:
-        """Return weights of all strategies; those that leave have 0."""
+        """Return weights of all strategies; those that leave have 0; see `core.ports.Allocator`."""
         given = self._allocator.get_allocation(self._shown(current_state), session)
         return {name: given.get(name, 0.0) for name in self._traded}
 
     def explain(self, current_state: Floats) -> Mapping[str, float]:
-        """Return which groups of the observation moved the weights."""
+        """Return which groups of the observation moved the weights; see `core.ports.Allocator`."""
         return self._allocator.explain(self._shown(current_state))
 
     def _shown(self, state: Floats) -> Floats:

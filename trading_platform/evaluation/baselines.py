@@ -17,6 +17,7 @@ from typing import Protocol
 
 import numpy as np
 
+from trading_platform.core.action_map import SUM_NOISE
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.types import Bools, Floats
 from trading_platform.evaluation.covariance import (
@@ -27,7 +28,6 @@ from trading_platform.evaluation.covariance import (
 )
 
 # The weights must sum to 1 to this precision.
-SUM_TOLERANCE = 1e-9
 
 
 class Baseline(Protocol):
@@ -223,7 +223,7 @@ def _window_weights(window: Floats, lookback: int, rule: Callable[[Floats], Floa
         return equal
     weights = np.zeros(n_books)
     weights[trades] = rule(window[:, trades])
-    return weights if abs(weights.sum() - 1.0) <= SUM_TOLERANCE else equal
+    return weights if abs(weights.sum() - 1.0) <= SUM_NOISE else equal
 
 
 def _inverse_volatility(window: Floats) -> Floats:

@@ -7,7 +7,7 @@ the differences profit from what the books have in common.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -26,11 +26,7 @@ from trading_platform.evaluation.deflated import deflated_sharpe, return_shape
 from trading_platform.evaluation.sharpe_tests import effective_sessions, influence, matched_difference
 
 REFERENCE = "equal_weight"
-UNKNOWN = "-"
-# Of all intervals; the table's head says so.
-CONFIDENCE = 0.95
-FIGURE_HEADS = ("book", "Sharpe [95 %]", "return a year", "max drawdown", "turnover a year")
-HEADS = (*FIGURE_HEADS, "gain [95 %]", "p", "P(gain > 0)", "DSR")
+CONFIDENCE = 0.95  # of all intervals
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,25 +103,6 @@ def compare(
     return tuple(rows)
 
 
-def to_markdown(rows: Sequence[ComparisonRow]) -> str:
-    """Return the rows as a Markdown table, percentages to one decimal, ratios to two."""
-    lines = ["| " + " | ".join(HEADS) + " |", "|---" * len(HEADS) + "|"]
-    for row in rows:
-        cells = [
-            row.name,
-            _interval(row.sharpe, row.sharpe_low, row.sharpe_high, sign=""),
-            _number(100.0 * row.annual_return, ".1f", " %"),
-            _number(100.0 * row.max_drawdown, ".1f", " %"),
-            _number(row.annual_turnover, ".1f"),
-            _interval(row.gain, row.gain_low, row.gain_high, sign="+"),
-            _number(row.gain_p_value, ".3f"),
-            _number(row.gain_probability, ".3f"),
-            _number(row.deflated_sharpe, ".2f"),
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
 def _row(
     name: str,
     contender: Contender,
@@ -177,15 +154,3 @@ def _check(contenders: Mapping[str, Contender], reference: str) -> None:
     shapes = {name: contender.returns.shape for name, contender in contenders.items()}
     if len(set(shapes.values())) != 1 or len(shapes[reference]) != 1:
         raise ValueError(f"comparison: all returns must be (T,) on the same sessions, were {shapes}")
-
-
-def _interval(value: float, low: float, high: float, sign: str) -> str:
-    if not math.isfinite(value):
-        return UNKNOWN
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return f"{value:{sign}.2f}"
-    return f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
-
-
-def _number(value: float, form: str, unit: str = "") -> str:
-    return f"{value:{form}}{unit}" if math.isfinite(value) else UNKNOWN

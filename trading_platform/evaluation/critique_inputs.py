@@ -12,7 +12,7 @@ from trading_platform.core.errors import FixConfigError
 from trading_platform.core.types import Floats, Ints
 
 
-class FindingCode(StrEnum):
+class ObjectionCode(StrEnum):
     """Stable codes of the checks."""
 
     TOO_FEW_TRADES = "too_few_trades"
@@ -31,10 +31,10 @@ class FindingCode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Objection:
     """One objection: the observed value, the threshold it broke, and a sentence for people."""
 
-    code: FindingCode
+    code: ObjectionCode
     observed: float
     threshold: float
     message: str

@@ -13,7 +13,7 @@ from enum import StrEnum
 import numpy as np
 
 from trading_platform.core.day_count import ANNUAL_SESSIONS
-from trading_platform.core.types import Floats, Ints
+from trading_platform.core.types import Floats
 from trading_platform.evaluation.baselines import (
     Baseline,
     DriftingEqualWeight,
@@ -27,7 +27,7 @@ from trading_platform.evaluation.baselines import (
     normalised_rows,
     require,
 )
-from trading_platform.evaluation.covariance import FLAT_VARIANCE, ledoit_wolf_covariance, tangency_weights
+from trading_platform.evaluation.covariance import FLAT_VARIANCE
 
 # Parameters that must be positive are at least this.
 SMALLEST = 1e-12
@@ -173,39 +173,6 @@ class BestSoFar:
         ratio = np.where(trades, mean / np.sqrt(np.where(trades, variance, 1.0)), 0.0)
         best = np.eye(returns.shape[1])[ratio.argmax(axis=1)]
         return np.where(np.cumsum(known)[:, None] >= self.warm_up, best, equal_rows(returns))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Oracle:
-    """Know the true regime of each row and, in hindsight, the best mix after it. Looks ahead: for controls only.
-
-    `true_regimes` (T,) holds any integer labels. For each label the mix is the long-only one with the highest Sharpe
-    ratio over the sessions that follow it. Rows of a label followed by fewer than two known sessions get equal weight.
-    """
-
-    true_regimes: Ints
-    name: str = "oracle"
-
-    def weights(self, returns: Floats, regime_probabilities: Floats) -> Floats:
-        """Return weights (T, K): for each row the hindsight mix of its true regime.
-
-        Raises
-        ------
-        ValueError
-            `true_regimes` has another length than `returns`.
-        """
-        known = check_inputs(returns, regime_probabilities)
-        if self.true_regimes.shape != (len(returns),):
-            raise ValueError(f"true_regimes must be ({len(returns)},), was {self.true_regimes.shape}")
-        rows = equal_rows(returns)
-        for label in np.unique(self.true_regimes):
-            after = returns[1:][(self.true_regimes[:-1] == label) & known[1:]]
-            trades = after.var(axis=0) > FLAT_VARIANCE if len(after) >= 2 else np.zeros(returns.shape[1], bool)
-            if trades.any():
-                mix = np.zeros(returns.shape[1])
-                mix[trades] = tangency_weights(ledoit_wolf_covariance(after[:, trades]), after[:, trades].mean(axis=0))
-                rows[self.true_regimes == label] = mix
-        return rows
 
 
 def thompson_weights(returns: Floats, discount: float, draws: int, warm_up: int, rng: np.random.Generator) -> Floats:

@@ -27,7 +27,7 @@ ENDED_AFTER = 5
 RETURN, EXPOSURE, TURNOVER, COST = range(4)
 
 
-class PaperBook(NamedTuple):
+class PaperPath(NamedTuple):
     """A book on paper, session by session; fractions of the equity at the close before.
 
     Attributes
@@ -45,8 +45,8 @@ class PaperBook(NamedTuple):
 class PaperForm(NamedTuple):
     """The netted book of all strategies, and each one's own with its targets at their full weight."""
 
-    book: PaperBook
-    strategies: tuple[PaperBook, ...]
+    book: PaperPath
+    strategies: tuple[PaperPath, ...]
 
 
 def paper_form(
@@ -83,7 +83,7 @@ def equal_allocation(stands_aside: Sequence[str]) -> Floats:
 
 def paper_book(
     panel: MarketPanel, weights: Floats, cost_bps: float, start: int = 1, band: float = NO_TRADE_BAND
-) -> PaperBook:
+) -> PaperPath:
     """Return what `weights` (T, N), decided at each close, earn from the next open on.
 
     Parameters
@@ -111,7 +111,7 @@ def paper_book(
         max(1, start),
         band,
     )
-    return PaperBook(*(np.ascontiguousarray(figures[:, column]) for column in (RETURN, EXPOSURE, TURNOVER, COST)))
+    return PaperPath(*(np.ascontiguousarray(figures[:, column]) for column in (RETURN, EXPOSURE, TURNOVER, COST)))
 
 
 def nightly_interest(panel: MarketPanel) -> Floats:
@@ -164,7 +164,7 @@ def _hold(
     start: int,
     band: float,
 ) -> Floats:
-    """Walk the sessions; return (T, 4) figures in the order of `PaperBook`."""
+    """Walk the sessions; return (T, 4) figures in the order of `PaperPath`."""
     n_sessions, n_tickers = weights.shape
     figures = np.zeros((n_sessions, 4))
     held = np.zeros(n_tickers)

@@ -175,11 +175,6 @@ def split_window(window: range, config: SplitConfig) -> tuple[range, range]:
     return range(window.start, max(window.start, start - config.gap)), range(start, stop)
 
 
-def out_of_sample(folds: list[Fold]) -> NDArray[np.int64]:
-    """Return the rows (n,) of all test parts in order: the one concatenated out-of-sample path."""
-    return np.concatenate([np.arange(fold.test.start, fold.test.stop, dtype=np.int64) for fold in folds])
-
-
 def _windows(sessions: NDArray[np.datetime64], config: SplitConfig) -> Iterator[tuple[range, range]]:
     """Yield (everything to learn from, test) for each step of the walk."""
     n_sessions = len(sessions)

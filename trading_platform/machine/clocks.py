@@ -7,7 +7,9 @@ from datetime import UTC, date, datetime
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-NEW_YORK = ZoneInfo("America/New_York")
+from trading_platform.core.day_count import NEW_YORK_ZONE
+
+NEW_YORK = ZoneInfo(NEW_YORK_ZONE)
 
 
 def utc_now() -> datetime:

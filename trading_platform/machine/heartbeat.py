@@ -6,9 +6,11 @@ import json
 import os
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Protocol
+
+from trading_platform.machine.clocks import utc_now
 
 HEARTBEAT_FILE = "heartbeat.json"  # in TRADING_LOG_DIR
 
@@ -47,7 +49,7 @@ class Heartbeat:
     def beat(self, now: datetime, note: str) -> None:
         """Say that the engine lives; `now` is the engine's time."""
         self.note = note
-        at = datetime.now(UTC)
+        at = utc_now()
         self.holder.beat(at, note)
         if self.path is None:
             return

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from trading_platform.configuration.environment import Secret, Settings
-from trading_platform.configuration.trading_config import LoggingConfig
+from trading_platform.configuration.running_tables import LoggingConfig
 from trading_platform.core.errors import FixConfigError
 
 OURS = "trading_platform"

@@ -84,7 +84,7 @@ def require(names: Iterable[str], work: str) -> None:
 
 
 def check_at_start() -> None:
-    """End the process with exit code 2 and one line if a package is missing without which nothing runs."""
+    """Raise SystemExit with code 2, after one line, if a package is missing without which nothing runs."""
     absent = missing(NEEDED)
     if absent:
         print(f"error: {cure(absent)}", file=sys.stderr)  # noqa: T201 - the program's answer

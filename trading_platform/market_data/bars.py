@@ -109,13 +109,13 @@ class Bars:
 
 
 def encode_tickers(tickers: NDArray[np.str_] | Sequence[str]) -> tuple[tuple[str, ...], Ints]:
-    """Return the sorted distinct names and each row's index into them."""
+    """Return the sorted distinct names and each row's index into them, (n,)."""
     names, codes = np.unique(np.asarray(tickers, dtype=np.str_), return_inverse=True)
     return tuple(names.tolist()), codes.astype(np.int64)
 
 
 def sort_names(names: Sequence[str], codes: Ints) -> tuple[tuple[str, ...], Ints]:
-    """Return `names` sorted and without repeats, and `codes` renumbered to match."""
+    """Return `names` sorted and without repeats, and `codes` (n,) renumbered to match."""
     ordered = sorted(set(names))
     position = {name: i for i, name in enumerate(ordered)}
     renumber = np.array([position[name] for name in names], dtype=np.int64)

@@ -23,8 +23,6 @@ from trading_platform.market_data.schedule import (
     exchange_zone,
 )
 
-FULL_SESSION_SECONDS = 6.5 * 3600
-
 
 class ExchangeCalendar:
     """Sessions of an exchange; implements `core.ports.TradingCalendar`.
@@ -54,11 +52,6 @@ class ExchangeCalendar:
         schedule = self._schedule()
         row = self._row(day)
         return row < len(schedule.sessions) and bool(schedule.sessions[row] == np.datetime64(day, "D"))
-
-    def is_half_day(self, session: date) -> bool:
-        """Return True if `session` is shorter than a usual one (New York: 6.5 hours)."""
-        schedule, row = self._schedule(), self._session_row(session)
-        return bool(schedule.closes[row] - schedule.opens[row] < self._full_session())
 
     def open_at(self, session: date) -> datetime:
         """Return the open of `session` in UTC."""
@@ -120,12 +113,6 @@ class ExchangeCalendar:
 
     def _schedule(self) -> Schedule:
         return exchange_schedule(self.name)
-
-    def _full_session(self) -> float:
-        if self.name == NEW_YORK:
-            return FULL_SESSION_SECONDS
-        schedule = self._schedule()
-        return float(np.median(schedule.closes - schedule.opens))
 
     def _row(self, day: date) -> int:
         """Return the number of sessions before `day`."""

@@ -18,9 +18,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 from numpy.typing import NDArray
 
+from trading_platform.core.day_count import NEW_YORK_ZONE
 from trading_platform.core.types import Ints
 
-NEW_YORK = "America/New_York"
 DAY = 86_400
 EXCEL_ORIGIN = date(1899, 12, 30)
 EXCEL_DAYS = (20_000, 80_000)  # 1954 to 2119
@@ -120,7 +120,7 @@ class Days:
     timed: bool = False
 
 
-def parse_days(texts: Sequence[str], order: DateOrder | None = None, zone: str = NEW_YORK) -> Days:
+def parse_days(texts: Sequence[str], order: DateOrder | None = None, zone: str = NEW_YORK_ZONE) -> Days:
     """Return the sessions that `texts` (R,) name.
 
     Parameters

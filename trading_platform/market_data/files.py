@@ -23,7 +23,7 @@ from trading_platform.market_data.bars import Bars, join_bars
 from trading_platform.market_data.calendar import ExchangeCalendar
 from trading_platform.market_data.events import first_names_of, joined_events, joined_names, renames_of, with_events
 from trading_platform.market_data.exchange import Exchange
-from trading_platform.market_data.folder import FolderReading, read_folder
+from trading_platform.market_data.folder import LoadedFolder, read_folder
 from trading_platform.market_data.membership import Membership
 from trading_platform.market_data.notices import Notice, NoticeKind, refuse, shown
 from trading_platform.market_data.panel import Beside, Checks, build_panel, select
@@ -37,11 +37,11 @@ USUAL_RULES = Rules()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FilesReading:
+class LoadedFiles:
     """A panel with what became of each file: for `data check` and its like."""
 
     panel: MarketPanel
-    folders: tuple[FolderReading, ...]
+    folders: tuple[LoadedFolder, ...]
 
 
 class FilesMarketData:
@@ -122,10 +122,10 @@ class FilesMarketData:
             tickers = [newest.get(name, name) if name not in panel.tickers else name for name in tickers]
         return select(panel, tickers, start, end, benchmark=self.benchmark)
 
-    def read(self) -> FilesReading:
+    def read(self) -> LoadedFiles:
         """Read all files anew and return the panel with what became of each of them."""
         readings = [read_folder(folder, self._rules, self._leave()) for folder in self.folders]
-        return FilesReading(self._panel(readings), tuple(readings))
+        return LoadedFiles(self._panel(readings), tuple(readings))
 
     def weights(self) -> TargetWeights | None:
         """Return the targets of the first ``weights.csv``, None if there is none."""
@@ -166,7 +166,7 @@ class FilesMarketData:
         readings = [read_folder(folder, self._rules, self._leave()) for folder in self.folders]
         return renames_of(joined_events([reading.events for reading in readings]))
 
-    def _panel(self, readings: Sequence[FolderReading]) -> MarketPanel:
+    def _panel(self, readings: Sequence[LoadedFolder]) -> MarketPanel:
         bars, notices = _first_series(readings)
         if len(readings) > 1:
             bars, begun = _from_benchmark(bars, self.benchmark)
@@ -201,7 +201,7 @@ class FilesMarketData:
         )
 
 
-def _first_series(readings: Sequence[FolderReading]) -> tuple[Bars, list[Notice]]:
+def _first_series(readings: Sequence[LoadedFolder]) -> tuple[Bars, list[Notice]]:
     """Return the bars of all folders, each ticker's from the first folder that has it, and what that left out."""
     taken: set[str] = set()
     parts: list[Bars] = []
@@ -242,7 +242,7 @@ def _newest_keys(known: dict[str, str], newest: dict[str, str]) -> dict[str, str
     return {**moved, **known}
 
 
-def _all_members(readings: Sequence[FolderReading], newest: dict[str, str]) -> list[Membership] | None:
+def _all_members(readings: Sequence[LoadedFolder], newest: dict[str, str]) -> list[Membership] | None:
     found = [reading.members for reading in readings if reading.members is not None]
     if not found:
         return None

@@ -45,7 +45,7 @@ FILES_NAMED = 6
 
 
 @dataclass(slots=True, eq=False)
-class FolderReading:
+class LoadedFolder:
     """What a folder holds.
 
     Attributes
@@ -76,7 +76,7 @@ class FolderReading:
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
 
-def read_folder(folder: Path, rules: Rules, leave: Sequence[Path] = ()) -> FolderReading:
+def read_folder(folder: Path, rules: Rules, leave: Sequence[Path] = ()) -> LoadedFolder:
     """Read everything in a folder.
 
     Parameters
@@ -99,7 +99,7 @@ def read_folder(folder: Path, rules: Rules, leave: Sequence[Path] = ()) -> Folde
 class _Reader:
     def __init__(self, folder: Path, rules: Rules) -> None:
         self.rules = rules
-        self.out = FolderReading(folder)
+        self.out = LoadedFolder(folder)
         self.parts: list[Part] = []
         self.orders: set[DateOrder] = set()
         self.open: list[tuple[Part, Callable[[Rules], Part]]] = []
@@ -109,7 +109,7 @@ class _Reader:
         self.problems: list[str] = []
         self.rate_is_discount = False
 
-    def read(self, paths: Sequence[Path]) -> FolderReading:
+    def read(self, paths: Sequence[Path]) -> LoadedFolder:
         for path in paths:
             try:
                 for source in sources_of(self.out.folder, path):

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from trading_platform.configuration.environment import Settings
-from trading_platform.configuration.trading_config import CashConfig, TradingConfig
+from trading_platform.configuration.market_tables import CashConfig
+from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.errors import MarketDataError
 from trading_platform.core.market import forward_adjusted
 from trading_platform.core.market_features import MARKET_FEATURES, market_features
@@ -38,6 +39,13 @@ def load_panel(
     """Return the bars of the configured source and universe from `start` (None: the first) to `end`.
 
     `panel.cash_rate` holds what ``[cash] rate`` asks for.
+
+    Raises
+    ------
+    MarketDataError
+        The bars cannot be used, or there is no VIX where one is required.
+    BrokerUnreachableError, FixCredentialsError
+        A source in the network gives no answer, or refuses the keys.
     """
     source = open_market_data(config, settings, calendar, now, with_benchmark=True)
     history = source.history(wanted_tickers(config), start, end)

@@ -351,7 +351,7 @@ def _form_notices(table: RawTable, form: Form, days: Days, decimals: Decimals) -
 
 
 def order_notices(ticker: Ints, session: NDArray[np.datetime64], file: str) -> list[Notice]:
-    """Return a notice if a ticker's sessions do not increase from row to row, so that the rows had to be sorted."""
+    """Return a notice if rows (n,) of a ticker do not go from older to newer, so that they had to be sorted."""
     if not np.any(np.diff(session.astype(np.int64)) < 0):
         return []
     order = np.argsort(ticker, kind="stable") if np.any(np.diff(ticker) < 0) else slice(None)

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from datetime import datetime
 
 from trading_platform.configuration.environment import Settings
-from trading_platform.configuration.trading_config import DataConfig, TradingConfig
+from trading_platform.configuration.market_tables import DataConfig
+from trading_platform.configuration.trading_config import TradingConfig
+from trading_platform.core.day_count import NEW_YORK_ZONE
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.ports import MarketData
 from trading_platform.machine.clocks import utc_now
 from trading_platform.market_data.calendar import ExchangeCalendar, NyseCalendar
-from trading_platform.market_data.dates import NEW_YORK as NEW_YORK_ZONE
 from trading_platform.market_data.dates import DateOrder
 from trading_platform.market_data.exchange import CURRENCIES, NEW_YORK, Exchange, exchange_of_source
 from trading_platform.market_data.reading_rules import Rules

@@ -160,7 +160,13 @@ def impossible(bars: Bars) -> dict[int, str]:
 
 
 def check_vix(days: Sessions, values: Floats, place: str) -> None:
-    """Refuse VIX values outside 5..150 or not finite, and days that do not increase."""
+    """Refuse VIX values (n,) outside 5..150 or not finite, and days that do not increase.
+
+    Raises
+    ------
+    MarketDataError
+        What it refuses, with the place and the first bad day.
+    """
     bad = ~((values >= VIX_RANGE[0]) & (values <= VIX_RANGE[1]))
     if np.any(bad):
         row = _first(bad)

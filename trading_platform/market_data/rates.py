@@ -32,7 +32,7 @@ class RateHistory:
 
 
 def yield_of_discount(percent: Floats) -> Floats:
-    """Return the yield of a 91-day bill in percent a year from its bank discount d: 365 d / (360 - 91 d)."""
+    """Return the yield of a 91-day bill in percent a year, (n,), from its bank discount d: 365 d / (360 - 91 d)."""
     discount = percent / 100.0
     out: Floats = 100.0 * YEAR * discount / (BANK_YEAR - BILL_DAYS * discount)
     return out

@@ -8,8 +8,9 @@ from typing import Literal
 
 import numpy as np
 
+from trading_platform.core.day_count import NEW_YORK_ZONE
 from trading_platform.core.errors import MarketDataError
-from trading_platform.market_data.dates import NEW_YORK, DateOrder, Days, parse_days
+from trading_platform.market_data.dates import DateOrder, Days, parse_days
 
 Adjustment = Literal["auto", "raw", "adjusted"]
 NAME_FORMAT = 'say which with date_order = "month_first" or "day_first" in [data], or write dates as 2017-12-29'
@@ -32,7 +33,7 @@ class Rules:
 
     date_order: DateOrder | None = None
     adjustment: Adjustment = "auto"
-    zone: str = NEW_YORK
+    zone: str = NEW_YORK_ZONE
 
 
 def settled_days(texts: Sequence[str], rules: Rules, file: str) -> Days:

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from trading_platform.core.day_count import NEW_YORK_ZONE
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.types import Floats, Ints
 from trading_platform.market_data.exchange import NEW_YORK
@@ -87,7 +88,7 @@ def exchange_zone(name: str) -> str:
     FixConfigError
         There is no such exchange.
     """
-    return "America/New_York" if name == NEW_YORK else str(_exchange(name).tz)
+    return NEW_YORK_ZONE if name == NEW_YORK else str(_exchange(name).tz)
 
 
 def _exchange(name: str) -> Any:

@@ -142,7 +142,13 @@ def decode(data: bytes, name: str, *, is_whole: bool = True) -> tuple[str, str]:
 
 
 def parse_text(text: str, source: Source, *, encoding: str = "", lenient: bool = False) -> RawTable:
-    """Return the table in `text`; see `read_text_table`."""
+    """Return the table in `text`; see `read_text_table`.
+
+    Raises
+    ------
+    MarketDataError
+        There is nothing in it.
+    """
     name = source.name
     if "\n" not in text:
         text = text.replace("\r", "\n")  # as old Macs end their lines

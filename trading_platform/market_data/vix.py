@@ -22,13 +22,13 @@ import requests
 
 from trading_platform.core.errors import MarketDataError, TradingPlatformError
 from trading_platform.machine.clocks import utc_now
+from trading_platform.machine.time_outs import TIMEOUT
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.panel import VixHistory
 from trading_platform.market_data.quality import VIX_RANGE, check_vix
 
 CBOE_URL = "https://cdn.cboe.com/api/global/us_indices/daily_prices/VIX_History.csv"
 FRED_URL = "https://fred.stlouisfed.org/graph/fredgraph.csv?id=VIXCLS"
-TIMEOUT = (3.05, 10.0)
 USER_AGENT = "trading-platform (daily VIX close)"
 MAX_BYTES = 10_000_000  # CBOE's file since 1990 has 0.5 MB
 MOST_SINGLE_DAYS = 10  # Alpaca has no daily series: one request a session, so for short gaps only
@@ -77,7 +77,13 @@ class CsvVix:
     missing: tuple[str, ...] = ()
 
     def closes(self, start: date, end: date) -> Closes:
-        """Download and read the file."""
+        """Download and read the file.
+
+        Raises
+        ------
+        VixSourceError
+            It cannot be had, or is not the file that is known.
+        """
         text = _download(self.url)
         rows = csv.reader(io.StringIO(text))
         header = [name.strip().upper() for name in next(rows, [])]
@@ -122,7 +128,13 @@ class AlpacaVix:
     name: str = "Alpaca"
 
     def closes(self, start: date, end: date) -> Closes:
-        """Ask for the last value of each session, one request a session."""
+        """Ask for the last value of each session, one request a session.
+
+        Raises
+        ------
+        VixSourceError
+            No answer, or none that can be read.
+        """
         days = self.calendar.sessions_between(start, end)
         if len(days) > MOST_SINGLE_DAYS:
             raise VixSourceError(f"{len(days)} sessions are missing, and it serves single days only")
@@ -154,7 +166,13 @@ class LocalVix:
     name: str = "the local server"
 
     def closes(self, start: date, end: date) -> Closes:
-        """Ask for the range."""
+        """Ask for the range.
+
+        Raises
+        ------
+        VixSourceError
+            No answer, or none that can be read.
+        """
         query = {
             "symbols": "VIX",
             "start": f"{start.isoformat()}T00:00:00Z",
@@ -178,7 +196,13 @@ class YahooVix:
     name: str = "Yahoo"
 
     def closes(self, start: date, end: date) -> Closes:
-        """Ask yfinance."""
+        """Ask yfinance.
+
+        Raises
+        ------
+        VixSourceError
+            No answer, or none that can be read.
+        """
         try:
             return self.closes_of("^VIX", start, end)
         except TradingPlatformError as error:

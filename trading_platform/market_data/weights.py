@@ -56,7 +56,13 @@ def read_weights(path: Path) -> TargetWeights:
 
 
 def weights_of(table: RawTable, rules: Rules) -> TargetWeights:
-    """Return the targets in `table`; see `read_weights`."""
+    """Return the targets in `table`; see `read_weights`.
+
+    Raises
+    ------
+    MarketDataError
+        Columns are missing, or there is no row.
+    """
     name = table.source.name
     roles = roles_of(table.header)
     keys = [key_of(cell) for cell in table.header]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-from trading_platform.operations.doctor_findings import Finding, Verdict
+from trading_platform.operations.doctor_findings import CheckVerdict, Finding
 from trading_platform.reporting.ledger_view import find_run
 from trading_platform.reporting.own_costs import LEAST_FILLS, own_costs_part, own_costs_words, read_own_costs
 from trading_platform.storage.reader import Reader, read_database
@@ -33,13 +33,15 @@ def check_costs(url: str, setting: float) -> Finding:
     """Compare the cost that is set, basis points, with what the account's own fills have cost."""
     part = account_costs(url, None, setting)
     if part is None:
-        return Finding("costs", Verdict.OK, f"cost_bps is {setting:g}; no account at a broker has fills to compare")
+        return Finding(
+            "costs", CheckVerdict.OK, f"cost_bps is {setting:g}; no account at a broker has fills to compare"
+        )
     words = own_costs_words(part)
     every = part["every"]
     if every is None:
         told = f"cost_bps is {setting:g}; {part['fills']} fills at an open, {LEAST_FILLS} are needed to say more"
-        return Finding("costs", Verdict.OK, told)
+        return Finding("costs", CheckVerdict.OK, told)
     found, mark, cure = words.partition("; to take it over: ")
     if mark and abs(every["mean_bps"] - setting) > every["half_width_bps"]:
-        return Finding("costs", Verdict.WARNING, found, f"set {cure}")
-    return Finding("costs", Verdict.OK, found)
+        return Finding("costs", CheckVerdict.WARNING, found, f"set {cure}")
+    return Finding("costs", CheckVerdict.OK, found)

@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from trading_platform.configuration.environment import load_settings
 from trading_platform.configuration.trading_config import config_path, load_config, machine_overrides
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.validation import did_you_mean
-from trading_platform.machine.clocks import steady_seconds
+from trading_platform.machine.clocks import steady_seconds, utc_now
 from trading_platform.machine.stop_signals import StoppedNowError
 from trading_platform.operations.account_costs import account_costs
 from trading_platform.reporting.states import UNPROTECTED, status_states
@@ -82,7 +82,7 @@ class Patience:
 
 def status(place: Place, target: Target, *, as_json: bool) -> int:
     """Print the state of an account, or of all that are not over; return the exit code."""
-    database, now = existing_database(place, read_only=True), datetime.now(UTC)
+    database, now = existing_database(place, read_only=True), utc_now()
     accounts = all_accounts(database, now)
     if not target.everything:
         chosen = shown_account(accounts, target)
@@ -114,7 +114,7 @@ def ask(place: Place, asked: Asked, patience: Patience | None = None) -> int:
     StoppedNowError
         Ctrl-C while waiting: the command stays.
     """
-    database, now = existing_database(place, read_only=True), datetime.now(UTC)
+    database, now = existing_database(place, read_only=True), utc_now()
     accounts = meant_accounts(all_accounts(database, now), asked.target, asked.kind)
     for account in accounts:
         check_subject(database, account, asked)
@@ -133,7 +133,7 @@ def ask(place: Place, asked: Asked, patience: Patience | None = None) -> int:
 
 def list_runs(place: Place, *, as_json: bool) -> int:
     """Print every run, the newest first."""
-    rows = run_rows(existing_database(place, read_only=True), datetime.now(UTC))
+    rows = run_rows(existing_database(place, read_only=True), utc_now())
     if not rows and not as_json:
         say("the database holds no run yet")
         return 0
@@ -149,9 +149,15 @@ def run_rows(database: Engine, now: datetime) -> list[dict[str, Any]]:
 
 
 def mark_run(place: Place, run_id: int, column: str, text: str) -> int:
-    """Put a tag or a note on a run; an empty one takes it off."""
+    """Put a tag or a note on a run; an empty one takes it off.
+
+    Raises
+    ------
+    FixConfigError
+        A tag that is longer than 64 signs.
+    """
     database = existing_database(place, read_only=False)
-    shown_account(all_accounts(database, datetime.now(UTC)), Target(run=run_id))
+    shown_account(all_accounts(database, utc_now()), Target(run=run_id))
     if column == "tag" and len(text) > 64:
         raise FixConfigError(f"a tag has at most 64 signs, was {len(text)} long: write a note")
     with database.begin() as connection:
@@ -169,7 +175,7 @@ def delete_run(place: Place, run_id: int, *, sure: bool) -> int:
         There is no such run, it is an account's, or an engine works on it.
     """
     database = existing_database(place, read_only=False)
-    account = shown_account(all_accounts(database, datetime.now(UTC)), Target(run=run_id))
+    account = shown_account(all_accounts(database, utc_now()), Target(run=run_id))
     if not account.is_replay:
         raise FixConfigError(f"run {run_id} is the record of an account, which is kept; only replays can be deleted")
     if account.running:
@@ -279,7 +285,7 @@ def _answer(database: Engine, account: Account, command: int, asked: Asked, pati
             f"no longer waiting; the {asked.kind} stays recorded for run {account.run_id}, and its engine obeys it"
         ) from None
     if result is None:
-        if is_running(database, account.run_id, datetime.now(UTC)):
+        if is_running(database, account.run_id, utc_now()):
             complain(
                 f"recorded for run {account.run_id}, but not obeyed within {patience.seconds:.0f} s: the engine is in "
                 "a look, or stands still (see `status`); it obeys at its next look"
@@ -297,7 +303,7 @@ def wait_until_obeyed(database: Engine, account: Account, command: int, patience
     begun = told = patience.steady()
     while (result := result_of(database, command)) is None:
         now = patience.steady()
-        if now - begun >= patience.seconds or not is_running(database, account.run_id, datetime.now(UTC)):
+        if now - begun >= patience.seconds or not is_running(database, account.run_id, utc_now()):
             return result_of(database, command)
         if now - told >= SIGN_SECONDS:
             told = now

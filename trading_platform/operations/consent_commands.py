@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Engine
 
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.validation import did_you_mean
+from trading_platform.machine.clocks import utc_now
 from trading_platform.operations.commands import (
     NOT_OBEYED,
     Patience,
@@ -63,10 +64,16 @@ def leave_answer(
 def answer(
     place: Place, said: Said, target: Target, waits: bool, as_json: bool, patience: Patience | None = None
 ) -> int:
-    """Leave an answer for the account that is meant, and say what became of each order; return the exit code."""
+    """Leave an answer for the account that is meant, and say what became of each order; return the exit code.
+
+    Raises
+    ------
+    ValueError
+        A word that is no answer.
+    """
     if said.kind not in ANSWERS:
         raise ValueError(f"an answer is one of {', '.join(ANSWERS)}, was {said.kind!r}")
-    database, now = existing_database(place, read_only=True), datetime.now(UTC)
+    database, now = existing_database(place, read_only=True), utc_now()
     codes, shown = [], []
     for account in meant_accounts(all_accounts(database, now), target, said.kind):
         writing = open_database(database_place(place))

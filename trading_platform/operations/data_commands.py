@@ -15,7 +15,9 @@ from typing import Annotated, Any
 import typer
 
 from trading_platform.configuration.environment import load_settings
-from trading_platform.configuration.trading_config import DataConfig, TradingConfig, config_path, load_config
+from trading_platform.configuration.market_tables import DataConfig
+from trading_platform.configuration.trading_config import TradingConfig, config_path, load_config
+from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.errors import FixConfigError, MarketDataError
 from trading_platform.core.types import MarketPanel
 from trading_platform.core.written_days import written_day
@@ -28,7 +30,7 @@ from trading_platform.market_data.download import (
     panel_fetch,
     yahoo_fetch,
 )
-from trading_platform.market_data.files import FilesMarketData, FilesReading
+from trading_platform.market_data.files import FilesMarketData, LoadedFiles
 from trading_platform.market_data.notices import fold, plural, shown
 from trading_platform.market_data.own_files import write_panel
 from trading_platform.market_data.panel import VixHistory
@@ -39,7 +41,7 @@ from trading_platform.market_data.yahoo import FIRST_DAY, index_closes
 from trading_platform.reporting.wrapping import wrapped
 
 READABLE, REFUSED = 0, MarketDataError.exit_code
-SHORT_HISTORY = 252  # sessions: strategies look back a year
+SHORT_HISTORY = ANNUAL_SESSIONS  # strategies look back a year
 PICTURE_WIDTH, PRICES_WIDTH = 68, 11  # characters: a picture with its prices fits a screen of 80
 MISSPELT: Any = typer.BadParameter.__base__  # a wrong word, option or value; typer names only this one of them
 Say = Callable[[str], None]
@@ -259,7 +261,7 @@ def write_picture(panel: MarketPanel, ticker: str, path: Path) -> None:
 def _check_one(folders: Sequence[Path], data: DataConfig, now: Callable[[], datetime]) -> CheckResult:
     name = " + ".join(str(folder) for folder in folders)
     try:
-        reading: FilesReading = files_market(folders, data, now).read()
+        reading: LoadedFiles = files_market(folders, data, now).read()
     except MarketDataError as error:
         return CheckResult(name, None, (), (), str(error))
     files = tuple(use for folder in reading.folders for use in folder.uses)
@@ -429,7 +431,13 @@ def show_command(
     ] = None,
     config: ConfigFile = None,
 ) -> int:
-    """Draw a ticker's closes in the terminal, and into a file."""
+    """Draw a ticker's closes in the terminal, and into a file.
+
+    Raises
+    ------
+    FixConfigError
+        No folder is named.
+    """
     data = _config(config).data
     places = folders or list(data.folders)
     if not places:
@@ -475,7 +483,13 @@ def _print_json(document: dict[str, Any]) -> None:
 
 
 def data_main(words: Sequence[str]) -> int:
-    """Run `data ...` and return its exit code; what is misspelt is one sentence and exit 2."""
+    """Run `data ...` and return its exit code; what is misspelt is one sentence and exit 2.
+
+    Raises
+    ------
+    FixConfigError
+        What is misspelt, with what may have been meant.
+    """
     from typer.main import get_command  # its own parser: nothing here touches an account
 
     command = get_command(data_app)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 from trading_platform.core.errors import RepairDatabaseError
+from trading_platform.machine.clocks import utc_now
 from trading_platform.operations.commands import Place, confirmed
 from trading_platform.operations.safekeeping import file_of
 from trading_platform.reporting.status_screen import say, show_json
 from trading_platform.storage.backups import back_up
-from trading_platform.storage.database_repair import Finding, find_faults, repair
+from trading_platform.storage.database_repair import BadRow, find_faults, repair
 from trading_platform.storage.row_faults import Cure
 
 ALL_KEPT = 1_000_000  # a backup before a repair rotates none away
@@ -27,7 +27,7 @@ def repair_database(place: Place, *, sure: bool, as_json: bool) -> int:
         _show(database, findings)
     copy = aside = None
     if curable and (sure or (not as_json and confirmed("Put these right? A backup is taken before."))):
-        now = datetime.now(UTC)
+        now = utc_now()
         copy = back_up(database, database.parent / "backups", ALL_KEPT, now)
         aside = repair(database, curable, now)
         curable = []
@@ -46,7 +46,7 @@ def repair_database(place: Place, *, sure: bool, as_json: bool) -> int:
     return RepairDatabaseError.exit_code if left or curable else 0
 
 
-def _show(database: Path, findings: list[Finding]) -> None:
+def _show(database: Path, findings: list[BadRow]) -> None:
     if not findings:
         say(f"{database}: every row can be used; nothing to repair")
     for finding in findings:
@@ -54,7 +54,7 @@ def _show(database: Path, findings: list[Finding]) -> None:
         say(f"{finding.text}; {cure}")
 
 
-def _row(finding: Finding) -> dict[str, object]:
+def _row(finding: BadRow) -> dict[str, object]:
     return {
         "table": finding.table,
         "key": finding.name,

@@ -28,7 +28,7 @@ from trading_platform.machine.clocks import steady_seconds
 from trading_platform.operations.account_costs import check_costs
 from trading_platform.operations.commands import confirmed
 from trading_platform.operations.doctor_broker import BrokerTrial, skipped_trial
-from trading_platform.operations.doctor_findings import Finding, Verdict, examined, exit_code_of
+from trading_platform.operations.doctor_findings import CheckVerdict, Finding, examined, exit_code_of
 from trading_platform.operations.doctor_services import service_findings
 from trading_platform.reporting.status_screen import WIDE, say
 from trading_platform.storage import models as m
@@ -84,7 +84,9 @@ def examine(
         config = load_config(path, overrides)
     except FixConfigError as error:
         return [
-            Finding("settings", Verdict.FAILED, str(error), "nothing else can be looked at before", error.exit_code)
+            Finding(
+                "settings", CheckVerdict.FAILED, str(error), "nothing else can be looked at before", error.exit_code
+            )
         ]
     services = service_findings(settings, config, now, live=live)
     return [
@@ -100,9 +102,9 @@ def examine_without_keys(settings: Settings, database: str, config_file: Path | 
     try:
         config = load_config(config_path(config_file), {"storage.database_url": database})
     except FixConfigError as error:
-        return [Finding("settings", Verdict.FAILED, str(error), "mend the settings file", error.exit_code)]
+        return [Finding("settings", CheckVerdict.FAILED, str(error), "mend the settings file", error.exit_code)]
     keyless = Finding(
-        "keys", Verdict.SKIPPED, "this process holds none", "`doctor` in a terminal looks at broker and data"
+        "keys", CheckVerdict.SKIPPED, "this process holds none", "`doctor` in a terminal looks at broker and data"
     )
     return [
         examined("settings", lambda: check_settings(settings, config, config_path(config_file))),
@@ -132,8 +134,8 @@ def try_broker(
     """Return the findings of a trial order, which is sent only where keys and account are well."""
     verdicts = {finding.check: finding.verdict for finding in services}
     for name in ("keys", "account"):
-        if verdicts.get(name) not in (Verdict.OK, Verdict.WARNING):
-            return skipped_trial(f"no order was sent, since {name} is {verdicts.get(name, Verdict.SKIPPED)}")
+        if verdicts.get(name) not in (CheckVerdict.OK, CheckVerdict.WARNING):
+            return skipped_trial(f"no order was sent, since {name} is {verdicts.get(name, CheckVerdict.SKIPPED)}")
     return BrokerTrial(AlpacaHttp(access_from(settings, live=live)), now, steady_seconds, time.sleep).run()
 
 
@@ -146,12 +148,18 @@ def check_settings(settings: Settings, config: TradingConfig, path: Path | None)
         f"{path or 'no trading.toml: defaults'}, [data] source {config.data.source}, fingerprint {config.fingerprint}"
     )
     if settings.warnings:
-        return Finding("settings", Verdict.WARNING, text, "; ".join(settings.warnings))
-    return Finding("settings", Verdict.OK, text)
+        return Finding("settings", CheckVerdict.WARNING, text, "; ".join(settings.warnings))
+    return Finding("settings", CheckVerdict.OK, text)
 
 
 def check_database(url: str) -> Finding:
-    """Look whether the database can be opened, is sound and of this version, and what its newest run is."""
+    """Look whether the database can be opened, is sound and of this version, and what its newest run is.
+
+    Raises
+    ------
+    RepairDatabaseError
+        It is damaged, or there is none and its folder cannot be written.
+    """
     parsed = database_url(url)
     name = database_name(parsed)
     if parsed.get_backend_name() == "sqlite":
@@ -160,7 +168,7 @@ def check_database(url: str) -> Finding:
             home = _existing(path.absolute())
             if not os.access(home, os.W_OK):
                 raise RepairDatabaseError(f"{name} does not exist and {home} cannot be written; give it to this user")
-            return Finding("database", Verdict.OK, f"{name} is made at the first start")
+            return Finding("database", CheckVerdict.OK, f"{name} is made at the first start")
     engine = open_database(url, read_only=True)
     try:
         check_schema(engine)
@@ -175,9 +183,9 @@ def check_database(url: str) -> Finding:
     finally:
         engine.dispose()
     if run is None:
-        return Finding("database", Verdict.OK, f"{name}, no run yet")
+        return Finding("database", CheckVerdict.OK, f"{name}, no run yet")
     words = f"run {run.id} {run.mode}, {run.status}, settled to {run.last_session}"
-    return Finding("database", Verdict.OK, f"{name}, {words}")
+    return Finding("database", CheckVerdict.OK, f"{name}, {words}")
 
 
 def check_disk(folders: Sequence[Path], free_bytes: Callable[[Path], int]) -> Finding:
@@ -186,10 +194,10 @@ def check_disk(folders: Sequence[Path], free_bytes: Callable[[Path], int]) -> Fi
     text = f"{free / 1e9:.1f} GB free for {folder}"
     cure = "make room: an order's intent that cannot be written is not sent"
     if free < LEAST_FREE:
-        return Finding("disk", Verdict.FAILED, text, cure, RepairDatabaseError.exit_code)
+        return Finding("disk", CheckVerdict.FAILED, text, cure, RepairDatabaseError.exit_code)
     if free < FEW_FREE:
-        return Finding("disk", Verdict.WARNING, text, cure)
-    return Finding("disk", Verdict.OK, text)
+        return Finding("disk", CheckVerdict.WARNING, text, cure)
+    return Finding("disk", CheckVerdict.OK, text)
 
 
 def check_model(folder: Path) -> Finding:
@@ -197,12 +205,12 @@ def check_model(folder: Path) -> Finding:
     registry = ModelRegistry(folder)
     champion = registry.champion()
     if champion is None:
-        return Finding("model", Verdict.OK, f"none promoted in {folder}: equal weight serves")
+        return Finding("model", CheckVerdict.OK, f"none promoted in {folder}: equal weight serves")
     problem = registry.verify(champion.model_id)
     if problem is not None:
         cure = "equal weight serves meanwhile; promote another model or train again"
-        return Finding("model", Verdict.FAILED, problem, cure, RetrainModelError.exit_code)
-    return Finding("model", Verdict.OK, f"{champion.model_id} verified, serving since {champion.promoted_at}")
+        return Finding("model", CheckVerdict.FAILED, problem, cure, RetrainModelError.exit_code)
+    return Finding("model", CheckVerdict.OK, f"{champion.model_id} verified, serving since {champion.promoted_at}")
 
 
 def _folders(settings: Settings, config: TradingConfig) -> list[Path]:
@@ -217,7 +225,12 @@ def _existing(path: Path) -> Path:
 
 
 def _show(findings: Sequence[Finding]) -> None:
-    styles = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILED: "bold red", Verdict.SKIPPED: "dim"}
+    styles = {
+        CheckVerdict.OK: "green",
+        CheckVerdict.WARNING: "yellow",
+        CheckVerdict.FAILED: "bold red",
+        CheckVerdict.SKIPPED: "dim",
+    }
     console = Console(highlight=False)
     if console.width < WIDE:
         for finding in findings:
@@ -238,11 +251,11 @@ def _show(findings: Sequence[Finding]) -> None:
 
 def verdict_line(findings: Sequence[Finding]) -> str:
     """Return the last line: what can be done on this machine now, and the next command."""
-    failed = [finding.check for finding in findings if finding.verdict is Verdict.FAILED]
+    failed = [finding.check for finding in findings if finding.verdict is CheckVerdict.FAILED]
     if failed:
         return f"Not ready: mend {', '.join(failed)} first, then run doctor again."
-    lacks_keys = any(finding.check == "keys" and finding.verdict is Verdict.SKIPPED for finding in findings)
-    warned = [finding.check for finding in findings if finding.verdict is Verdict.WARNING]
+    lacks_keys = any(finding.check == "keys" and finding.verdict is CheckVerdict.SKIPPED for finding in findings)
+    warned = [finding.check for finding in findings if finding.verdict is CheckVerdict.WARNING]
     remark = f" Look at: {', '.join(warned)}." if warned else ""
     if lacks_keys:
         return f"Ready to replay (no keys, so not for Alpaca): python autonomous_trading_engine.py{remark}"

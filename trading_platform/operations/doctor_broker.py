@@ -27,7 +27,7 @@ from trading_platform.core.ports import BrokerOrder
 from trading_platform.core.types import Side
 from trading_platform.market_data.alpaca_data import AlpacaMarketData
 from trading_platform.market_data.calendar import NyseCalendar
-from trading_platform.operations.doctor_findings import Finding, Verdict, examined
+from trading_platform.operations.doctor_findings import CheckVerdict, Finding, examined
 
 PREFIX = "check-"
 FUNDS = ("SPY", "IVV", "VTI", "QQQ", "DIA")  # liquid at any hour; the first that the account has nothing to do with
@@ -73,8 +73,8 @@ class BrokerTrial:
         found: list[Finding] = []
         try:
             for name, step in zip(STEPS, (self._place, self._read, self._replace, self._cancel), strict=True):
-                if found and found[-1].verdict is Verdict.FAILED:
-                    found.append(Finding(name, Verdict.SKIPPED, f"not tried, since {found[-1].check} failed"))
+                if found and found[-1].verdict is CheckVerdict.FAILED:
+                    found.append(Finding(name, CheckVerdict.SKIPPED, f"not tried, since {found[-1].check} failed"))
                     break
                 begun = self._seconds()
                 outcome = examined(name, step)
@@ -95,14 +95,14 @@ class BrokerTrial:
         text = f"buy 1 {self._ticker} at {self._limit}, far below {price:g}: {order.message}"
         if not order.status.is_open:
             raise OperatorNeededError(f"{text}; look at the account in Alpaca's dashboard")
-        return Finding(STEPS[0], Verdict.OK, text)
+        return Finding(STEPS[0], CheckVerdict.OK, text)
 
     def _read(self) -> Finding:
         order = self._look(self._ids[0])
         told = (order.ticker, order.side, order.quantity, order.limit_price)
         if told != (self._ticker, Side.BUY, 1.0, float(self._limit)):
             raise OperatorNeededError(f"another order than was sent came back: {told}; do not trade here")
-        return Finding(STEPS[1], Verdict.OK, f"{order.client_order_id} is {order.message}, as it was sent")
+        return Finding(STEPS[1], CheckVerdict.OK, f"{order.client_order_id} is {order.message}, as it was sent")
 
     def _replace(self) -> Finding:
         from alpaca.trading.requests import ReplaceOrderRequest
@@ -113,7 +113,7 @@ class BrokerTrial:
         for _ in range(LOOKS):
             successor = self._find(self._ids[1])
             if successor is not None and successor.limit_price == float(lower) and successor.status.is_open:
-                return Finding(STEPS[2], Verdict.OK, f"limit {self._limit} is {lower} now: {successor.message}")
+                return Finding(STEPS[2], CheckVerdict.OK, f"limit {self._limit} is {lower} now: {successor.message}")
             self._wait(PAUSE)
         raise OperatorNeededError(f"the order was not replaced within {LOOKS * PAUSE:g} s; look at Alpaca's dashboard")
 
@@ -121,10 +121,10 @@ class BrokerTrial:
         order = self._look(self._ids[1])
         left = self._cancelled(order)
         if left is None:
-            return Finding(STEPS[3], Verdict.OK, "cancelled, and gone")
+            return Finding(STEPS[3], CheckVerdict.OK, "cancelled, and gone")
         if left.message == PENDING:
             cure = "after hours Alpaca may hold a cancellation until the next open; the order cannot fill meanwhile"
-            return Finding(STEPS[3], Verdict.WARNING, "the cancellation is pending", cure)
+            return Finding(STEPS[3], CheckVerdict.WARNING, "the cancellation is pending", cure)
         raise OperatorNeededError(f"the order is still {left.message}; {DASHBOARD}")
 
     # ------------------------------------------------------------ the end
@@ -133,7 +133,7 @@ class BrokerTrial:
         """Cancel what is still there, and say what cannot be."""
         name = "nothing left"
         if not self._placed:
-            return Finding(name, Verdict.OK, "no order was sent")
+            return Finding(name, CheckVerdict.OK, "no order was sent")
         filled, pending, left = list[str](), list[str](), list[str]()
         for client_order_id in self._ids:
             try:
@@ -148,13 +148,13 @@ class BrokerTrial:
                 filled.append(f"{order.filled_quantity:g} {order.ticker} at {order.filled_average_price}")
         code = OperatorNeededError.exit_code
         if left:
-            return Finding(name, Verdict.FAILED, f"an order is left behind: {', '.join(left)}", DASHBOARD, code)
+            return Finding(name, CheckVerdict.FAILED, f"an order is left behind: {', '.join(left)}", DASHBOARD, code)
         if filled:
-            return Finding(name, Verdict.FAILED, f"bought {', '.join(filled)}", "sell it by hand; tell us", code)
+            return Finding(name, CheckVerdict.FAILED, f"bought {', '.join(filled)}", "sell it by hand; tell us", code)
         if pending:
             words = f"the cancellation of {', '.join(pending)} is pending"
-            return Finding(name, Verdict.WARNING, words, "look at the next open whether it is gone")
-        return Finding(name, Verdict.OK, "no order of this check is open")
+            return Finding(name, CheckVerdict.WARNING, words, "look at the next open whether it is gone")
+        return Finding(name, CheckVerdict.OK, "no order of this check is open")
 
     def _cancelled(self, order: BrokerOrder) -> BrokerOrder | None:
         """Cancel an order; return it as it is if it is still there after a while."""
@@ -215,4 +215,4 @@ class BrokerTrial:
 
 def skipped_trial(why: str) -> Sequence[Finding]:
     """Return the findings of a trial that was not made."""
-    return [Finding(name, Verdict.SKIPPED, why) for name in STEPS]
+    return [Finding(name, CheckVerdict.SKIPPED, why) for name in STEPS]

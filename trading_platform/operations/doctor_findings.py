@@ -9,7 +9,7 @@ from enum import StrEnum
 from trading_platform.core.errors import TradingPlatformError
 
 
-class Verdict(StrEnum):
+class CheckVerdict(StrEnum):
     """What a check came to."""
 
     OK = "ok"
@@ -23,7 +23,7 @@ class Finding:
     """The outcome of one check. `cure` says what to do; `exit_code` is that of the failure, else 0."""
 
     check: str
-    verdict: Verdict
+    verdict: CheckVerdict
     text: str
     cure: str = ""
     exit_code: int = 0
@@ -38,9 +38,9 @@ def examined(name: str, check: Check) -> Finding:
         return check()
     except TradingPlatformError as error:
         text, mark, cure = str(error).rpartition("; ")
-        return Finding(name, Verdict.FAILED, text if mark else cure, cure if mark else "", error.exit_code)
+        return Finding(name, CheckVerdict.FAILED, text if mark else cure, cure if mark else "", error.exit_code)
 
 
 def exit_code_of(findings: Sequence[Finding]) -> int:
     """Return 0 if nothing failed, else the code of the first failure: each check rests on those above it."""
-    return next((finding.exit_code for finding in findings if finding.verdict is Verdict.FAILED), 0)
+    return next((finding.exit_code for finding in findings if finding.verdict is CheckVerdict.FAILED), 0)

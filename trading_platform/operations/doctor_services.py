@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
 import requests
 
@@ -17,13 +16,13 @@ from trading_platform.alpaca.reader import AlpacaReader
 from trading_platform.configuration.environment import Settings
 from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.errors import BrokerUnreachableError, OperatorNeededError, TradingPlatformError
+from trading_platform.machine.clocks import NEW_YORK
 from trading_platform.market_data.alpaca_data import asker
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.market_data.vix import AlpacaVix, VixSource, VixSourceError, YahooVix, cboe, fred
 from trading_platform.market_data.yahoo import index_closes
-from trading_platform.operations.doctor_findings import Finding, Verdict, examined
+from trading_platform.operations.doctor_findings import CheckVerdict, Finding, examined
 
-NEW_YORK = ZoneInfo("America/New_York")
 DAYS_COMPARED = 30
 SIP_DELAY = timedelta(minutes=16)
 VIX_DAYS = 10
@@ -45,15 +44,15 @@ def service_findings(
     names = ("keys", "account", "clock", "calendar", "bars")
     if not settings.has_alpaca_keys:
         words = "the embedded market, --data-dir and --source yahoo need none"
-        found = [Finding("keys", Verdict.SKIPPED, NO_KEYS, words), *_skipped(names[1:], NO_KEYS)]
+        found = [Finding("keys", CheckVerdict.SKIPPED, NO_KEYS, words), *_skipped(names[1:], NO_KEYS)]
         return [*found, examined("VIX", lambda: check_vix_sources(sources, now(), needed=needed))]
     keys = examined("keys", lambda: check_keys(settings, live=live))
-    if keys.verdict is Verdict.FAILED:
+    if keys.verdict is CheckVerdict.FAILED:
         return [keys, *_skipped((*names[1:], "VIX"), "the keys are not usable")]
     http = AlpacaHttp(access_from(settings, live=live))
     reader = AlpacaReader(http)
     account = examined("account", lambda: check_account(reader))
-    if account.verdict is Verdict.FAILED and account.exit_code != OperatorNeededError.exit_code:
+    if account.verdict is CheckVerdict.FAILED and account.exit_code != OperatorNeededError.exit_code:
         return [keys, account, *_skipped((*names[2:], "VIX"), "Alpaca gave no account")]
     simulated = settings.alpaca_base_url is not None
     return [
@@ -70,18 +69,24 @@ def check_keys(settings: Settings, *, live: bool) -> Finding:
     """Look whether keys are set that may be used in this mode. Only the account check shows if they open it."""
     access = access_from(settings, live=live)
     where = access.trading_url or "Alpaca"
-    return Finding("keys", Verdict.OK, f"set, for the {'LIVE' if live else 'paper'} account at {where}")
+    return Finding("keys", CheckVerdict.OK, f"set, for the {'LIVE' if live else 'paper'} account at {where}")
 
 
 def check_account(reader: AlpacaReader) -> Finding:
-    """Ask for the account."""
+    """Ask for the account.
+
+    Raises
+    ------
+    OperatorNeededError
+        It is blocked from trading.
+    """
     account = reader.account()
     if account.is_blocked:
         raise OperatorNeededError(f"account {account.account_id} is blocked from trading; look at Alpaca's dashboard")
     if account.equity is None or account.cash is None:
         text = f"account {account.account_id}: Alpaca does not tell its equity or cash"
-        return Finding("account", Verdict.WARNING, text, "no position is opened until it does")
-    return Finding("account", Verdict.OK, f"account {account.account_id}, equity ${account.equity:,.2f}")
+        return Finding("account", CheckVerdict.WARNING, text, "no position is opened until it does")
+    return Finding("account", CheckVerdict.OK, f"account {account.account_id}, equity ${account.equity:,.2f}")
 
 
 def check_clock(reader: AlpacaReader, now: Callable[[], datetime], *, simulated: bool) -> Finding:
@@ -93,13 +98,16 @@ def check_clock(reader: AlpacaReader, now: Callable[[], datetime], *, simulated:
     text = f"{skew.total_seconds():.1f} s from Alpaca's"
     if simulated and skew > SKEW_WARNING:
         return Finding(
-            "clock", Verdict.WARNING, f"{theirs:%Y-%m-%d %H:%M} UTC there", "a local server has its own time"
+            "clock", CheckVerdict.WARNING, f"{theirs:%Y-%m-%d %H:%M} UTC there", "a local server has its own time"
         )
     cure = "let the machine keep time (NTP): sessions are scheduled by its clock"
     if skew > SKEW_LIMIT:
-        return Finding("clock", Verdict.FAILED, text, cure, OperatorNeededError.exit_code)
+        return Finding("clock", CheckVerdict.FAILED, text, cure, OperatorNeededError.exit_code)
     return Finding(
-        "clock", Verdict.WARNING if skew > SKEW_WARNING else Verdict.OK, text, cure if skew > SKEW_WARNING else ""
+        "clock",
+        CheckVerdict.WARNING if skew > SKEW_WARNING else CheckVerdict.OK,
+        text,
+        cure if skew > SKEW_WARNING else "",
     )
 
 
@@ -110,7 +118,7 @@ def check_calendar(reader: AlpacaReader, calendar: NyseCalendar) -> Finding:
     theirs = {day: (opens, closes) for day, opens, closes in told if day >= first}
     if not theirs:
         text = f"Alpaca knows no session in the {DAYS_COMPARED} days from {first}"
-        return Finding("calendar", Verdict.FAILED, text, "try again later", OperatorNeededError.exit_code)
+        return Finding("calendar", CheckVerdict.FAILED, text, "try again later", OperatorNeededError.exit_code)
     last = max(theirs)
     ours = {
         day: tuple(f"{at.astimezone(NEW_YORK):%H:%M}" for at in (calendar.open_at(day), calendar.close_at(day)))
@@ -121,8 +129,8 @@ def check_calendar(reader: AlpacaReader, calendar: NyseCalendar) -> Finding:
         day = differ[0]
         text = f"{day}: {_hours(ours.get(day))} here, {_hours(theirs.get(day))} at Alpaca ({len(differ)} such days)"
         cure = "an unscheduled closing, or an old exchange_calendars: pip install -U exchange_calendars"
-        return Finding("calendar", Verdict.FAILED, text, cure, OperatorNeededError.exit_code)
-    return Finding("calendar", Verdict.OK, f"{len(ours)} sessions to {last} agree")
+        return Finding("calendar", CheckVerdict.FAILED, text, cure, OperatorNeededError.exit_code)
+    return Finding("calendar", CheckVerdict.OK, f"{len(ours)} sessions to {last} agree")
 
 
 def check_bars(http: AlpacaHttp, reader: AlpacaReader) -> Finding:
@@ -135,10 +143,10 @@ def check_bars(http: AlpacaHttp, reader: AlpacaReader) -> Finding:
             raise
         count = _count_bars(http, "iex", now)
         cure = "IEX has 2 % of the volume and slightly other prices; the free plan should include delayed SIP"
-        return Finding("bars", Verdict.WARNING, f"SIP is refused, IEX serves ({count} bars of SPY)", cure)
+        return Finding("bars", CheckVerdict.WARNING, f"SIP is refused, IEX serves ({count} bars of SPY)", cure)
     if count == 0:
-        return Finding("bars", Verdict.WARNING, "no bars of SPY in the last ten days", "is the data host right?")
-    return Finding("bars", Verdict.OK, f"SIP up to {SIP_DELAY.seconds // 60} minutes ago, {count} bars of SPY")
+        return Finding("bars", CheckVerdict.WARNING, "no bars of SPY in the last ten days", "is the data host right?")
+    return Finding("bars", CheckVerdict.OK, f"SIP up to {SIP_DELAY.seconds // 60} minutes ago, {count} bars of SPY")
 
 
 def _count_bars(http: AlpacaHttp, feed: str, now: datetime) -> int:
@@ -155,7 +163,7 @@ def _count_bars(http: AlpacaHttp, feed: str, now: datetime) -> int:
 
 
 def check_vix_sources(sources: Sequence[VixSource], now: datetime, *, needed: bool) -> Finding:
-    """Ask each source for recent VIX closes; one that answers is enough."""
+    """Ask each source for recent VIX closes; one that answers is enough, and what one raises is told."""
     today = now.date()
     newest, answers, failures = None, [], []
     for source in sources:
@@ -172,10 +180,12 @@ def check_vix_sources(sources: Sequence[VixSource], now: datetime, *, needed: bo
         cure = "check the network; without VIX no position is opened" if needed else "a replay does not need it"
         text = f"no source answers: {'; '.join(failures)}"
         code = BrokerUnreachableError.exit_code if needed else 0
-        return Finding("VIX", Verdict.FAILED if needed else Verdict.WARNING, text, cure, code)
+        return Finding("VIX", CheckVerdict.FAILED if needed else CheckVerdict.WARNING, text, cure, code)
     text = f"{', '.join(answers)} answer, newest close {newest}" + (f"; not: {'; '.join(failures)}" if failures else "")
     stale = today - newest > VIX_STALE_AFTER
-    return Finding("VIX", Verdict.WARNING if stale else Verdict.OK, text, "the newest value is old" if stale else "")
+    return Finding(
+        "VIX", CheckVerdict.WARNING if stale else CheckVerdict.OK, text, "the newest value is old" if stale else ""
+    )
 
 
 def plain_failure(error: BaseException) -> str:
@@ -193,7 +203,7 @@ def plain_failure(error: BaseException) -> str:
 
 
 def _skipped(names: Sequence[str], why: str) -> list[Finding]:
-    return [Finding(name, Verdict.SKIPPED, why) for name in names]
+    return [Finding(name, CheckVerdict.SKIPPED, why) for name in names]
 
 
 def _hours(hours: tuple[str, ...] | None) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 from trading_platform.configuration.environment import load_settings
 from trading_platform.configuration.trading_config import load_config
 from trading_platform.core.errors import FixConfigError, TradingPlatformError
 from trading_platform.core.types import MarketPanel
+from trading_platform.machine.clocks import utc_now
 from trading_platform.market_data.load_panel import REAL_MARKETS, load_panel
 from trading_platform.market_data.providers import exchange_calendar
 from trading_platform.operations.commands import Place, database_place, existing_database
@@ -39,7 +40,7 @@ def page(place: Place, run_id: int, *, opens: bool, as_json: bool) -> int:
         There is no such run, or it has too few closes.
     """
     database, url = existing_database(place, read_only=True), database_place(place)
-    account = shown_account(all_accounts(database, datetime.now(UTC)), Target(run=run_id))
+    account = shown_account(all_accounts(database, utc_now()), Target(run=run_id))
     if account.last_session is None:
         raise FixConfigError(f"run {run_id} has fewer than {FEWEST_CLOSES} booked closes: nothing to draw")
     run = read_database(url, lambda reader: read_run(reader, run_id))
@@ -81,7 +82,7 @@ def read_comparison(place: Place, run_ids: Sequence[int]) -> Comparison:
         As `compare`.
     """
     database, url = existing_database(place, read_only=True), database_place(place)
-    accounts = all_accounts(database, datetime.now(UTC))
+    accounts = all_accounts(database, utc_now())
     for run_id in run_ids:
         if shown_account(accounts, Target(run=run_id)).last_session is None:
             raise FixConfigError(f"run {run_id} has no booked close yet: nothing to compare")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 from trading_platform.core.errors import FixConfigError
+from trading_platform.machine.clocks import utc_now
 from trading_platform.operations.commands import Place, confirmed, database_place
 from trading_platform.reporting.status_screen import say, show_json
 from trading_platform.storage.backups import back_up, backups_of, check_backup, put_back
@@ -19,7 +19,7 @@ KEPT = 14  # two weeks of one a day
 def backup(place: Place, folder: Path, *, keep: int, as_json: bool) -> int:
     """Copy the database into `folder`, check the copy, and let the oldest beyond `keep` go; return the exit code."""
     file = file_of(place)
-    made = back_up(file, folder, keep, datetime.now(UTC))
+    made = back_up(file, folder, keep, utc_now())
     kept = len(backups_of(file, folder))
     size = made.stat().st_size
     if as_json:
@@ -36,7 +36,7 @@ def restore(place: Place, file: Path, *, sure: bool) -> int:
     if not sure and not confirmed(f"Put {file} in the place of {database}? What is there is kept beside it."):
         say("nothing was changed")
         return 0
-    aside = put_back(file, database, datetime.now(UTC))
+    aside = put_back(file, database, utc_now())
     say(f"{database} is {file} again" + ("" if aside is None else f"; what was there is kept as {aside}"))
     say("Start the engine: it reads the broker's account, and tells what differs from this copy.")
     return 0
@@ -60,7 +60,13 @@ def copy(source: str, target: str, *, as_json: bool) -> int:
 
 
 def file_of(place: Place) -> Path:
-    """Return the database file meant; other databases have their own tools."""
+    """Return the database file meant; other databases have their own tools.
+
+    Raises
+    ------
+    FixConfigError
+        The database is no file.
+    """
     url = database_url(database_place(place))
     if url.get_backend_name() != "sqlite":
         raise FixConfigError(

@@ -15,14 +15,14 @@ import numpy as np
 
 from trading_platform.core.compiled import lean
 from trading_platform.core.types import Floats
-from trading_platform.regime.filter import log_densities
+from trading_platform.regime.filter import log_densities, weigh
 from trading_platform.regime.states import N_STATES, PRIOR_SESSIONS, prior_transitions
 
 OWN = "own"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Run:
+class EmRun:
     """One run of EM on scaled features: the objective after each step, and the parameters it ended with."""
 
     history: Sequence[float]
@@ -40,7 +40,7 @@ def library() -> str:
         return "hmmlearn"
 
 
-def run_em(values: Floats, means: Floats, anchors: Floats, temper: float, iterations: int, tolerance: float) -> Run:
+def run_em(values: Floats, means: Floats, anchors: Floats, temper: float, iterations: int, tolerance: float) -> EmRun:
     """Run EM on scaled features (n, F) from `means` (3, F), until a step gains less than `tolerance`.
 
     `anchors` (3, F) are the prior's means; `temper` is how many sessions count as one observation.
@@ -59,7 +59,7 @@ def _has_hmmlearn() -> bool:
 
 def run_hmmlearn(
     values: Floats, means: Floats, anchors: Floats, temper: float, iterations: int, tolerance: float
-) -> Run:
+) -> EmRun:
     """See `run_em`; by hmmlearn, whose E step is given tempered log likelihoods."""
     from hmmlearn.base import ConvergenceMonitor  # over a second to import, and only fits need it
     from hmmlearn.hmm import GaussianHMM
@@ -95,10 +95,10 @@ def run_hmmlearn(
     model.means_, model.covars_ = means, np.ones_like(means)
     model.monitor_ = _QuietMonitor(tolerance, iterations, verbose=False)
     model.fit(values)
-    return Run(list(model.monitor_.history), model.startprob_, model.transmat_, model.means_, model._covars_)
+    return EmRun(list(model.monitor_.history), model.startprob_, model.transmat_, model.means_, model._covars_)
 
 
-def run_own(values: Floats, means: Floats, anchors: Floats, temper: float, iterations: int, tolerance: float) -> Run:
+def run_own(values: Floats, means: Floats, anchors: Floats, temper: float, iterations: int, tolerance: float) -> EmRun:
     """See `run_em`; by the forward and backward recursions (Rabiner 1989, section V.A) and the same M step."""
     start, transition = _first_guess()
     variances = np.ones_like(means)
@@ -121,7 +121,7 @@ def run_own(values: Floats, means: Floats, anchors: Floats, temper: float, itera
         variances = (PRIOR_SESSIONS * (1.0 + (means - anchors) ** 2) + spread) / (PRIOR_SESSIONS + weight)
         if len(history) > 1 and history[-1] - history[-2] < tolerance:
             break
-    return Run(history, start, transition, means, variances)
+    return EmRun(history, start, transition, means, variances)
 
 
 def log_prior(transition: Floats, means: Floats, variances: Floats, anchors: Floats, temper: float) -> float:
@@ -145,15 +145,7 @@ def _expect(
     """
     n, k = likelihoods.shape
     for t in range(n):
-        total = 0.0
-        for j in range(k):
-            prior = start[j]
-            if t > 0:
-                prior = 0.0
-                for i in range(k):
-                    prior += posterior[t - 1, i] * transition[i, j]
-            posterior[t, j] = prior * likelihoods[t, j]
-            total += posterior[t, j]
+        total = weigh(likelihoods, start, transition, posterior, t)
         scales[t] = total
         for j in range(k):
             posterior[t, j] /= total

@@ -36,18 +36,29 @@ def forward_filter(densities: Floats, start: Floats, transition: Floats) -> Floa
 
 
 @lean
+def weigh(likelihoods: Floats, start: Floats, transition: Floats, states: Floats, t: int) -> float:
+    """Fill row `t` of `states` (T, K), whose row before is known, with prior times likelihood; return its sum.
+
+    One step of the forward recursion, before the row is divided by its sum: `likelihoods` (T, K), `start` (K,),
+    `transition` (K, K).
+    """
+    total = 0.0
+    for j in range(len(start)):
+        prior = start[j]
+        if t > 0:
+            prior = 0.0
+            for i in range(len(start)):
+                prior += states[t - 1, i] * transition[i, j]
+        states[t, j] = prior * likelihoods[t, j]
+        total += states[t, j]
+    return total
+
+
+@lean
 def _recur(likelihoods: Floats, start: Floats, transition: Floats, filtered: Floats) -> None:
     n, k = likelihoods.shape
     for t in range(n):
-        total = 0.0
-        for j in range(k):
-            prior = start[j]
-            if t > 0:
-                prior = 0.0
-                for i in range(k):
-                    prior += filtered[t - 1, i] * transition[i, j]
-            filtered[t, j] = prior * likelihoods[t, j]
-            total += filtered[t, j]
+        total = weigh(likelihoods, start, transition, filtered, t)
         for j in range(k):
             # a state that no transition reaches, far from every mean: nothing was learned from this row
             filtered[t, j] = filtered[t, j] / total if total > 0.0 else 1.0 / k

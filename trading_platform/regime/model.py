@@ -8,7 +8,7 @@ import numpy as np
 
 from trading_platform.core.types import Bools, Floats
 from trading_platform.regime.config import RegimeConfig
-from trading_platform.regime.em import Run, run_em
+from trading_platform.regime.em import EmRun, run_em
 from trading_platform.regime.features import TREND, VIX, VOLATILITY
 from trading_platform.regime.filter import forward_filter, log_densities
 from trading_platform.regime.states import ANCHORS, CENTER, DOUBT, N_STATES, SCALE
@@ -79,6 +79,6 @@ def filter_regimes(features: Floats, usable: Bools, model: RegimeModel, temper: 
     return (1.0 - DOUBT) * filtered + DOUBT / N_STATES
 
 
-def _converged(run: Run, config: RegimeConfig) -> bool:
+def _converged(run: EmRun, config: RegimeConfig) -> bool:
     """Return whether the last gain is small: hmmlearn calls a run that stopped at the iteration cap converged."""
     return len(run.history) > 1 and run.history[-1] - run.history[-2] < GAIN_TOLERANCES * config.tolerance

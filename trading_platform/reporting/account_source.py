@@ -7,18 +7,17 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Protocol
-from zoneinfo import ZoneInfo
 
 from trading_platform.core.errors import BrokerUnreachableError, FixCredentialsError, TradingPlatformError
+from trading_platform.machine.clocks import NEW_YORK
+from trading_platform.machine.time_outs import TIMEOUT
 from trading_platform.reporting.facts import BrokerSnapshot, Holding
 
 if TYPE_CHECKING:
     import requests
 
-NEW_YORK = ZoneInfo("America/New_York")
 PAPER_URL = "https://paper-api.alpaca.markets"
 LIVE_URL = "https://api.alpaca.markets"
-TIMEOUT = (3.05, 10.0)  # to connect, and between bytes; the deadline of `ask` bounds the whole
 RETRIES = 2
 RETRY_STATUS = (429, 500, 502, 503, 504)
 
@@ -43,6 +42,13 @@ def ask(source: AccountSource, seconds: float) -> BrokerSnapshot:
     """Return the snapshot of `source`, waiting `seconds` at most, whatever the network does.
 
     The request runs in a daemon thread: name lookups and dripping answers know no timeout of their own.
+
+    Raises
+    ------
+    BrokerUnreachableError
+        No answer in time, or none that can be used.
+    FixCredentialsError
+        The broker refuses the keys.
     """
     answer: list[BrokerSnapshot | BaseException] = []
 
@@ -72,7 +78,13 @@ class AlpacaAccount:
         self._url = base_url.rstrip("/")
 
     def snapshot(self) -> BrokerSnapshot:
-        """Return the account as Alpaca sees it now; see `AccountSource.snapshot`."""
+        """Return the account as Alpaca sees it now; see `AccountSource.snapshot`.
+
+        Raises
+        ------
+        BrokerUnreachableError
+            No answer, or something else than lists where lists belong.
+        """
         with _session(self._headers) as session:
             account = _table(self._get(session, "/v2/account"), "/v2/account")
             rows = self._get(session, "/v2/positions")

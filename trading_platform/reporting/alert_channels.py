@@ -12,13 +12,13 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from trading_platform.configuration.environment import Secret, Settings
-from trading_platform.configuration.trading_config import AlertsConfig
+from trading_platform.configuration.running_tables import AlertsConfig
 from trading_platform.core.alert_states import AlertState, lines_begun, lines_over
 from trading_platform.core.errors import BrokerUnreachableError, FixConfigError
+from trading_platform.machine.time_outs import TIMEOUT
 from trading_platform.reporting.telegram import API, Telegram
 
 TELEGRAM_SECONDS = 20.0
-TIMEOUT = (3.05, 10.0)  # seconds to connect, and between bytes of the answer
 FORMAT = 1  # of the webhook's JSON
 
 
@@ -87,7 +87,15 @@ class WebhookChannel:
         self._url = url
 
     def send(self, message: Message) -> None:
-        """Send."""
+        """Send.
+
+        Raises
+        ------
+        BrokerUnreachableError
+            No answer, or none that takes the message: later, perhaps.
+        FixConfigError
+            Refused, or not to be sent with these settings: somebody must mend them.
+        """
         status = request("POST", self._url, message.document)
         if status is None:
             raise BrokerUnreachableError("the webhook cannot be reached or does not answer; check TRADING_WEBHOOK_URL")
@@ -105,7 +113,15 @@ class AppriseChannel:
         self.name = f"apprise {number} ({url.reveal().partition('://')[0]})"
 
     def send(self, message: Message) -> None:
-        """Send."""
+        """Send.
+
+        Raises
+        ------
+        BrokerUnreachableError
+            No answer, or none that takes the message: later, perhaps.
+        FixConfigError
+            Refused, or not to be sent with these settings: somebody must mend them.
+        """
         try:
             import apprise
         except ModuleNotFoundError:

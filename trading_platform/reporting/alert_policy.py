@@ -7,7 +7,7 @@ from datetime import datetime, time, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from trading_platform.configuration.trading_config import AlertsConfig
+from trading_platform.configuration.running_tables import AlertsConfig
 from trading_platform.core.alert_states import AlertKind
 from trading_platform.storage.alert_log import LastTold, LoggedAlert
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from trading_platform.configuration.trading_config import AlertsConfig
+from trading_platform.configuration.running_tables import AlertsConfig
 from trading_platform.core.alert_states import AlertKind, AlertState
 from trading_platform.core.errors import TradingPlatformError
 from trading_platform.reporting.alert_channels import Channel, Message

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from trading_platform.reporting.bridge import Attribution, Bridge, attribute, day_profits
-from trading_platform.reporting.facts import BrokerSnapshot, Day, Holding, Ledger, Run
+from trading_platform.reporting.facts import BrokerSnapshot, Day, Holding, Ledger, RunFacts
 
 CENTS = 100.0
 
@@ -156,7 +156,7 @@ def _broker_only(snapshot: BrokerSnapshot) -> DayView:
     )
 
 
-def _stored_source(run: Run) -> str:
+def _stored_source(run: RunFacts) -> str:
     return "alpaca_snapshot" if run.is_alpaca else "paper_simulator"
 
 

@@ -10,7 +10,7 @@ from trading_platform.reporting.alerts import build_alerts, report_states
 from trading_platform.reporting.bridge import Share
 from trading_platform.reporting.day_view import DayView
 from trading_platform.reporting.evidence import Evidence, close_time
-from trading_platform.reporting.facts import Day, Holding, Ledger, Run
+from trading_platform.reporting.facts import Day, Holding, Ledger, RunFacts
 from trading_platform.reporting.json_values import day_text, instant_text, money, number, percent
 from trading_platform.reporting.market_words import benchmark_name, market_words, money_words
 from trading_platform.reporting.money_document import (
@@ -96,7 +96,7 @@ def _session(evidence: Evidence) -> Report:
     }
 
 
-def _run(run: Run) -> Report:
+def _run(run: RunFacts) -> Report:
     return {
         "id": run.id,
         "mode": run.mode,

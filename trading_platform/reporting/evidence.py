@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from trading_platform.reporting.account_source import NEW_YORK
+from trading_platform.machine.clocks import NEW_YORK
 from trading_platform.reporting.day_view import DayView
 from trading_platform.reporting.facts import BrokerSnapshot, History, Ledger
 from trading_platform.reporting.risk_view import Halt, Headroom, SectorShare

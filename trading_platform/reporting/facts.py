@@ -12,7 +12,7 @@ from trading_platform.storage.overdue_exits import OverdueExit
 from trading_platform.storage.replay_days import ReplayDay
 
 
-class Run(NamedTuple):
+class RunFacts(NamedTuple):
     """One account's life. `risk` are the limits by `RiskConfig` field name, as far as they were stored."""
 
     id: int
@@ -251,7 +251,7 @@ class OwnCosts(NamedTuple):
 class Ledger(NamedTuple):
     """Everything that the database knew about a run at the close of `days[-1]`, the reported session."""
 
-    run: Run
+    run: RunFacts
     days: tuple[Day, ...]
     is_latest: bool
     holdings: tuple[Holding, ...]

@@ -23,7 +23,7 @@ from trading_platform.reporting.evidence import (
     new_york_date,
     read_model,
 )
-from trading_platform.reporting.facts import BrokerSnapshot, History, Ledger, Run
+from trading_platform.reporting.facts import BrokerSnapshot, History, Ledger, RunFacts
 from trading_platform.reporting.ledger_view import find_run, read_history, read_ledger
 from trading_platform.reporting.risk_view import active_halts, headroom, sector_shares
 from trading_platform.storage.newest_run import MODES
@@ -58,7 +58,7 @@ class Request(NamedTuple):
     stored_only: bool = False
 
 
-class World(NamedTuple):
+class Surroundings(NamedTuple):
     """The outside: keys and paths, the broker (None: Alpaca where there are keys), the calendar, and the time.
 
     `deadline` is on the monotonic clock. `limits` completes the stored risk limits of a run, which may hold only what
@@ -73,7 +73,7 @@ class World(NamedTuple):
     limits: Callable[[dict[str, object]], dict[str, object]] = dict
 
 
-def gather(request: Request, world: World) -> Evidence:
+def gather(request: Request, around: Surroundings) -> Evidence:
     """Ask database and broker, and return what they say.
 
     Raises
@@ -85,9 +85,9 @@ def gather(request: Request, world: World) -> Evidence:
     BrokerUnreachableError
         There are keys, the broker does not answer, and nothing is stored either.
     """
-    left = max(1.0, world.deadline - time.monotonic())
-    run = read_database(request.database, lambda reader: _choose_run(reader, request, world), left)
-    snapshot, notes = _ask_broker(request, world, run)
+    left = max(1.0, around.deadline - time.monotonic())
+    run = read_database(request.database, lambda reader: _choose_run(reader, request, around), left)
+    snapshot, notes = _ask_broker(request, around, run)
 
     def read(reader: Reader) -> tuple[Ledger | None, History | None]:
         # keys, but no answer and no Alpaca run: better the simulation than nothing
@@ -95,10 +95,10 @@ def gather(request: Request, world: World) -> Evidence:
         if shown is None:
             return None, None
         history = read_history(reader, shown.id, request.session) if request.history else None
-        return _read(reader, shown._replace(risk=world.limits(shown.risk)), request, snapshot), history
+        return _read(reader, shown._replace(risk=around.limits(shown.risk)), request, snapshot), history
 
     ledger, history = read_database(request.database, read, left) or (None, None)
-    return _assemble(request, world, snapshot, notes, ledger, history)
+    return _assemble(request, around, snapshot, notes, ledger, history)
 
 
 def nyse() -> TradingCalendar:
@@ -108,23 +108,25 @@ def nyse() -> TradingCalendar:
     return NyseCalendar()
 
 
-def _choose_run(reader: Reader, request: Request, world: World) -> Run | None:
+def _choose_run(reader: Reader, request: Request, around: Surroundings) -> RunFacts | None:
     """Return the run to report; where there is a broker, only its own runs belong to its account."""
-    has_broker = world.source is not None or world.settings.has_alpaca_keys
+    has_broker = around.source is not None or around.settings.has_alpaca_keys
     if request.run is None and request.session is None and has_broker:
         return find_run(reader, modes=ALPACA_MODES)
     return find_run(reader, request.run)
 
 
-def _ask_broker(request: Request, world: World, run: Run | None) -> tuple[BrokerSnapshot | None, tuple[str, ...]]:
+def _ask_broker(
+    request: Request, around: Surroundings, run: RunFacts | None
+) -> tuple[BrokerSnapshot | None, tuple[str, ...]]:
     """Return the broker's snapshot and alerts about it; past days and simulated runs are not its business."""
     if request.stored_only or request.session is not None or (run is not None and not run.is_alpaca):
         return None, ()
-    source = _alpaca(world.settings, run) if world.source is None else world.source
+    source = _alpaca(around.settings, run) if around.source is None else around.source
     if source is None:
         return None, () if run is None else ("No Alpaca keys: account and positions are the stored ones",)
     try:
-        snapshot = ask(source, (world.deadline - time.monotonic()) * BROKER_SHARE)
+        snapshot = ask(source, (around.deadline - time.monotonic()) * BROKER_SHARE)
     except TradingPlatformError as error:
         return None, (f"{error}; showing what is stored",)
     if run is None:
@@ -135,7 +137,7 @@ def _ask_broker(request: Request, world: World, run: Run | None) -> tuple[Broker
     return snapshot, ()
 
 
-def _alpaca(settings: Settings, run: Run | None) -> AccountSource | None:
+def _alpaca(settings: Settings, run: RunFacts | None) -> AccountSource | None:
     key, secret = settings.alpaca_api_key, settings.alpaca_secret_key
     if key is None or secret is None:
         return None
@@ -143,7 +145,7 @@ def _alpaca(settings: Settings, run: Run | None) -> AccountSource | None:
     return AlpacaAccount(key.reveal(), secret.reveal(), settings.alpaca_base_url or default)
 
 
-def _read(reader: Reader, run: Run, request: Request, snapshot: BrokerSnapshot | None) -> Ledger:
+def _read(reader: Reader, run: RunFacts, request: Request, snapshot: BrokerSnapshot | None) -> Ledger:
     """Return the ledger; when the broker is in a session that is not booked yet, with that session's executions."""
     ledger = read_ledger(reader, run, request.session)
     if snapshot is None or snapshot.session is None or not snapshot.has_opened or ledger.day is None:
@@ -153,13 +155,13 @@ def _read(reader: Reader, run: Run, request: Request, snapshot: BrokerSnapshot |
 
 def _assemble(
     request: Request,
-    world: World,
+    around: Surroundings,
     snapshot: BrokerSnapshot | None,
     notes: tuple[str, ...],
     ledger: Ledger | None,
     history: History | None,
 ) -> Evidence:
-    now = run_clock(world.now, world.settings, ledger, snapshot)
+    now = run_clock(around.now, around.settings, ledger, snapshot)
     view = view_day(ledger, snapshot, now)
     asked, today = request.session, new_york_date(now)
     if view.source == "none" and notes and asked is None:
@@ -173,10 +175,10 @@ def _assemble(
         notes = (*notes, f"Nothing is booked after {view.session}")
     sectors = sector_shares(view, {} if ledger is None else ledger.run.sectors)
     return Evidence(
-        now=world.now,
+        now=around.now,
         today=today,
         asked=asked,
-        is_session=_is_session(request, world._replace(now=now), ledger, snapshot),
+        is_session=_is_session(request, around._replace(now=now), ledger, snapshot),
         since=request.since,
         ledger=ledger,
         snapshot=snapshot,
@@ -185,7 +187,7 @@ def _assemble(
         headroom=headroom(view, ledger, sectors),
         sectors=sectors,
         model=_model(request, ledger),
-        missing=_missing(request, world._replace(now=now), ledger, snapshot),
+        missing=_missing(request, around._replace(now=now), ledger, snapshot),
         notes=notes,
         history=history,
     )
@@ -219,7 +221,9 @@ def is_on_this_machine(url: str | None) -> bool:
     return url is not None and urlsplit(url).hostname in LOCAL_HOSTS
 
 
-def _is_session(request: Request, world: World, ledger: Ledger | None, snapshot: BrokerSnapshot | None) -> bool | None:
+def _is_session(
+    request: Request, around: Surroundings, ledger: Ledger | None, snapshot: BrokerSnapshot | None
+) -> bool | None:
     """Tell whether the day of the report has a session: bookings and the broker know before the calendar does."""
     if snapshot is not None and request.session is None:
         return snapshot.session is not None
@@ -227,15 +231,15 @@ def _is_session(request: Request, world: World, ledger: Ledger | None, snapshot:
     if not concerned and not request.must_know_session:
         return None  # today means nothing to a replay
     booked = set() if ledger is None else {day.session for day in ledger.days}
-    return is_session(request.session or new_york_date(world.now), booked, world.calendar)
+    return is_session(request.session or new_york_date(around.now), booked, around.calendar)
 
 
-def _missing(request: Request, world: World, ledger: Ledger | None, snapshot: BrokerSnapshot | None) -> int:
+def _missing(request: Request, around: Surroundings, ledger: Ledger | None, snapshot: BrokerSnapshot | None) -> int:
     if ledger is None or ledger.day is None or ledger.run.mode == "replay" or request.session is not None:
         return 0
     if snapshot is not None and snapshot.session == ledger.day.session:
         return 0
-    return missing_sessions(ledger.day.session, world.now, world.calendar)
+    return missing_sessions(ledger.day.session, around.now, around.calendar)
 
 
 def _model(request: Request, ledger: Ledger | None) -> Model | None:

@@ -24,7 +24,7 @@ from trading_platform.reporting.facts import (
     Part,
     RegimeFacts,
     RoundTrip,
-    Run,
+    RunFacts,
     StrategyRecord,
 )
 from trading_platform.reporting.own_costs import read_own_costs
@@ -36,7 +36,7 @@ from trading_platform.storage.replay_days import REPLAY_DAYS, replay_days
 RECENT_TRADES = 50  # enough to count any sensible losing streak
 
 
-def find_run(reader: Reader, wanted: int | None = None, modes: Sequence[str] = MODES) -> Run | None:
+def find_run(reader: Reader, wanted: int | None = None, modes: Sequence[str] = MODES) -> RunFacts | None:
     """Return run `wanted`, or the newest run of the first of `modes` that has any, or None.
 
     Raises
@@ -57,7 +57,7 @@ def find_run(reader: Reader, wanted: int | None = None, modes: Sequence[str] = M
     return None
 
 
-def read_ledger(reader: Reader, run: Run, until: date | None = None, trading: date | None = None) -> Ledger:
+def read_ledger(reader: Reader, run: RunFacts, until: date | None = None, trading: date | None = None) -> Ledger:
     """Return what was known about `run` at the close of its last session on or before `until` (None: the newest).
 
     Parameters
@@ -111,9 +111,9 @@ def read_history(reader: Reader, run_id: int, until: date | None = None) -> Hist
     )
 
 
-def _run(row: Sequence[Any]) -> Run:
+def _run(row: Sequence[Any]) -> RunFacts:
     config = _object(row[9])
-    return Run(
+    return RunFacts(
         id=row[0],
         mode=row[1],
         source=row[2],

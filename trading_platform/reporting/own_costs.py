@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
-from trading_platform.reporting.facts import CostEstimate, OwnCosts, Run
+from trading_platform.reporting.facts import CostEstimate, OwnCosts, RunFacts
 from trading_platform.reporting.json_values import number
 from trading_platform.storage.reader import Reader, as_date
 
@@ -44,7 +44,7 @@ class OpenFill(NamedTuple):
     liquidity: float = math.nan
 
 
-def read_own_costs(reader: Reader, run: Run, until: date) -> OwnCosts | None:
+def read_own_costs(reader: Reader, run: RunFacts, until: date) -> OwnCosts | None:
     """Return what the fills of an account at Alpaca have cost up to `until`; None for a simulated market."""
     if not run.is_alpaca:
         return None

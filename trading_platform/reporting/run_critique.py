@@ -13,11 +13,11 @@ from sqlalchemy import Connection, and_, func, select
 
 from trading_platform.core.types import Floats, Ints, MarketPanel
 from trading_platform.evaluation.critique import critique
-from trading_platform.evaluation.critique_inputs import Backtest, Finding, FindingCode
+from trading_platform.evaluation.critique_inputs import Backtest, Objection, ObjectionCode
 from trading_platform.reporting.run_figures import Returns
 from trading_platform.storage import models as m
 
-OF_TRADES = (FindingCode.FEW_LUCKY_TRADES, FindingCode.TRADES_LIKE_COIN_FLIPS)
+OF_TRADES = (ObjectionCode.FEW_LUCKY_TRADES, ObjectionCode.TRADES_LIKE_COIN_FLIPS)
 SEED = 0  # of the coin-flip test: the same run is always judged the same
 
 
@@ -40,7 +40,7 @@ def run_critique(
     panel: MarketPanel | None,
     *,
     stopped_for_good: bool,
-) -> tuple[Finding, ...]:
+) -> tuple[Objection, ...]:
     """Return every objection to a run; without `panel`, what needs bars (volume, lows and highs) is not judged."""
     if len(sessions) < 2:
         return ()
@@ -67,7 +67,7 @@ def run_critique(
     return tuple(_judged(critique(backtest, np.random.default_rng(SEED)), has_trades=bool(trips)))
 
 
-def _judged(findings: Sequence[Finding], *, has_trades: bool) -> Iterator[Finding]:
+def _judged(findings: Sequence[Objection], *, has_trades: bool) -> Iterator[Objection]:
     """Yield findings as people read them: what has no number says so, and nothing is said of trades that never were."""
     for finding in findings:
         if math.isfinite(finding.observed):
@@ -78,7 +78,7 @@ def _judged(findings: Sequence[Finding], *, has_trades: bool) -> Iterator[Findin
 
 
 def longest_unchanged(closes: Floats) -> int:
-    """Return the most sessions in a row, after the first, at one and the same close; unknown closes end a row."""
+    """Return the most sessions in a row, after the first, at one of the same `closes` (T,); unknown ones end a row."""
     longest = run = 0
     for same in np.diff(closes) == 0.0:
         run = run + 1 if same else 0

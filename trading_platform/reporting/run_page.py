@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
+from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.realistic_fills import REALISTIC
 from trading_platform.core.types import MarketPanel
 from trading_platform.evaluation.resampled_figures import Interval
@@ -149,7 +150,7 @@ def _money_class(mode: str) -> str:
 def _tiles(record: RunRecord, results: RunResults, intervals: RunIntervals) -> str:
     capital, final = dollars(record.run.capital, sign=False), dollars(results.final_equity, sign=False)
     market = benchmark_name(results.market)
-    years = results.sessions / 252
+    years = results.sessions / ANNUAL_SESSIONS
     costs = results.costs.total / max(sum(day.equity for day in record.days) / 100 / len(record.days), 0.01) / years
     tiles = [
         _lead_tile(results, intervals),

@@ -96,7 +96,7 @@ def calendar_cards(record: RunRecord, returns: Returns, market: str) -> str:
 
 
 def strategy_lines(record: RunRecord, brought: Mapping[str, Floats]) -> str:
-    """Return what each strategy had brought by each close, as lines; `brought` are the `contributions`."""
+    """Return what each strategy had brought by each close, as lines; `brought` are the `contributions`, (T,)."""
     if not brought:
         return ""
     colours = _colours(record)
@@ -234,7 +234,7 @@ def _colours(record: RunRecord) -> dict[str, str]:
 
 
 def percents_of(values: Floats) -> Values:
-    """Return fractions as the percent of a line, None where unknown."""
+    """Return fractions (T,) as the percent of a line, None where unknown."""
     return tuple(None if math.isnan(value) else 100.0 * value for value in values.tolist())
 
 

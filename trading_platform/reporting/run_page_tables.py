@@ -82,7 +82,7 @@ def falls_card(record: RunRecord, returns: Returns) -> str:
 def strategies_card(record: RunRecord, results: RunResults, returns: Returns, brought: Mapping[str, Floats]) -> str:
     """Return what each strategy contributed and how alike they move; the rows add up to the account's profit.
 
-    `brought` are the `contributions` by close.
+    `brought` are the `contributions` by close, (T,) dollars.
     """
     equity = np.array([day.equity / 100 for day in record.days])
     shares = held_shares(record.lives, equity)

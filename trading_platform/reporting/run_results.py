@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, func, select
 
 from trading_platform.core.realistic_fills import EXACT
 from trading_platform.core.types import Floats, MarketPanel, RiskEventKind
-from trading_platform.evaluation.critique_inputs import Finding
+from trading_platform.evaluation.critique_inputs import Objection
 from trading_platform.reporting.allocation_results import AllocationUse, allocation_use
 from trading_platform.reporting.risk_view import FOR_OPERATOR
 from trading_platform.reporting.run_critique import run_critique
@@ -98,7 +98,7 @@ class RunResults:
     strategies: dict[str, StrategyResult]
     account: AccountShare
     allocation: AllocationUse
-    critique: tuple[Finding, ...]
+    critique: tuple[Objection, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON values."""

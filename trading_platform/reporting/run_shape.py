@@ -20,7 +20,8 @@ from trading_platform.reporting.run_figures import Close, Returns, daily_returns
 from trading_platform.reporting.run_record import FillMark, Levels, StrategyLife
 
 WORST = 5
-LONG_WINDOW, SHORT_WINDOW = 252, 63  # sessions of the rolling figures: a year, of a short run a quarter
+# sessions of the rolling figures: a year, of a short run a quarter
+LONG_WINDOW, SHORT_WINDOW = ANNUAL_SESSIONS, ANNUAL_SESSIONS // 4
 
 
 class Fall(NamedTuple):

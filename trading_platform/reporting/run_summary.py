@@ -34,7 +34,10 @@ def summary_lines(
     defaults: Mapping[str, object],
     width: int,
 ) -> list[str]:
-    """Return the summary in lines of at most `width` columns; the first blank line ends the verdict."""
+    """Return the summary in lines of at most `width` columns; the first blank line ends the verdict.
+
+    `equity` (T,) and `capital` are dollars.
+    """
     days = f"{results.first_session} to {results.last_session}, {results.sessions:,} sessions"
     fills = f", realistic fills (seed {results.seed})" if results.fill_model == REALISTIC else ""
     lines = wrap(f"SIMULATED, {market_words(results.market)}{fills}: {days}", width)
@@ -53,7 +56,7 @@ def summary_lines(
 
 
 def sparkline(values: Floats, width: int = LONGEST_LINE) -> str:
-    """Return `values` as a line of block characters, at most `width` wide, first and last value included."""
+    """Return `values` (n,) as a line of block characters, at most `width` wide, first and last value included."""
     if len(values) == 0:
         return ""
     count = min(width, len(values))

@@ -12,10 +12,11 @@ from typing import Any
 
 from trading_platform.configuration.environment import Secret
 from trading_platform.core.errors import BrokerUnreachableError, FixConfigError, FixCredentialsError
+from trading_platform.machine.time_outs import TO_CONNECT
 from trading_platform.reporting.telegram_text import split_messages
 
 API = "https://api.telegram.org"
-TIMEOUT = (3.05, 15.0)
+TIMEOUT = (TO_CONNECT, 15.0)
 CAPTION_LIMIT = 1024
 # Failures that pass: a few tries, further apart each time.
 TRIES = 4
@@ -64,7 +65,13 @@ class Telegram:
         return len(messages)
 
     def send_photo(self, png: bytes, caption: str = "") -> None:
-        """Send a picture; errors as in `send`."""
+        """Send a picture; errors as in `send`.
+
+        Raises
+        ------
+        BrokerUnreachableError
+            Telegram refuses the picture, or cannot be reached.
+        """
         values = {"chat_id": self._chat, "caption": caption[:CAPTION_LIMIT]}
         if self._call("sendPhoto", values, {"photo": ("report.png", png, "image/png")}) is None:
             raise BrokerUnreachableError("Telegram refuses the picture (HTTP 400)")

@@ -23,7 +23,7 @@ from trading_platform.configuration.risk_config import RiskConfig
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.intents import read_order_id
 from trading_platform.core.ports import Clock
-from trading_platform.engine.engine_market import World
+from trading_platform.engine.engine_market import EngineMarket
 from trading_platform.machine.clocks import WallClock, utc_now
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.operations.commands import confirmed
@@ -32,7 +32,7 @@ from trading_platform.reporting.waiting import waiting
 from trading_platform.runtime.account_choice import open_account
 from trading_platform.runtime.instructions import Instructions
 from trading_platform.runtime.live_loop import due_session
-from trading_platform.runtime.open_run import kept_strategies, live_run, live_world
+from trading_platform.runtime.open_run import kept_strategies, live_market, live_run
 from trading_platform.runtime.position_owner import Owner, owner_of
 from trading_platform.runtime.trade_alpaca import local_universe
 from trading_platform.storage.adopted_orders import write_adopted
@@ -64,21 +64,23 @@ def adopt(given: Instructions, *, sure: bool) -> int:
     strategies = kept_strategies(config, given.strategies, mode, account.account_id)
     with waiting("asking Alpaca for the account's orders, history and bars", shown=not options.json):
         session = due_session(calendar, clock.now())
-        world = live_world(config, settings, given.rules, calendar, strategies, session, now=clock.now)
-        owners = functools.cache(functools.partial(owner_of, world))
+        prepared = live_market(config, settings, given.rules, calendar, strategies, session, now=clock.now)
+        owners = functools.cache(functools.partial(owner_of, prepared))
         past = read_past(http, reader, PREFIX, lambda ticker, decided: owners(ticker, decided).strategy)
     if not past.orders:
         raise FixConfigError(f"account {account.account_id} has no orders of this engine: just start it")
-    adopted = adopt_account(past, given.rules, world.panel.tickers, world.strategies, world.sessions[-1], clock, PREFIX)
+    adopted = adopt_account(
+        past, given.rules, prepared.panel.tickers, prepared.strategies, prepared.sessions[-1], clock, PREFIX
+    )
     _show(adopted, past, owners, as_json=options.json)
     if not (sure or confirmed("Take them over?")):
         say("nothing was changed")
         return 0
-    database, run = live_run(config, given.limits, world, mode, account.account_id)
+    database, run = live_run(config, given.limits, prepared, mode, account.account_id)
     lock = RunLock(database, run.run_id)
     lock.acquire(utc_now())
     try:
-        _write(database, run.run_id, world, given, adopted, past, clock)
+        _write(database, run.run_id, prepared, given, adopted, past, clock)
     finally:
         lock.release()
     if not options.json:
@@ -137,11 +139,17 @@ def _why(ticker: str, past: OurPast, owners: object) -> str:
 
 
 def _write(
-    database: Engine, run_id: int, world: World, given: Instructions, adopted: Adopted, past: OurPast, clock: Clock
+    database: Engine,
+    run_id: int,
+    prepared: EngineMarket,
+    given: Instructions,
+    adopted: Adopted,
+    past: OurPast,
+    clock: Clock,
 ) -> None:
     """Save everything that makes the run one that has always been there."""
     now = clock.now()
-    repository = Repository(database, run_id, world.panel.tickers, world.strategies)
+    repository = Repository(database, run_id, prepared.panel.tickers, prepared.strategies)
     if repository.load_book() is not None:
         raise FixConfigError(f"run {run_id} has a book already: start the engine, it continues from there")
     store = RiskStore(repository, clock.now, durable=False)
@@ -151,7 +159,7 @@ def _write(
         name = read_order_id(root_id(key))
         sessions[key] = now.date() if name is None else name.session
     write_adopted(database, run_id, [(row, sessions[key]) for key, row in past.rows.items()])
-    recorder = Recorder(repository, world.panel.tickers, world.strategies, world.opens, journaled=True)
+    recorder = Recorder(repository, prepared.panel.tickers, prepared.strategies, prepared.opens, journaled=True)
     recorder.settlement(adopted.settlement, now)
     risk.save()
     repository.save_book(adopted.book, now)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 
 from sqlalchemy import Engine
@@ -16,16 +18,17 @@ from trading_platform.core.errors import MarketDataError
 from trading_platform.core.ports import Allocator
 from trading_platform.core.session import Rules
 from trading_platform.engine.consent import Consent, ConsentBroker, Terms
-from trading_platform.engine.engine_market import World
-from trading_platform.machine.clocks import EngineClock, utc_now
+from trading_platform.engine.engine_market import EngineMarket
+from trading_platform.machine.clocks import EngineClock, ReplayClock, utc_now
 from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.runtime.open_run import Stage
 from trading_platform.storage.recorder import Recorder
 from trading_platform.storage.repository import Repository, RiskStore
 from trading_platform.storage.runs import RunLock
 
 
 def build_engine(
-    world: World,
+    prepared: EngineMarket,
     database: Engine,
     run_id: int,
     config: TradingConfig,
@@ -46,28 +49,42 @@ def build_engine(
     capital = config.engine.initial_capital
     lock = RunLock(database, run_id)
     lock.acquire(utc_now())
-    repository = Repository(database, run_id, world.panel.tickers, world.strategies)
+    repository = Repository(database, run_id, prepared.panel.tickers, prepared.strategies)
     if (saved := repository.load_book()) is not None:
         try:
-            clock.set(world.closed[_row_of(saved.session, world)])
+            clock.set(prepared.closed[_row_of(saved.session, prepared)])
         except MarketDataError:
             lock.release()
             raise
     store = RiskStore(repository, clock.now, durable=live)
     risk_manager = RiskManager(risk_config, store=store, clock=clock, capital=capital, attended=live)
-    names = world.panel.tickers, world.strategies
+    names = prepared.panel.tickers, prepared.strategies
     broker = open_broker(risk_manager) if open_broker else PaperBroker(rules, capital, *names, risk_manager)
     terms = Terms(Consent(config.engine.consent), timedelta(minutes=config.engine.consent_minutes))
     if live and terms.consent is not Consent.NONE:
         broker = ConsentBroker(
-            broker, risk_manager, terms, repository, NyseCalendar(), world.panel.tickers, journaled=journaled
+            broker, risk_manager, terms, repository, NyseCalendar(), prepared.panel.tickers, journaled=journaled
         )
-    recorder = Recorder(repository, *names, world.opens, journaled=journaled)
+    recorder = Recorder(repository, *names, prepared.opens, journaled=journaled)
     commit_sessions = 1 if live else config.engine.commit_sessions
     engine = AutonomousTradingEngine(
-        world, broker, risk_manager, allocator, rules, repository, recorder, clock, commit_sessions
+        prepared, broker, risk_manager, allocator, rules, repository, recorder, clock, commit_sessions
     )
     return engine, lock
+
+
+@contextmanager
+def replaying(stage: Stage, config: TradingConfig, rules: Rules) -> Iterator[AutonomousTradingEngine]:
+    """Give the engine of a replay, on the clock of its bars; its hold on the run ends with the block."""
+    clock = ReplayClock(stage.prepared.closed[stage.first])
+    run_id = stage.run.run_id
+    engine, lock = build_engine(
+        stage.prepared, stage.database, run_id, config, rules, stage.allocator, clock, live=False
+    )
+    try:
+        yield engine
+    finally:
+        lock.release()
 
 
 def consent_due(engine: AutonomousTradingEngine, now: datetime) -> bool:
@@ -75,7 +92,7 @@ def consent_due(engine: AutonomousTradingEngine, now: datetime) -> bool:
     return isinstance(engine.broker, ConsentBroker) and engine.broker.is_due(now)
 
 
-def _row_of(session: date, world: World) -> int:
+def _row_of(session: date, prepared: EngineMarket) -> int:
     """Return the row of the session to which a book is settled.
 
     Raises
@@ -83,10 +100,10 @@ def _row_of(session: date, world: World) -> int:
     MarketDataError
         The market does not have it: the clock is behind, or bars are missing; both may pass.
     """
-    if session not in world.sessions:
+    if session not in prepared.sessions:
         raise MarketDataError(
-            f"the book is settled to {session}, and the market's sessions are {world.sessions[0]} to "
-            f"{world.sessions[-1]}: check this machine's clock and the bars; after a long absence raise "
+            f"the book is settled to {session}, and the market's sessions are {prepared.sessions[0]} to "
+            f"{prepared.sessions[-1]}: check this machine's clock and the bars; after a long absence raise "
             "[engine] history_sessions"
         )
-    return world.sessions.index(session)
+    return prepared.sessions.index(session)

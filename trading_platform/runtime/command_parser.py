@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from trading_platform.runtime.command_table import (
 HELP = ("-h", "--help")
 MORE = "..."  # of a command's argument: more of them may follow
 
+Work = Callable[[], int]  # what a handler returns, with its options in it: run, it gives the exit code
 Value = bool | str | Path | float | int | date | tuple[Path, ...]
 
 

@@ -11,13 +11,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from trading_platform.configuration.environment import load_settings
-from trading_platform.configuration.risk_config import RiskConfig
 from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.errors import FixConfigError
-from trading_platform.core.risk.limits import limits_of
-from trading_platform.core.session import Rules
 from trading_platform.core.types import MarketPanel
+from trading_platform.engine.trading_rules import rules_of
 from trading_platform.evaluation.book_statistics import BookFigures
 from trading_platform.evaluation.evaluate import (
     BookRun,
@@ -33,15 +30,13 @@ from trading_platform.evaluation.evaluate_document import document, table
 from trading_platform.evaluation.growth import Growth, growth
 from trading_platform.evaluation.kernel_book import KernelBook
 from trading_platform.evaluation.universes import draw_universe
-from trading_platform.machine.first_compile import tell_compiling
-from trading_platform.market_data.load_panel import load_panel
 from trading_platform.market_data.providers import exchange_calendar
 from trading_platform.reporting.evaluate_page import render_evaluate_page
 from trading_platform.reporting.status_screen import complain
-from trading_platform.reporting.waiting import tell, waiting
+from trading_platform.runtime.book_and_bars import book_and_bars
 from trading_platform.runtime.causality import refuse_lookahead
 from trading_platform.runtime.replay_page import show_page
-from trading_platform.runtime.trade_settings import TradeOptions, enabled_strategies, read_config
+from trading_platform.runtime.trade_settings import TradeOptions
 from trading_platform.strategies.base import AnyStrategy
 from trading_platform.strategies.registry import DEFAULT_SET, DEFAULT_SET_TRIALS
 from trading_platform.work.job import Job, Place
@@ -87,14 +82,7 @@ def judged_universe(bench: Bench, number: int) -> UniverseRun:
 def evaluate(options: EvaluateOptions) -> int:
     """Judge the configured book; print the result; return the exit code."""
     trade = options.trade
-    settings = load_settings()
-    config = read_config(trade, settings)
-    strategies = enabled_strategies(config, trade.config)
-    shown = not (trade.json or trade.quiet)
-    if shown:
-        tell_compiling(tell)
-    with waiting("reading bars", shown=shown, in_pipes=False):
-        panel = load_panel(config, settings, exchange_calendar(config.data), None, options.end)
+    settings, config, strategies, panel, shown = book_and_bars(trade, options.end)
     unfinished = settings.cache_dir / "unfinished"
     result, grown = judged(options, config, strategies, panel, shown=shown, unfinished=unfinished)
     page = _written_page(result, grown) if trade.page else None
@@ -130,12 +118,6 @@ def judged(
     if options.universe_size < 5:
         raise FixConfigError(f"--universe-size must be at least 5 stocks, was {options.universe_size}")
     names = tuple(strategy.name for strategy in strategies)
-    rules = Rules(
-        limits_of(RiskConfig.from_mapping(config.risk).to_dict()),
-        config.exits.rates(),
-        config.costs.rates(),
-        config.sizing.rates(),
-    )
     asked = EvaluateSettings(
         start=options.start,
         end=options.end,
@@ -151,7 +133,7 @@ def judged(
     draw_universe(cut, 0, asked.universe_size, asked.seed, start)  # too few stocks are told before anything begins
     book = KernelBook(
         strategies,
-        rules,
+        rules_of(config),
         config.engine.initial_capital,
         exchange_calendar(config.data).exchange_seconds,
         config.engine.fills,

@@ -20,7 +20,7 @@ from trading_platform.brokers.venue import ENTRY_LIFE
 from trading_platform.core.alert_states import AlertKind, AlertState, moment
 from trading_platform.core.errors import BrokerUnreachableError, MarketDataError
 from trading_platform.core.ports import Clock
-from trading_platform.engine.engine_market import World
+from trading_platform.engine.engine_market import EngineMarket
 from trading_platform.engine.scan_result import ScanResult
 from trading_platform.machine.clocks import session_of, steady_seconds
 from trading_platform.machine.heartbeat import Heartbeat
@@ -84,7 +84,7 @@ class LiveEngine(Protocol):
         """Decide and send no entry any more."""
         ...
 
-    def adopt(self, world: World) -> None:
+    def adopt(self, prepared: EngineMarket) -> None:
         """Continue on a market that has grown by some sessions."""
         ...
 
@@ -109,7 +109,7 @@ class LiveLoop:
     ----------
     engine, calendar, clock, heart
         Who trades, when the exchange is open, what time it is, and the proof of life.
-    load_world
+    load_market
         Returns the market with bars up to the session given, prepared; raises when it cannot.
     scan_interval
         Seconds between scans.
@@ -143,7 +143,7 @@ class LiveLoop:
     calendar: NyseCalendar
     clock: Clock
     heart: Heartbeat
-    load_world: Callable[[date], World]
+    load_market: Callable[[date], EngineMarket]
     scan_interval: float
     poll: float | None = None
     on_scan: Callable[[ScanResult], None] | None = None
@@ -156,7 +156,7 @@ class LiveLoop:
     steady: Callable[[], float] = steady_seconds
     ears: Ears = field(default_factory=NobodyListens)
     standing: Callable[[], Sequence[AlertState]] = lambda: ()
-    evening: Callable[[World], None] = lambda world: None
+    evening: Callable[[EngineMarket], None] = lambda prepared: None
 
     def run(self) -> None:
         """Scan until the engine is stopped."""
@@ -180,9 +180,9 @@ class LiveLoop:
         due = due_session(self.calendar, now)
         if self.engine.last_session is None or due > self.engine.last_session:
             try:
-                world = self.load_world(due)
+                prepared = self.load_market(due)
                 if not self.engine.stopped:  # else the session waits for the next start, which can still decide it
-                    results = self._catch_up(world, now)
+                    results = self._catch_up(prepared, now)
             except (MarketDataError, BrokerUnreachableError) as error:
                 # without new bars there is no new decision; stops rest at the broker, and the next scan tries again
                 log.warning("session %s is not settled yet: %s", due, error)
@@ -219,23 +219,23 @@ class LiveLoop:
                 log.warning("decided after 9:28 New York: these orders trade after the opening auction, not in it")
                 yield "LATE FOR THE AUCTION: orders decided after 9:28 New York"
 
-    def _catch_up(self, world: World, now: datetime) -> list[ScanResult]:
+    def _catch_up(self, prepared: EngineMarket, now: datetime) -> list[ScanResult]:
         """Settle the sessions since the last one, oldest first; decide the newest while its next open is ahead."""
-        first = len(world.sessions) - 1
+        first = len(prepared.sessions) - 1
         if self.engine.last_session is not None:
-            first = world.sessions.index(self.engine.last_session) + 1
-        self.engine.adopt(world)
+            first = prepared.sessions.index(self.engine.last_session) + 1
+        self.engine.adopt(prepared)
         results = []
-        for row in range(first, len(world.sessions)):
+        for row in range(first, len(prepared.sessions)):
             if self.engine.stopped:
                 break
-            newest = row == len(world.sessions) - 1
-            in_time = now < self.calendar.open_at(self.calendar.next_session(world.sessions[row]))
+            newest = row == len(prepared.sessions) - 1
+            in_time = now < self.calendar.open_at(self.calendar.next_session(prepared.sessions[row]))
             if newest and not in_time:
-                log.warning("session %s is settled but not decided: its next open has passed", world.sessions[row])
+                log.warning("session %s is settled but not decided: its next open has passed", prepared.sessions[row])
             result = self.engine.scan_cycle(row, decide=newest and in_time)
             results.append(result)
-            self.evening(world)
+            self.evening(prepared)
             if self.on_scan is not None:
                 self.on_scan(result)
         return results
@@ -277,7 +277,7 @@ class LiveLoop:
 def run_live(
     engine: AutonomousTradingEngine,
     lock: RunLock,
-    world: World,
+    prepared: EngineMarket,
     loop: LiveLoop,
     welcome: str,
     *,
@@ -291,7 +291,7 @@ def run_live(
     ----------
     engine, lock
         Who trades, and its hold on the run; released whatever happens.
-    world
+    prepared
         The market that the engine was made with: it recovers to its newest session.
     loop
         The engine's scans.
@@ -301,10 +301,15 @@ def run_live(
         Returns the last line of an engine that was stopped: what rests at the broker, and who watches it.
     quiet
         Say neither the one nor the progress.
+
+    Raises
+    ------
+    StoppedNowError
+        An operator stopped it twice: it ends at once.
     """
     try:
-        engine.recover(len(world.sessions) - 1)
-        loop.evening(world)  # what an engine that was killed had settled, and did not compare
+        engine.recover(len(prepared.sessions) - 1)
+        loop.evening(prepared)  # what an engine that was killed had settled, and did not compare
         if not quiet:
             say(welcome)
         with stop_signals(loop.stop):

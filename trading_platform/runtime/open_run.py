@@ -13,9 +13,7 @@ from sqlalchemy import Engine
 
 from trading_platform import __version__
 from trading_platform.configuration.environment import Settings
-from trading_platform.configuration.trading_config import (
-    TradingConfig,
-)
+from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.compiled import HAS_NUMBA
 from trading_platform.core.errors import BrokerUnreachableError, FixConfigError, MarketDataError
 from trading_platform.core.ports import Allocator
@@ -27,7 +25,7 @@ from trading_platform.core.shadow_books import lookback_sessions
 from trading_platform.core.theory_features import theory_lookback
 from trading_platform.core.types import MarketPanel
 from trading_platform.engine.account_notices import account_notices
-from trading_platform.engine.engine_market import World, build_world, strategies_named
+from trading_platform.engine.engine_market import EngineMarket, prepare_engine_market, strategies_named
 from trading_platform.engine.given_weights import weights_file
 from trading_platform.engine.regime_cache import continued_regimes, load_regimes
 from trading_platform.machine.clocks import utc_now
@@ -65,7 +63,7 @@ CATCH_UP_SESSIONS = 30  # rows at the end of a live market that get regimes: a l
 class Stage:
     """What a run needs apart from the people on it: [first, stop) are the rows to trade."""
 
-    world: World
+    prepared: EngineMarket
     first: int
     stop: int
     database: Engine
@@ -95,6 +93,13 @@ def set_stage(
     `start` and `end` are sessions to trade, `fetched` bounds the bars that are read (None: as many as there are).
     `choose` returns who splits capital among the strategies that the market has a use for; one allocation or model
     decides all of the run. `panel` are bars that were read already, instead of the configured source's.
+
+    Raises
+    ------
+    BrokerUnreachableError
+        The bars cannot be fetched, and none were kept.
+    FixConfigError, MarketDataError
+        Settings, sessions or bars that cannot be traded.
     """
     stopwatch = Stopwatch()
     since = stopwatch.start()
@@ -115,12 +120,14 @@ def set_stage(
     active, notices = active_strategies(strategies, panel)
     refuse_lookahead(active, panel)
     allocator, allocation = choose(tuple(strategy.name for strategy in active))
-    world = build_world(panel, active, rules, calendar, regimes, stopwatch, config.engine.fills, config.engine.seed)
+    prepared = prepare_engine_market(
+        panel, active, rules, calendar, regimes, stopwatch, config.engine.fills, config.engine.seed
+    )
     since = stopwatch.start()
     database = open_database(config.storage.database_url, synchronous="NORMAL")
     migrate(database)
-    key = _key(config, panel, world, first, stop, allocation, allocator.model_id, _digests(active))
-    run = open_run(database, key, _values(config, limits, world, first), panel.warnings)
+    key = _key(config, panel, prepared, first, stop, allocation, allocator.model_id, _digests(active))
+    run = open_run(database, key, _values(config, limits, prepared, first), panel.warnings)
     stopwatch.add("database", since)
     closes = panel.close[max(0, first - 1)]
     begun = (
@@ -129,10 +136,10 @@ def set_stage(
     )
     notices = (*([begun] if start is None and fetched[0] is not None else []), *notices)
     told = *missing_packages(regimes), *notices, *account_notices(config, config.engine.initial_capital, closes)
-    return Stage(world, first, stop, database, run, stopwatch, told, allocator)
+    return Stage(prepared, first, stop, database, run, stopwatch, told, allocator)
 
 
-def live_world(
+def live_market(
     config: TradingConfig,
     settings: Settings,
     rules: Rules,
@@ -141,7 +148,7 @@ def live_world(
     session: date,
     now: Callable[[], datetime] = utc_now,
     fills: str = EXACT,
-) -> World:
+) -> EngineMarket:
     """Return the market up to `session`, with as much history as the settings ask for, prepared.
 
     `fills` is the book of fills of a simulated account; at a broker's the broker fills.
@@ -165,7 +172,7 @@ def live_world(
     regimes = continued_regimes(panel, regime, config.engine.seed, first, settings.cache_dir / "regimes")
     active = active_strategies(strategies, panel)[0]
     refuse_lookahead(active, panel)
-    return build_world(panel, active, rules, calendar, regimes, Stopwatch(), fills, config.engine.seed)
+    return prepare_engine_market(panel, active, rules, calendar, regimes, Stopwatch(), fills, config.engine.seed)
 
 
 def check_newest_session(panel: MarketPanel) -> None:
@@ -180,15 +187,15 @@ def check_newest_session(panel: MarketPanel) -> None:
 
 
 def live_run(
-    config: TradingConfig, limits: Mapping[str, object], world: World, mode: str, account: str | None
+    config: TradingConfig, limits: Mapping[str, object], prepared: EngineMarket, mode: str, account: str | None
 ) -> tuple[Engine, OpenedRun]:
     """Open the database and the run of a live account: one run for the life of the account, whatever the settings."""
     database = _database(config)
     key = _live_key(config, mode, account)
-    values = {**_values(config, limits, world, len(world.sessions) - 1), "mode": mode, "account": account}
-    run = open_run(database, key, values, world.panel.warnings, config.account.name or None)
+    values = {**_values(config, limits, prepared, len(prepared.sessions) - 1), "mode": mode, "account": account}
+    run = open_run(database, key, values, prepared.panel.warnings, config.account.name or None)
     if run.continued:
-        _follow_strategies(database, run.run_id, begun_with(database, key), world.strategies, mode)
+        _follow_strategies(database, run.run_id, begun_with(database, key), prepared.strategies, mode)
     return database, run
 
 
@@ -225,13 +232,13 @@ def run_of_account(config: TradingConfig, mode: str, account: str | None) -> tup
     return database, run_of(database, key), begun_with(database, key)
 
 
-def set_notices(world: World, kept: Sequence[AnyStrategy], chosen: Sequence[AnyStrategy]) -> Iterator[str]:
+def set_notices(prepared: EngineMarket, kept: Sequence[AnyStrategy], chosen: Sequence[AnyStrategy]) -> Iterator[str]:
     """Yield what the owner should know of the strategies `kept` that his account trades; `chosen` are configured."""
     leaving = [item.name for item in kept if isinstance(item, LeavingStrategy)]
     if leaving:
         yield f"{', '.join(leaving)} left this account by `upgrade`: what is held of it is sold at the next open"
-    staying = _without(world.strategies, leaving)
-    if set(staying) != {item.name for item in active_strategies(chosen, world.panel)[0]}:
+    staying = _without(prepared.strategies, leaving)
+    if set(staying) != {item.name for item in active_strategies(chosen, prepared.panel)[0]}:
         yield (
             f"this account goes on with {', '.join(staying)}; `upgrade --plan` shows what going over to the strategies "
             "of today would sell and buy"
@@ -290,7 +297,7 @@ def _rows(panel: MarketPanel, start: date | None, sessions: int) -> tuple[int, i
 def _key(
     config: TradingConfig,
     panel: MarketPanel,
-    world: World,
+    prepared: EngineMarket,
     first: int,
     stop: int,
     allocation: Mapping[str, float] | None,
@@ -302,8 +309,8 @@ def _key(
         "config": config.fingerprint,
         "data": panel.data_hash,
         "tickers": panel.tickers,
-        "first": world.sessions[first].isoformat(),
-        "stop": world.sessions[stop - 1].isoformat(),
+        "first": prepared.sessions[first].isoformat(),
+        "stop": prepared.sessions[stop - 1].isoformat(),
         "allocation": dict(allocation) if allocation is not None else None,
         "code": __version__,
         **({} if model_id is None else {"model": model_id}),
@@ -317,21 +324,23 @@ def _digests(strategies: Sequence[AnyStrategy]) -> list[str]:
     return [str(digest) for strategy in strategies if (digest := getattr(strategy, "digest", "")) != ""]
 
 
-def _values(config: TradingConfig, limits: Mapping[str, object], world: World, first: int) -> dict[str, object]:
+def _values(
+    config: TradingConfig, limits: Mapping[str, object], prepared: EngineMarket, first: int
+) -> dict[str, object]:
     return {
         "mode": "replay",
-        "source": world.panel.source,
+        "source": prepared.panel.source,
         "account": None,
-        "started_at": world.opened[first],
+        "started_at": prepared.opened[first],
         "finished_at": None,
         "capital": config.engine.initial_capital,
-        "first_session": world.sessions[first],
+        "first_session": prepared.sessions[first],
         "last_session": None,
         "config_fingerprint": config.fingerprint,
         "config": json.dumps({**config.to_dict(), "risk": dict(limits)}, sort_keys=True),
-        "data_hash": world.panel.data_hash,
+        "data_hash": prepared.panel.data_hash,
         "seed": config.engine.seed,
         "code_version": __version__,
-        "strategies": json.dumps(world.strategies),
-        "sectors": world.sectors_json(),
+        "strategies": json.dumps(prepared.strategies),
+        "sectors": prepared.sectors_json(),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import NamedTuple
 
-from trading_platform.engine.engine_market import World
+from trading_platform.engine.engine_market import EngineMarket
 
 
 class Owner(NamedTuple):
@@ -15,15 +15,15 @@ class Owner(NamedTuple):
     why: str
 
 
-def owner_of(world: World, ticker: str, session: date) -> Owner:
+def owner_of(prepared: EngineMarket, ticker: str, session: date) -> Owner:
     """Return which strategy most likely wanted `ticker` at the close of `session`."""
-    names = world.strategies
+    names = prepared.strategies
     if len(names) == 1:
         return Owner(names[0], "the only strategy")
-    signals, column = world.signals, world.columns.get(ticker)
+    signals, column = prepared.signals, prepared.columns.get(ticker)
     wishes: dict[str, float] = {}
-    if column is not None and session in world.sessions:
-        t = world.sessions.index(session)
+    if column is not None and session in prepared.sessions:
+        t = prepared.sessions.index(session)
         for k, name in enumerate(names):
             span = slice(int(signals.start[t, k]), int(signals.start[t, k + 1]))
             found = (signals.ticker[span] == column).nonzero()[0]

@@ -17,7 +17,7 @@ from trading_platform.alpaca.reader import AlpacaReader
 from trading_platform.brokers.reconciliation.adoption import lost_orders
 from trading_platform.core.intents import read_order_id
 from trading_platform.core.ports import JournalOrder
-from trading_platform.engine.engine_market import World
+from trading_platform.engine.engine_market import EngineMarket
 from trading_platform.runtime.position_owner import owner_of
 from trading_platform.storage.adopted_orders import write_adopted
 from trading_platform.storage.operator_requests import note_taken_up, restored_at
@@ -27,7 +27,7 @@ log = logging.getLogger("trading_platform.runtime.restored")
 
 
 def take_up_lost_orders(
-    database: Engine, run_id: int, journal: DatabaseJournal, reader: AlpacaReader, world: World, prefix: str
+    database: Engine, run_id: int, journal: DatabaseJournal, reader: AlpacaReader, prepared: EngineMarket, prefix: str
 ) -> None:
     """Write down what a restored run lacks; nothing where no copy was put back since the last start.
 
@@ -39,7 +39,7 @@ def take_up_lost_orders(
     until = restored_at(database, run_id)
     if until is None:
         return
-    owners = functools.cache(functools.partial(owner_of, world))
+    owners = functools.cache(functools.partial(owner_of, prepared))
     rows = lost_orders(
         reader,
         prefix,

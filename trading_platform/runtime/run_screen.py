@@ -27,7 +27,7 @@ from trading_platform.storage.run_status import run_status
 ENGINE_STAGES = ("signals", "fills", "allocation", "decisions", "database")
 
 
-class TradeGate(Protocol):
+class MayTrade(Protocol):
     """The part of RiskManager that the screen reads."""
 
     def can_trade(self) -> tuple[bool, str]:
@@ -60,13 +60,13 @@ class RunScreen:
         self._place = place
         self._remaining = 0
 
-    def announce(self, row: int, gate: TradeGate) -> None:
+    def announce(self, row: int, door: MayTrade) -> None:
         """Say what is about to be traded, and what was found of an earlier, interrupted run."""
         stage = self._stage
         self._remaining = stage.stop - row
         if self._json:
             return
-        panel = stage.world.panel
+        panel = stage.prepared.panel
         self._console.print(f"[bold]SIMULATED[/bold] trading, {market_words(panel.source)}: no real money.")
         for notice in stage.notices:
             self._console.print(notice, style="yellow", markup=False)  # it may name a table: [risk]
@@ -76,13 +76,13 @@ class RunScreen:
                 "sessions; continuing where it was last committed."
             )
         self._say(f"data: {data_words(panel.warnings)}")
-        allowed, message = gate.can_trade()
+        allowed, message = door.can_trade()
         if not allowed and stage.run.continued:
             self._console.print(message, style="red", markup=False)
 
     def __enter__(self) -> RunScreen:
         if not self._json and not self._quiet:
-            sign = in_currency("$", self._stage.world.panel.source)
+            sign = in_currency("$", self._stage.prepared.panel.source)
             self._screen = ReplayScreen(self._console, self._remaining, self._config.engine.initial_capital, sign)
             self._screen.__enter__()
         return self
@@ -151,11 +151,11 @@ class RunScreen:
         self._console.print(line, markup=False, highlight=False, soft_wrap=line.startswith("  "))
 
     def _document(self, results: RunResults, stages: Stopwatch, page: Path | None) -> dict[str, Any]:
-        bars = results.sessions * self._stage.world.panel.n_tickers
+        bars = results.sessions * self._stage.prepared.panel.n_tickers
         busy = sum(stages.seconds.get(name, 0.0) for name in ENGINE_STAGES)
         document = results.to_dict()
         document["bars"] = bars
-        document["data_warnings"] = len(self._stage.world.panel.warnings)
+        document["data_warnings"] = len(self._stage.prepared.panel.warnings)
         document["elapsed_seconds"] = {name: round(value, 4) for name, value in stages.seconds.items()}
         document["bars_per_second"] = round(bars / busy) if busy > 0.0 else None
         document["simulated"] = True

@@ -13,29 +13,21 @@ from typing import Any
 from trading_platform.configuration.environment import load_settings
 from trading_platform.configuration.risk_config import RiskConfig
 from trading_platform.configuration.toml_tables import read_settings_text
-from trading_platform.configuration.trading_config import (
-    TradingConfig,
-    config_path,
-    load_config,
-    machine_overrides,
-)
+from trading_platform.configuration.trading_config import TradingConfig, config_path, load_config, machine_overrides
 from trading_platform.core.errors import FixConfigError
-from trading_platform.core.risk.limits import limits_of
-from trading_platform.core.session import Rules
 from trading_platform.engine.engine_market import configured_strategies
+from trading_platform.engine.trading_rules import rules_of
 from trading_platform.machine.clocks import utc_now
-from trading_platform.machine.first_compile import tell_compiling
 from trading_platform.machine.packages import require
-from trading_platform.market_data.load_panel import load_panel
 from trading_platform.market_data.providers import exchange_calendar
 from trading_platform.reporting.search_page import render_search_page
 from trading_platform.reporting.status_screen import complain
-from trading_platform.reporting.waiting import tell, waiting
+from trading_platform.runtime.book_and_bars import book_and_bars
 from trading_platform.runtime.causality import refuse_lookahead
-from trading_platform.runtime.trade_settings import TradeOptions, config_overrides, enabled_strategies, read_config
+from trading_platform.runtime.trade_settings import TradeOptions, config_overrides
 from trading_platform.search.adoption import differences, with_settings
 from trading_platform.search.plan import SearchPlan, Value, read_plan
-from trading_platform.search.run_search import Finding, Search, Settings, run_search
+from trading_platform.search.run_search import PeriodResult, Search, Settings, run_search
 from trading_platform.search.study import one_at_a_time
 from trading_platform.search.trial_task import MINIMISED
 from trading_platform.storage.trial_ledger import TrialLedger
@@ -58,14 +50,8 @@ def search(options: SearchOptions) -> int:
     """Run what is missing of the search, print what was found, write its page; return the exit code."""
     trade, plan = options.trade, read_plan(options.plan)
     require(("optuna",), "search")
-    settings = load_settings()
-    config = read_config(trade, settings)
-    strategies = enabled_strategies(config, trade.config)
-    shown = not (trade.json or trade.quiet)
-    if shown:
-        tell_compiling(tell)
-    with waiting("reading bars", shown=shown, in_pipes=False):
-        panel = load_panel(config, settings, exchange_calendar(config.data), None, plan.outer[-1].end)
+    begun = book_and_bars(trade, plan.outer[-1].end)
+    settings, config, strategies, panel, _ = begun
     refuse_lookahead(strategies, panel)
     file, overrides = config_path(trade.config), config_overrides(trade, settings)
     folder = SEARCHES / plan.asked.name
@@ -85,7 +71,7 @@ def search(options: SearchOptions) -> int:
         now=utc_now(),
     )
     with one_at_a_time(folder):
-        found = run_search(asked, tell if shown else _silent)
+        found = run_search(asked, begun.tell)
         result = document(plan, found, values_now(config, plan))
         (folder / RESULT).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     page = _written_page(result)
@@ -133,12 +119,7 @@ def adopt(options: SearchOptions) -> int:
 
 def settings_of(config: TradingConfig) -> Settings:
     """Return the book that a configuration describes."""
-    rules = Rules(
-        limits_of(RiskConfig.from_mapping(config.risk).to_dict()),
-        config.exits.rates(),
-        config.costs.rates(),
-        config.sizing.rates(),
-    )
+    rules = rules_of(config)
     policy = "rules" if config.allocator.policy == "rules" else "equal"
     return Settings(configured_strategies(config), rules, config.engine.initial_capital, config.engine.fills, policy)
 
@@ -157,7 +138,7 @@ def values_now(config: TradingConfig, plan: SearchPlan) -> dict[str, Value]:
     return now
 
 
-def document(plan: SearchPlan, found: Sequence[Finding], now: Mapping[str, Value]) -> dict[str, Any]:
+def document(plan: SearchPlan, found: Sequence[PeriodResult], now: Mapping[str, Value]) -> dict[str, Any]:
     """Return a search as JSON values; None where a figure is not known."""
     asked = plan.asked
     return {
@@ -197,7 +178,7 @@ def screen(result: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _told(plan: SearchPlan, finding: Finding, now: Mapping[str, Value]) -> dict[str, Any]:
+def _told(plan: SearchPlan, finding: PeriodResult, now: Mapping[str, Value]) -> dict[str, Any]:
     best = finding.best
     return _finite(
         {
@@ -273,7 +254,3 @@ def _said(value: object) -> str:
     if value is None:
         return "not set"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _silent(line: str) -> None:
-    """Tell nothing."""

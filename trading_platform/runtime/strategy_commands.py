@@ -14,17 +14,15 @@ import numpy as np
 
 from trading_platform import api
 from trading_platform.configuration.environment import load_settings
-from trading_platform.configuration.risk_config import RiskConfig
 from trading_platform.configuration.trading_config import TradingConfig, config_path, load_config
 from trading_platform.core.costs import default_protection
 from trading_platform.core.market import build_market, build_signals
-from trading_platform.core.risk.limits import limits_of
-from trading_platform.core.session import Rules
 from trading_platform.core.simulate import backtest
 from trading_platform.core.types import Floats, MarketPanel
 from trading_platform.engine.engine_market import strategies_named
 from trading_platform.engine.given_weights import given_strategies
 from trading_platform.engine.own_strategies import own_strategies
+from trading_platform.engine.trading_rules import rules_of
 from trading_platform.evaluation.lookahead_proof import prove
 from trading_platform.evaluation.lookahead_subjects import strategy_subject
 from trading_platform.market_data.calendar import NyseCalendar
@@ -162,10 +160,9 @@ def _parity(strategy: AnyStrategy, panel: MarketPanel, config: TradingConfig) ->
 def _kernel_equity(strategy: AnyStrategy, panel: MarketPanel, first: int) -> Floats:
     """Return what the kernel makes of one strategy alone from row `first` on, by the default settings, (T,) dollars."""
     config = load_config(None)
-    limits = limits_of(RiskConfig.from_mapping(config.risk).to_dict())
-    rules = Rules(limits, config.exits.rates(), config.costs.rates(), config.sizing.rates())
+    rules = rules_of(config)
     signals = build_signals(prepare_signals(panel, [strategy]), default_protection(rules.exits))
-    market = build_market(panel, NyseCalendar().exchange_seconds(panel.sessions), limits.correlation_window)
+    market = build_market(panel, NyseCalendar().exchange_seconds(panel.sessions), rules.limits.correlation_window)
     book = backtest(market, signals, np.ones(1), rules, config.engine.initial_capital, first, panel.n_sessions)
     equity: Floats = book.days["equity"]
     return equity

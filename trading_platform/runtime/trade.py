@@ -7,24 +7,24 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
 
-from trading_platform.brokers.venue import Broker, RiskGate
+from trading_platform.brokers.venue import Broker, RiskDoor
 from trading_platform.configuration.environment import load_settings
 from trading_platform.configuration.risk_config import RiskConfig
 from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.ports import Checkpoint, no_checkpoint
 from trading_platform.core.realistic_fills import EXACT, REALISTIC
-from trading_platform.core.risk.limits import limits_of
-from trading_platform.core.session import Rules
 from trading_platform.engine.account_notices import account_notices
-from trading_platform.engine.engine_market import World
+from trading_platform.engine.engine_market import EngineMarket
 from trading_platform.engine.own_brokers import BrokerSetup, OpenBroker, own_broker
-from trading_platform.machine.clocks import ReplayClock, WallClock
+from trading_platform.engine.trading_rules import rules_of
+from trading_platform.machine.clocks import WallClock
 from trading_platform.machine.first_compile import tell_compiling
 from trading_platform.machine.heartbeat import HEARTBEAT_FILE, Heartbeat
 from trading_platform.machine.logs import start_logs
@@ -36,14 +36,14 @@ from trading_platform.reporting.status_screen import complain
 from trading_platform.reporting.waiting import tell, waiting
 from trading_platform.runtime.account_choice import PAPER, Whose, chosen_account
 from trading_platform.runtime.alerting import NobodyListens, open_post, posted, telling_watchdog
-from trading_platform.runtime.build import build_engine, consent_due
+from trading_platform.runtime.build import build_engine, consent_due, replaying
 from trading_platform.runtime.instructions import Instructions
 from trading_platform.runtime.live_loop import LiveLoop, due_session, run_live
 from trading_platform.runtime.open_run import (
     PAPER_ACCOUNT,
     kept_strategies,
+    live_market,
     live_run,
-    live_world,
     set_notices,
     set_stage,
 )
@@ -96,10 +96,9 @@ def instructed(options: TradeOptions) -> tuple[Instructions, Whose]:
         log.warning("%s", line)
     reach_server(config.storage.database_url)
     limits = RiskConfig.from_mapping(config.risk).to_dict()
-    rules = Rules(limits_of(limits), config.exits.rates(), config.costs.rates(), config.sizing.rates())
     strategies = enabled_strategies(config, options.config)
     follow = choice.whose is not Whose.NOBODYS
-    return Instructions(options, settings, config, limits, rules, strategies, follow), choice.whose
+    return Instructions(options, settings, config, limits, rules_of(config), strategies, follow), choice.whose
 
 
 def adopt_broker_account(options: TradeOptions, *, sure: bool) -> int:
@@ -150,12 +149,8 @@ def _replay(given: Instructions) -> int:
             given.choose,
             (options.fetch_from, options.fetch_to),
         )
-    clock = ReplayClock(stage.world.closed[stage.first])
     run_id = stage.run.run_id
-    engine, lock = build_engine(
-        stage.world, stage.database, run_id, config, given.rules, stage.allocator, clock, live=False
-    )
-    try:
+    with replaying(stage, config, given.rules) as engine, _told_when_stopped(run_id):
         engine.stages.seconds.update(stage.stopwatch.seconds)
         show = RunScreen(
             stage, config, as_json=options.json, quiet=options.quiet, place=same_place(options.database, options.config)
@@ -166,18 +161,23 @@ def _replay(given: Instructions) -> int:
             row = engine.run(row, stage.stop if not options.once else min(row + 1, stage.stop), show.watch)
         engine.repository.update_run(status="finished" if row >= stage.stop else "interrupted")
         engine.repository.commit()
-        results, stopped = run_results(stage.database, run_id, stage.world.panel), row < stage.stop
-        page = None if stopped or not options.page else replay_page(config, results, stage.world.panel)
+        results, stopped = run_results(stage.database, run_id, stage.prepared.panel), row < stage.stop
+        page = None if stopped or not options.page else replay_page(config, results, stage.prepared.panel)
         show.conclude(results, engine.stages, stopped=stopped, page=page)
         if page is not None and options.opens:
             show_page(page)
+    return INTERRUPTED if engine.stopped else 0
+
+
+@contextmanager
+def _told_when_stopped(run_id: int) -> Iterator[None]:
+    """Say what a second Ctrl-C leaves of a replay."""
+    try:
+        yield
     except KeyboardInterrupt:
         raise StoppedNowError(
             f"Stopped. What was committed of run {run_id} stands; the same command goes on from there."
         ) from None
-    finally:
-        lock.release()
-    return INTERRUPTED if engine.stopped else 0
 
 
 def _trade_real_market(given: Instructions) -> int:
@@ -190,19 +190,19 @@ def _trade_real_market(given: Instructions) -> int:
     opener, mode, account = _account(config)
     strategies = kept_strategies(config, given.strategies, mode, account)
     fills = config.engine.fills if opener is None else EXACT  # a broker fills as it fills
-    load = functools.partial(live_world, config, settings, given.rules, calendar, strategies, fills=fills)
+    load = functools.partial(live_market, config, settings, given.rules, calendar, strategies, fills=fills)
     tickers = wanted_tickers(config) or ()
     with waiting(f"asking {config.data.source} for {len(tickers)} tickers", shown=not options.json):
-        world = load(due_session(calendar, clock.now()))
-    database, run = live_run(config, given.limits, world, mode, account)
-    notices = account_notices(config, config.engine.initial_capital, world.panel.close[-1])
-    for notice in (*notices, *set_notices(world, strategies, given.strategies)):
+        prepared = load(due_session(calendar, clock.now()))
+    database, run = live_run(config, given.limits, prepared, mode, account)
+    notices = account_notices(config, config.engine.initial_capital, prepared.panel.close[-1])
+    for notice in (*notices, *set_notices(prepared, strategies, given.strategies)):
         log.warning("%s", notice)
-    allocator = given.allocator(strategies, world.strategies)
+    allocator = given.allocator(strategies, prepared.strategies)
     post = open_post(settings, config, database, run.run_id, mode, config.account.name or account or "")
 
     engine, lock = build_engine(
-        world,
+        prepared,
         database,
         run.run_id,
         config,
@@ -210,7 +210,7 @@ def _trade_real_market(given: Instructions) -> int:
         allocator,
         clock,
         live=True,
-        open_broker=None if opener is None else functools.partial(_open_own, opener, given, world),
+        open_broker=None if opener is None else functools.partial(_open_own, opener, given, prepared),
     )
     heart = Heartbeat(lock, settings.log_dir / HEARTBEAT_FILE, run.run_id)
     screen = LiveScreen(database, run.run_id, as_json=options.json, quiet=options.quiet)
@@ -228,24 +228,24 @@ def _trade_real_market(given: Instructions) -> int:
         glance=functools.partial(consent_due, engine),
     )
     if opener is not None:
-        welcome = f"trading {world.panel.source} at your broker {account}, run {run.run_id}; Ctrl-C stops"
+        welcome = f"trading {prepared.panel.source} at your broker {account}, run {run.run_id}; Ctrl-C stops"
         goodbye = f"Stopped. Orders that {account} has stay there; the same command goes on."
     else:
         words = f"realistic fills (seed {config.engine.seed})" if fills == REALISTIC else "simulated fills"
-        welcome = f"paper trading of {world.panel.source}, run {run.run_id}: {words}, no real orders; Ctrl-C stops"
+        welcome = f"paper trading of {prepared.panel.source}, run {run.run_id}: {words}, no real orders; Ctrl-C stops"
         goodbye = f"Stopped. The paper account is in {database_name(database.url)}; the same command goes on."
     with posted(post, drained=options.once):
         code = run_live(
-            engine, lock, world, loop, welcome, once=options.once, quiet=screen.quiet, farewell=lambda: goodbye
+            engine, lock, prepared, loop, welcome, once=options.once, quiet=screen.quiet, farewell=lambda: goodbye
         )
     screen.conclude()
     return code
 
 
-def _open_own(opener: OpenBroker, given: Instructions, world: World, gate: RiskGate) -> Broker:
+def _open_own(opener: OpenBroker, given: Instructions, prepared: EngineMarket, door: RiskDoor) -> Broker:
     """Return the broker of one's own, opened for the market that is traded."""
     capital = given.config.engine.initial_capital
-    return opener(BrokerSetup(given.rules, capital, world.panel.tickers, world.strategies, gate))
+    return opener(BrokerSetup(given.rules, capital, prepared.panel.tickers, prepared.strategies, door))
 
 
 def _account(config: TradingConfig) -> tuple[OpenBroker | None, str, str | None]:

@@ -23,14 +23,14 @@ from trading_platform.brokers.eve_events import ExDateSource
 from trading_platform.brokers.reconciliation.account_book import AccountBook
 from trading_platform.brokers.reconciliation.adoption import has_our_risk
 from trading_platform.brokers.reconciliation.saved_account import Memory, save
-from trading_platform.brokers.venue import RiskGate
+from trading_platform.brokers.venue import RiskDoor
 from trading_platform.configuration.environment import is_loopback
 from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.errors import FixConfigError, MarketDataError, OperatorNeededError, RepairDatabaseError
 from trading_platform.core.ports import BrokerAccount, Checkpoint, Clock
 from trading_platform.core.session import Rules
 from trading_platform.engine.account_notices import account_notices
-from trading_platform.engine.engine_market import World
+from trading_platform.engine.engine_market import EngineMarket
 from trading_platform.engine.evening_check import EveningCheck
 from trading_platform.machine.clocks import EngineClock, WallClock
 from trading_platform.machine.heartbeat import HEARTBEAT_FILE, Heartbeat
@@ -43,7 +43,7 @@ from trading_platform.runtime.alerting import NobodyListens, open_post, posted, 
 from trading_platform.runtime.build import build_engine, consent_due
 from trading_platform.runtime.instructions import Instructions
 from trading_platform.runtime.live_loop import LiveLoop, due_session, run_live
-from trading_platform.runtime.open_run import kept_capital, kept_strategies, live_run, live_world, set_notices
+from trading_platform.runtime.open_run import kept_capital, kept_strategies, live_market, live_run, set_notices
 from trading_platform.runtime.restored import take_up_lost_orders
 from trading_platform.runtime.run_screen import LiveScreen
 from trading_platform.storage import models as m
@@ -64,6 +64,11 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
     """Trade the account that the keys open until stopped (or for one scan); return the exit code.
 
     With a local server the engine lives on the server's clock, and scans whenever that has moved.
+
+    Raises
+    ------
+    FixConfigError
+        A local Alpaca beside bars that are not its own.
     """
     options, settings, config, rules = given.options, given.settings, given.config, given.rules
     _check_approvals(given.limits)
@@ -88,36 +93,36 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
     calendar = NyseCalendar()
     mode = "alpaca_live" if options.live else "alpaca_paper"
     strategies = kept_strategies(config, given.strategies, mode, account.account_id)
-    load = functools.partial(live_world, config, settings, rules, calendar, strategies, now=clock.now)
+    load = functools.partial(live_market, config, settings, rules, calendar, strategies, now=clock.now)
     tickers = wanted_tickers(config) or ()
     with waiting(f"asking {config.data.source} for the bars of {len(tickers)} tickers", shown=not options.json):
-        world = load(due_session(calendar, clock.now()))
+        prepared = load(due_session(calendar, clock.now()))
     # what the account holds now is nobody's beginning: an engine with positions starts whatever its cash is said to be
     capital = kept_capital(config, mode, account.account_id) or _managed_cash(account)
     config = replace(config, engine=replace(config.engine, initial_capital=capital))
-    database, run = live_run(config, given.limits, world, mode, account.account_id)
-    _open_book(database, run.run_id, rules, world, reader, clock.now())
-    notices = account_notices(config, capital, world.panel.close[-1])
-    for notice in (*notices, *set_notices(world, strategies, given.strategies)):
+    database, run = live_run(config, given.limits, prepared, mode, account.account_id)
+    _open_book(database, run.run_id, rules, prepared, reader, clock.now())
+    notices = account_notices(config, capital, prepared.panel.close[-1])
+    for notice in (*notices, *set_notices(prepared, strategies, given.strategies)):
         log.warning("%s", notice)
 
     compare_clocks = (lambda: None) if is_local else SkewGuard(reader, clock.now).compare
     venues: list[AlpacaVenue] = []
     quotes = AlpacaMarketData(http, cache_dir=None, calendar=calendar)
 
-    def open_venue(gate: RiskGate) -> AlpacaVenue:
+    def open_venue(door: RiskDoor) -> AlpacaVenue:
         journal = DatabaseJournal(database, run.run_id, clock.now)
-        take_up_lost_orders(database, run.run_id, journal, reader, world, PREFIX)
-        broker = AlpacaBroker(http, gate, journal, clock, time.sleep, checkpoint=checkpoint)
-        broker.assets(world.panel.tickers)
-        book = AccountBook(rules, capital, world.panel.tickers, world.strategies)
+        take_up_lost_orders(database, run.run_id, journal, reader, prepared, PREFIX)
+        broker = AlpacaBroker(http, door, journal, clock, time.sleep, checkpoint=checkpoint)
+        broker.assets(prepared.panel.tickers)
+        book = AccountBook(rules, capital, prepared.panel.tickers, prepared.strategies)
         store = DifferenceStore(database, run.run_id)
         memory = Memory(clock.now(), {})
         venue = AlpacaVenue(
             broker,
             journal,
             store,
-            gate,
+            door,
             book,
             memory,
             calendar,
@@ -132,12 +137,12 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
 
     post = open_post(settings, config, database, run.run_id, mode, config.account.name or account.account_id)
     engine, lock = build_engine(
-        world,
+        prepared,
         database,
         run.run_id,
         config,
         rules,
-        given.allocator(strategies, world.strategies),
+        given.allocator(strategies, prepared.strategies),
         clock,
         live=True,
         open_broker=open_venue,
@@ -179,7 +184,7 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
         code = run_live(
             engine,
             lock,
-            world,
+            prepared,
             loop,
             welcome,
             once=options.once,
@@ -272,7 +277,7 @@ def _open_book(
     database: Engine,
     run_id: int,
     rules: Rules,
-    world: World,
+    prepared: EngineMarket,
     reader: AlpacaReader,
     now: datetime,
 ) -> None:
@@ -283,16 +288,16 @@ def _open_book(
     repository = Repository(database, run_id)
     if repository.load_book() is not None:
         return
-    if len(world.sessions) < 2:
-        raise MarketDataError(f"{world.panel.source} has bars of one session only: begin later, with some history")
+    if len(prepared.sessions) < 2:
+        raise MarketDataError(f"{prepared.panel.source} has bars of one session only: begin later, with some history")
     with database.connect() as connection:
         known = connection.execute(select(m.Order.id).where(m.Order.run_id == run_id).limit(1)).first()
     if known is not None:
         raise OperatorNeededError(f"run {run_id} has orders and no book: restore a backup of the database")
     _refuse_ours(reader)
-    book = AccountBook(rules, _managed_cash(asked_account(reader)), world.panel.tickers, world.strategies)
+    book = AccountBook(rules, _managed_cash(asked_account(reader)), prepared.panel.tickers, prepared.strategies)
     book.manual = {position.ticker: position.quantity for position in reader.positions()}
     for ticker, quantity in book.manual.items():
         log.warning("%g shares of %s are in the account already: they are yours, and stay untouched", quantity, ticker)
-    repository.save_book(save(book, Memory(now, {}), world.sessions[-2]), now)
+    repository.save_book(save(book, Memory(now, {}), prepared.sessions[-2]), now)
     repository.commit()

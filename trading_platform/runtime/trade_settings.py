@@ -12,6 +12,7 @@ from trading_platform.configuration.environment import Settings
 from trading_platform.configuration.toml_tables import line_numbers, located
 from trading_platform.configuration.trading_config import TradingConfig, config_path, load_config, machine_overrides
 from trading_platform.core import validation
+from trading_platform.core.action_map import SUM_NOISE
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.validation import InvalidSettingsError
 from trading_platform.engine.engine_market import configured_strategies
@@ -98,7 +99,10 @@ def parse_allocation(text: str | None, strategies: tuple[str, ...]) -> dict[str,
             weights[name] = float(number) if sign else 1.0
         except ValueError as error:
             raise FixConfigError(f"--allocation: {part!r}: the weight must be a number in [0, 1]") from error
-    if not all(0.0 <= weight <= 1.0 for weight in weights.values()) or not abs(sum(weights.values()) - 1.0) < 1e-9:
+    if (
+        not all(0.0 <= weight <= 1.0 for weight in weights.values())
+        or not abs(sum(weights.values()) - 1.0) <= SUM_NOISE
+    ):
         raise FixConfigError(f"--allocation: weights must be in [0, 1] and sum to 1, were {weights}")
     return weights
 

@@ -25,7 +25,7 @@ from trading_platform.core.risk.memory import checksum
 from trading_platform.core.saved_books import BadBookError, owners_in, read_account, read_slots, renumbered
 from trading_platform.core.session import Rules
 from trading_platform.core.simulate import open_books
-from trading_platform.engine.engine_market import World
+from trading_platform.engine.engine_market import EngineMarket
 from trading_platform.machine.clocks import WallClock, utc_now
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.operations.commands import confirmed
@@ -35,7 +35,7 @@ from trading_platform.reporting.waiting import waiting
 from trading_platform.runtime.account_choice import Whose
 from trading_platform.runtime.instructions import Instructions
 from trading_platform.runtime.live_loop import due_session
-from trading_platform.runtime.open_run import EMPTY, live_world, run_of_account
+from trading_platform.runtime.open_run import EMPTY, live_market, run_of_account
 from trading_platform.storage.operator_requests import standing_orders
 from trading_platform.storage.repository import Repository
 from trading_platform.storage.run_targets import KINDS
@@ -68,7 +68,7 @@ class Plan:
     traded: tuple[str, ...]  # of those, without those that leave already
     after: tuple[str, ...]
     aside: tuple[str, ...]  # configured, and without what they need in this market
-    world: World
+    prepared: EngineMarket
     book: Book
     rehearsal: Rehearsal
 
@@ -154,31 +154,31 @@ def _plan(given: Instructions, owned: Owned, database: Engine, run_id: int, befo
     session = due_session(calendar, now())
     chosen = {item.name: item for item in given.strategies}
 
-    def world_of(union: Sequence[AnyStrategy]) -> World:
-        return live_world(owned.config, given.settings, given.rules, calendar, union, session, now=now)
+    def prepared_with(union: Sequence[AnyStrategy]) -> EngineMarket:
+        return live_market(owned.config, given.settings, given.rules, calendar, union, session, now=now)
 
-    world = world_of(_union(before, chosen))
-    aside = set(before) - set(world.strategies)
+    prepared = prepared_with(_union(before, chosen))
+    aside = set(before) - set(prepared.strategies)
     if aside:  # what it holds must have an owner
         chosen = {name: item for name, item in chosen.items() if name not in aside}
-        world = world_of(_union(before, chosen))
-    after = tuple(name for name in world.strategies if name in chosen)
+        prepared = prepared_with(_union(before, chosen))
+    after = tuple(name for name in prepared.strategies if name in chosen)
     leaving = standing_orders(database, run_id).leaving
-    book = _book(given.rules, owned, world, before, Repository(database, run_id).load_book())
-    weights = np.array([1.0 / len(after) if name in after else 0.0 for name in world.strategies])
-    t = len(world.sessions) - 1
+    book = _book(given.rules, owned, prepared, before, Repository(database, run_id).load_book())
+    weights = np.array([1.0 / len(after) if name in after else 0.0 for name in prepared.strategies])
+    t = len(prepared.sessions) - 1
     return Plan(
         run_id,
         owned.mode,
         owned.number,
-        world.sessions[t],
+        prepared.sessions[t],
         before,
         tuple(name for name in before if name not in leaving),
         after,
         tuple(item.name for item in given.strategies if item.name not in after),
-        world,
+        prepared,
         book,
-        rehearse(world.market, world.signals, book, t, weights, given.rules),
+        rehearse(prepared.market, prepared.signals, book, t, weights, given.rules),
     )
 
 
@@ -188,10 +188,10 @@ def _union(before: Sequence[str], chosen: dict[str, AnyStrategy]) -> tuple[AnySt
     return (*kept, *(item for name, item in chosen.items() if name not in before))
 
 
-def _book(rules: Rules, owned: Owned, world: World, before: Sequence[str], saved: SavedBook | None) -> Book:
-    """Return the account's book with the strategies numbered as in `world`; an empty one where none is saved."""
+def _book(rules: Rules, owned: Owned, prepared: EngineMarket, before: Sequence[str], saved: SavedBook | None) -> Book:
+    """Return the account's book with the strategies numbered as in `prepared`; an empty one where none is saved."""
     capital = owned.config.engine.initial_capital
-    names = world.panel.tickers, world.strategies
+    names = prepared.panel.tickers, prepared.strategies
     if owned.mode == "paper" or saved is None:
         books = open_books(1, rules.limits.max_positions, len(names[1]), len(names[0]), capital)
         book = Book(books.accounts, books.slots[0], books.lots[0], books.stopped[0])
@@ -273,10 +273,10 @@ def _trade(plan: Plan, changes: Sequence[Change]) -> dict[str, Any]:
     shares, amount = sum(abs(change.quantity) for change in changes), sum(change.amount for change in changes)
     parts: dict[str, float] = {}
     for change in changes:
-        name = plan.world.strategies[change.strategy]
+        name = plan.prepared.strategies[change.strategy]
         parts[name] = round(parts.get(name, 0.0) + abs(change.quantity), 9)
     return {
-        "ticker": plan.world.panel.tickers[changes[0].ticker],
+        "ticker": plan.prepared.panel.tickers[changes[0].ticker],
         "quantity": round(shares, 9),
         "price": round(amount / shares, 4),
         "amount": round(amount, 2),

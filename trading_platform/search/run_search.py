@@ -93,7 +93,7 @@ class Search:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Finding:
+class PeriodResult:
     """What came of one outer period's study; `best` is None where no trial has a figure."""
 
     outer: Outer
@@ -111,7 +111,7 @@ class Finding:
     inner_last: str
 
 
-def run_search(search: Search, told: Callable[[str], None]) -> list[Finding]:
+def run_search(search: Search, told: Callable[[str], None]) -> list[PeriodResult]:
     """Run what is missing of every study, and return what was found.
 
     Raises
@@ -168,7 +168,7 @@ def benches(search: Search, outer: Outer) -> tuple[Bench, Bench]:
     )
 
 
-def _study(search: Search, outer: Outer, told: Callable[[str], None]) -> Finding:
+def _study(search: Search, outer: Outer, told: Callable[[str], None]) -> PeriodResult:
     asked = search.plan.asked
     inner, outside = benches(search, outer)
     study = Study(search.folder, outer.name, search.plan, search.identity)
@@ -193,7 +193,7 @@ def _study(search: Search, outer: Outer, told: Callable[[str], None]) -> Finding
     near = Plateau(0, math.nan, math.nan, math.nan)
     if best is not None:
         near = plateau(best, trials, search.plan.space, objective)
-    return Finding(
+    return PeriodResult(
         outer,
         tuple(trials),
         best,

@@ -69,7 +69,7 @@ def folds_of(n_sessions: int, n_folds: int) -> list[slice]:
 
 
 def figure(objective: str, returns: Floats, bills: Floats) -> float:
-    """Return the figure of daily `returns` by which a search judges; NaN where there is none."""
+    """Return the figure of daily `returns` (T,) over `bills` (T,) by which a search judges; NaN where there is none."""
     if objective == "sharpe":
         return sharpe_ratio(returns - bills)
     fall = max_drawdown(returns)
@@ -85,7 +85,7 @@ def figures(objective: str, universes: Sequence[Floats], bills: Floats, n_folds:
 
 
 def values_of(objectives: Sequence[str], universes: Sequence[Floats], bills: Floats, n_folds: int) -> tuple[float, ...]:
-    """Return each objective: the mean of its figures over universes and inner folds."""
+    """Return each objective: the mean of its figures over universes, (T,) each, and inner folds."""
     return tuple(float(figures(objective, universes, bills, n_folds).mean()) for objective in objectives)
 
 

@@ -165,7 +165,13 @@ def _set_aside(database: Path, now: datetime) -> Path | None:
 
 @contextmanager
 def nobody_trades(database: Path) -> Iterator[None]:
-    """Hold every run of the database, so that no engine begins while its file is changed under it."""
+    """Hold every run of the database, so that no engine begins while its file is changed under it.
+
+    Raises
+    ------
+    OperatorNeededError
+        An engine trades one of them.
+    """
     held: list[KernelLock] = []
     try:
         for path in lock_paths(database):

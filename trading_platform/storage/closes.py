@@ -178,7 +178,9 @@ SHARED = np.dtype([("ticker", np.int64), ("k", np.int64), ("value", np.float64),
 
 
 def shared_lots(slots: Records, lots: Records) -> Records:
-    """Return the lots of positions that are not all their first owner's, of SHARED; their values add up.
+    """Return the lots of positions that are not all their first owner's, of SHARED, (n,); their values add up.
+
+    `slots` (S,), `lots` (S, K).
 
     The first owner may be one that is only buying yet: the shares that are there are another's then.
     """

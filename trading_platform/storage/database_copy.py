@@ -7,13 +7,13 @@ off leaves an empty database. The source is read as one moment. Numbers of rows 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, func, insert, select, text
 
 from trading_platform.core.errors import FixConfigError, OperatorNeededError, RepairDatabaseError
+from trading_platform.machine.clocks import utc_now
 from trading_platform.storage import models as m
 from trading_platform.storage.database import check_schema, check_tables, describe, migrate
 from trading_platform.storage.runs import is_running
@@ -66,7 +66,7 @@ def _moment(engine: Engine) -> Connection:
 
 def _check_idle(source: Engine, reading: Connection) -> None:
     for run_id in reading.execute(select(m.Run.id).order_by(m.Run.id)).scalars():
-        if is_running(source, run_id, datetime.now(UTC)):
+        if is_running(source, run_id, utc_now()):
             raise OperatorNeededError(
                 f"{describe(source)}: an engine trades run {run_id} of it now; stop it first, nothing was copied"
             )

@@ -27,7 +27,7 @@ KEYS = {  # of tables without an id of their own
 Key = tuple[object, ...]
 
 
-class Finding(NamedTuple):
+class BadRow(NamedTuple):
     """A fault of one row: where it is, whose run it is, and what is wrong."""
 
     table: str
@@ -48,7 +48,7 @@ class Finding(NamedTuple):
         return f"{where}: {self.fault.column} {self.fault.problem}"
 
 
-def find_faults(database: Path) -> list[Finding]:
+def find_faults(database: Path) -> list[BadRow]:
     """Return every fault in `database`, in the order of tables and rows. Changes nothing.
 
     Raises
@@ -57,7 +57,7 @@ def find_faults(database: Path) -> list[Finding]:
         The file itself is damaged, missing, or of another version: rows cannot be judged.
     """
     check_backup(database, "database")
-    found: list[Finding] = []
+    found: list[BadRow] = []
     with closing(connect_reader(database).connection) as connection:
         connection.row_factory = sqlite3.Row
         try:
@@ -66,17 +66,17 @@ def find_faults(database: Path) -> list[Finding]:
                     values = dict(row)
                     key = tuple(values[name] for name in KEYS.get(table, ("id",)))
                     run = int(values["run_id"]) if "run_id" in values else int(values["id"])
-                    found += [Finding(table, key, run, values, fault) for fault in check(values)]
+                    found += [BadRow(table, key, run, values, fault) for fault in check(values)]
             found += _beside(connection, found)
         except sqlite3.Error as error:
             raise explain(error, f"database {database}") from error
     return found
 
 
-def _beside(connection: sqlite3.Connection, found: Sequence[Finding]) -> list[Finding]:
+def _beside(connection: sqlite3.Connection, found: Sequence[BadRow]) -> list[BadRow]:
     """Return the sound lots of positions that lose one: lots are all of a position or none of it."""
     lost = {finding.key for finding in found if finding.table == "lots" and finding.fault.cure is Cure.SET_ASIDE}
-    beside: list[Finding] = []
+    beside: list[BadRow] = []
     for run_id, session, ticker in sorted({key[:3] for key in lost}, key=str):
         query = 'SELECT * FROM "lots" WHERE run_id = ? AND session = ? AND ticker = ?'
         for row in connection.execute(query, (run_id, session, ticker)):
@@ -84,11 +84,11 @@ def _beside(connection: sqlite3.Connection, found: Sequence[Finding]) -> list[Fi
             key = tuple(values[name] for name in KEYS["lots"])
             if key not in lost:
                 fault = Fault("strategy", "shares its position with a lot that is set aside", Cure.SET_ASIDE)
-                beside.append(Finding("lots", key, int(values["run_id"]), values, fault))
+                beside.append(BadRow("lots", key, int(values["run_id"]), values, fault))
     return beside
 
 
-def repair(database: Path, findings: Sequence[Finding], now: datetime) -> Path | None:
+def repair(database: Path, findings: Sequence[BadRow], now: datetime) -> Path | None:
     """Put right and set aside what can be, in one transaction; return the file with the rows that were set aside.
 
     The file stands beside the database and is written before anything is deleted.

@@ -149,7 +149,13 @@ class ModelRegistry:
     # ------------------------------------------------------------ writing
 
     def add(self, manifest: ModelManifest, weights: bytes) -> str:
-        """Store a model for good; return its id. The folder appears complete or not at all."""
+        """Store a model for good; return its id. The folder appears complete or not at all.
+
+        Raises
+        ------
+        ValueError
+            The manifest is of other weights.
+        """
         if hashlib.sha256(weights).hexdigest() != manifest.weights_sha256:
             raise ValueError("the manifest is of other weights")
         _policy(manifest, read_arrays(weights))
@@ -180,7 +186,13 @@ class ModelRegistry:
             return self._point(Champion(model_id, at.isoformat(), reason, history[-REMEMBERED:]))
 
     def rollback(self, at: datetime, reason: str) -> Champion | None:
-        """Let the previous champion serve again; None = there was none before, so nobody serves now."""
+        """Let the previous champion serve again; None = there was none before, so nobody serves now.
+
+        Raises
+        ------
+        FixConfigError
+            There is no champion, or another process was quicker.
+        """
         if self.champion() is None:
             raise FixConfigError(f"{self.folder}: there is no champion to roll back")
         with self._locked():

@@ -32,10 +32,12 @@ def pack_weights(network: Network) -> bytes:
 
 
 def read_arrays(content: bytes) -> dict[str, Floats]:
-    """Read the float64 arrays of an npz without unpickling anything.
+    """Read the float64 arrays of an npz, (n,) or (n, m), without unpickling anything.
 
-    Raises:
-        RetrainModelError: the bytes are no plain npz of float64 arrays, or unpack to too much.
+    Raises
+    ------
+    RetrainModelError
+        The bytes are no plain npz of float64 arrays, or unpack to too much.
     """
     arrays: dict[str, Floats] = {}
     try:

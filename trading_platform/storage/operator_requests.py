@@ -72,6 +72,19 @@ def operator_name() -> str:
         return "unknown"
 
 
+def command_row(run_id: int, reason: str, now: datetime, actor: str | None = None) -> dict[str, object]:
+    """Return what every row of `commands` begins with: whose run, when, who, and why.
+
+    Raises
+    ------
+    FixConfigError
+        No reason is given.
+    """
+    if not reason.strip():
+        raise FixConfigError("--reason must say why; it is recorded")
+    return {"run_id": run_id, "requested_at": now, "actor": actor or operator_name(), "reason": reason.strip()}
+
+
 def leave_command(
     engine: Engine,
     run_id: int,
@@ -90,16 +103,7 @@ def leave_command(
     FixConfigError
         No reason is given.
     """
-    if not reason.strip():
-        raise FixConfigError("--reason must say why; it is recorded")
-    values = {
-        "run_id": run_id,
-        "requested_at": now,
-        "kind": kind,
-        "actor": actor or operator_name(),
-        "reason": reason.strip(),
-        "subject": subject,
-    }
+    values = {**command_row(run_id, reason, now, actor), "kind": kind, "subject": subject}
     with engine.begin() as connection:
         key = connection.execute(insert(m.Command).values(**values)).inserted_primary_key
     return int(key[0]) if key is not None else 0

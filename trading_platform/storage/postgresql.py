@@ -176,7 +176,13 @@ def check_server(engine: Engine) -> None:
 def copy_rows(
     connection: Connection, table: str, columns: Sequence[Column[Any]], values: Sequence[Sequence[Any]]
 ) -> None:
-    """Write rows, given as one sequence of values a column, in one COPY of the connection's transaction."""
+    """Write rows, given as one sequence of values a column, in one COPY of the connection's transaction.
+
+    Raises
+    ------
+    DatabaseAwayError, RepairDatabaseError
+        What the server says, explained.
+    """
     import psycopg
     from psycopg import sql
 

@@ -117,7 +117,13 @@ class Repository:
     # ------------------------------------------------------------ writing
 
     def commit(self) -> None:
-        """Write everything collected in one transaction."""
+        """Write everything collected in one transaction.
+
+        Raises
+        ------
+        OperatorNeededError
+            Another engine obeyed a command of this run.
+        """
         with self.engine.begin() as connection:
             self._write_orders(connection)
             self._write_closes(connection)
@@ -226,15 +232,6 @@ class Repository:
         column = model.__table__.c.run_id
         with self.engine.connect() as connection:
             return int(connection.execute(select(func.count()).where(column == self.run_id)).scalar_one())
-
-    def count_by(self, model: type[m.Base], column: str) -> dict[str, int]:
-        """Return the number of rows of this run by the values of `column`."""
-        table = model.__table__
-        with self.engine.connect() as connection:
-            rows = connection.execute(
-                select(table.c[column], func.count()).where(table.c.run_id == self.run_id).group_by(table.c[column])
-            )
-            return {str(value): int(n) for value, n in rows}
 
 
 class RiskStore:

@@ -76,14 +76,14 @@ def connect_writer(path: Path, synchronous: str = "FULL") -> sqlite3.Connection:
     return connection
 
 
-class Reading(NamedTuple):
+class ReadConnection(NamedTuple):
     """A read-only connection. `is_fixed` if it takes the file for unchanging: true only while nobody writes it."""
 
     connection: sqlite3.Connection
     is_fixed: bool
 
 
-def connect_reader(path: Path) -> Reading:
+def connect_reader(path: Path) -> ReadConnection:
     """Open `path` read-only, beside a running writer or where nothing can be written, and leave no file behind.
 
     SQLite would create missing -wal and -shm files for a reader too. Made by another user than the engine's they
@@ -101,14 +101,14 @@ def connect_reader(path: Path) -> Reading:
     log, index = path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")
     try:
         if not log.exists():
-            return Reading(_probe(f"file:{quote(str(path))}?mode=ro&immutable=1"), is_fixed=True)
+            return ReadConnection(_probe(f"file:{quote(str(path))}?mode=ro&immutable=1"), is_fixed=True)
         if index.exists():
             try:
-                return Reading(_probe(f"file:{quote(str(path))}?mode=ro"), is_fixed=False)
+                return ReadConnection(_probe(f"file:{quote(str(path))}?mode=ro"), is_fixed=False)
             except sqlite3.OperationalError as error:
                 if not _needs_no_writing(error):
                     raise
-        return Reading(_connect_copy(path, log), is_fixed=False)
+        return ReadConnection(_connect_copy(path, log), is_fixed=False)
     except (OSError, sqlite3.Error) as error:
         raise explain(error, where) from error
 

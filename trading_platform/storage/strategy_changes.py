@@ -8,11 +8,10 @@ from datetime import datetime
 
 from sqlalchemy import Engine, insert, select, update
 
-from trading_platform.core.errors import FixConfigError
 from trading_platform.core.risk.memory import checksum
 from trading_platform.core.saved_books import renumbered
 from trading_platform.storage import models as m
-from trading_platform.storage.operator_requests import operator_name
+from trading_platform.storage.operator_requests import command_row
 
 
 def change_strategies(
@@ -28,19 +27,11 @@ def change_strategies(
     FixConfigError
         No reason is given.
     """
-    if not reason.strip():
-        raise FixConfigError("--reason must say why; it is recorded")
     added = [name for name in after if name not in before]
     words = [("upgrade", None), *(("join", name) for name in after)]
     words += [("leave", name) for name in before if name not in after]
-    row = {
-        "run_id": run_id,
-        "requested_at": now,
-        "handled_at": now,
-        "actor": operator_name(),
-        "reason": reason.strip(),
-        "result": f"from {', '.join(before)} to {', '.join(after)}",
-    }
+    told = f"from {', '.join(before)} to {', '.join(after)}"
+    row = {**command_row(run_id, reason, now), "handled_at": now, "result": told}
     with engine.begin() as connection:
         rows = [{**row, "kind": kind, "subject": subject} for kind, subject in words]
         connection.execute(insert(m.Command), rows)

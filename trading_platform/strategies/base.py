@@ -9,6 +9,7 @@ from typing import Annotated, Protocol, runtime_checkable
 import numpy as np
 
 from trading_platform.core import validation
+from trading_platform.core.action_map import SUM_NOISE
 from trading_platform.core.costs import Protection
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.families import Family
@@ -23,7 +24,6 @@ Strength = Annotated[float, Interval("[0, 1]")]
 Share = Annotated[float, Interval("(0, 1]")]
 Slot = Annotated[float, Interval("(0, 1]")]  # weight of one name in a strategy's own book
 Names = Annotated[int, Interval("[1, 10]")]
-SUM_TOLERANCE = 1e-9  # rounding of a few added weights
 
 
 @runtime_checkable
@@ -204,8 +204,8 @@ def check_targets(name: str, weights: Floats, panel: MarketPanel) -> None:
         where = f"{panel.session(t)}, {panel.tickers[i]}"
         raise StrategyTargetError(f"strategies.{name}: a weight must be a number >= 0, was {weights[t, i]} ({where})")
     total = weights.sum(axis=1)
-    if (total > 1.0 + SUM_TOLERANCE).any():
-        t = int(np.flatnonzero(total > 1.0 + SUM_TOLERANCE)[0])
+    if (total > 1.0 + SUM_NOISE).any():
+        t = int(np.flatnonzero(total > 1.0 + SUM_NOISE)[0])
         raise StrategyTargetError(
             f"strategies.{name}: weights of a session must sum to at most 1, were {total[t]:.6g} ({panel.session(t)})"
         )

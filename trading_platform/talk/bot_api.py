@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from trading_platform.configuration.environment import Secret
+from trading_platform.machine.time_outs import TO_CONNECT
 from trading_platform.reporting.telegram import API
 
 NO_ANSWER = 0
-CONNECT_SECONDS = 3.05
 
 
 class Answer(NamedTuple):
@@ -38,7 +38,7 @@ class BotApi:
 
         url = f"{self._api}/bot{self._token.reveal()}/{method}"
         try:  # a connection of its own: a long poll must not keep a message waiting
-            told = requests.post(url, json=values, timeout=(CONNECT_SECONDS, seconds), allow_redirects=False)
+            told = requests.post(url, json=values, timeout=(TO_CONNECT, seconds), allow_redirects=False)
             body = told.json()
         except requests.ConnectionError:
             return Answer(NO_ANSWER, words="not reached")

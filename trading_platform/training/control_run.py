@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from trading_platform.core.episode_batch import EpisodeOptions
 from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.session import Rules
 from trading_platform.engine.engine_market import configured_strategies
+from trading_platform.machine.clocks import utc_now
 from trading_platform.market_data.load_panel import load_panel, with_cash_rate
 from trading_platform.market_data.providers import exchange_calendar
 from trading_platform.market_data.synthetic import SyntheticMarketData
@@ -114,5 +114,5 @@ def write_page(page: Path, results: Sequence[ControlResult]) -> None:
     """Replace the part of the page between its marks by the table of all results, with the day."""
     text = page.read_text()
     head, rest = text.split(BEGIN)
-    told = "\n".join([f"{len(results):,} worlds, {datetime.now(UTC).date()}.", "", *table(results)])
+    told = "\n".join([f"{len(results):,} worlds, {utc_now().date()}.", "", *table(results)])
     page.write_text(f"{head}{BEGIN}\n\n{told}\n\n{END}{rest.split(END)[1]}")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.policy import Policy, averaged
 from trading_platform.core.prepare import PreparedMarket
 from trading_platform.core.types import Floats
@@ -108,7 +109,7 @@ def run_control(
     market, cost = world.market, setup.cost_bps
     mine, equal = (shadow_returns(market, chosen, cost)[judged] for chosen in (weights, equal_weights(market)))
     moved = np.abs(np.diff(weights[judged], axis=0)).sum(axis=1)
-    evidence = GateEvidence(mine, equal, float(0.5 * moved.mean() * 252))
+    evidence = GateEvidence(mine, equal, float(0.5 * moved.mean() * ANNUAL_SESSIONS))
     decision = decide(evidence, np.random.default_rng(0), GateConfig(objective=kind.objective))
     return ControlResult(
         task,

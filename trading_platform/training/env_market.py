@@ -14,15 +14,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from trading_platform.configuration.environment import Settings, load_settings
-from trading_platform.configuration.risk_config import RiskConfig
 from trading_platform.configuration.trading_config import TradingConfig, load_config
 from trading_platform.core.episode_batch import EpisodeOptions
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.prepare import PreparedMarket
-from trading_platform.core.risk.limits import limits_of
-from trading_platform.core.session import Rules
 from trading_platform.core.types import MarketPanel
 from trading_platform.engine.engine_market import configured_strategies
+from trading_platform.engine.trading_rules import rules_of
 from trading_platform.market_data.load_panel import load_panel, with_cash_rate
 from trading_platform.market_data.providers import calendar_of_source, exchange_calendar
 from trading_platform.strategies.registry import active_strategies
@@ -106,8 +104,7 @@ def _load(config: TradingConfig, settings: Settings) -> MarketPanel:
 
 
 def _prepared(panel: MarketPanel, config: TradingConfig, cost_bps: float | None) -> PreparedMarket:
-    limits = limits_of(RiskConfig.from_mapping(config.risk).to_dict())
-    rules = Rules(limits, config.exits.rates(), config.costs.rates(), config.sizing.rates())
+    rules = rules_of(config)
     if cost_bps is not None:
         rules = rules_at_cost(rules, cost_bps)
     strategies, _ = active_strategies(configured_strategies(config), panel)

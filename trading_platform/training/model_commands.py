@@ -6,13 +6,14 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from trading_platform.core.errors import FixConfigError, RetrainModelError
+from trading_platform.machine.clocks import utc_now
 
 if TYPE_CHECKING:
     from trading_platform.core.prepare import PreparedMarket
@@ -101,8 +102,8 @@ def promote(
             proven += f", its trial stands at {trial.wealth:.2f} of 20"
         if not typer.confirm(f"{model_id}: {proven}. Let it serve?"):
             raise typer.Exit(1)
-    champion = registry.promote(model_id, datetime.now(UTC), reason)
-    settle(registry, datetime.now(UTC))
+    champion = registry.promote(model_id, utc_now(), reason)
+    settle(registry, utc_now())
     print(f"champion: {champion.model_id}")  # noqa: T201 - the command's output
 
 
@@ -112,8 +113,8 @@ def rollback(reason: Reason, models_dir: ModelsDir = None) -> None:
     from trading_platform.training.service import settle
 
     registry = _registry(models_dir)
-    champion = registry.rollback(datetime.now(UTC), reason)
-    settle(registry, datetime.now(UTC))
+    champion = registry.rollback(utc_now(), reason)
+    settle(registry, utc_now())
     print(f"champion: {champion.model_id if champion else 'none, equal weight is served'}")  # noqa: T201
 
 
@@ -138,7 +139,7 @@ def trial(
 
     if not update and (data_dir or source or tickers or end):
         raise FixConfigError("--data-dir, --source, --tickers and --end feed the trial: add --update")
-    registry, now = _registry(models_dir, config), datetime.now(UTC)
+    registry, now = _registry(models_dir, config), utc_now()
     found = service.settle(registry, now)
     if update and found is not None:
         overrides = {

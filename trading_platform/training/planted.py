@@ -20,6 +20,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.metrics import sharpe_ratio, volatility
 from trading_platform.core.observation import RULES_GROUP
 from trading_platform.core.prepare import PreparedMarket
@@ -91,7 +92,7 @@ def planted_world(
                 turned[judged.start - 1 :] = -1.0
             planted = books + strength * shifted(said * turned[:, None]) * books.std(axis=0)
             if plant is Plant.BAD_BOOK:
-                planted[:, 0] -= 2.0 * books[:, 0].std() / np.sqrt(252.0)
+                planted[:, 0] -= 2.0 * books[:, 0].std() / np.sqrt(ANNUAL_SESSIONS)
                 best = tilted(template, bound * (said + 4.0 * (np.arange(said.shape[1]) == 0)))
             world = with_books(template, planted)
         case Plant.RISK:
@@ -99,7 +100,7 @@ def planted_world(
             best = tilted(template, -bound * said)
         case Plant.TILT:
             richer = books.copy()
-            richer[:, : said.shape[1] // 3] += CONSTANT_GAIN * books.std() / np.sqrt(252.0)
+            richer[:, : said.shape[1] // 3] += CONSTANT_GAIN * books.std() / np.sqrt(ANNUAL_SESSIONS)
             world = with_books(template, richer)
         case Plant.NOTHING:
             pass

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from trading_platform.configuration.environment import Settings, load_settings
-from trading_platform.configuration.risk_config import RiskConfig
 from trading_platform.configuration.trading_config import TradingConfig, config_path, load_config, machine_overrides
-from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
+from trading_platform.engine.trading_rules import rules_of
 
 
 def read_rules(path: Path | None, overrides: Mapping[str, object]) -> tuple[Settings, Rules, TradingConfig]:
@@ -19,8 +18,7 @@ def read_rules(path: Path | None, overrides: Mapping[str, object]) -> tuple[Sett
     if chosen["data.source"] is None and settings.has_alpaca_keys and config_path(path) is None:
         chosen["data.source"] = "alpaca"
     config = load_config(config_path(path), chosen)
-    limits = limits_of(RiskConfig.from_mapping(config.risk).to_dict())
-    return settings, Rules(limits, config.exits.rates(), config.costs.rates(), config.sizing.rates()), config
+    return settings, rules_of(config), config
 
 
 def registry_folder(named: Path | None, path: Path | None = None) -> Path:

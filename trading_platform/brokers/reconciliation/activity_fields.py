@@ -33,7 +33,13 @@ def entry_time(entry: Mapping[str, Any]) -> datetime:
 
 
 def required_instant(text: object) -> datetime:
-    """Return an instant that must be there."""
+    """Return an instant that must be there.
+
+    Raises
+    ------
+    ValueError
+        It is not.
+    """
     instant = parse_instant(text)
     if instant is None:
         raise ValueError("an activity without a time")
@@ -41,7 +47,13 @@ def required_instant(text: object) -> datetime:
 
 
 def side_of(entry: Mapping[str, Any]) -> Side:
-    """Return the side of an execution; `sell_short` sells."""
+    """Return the side of an execution; `sell_short` sells.
+
+    Raises
+    ------
+    ValueError
+        It is neither.
+    """
     side = str(entry["side"])
     if side not in ("buy", "sell", "sell_short"):
         raise ValueError(f"side {side!r} is unknown")

@@ -18,7 +18,7 @@ from trading_platform.alpaca.http import AlpacaHttp
 from trading_platform.alpaca.reader import AlpacaReader
 from trading_platform.brokers.reconciliation.account_book import AccountBook
 from trading_platform.brokers.reconciliation.alpaca_history import parse_history, read_activities
-from trading_platform.brokers.reconciliation.bookkeeper import Bookkeeper, Reading
+from trading_platform.brokers.reconciliation.bookkeeper import AccountLook, Bookkeeper
 from trading_platform.brokers.reconciliation.owner_shares import carve_out
 from trading_platform.brokers.reconciliation.protection import covers_of
 from trading_platform.brokers.reconciliation.reconcile import reconcile
@@ -26,11 +26,11 @@ from trading_platform.brokers.reconciliation.saved_account import Memory, save
 from trading_platform.brokers.reconciliation.two_books import (
     SHARE_TOLERANCE,
     AccountHistory,
-    BookCash,
-    BookFill,
-    BookForeignFill,
-    BookShares,
     OurBook,
+    PostCash,
+    PostFill,
+    PostForeignFill,
+    PostShares,
     TheirBook,
     apply_actions,
 )
@@ -157,7 +157,7 @@ def adopt_account(
     carved = carve_out(theirs, manual, {}, ())
     mine = OurBook(cash + carved.cash, {}, {key: row for key, row in past.rows.items() if row.status.is_open})
     result = reconcile(mine, carved.theirs, clock.now(), prefix)
-    keeper.take_in(Reading(result, carved), clock.now(), is_watch=True)
+    keeper.take_in(AccountLook(result, carved), clock.now(), is_watch=True)
     _check_shares(book, theirs)
     positions = tuple(_protect(book, past, rules, prefix))
     equity = book.close_session(session, _prices(book, theirs))
@@ -288,7 +288,7 @@ def _first(prices: Sequence[float | None]) -> float | None:
 def _effects(theirs: TheirBook, now: datetime, prefix: str) -> OurBook:
     """Return what all of the history did to an account of nothing: cash, and shares by ticker."""
     actions = reconcile(OurBook(0.0), replace(theirs, orders=()), now, prefix).actions
-    entries = [a for a in actions if isinstance(a, BookFill | BookForeignFill | BookCash | BookShares)]
+    entries = [a for a in actions if isinstance(a, PostFill | PostForeignFill | PostCash | PostShares)]
     return apply_actions(OurBook(0.0), entries)
 
 

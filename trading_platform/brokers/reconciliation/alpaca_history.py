@@ -104,6 +104,11 @@ def parse_history(entries: Sequence[Mapping[str, Any]], order_of: OrderOf) -> Ac
     `order_of` finds our order or leg by the broker's order id. A fee whose `group_id` names one of our fills is that
     fill's fee; Alpaca itself books fees by the day, and those stay account-wide. What the broker has cancelled counts
     for nothing, and is undone where it was booked; what is pending has not happened yet.
+
+    Raises
+    ------
+    ValueError
+        A status or a kind of activity that is unknown.
     """
     sorted_ = _Sorted()
     corporate: list[Mapping[str, Any]] = []

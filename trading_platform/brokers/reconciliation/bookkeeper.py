@@ -23,12 +23,12 @@ from trading_platform.brokers.reconciliation.two_books import (
     Action,
     AdoptCash,
     AdoptPosition,
-    BookCash,
-    BookExchange,
-    BookFill,
-    BookForeignFill,
-    BookShares,
     CloseOrder,
+    PostCash,
+    PostExchange,
+    PostFill,
+    PostForeignFill,
+    PostShares,
     UpdateOrder,
 )
 from trading_platform.core.order_reasons import OrderReason
@@ -52,7 +52,7 @@ class Journal(OrderJournal, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class AccountLook:
     """One look at the account: the comparison, and the owner's part."""
 
     result: Reconciliation
@@ -83,7 +83,7 @@ class Bookkeeper:
         self._clock = clock
         self._checkpoint = checkpoint
 
-    def take_in(self, reading: Reading, horizon: datetime, *, is_watch: bool) -> bool:
+    def take_in(self, reading: AccountLook, horizon: datetime, *, is_watch: bool) -> bool:
         """Book history up to `horizon` and bring orders up to date; return True if the book has changed.
 
         Entries after `horizon` belong to a later session and wait. What is unexplained is adopted only when nothing
@@ -147,7 +147,7 @@ class Bookkeeper:
     ) -> bool:
         """Book one entry of history unless it is later than `horizon`; return False if it waits."""
         match action:
-            case BookFill(fill) if fill.filled_at <= horizon:
+            case PostFill(fill) if fill.filled_at <= horizon:
                 order = orders.get(fill.client_order_id) or self._journal.find_order(fill.client_order_id)
                 if fill.fill_id.endswith(UNDONE):
                     fill, order = self._taken_back(fill)
@@ -155,22 +155,22 @@ class Bookkeeper:
                 booked[fill.fill_id] = fill.filled_at
                 words = fill.client_order_id, fill.side, fill.quantity, fill.ticker, fill.price, fill.reason
                 log.info("order %s: %s %g %s at %g, %s", *words)
-            case BookForeignFill(foreign) if foreign.at <= horizon:
+            case PostForeignFill(foreign) if foreign.at <= horizon:
                 self._book.book_foreign(foreign)
                 booked[foreign.fill_id] = foreign.at
-            case BookCash(flow) if flow.at <= horizon:
+            case PostCash(flow) if flow.at <= horizon:
                 self._book.book_cash(flow)
                 booked[flow.flow_id] = flow.at
             case CashOut(change, flow) if change.at <= horizon:
                 self._book.book_cash_out(change, flow)
                 booked |= {change.change_id: change.at, flow.flow_id: flow.at}
-            case BookShares(change) if change.at <= horizon:
+            case PostShares(change) if change.at <= horizon:
                 self._book.book_shares(change)
                 booked[change.change_id] = change.at
-            case BookExchange(exchange) if exchange.at <= horizon:
+            case PostExchange(exchange) if exchange.at <= horizon:
                 self._book.book_exchange(exchange)
                 booked[exchange.exchange_id] = exchange.at
-            case BookFill() | BookForeignFill() | BookCash() | BookShares() | BookExchange() | CashOut():
+            case PostFill() | PostForeignFill() | PostCash() | PostShares() | PostExchange() | CashOut():
                 return False
         return True
 
@@ -199,15 +199,15 @@ def order_back(row: JournalOrder | None, fill: Fill) -> JournalOrder | None:
 
 def _with_cash_outs(actions: Sequence[Action]) -> list[Action | CashOut]:
     """Return the actions with money and shares of one entry of history put together."""
-    flows = {f"{action.flow.flow_id}{SHARES}": action.flow for action in actions if isinstance(action, BookCash)}
+    flows = {f"{action.flow.flow_id}{SHARES}": action.flow for action in actions if isinstance(action, PostCash)}
     outs = {
         action.change.change_id: CashOut(action.change, flows[action.change.change_id])
         for action in actions
-        if isinstance(action, BookShares) and action.change.change_id in flows and action.change.quantity < 0.0
+        if isinstance(action, PostShares) and action.change.change_id in flows and action.change.quantity < 0.0
     }
     paid = {out.flow.flow_id for out in outs.values()}
-    kept = [action for action in actions if not (isinstance(action, BookCash) and action.flow.flow_id in paid)]
-    return [outs.get(a.change.change_id, a) if isinstance(a, BookShares) else a for a in kept]
+    kept = [action for action in actions if not (isinstance(action, PostCash) and action.flow.flow_id in paid)]
+    return [outs.get(a.change.change_id, a) if isinstance(a, PostShares) else a for a in kept]
 
 
 def _tell_end(order: BrokerOrder) -> None:

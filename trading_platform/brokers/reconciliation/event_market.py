@@ -52,7 +52,7 @@ def give_spin_off_prices(market: Market, slot: Record, other: int) -> bool:
 
 
 def forget_levels(slots: Records, lots: Records, s: int) -> None:
-    """Take the levels off slot `s`, whose price nobody knows yet."""
+    """Take the levels off slot `s` of `slots` (S,) and its `lots` (S, K), whose price nobody knows yet."""
     if s >= 0:
         slots[s]["stop"] = slots[s]["target"] = 0.0
         lots[s]["stop"] = lots[s]["target"] = 0.0

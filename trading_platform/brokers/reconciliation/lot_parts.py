@@ -36,7 +36,7 @@ def order_parts(
 
 
 def position_parts(slot: Record, lots: Records, quantity: float, first: int | None = None) -> Parts:
-    """Return which lots give `quantity` shares away when nobody has said whose: `first`, then in order."""
+    """Return which `lots` (K,) give `quantity` shares away when nobody has said whose: `first`, then in order."""
     numbers = [k for k in range(len(lots)) if _owns(slot, k) and lots[k]["quantity"] > 0.0]
     deltas = [(k, -float(lots[k]["quantity"])) for k in sorted(numbers, key=lambda k: (k != first, k))]
     return _after(deltas, SELL, 0.0, quantity)

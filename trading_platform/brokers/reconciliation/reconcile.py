@@ -31,16 +31,16 @@ from trading_platform.brokers.reconciliation.two_books import (
     Action,
     AdoptCash,
     AdoptPosition,
-    BookCash,
-    BookExchange,
-    BookFill,
-    BookForeignFill,
-    BookShares,
     CancelOrder,
     CloseOrder,
     Exchange,
     HalfAction,
     OurBook,
+    PostCash,
+    PostExchange,
+    PostFill,
+    PostForeignFill,
+    PostShares,
     TheirBook,
     UpdateOrder,
     apply_actions,
@@ -67,13 +67,8 @@ class Reconciliation:
     quarantine: frozenset[str]
     cash_ties: bool
 
-    @property
-    def is_clean(self) -> bool:
-        """True if both books already agreed."""
-        return not self.differences
 
-
-Finding: TypeAlias = tuple[Difference, tuple[Action, ...]]
+Found: TypeAlias = tuple[Difference, tuple[Action, ...]]
 
 
 def reconcile(
@@ -96,7 +91,7 @@ def reconcile(
     waiting, halves = awaited_fills(ours, theirs, prefix), [*_unfinished(ours, theirs.history, now)]
     # What orders say they have traded, or half an action has moved, is counted for the comparison only.
     seen: list[Action] = [
-        *(BookFill(fill) for _, fill in waiting),
+        *(PostFill(fill) for _, fill in waiting),
         *(AdoptCash(half.cash) for half in _young(theirs.history, now)),
     ]
     book = apply_actions(ours, [*_actions(explained), *seen])
@@ -122,13 +117,13 @@ def reconcile(
     )
 
 
-def _state(theirs: TheirBook) -> Iterator[Finding]:
+def _state(theirs: TheirBook) -> Iterator[Found]:
     """Yield the account's own trouble: new risk waits, what is held may be sold."""
     if theirs.trouble:
         yield Difference(DifferenceKind.ACCOUNT_STATE, None, "may trade", theirs.trouble), ()
 
 
-def _actions(found: Iterable[Finding]) -> Iterator[Action]:
+def _actions(found: Iterable[Found]) -> Iterator[Action]:
     for _, actions in found:
         yield from actions
 
@@ -136,36 +131,36 @@ def _actions(found: Iterable[Finding]) -> Iterator[Action]:
 # ---------------------------------------------------------------- what history explains
 
 
-def _history(ours: OurBook, history: AccountHistory) -> Iterator[Finding]:
+def _history(ours: OurBook, history: AccountHistory) -> Iterator[Found]:
     """Yield history that we have not booked, in the order in which it happened."""
-    entries: list[tuple[datetime, Finding]] = []
+    entries: list[tuple[datetime, Found]] = []
     history = with_reversals(history, ours.booked)
     for fill in history.fills:
         if fill.fill_id not in ours.booked:
             order = ours.orders.get(fill.client_order_id)
             done = order is None or order.filled_quantity + fill.quantity >= order.quantity - SHARE_TOLERANCE
             kind = DifferenceKind.FILL if done else DifferenceKind.PARTIAL_FILL
-            entries.append((fill.filled_at, (_fill_words(kind, fill), (BookFill(fill),))))
+            entries.append((fill.filled_at, (_fill_words(kind, fill), (PostFill(fill),))))
     for foreign in history.foreign:
         if foreign.fill_id not in ours.booked:
             text = f"{foreign.side} {foreign.quantity:g} at {foreign.price:g}, order {foreign.broker_order_id}"
             words = Difference(DifferenceKind.MANUAL_TRADE, foreign.ticker, "not ours", text)
-            entries.append((foreign.at, (words, (BookForeignFill(foreign),))))
+            entries.append((foreign.at, (words, (PostForeignFill(foreign),))))
     for exchange in history.exchanges:
         if exchange.exchange_id not in ours.booked and _is_bookable(ours, exchange):
             text = f"{exchange.gone:g} {exchange.ticker} became {exchange.came:g} {exchange.other}, {exchange.note}"
             words = Difference(DifferenceKind.EXCHANGE, exchange.ticker, "not booked", text)
-            entries.append((exchange.at, (words, (BookExchange(exchange),))))
+            entries.append((exchange.at, (words, (PostExchange(exchange),))))
     for flow in history.cash:
         if flow.flow_id not in ours.booked:
             text = f"{flow.kind} {flow.amount:+.2f} {flow.note}".strip()
             words = Difference(DifferenceKind.CASH_FLOW, flow.ticker, "not booked", text)
-            entries.append((flow.at, (words, (BookCash(flow),))))
+            entries.append((flow.at, (words, (PostCash(flow),))))
     for change in history.shares:
         if change.change_id not in ours.booked:
             text = f"{'split' if change.is_split else 'transfer'} {change.quantity:+g} shares {change.note}".strip()
             words = Difference(DifferenceKind.SHARE_CHANGE, change.ticker, "not booked", text)
-            entries.append((change.at, (words, (BookShares(change),))))
+            entries.append((change.at, (words, (PostShares(change),))))
     for _, finding in sorted(entries, key=lambda entry: entry[0]):
         yield finding
 
@@ -175,7 +170,7 @@ def _is_bookable(ours: OurBook, exchange: Exchange) -> bool:
     return exchange.ticker != "" and (ours.known is None or exchange.other in ours.known)
 
 
-def _unfinished(ours: OurBook, history: AccountHistory, now: datetime) -> Iterator[Finding]:
+def _unfinished(ours: OurBook, history: AccountHistory, now: datetime) -> Iterator[Found]:
     """Yield corporate actions that cannot be booked yet; their tickers are left alone meanwhile."""
     for half in _young(history, now):
         moved = ", ".join(f"{quantity:+g} {ticker}" for ticker, quantity in half.moved)
@@ -198,7 +193,7 @@ def _young(history: AccountHistory, now: datetime) -> list[HalfAction]:
     return [half for half in history.halves if now - half.at <= HALF_PATIENCE]
 
 
-def _strange(theirs: TheirBook) -> Iterator[Finding]:
+def _strange(theirs: TheirBook) -> Iterator[Found]:
     for thing in theirs.unreadable:
         yield Difference(DifferenceKind.UNREADABLE, thing.ticker, "left alone", thing.text), ()
     for words in theirs.owners:
@@ -275,7 +270,7 @@ def flatten(orders: Iterable[BrokerOrder]) -> Iterator[BrokerOrder]:
         yield from order.legs
 
 
-def _orders(ours: OurBook, theirs: TheirBook, now: datetime, prefix: str) -> Iterator[Finding]:
+def _orders(ours: OurBook, theirs: TheirBook, now: datetime, prefix: str) -> Iterator[Found]:
     seen = {order.client_order_id: order for order in flatten(theirs.orders)}
     for known in ours.orders.values():
         order = seen.get(known.client_order_id)
@@ -301,7 +296,7 @@ def _as_told(ours: OurBook, theirs: TheirBook, order: BrokerOrder) -> BrokerOrde
     return order._replace(status=status, filled_quantity=told)
 
 
-def _news(known: JournalOrder, order: BrokerOrder) -> Finding:
+def _news(known: JournalOrder, order: BrokerOrder) -> Found:
     ours = f"{known.client_order_id} {known.status}, {known.filled_quantity:g} filled"
     theirs = f"{order.status}, {order.filled_quantity:g} filled"
     kind = DifferenceKind.ORDER_NEWS if order.status.is_open else DifferenceKind.ORDER_ENDED
@@ -317,7 +312,7 @@ def _levels(order: BrokerOrder) -> str:
     return " and ".join(prices) or "at the market"
 
 
-def _absent(known: JournalOrder, is_missing: bool, now: datetime) -> Finding:
+def _absent(known: JournalOrder, is_missing: bool, now: datetime) -> Found:
     ours = f"{known.client_order_id} {known.status}"
     key = known.client_order_id
     if not is_missing:
@@ -334,7 +329,7 @@ def _absent(known: JournalOrder, is_missing: bool, now: datetime) -> Finding:
     return Difference(DifferenceKind.NEVER_SENT, known.ticker, ours, "never reached the broker"), (close,)
 
 
-def _stranger(order: BrokerOrder, prefix: str) -> Finding:
+def _stranger(order: BrokerOrder, prefix: str) -> Found:
     text = f"{order.client_order_id} {order.side} {order.quantity:g} {order.status}"
     if not order.client_order_id.startswith(prefix):
         return Difference(DifferenceKind.FOREIGN_ORDER, order.ticker, "not ours", text), ()
@@ -347,14 +342,14 @@ def _stranger(order: BrokerOrder, prefix: str) -> Finding:
 # ---------------------------------------------------------------- positions and cash
 
 
-def _manual_positions(book: OurBook) -> Iterator[Finding]:
+def _manual_positions(book: OurBook) -> Iterator[Found]:
     for position in book.positions.values():
         if position.strategy == MANUAL:
             text = f"{position.quantity:g} shares without a strategy"
             yield Difference(DifferenceKind.MANUAL_POSITION, position.ticker, text, "held"), ()
 
 
-def _positions(book: OurBook, theirs: TheirBook, unclear: Collection[str | None]) -> Iterator[Finding]:
+def _positions(book: OurBook, theirs: TheirBook, unclear: Collection[str | None]) -> Iterator[Found]:
     for ticker in sorted((book.positions.keys() | theirs.positions.keys()) - {*unclear}):
         position = book.positions.get(ticker)
         mine = 0.0 if position is None else position.quantity
@@ -380,7 +375,7 @@ def _is_contradicted(theirs: TheirBook, lost: float, stop_price: float | None) -
     return theirs.unlisted > max(LEAST_DOLLARS, HALF * lost * (stop_price or 0.0))
 
 
-def _cash(book: OurBook, theirs: TheirBook, tolerance: float) -> Iterator[Finding]:
+def _cash(book: OurBook, theirs: TheirBook, tolerance: float) -> Iterator[Found]:
     ours = f"{book.cash:.2f}"
     if theirs.cash is None:
         yield Difference(DifferenceKind.CASH_UNKNOWN, None, ours, "not told"), ()

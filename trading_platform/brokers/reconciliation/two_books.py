@@ -185,35 +185,35 @@ class TheirBook:
 
 
 @dataclass(frozen=True, slots=True)
-class BookFill:
+class PostFill:
     """Book an execution of one of our orders."""
 
     fill: Fill
 
 
 @dataclass(frozen=True, slots=True)
-class BookForeignFill:
+class PostForeignFill:
     """Book a manual trade."""
 
     fill: ForeignFill
 
 
 @dataclass(frozen=True, slots=True)
-class BookCash:
+class PostCash:
     """Book money that moved without a trade."""
 
     flow: CashFlow
 
 
 @dataclass(frozen=True, slots=True)
-class BookShares:
+class PostShares:
     """Book shares that changed without a trade; a split also moves stop and target."""
 
     change: ShareChange
 
 
 @dataclass(frozen=True, slots=True)
-class BookExchange:
+class PostExchange:
     """Book a rename, a merger for shares, a spin-off."""
 
     exchange: Exchange
@@ -268,11 +268,11 @@ class AdoptCash:
 
 
 Action: TypeAlias = (
-    BookFill
-    | BookForeignFill
-    | BookCash
-    | BookShares
-    | BookExchange
+    PostFill
+    | PostForeignFill
+    | PostCash
+    | PostShares
+    | PostExchange
     | UpdateOrder
     | CloseOrder
     | CancelOrder
@@ -318,20 +318,20 @@ def apply_actions(book: OurBook, actions: Iterable[Action]) -> OurBook:
 
 def _apply(book: OurBook, action: Action) -> OurBook:
     match action:
-        case BookFill(fill):
+        case PostFill(fill):
             cash = book.cash - fill.amount - fill.fees if fill.side is Side.BUY else book.cash + fill.amount - fill.fees
             order = book.orders.get(fill.client_order_id) if fill.side is Side.BUY else None
             book = _add_shares(book, fill.ticker, _signed(fill.side, fill.quantity), fill.strategy, order)
             return replace(book, cash=round_cents(cash), booked=book.booked | {fill.fill_id})
-        case BookForeignFill(fill):
+        case PostForeignFill(fill):
             book = _add_shares(book, fill.ticker, _signed(fill.side, fill.quantity), MANUAL)
             cash = book.cash - _signed(fill.side, fill.amount)
             return replace(book, cash=round_cents(cash), booked=book.booked | {fill.fill_id})
-        case BookCash(flow):
+        case PostCash(flow):
             return replace(book, cash=round_cents(book.cash + flow.amount), booked=book.booked | {flow.flow_id})
-        case BookShares(change):
+        case PostShares(change):
             return replace(_change_shares(book, change), booked=book.booked | {change.change_id})
-        case BookExchange(exchange):
+        case PostExchange(exchange):
             return replace(_exchanged(book, exchange), booked=book.booked | {exchange.exchange_id})
         case UpdateOrder(order):
             return replace(book, orders=_with_order(book.orders, order))

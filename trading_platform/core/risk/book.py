@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from trading_platform.core.compiled import as_rows, direct
 from trading_platform.core.ledger import SLOT, Record, Records
 from trading_platform.core.recorded_books import as_words
-from trading_platform.core.risk.caps import Verdict
+from trading_platform.core.risk.caps import RuleVerdict
 from trading_platform.core.risk.limits import Limits
 from trading_platform.core.risk.portfolio_slots import (
     add_pending,
@@ -45,7 +45,7 @@ class RiskBook:
     books : one portfolio in the kernel's form. view : the market, None before one was shown.
     account, slots : views of it, `core.ledger.ACCOUNT` and (S,) of `core.ledger.SLOT`, pending entries included.
     outside : ticker -> slot of what is held but not in that market. problems : ticker -> why it cannot be measured.
-    gate_answer : what `core.gate` found last, after all that it depends on; None before it was asked.
+    kept_verdict : what the account rules found last, after all that it depends on; None before it was asked.
     """
 
     def __init__(self, limits: Limits, capital: float) -> None:
@@ -55,7 +55,7 @@ class RiskBook:
         self.view: MarketView | None = None
         self.outside: dict[str, int] = {}
         self.problems: dict[str, str] = {}
-        self.gate_answer: tuple[bytes, MarketView, tuple[float, Verdict]] | None = None
+        self.kept_verdict: tuple[bytes, MarketView, tuple[float, RuleVerdict]] | None = None
         self._direct: dict[Any, Any] = {}
 
     def _open(self, books: Books) -> None:
@@ -81,7 +81,13 @@ class RiskBook:
             move_columns(self.slots, self.outside, names, view.columns)
 
     def mirror(self, account: Record, slots: Records, lots: Records, stopped: Ints) -> None:
-        """Copy cash, positions (S,), lots (S, K) and stop-outs (N,) of a broker's book, numbered as the market."""
+        """Copy cash, positions (S,), lots (S, K) and stop-outs (N,) of a broker's book, numbered as the market.
+
+        Raises
+        ------
+        ValueError
+            No market was shown before.
+        """
         if self.view is None:
             raise ValueError("show_market() before mirror(): the columns of a book mean nothing without their market")
         if self._mirrored is None or self._mirrored[0] is not slots:

@@ -29,7 +29,7 @@ class Measures(NamedTuple):
     correlated: int  # that ticker's column, or -1
 
 
-class Verdict(NamedTuple):
+class RuleVerdict(NamedTuple):
     """Code with the observed value and the limit that decided, in the rule's unit."""
 
     code: int
@@ -121,7 +121,9 @@ def cap_slack(cap: int) -> float:
 
 
 @lean
-def broken_cap(notional: float, equity: float, cash: float, vix: float, measures: Measures, limits: Limits) -> Verdict:
+def broken_cap(
+    notional: float, equity: float, cash: float, vix: float, measures: Measures, limits: Limits
+) -> RuleVerdict:
     """Return the first cap that an order of `notional` dollars breaks, as a verdict; OK if none. NaN breaks a cap."""
     for cap in range(N_CAPS):
         room = cap_numbers(cap, equity, cash, vix, measures, limits)
@@ -131,8 +133,8 @@ def broken_cap(notional: float, equity: float, cash: float, vix: float, measures
             if cap == CORRELATION and not (used <= 1.0 + 1e-9):
                 code = CORRELATION_UNKNOWN
             scale = equity if CAP_IS_SHARE[cap] else 1.0
-            return Verdict(code, used / scale, room.limit / scale)
-    return Verdict(OK, 0.0, 0.0)
+            return RuleVerdict(code, used / scale, room.limit / scale)
+    return RuleVerdict(OK, 0.0, 0.0)
 
 
 @lean

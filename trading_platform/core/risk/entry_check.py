@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 
 from trading_platform.core.compiled import lean
-from trading_platform.core.decide import check_order
+from trading_platform.core.entries import check_order
 from trading_platform.core.ledger import Records
 from trading_platform.core.market import CLOSE, Market
 from trading_platform.core.risk.book import RiskBook
-from trading_platform.core.risk.caps import OK, Verdict
+from trading_platform.core.risk.caps import OK, RuleVerdict
 from trading_platform.core.risk.denial_codes import DENIAL_CODES, DenialCode
 from trading_platform.core.risk.explain import denied
 from trading_platform.core.risk.limits import Limits
 from trading_platform.core.risk.messages import deny, describe, market_age
-from trading_platform.core.risk.rules import entry_gate
+from trading_platform.core.risk.rules import check_account
 from trading_platform.core.types import Denial
 from trading_platform.core.view import MarketView
 
@@ -23,7 +23,7 @@ CLOCK_NOISE = 1e-6  # sessions, a fortieth of a second; float noise of the excha
 PASS = (DenialCode.OK, "OK")
 
 
-def market_gate(book: RiskBook, max_age: int) -> tuple[DenialCode, str]:
+def account_refusal(book: RiskBook, max_age: int) -> tuple[DenialCode, str]:
     """Return (OK, "OK") if account and market let new risk in, else the code and its numbers.
 
     `max_age` is the age in sessions that the newest bars may have.
@@ -31,7 +31,7 @@ def market_gate(book: RiskBook, max_age: int) -> tuple[DenialCode, str]:
     view = book.view
     if view is None:
         return DenialCode.VIX_UNKNOWN, "VIX_UNKNOWN: no market has been shown"
-    age, verdict = _account_gate(book, view)
+    age, verdict = _account_checked(book, view)
     if verdict.code != OK:
         return DENIAL_CODES[verdict.code], describe(verdict, book.limits)
     return _data_gate(book, age, max_age)
@@ -41,11 +41,11 @@ def judge_entry(book: RiskBook, ticker: str, quantity: float, price: float, max_
     """Return why a buy of `quantity` shares at the worst `price` may not leave, or None if it may."""
     view, limits = book.view, book.limits
     if view is None or ticker not in view.columns:
-        code, words = market_gate(book, max_age)
+        code, words = account_refusal(book, max_age)
         if code == DenialCode.OK:
             code, words = DenialCode.PRICE_UNKNOWN, f"PRICE_UNKNOWN: {ticker} is not in the market shown"
         return Denial(code, ticker, math.nan, math.nan, words)
-    age, gate = _account_gate(book, view)
+    age, gate = _account_checked(book, view)
     if gate.code != OK:
         words = describe(gate, limits)
         return Denial(DENIAL_CODES[gate.code], ticker, float(gate.observed), float(gate.limit), words)
@@ -73,26 +73,26 @@ def off_market(view: MarketView, ticker: str, price: float, limits: Limits) -> D
     return deny(DenialCode.PRICE_OFF_MARKET, ticker, words, abs(off), limits.price_collar)
 
 
-def _account_gate(book: RiskBook, view: MarketView) -> tuple[float, Verdict]:
+def _account_checked(book: RiskBook, view: MarketView) -> tuple[float, RuleVerdict]:
     """Return the age of the newest bars in sessions and the verdict of the account rules.
 
     A scan asks three times an order. The book keeps the answer, with all that it depends on, byte for byte.
     """
-    account, known = book.account.tobytes(), book.gate_answer
+    account, known = book.account.tobytes(), book.kept_verdict
     if known is not None and known[0] == account and known[1] is view:
         return known[2]
     market, t, age = view.market, view.t, market_age(view)
     vix, vix_age = float(market.vix[t]), float(market.vix_age[t]) + age
     accounts, clock = book.books.accounts, float(view.clock)
     answer = age, book.direct(account_verdict)(accounts, clock, vix, vix_age, book.limit_rows)
-    book.gate_answer = account, view, answer
+    book.kept_verdict = account, view, answer
     return answer
 
 
 @lean
-def account_verdict(accounts: Records, clock: float, vix: float, vix_age: float, limits: Records) -> Verdict:
-    """Return what the account rules (`core.risk.rules.entry_gate`) say of `accounts` (1,) under `limits` (1,)."""
-    return entry_gate(accounts[0], clock, vix, vix_age, limits[0])
+def account_verdict(accounts: Records, clock: float, vix: float, vix_age: float, limits: Records) -> RuleVerdict:
+    """Return what the account rules (`core.risk.rules.check_account`) say of `accounts` (1,) under `limits` (1,)."""
+    return check_account(accounts[0], clock, vix, vix_age, limits[0])
 
 
 @lean
@@ -105,8 +105,8 @@ def order_verdict(
     quantity: float,
     price: float,
     limits: Records,
-) -> Verdict:
-    """Return what the order rules (`core.decide.check_order`) say on the book of `accounts` (1,) and `slots` (S,)."""
+) -> RuleVerdict:
+    """Return what the order rules (`core.entries.check_order`) say on the book of `accounts` (1,) and `slots` (S,)."""
     return check_order(accounts[0], slots, market, t, ticker, quantity, price, limits[0])
 
 

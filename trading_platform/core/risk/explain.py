@@ -1,4 +1,7 @@
-"""What every rule says of an order: observed value, limit, headroom; and the largest order that would pass."""
+"""What every rule says of an order: observed value, limit, headroom; and the largest order that would pass.
+
+Shapes: `accounts` and `limit_rows` (1,), as `core.compiled.as_rows` gives them; `slots` (S,).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import math
 from typing import NamedTuple
 
 from trading_platform.core.compiled import lean
-from trading_platform.core.decide import size_entry
+from trading_platform.core.entries import size_entry
 from trading_platform.core.fills import round_shares
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.market import Market
@@ -20,7 +23,7 @@ from trading_platform.core.risk.caps import (
     NOISE,
     OK,
     SMALLEST_PRICE,
-    Verdict,
+    RuleVerdict,
     cap_numbers,
     cap_room,
     cap_slack,
@@ -28,7 +31,7 @@ from trading_platform.core.risk.caps import (
 from trading_platform.core.risk.denial_codes import DENIAL_CODES, DenialCode
 from trading_platform.core.risk.limits import Limits
 from trading_platform.core.risk.messages import describe, market_age
-from trading_platform.core.risk.rules import daily_loss_of, drawdown_of, entry_gate, market_verdict, measure_entry
+from trading_platform.core.risk.rules import check_account, daily_loss_of, drawdown_of, market_verdict, measure_entry
 from trading_platform.core.types import Denial, Explanation, RuleCheck
 from trading_platform.core.view import MarketView
 
@@ -41,7 +44,7 @@ class Largest(NamedTuple):
     correlated: int
 
 
-def denied(book: RiskBook, view: MarketView, verdict: Verdict, ticker: str, price: float) -> Denial:
+def denied(book: RiskBook, view: MarketView, verdict: RuleVerdict, ticker: str, price: float) -> Denial:
     """Return the denial of a buy at the worst `price` that an order rule refused."""
     largest = largest_entry(book, view, view.columns[ticker], price)
     code, other = DENIAL_CODES[verdict.code], ""
@@ -152,7 +155,7 @@ def largest_passable(
     """Return `largest_entry` of column `ticker` at row `t`, in one compiled call."""
     account, limits, vix = accounts[0], limit_rows[0], market.vix[t]
     measures = measure_entry(slots, market, t, ticker, limits)
-    gate = entry_gate(account, clock, vix, vix_age, limits)
+    gate = check_account(account, clock, vix, vix_age, limits)
     data = market_verdict(market, t, ticker)
     if gate.code != OK:
         return Largest(0.0, gate.code, measures.correlated)

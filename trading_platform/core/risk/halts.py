@@ -108,7 +108,13 @@ class Halts:
         return events
 
     def count_trade(self, result: TradeResult, pause_hours: float, now: datetime) -> RiskEvent | None:
-        """Count a closed round trip; return the pause that it starts, which waits for a market to tell the time."""
+        """Count a closed round trip; return the pause that it starts, which waits for a market to tell the time.
+
+        Raises
+        ------
+        ValueError
+            Profit or cost is no amount in dollars.
+        """
         pnl, cost = float(result.pnl), float(result.cost)
         if not abs(pnl) < ABSURD or not (cost == 0.0 or 0.01 <= cost < ABSURD):
             raise ValueError(f"trade result of {result.ticker} has pnl {pnl}, cost {cost}: not amounts in dollars")
@@ -128,7 +134,13 @@ class Halts:
         return event(RiskEventKind.MANUAL_HALT, DenialCode.MANUAL_HALT, math.nan, math.nan, words, actor)
 
     def resume(self, reason: str, actor: str) -> RiskEvent:
-        """End manual halt, drawdown halt, pause and fault; rebase the peak if drawdown would halt again at once."""
+        """End manual halt, drawdown halt, pause and fault; rebase the peak if drawdown would halt again at once.
+
+        Raises
+        ------
+        ValueError
+            No reason is given.
+        """
         if not reason.strip():
             raise ValueError("resume needs a reason")
         standing, account = self.standing, self._book.account

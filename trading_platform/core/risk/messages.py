@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from trading_platform.core.risk.caps import CAPS, Verdict
+from trading_platform.core.risk.caps import CAPS, RuleVerdict
 from trading_platform.core.risk.denial_codes import DENIAL_CODES, DenialCode
 from trading_platform.core.risk.limits import Limits
 from trading_platform.core.types import Denial
@@ -18,7 +18,7 @@ _SHARES = {
 _COUNTS = {cap.code: cap.subject for cap in CAPS if not cap.is_share}
 
 
-def describe(verdict: Verdict, limits: Limits, ticker: str = "", other: str = "") -> str:
+def describe(verdict: RuleVerdict, limits: Limits, ticker: str = "", other: str = "") -> str:
     """Return the message of `verdict`; `other` is the ticker it correlates with."""
     code = DENIAL_CODES[verdict.code]
     observed, limit = verdict.observed, verdict.limit

@@ -2,6 +2,8 @@
 
 Nothing is guessed. A holding that cannot be valued makes equity NaN; one that cannot be measured (not in the market, a
 pending order without a price, a quantity that is no number) is a problem that keeps new risk out.
+
+Shapes: `slots` (S,), records of `core.ledger.SLOT`; quantities are shares, prices dollars.
 """
 
 from __future__ import annotations

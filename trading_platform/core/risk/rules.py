@@ -5,6 +5,8 @@ A limit is the largest allowed value. Every comparison is written ``not (observe
 Existing positions and pending entries count in every cap, pending ones at their worst price.
 
 Codes are the positions of `DenialCode` members, so that compiled code can carry them.
+
+Shapes: `slots` (S,), records of `core.ledger.SLOT`; the market's are told by `core.market.Market`.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from trading_platform.core.risk.caps import (
     NOISE,
     OK,
     Measures,
-    Verdict,
+    RuleVerdict,
     broken_cap,
 )
 from trading_platform.core.risk.denial_codes import DENIAL_CODES, DenialCode
@@ -249,30 +251,30 @@ def record_trade(account: Record, profit: float, cost: float, clock: float, limi
 
 
 @lean
-def entry_gate(account: Record, clock: float, vix: float, vix_age: float, limits: Limits) -> Verdict:
+def check_account(account: Record, clock: float, vix: float, vix_age: float, limits: Limits) -> RuleVerdict:
     """Return whether any new risk may be taken now: the rules that look at the account and the market as a whole."""
     if not (account["equity"] > 0.0) or account["suspect_equity"] != 0.0:
-        return Verdict(EQUITY_UNKNOWN, account["equity"], 0.0)
+        return RuleVerdict(EQUITY_UNKNOWN, account["equity"], 0.0)
     drawdown = drawdown_of(account["accepted_equity"], account["peak_equity"])
     total = drawdown_of(account["accepted_equity"], account["total_peak"])
     if account["halted"] == STOPPED_BY_TOTAL:
-        return Verdict(TOTAL_DRAWDOWN, total, limits.max_total_drawdown)
+        return RuleVerdict(TOTAL_DRAWDOWN, total, limits.max_total_drawdown)
     if account["halted"] == STOPPED_BY_SECOND:
-        return Verdict(SECOND_HALT, drawdown, limits.max_drawdown)
+        return RuleVerdict(SECOND_HALT, drawdown, limits.max_drawdown)
     if account["halted"] != 0:
-        return Verdict(DRAWDOWN_HALT, drawdown, limits.recovery_drawdown)
+        return RuleVerdict(DRAWDOWN_HALT, drawdown, limits.recovery_drawdown)
     if not (drawdown <= limits.max_drawdown + NOISE):
-        return Verdict(DRAWDOWN_BREACH, drawdown, limits.max_drawdown)
+        return RuleVerdict(DRAWDOWN_BREACH, drawdown, limits.max_drawdown)
     if not is_within_total(account, limits):
-        return Verdict(TOTAL_DRAWDOWN, total, limits.max_total_drawdown)
+        return RuleVerdict(TOTAL_DRAWDOWN, total, limits.max_total_drawdown)
     daily_loss = daily_loss_of(account)
     if account["daily_halted"] != 0 or not (daily_loss <= limits.max_daily_loss + NOISE):
-        return Verdict(DAILY_LOSS_LIMIT, daily_loss, limits.max_daily_loss)
+        return RuleVerdict(DAILY_LOSS_LIMIT, daily_loss, limits.max_daily_loss)
     if not (clock >= account["pause_until"]):
-        return Verdict(LOSS_STREAK_PAUSE, (account["pause_until"] - clock) / 3600.0, 0.0)
+        return RuleVerdict(LOSS_STREAK_PAUSE, (account["pause_until"] - clock) / 3600.0, 0.0)
     if not (vix > 0.0) or not (vix_age <= limits.max_vix_age):
-        return Verdict(VIX_UNKNOWN, vix_age, limits.max_vix_age)
-    return Verdict(OK, 0.0, 0.0)
+        return RuleVerdict(VIX_UNKNOWN, vix_age, limits.max_vix_age)
+    return RuleVerdict(OK, 0.0, 0.0)
 
 
 # ---------------------------------------------------------------- order rules
@@ -360,16 +362,16 @@ def check_entry(
     cash: float,
     vix: float,
     measures: Measures,
-    data: Verdict,
+    data: RuleVerdict,
     limits: Limits,
-) -> Verdict:
+) -> RuleVerdict:
     """Check a buy of `quantity` shares at the worst `price` against every order rule; return the first that objects.
 
     `data` is `market_verdict` of the ticker. An order below the smallest sensible size is refused with the cap that an
     order of that size would break, else with BELOW_MINIMUM.
     """
     if not (quantity >= 0.0) or not (quantity < 1e300) or not (price > 0.0) or not (price < 1e300):
-        return Verdict(INVALID_ORDER, quantity, 0.0)
+        return RuleVerdict(INVALID_ORDER, quantity, 0.0)
     if data.code != OK:
         return data
     notional = quantity * price
@@ -377,17 +379,17 @@ def check_entry(
     if broken.code != OK:
         return broken
     if not (notional >= limits.min_order - HALF_CENT):
-        return Verdict(BELOW_MINIMUM, notional, limits.min_order)
-    return Verdict(OK, notional / equity, limits.max_position)
+        return RuleVerdict(BELOW_MINIMUM, notional, limits.min_order)
+    return RuleVerdict(OK, notional / equity, limits.max_position)
 
 
 @lean
-def market_verdict(market: Market, t: int, ticker: int) -> Verdict:
+def market_verdict(market: Market, t: int, ticker: int) -> RuleVerdict:
     """Return whether the ticker's own data suffice for new risk at row `t`."""
     price = market.bars[ticker, t, CLOSE]
     if not (price > 0.0):
-        return Verdict(PRICE_UNKNOWN, price, 0.0)
+        return RuleVerdict(PRICE_UNKNOWN, price, 0.0)
     volatility = market.bars[ticker, t, VOLATILITY]
     if not (volatility > 0.0):
-        return Verdict(VOLATILITY_UNKNOWN, volatility, 0.0)
-    return Verdict(OK, price, 0.0)
+        return RuleVerdict(VOLATILITY_UNKNOWN, volatility, 0.0)
+    return RuleVerdict(OK, price, 0.0)

@@ -1,4 +1,4 @@
-"""The gate before every request: which host was meant, where a form came from, how large it is; and what browsers
+"""What is asked of every request: which host was meant, where a form came from, how large it is; and what browsers
 may do with the answer.
 
 A page on another site, or on another port of this machine, can make a browser send requests here. Names other than
@@ -36,7 +36,7 @@ HEADERS = {
 SAFE = frozenset({"GET", "HEAD"})
 
 
-class Gate:
+class RequestCheck:
     """Lets requests through to `application` that this desk may answer.
 
     Parameters
