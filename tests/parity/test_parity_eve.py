@@ -98,12 +98,17 @@ def check_eve(desk: AlpacaDesk) -> Counter[str]:
 
 
 def swinging_case(ratio: float) -> Case:
-    """Two strategies of target weights that grow, trim and trade with each other, and a split every few sessions."""
+    """Two strategies of target weights that trade with each other, and a split every few sessions, on the eve of which
+    one of them wants more.
+    """
     panel = with_splits(market_of(np.random.default_rng(5), 4, CALM, STOP + 1), ratio)
+    assert panel.split_ratio is not None
     t = np.arange(panel.n_sessions)[:, None]
-    columns = np.arange(len(panel.tickers))
-    weights = [0.10 + 0.06 * np.sin(t / 2.0 + columns), 0.08 + 0.05 * np.cos(t / 3.0 + columns)]
-    signals = tuple(StrategySignals(w, np.zeros(w.shape, dtype=np.bool_), is_target=True) for w in weights)
+    eves = np.roll(panel.split_ratio > 1.0, -1, axis=0)
+    weights = [0.08 + 0.10 * (eves | np.roll(eves, 1, axis=0)), 0.08 + 0.03 * np.cos(t / 3.0 + np.arange(4))]
+    signals = tuple(
+        StrategySignals(w.astype(np.float64), np.zeros(w.shape, dtype=np.bool_), is_target=True) for w in weights
+    )
     return Case(panel, signals, np.array([0.5, 0.5]), RISK, EXITS, CostConfig(), CAPITAL)
 
 
