@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from datetime import date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
@@ -88,9 +87,8 @@ def test_exit_whose_stop_is_still_being_cancelled_waits_and_keeps_its_cover_unti
         assert (held(scene), row_of(scene, WAITS)) == (0.0, None)
 
 
-@pytest.mark.parametrize(("target", "tries"), [(90.0, "tried 1 time: its target"), (None, "tried 3 times: ")])
-def test_exit_that_waits_survives_a_restart(target: float | None, tries: str) -> None:
-    with holding(LATE, target=target) as scene:
+def test_exit_that_waits_survives_a_restart() -> None:
+    with holding(LATE) as scene:
         scene.settle(2)
         leave(scene)
         scene.look()
@@ -98,7 +96,7 @@ def test_exit_that_waits_survives_a_restart(target: float | None, tries: str) ->
         scene.venue = scene.build()
         scene.venue.restore(saved)
         scene.look()
-        assert row_of(scene, WAITS).theirs.startswith(tries)
+        assert row_of(scene, WAITS).theirs.startswith("tried 3 times: ")
         scene.opened(3)
         assert held(scene) == 0.0
         assert scene.settle(3).fills[0][0].reason is OrderReason.SIGNAL_EXIT
@@ -142,7 +140,6 @@ def test_exit_that_a_later_decision_withdraws_is_not_sent() -> None:
         s = scene.book.slot_of("AAA")
         scene.book.lots[s]["delta"] = 0.0
         scene.book.slots[s]["selling"] = 0.0
-        scene.look()
         scene.opened(3)
         assert held(scene) == covered(scene) == 10.0
         assert row_of(scene, WAITS) is None
@@ -153,74 +150,6 @@ def test_exit_that_ended_unfilled_is_sent_again_at_the_next_look() -> None:
         scene.settle(2)
         scene.server.exchange.whims.append(Whim("reject", symbol="AAA", side="sell"))
         leave(scene)
-        scene.opened(3)
-        assert held(scene) == 0.0
-
-
-def resting(scene: Scene) -> list[tuple[float | None, float | None]]:
-    """Return (limit, stop) of the sells that work at the broker."""
-    working = scene.server.exchange.working("AAA")
-    return sorted(((o.limit_price, o.stop_price) for o in working if o.side is Side.SELL), key=str)
-
-
-def test_exit_of_the_evening_sells_by_its_target_in_the_auction_and_is_covered_all_night() -> None:
-    late = replace(LATE, auction_least=0.002, auction_most=0.002)
-    with holding(late, {"AAA": [*flat(50.0, 3), (48.0,) * 4, *flat(48.0, 4)]}) as scene:
-        scene.settle(2)
-        assert leave(scene).status is OrderStatus.INTENT
-        assert resting(scene) == [(45.01, None), (None, 45.0)]
-        scene.look()
-        assert "made marketable" in row_of(scene, WAITS).theirs
-        scene.opened(3)
-        assert (held(scene), row_of(scene, WAITS)) == (0.0, None)
-        ((fill, _, trade),) = scene.settle(3).fills
-        assert fill.reason is OrderReason.SIGNAL_EXIT
-        assert abs(fill.price / 48.0 - 1.0) == pytest.approx(0.002, abs=2e-4)  # the auction's, not the first trade's
-        assert trade is not None
-        assert trade.reason is OrderReason.SIGNAL_EXIT
-        assert float(scene.venue.record["cash"]) == scene.server.account.cash
-        assert "edited" not in scene.differences.kinds  # it was us
-
-
-def test_exit_by_its_target_below_the_stop_is_out_at_the_open_too() -> None:
-    with holding(LATE, {"AAA": [*flat(50.0, 3), (40.0,) * 4, *flat(40.0, 4)]}) as scene:
-        scene.settle(2)
-        leave(scene)
-        scene.opened(3)
-        assert held(scene) == 0.0
-
-
-def test_target_goes_back_where_it_was_when_the_exit_is_withdrawn() -> None:
-    with holding(LATE) as scene:
-        scene.settle(2)
-        leave(scene)
-        s = scene.book.slot_of("AAA")
-        scene.book.lots[s]["delta"] = 0.0
-        scene.book.slots[s]["selling"] = 0.0
-        scene.look()
-        assert resting(scene) == [(90.0, None), (None, 45.0)]
-        scene.opened(3)
-        assert held(scene) == 10.0
-
-
-def test_rest_of_an_exit_by_its_target_is_sold_at_the_market() -> None:
-    with holding(LATE) as scene:
-        scene.settle(2)
-        leave(scene)
-        target = next(o for o in scene.server.exchange.working("AAA") if o.limit_price == 45.01)
-        target.whim = Whim("partial", symbol="AAA", side="sell", fraction=0.3)
-        scene.opened(3)
-        scene.look(scene.server.now + timedelta(minutes=1))
-        assert held(scene) == 0.0
-        assert {fill.reason for fill, _, _ in scene.settle(3).fills} == {OrderReason.SIGNAL_EXIT}
-
-
-def test_target_that_may_not_be_changed_is_cancelled_with_its_stop_as_before() -> None:
-    with holding(LATE) as scene:
-        scene.settle(2)
-        scene.server.faults.add(Fault(FaultKind.STATUS_BEFORE, method="PATCH", path="orders", status=422, times=None))
-        leave(scene)
-        assert "cancellation" in scene.venue._exits.waits["AAA"].why
         scene.opened(3)
         assert held(scene) == 0.0
 
@@ -239,7 +168,7 @@ def test_reduction_waits_for_the_bell_and_the_rest_is_covered_in_the_same_look()
 
 
 def test_exit_refused_after_its_stop_was_released_has_the_stop_back_at_once() -> None:
-    with holding(target=None) as scene:
+    with holding() as scene:
         scene.settle(2)
         scene.server.faults.add(
             Fault(FaultKind.STATUS_BEFORE, method="POST", path="orders", status=403, message="no", times=1)

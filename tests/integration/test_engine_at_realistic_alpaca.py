@@ -488,7 +488,7 @@ def test_entry_that_missed_the_open_is_not_filled_in_the_afternoon() -> None:
 
 
 def test_exit_is_out_at_the_next_open_where_cancellations_are_immediate() -> None:
-    with holding(target=None) as scene:
+    with holding() as scene:
         scene.settle(2)
         assert leave(scene).status is OrderStatus.SUBMITTED
         scene.opened(3)

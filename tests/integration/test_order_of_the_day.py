@@ -100,29 +100,6 @@ def day_of(positions: int) -> dict[str, int]:
     return counts
 
 
-def test_exits_by_resting_targets_take_as_many_requests_and_none_in_the_night() -> None:
-    names = [f"T{n:02d}" for n in range(10)]
-    with make_server(market({**{name: flat(50.0) for name in names}, "SPY": flat(400.0)})) as server:
-        scene = Wide(server, server.market.panel)
-        scene.settle(0)
-        for name in names:
-            scene.enter(name, 1.0)
-        scene.opened(1)
-        scene.settle(1)
-        scene.look()
-        scene.opened(2)
-        scene.settle(2)
-        before = len(server.requests)
-        for name in names:
-            leave(scene, name)
-        sent = len(server.requests)
-        assert sent - before <= 9 * len(names)
-        scene.look(server.now + timedelta(minutes=15))
-        assert len(server.requests) - sent <= 6 + len(names) + 1  # and once the corporate actions
-        scene.opened(3)
-        assert scene.book.positions() == {}
-
-
 STEPS = {  # requests at most: fixed, and for each position
     "entries": (0, 1),
     "first look after the open": (6, 1),

@@ -189,16 +189,6 @@ class AlpacaBroker:
         """
         return self._resizer.resize(ticker, shares, RELEASE_CHECKS if is_patient else IMPATIENT_CHECKS)
 
-    def retarget(self, ticker: str, price: float | None = None) -> Room:
-        """Let the target beside the resting stop of `ticker` rest at `price`; None: so low that the next open sells.
-
-        Raises
-        ------
-        BrokerUnreachableError
-            No usable answer.
-        """
-        return self._resizer.retarget(ticker, price, RELEASE_CHECKS)
-
     def place_order(self, order: ApprovedOrder) -> BrokerOrder:
         """Send an approved order; never raises for an unclear outcome.
 

@@ -1,8 +1,4 @@
-"""Changing resting orders at Alpaca by PATCH, so that what stays is never without its stop.
-
-A reduction makes a stop smaller. An exit that is decided after hours makes the target beside the stop marketable: it
-trades in the opening auction, while a cancellation of the group would pend until the bell (Alpaca staff, forum 11938).
-The target is set one tick above the stop, which it may not pass: an open above sells by it, one below elects the stop.
+"""Resizing a resting stop at Alpaca by PATCH: a reduction frees its shares, and what stays is never without its stop.
 
 Alpaca changes nothing in place: the stop ends as `replaced` and another of its kind begins, under an id of its own.
 Only a stop by itself is changed so. Whether the shares of a group may be is documented nowhere; an order that is
@@ -12,7 +8,7 @@ Only a stop by itself is changed so. Whether the shares of a group may be is doc
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
 
@@ -24,17 +20,11 @@ from trading_platform.brokers.alpaca_canceller import SHORTEST_WAIT
 from trading_platform.brokers.reconciliation.protection import is_whole
 from trading_platform.brokers.reconciliation.two_books import SHARE_TOLERANCE
 from trading_platform.brokers.untold_fills import as_told
-from trading_platform.core.compiled import plain
 from trading_platform.core.errors import FixCredentialsError
-from trading_platform.core.fills import ticks_a_dollar, to_tick
-from trading_platform.core.ledger import SMALLEST_TICK
-from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.ports import BrokerOrder, OrderJournal
 from trading_platform.core.types import OrderIntent, Side
 
 log = logging.getLogger("trading_platform.alpaca")
-
-_to_tick, _ticks_a_dollar = plain(to_tick), plain(ticks_a_dollar)
 
 WORKING = frozenset({"new", "partially_filled"})  # in which Alpaca changes an order
 PENDING = "pending_replace"
@@ -94,39 +84,7 @@ class StopResizer:
                 self._room.add(ticker)
                 return Room.MADE
             if order.message != PENDING:
-                size = {"qty": float(round(order.filled_quantity + shares))}
-                if sent or order.message not in WORKING or not self._change(order, size):
-                    return Room.IMPOSSIBLE
-                sent = True
-            self._wait(SHORTEST_WAIT)
-        return Room.PENDING
-
-    def retarget(self, ticker: str, price: float | None, checks: int) -> Room:
-        """Let the target of the only group of `ticker` rest at `price`, dollars; None: just above its stop.
-
-        Raises
-        ------
-        BrokerUnreachableError
-            No usable answer.
-        FixCredentialsError
-            Alpaca refused the keys.
-        """
-        root = self._only_stop(ticker)
-        if root is None:
-            return Room.IMPOSSIBLE
-        sent = False
-        for _ in range(checks):
-            order = self._reader.order(root)
-            stop, target = (None, None) if order is None else _pair(order)
-            if order is None or stop is None or stop.stop_price is None or target is None:
-                return Room.IMPOSSIBLE
-            wanted = _above(stop.stop_price) if price is None else price
-            if target.limit_price is not None and abs(target.limit_price - wanted) < SMALLEST_TICK / 2.0:
-                self._journal.record_order(as_told(order, self._journal))
-                return Room.MADE
-            if target.message != PENDING:
-                change = {"limit_price": wanted}
-                if sent or target.message not in WORKING or not self._change(target, change):
+                if sent or order.message not in WORKING or not self._change(order, shares):
                     return Room.IMPOSSIBLE
                 sent = True
             self._wait(SHORTEST_WAIT)
@@ -145,11 +103,11 @@ class StopResizer:
         roots = {root_id(row.client_order_id) for row in rows}
         return roots.pop() if len(roots) == 1 and rows[0].side is Side.SELL else None
 
-    def _change(self, order: BrokerOrder, fields: Mapping[str, float]) -> bool:
+    def _change(self, order: BrokerOrder, shares: float) -> bool:
         """Ask for the change; return False if it was refused. What nobody answers, the next look tells."""
         from alpaca.trading.requests import ReplaceOrderRequest
 
-        request = ReplaceOrderRequest.model_validate(dict(fields))
+        request = ReplaceOrderRequest(qty=round(order.filled_quantity + shares))
 
         def parse(raw: Any) -> BrokerOrder:
             return parse_order({**raw, "client_order_id": order.client_order_id})
@@ -159,22 +117,10 @@ class StopResizer:
         except SendError as error:
             if error.failure.kind is FailureKind.CREDENTIALS:
                 raise FixCredentialsError(f"replace {order.client_order_id}: {error.failure}") from error
-            log.warning("order %s: cannot be changed to %s: %s", order.client_order_id, fields, error.failure)
+            log.warning("order %s: cannot be made %g shares: %s", order.client_order_id, shares, error.failure)
             return not error.failure.is_definitive
-        log.info("order %s is changed: %s", order.client_order_id, fields)
+        log.info("order %s: %g shares become %g", order.client_order_id, order.quantity, shares)
         return True
-
-
-def _pair(order: BrokerOrder) -> tuple[BrokerOrder | None, BrokerOrder | None]:
-    """Return the working stop and target of a group."""
-    sells = [one for one in (order, *order.legs) if one.side is Side.SELL and one.status.is_open]
-    by_reason = {one.reason: one for one in sells}
-    return by_reason.get(OrderReason.STOP_LOSS), by_reason.get(OrderReason.TAKE_PROFIT)
-
-
-def _above(price: float) -> float:
-    """Return the next price above `price` that an exchange takes."""
-    return float(_to_tick(price + 1.0 / float(_ticks_a_dollar(price))))
 
 
 def _is_stop_alone(order: BrokerOrder) -> bool:

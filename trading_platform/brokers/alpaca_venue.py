@@ -148,7 +148,7 @@ class AlpacaVenue:
         self._eve = EveOfExDates(ex_dates, book, self._keeper, calendar)
         believed = self._eve.priced(prices, lambda: self._session)
         self._stops = StopKeeper(book, gate, journal, self.place_order, believed)
-        self._exits = ExitKeeper(book, gate, journal, broker, self._place, self._cover_again, calendar, self._is_open)
+        self._exits = ExitKeeper(book, gate, journal, broker, self._place, self._cover_again, calendar)
         self._idle: Collection[str] = ()  # our orders at the broker whose sells cannot trade now
         self._bare: dict[str, str] = {}  # ticker -> why its position has no stop
         self._session: date | None = None

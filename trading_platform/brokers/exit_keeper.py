@@ -18,7 +18,7 @@ from trading_platform.brokers.alpaca_broker import own_answer
 from trading_platform.brokers.alpaca_resizer import Room
 from trading_platform.brokers.reconciliation.account_book import AccountBook
 from trading_platform.brokers.reconciliation.pending_entries import PROTECTIVE, is_protective
-from trading_platform.brokers.reconciliation.two_books import SHARE_TOLERANCE, OurPosition
+from trading_platform.brokers.reconciliation.two_books import SHARE_TOLERANCE
 from trading_platform.brokers.reconciliation.waiting_exits import WaitingExit, waiting_row
 from trading_platform.brokers.sale_check import SaleCheck
 from trading_platform.brokers.venue import RiskGate
@@ -32,7 +32,6 @@ log = logging.getLogger("trading_platform.exits")
 
 PENDING = "the cancellation of its stop is pending at the broker, until the next open at the latest"
 RESIZING = "the change of its stop is pending at the broker, until the next open at the latest"
-BY_TARGET = "its target was made marketable at the broker, and sells at the open; its stop stays until then"
 AWAITED = "an order of it has traded shares of which the account's history has no entry yet"
 
 
@@ -51,10 +50,6 @@ class SaleRoad(Protocol):
         """Let the resting stop of `ticker` protect `shares` and no others."""
         ...
 
-    def retarget(self, ticker: str, price: float | None = None) -> Room:
-        """Let the target beside the resting stop rest at `price`; None: so low that the next open sells."""
-        ...
-
 
 class ExitKeeper:
     """Sends exits, and keeps those that cannot leave yet.
@@ -71,8 +66,6 @@ class ExitKeeper:
         Sets the stop of a ticker's position anew.
     calendar
         Sessions, for the age of an exit.
-    is_open
-        Returns whether the exchange is open: before it is, a target may be made marketable instead of cancelled.
 
     Attributes
     ----------
@@ -91,9 +84,7 @@ class ExitKeeper:
         place: Callable[[ApprovedOrder], BrokerOrder],
         protect: Callable[[str, date], None],
         calendar: TradingCalendar,
-        is_open: Callable[[], bool],
     ) -> None:
-        self._is_open = is_open
         self._book = book
         self._gate = gate
         self._journal = journal
@@ -131,7 +122,7 @@ class ExitKeeper:
             if not slot["selling"] > 0.0 or not slot["quantity"] > 0.0:
                 continue
             ticker = self._book.tickers[slot["ticker"]]
-            if ticker in at_work or (not is_open and self._rests_by_target(ticker)):
+            if ticker in at_work:
                 continue
             if ORDER_REASONS[slot["exit_reason"]] in PROTECTIVE and self._sells(ticker):
                 continue  # the rest of a stop that has begun to fill
@@ -155,24 +146,9 @@ class ExitKeeper:
         return frozenset(sent)
 
     def forget_the_gone(self) -> None:
-        """Forget exits that have left, or that a decision has withdrawn: a target made marketable goes back."""
+        """Forget exits that have left, or that a decision has withdrawn."""
         wished = {self._book.tickers[slot["ticker"]] for slot in self._book.slots if slot["selling"] > 0.0}
-        positions = self._book.positions()
-        for ticker in sorted(self.waits.keys() - wished):
-            if self._rests_by_target(ticker) and ticker in positions and not self._goes_back(positions[ticker]):
-                continue
-            self.waits = {name: waiting for name, waiting in self.waits.items() if name != ticker}
-
-    def _goes_back(self, position: OurPosition) -> bool:
-        """Return True if the group of a position that stays is as it was, or is given up to be placed anew."""
-        try:
-            target = position.target_price
-            if target is None or self._road.retarget(position.ticker, target) is not Room.MADE:
-                self._road.release(position.ticker, is_patient=False)
-        except BrokerUnreachableError as error:
-            log.warning("the target of %s cannot be set back: %s", position.ticker, error)
-            return False
-        return True
+        self.waits = {ticker: waiting for ticker, waiting in self.waits.items() if ticker in wished}
 
     def waiting(self) -> Mapping[str, WaitingExit]:
         """Return the exits that wait and are not at work at the broker now."""
@@ -181,7 +157,7 @@ class ExitKeeper:
 
     def is_due(self) -> bool:
         """Return True if an exit waits for nothing but shares that are about to be free."""
-        return any(waiting.why in (PENDING, RESIZING, BY_TARGET) for waiting in self.waiting().values())
+        return any(waiting.why in (PENDING, RESIZING) for waiting in self.waiting().values())
 
     def rows(self, today: date) -> list[DifferenceRow]:
         """Return a line for every exit that waits."""
@@ -244,27 +220,11 @@ class ExitKeeper:
             room = Room.IMPOSSIBLE
             if stays > SHARE_TOLERANCE:
                 room = self._road.resize(ticker, stays, is_patient=is_patient)
-            elif check.limit_price is None and not self._is_open() and self._has_target(intent):
-                made = self._road.retarget(ticker)
-                if made is not Room.IMPOSSIBLE:
-                    return check, BY_TARGET if made is Room.MADE else RESIZING
             if room is Room.IMPOSSIBLE:
                 return check, "" if self._road.release(ticker, is_patient=is_patient) else PENDING
             return check, "" if room is Room.MADE else RESIZING
         except BrokerUnreachableError as error:
             return SaleCheck(), f"the broker cannot be asked: {error}"
-
-    def _rests_by_target(self, ticker: str) -> bool:
-        return ticker in self.waits and self.waits[ticker].why == BY_TARGET
-
-    def _has_target(self, intent: OrderIntent) -> bool:
-        """Return True if a target rests beside the stop since before the last close.
-
-        A group of this evening is not at its venue: it cannot be changed, and its cancellation does not pend.
-        """
-        rows = [row for row in self._journal.open_orders() if row.ticker == intent.ticker and row.side is Side.SELL]
-        close = self._calendar.close_at(intent.decided_session)
-        return any(row.target_price is not None for row in rows) and all(row.decided_at < close for row in rows)
 
     def _approve(self, intent: OrderIntent) -> ApprovedOrder | Denial:
         self._gate.mirror(self._book.record, self._book.slots, self._book.lots, self._book.book.stopped)
@@ -284,8 +244,7 @@ class ExitKeeper:
         waiting = WaitingExit(ticker, due, 1, why) if before is None else before.again(why)
         self.waits = {**self.waits, ticker: waiting}
         if before is None or before.why != why:
-            level = logging.INFO if why == BY_TARGET else logging.WARNING
-            log.log(level, "exit of %g %s waits, due at the open of %s: %s", intent.quantity, ticker, due, why)
+            log.warning("exit of %g %s waits, due at the open of %s: %s", intent.quantity, ticker, due, why)
 
     def _at_work(self) -> frozenset[str]:
         """Return the tickers of which an exit is at the broker, or may be."""

@@ -69,7 +69,7 @@ from trading_platform.core.ledger import (
     settle_levels,
     total_equity,
 )
-from trading_platform.core.order_reasons import ORDER_REASONS, OrderReason
+from trading_platform.core.order_reasons import ORDER_REASONS
 from trading_platform.core.plan import Book
 from trading_platform.core.ports import JournalOrder
 from trading_platform.core.reasons import NO_REASON
@@ -204,19 +204,7 @@ class AccountBook:
 
         Shares sold beyond the book's own are the owner's.
         """
-        self._enter(FillEntry(self._as_exit(fill), order))
-
-    def _as_exit(self, fill: Fill) -> Fill:
-        """Return the fill of a target with the reason of the exit that stands, if all is to leave: it was that sale.
-
-        An exit makes its target marketable, and at an open above an untouched one it would sell as well.
-        """
-        s = self.slot_of(fill.ticker)
-        if fill.reason is not OrderReason.TAKE_PROFIT or s < 0:
-            return fill
-        slot = self.slots[s]
-        leaves_all = slot["selling"] > 0.0 and slot["selling"] >= slot["quantity"] - SHARE_TOLERANCE
-        return fill._replace(reason=ORDER_REASONS[slot["exit_reason"]]) if leaves_all else fill
+        self._enter(FillEntry(fill, order))
 
     def book_foreign(self, fill: ForeignFill) -> None:
         """Post a trade that the owner made by hand: what he sells beyond his own shares is the book's."""

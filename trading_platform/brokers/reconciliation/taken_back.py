@@ -63,9 +63,11 @@ def go_back(action: BookedAction, book: Book, columns: Mapping[str, int]) -> Non
         record[name] = _cents(record[name] + before.accounts[0][name] - after.accounts[0][name])
     age, moved = _sessions_since(after, book), {columns[ticker]: quantity for ticker, quantity in action.back.moved}
     held = {int(column) for state in (before, after) for column in state.slots["ticker"] if column != EMPTY}
+    gone = [column for column, quantity in moved.items() if quantity < 0.0]
+    factors = [_factors(action, book, column) for column in gone]
     changed = [column for column in held if (_lots(before, column) != _lots(after, column)).any()]
     for column in sorted(changed, key=lambda column: (moved.get(column, 0.0), column)):  # what goes makes room
-        _restore(action, book, column, age)
+        _restore(action, book, column, age, factors[0] if factors else None)
 
 
 def place_of(book: Book, column: int) -> int:
@@ -103,7 +105,17 @@ def _sessions_since(after: Book, book: Book) -> int:
     return max(ages)
 
 
-def _restore(action: BookedAction, book: Book, column: int, age: int) -> None:
+def _factors(action: BookedAction, book: Book, column: int) -> list[dict[str, float]]:
+    """Return by lot how far its levels in a column have moved since the action, 1 where they stand."""
+    pairs = zip(_lots(book, column), _lots(action.after, column), strict=True)
+    return [{name: _ratio(float(now[name]), float(made[name])) for name in LEVELS} for now, made in pairs]
+
+
+def _ratio(now: float, made: float) -> float:
+    return now / made if made > 0.0 and now > 0.0 else 1.0
+
+
+def _restore(action: BookedAction, book: Book, column: int, age: int, factors: list[dict[str, float]] | None) -> None:
     was, then = _slot(action.before, column), _lots(action.before, column)
     made = _lots(action.after, column)
     s = place_of(book, column)
@@ -116,7 +128,7 @@ def _restore(action: BookedAction, book: Book, column: int, age: int) -> None:
         book.slots[s]["held"] += age
     slot, lots = book.slots[s], book.lots[s]
     for k in range(len(lots)):
-        _restore_lot(slot, lots, k, then[k], made[k])
+        _restore_lot(slot, lots, k, then[k], made[k], None if factors is None else factors[k])
     slot["quantity"] = math.fsum(lots["quantity"])
     for name in ("cost", "dividends"):
         slot[name] = _cents(math.fsum(lots[name]))
@@ -124,14 +136,22 @@ def _restore(action: BookedAction, book: Book, column: int, age: int) -> None:
     _tidy(book.slots, book.lots, s)
 
 
-def _restore_lot(slot: Record, lots: Records, k: int, was: Record, made: Record) -> None:
-    """Take from lot `k` of `lots` (K,) what an action made of it: `was` before, `made` after."""
+def _restore_lot(
+    slot: Record, lots: Records, k: int, was: Record, made: Record, factors: Mapping[str, float] | None
+) -> None:
+    """Take from lot `k` of `lots` (K,) what an action made of it: `was` before, `made` after.
+
+    `factors` are those of what it had become, whose levels may have moved.
+    """
     if was == made:
         return
     lot = lots[k]
     if not _owns(slot, k):
         lots[k] = was
         lot["delta"] = min(0.0, float(was["delta"]))  # what was to be bought is not bought any more
+        for name, factor in (factors or {}).items():
+            if factor != 1.0:
+                lot[name] = _tick(float(was[name]) * factor)
         slot["owners"] |= 1 << k
         return
     for name in SHARES_OF_LOT:
