@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from alpaca_world import Bar, flat
 from test_alpaca_venue import CASH, Scene
-from test_engine_at_realistic_alpaca import ONE_LOOK, covered, deed, held, holding
+from test_engine_at_realistic_alpaca import ONE_LOOK, covered, deed, held, holding, leave
 
 from trading_platform.alpaca_server.behaviour import Behaviour
 from trading_platform.core.order_reasons import OrderReason
@@ -173,18 +173,6 @@ def test_rename_that_was_cancelled_before_it_was_seen_moves_nothing() -> None:
         ties(scene)
 
 
-def test_cash_merger_that_is_cancelled_after_it_was_booked_is_told_and_adds_no_risk_elsewhere() -> None:
-    with holding() as scene:
-        row = {"activity_type": "MA", "symbol": "AAA", "qty": -10.0, "moves_shares": True, "net_amount": 520.0}
-        made = deed(scene, "activities", **row)
-        scene.look(scene.server.now + ONE_LOOK)
-        deed(scene, "activities", cancel=made["id"])
-        scene.look(scene.server.now + ONE_LOOK)
-        assert not scene.door.stops_all()
-        assert "compare positions and stops" in scene.door.reasons["AAA"]
-        assert scene.book.manual == {}
-
-
 def test_bought_shares_of_a_busted_trade_leave_without_profit() -> None:
     with holding() as scene:
         deed(scene, "activities", cancel=trades(scene, "buy")[0])
@@ -277,3 +265,181 @@ def test_activity_that_nobody_understands_is_told_and_the_rest_goes_on() -> None
         scene.look(scene.server.now + timedelta(minutes=1))
         assert "unreadable" in scene.differences.kinds
         assert scene.settle(2).flows.dividends == 7.0
+
+
+# ---------------------------------------------------------------- corporate actions that are cancelled
+
+
+def rows_of(scene: Scene, *rows: dict[str, object]) -> list[str]:
+    """Book rows of one corporate action, look, and return their ids."""
+    ids = [str(deed(scene, "activities", moves_shares=True, group_id="g", **row)["id"]) for row in rows]
+    scene.look(scene.server.now + ONE_LOOK)
+    return ids
+
+
+def cancelled(scene: Scene, ids: list[str], looks: int = 2) -> None:
+    """Let the broker cancel rows, and look until stops stand again."""
+    for row in reversed(ids):
+        deed(scene, "activities", cancel=row)
+    for _ in range(looks):
+        scene.look(scene.server.now + ONE_LOOK)
+
+
+def as_before(scene: Scene, stop: float = 45.0) -> None:
+    """Assert that 10 AAA are ours again with their basis and levels, and that cash and shares are the server's."""
+    assert lot(scene, "AAA") == (10.0, 500.0, stop, 90.0)
+    assert covered(scene) == 10.0
+    assert (scene.book.manual, scene.door.reasons, scene.door.stops_all()) == ({}, {}, False)
+    ties(scene)
+
+
+MERGED: tuple[dict[str, object], ...] = (
+    {"activity_type": "MA", "symbol": "AAA", "qty": -10.0},
+    {"activity_type": "MA", "symbol": "NEW", "qty": 3.0, "net_amount": 177.77},
+)
+
+
+@pytest.mark.parametrize("is_settled", [False, True])
+def test_merger_for_shares_and_money_that_is_cancelled_is_taken_back_to_the_cent(*, is_settled: bool) -> None:
+    with holding(bars={"AAA": flat(50.0), "NEW": flat(107.41)}) as scene:
+        ids = rows_of(scene, *MERGED)
+        assert scene.book.quantity("NEW") == 3.0
+        assert lot(scene, "NEW")[1] == 322.23  # 500 less what was paid back
+        flows = scene.settle(2).flows.realized if is_settled else 0.0
+        if is_settled:
+            scene.look()
+            scene.opened(3)
+        cancelled(scene, ids)
+        as_before(scene)
+        settled = scene.settle(3 if is_settled else 2)
+        assert (settled.equity, settled.flows.cash_flow, settled.fills) == (CASH, 0.0, [])
+        assert flows + settled.flows.realized == 0.0
+
+
+def test_merger_whose_money_is_corrected_counts_once_and_rightly() -> None:
+    with holding(bars={"AAA": flat(50.0), "NEW": flat(107.41)}) as scene:
+        ids = rows_of(scene, *MERGED)
+        for row in reversed(ids):
+            deed(scene, "activities", cancel=row)
+        right = [{**row, "status": "correct"} for row in MERGED]
+        right[1]["net_amount"] = 180.0
+        for corrected in right:
+            deed(scene, "activities", moves_shares=True, group_id="h", **corrected)
+        scene.look(scene.server.now + ONE_LOOK)
+        scene.look(scene.server.now + ONE_LOOK)
+        assert lot(scene, "NEW") == (3.0, 320.0, 90.0, 240.0)  # (45 - 18) x 10/3, (90 - 18) x 10/3
+        assert covered(scene, "NEW") == 3.0
+        ties(scene)
+        assert scene.door.reasons == {}
+
+
+def test_spin_off_that_is_cancelled_a_session_later_is_taken_back_to_the_cent() -> None:
+    with holding(bars={"AAA": [*flat(50.0, 3), *flat(48.0, 5)], "NEW": [*[None] * 3, *flat(20.0, 5)]}) as scene:
+        deed(scene, "events", kind="spin_off", ticker="AAA", other="NEW", ratio=0.1)
+        after_dawn(scene)
+        scene.settle(3)
+        scene.look()
+        assert lot(scene, "AAA")[:2] == (10.0, 480.0)
+        scene.opened(4)
+        spun = [a.id for a in scene.server.account.activities if a.kind == "SPIN"]
+        cancelled(scene, spun)
+        assert scene.book.slot_of("NEW") == -1
+        as_before(scene)
+
+
+@pytest.mark.parametrize("kind", ["MA", "REORG"])
+@pytest.mark.parametrize("is_settled", [False, True])
+def test_shares_taken_for_money_come_back_when_it_is_cancelled(kind: str, *, is_settled: bool) -> None:
+    with holding() as scene:
+        ids = rows_of(scene, {"activity_type": kind, "symbol": "AAA", "qty": -10.0, "net_amount": 523.33})
+        assert scene.book.quantity("AAA") == 0.0
+        realized = 0.0
+        if is_settled:
+            first = scene.settle(2)
+            realized = first.flows.realized
+            assert (realized, [fill.reason for fill, _, _ in first.fills]) == (23.33, [OrderReason.DELISTED])
+            scene.look()
+            scene.opened(3)
+        cancelled(scene, ids)
+        as_before(scene)
+        settled = scene.settle(3 if is_settled else 2)
+        assert (settled.equity, settled.flows.cash_flow) == (CASH, 0.0)
+        assert settled.flows.realized == -realized
+        back = [(fill.side, fill.quantity, fill.amount, profit) for fill, profit, _ in settled.fills]
+        assert back == ([(Side.BUY, 10.0, 523.33, -23.33)] if is_settled else [])
+
+
+def test_cash_merger_whose_price_is_corrected_is_one_sale_at_the_right_price() -> None:
+    with holding() as scene:
+        row: dict[str, object] = {"activity_type": "MA", "symbol": "AAA", "qty": -10.0, "net_amount": 520.0}
+        ids = rows_of(scene, row)
+        deed(scene, "activities", cancel=ids[0])
+        right = {**row, "net_amount": 530.0, "status": "correct"}
+        deed(scene, "activities", moves_shares=True, **right)
+        scene.look(scene.server.now + ONE_LOOK)
+        settled = scene.settle(2)
+        assert [(fill.quantity, fill.price) for fill, _, _ in settled.fills] == [(10.0, 53.0)]
+        assert (settled.flows.realized, settled.equity) == (30.0, CASH + 30.0)
+        ties(scene)
+
+
+def test_cancelled_action_is_taken_back_once_over_a_restart() -> None:
+    with holding(bars={"AAA": flat(50.0), "NEW": flat(107.41)}) as scene:
+        ids = rows_of(scene, *MERGED)
+        saved = scene.venue.snapshot(scene.panel.session(1))
+        scene.venue = scene.build()
+        scene.venue.restore(saved)
+        cancelled(scene, ids)
+        as_before(scene)
+        saved = scene.venue.snapshot(scene.panel.session(1))
+        scene.venue = scene.build()
+        scene.venue.restore(saved)
+        scene.look(scene.server.now + ONE_LOOK)
+        as_before(scene)
+
+
+def test_merger_that_is_cancelled_after_its_shares_were_sold_is_told() -> None:
+    with holding(bars={"AAA": flat(50.0), "NEW": flat(107.41)}) as scene:
+        rows_of(scene, *MERGED)
+        leave(scene, "NEW")
+        scene.look(scene.server.now + ONE_LOOK)
+        assert held(scene, "NEW") == 0.0
+        row = next(a for a in scene.server.account.activities if a.kind == "MA")
+        for activity in scene.server.account.activities:
+            if activity.kind == "MA":
+                activity.body["status"] = "canceled"
+        assert row.body["symbol"] == "AAA"
+        scene.look(scene.server.now + ONE_LOOK)
+        assert "too late to be taken back" in scene.door.reasons["AAA"]
+        assert scene.book.manual == {}
+
+
+@pytest.mark.parametrize("kind", ["cash", "stock"])
+def test_cancelled_merger_takes_the_owners_part_back_as_well(kind: str) -> None:
+    with holding(bars={"AAA": flat(50.0), "NEW": flat(107.41)}) as scene:
+        deed(scene, "activities", activity_type="JNLS", symbol="AAA", qty=30.0, moves_shares=True)
+        scene.look(scene.server.now + ONE_LOOK)
+        assert scene.book.manual == {"AAA": 30.0}
+        gone: dict[str, object] = {"activity_type": "MA", "symbol": "AAA", "qty": -40.0}
+        came: dict[str, object] = {"activity_type": "MA", "symbol": "NEW", "qty": 12.0, "net_amount": 711.08}
+        ids = rows_of(scene, *([gone, came] if kind == "stock" else [{**gone, "net_amount": 2_080.0}]))
+        assert scene.book.quantity("AAA") == 0.0
+        assert scene.book.manual == ({"NEW": 9.0} if kind == "stock" else {})
+        ties(scene)
+        cancelled(scene, ids)
+        assert (scene.book.quantity("AAA"), scene.book.manual) == (10.0, {"AAA": 30.0})
+        assert lot(scene, "AAA") == (10.0, 500.0, 45.0, 90.0)
+        ties(scene)
+        settled = scene.settle(2)
+        assert (settled.flows.fees, settled.flows.cash_flow, settled.flows.realized) == (0.0, 0.0, 0.0)
+
+
+def test_dividend_of_shares_that_both_hold_is_shared() -> None:
+    with holding() as scene:
+        deed(scene, "activities", activity_type="JNLS", symbol="AAA", qty=30.0, moves_shares=True)
+        scene.look(scene.server.now + ONE_LOOK)
+        deed(scene, "activities", activity_type="DIV", symbol="AAA", net_amount=28.0)
+        scene.look(scene.server.now + ONE_LOOK)
+        settled = scene.settle(2)
+        assert (settled.flows.dividends, settled.flows.cash_flow) == (7.0, 21.0)
+        ties(scene)

@@ -93,6 +93,14 @@ def test_every_test_in_the_table_of_the_documentation_exists() -> None:
     assert [name for name in named if f"def test_{name}" not in written] == []
 
 
+def test_every_fact_of_the_documentation_has_a_test_that_exists() -> None:
+    rows = re.findall(r"^\| (\d+) \|.*`(test_\w+): (\w+) \.\.\.` \|$", DOCS.read_text(encoding="utf-8"), re.MULTILINE)
+    assert [int(number) for number, _, _ in rows] == list(range(1, 34))
+    files = {path.stem: path.read_text() for path in Path(__file__).parents[1].rglob("test_alpaca_*.py")}
+    files["test_reconcile_stories"] = (Path(__file__).parents[1] / "unit/test_reconcile_stories.py").read_text()
+    assert [f"{file}: {name}" for _, file, name in rows if f"def test_{name}" not in files[file]] == []
+
+
 def test_profiles_differ_and_exact_is_the_default() -> None:
     assert PROFILES["exact"] == Behaviour()
     same = [field.name for field in fields(Behaviour) if getattr(EXACT, field.name) == getattr(REALISTIC, field.name)]

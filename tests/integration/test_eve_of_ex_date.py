@@ -204,6 +204,7 @@ def test_growth_on_the_eve_of_a_split_is_withdrawn() -> None:
         scene.evening(EX - 1)
         assert scene.enter("AAA", 5.0, limit=51.0) is OrderStatus.REJECTED
         assert [order for order in resting(scene) if order[0] == "buy"] == []
+        scene.look()
         assert scene.book.slots[scene.book.slot_of("AAA")]["pending"] == 0.0
 
 
@@ -217,6 +218,7 @@ def test_entry_in_a_ticker_that_ends_or_parts_tomorrow_is_withdrawn(kind: str) -
         scene.evening(EX - 1)
         assert scene.enter("AAA", 10.0, limit=51.0) is OrderStatus.REJECTED
         assert resting(scene) == []
+        scene.look()
         assert scene.book.slot_of("AAA") == -1
 
 

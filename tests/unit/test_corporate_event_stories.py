@@ -220,7 +220,48 @@ def test_spin_off_without_a_price_says_nothing() -> None:
     assert run.slot("X")["stop"] == 95.0
 
 
+def test_spin_off_leaves_alone_what_strategies_sell_to_each_other() -> None:
+    """One leaves X as another enters: 50 shares change hands at X's first price after Y has come, and none is lost."""
+    leaves = says([[1.0, 0.0]] + [[0.0, 0.0]] * 3, leaves=[1], n_tickers=2)
+    enters = says([[0.0, 0.0], [1.0, 0.0]] + [[0.0, 0.0]] * 2, n_tickers=2)
+    run = spin([100.0, 100.0, 80.0, 80.0], [GONE, GONE, 40.0, 40.0], signals=(leaves, enters))
+    run.until(1)
+    assert run.slot("X")["crossing"] == 50.0
+    assert told(run.session()) == [(0, -1, 50.0, 4_000.0, "signal_exit"), (1, 1, 50.0, 4_000.0, "entry")]
+    assert (run.shares("X"), run.shares("Y")) == ([0.0, 50.0], [25.0, 0.0])
+    assert run.account["equity"] == 100_000.0
+
+
 # ---------------------------------------------------------------- splits and dividends
+
+
+def grows_into(event: CorporateEvent, x: Prices) -> LotStory:
+    """Return a story in which one strategy holds 25 of X, and another decides to buy 25 on the eve of DAY."""
+    one = says([[0.5, 0.0]] + [[0.0, 0.0]] * 3, n_tickers=2)
+    other = says([[0.0, 0.0], [0.5, 0.0]] + [[0.0, 0.0]] * 2, n_tickers=2)
+    run = holder(event, x, signals=(one, other))
+    run.until(1)
+    assert (run.shares("X"), run.slot("X")["pending"]) == ([25.0, 0.0], 25.0)
+    return run
+
+
+def test_growth_on_the_eve_of_a_split_is_withdrawn() -> None:
+    run = grows_into(CorporateEvent(DAY, "X", EventKind.SPLIT, ratio=2.0), [100.0, 100.0, 50.0, 50.0])
+    assert told(run.session()) == []
+    assert run.shares("X") == [50.0, 0.0]
+    assert run.account["equity"] == 100_000.0
+
+
+def test_growth_on_the_eve_of_nothing_is_bought() -> None:
+    run = grows_into(CorporateEvent(date(2030, 1, 2), "X", EventKind.SPLIT, ratio=2.0), [100.0] * 4)
+    assert told(run.session()) == [(1, 1, 25.0, 2_500.0, "entry")]
+
+
+def test_prices_of_orders_stay_in_ticks_through_a_split() -> None:
+    run = holder(CorporateEvent(DAY, "X", EventKind.SPLIT, ratio=3.0), [100.0, 100.0, 33.4, 33.4])
+    run.until(2)
+    slot, lot = run.slot("X"), run.lots("X")[0]
+    assert (slot["stop"], slot["target"], lot["stop"], lot["target"]) == (31.67, 40.0, 31.67, 40.0)
 
 
 def test_split_as_an_event_is_a_split() -> None:

@@ -41,6 +41,7 @@ from trading_platform.brokers.reconciliation.two_books import (
     OurBook,
     PostExchange,
     PostShares,
+    PostUndone,
     Protect,
     TheirBook,
 )
@@ -262,12 +263,15 @@ class AlpacaVenue:
         return answer
 
     def _withdraw(self, order: ApprovedOrder, why: str) -> BrokerOrder:
-        """Write an entry down that is not sent, and take it back."""
+        """Write an entry down that is not sent.
+
+        It keeps its place and its money until the next look, so that the rest of the evening is decided as in a replay,
+        where it is withdrawn at the open.
+        """
         answer = own_answer(order, OrderStatus.REJECTED, f"withdrawn: {why}")
         self._journal.record_intent(order)
         self._journal.record_order(answer)
         log.warning("order %s: %s", order.client_order_id, answer.message)
-        self._match_orders()
         return answer
 
     # ------------------------------------------------------------ looking
@@ -337,7 +341,8 @@ class AlpacaVenue:
             changed |= self._take_in(reading, horizon, is_watch=True)
             is_over = not self._carry_out(reading, session)
             self._tell(reading)
-            if is_over and not any(isinstance(action, PostShares | PostExchange) for action in reading.result.actions):
+            actions = reading.result.actions
+            if is_over and not any(isinstance(action, PostShares | PostExchange | PostUndone) for action in actions):
                 break
         return changed or self._exits.waits != waited or self._lacking.since != lacked
 
@@ -373,7 +378,7 @@ class AlpacaVenue:
         orders = {row.client_order_id: row for row in self._journal.open_orders()}
         wanted, known = self._eve.wanted(ours, self._session), frozenset(self._book.tickers)
         mine = OurBook(cash, wanted, orders, frozenset(memory.booked), known)
-        carved = carve_out(self._believed(mine, held), self._book.manual, held, memory.booked)
+        carved = carve_out(self._believed(mine, held), self._book.manual, held, memory.booked, self._book.undoable())
         mine = replace(mine, cash=cash + carved.cash)
         now = self._clock.now()
         result = reconcile(mine, carved.theirs, now, self._prefix, memory.previous)

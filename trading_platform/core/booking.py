@@ -221,3 +221,17 @@ def drop_buys(slots: Records, lots: Records, s: int) -> None:
     for k in range(lots.shape[1]):
         if owns(slots[s], k) and lots[s, k]["delta"] > 0.0:
             lots[s, k]["delta"] = 0.0
+
+
+@lean
+def withdraw_growth(slots: Records, lots: Records, s: int) -> None:
+    """Forget what the market was to bring to slot `s`; what its strategies sell to each other stays.
+
+    Those get it who come first in the order of strategies, as in `book_order`.
+    """
+    left = slots[s]["crossing"]
+    for k in range(lots.shape[1]):
+        if owns(slots[s], k) and lots[s, k]["delta"] > 0.0:
+            lots[s, k]["delta"] = min(lots[s, k]["delta"], left)
+            left -= lots[s, k]["delta"]
+    tidy_slot(slots, lots, s)

@@ -9,7 +9,7 @@ Where one slot is at hand, its `lots` are (K,).
 
 from __future__ import annotations
 
-from trading_platform.core.booking import SELL, drop_buys, settle_slot, tidy_slot
+from trading_platform.core.booking import SELL, settle_slot, tidy_slot, withdraw_growth
 from trading_platform.core.compiled import lean
 from trading_platform.core.costs import Exits
 from trading_platform.core.fill_log import SETTLED, FillLog, log_fill
@@ -61,10 +61,10 @@ def follow_events(
         for s in range(len(slots)):
             if slots[s]["ticker"] != column:
                 continue
-            drop_buys(slots, lots, s)
+            withdraw_growth(slots, lots, s)
             if not (slots[s]["quantity"] > 0.0):
-                tidy_slot(slots, lots, s)
-            elif event[KIND] == SPIN_OFF:
+                continue
+            if event[KIND] == SPIN_OFF:
                 spin_off(account, slots, lots, s, other, event[RATIO], market, t, limits, exits, log)
             elif event[KIND] == STOCK_MERGER and other >= 0:
                 become(account, slots, lots, s, other, event[RATIO], event[CASH], market, t, limits, log)

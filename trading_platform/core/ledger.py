@@ -364,22 +364,25 @@ def post_cash_flow(account: Record, amount: float) -> None:
 
 @lean
 def post_split(slot: Record, lots: Records, ratio: float) -> None:
-    """Multiply the shares of `slot` and its `lots` (K,) by `ratio`, divide its prices by it; money does not move."""
+    """Multiply the shares of `slot` and its `lots` (K,) by `ratio`, divide its prices by it; money does not move.
+
+    Stops, targets and limits are prices of orders, so they stay in ticks.
+    """
     slot["quantity"] *= ratio
     slot["pending"] *= ratio
     slot["selling"] *= ratio
     slot["crossing"] *= ratio
-    slot["limit_price"] /= ratio
-    slot["stop"] /= ratio
-    slot["target"] /= ratio
+    slot["limit_price"] = to_tick(slot["limit_price"] / ratio)
+    slot["stop"] = to_tick(slot["stop"] / ratio)
+    slot["target"] = to_tick(slot["target"] / ratio)
     slot["price"] /= ratio
     for k in range(len(lots)):
         if owns(slot, k):
             lots[k]["quantity"] *= ratio
             lots[k]["delta"] *= ratio
             lots[k]["bought"] *= ratio
-            lots[k]["stop"] /= ratio
-            lots[k]["target"] /= ratio
+            lots[k]["stop"] = to_tick(lots[k]["stop"] / ratio)
+            lots[k]["target"] = to_tick(lots[k]["target"] / ratio)
             lots[k]["peak"] /= ratio
 
 

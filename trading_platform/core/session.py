@@ -20,6 +20,7 @@ from trading_platform.core.booking import (
     free_of_cost,
     settle_slot,
     tidy_slot,
+    withdraw_growth,
 )
 from trading_platform.core.compiled import inlined, lean
 from trading_platform.core.corporate_events import follow_events
@@ -70,12 +71,18 @@ class Rules(NamedTuple):
 def apply_corporate_actions(
     account: Record, slots: Records, lots: Records, market: Market, t: int, costs: Costs
 ) -> None:
-    """Book splits and dividends of the session's open on every slot."""
+    """Book splits and dividends of the session's open on every slot.
+
+    Growth of a position that splits is withdrawn, as it is at Alpaca: a broker may book the split hours late, and until
+    then nobody could tell old shares from new ones.
+    """
     if len(market.split) > 0:
         for s in range(len(slots)):
             if slots[s]["ticker"] >= 0:
                 ratio = market.split[t, slots[s]["ticker"]]
                 if ratio > 0.0 and ratio != 1.0:
+                    if slots[s]["quantity"] > 0.0 and slots[s]["pending"] > 0.0:
+                        withdraw_growth(slots, lots, s)
                     post_split(slots[s], lots[s], ratio)
     if len(market.dividend) > 0:
         for s in range(len(slots)):

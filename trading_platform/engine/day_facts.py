@@ -15,7 +15,7 @@ from trading_platform.brokers.reconciliation.day_entries import (
     FillEntry,
 )
 from trading_platform.brokers.reconciliation.pending_entries import is_protective
-from trading_platform.brokers.reconciliation.two_books import Exchange, ForeignFill, ShareChange
+from trading_platform.brokers.reconciliation.two_books import Exchange, ForeignFill, ShareChange, UndoneAction
 from trading_platform.core.day_replay import PlayedDay
 from trading_platform.core.fill_log import CROSSED, OF_ORDER
 from trading_platform.core.market import CLOSE, HIGH, LOW, OPEN, Market
@@ -146,7 +146,9 @@ def _bar(day: ComparedDay, column: int) -> Bar:
 def _other_cash(entries: Sequence[Entry], ticker: str) -> float:
     """Return the dollars that corporate events paid for shares of a ticker."""
     outs = sum(entry.flow.amount for entry in entries if isinstance(entry, CashOut) and entry.change.ticker == ticker)
-    return outs + sum(entry.cash for entry in entries if isinstance(entry, Exchange) and entry.ticker == ticker)
+    paid = sum(entry.cash for entry in entries if isinstance(entry, Exchange) and entry.ticker == ticker)
+    back = sum(entry.cash for entry in entries if isinstance(entry, UndoneAction) and entry.moved[0][0] == ticker)
+    return outs + paid + back
 
 
 def _cash(fill: DayFill) -> float:
@@ -192,6 +194,9 @@ def _event(day: ComparedDay, column: int) -> str:
             case ShareChange(ticker=name) | CashOut(change=ShareChange(ticker=name)) if name == ticker:
                 change = entry.change if isinstance(entry, CashOut) else entry
                 return f"{change.quantity:+g} shares: {change.note}"
+            case UndoneAction() if any(name == ticker for name, _ in entry.moved):
+                moved = ", ".join(f"{quantity:+g} {name}" for name, quantity in entry.moved)
+                return f"a corporate action was cancelled: {moved}"
             case Exchange() if ticker in (entry.ticker, entry.other):
                 return f"{entry.gone:g} {entry.ticker or '?'} became {entry.came:g} {entry.other}"
             case _:

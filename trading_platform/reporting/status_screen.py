@@ -187,7 +187,8 @@ def _position(row: Mapping[str, Any]) -> str:
 
 
 def _order(row: Mapping[str, Any]) -> str:
-    price = row["limit_price"] if row["limit_price"] is not None else row["stop_price"]
+    beside = row.get("target_price") if row["reason"] == "take_profit" else row["stop_price"]  # of a group it has both
+    price = row["limit_price"] if row["limit_price"] is not None else beside
     at = "" if price is None else f" at {price:,.2f}"
     reason = str(row["reason"]).replace("_", " ")
     return f"{row['side']} {row['quantity']:g} {row['ticker']}{at} ({reason}), {row['status']}"

@@ -10,7 +10,7 @@ book like a withdrawal, and comes back like a deposit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from types import MappingProxyType
@@ -29,11 +29,17 @@ from trading_platform.brokers.reconciliation.day_entries import (
     copied,
 )
 from trading_platform.brokers.reconciliation.event_market import event_market, forget_levels, give_spin_off_prices
-from trading_platform.brokers.reconciliation.implied_fills import cashed_out, sold_by_hand, transferred
+from trading_platform.brokers.reconciliation.implied_fills import (
+    bought_back,
+    cashed_out,
+    sold_by_hand,
+    transferred,
+)
 from trading_platform.brokers.reconciliation.lot_parts import Parts, market_parts, position_parts, total
 from trading_platform.brokers.reconciliation.owner_shares import add_shares
 from trading_platform.brokers.reconciliation.pending_entries import PendingEntries, as_parts, is_decided, is_protective
-from trading_platform.brokers.reconciliation.settlement_news import News, crossing, part_id
+from trading_platform.brokers.reconciliation.settlement_news import Booked, News, crossing, part_id
+from trading_platform.brokers.reconciliation.taken_back import BookedAction, go_back, may_go_back
 from trading_platform.brokers.reconciliation.two_books import (
     SHARE_TOLERANCE,
     CashFlow,
@@ -43,6 +49,8 @@ from trading_platform.brokers.reconciliation.two_books import (
     ForeignFill,
     OurPosition,
     ShareChange,
+    UndoneAction,
+    back_of,
 )
 from trading_platform.core.booking import BUY, SELL, Order, ask_all_out, book_order, drop_buys, tidy_slot
 from trading_platform.core.compiled import plain
@@ -117,6 +125,8 @@ class AccountBook:
         What has been booked since the last settlement.
     day
         The entries since then, and the book before them.
+    actions
+        Corporate actions in the book that the broker may still cancel, by their ids.
     evening
         The last settlement, kept for whoever compares it with what the kernel would have made; None before the first.
     """
@@ -134,6 +144,7 @@ class AccountBook:
         self.lots: Records = self.book.lots
         self.entries = PendingEntries(self.book, self.tickers, self.strategies)
         self.day = Day(opening=self.book.accounts.copy())
+        self.actions: dict[str, BookedAction] = {}
         self.evening: Evening | None = None
         self._booked: tuple[Entry, ...] = ()
         self._opens: Opens | None = None
@@ -215,6 +226,25 @@ class AccountBook:
         """Post shares that became others: a rename, a merger for shares, a spin-off."""
         self._enter(exchange)
 
+    def book_undone(self, undone: UndoneAction) -> None:
+        """Post that a corporate action was cancelled after it was booked: what it moved goes back."""
+        self._enter(undone)
+
+    def undoable(self) -> dict[str, UndoneAction | None]:
+        """Return what would take back each corporate action in the book, by its id; None where it is too late for it.
+
+        It is too late when shares that the action brought were sold since, or others have taken the place.
+        """
+        columns = {ticker: i for i, ticker in enumerate(self.tickers)}
+        return {
+            name: action.back if may_go_back(action, self.book, columns) else None
+            for name, action in self.actions.items()
+        }
+
+    def forget_actions(self, booked: Collection[str]) -> None:
+        """Forget corporate actions that history does not tell any more; `booked` are the ids that it may."""
+        self.actions = {name: action for name, action in self.actions.items() if name in booked}
+
     def adopt_position(self, ticker: str, quantity: float, name: str, at: datetime) -> None:
         """Hold `quantity` shares where the broker says so: new ones are the owner's, lost ones left at their mark."""
         self._enter(AdoptedShares(ticker, quantity - self.quantity(ticker), name, at))
@@ -293,10 +323,14 @@ class AccountBook:
             case ShareChange():
                 self._post_shares(entry)
             case Exchange():
+                before, is_ours = copied(self.book), self.quantity(entry.ticker) > 0.0
                 self._post_exchange(entry)
-            case CashOut(change, flow):
-                s = self.slot_of(change.ticker)
-                self._post_fill(cashed_out(change, flow, "" if s < 0 else self.strategy_of(self.slots[s])), None)
+                if is_ours:
+                    self._keep_action(back_of(entry), before)
+            case CashOut():
+                self._post_cash_out(entry)
+            case UndoneAction():
+                self._post_undone(entry)
             case AdoptedShares():
                 self._post_adopted(entry)
             case AdoptedCash(amount, is_rounding):
@@ -386,6 +420,27 @@ class AccountBook:
         home = self.slot_of(exchange.other)
         if home >= 0:
             self._count_exactly(home, held + exchange.came)
+
+    def _post_cash_out(self, out: CashOut) -> None:
+        s, before, told = self.slot_of(out.change.ticker), copied(self.book), list(self.news.fills)
+        self._post_fill(cashed_out(out.change, out.flow, "" if s < 0 else self.strategy_of(self.slots[s])), None)
+        sales = tuple(booked for booked in self.news.fills if booked not in told)
+        self._keep_action(back_of(out.change, out.flow), before, sales)
+
+    def _keep_action(self, back: UndoneAction, before: Book, sales: tuple[Booked, ...] = ()) -> None:
+        """Remember a corporate action, should the broker cancel it."""
+        self.actions[back.action_id] = BookedAction(back, before, copied(self.book), sales)
+
+    def _post_undone(self, undone: UndoneAction) -> None:
+        """Take a corporate action back; sales that it told are told back, or are not told at all if nobody heard."""
+        action = self.actions[undone.action_id]
+        go_back(action, self.book, {ticker: i for i, ticker in enumerate(self.tickers)})
+        for booked in action.sales:
+            if booked not in self.news.fills:
+                fill, realized, _ = booked
+                s = self.slot_of(fill.ticker)
+                self.news.add((bought_back(fill, undone.at), -realized, None), s)
+        self.news.drop(action.sales)
 
     def _count_exactly(self, s: int, quantity: float) -> None:
         """Let the shares of slot `s`, and the sum over its lots, be the broker's number, without float noise."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -21,17 +21,17 @@ from trading_platform.brokers.reconciliation.activity_fields import (
     side_of,
     ticker_of,
 )
-from trading_platform.brokers.reconciliation.corporate_rows import CORPORATE, STOCK_DIVIDEND, corporate_actions
+from trading_platform.brokers.reconciliation.corporate_rows import CORPORATE, STOCK_DIVIDEND, Told, corporate_actions
 from trading_platform.brokers.reconciliation.two_books import (
     AccountHistory,
     CashFlow,
     CashKind,
     Exchange,
-    ExchangeKind,
     ForeignFill,
     HalfAction,
     Reversal,
     ShareChange,
+    back_of,
 )
 from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.fills import round_cents
@@ -136,8 +136,7 @@ def parse_history(entries: Sequence[Mapping[str, Any]], order_of: OrderOf) -> Ac
             sorted_.unreadable.append(_unreadable(entry, error))
     for told in corporate_actions(corporate):
         sorted_.keep(told)
-    for told in corporate_actions(cancelled):
-        sorted_.undo_action(told, cancelled)
+    sorted_.undo_actions(list(corporate_actions(cancelled)), cancelled)
     return sorted_.history()
 
 
@@ -172,7 +171,7 @@ class _Sorted:
             if told is not None:
                 self.keep(told)
 
-    def keep(self, told: Exchange | ShareChange | CashFlow | HalfAction) -> None:
+    def keep(self, told: Told) -> None:
         """Keep what an entry, or several, have told."""
         match told:
             case Exchange():
@@ -184,25 +183,24 @@ class _Sorted:
             case HalfAction():
                 self.halves.append(told)
 
-    def undo_action(self, told: Exchange | ShareChange | CashFlow | HalfAction, rows: list[Mapping[str, Any]]) -> None:
-        """Note what takes a cancelled corporate action back: shares that became others become what they were.
-
-        What else may have happened (money was paid, shares were spun off) people have to look at.
-        """
-        if isinstance(told, Exchange) and told.ticker and told.cash == 0.0 and told.kind is not ExchangeKind.SPIN_OFF:
-            back = replace(
-                told,
-                exchange_id=told.exchange_id + UNDONE,
-                ticker=told.other,
-                gone=told.came,
-                other=told.ticker,
-                came=told.gone,
-            )
-            self.undone.append((told.exchange_id, back))
-            return
-        error = ValueError("a corporate action was cancelled; compare positions and stops with the broker's by hand")
-        tickers = {ticker for ticker, _ in _moved_by(told)}
-        self.unreadable += [_unreadable(row, error) for row in rows if row.get("symbol") in tickers]
+    def undo_actions(self, actions: Sequence[Told], rows: list[Mapping[str, Any]]) -> None:
+        """Note what takes cancelled corporate actions back; of one that is told in part people have to think."""
+        flows = {told.flow_id: told for told in actions if isinstance(told, CashFlow)}
+        for told in actions:
+            match told:
+                case Exchange():
+                    self.undone.append((told.exchange_id, back_of(told)))
+                case ShareChange():  # with its money it is a sale
+                    back = back_of(told, flows.pop(told.change_id.removesuffix(SHARES)))
+                    self.undone.append((back.action_id, back))
+                case HalfAction():
+                    error = ValueError("half of a corporate action was cancelled; compare positions and stops by hand")
+                    tickers = {ticker for ticker, _ in told.moved}
+                    self.unreadable += [_unreadable(row, error) for row in rows if row.get("symbol") in tickers]
+                case CashFlow():
+                    pass
+        for flow in flows.values():
+            self.undone.append((flow.flow_id, replace(flow, flow_id=flow.flow_id + UNDONE, amount=-flow.amount)))
 
     def undo(self, entry: Mapping[str, Any], order_of: OrderOf) -> None:
         """Note what takes back an entry that was cancelled, should it have been booked."""
@@ -249,6 +247,7 @@ class _Sorted:
             tuple(self.cash),
             tuple(self.shares),
             tuple(self.exchanges),
+            (),
             tuple(self.halves),
             tuple(self.undone),
             tuple(self.unreadable),
@@ -282,19 +281,6 @@ def _unreadable(entry: Mapping[str, Any], error: Exception) -> Unreadable:
 
 def _other(side: Side) -> Side:
     return Side.SELL if side is Side.BUY else Side.BUY
-
-
-def _moved_by(told: Exchange | ShareChange | CashFlow | HalfAction) -> Iterator[tuple[str, float]]:
-    """Yield (ticker, shares) of what a corporate action has moved."""
-    match told:
-        case Exchange():
-            yield from ((told.ticker, -told.gone), (told.other, told.came))
-        case HalfAction():
-            yield from told.moved
-        case CashFlow():
-            yield told.ticker or "", 0.0
-        case ShareChange():
-            yield told.ticker, told.quantity
 
 
 def _dollars_told(entry: Mapping[str, Any]) -> float:

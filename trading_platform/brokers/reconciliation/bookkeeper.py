@@ -29,6 +29,7 @@ from trading_platform.brokers.reconciliation.two_books import (
     PostFill,
     PostForeignFill,
     PostShares,
+    PostUndone,
     UpdateOrder,
 )
 from trading_platform.core.order_reasons import OrderReason
@@ -122,6 +123,7 @@ class Bookkeeper:
         since = max(self.memory.since, closed - HISTORY_OVERLAP)
         booked = {key: at for key, at in self.memory.booked.items() if at > since - DATE_SLACK}
         self.memory = Memory(since, booked, self.memory.previous)
+        self._book.forget_actions(booked)
 
     def _taken_back(self, fill: Fill) -> tuple[Fill, JournalOrder | None]:
         """Return what takes a busted trade back, as of now, and the order that it is booked by."""
@@ -170,7 +172,12 @@ class Bookkeeper:
             case PostExchange(exchange) if exchange.at <= horizon:
                 self._book.book_exchange(exchange)
                 booked[exchange.exchange_id] = exchange.at
-            case PostFill() | PostForeignFill() | PostCash() | PostShares() | PostExchange() | CashOut():
+            case PostUndone(undone) if undone.at <= horizon:
+                moved = ", ".join(f"{quantity:+g} {ticker}" for ticker, quantity in undone.moved)
+                log.warning("the broker has cancelled a corporate action, taken back: %s, %+.2f", moved, undone.cash)
+                self._book.book_undone(replace(undone, at=self._clock.now()))
+                booked[undone.action_id + UNDONE] = undone.at
+            case PostFill() | PostForeignFill() | PostCash() | PostShares() | PostExchange() | PostUndone() | CashOut():
                 return False
         return True
 

@@ -11,7 +11,13 @@ from datetime import date, datetime
 from typing import NamedTuple, TypeAlias
 
 from trading_platform.brokers.reconciliation.settlement_news import News
-from trading_platform.brokers.reconciliation.two_books import CashFlow, Exchange, ForeignFill, ShareChange
+from trading_platform.brokers.reconciliation.two_books import (
+    CashFlow,
+    Exchange,
+    ForeignFill,
+    ShareChange,
+    UndoneAction,
+)
 from trading_platform.core.ledger import Records
 from trading_platform.core.plan import Book
 from trading_platform.core.ports import JournalOrder
@@ -62,7 +68,16 @@ class ManualMove:
 
 
 Entry: TypeAlias = (
-    FillEntry | ForeignFill | CashFlow | ShareChange | Exchange | CashOut | AdoptedShares | AdoptedCash | ManualMove
+    FillEntry
+    | ForeignFill
+    | CashFlow
+    | ShareChange
+    | Exchange
+    | CashOut
+    | UndoneAction
+    | AdoptedShares
+    | AdoptedCash
+    | ManualMove
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime
 from enum import Enum
@@ -25,6 +25,7 @@ from trading_platform.brokers.reconciliation.two_books import (
     ExchangeKind,
     ForeignFill,
     ShareChange,
+    UndoneAction,
 )
 from trading_platform.core.fills import round_cents
 from trading_platform.core.order_reasons import OrderReason
@@ -41,6 +42,7 @@ KINDS: Mapping[str, type] = {
         ShareChange,
         Exchange,
         CashOut,
+        UndoneAction,
         AdoptedShares,
         AdoptedCash,
         ManualMove,
@@ -88,20 +90,26 @@ def read_entry(raw: Mapping[str, Any]) -> Entry:
 
 def news_text(news: News) -> dict[str, Any]:
     """Return news as a JSON object."""
-    fills = [
-        [_values(fill), realized, None if trade is None else _values(trade)] for fill, realized, trade in news.fills
+    return {"fills": booked_text(news.fills), "places": news.places}
+
+
+def booked_text(fills: Iterable[Booked]) -> list[Any]:
+    """Return fills with their profits and round trips as a JSON list."""
+    return [[_values(fill), realized, None if trade is None else _values(trade)] for fill, realized, trade in fills]
+
+
+def read_booked(raw: Iterable[Any]) -> list[Booked]:
+    """Return the fills in a JSON list."""
+    return [
+        (_made(Fill, fill), float(realized), None if trade is None else _made(ClosedTrade, trade))
+        for fill, realized, trade in raw
     ]
-    return {"fills": fills, "places": news.places}
 
 
 def read_news(raw: Mapping[str, Any]) -> News:
     """Return the news in a JSON object; a place of the first version does not say whether strategies crossed."""
-    fills: list[Booked] = [
-        (_made(Fill, fill), float(realized), None if trade is None else _made(ClosedTrade, trade))
-        for fill, realized, trade in raw["fills"]
-    ]
     places = [(int(place[0]), int(place[1]), int(place[2]), int((*place, 1)[3])) for place in raw["places"]]
-    return News(fills, places)
+    return News(read_booked(raw["fills"]), places)
 
 
 def read_first_flows(raw: Mapping[str, Any]) -> dict[str, float]:

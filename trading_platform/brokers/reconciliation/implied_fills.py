@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from trading_platform.brokers.reconciliation.activity_fields import UNDONE
 from trading_platform.brokers.reconciliation.two_books import CashFlow, ForeignFill, ShareChange
 from trading_platform.core.fills import round_cents
 from trading_platform.core.order_reasons import OrderReason
@@ -45,6 +46,18 @@ def cashed_out(change: ShareChange, flow: CashFlow, strategy: str) -> Fill:
         strategy,
         OrderReason.DELISTED,
         flow.flow_id,
+    )
+
+
+def bought_back(sale: Fill, at: datetime) -> Fill:
+    """Return what takes a sale back whose corporate action was cancelled: the same shares for the same dollars."""
+    return sale._replace(
+        client_order_id=sale.client_order_id + UNDONE,
+        side=Side.BUY,
+        filled_at=at,
+        session=session_of(at),
+        reason=OrderReason.NONE,
+        fill_id=sale.fill_id + UNDONE,
     )
 
 

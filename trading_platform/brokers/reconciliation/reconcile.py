@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from itertools import chain, combinations
 from typing import TypeAlias
 
+from trading_platform.brokers.reconciliation.activity_fields import UNDONE
 from trading_platform.brokers.reconciliation.differences import (
     CASH_KINDS,
     NEEDS_CONFIRMATION,
@@ -41,6 +42,7 @@ from trading_platform.brokers.reconciliation.two_books import (
     PostFill,
     PostForeignFill,
     PostShares,
+    PostUndone,
     TheirBook,
     UpdateOrder,
     apply_actions,
@@ -151,6 +153,12 @@ def _history(ours: OurBook, history: AccountHistory) -> Iterator[Found]:
             text = f"{exchange.gone:g} {exchange.ticker} became {exchange.came:g} {exchange.other}, {exchange.note}"
             words = Difference(DifferenceKind.EXCHANGE, exchange.ticker, "not booked", text)
             entries.append((exchange.at, (words, (PostExchange(exchange),))))
+    for undone in history.taken_back:
+        if undone.action_id + UNDONE not in ours.booked:
+            moved = ", ".join(f"{quantity:+g} {ticker}" for ticker, quantity in undone.moved)
+            text = f"cancelled by the broker, taken back: {moved}, {undone.cash:+.2f} dollars"
+            words = Difference(DifferenceKind.EXCHANGE, undone.moved[0][0], "booked", text)
+            entries.append((undone.at, (words, (PostUndone(undone),))))
     for flow in history.cash:
         if flow.flow_id not in ours.booked:
             text = f"{flow.kind} {flow.amount:+.2f} {flow.note}".strip()

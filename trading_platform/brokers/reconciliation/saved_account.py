@@ -14,12 +14,16 @@ from trading_platform.brokers.reconciliation.account_book import AccountBook
 from trading_platform.brokers.reconciliation.day_entries import Day, Evening, Morning, copied
 from trading_platform.brokers.reconciliation.differences import Difference, DifferenceKind
 from trading_platform.brokers.reconciliation.entry_texts import (
+    booked_text,
     entry_text,
     news_text,
+    read_booked,
     read_entry,
     read_first_flows,
     read_news,
 )
+from trading_platform.brokers.reconciliation.taken_back import BookedAction
+from trading_platform.brokers.reconciliation.two_books import UndoneAction
 from trading_platform.brokers.reconciliation.waiting_exits import WaitingExit, read_waits, waits_text
 from trading_platform.core.booking import LONG_AGO
 from trading_platform.core.errors import OperatorNeededError, RepairDatabaseError
@@ -60,6 +64,7 @@ def save(book: AccountBook, memory: Memory, session: date) -> SavedBook:
         entries=[entry_text(entry) for entry in day.entries],
         morning=None if morning is None else _morning(morning),
         evening=None if book.evening is None else _evening(book.evening),
+        actions=[_action(action) for action in book.actions.values()],
     )
     return SavedBook(session, account, text, checksum(account + text))
 
@@ -85,6 +90,8 @@ def load(book: AccountBook, saved: SavedBook) -> Memory:
         book.manual = _shares(outer["manual"])
         book.news = read_news(outer["news"])
         book.day = _day(book, outer, names)
+        actions = [_read_action(book, raw, names) for raw in outer.get("actions", [])]
+        book.actions = {action.back.action_id: action for action in actions}
         book.evening = _read_evening(book, outer.get("evening"), names)  # a book of an older version has none
     except BadBookError as error:
         raise RepairDatabaseError(f"table paper_books: {error}; restore a backup of the database") from error
@@ -153,6 +160,23 @@ def _read_evening(
         return read_evening(book, json.dumps({"tickers": names[0], "strategies": names[1], **raw}))
     except (OperatorNeededError, RepairDatabaseError):
         return None
+
+
+def _action(action: BookedAction) -> dict[str, Any]:
+    return {
+        "back": entry_text(action.back),
+        "before": _parts(action.before),
+        "after": _parts(action.after),
+        "sales": booked_text(action.sales),
+    }
+
+
+def _read_action(book: AccountBook, raw: Mapping[str, Any], names: tuple[Sequence[str], Sequence[str]]) -> BookedAction:
+    back = read_entry(raw["back"])
+    if not isinstance(back, UndoneAction):
+        raise BadBookError(f"a stored corporate action is unreadable ({raw['back']})")
+    before, after = (_read_parts(book, raw[name], names) for name in ("before", "after"))
+    return BookedAction(back, before, after, tuple(read_booked(raw["sales"])))
 
 
 def _parts(book: Book) -> dict[str, Any]:

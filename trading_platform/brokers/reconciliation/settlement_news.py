@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
@@ -37,6 +38,11 @@ class News:
         n = bisect_right(self.places, place)
         self.places.insert(n, place)
         self.fills.insert(n, booked)
+
+    def drop(self, fills: Collection[Booked]) -> None:
+        """Take back fills that were not to be told."""
+        kept = [(booked, place) for booked, place in zip(self.fills, self.places, strict=True) if booked not in fills]
+        self.fills, self.places = [booked for booked, _ in kept], [place for _, place in kept]
 
     def filled(self, client_order_id: str) -> float:
         """Return the shares booked of an order."""

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from trading_platform.alpaca.answers import Unreadable
+from trading_platform.brokers.reconciliation.activity_fields import UNDONE
 from trading_platform.core.compiled import plain
 from trading_platform.core.fills import round_cents
 from trading_platform.core.ledger import lowered
@@ -110,17 +111,27 @@ class ForeignFill:
     at: datetime
 
 
-Reversal: TypeAlias = CashFlow | ShareChange | Exchange | Fill | ForeignFill
+@dataclass(frozen=True, slots=True)
+class UndoneAction:
+    """What takes a booked corporate action back: shares by ticker and dollars that come again, or go (negative)."""
+
+    action_id: str
+    moved: tuple[tuple[str, float], ...]
+    cash: float
+    at: datetime
+
+
+Reversal: TypeAlias = CashFlow | ShareChange | UndoneAction | Fill | ForeignFill
 
 
 @dataclass(frozen=True, slots=True)
 class AccountHistory:
     """What the broker says has happened, oldest first.
 
-    `exchanges` and `halves` are corporate actions that move more than one ticker, whole and in part. `undone` are
-    reversals of entries that the broker has cancelled since, for those who have booked them: (id of the entry, what
-    takes it back); a busted trade is taken back by one of the other side at its own price. `unreadable` are entries
-    that nobody understands.
+    `exchanges` and `halves` are corporate actions that move more than one ticker, whole and in part; `taken_back` are
+    those that we have booked and that the broker has cancelled since. `undone` are reversals of entries that the broker
+    has cancelled, for those who have booked them: (id of the entry, what takes it back); a busted trade is taken back
+    by one of the other side at its own price. `unreadable` are entries that nobody understands.
     """
 
     fills: tuple[Fill, ...] = ()
@@ -128,6 +139,7 @@ class AccountHistory:
     cash: tuple[CashFlow, ...] = ()
     shares: tuple[ShareChange, ...] = ()
     exchanges: tuple[Exchange, ...] = ()
+    taken_back: tuple[UndoneAction, ...] = ()
     halves: tuple[HalfAction, ...] = ()
     undone: tuple[tuple[str, Reversal], ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
@@ -220,6 +232,13 @@ class PostExchange:
 
 
 @dataclass(frozen=True, slots=True)
+class PostUndone:
+    """Take back a corporate action that was cancelled after it was booked."""
+
+    undone: UndoneAction
+
+
+@dataclass(frozen=True, slots=True)
 class UpdateOrder:
     """Take over the broker's state of one of our orders or legs."""
 
@@ -273,6 +292,7 @@ Action: TypeAlias = (
     | PostCash
     | PostShares
     | PostExchange
+    | PostUndone
     | UpdateOrder
     | CloseOrder
     | CancelOrder
@@ -280,6 +300,18 @@ Action: TypeAlias = (
     | AdoptPosition
     | AdoptCash
 )
+
+
+def back_of(told: Exchange | ShareChange, paid: CashFlow | None = None) -> UndoneAction:
+    """Return what takes an exchange back, or shares that were taken for what was `paid`."""
+    match told:
+        case Exchange():
+            both = ((told.ticker, told.gone), (told.other, -told.came))
+            moved = tuple((ticker, quantity) for ticker, quantity in both if ticker and quantity != 0.0)
+            return UndoneAction(told.exchange_id, moved, 0.0 - told.cash, told.at)
+        case ShareChange():
+            name, amount = (told.change_id, 0.0) if paid is None else (paid.flow_id, paid.amount)
+            return UndoneAction(name, ((told.ticker, -told.quantity),), 0.0 - amount, told.at)
 
 
 def with_reversals(history: AccountHistory, booked: Collection[str]) -> AccountHistory:
@@ -296,8 +328,8 @@ def _with_reversal(history: AccountHistory, reversal: Reversal) -> AccountHistor
             return replace(history, cash=(*history.cash, reversal))
         case ShareChange():
             return replace(history, shares=(*history.shares, reversal))
-        case Exchange():
-            return replace(history, exchanges=(*history.exchanges, reversal))
+        case UndoneAction():
+            return replace(history, taken_back=(*history.taken_back, reversal))
         case ForeignFill():
             return replace(history, foreign=(*history.foreign, reversal))
         case Fill():
@@ -333,6 +365,12 @@ def _apply(book: OurBook, action: Action) -> OurBook:
             return replace(_change_shares(book, change), booked=book.booked | {change.change_id})
         case PostExchange(exchange):
             return replace(_exchanged(book, exchange), booked=book.booked | {exchange.exchange_id})
+        case PostUndone(undone):
+            for ticker, quantity in undone.moved:
+                book = _add_shares(book, ticker, quantity, "")
+            return replace(
+                book, cash=round_cents(book.cash + undone.cash), booked=book.booked | {undone.action_id + UNDONE}
+            )
         case UpdateOrder(order):
             return replace(book, orders=_with_order(book.orders, order))
         case CloseOrder(client_order_id):
