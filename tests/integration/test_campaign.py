@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,9 +25,10 @@ from test_account_invariants import sound
 from trading_platform.alpaca_server.admin import administer
 from trading_platform.alpaca_server.faults import ABSURD_PATHS, Fault, FaultKind
 from trading_platform.alpaca_server.server import AlpacaServer
-from trading_platform.core.errors import MarketDataError
+from trading_platform.core.errors import MarketDataError, OperatorNeededError
 from trading_platform.core.types import Side
 from trading_platform.storage.backups import back_up, put_back
+from trading_platform.storage.order_mark import forget_marks
 
 pytestmark = pytest.mark.real
 
@@ -105,8 +107,31 @@ def test_type_of_an_order_that_nobody_knows_leaves_no_second_row_of_it(world: Ca
     assert max(rows.values()) == 1
 
 
+def by_restore(copy: Path, world: Campaign) -> None:
+    put_back(copy, world.database, world.server.now)
+
+
+def by_hand(copy: Path, world: Campaign) -> None:
+    for side in ("-wal", "-shm"):
+        world.database.with_name(world.database.name + side).unlink(missing_ok=True)
+    shutil.copyfile(copy, world.database)
+
+
+def by_hand_on_a_new_machine(copy: Path, world: Campaign) -> None:
+    """Nothing beside the copy tells that it is one: the account does, and the engine stays down until it is said."""
+    by_hand(copy, world)
+    forget_marks(world.database)
+    sent = len(world.server.exchange.orders)
+    refused = world.life()
+    assert refused.code == OperatorNeededError.exit_code
+    assert "`restore FILE`" in world.words()
+    assert len(world.server.exchange.orders) == sent
+    by_restore(copy, world)
+
+
+@pytest.mark.parametrize("replace_by", [by_restore, by_hand, by_hand_on_a_new_machine])
 def test_what_was_bought_after_a_copy_that_is_put_back_stays_the_engines_and_keeps_its_stops(
-    forge: Forge, tmp_path: Path
+    forge: Forge, tmp_path: Path, replace_by: Callable[[Path, Campaign], None]
 ) -> None:
     with campaign(forge, tmp_path / "account", panel_of(3, 6), 6) as world:
         server = world.server
@@ -120,7 +145,7 @@ def test_what_was_bought_after_a_copy_that_is_put_back_stays_the_engines_and_kee
             world.scan()
         server.advance_to_open()
         lost = {row["client_order_id"] for row in world.ledger().orders}
-        put_back(copy, world.database, server.now)
+        replace_by(copy, world)
         lost -= {row["client_order_id"] for row in world.ledger().orders}
         assert any(key.endswith("-buy-entry-0") for key in lost)
         world.scan()

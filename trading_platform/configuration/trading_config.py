@@ -243,6 +243,8 @@ class DataConfig(_Checked):
 
 
 OWN_STRATEGIES = "strategies"  # folder beside trading.toml
+DRAWDOWN_STOP = "drawdown_stop_pct"  # heeded in the table of any strategy; no parameter of its own
+_STOP_RANGE = Annotated[float, Interval("[0.1, 100)")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +263,20 @@ class StrategiesConfig:
     def __post_init__(self) -> None:
         if twice := _twice(self.enabled):
             raise InvalidSettingsError([f"enabled must name each strategy once, was {twice!r} twice"])
+
+    @property
+    def tuning(self) -> dict[str, Table]:
+        """Parameters by strategy, without its stop; a strategy of which only that is set has an empty table."""
+        return {
+            name: {key: value for key, value in table.items() if key != DRAWDOWN_STOP}
+            for name, table in self.parameters.items()
+        }
+
+    @property
+    def drawdown_stops(self) -> dict[str, float]:
+        """Strategy -> fall of what it brought at which it is paused, a fraction of the account."""
+        stops = {name: table[DRAWDOWN_STOP] for name, table in self.parameters.items() if DRAWDOWN_STOP in table}
+        return {name: float(str(value)) / 100.0 for name, value in stops.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -521,6 +537,11 @@ def _read_strategies(table: dict[str, object]) -> tuple[object, list[str]]:
         for key in plain
         if key not in _PLAIN
     ]
+    for name, own in parameters.items():
+        try:
+            validation.checked(own.get(DRAWDOWN_STOP, 1.0), _STOP_RANGE)
+        except ValueError as problem:
+            problems.append(f"{name}.{DRAWDOWN_STOP} {problem}")
     weights, folder = plain.get("weights", ""), plain.get("folder", OWN_STRATEGIES)
     if not isinstance(weights, str):
         problems.append(f"weights must be the path of a file, was {weights!r}")

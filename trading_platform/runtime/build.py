@@ -17,6 +17,7 @@ from trading_platform.core.ports import Allocator
 from trading_platform.core.session import Rules
 from trading_platform.engine.consent import Consent, ConsentBroker, Terms
 from trading_platform.engine.engine_market import World
+from trading_platform.engine.strategy_stops import StrategyStops
 from trading_platform.machine.clocks import EngineClock, utc_now
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.storage.recorder import Recorder
@@ -63,9 +64,10 @@ def build_engine(
             broker, risk_manager, terms, repository, NyseCalendar(), world.panel.tickers, journaled=journaled
         )
     recorder = Recorder(repository, *names, world.opens, journaled=journaled)
+    stops = StrategyStops(config.strategies.drawdown_stops, world.strategies, repository)
     commit_sessions = 1 if live else config.engine.commit_sessions
     engine = AutonomousTradingEngine(
-        world, broker, risk_manager, allocator, rules, repository, recorder, clock, commit_sessions
+        world, broker, risk_manager, allocator, rules, repository, recorder, clock, commit_sessions, stops
     )
     return engine, lock
 

@@ -44,12 +44,13 @@ from trading_platform.runtime.build import build_engine, consent_due
 from trading_platform.runtime.instructions import Instructions
 from trading_platform.runtime.live_loop import LiveLoop, due_session, run_live
 from trading_platform.runtime.open_run import kept_capital, kept_strategies, live_run, live_world, set_notices
-from trading_platform.runtime.restored import take_up_lost_orders
+from trading_platform.runtime.restored import notice_older_copy, take_up_lost_orders
 from trading_platform.runtime.run_screen import LiveScreen
 from trading_platform.storage import models as m
 from trading_platform.storage.difference_store import DifferenceStore
 from trading_platform.storage.operator_requests import has_open_wishes
 from trading_platform.storage.order_journal import DatabaseJournal
+from trading_platform.storage.order_mark import OrderMark
 from trading_platform.storage.repository import Repository
 from trading_platform.storage.run_status import resting
 
@@ -107,6 +108,7 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
 
     def open_venue(gate: RiskGate) -> AlpacaVenue:
         journal = DatabaseJournal(database, run.run_id, clock.now)
+        notice_older_copy(database, run.run_id, journal, reader, PREFIX, clock.now())
         take_up_lost_orders(database, run.run_id, journal, reader, world, PREFIX)
         broker = AlpacaBroker(http, gate, journal, clock, time.sleep, checkpoint=checkpoint)
         broker.assets(world.panel.tickers)
@@ -296,3 +298,4 @@ def _open_book(
         log.warning("%g shares of %s are in the account already: they are yours, and stay untouched", quantity, ticker)
     repository.save_book(save(book, Memory(now, {}), world.sessions[-2]), now)
     repository.commit()
+    OrderMark(database, run_id).forget()  # of a database that stood here before
