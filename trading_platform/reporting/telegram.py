@@ -15,6 +15,7 @@ from trading_platform.core.errors import BrokerUnreachableError, FixConfigError,
 from trading_platform.reporting.telegram_text import split_messages
 
 API = "https://api.telegram.org"
+
 TIMEOUT = (3.05, 15.0)
 CAPTION_LIMIT = 1024
 # Failures that pass: a few tries, further apart each time.
@@ -23,6 +24,19 @@ PAUSE_SECONDS = 1.0
 NO_ANSWER = 0
 # What a refusal (HTTP 400) that is not the text's fault speaks of: the chat, its topics, the bot's rights in it.
 OF_THE_CHAT = ("chat not found", "topic", "thread", "not enough rights", "chat_write_forbidden", "peer_id_invalid")
+
+
+def own_bot_api(url: str) -> str:
+    """Return the address of a Bot API server of one's own.
+
+    Raises
+    ------
+    FixConfigError
+        It must not get a token: neither https nor this machine.
+    """
+    if not url.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
+        raise FixConfigError("--bot-api must be an https URL, or http on this machine: it receives the token")
+    return url
 
 
 class Telegram:

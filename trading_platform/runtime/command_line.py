@@ -429,8 +429,8 @@ def _desk_person(given: Given) -> Work:
 def _alerts_test(given: Given) -> Work:
     from trading_platform.operations.try_alerts import alerts_test
 
-    config, as_json = given.file("--config"), given.flag("--json")
-    return lambda: alerts_test(config, as_json=as_json)
+    config, as_json, api = given.file("--config"), given.flag("--json"), given.text("--bot-api")
+    return lambda: alerts_test(config, as_json=as_json, telegram_api=api)
 
 
 def _adopt(given: Given) -> Work:
