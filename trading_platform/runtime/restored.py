@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Callable
 from datetime import date, datetime
 
 from sqlalchemy import Engine
 
 from trading_platform.alpaca.orders import root_id
 from trading_platform.alpaca.reader import AlpacaReader
+from trading_platform.brokers.bare_stops import is_bare_stop
 from trading_platform.brokers.reconciliation.adoption import lost_orders
 from trading_platform.core.errors import OperatorNeededError
 from trading_platform.core.intents import read_order_id
@@ -89,16 +91,8 @@ def take_up_lost_orders(
     until = restored_at(database, run_id)
     if until is None:
         return
-    owners = functools.cache(functools.partial(owner_of, world))
-    rows = lost_orders(
-        reader,
-        prefix,
-        lambda ticker, decided: owners(ticker, decided).strategy,
-        lambda key: journal.find_order(key) is not None,
-        until,
-    )
-    write_adopted(
-        database, run_id, [(row, _session(row)) for row in rows if journal.find_order(row.client_order_id) is None]
+    rows = _write_down(
+        database, run_id, journal, reader, world, prefix, lambda key: journal.find_order(key) is not None, until
     )
     roots = sorted({root_id(row.client_order_id) for row in rows})
     names = ", ".join(roots[:3]) + (f" and {len(roots) - 3} more" if len(roots) > 3 else "")
@@ -107,6 +101,49 @@ def take_up_lost_orders(
     if (newest := journal.newest_order()) is not None:
         journal.mark.put(newest.client_order_id)
     log.warning("the database was restored: %s", words)
+
+
+def take_up_bare_stops(
+    database: Engine,
+    run_id: int,
+    journal: DatabaseJournal,
+    reader: AlpacaReader,
+    world: World,
+    prefix: str,
+    now: datetime,
+) -> None:
+    """Write down the stops that left while no database could be written (`brokers.bare_stops`).
+
+    Raises
+    ------
+    BrokerUnreachableError
+        Alpaca does not tell its orders; the next start tries again.
+    """
+
+    def is_known(key: str) -> bool:
+        return not is_bare_stop(key) or journal.find_order(key) is not None
+
+    rows = _write_down(database, run_id, journal, reader, world, prefix, is_known, now)
+    if rows:
+        log.warning("written down now: %s", ", ".join(row.client_order_id for row in rows))
+
+
+def _write_down(
+    database: Engine,
+    run_id: int,
+    journal: DatabaseJournal,
+    reader: AlpacaReader,
+    world: World,
+    prefix: str,
+    is_known: Callable[[str], bool],
+    until: datetime,
+) -> list[JournalOrder]:
+    owners = functools.cache(functools.partial(owner_of, world))
+    rows = lost_orders(reader, prefix, lambda ticker, decided: owners(ticker, decided).strategy, is_known, until)
+    write_adopted(
+        database, run_id, [(row, _session(row)) for row in rows if journal.find_order(row.client_order_id) is None]
+    )
+    return rows
 
 
 def _session(row: JournalOrder) -> date:
