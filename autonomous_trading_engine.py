@@ -41,7 +41,6 @@ from trading_platform.core.types import (
     Denial,
     Floats,
     OrderStatus,
-    RiskEvent,
     RiskEventKind,
     TradeResult,
 )
@@ -51,6 +50,7 @@ from trading_platform.engine.engine_market import EngineMarket
 from trading_platform.engine.recovery import held_weights, rebuild_shadow, restore_broker, weights_row
 from trading_platform.engine.scan_result import Decision, ScanResult
 from trading_platform.engine.session_plan import SessionPlan
+from trading_platform.engine.strategy_stops import StrategyStops
 from trading_platform.machine.clocks import EngineClock
 from trading_platform.machine.stop_signals import stop_signals
 from trading_platform.machine.stopwatch import Stopwatch
@@ -72,7 +72,7 @@ class AutonomousTradingEngine:
     prepared : the market, prepared. broker : where orders go and fills come from.
     risk_manager, allocator : the one door, and the split of capital. rules : all rules; their limits are the manager's.
     repository, recorder : where everything is written; a commit every `commit_sessions`.
-    clock : told about each session's close.
+    clock : told about each session's close. stops : of single strategies.
     """
 
     def __init__(
@@ -86,6 +86,7 @@ class AutonomousTradingEngine:
         recorder: Recorder,
         clock: EngineClock,
         commit_sessions: int,
+        stops: StrategyStops | None = None,
     ) -> None:
         self.prepared = prepared
         self.broker = broker
@@ -97,6 +98,7 @@ class AutonomousTradingEngine:
         self._rules = rules
         self._clock = clock
         self._commit_sessions = commit_sessions
+        self._stops = stops or StrategyStops({}, (), repository)
         self._uncommitted = 0
         self.stopped = False  # True after SIGINT or SIGTERM
         self._no_entries = False
@@ -184,8 +186,7 @@ class AutonomousTradingEngine:
         for wish in open_wishes(self.repository.engine, self.repository.run_id):
             self._standing = self._standing.after(wish.kind, wish.subject)
             if wish.subject is None:
-                event = self.risk_manager.obey(wish.kind, wish.reason, wish.actor)
-                self.recorder.event(event, now.date(), now)
+                self.recorder.event(self.risk_manager.obey(wish.kind, wish.reason, wish.actor), now.date(), now)
             self.repository.mark_handled(wish.command_id, now, f"done at {now:%Y-%m-%d %H:%M} UTC")
             self._uncommitted = max(self._uncommitted, 1)
 
@@ -218,6 +219,7 @@ class AutonomousTradingEngine:
         self._equities = [self._equities[0], *equity_curve(self.repository.engine, self.repository.run_id).tolist()]
         self._held_weights = held_weights(self.prepared, self.repository, session)
         self._standing = standing_orders(self.repository.engine, self.repository.run_id)
+        self._stops.recover()
         self._mirror()  # the risk book takes the shape of the broker's
         rebuild_shadow(self.risk_manager, self._shadow, self.prepared, self.repository, self._rules)
         self._mirror()
@@ -234,11 +236,10 @@ class AutonomousTradingEngine:
         recorder.settlement(settlement, closed, self.prepared.circumstances(t))
         risk.show_market(view)
         self._mirror()
-        events: list[RiskEvent] = []
-        for _, _, trade in settlement.fills:
-            if trade is not None and trade.reason in STRATEGYS_OWN:
-                pause = risk.update_state(TradeResult(trade.ticker, trade.pnl, trade.cost))
-                events += [] if pause is None else [pause]
+        self._standing = self._stops.after_close(settlement, self.broker.book, self._standing, closed)
+        own = [trade for _, _, trade in settlement.fills if trade is not None and trade.reason in STRATEGYS_OWN]
+        pauses = [risk.update_state(TradeResult(trade.ticker, trade.pnl, trade.cost)) for trade in own]
+        events = [pause for pause in pauses if pause is not None]
         shadow_equity = float("nan")
         if risk.halted:
             self._shadow.trade(self.prepared.market, t, self._rules)
@@ -257,10 +258,7 @@ class AutonomousTradingEngine:
             settlement,
             previous_equity=previous,
             risk=risk.account,
-            vix=self.prepared.panel.vix[t],
-            benchmark=self.prepared.panel.benchmark[t],
-            universe_return=self.prepared.universe_returns[t],
-            cash_rate=float(self.prepared.market.rate[t]),
+            **self.prepared.readings(t),
         )
 
     def _allocate(self, view: MarketView, at: datetime) -> tuple[Mapping[str, float], Floats]:

@@ -80,6 +80,14 @@ def test_life_of_an_order_is_told_with_its_fill(server: AlpacaServer) -> None:
         assert data["timestamp"] == "2024-01-03T14:30:00.000000Z"
 
 
+def test_alpaca_trade_api_asks_for_the_stream_with_a_slash_behind_and_is_served(server: AlpacaServer) -> None:
+    with connect(address(server) + "/") as socket:
+        socket.send(json.dumps({"action": "authenticate", "data": {"key_id": KEY, "secret_key": SECRET}}))
+        assert hear(socket)["data"]["status"] == "authorized"
+    with pytest.raises(InvalidStatus, match="401"), connect(address(server) + "s"):
+        pass
+
+
 def test_cancellations_replacements_and_ends_are_told(server: AlpacaServer) -> None:
     server.advance_to_open()
     with listening(server) as socket:

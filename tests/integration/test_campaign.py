@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import requests
 from account_invariants import Breach
 from campaign_books import Cover, campaign_breaches, manual_shares
 from campaign_faults import CLOCK, ENGINES, OPERATOR, OWNER, STORAGE, WHIMS, blows, spoiled_answer
@@ -24,9 +28,10 @@ from test_account_invariants import sound
 from trading_platform.alpaca_server.admin import administer
 from trading_platform.alpaca_server.faults import ABSURD_PATHS, Fault, FaultKind
 from trading_platform.alpaca_server.server import AlpacaServer
-from trading_platform.core.errors import MarketDataError
+from trading_platform.core.errors import MarketDataError, OperatorNeededError
 from trading_platform.core.types import Side
 from trading_platform.storage.backups import back_up, put_back
+from trading_platform.storage.order_mark import forget_marks
 
 pytestmark = pytest.mark.real
 
@@ -105,8 +110,31 @@ def test_type_of_an_order_that_nobody_knows_leaves_no_second_row_of_it(world: Ca
     assert max(rows.values()) == 1
 
 
+def by_restore(copy: Path, world: Campaign) -> None:
+    put_back(copy, world.database, world.server.now)
+
+
+def by_hand(copy: Path, world: Campaign) -> None:
+    for side in ("-wal", "-shm"):
+        world.database.with_name(world.database.name + side).unlink(missing_ok=True)
+    shutil.copyfile(copy, world.database)
+
+
+def by_hand_on_a_new_machine(copy: Path, world: Campaign) -> None:
+    """Nothing beside the copy tells that it is one: the account does, and the engine stays down until it is said."""
+    by_hand(copy, world)
+    forget_marks(world.database)
+    sent = len(world.server.exchange.orders)
+    refused = world.life()
+    assert refused.code == OperatorNeededError.exit_code
+    assert "`restore FILE`" in world.words()
+    assert len(world.server.exchange.orders) == sent
+    by_restore(copy, world)
+
+
+@pytest.mark.parametrize("replace_by", [by_restore, by_hand, by_hand_on_a_new_machine])
 def test_what_was_bought_after_a_copy_that_is_put_back_stays_the_engines_and_keeps_its_stops(
-    forge: Forge, tmp_path: Path
+    forge: Forge, tmp_path: Path, replace_by: Callable[[Path, Campaign], None]
 ) -> None:
     with campaign(forge, tmp_path / "account", panel_of(3, 6), 6) as world:
         server = world.server
@@ -120,7 +148,7 @@ def test_what_was_bought_after_a_copy_that_is_put_back_stays_the_engines_and_kee
             world.scan()
         server.advance_to_open()
         lost = {row["client_order_id"] for row in world.ledger().orders}
-        put_back(copy, world.database, server.now)
+        replace_by(copy, world)
         lost -= {row["client_order_id"] for row in world.ledger().orders}
         assert any(key.endswith("-buy-entry-0") for key in lost)
         world.scan()
@@ -133,6 +161,34 @@ def test_what_was_bought_after_a_copy_that_is_put_back_stays_the_engines_and_kee
         world.scan()
         assert {breach.name for breach in world.breaches()} <= {"order_without_signal"}
         assert world.ledger().positions == {t: p.quantity for t, p in server.account.positions.items()}
+
+
+def test_a_stop_that_left_without_a_database_is_written_down_by_the_next_start(forge: Forge, world: Campaign) -> None:
+    """Killed while its disk was full: what it had sent last is in no database, and no second engine's."""
+    server = world.server
+    stop = next(o for o in server.exchange.working() if o.side is Side.SELL and o.waits_for_stop)
+    ticker, shares, level = stop.symbol, stop.quantity, stop.stop_price
+    with server.lock:
+        administer(server, "POST", "/admin/cancel", {"order_id": stop.id})
+    key = f"tp-{server.now:%Y%m%d}-{ticker}-sell-stop_loss-900"
+    wish = {"symbol": ticker, "side": "sell", "qty": str(shares), "type": "stop", "stop_price": str(level)}
+    sent = requests.post(
+        f"{server.url}/v2/orders",
+        json={**wish, "time_in_force": "gtc", "client_order_id": key},
+        headers={"APCA-API-KEY-ID": server.config.key_id, "APCA-API-SECRET-KEY": server.config.secret_key},
+        timeout=30,
+    )
+    assert sent.status_code == 200, sent.text
+    with closing(sqlite3.connect(world.database)) as database, database:
+        database.execute(
+            "INSERT INTO heartbeats (run_id, at, pid, host, owner, note) VALUES (1, '2024-01-02', 1, 'h', 'o', '')"
+        )
+    world.scan()
+    (row,) = [row for row in world.ledger().orders if row["client_order_id"] == key]
+    assert (row["ticker"], row["quantity"]) == (ticker, shares)
+    assert "another engine" not in world.words(None)
+    assert manual_shares(world.database) == {}
+    assert server.exchange.held_for_orders(ticker) == shares
 
 
 def test_stop_that_two_single_looks_could_not_set_is_told_by_the_second(forge: Forge, world: Campaign) -> None:

@@ -42,7 +42,7 @@ PLAN: dict[int, Sequence[Fault]] = {
     1: (cut(FaultKind.LATENCY, times=3, seconds=0.05), cut(FaultKind.LATENCY, "GET", "account", 5, 0.05)),
     2: (cut(FaultKind.DROP_BEFORE), cut(FaultKind.DROP_BEFORE, "GET", "positions", 2)),
     3: (cut(FaultKind.DROP_AFTER), cut(FaultKind.DROP_AFTER, "GET", "activities", 2)),
-    4: (cut(FaultKind.HANG, seconds=10.0), cut(FaultKind.HANG, "GET", "/v2/account$", 1, 10.0)),
+    4: (cut(FaultKind.HANG, seconds=4.0), cut(FaultKind.HANG, "GET", "/v2/account$", 1, 4.0)),
     5: (refusal(403, 40310000, "insufficient buying power"),),
     6: (refusal(422, 42210000, "asset is not tradable today"),),
     7: (answer(FaultKind.STATUS_BEFORE, 429), answer(FaultKind.STATUS_BEFORE, 429, "GET", "orders", 3)),

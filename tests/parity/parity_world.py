@@ -27,6 +27,7 @@ from trading_platform.core.session import Rules
 from trading_platform.core.simulate import Backtest, backtest
 from trading_platform.core.types import Floats, MarketPanel, Regime, RiskEventKind, Side, StrategySignals
 from trading_platform.engine.engine_market import EngineMarket
+from trading_platform.engine.strategy_stops import StrategyStops
 from trading_platform.machine.clocks import ReplayClock
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.storage import models as m
@@ -196,8 +197,15 @@ class Desk:
     """An engine on its database that can be killed and started again."""
 
     def __init__(
-        self, case: Case, folder: Path, start: int, commit_sessions: int = 16, model_id: str | None = None
+        self,
+        case: Case,
+        folder: Path,
+        start: int,
+        commit_sessions: int = 16,
+        model_id: str | None = None,
+        stops: Mapping[str, float] | None = None,
     ) -> None:
+        self._stops = stops or {}
         self.case = case
         self.start = start
         self.database = open_database(folder / "parity.db", synchronous="NORMAL")
@@ -229,7 +237,16 @@ class Desk:
             repository, world.panel.tickers, world.strategies, dict(zip(world.sessions, world.opened, strict=True))
         )
         return AutonomousTradingEngine(
-            world, broker, risk, self.allocator, case.rules, repository, recorder, clock, self._commit_sessions
+            world,
+            broker,
+            risk,
+            self.allocator,
+            case.rules,
+            repository,
+            recorder,
+            clock,
+            self._commit_sessions,
+            StrategyStops(self._stops, world.strategies, repository),
         )
 
     def run(self, stop: int) -> None:

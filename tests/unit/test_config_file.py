@@ -249,6 +249,28 @@ def test_an_account_name_that_no_shell_would_take_is_refused(name: str) -> None:
         load_config(None, {"account.name": name})
 
 
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("0.05", "must be in [0.1, 100), was 0.05"),
+        ("100", "must be in [0.1, 100), was 100"),
+        ('"5"', "must be a number, was '5'"),
+    ],
+)
+def test_a_strategys_own_drawdown_stop_that_cannot_be_is_refused(tmp_path: Path, value: str, message: str) -> None:
+    (line,) = problems(tmp_path, f"[strategies.momentum]\ndrawdown_stop_pct = {value}\n")
+    assert message in line
+
+
+def test_a_strategys_own_drawdown_stop_is_no_parameter_and_decides(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, "[strategies.momentum]\ndrawdown_stop_pct = 5\ntrend = 100\n"))
+    assert config.strategies.drawdown_stops == {"momentum": 0.05}
+    assert config.strategies.tuning == {"momentum": {"trend": 100}}
+    without = load_config(write(tmp_path, "[strategies.momentum]\ntrend = 100\n"))
+    assert without.strategies.drawdown_stops == {}
+    assert without.fingerprint != config.fingerprint
+
+
 def test_fingerprint_follows_decisions_only() -> None:
     base = TradingConfig().fingerprint
     harmless: list[dict[str, object]] = [

@@ -34,6 +34,7 @@ RESULTS = RunResults(
     trades=31,
     denials={"MAX_POSITIONS": 148},
     halts=[],
+    stopped_strategies=[],
     final_equity=105_100.0,
     total_return=0.051,
     annual_return=0.051,

@@ -15,7 +15,7 @@ import pytest
 from account_rows import add_run, empty
 from sqlalchemy import insert, select
 
-from trading_platform.core.errors import RepairDatabaseError
+from trading_platform.core.errors import BrokerUnreachableError, RepairDatabaseError
 from trading_platform.machine.stop_signals import StoppedNowError
 from trading_platform.runtime import storage_patience
 from trading_platform.runtime.storage_patience import LOST_AFTER_SECONDS, outlast
@@ -87,6 +87,26 @@ def test_a_locked_database_is_waited_for_and_told_of_again(path: Path, monkeypat
     assert tried(Lives(StorageTroubleError("locked")), path, Waiting(*rest, other.rollback), told) == 0
     other.close()
     assert any("still waiting for 5 minutes" in line and "locked" in line for line in told)
+
+
+def test_stops_are_looked_after_while_it_waits_and_their_failure_ends_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trading_platform.storage.sqlite.BUSY_TIMEOUT_SECONDS", 0.0)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    looked = list[int]()
+
+    def protect() -> None:
+        looked.append(1)
+        raise BrokerUnreachableError("not now")
+
+    waiting, told = Waiting(lambda: None, lambda: None, other.rollback), list[str]()
+    lives = Lives(StorageTroubleError("locked"))
+    code = outlast(lives, path, told.append, protect=protect, steady=lambda: waiting.seconds, wake=waiting)
+    other.close()
+    assert (code, lives.begun) == (0, 2)
+    assert len(looked) == 2  # not when it can be used again
 
 
 def test_a_database_that_was_put_away_and_put_back_goes_on(path: Path) -> None:

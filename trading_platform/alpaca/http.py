@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = logging.getLogger("trading_platform.alpaca")
 
-LOCAL_TIMEOUT = (1.0, 3.0)  # a server on this machine is near, and nobody is served by waiting for it politely
+# A server on this machine is asked often and again at once, but not given up sooner: at load it answers late.
 LOCAL_REQUESTS_PER_MINUTE = 60_000.0
 LOCAL_FIRST_WAIT = 0.01
 REQUESTS_PER_MINUTE = 180.0  # Alpaca allows 200 a minute and account; the rest is for the owner's other tools
@@ -109,9 +109,7 @@ def access_from(settings: Settings, live: bool | None) -> AlpacaAccess:
     )
     if not is_loopback(settings.alpaca_base_url):
         return access
-    return replace(
-        access, timeout=LOCAL_TIMEOUT, requests_per_minute=LOCAL_REQUESTS_PER_MINUTE, first_wait=LOCAL_FIRST_WAIT
-    )
+    return replace(access, requests_per_minute=LOCAL_REQUESTS_PER_MINUTE, first_wait=LOCAL_FIRST_WAIT)
 
 
 class AlpacaHttp:

@@ -79,7 +79,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Serve a GET, or the stream."""
-        if self.path.partition("?")[0] == "/stream" and self.headers.get("Upgrade", "").lower() == "websocket":
+        path = self.path.partition("?")[0].rstrip("/")  # alpaca-trade-api asks for /stream/
+        if path == "/stream" and self.headers.get("Upgrade", "").lower() == "websocket":
             self.server.owner.stream(self)
         else:
             self._serve()

@@ -15,6 +15,8 @@ from trading_platform.core.served_policy import MAX_AGE_SESSIONS
 from trading_platform.core.validation import Interval, InvalidSettingsError
 
 OWN_STRATEGIES = "strategies"  # folder beside trading.toml
+DRAWDOWN_STOP = "drawdown_stop_pct"  # heeded in the table of any strategy; no parameter of its own
+STOP_RANGE = Annotated[float, Interval("[0.1, 100)")]
 _TICKER = re.compile(r"[A-Z0-9][A-Z0-9.\-]{0,15}")
 _EXCHANGE, _CURRENCY = re.compile(r"[A-Z0-9]{3,8}"), re.compile(r"([A-Z]{3})?")
 
@@ -125,6 +127,20 @@ class StrategiesConfig:
     def __post_init__(self) -> None:
         if again := twice(self.enabled):
             raise InvalidSettingsError([f"enabled must name each strategy once, was {again!r} twice"])
+
+    @property
+    def tuning(self) -> dict[str, Table]:
+        """Parameters by strategy, without its stop; a strategy of which only that is set has an empty table."""
+        return {
+            name: {key: value for key, value in table.items() if key != DRAWDOWN_STOP}
+            for name, table in self.parameters.items()
+        }
+
+    @property
+    def drawdown_stops(self) -> dict[str, float]:
+        """Strategy -> fall of what it brought at which it is paused, a fraction of the account."""
+        stops = {name: table[DRAWDOWN_STOP] for name, table in self.parameters.items() if DRAWDOWN_STOP in table}
+        return {name: float(str(value)) / 100.0 for name, value in stops.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,9 @@ from pathlib import Path
 from trading_platform.configuration.checked_table import Table
 from trading_platform.configuration.environment import Settings
 from trading_platform.configuration.market_tables import (
+    DRAWDOWN_STOP,
     OWN_STRATEGIES,
+    STOP_RANGE,
     AllocatorConfig,
     CashConfig,
     DataConfig,
@@ -196,6 +198,11 @@ def _read_strategies(table: dict[str, object]) -> tuple[object, list[str]]:
         for key in plain
         if key not in _PLAIN
     ]
+    for name, own in parameters.items():
+        try:
+            validation.checked(own.get(DRAWDOWN_STOP, 1.0), STOP_RANGE)
+        except ValueError as problem:
+            problems.append(f"{name}.{DRAWDOWN_STOP} {problem}")
     weights, folder = plain.get("weights", ""), plain.get("folder", OWN_STRATEGIES)
     if not isinstance(weights, str):
         problems.append(f"weights must be the path of a file, was {weights!r}")

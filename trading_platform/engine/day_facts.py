@@ -222,7 +222,7 @@ def _operator(day: ComparedDay, ticker: str) -> str:
     if standing.flatten or ticker in standing.closing:
         return "an operator closes it"
     if standing.paused:
-        return f"an operator has paused {', '.join(sorted(standing.paused))}"
+        return f"paused by an operator or a drawdown stop of its own: {', '.join(sorted(standing.paused))}"
     return day.evidence.halt
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
@@ -109,6 +109,15 @@ class EngineMarket:
         total = np.where(known, returns, 0.0).sum(axis=0)
         return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
+    def readings(self, t: int) -> dict[str, float]:
+        """Return what the market shows at the close of row `t`, as `Recorder.close` takes it; NaN = unknown."""
+        return {
+            "vix": float(self.panel.vix[t]),
+            "benchmark": float(self.panel.benchmark[t]),
+            "universe_return": float(self.universe_returns[t]),
+            "cash_rate": float(self.market.rate[t]),
+        }
+
     def circumstances(self, t: int) -> Callable[[str], tuple[float | None, float | None]]:
         """Return what tells by ticker what a fill of row `t` met.
 
@@ -179,17 +188,22 @@ def prepare_engine_market(
     return prepared
 
 
-def strategies_named(config: TradingConfig, names: Sequence[str]) -> tuple[AnyStrategy, ...]:
+def strategies_named(
+    config: TradingConfig, names: Sequence[str], aside: Collection[str] = ()
+) -> tuple[AnyStrategy, ...]:
     """Return the strategies `names` (none: the default set) with the configured parameters, the user's own among them.
+
+    `aside` are strategies that a file of weights brings.
 
     Raises
     ------
     FixConfigError
         Unknown names and parameters, wrong values; a file of the user's own that cannot be used.
     """
-    wanted = {*names, *config.strategies.parameters}
+    tuning = {name: table for name, table in config.strategies.tuning.items() if table or name not in aside}
+    wanted = {*names, *tuning}
     own = {} if wanted <= {*STRATEGIES} else own_strategies(Path(config.strategies.folder), STRATEGIES)
-    return make_strategies(names, config.strategies.parameters, own)
+    return make_strategies(names, tuning, own)
 
 
 def configured_strategies(config: TradingConfig) -> tuple[AnyStrategy, ...]:
@@ -201,6 +215,6 @@ def configured_strategies(config: TradingConfig) -> tuple[AnyStrategy, ...]:
     given = given_strategies(config)
     enabled = config.strategies.enabled or tuple(given)
     registered = [name for name in enabled if name not in given]
-    made = strategies_named(config, registered) if registered or not enabled else ()
+    made = strategies_named(config, registered, given) if registered or not enabled else ()
     by_name = {strategy.name: strategy for strategy in (*made, *given.values())}
     return tuple(by_name[name] for name in enabled) or made

@@ -13,7 +13,7 @@ from trading_platform.core.errors import FixConfigError, TradingPlatformError
 from trading_platform.machine.clocks import utc_now
 from trading_platform.reporting.alert_channels import Channel, Message, Ping, channels_of
 from trading_platform.reporting.status_screen import complain, say, show_json
-from trading_platform.reporting.telegram import API
+from trading_platform.reporting.telegram import API, own_bot_api
 
 NOTHING = (
     "no channel is set up: put TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID, TRADING_WEBHOOK_URL or TRADING_APPRISE_URLS "
@@ -29,17 +29,17 @@ class Outcome(NamedTuple):
     words: str
 
 
-def alerts_test(config_file: Path | None, *, as_json: bool, telegram_api: str = API) -> int:
+def alerts_test(config_file: Path | None, *, as_json: bool, telegram_api: str | None = None) -> int:
     """Send a test to every channel; return 0, or the exit code of the first that failed.
 
     Raises
     ------
     FixConfigError
-        There is no channel.
+        There is no channel, or `telegram_api` is an address that must not get a token.
     """
     settings = load_settings()
     config = load_config(config_path(config_file), machine_overrides(settings))
-    channels = channels_of(settings, config.alerts, telegram_api)
+    channels = channels_of(settings, config.alerts, API if telegram_api is None else own_bot_api(telegram_api))
     ping = None if settings.ping_url is None else Ping(settings.ping_url, config.alerts.ping_minutes)
     if not channels and ping is None:
         raise FixConfigError(NOTHING)

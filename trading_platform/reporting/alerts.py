@@ -9,7 +9,14 @@ from trading_platform.reporting.facts import Day, Ledger
 from trading_platform.reporting.market_words import data_words
 from trading_platform.reporting.plain import dollars
 from trading_platform.reporting.risk_view import LASTING, Halt
-from trading_platform.reporting.states import State, Unexplained, all_states, engine_silent, unexplained_days
+from trading_platform.reporting.states import (
+    State,
+    Unexplained,
+    all_states,
+    engine_silent,
+    stopped_state,
+    unexplained_days,
+)
 from trading_platform.storage.replay_days import replay_summary
 
 # A limit that is used up to this part is worth a look, except for those that a full book reaches by design.
@@ -60,6 +67,7 @@ def report_states(evidence: Evidence) -> list[State]:
     found = [Unexplained(d.found_at, d.kind, d.ticker, d.ours, d.theirs) for d in ledger.differences]
     note = ledger.beat_note if is_watched else ""
     found_states = all_states(found, ledger.exits if evidence.asked is None else (), note, silent)
+    halts += [stopped_state(stop, ledger.run.mode) for stop in ledger.stopped]
     return halts + found_states + unexplained_days(replay_summary(ledger.replay))
 
 

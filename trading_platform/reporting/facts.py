@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from trading_platform.storage.overdue_exits import OverdueExit
 from trading_platform.storage.replay_days import ReplayDay
+from trading_platform.storage.stopped_strategies import StoppedStrategy
 
 
 class RunFacts(NamedTuple):
@@ -274,6 +275,7 @@ class Ledger(NamedTuple):
     exits: tuple[OverdueExit, ...] = ()
     beat_note: str = ""
     replay: tuple[ReplayDay, ...] = ()
+    stopped: tuple[StoppedStrategy, ...] = ()
 
     @property
     def day(self) -> Day | None:

@@ -32,6 +32,7 @@ from trading_platform.storage.newest_run import MODES, NEWEST_FIRST
 from trading_platform.storage.overdue_exits import EXITS, OverdueExit, overdue_exits
 from trading_platform.storage.reader import Reader, as_date, as_instant
 from trading_platform.storage.replay_days import REPLAY_DAYS, replay_days
+from trading_platform.storage.stopped_strategies import STOPS, stopped_strategies
 
 RECENT_TRADES = 50  # enough to count any sensible losing streak
 
@@ -97,6 +98,7 @@ def read_ledger(reader: Reader, run: RunFacts, until: date | None = None, tradin
         exits=_exits(reader, run.id, newest) if is_latest else (),
         beat_note=_beat_note(reader, run.id) if is_latest else "",
         replay=replay_days(reader.rows(REPLAY_DAYS, run=run.id, session=booked or date.min)),
+        stopped=stopped_strategies(reader.rows(STOPS, run=run.id)) if is_latest else (),
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, func, select, text
 
 from trading_platform.core.realistic_fills import EXACT
 from trading_platform.core.types import Floats, MarketPanel, RiskEventKind
@@ -25,6 +25,7 @@ from trading_platform.reporting.strategy_results import (
     strategy_results,
 )
 from trading_platform.storage import models as m
+from trading_platform.storage.stopped_strategies import STOPS, stopped_strategies
 
 SCHEMA_VERSION = 2  # 2: `sharpe` is over bills, a strategy's `pnl` its contribution to the account
 HALTS = (
@@ -71,6 +72,7 @@ class RunResults:
     trades: int
     denials: dict[str, int]
     halts: list[dict[str, Any]]
+    stopped_strategies: list[dict[str, str]]
     final_equity: float
     total_return: float
     annual_return: float | None
@@ -161,6 +163,7 @@ def _read(connection: Connection, run_id: int, panel: MarketPanel | None) -> Run
         trades=_count(connection, m.Trade, run_id),
         denials=_denials(connection, run_id),
         halts=events,
+        stopped_strategies=_stops(connection, run_id),
         final_equity=equity[-1],
         total_return=equity[-1] / run.capital - 1.0,
         **by_figure._asdict(),
@@ -244,6 +247,14 @@ def _events(connection: Connection, run_id: int) -> list[dict[str, Any]]:
     return [
         {"session": row.session.isoformat(), "kind": row.kind, "code": row.code, "message": row.message}
         for row in connection.execute(query)
+    ]
+
+
+def _stops(connection: Connection, run_id: int) -> list[dict[str, str]]:
+    """Return the strategies that a drawdown stop of their own keeps out at the run's end."""
+    return [
+        {"strategy": stop.strategy, "session": stop.since.date().isoformat(), "message": stop.reason}
+        for stop in stopped_strategies(connection.execute(text(STOPS), {"run": run_id}))
     ]
 
 

@@ -124,11 +124,13 @@ def _cash(results: RunResults) -> Rows:
 
 def _orders(results: RunResults) -> Rows:
     denied = sorted(results.denials.items(), key=lambda item: -item[1])
+    stopped = results.stopped_strategies
     halts = [f"{halt['kind'].replace('_', ' ')} {halt['session']}" for halt in results.halts]
     return [
         ("placed", f"{results.orders:,} orders, {results.fills:,} fills, {results.trades:,} closed trades"),
         ("refused", ", ".join(f"{code}{KEPT}{count:,}" for code, count in denied) or "none"),
         ("halts", ", ".join(halts) or "none"),
+        *[("stopped", f"{stop['strategy']} since {stop['session']}, {stop['message']}") for stop in stopped],
     ]
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from trading_platform.core.alert_states import EXIT_WAITS, LATE_EXIT, OWNERS_THINGS, STOP_LACKS, UNREADABLE
 from trading_platform.storage.overdue_exits import OverdueExit
+from trading_platform.storage.stopped_strategies import StoppedStrategy
 
 UNPROTECTED = "unprotected"
 SINGLE_LINES = 3  # so many of a kind get a line each, more share one
@@ -115,7 +116,12 @@ def status_states(state: Mapping[str, Any], now: datetime) -> list[State]:
     is_watched = state["run"]["status"] == "running" and state["run"]["mode"] != "replay" and bool(beat)
     silent = engine_silent(datetime.fromisoformat(beat["at"]), now) if is_watched else None
     states = all_states(found, exits, beat["note"] if is_watched else "", silent)
-    return _halts(state["risk"] or {}) + states + unexplained_days(state["replay_check"])
+    mode = state["run"]["mode"]
+    stopped = [
+        stopped_state(StoppedStrategy(row["strategy"], datetime.fromisoformat(row["since"]), row["reason"]), mode)
+        for row in state["standing"]["stopped"]
+    ]
+    return _halts(state["risk"] or {}) + stopped + states + unexplained_days(state["replay_check"])
 
 
 def unexplained_days(summary: Mapping[str, Any] | None) -> list[State]:
@@ -129,6 +135,12 @@ def unexplained_days(summary: Mapping[str, Any] | None) -> list[State]:
     size = f"${summary['unexplained'] or 0.0:,.2f}"
     words = f"The account differs from its replay by {size} without a cause since {since}{why}"
     return [State("replay_unexplained", (), since, words)]
+
+
+def stopped_state(stop: StoppedStrategy, mode: str) -> State:
+    """Return that a strategy's own drawdown stop keeps it out of a run of `mode`."""
+    words = stop.words(is_replay=mode == "replay")
+    return State("strategy_stop", (), stop.since.isoformat(), f"{words}; since {_time(stop.since)}")
 
 
 def _halts(risk: Mapping[str, Any]) -> list[State]:

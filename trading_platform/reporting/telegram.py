@@ -26,6 +26,19 @@ NO_ANSWER = 0
 OF_THE_CHAT = ("chat not found", "topic", "thread", "not enough rights", "chat_write_forbidden", "peer_id_invalid")
 
 
+def own_bot_api(url: str) -> str:
+    """Return the address of a Bot API server of one's own.
+
+    Raises
+    ------
+    FixConfigError
+        It must not get a token: neither https nor this machine.
+    """
+    if not url.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
+        raise FixConfigError("--bot-api must be an https URL, or http on this machine: it receives the token")
+    return url
+
+
 class Telegram:
     """A bot that writes to one chat until `deadline` (monotonic seconds).
 

@@ -19,6 +19,7 @@ from trading_platform.core.ports import Allocator
 from trading_platform.core.session import Rules
 from trading_platform.engine.consent import Consent, ConsentBroker, Terms
 from trading_platform.engine.engine_market import EngineMarket
+from trading_platform.engine.strategy_stops import StrategyStops
 from trading_platform.machine.clocks import EngineClock, ReplayClock, utc_now
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.runtime.open_run import Stage
@@ -66,9 +67,10 @@ def build_engine(
             broker, risk_manager, terms, repository, NyseCalendar(), prepared.panel.tickers, journaled=journaled
         )
     recorder = Recorder(repository, *names, prepared.opens, journaled=journaled)
+    stops = StrategyStops(config.strategies.drawdown_stops, prepared.strategies, repository)
     commit_sessions = 1 if live else config.engine.commit_sessions
     engine = AutonomousTradingEngine(
-        prepared, broker, risk_manager, allocator, rules, repository, recorder, clock, commit_sessions
+        prepared, broker, risk_manager, allocator, rules, repository, recorder, clock, commit_sessions, stops
     )
     return engine, lock
 

@@ -237,7 +237,7 @@ COMMANDS: dict[str, Command] = {
         Command(
             "alerts test",
             "Send one test alert to every channel that is set up, and say what became of it.",
-            ("--config", "--json"),
+            ("--bot-api", "--config", "--json"),
         ),
         Command(
             "strategies list", "Every strategy: where from, whether it trades, what it does.", ("--config", "--json")

@@ -84,8 +84,8 @@ def alerts_test_work(given: Given) -> Work:
     """Return the work of ``alerts test``."""
     from trading_platform.operations.try_alerts import alerts_test
 
-    config, as_json = given.file("--config"), given.flag("--json")
-    return lambda: alerts_test(config, as_json=as_json)
+    config, as_json, api = given.file("--config"), given.flag("--json"), given.text("--bot-api")
+    return lambda: alerts_test(config, as_json=as_json, telegram_api=api)
 
 
 def strategies_list_work(given: Given) -> Work:

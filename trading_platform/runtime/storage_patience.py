@@ -1,23 +1,27 @@
 """A live engine outlasts its storage's troubles: it tells, waits until the database can be used, and starts over.
 
-Positions are protected meanwhile by the stops that rest at the broker. Nothing is decided or sent without a database to
-write it down first. Starting over is the way that every start goes, the one that is proven by killing the engine.
+Positions are protected meanwhile by the stops that rest at the broker; one whose stop ends gets another (`protect`).
+Else nothing is decided or sent without a database to write it down first. Starting over is the way that every start
+goes, the one that is proven by killing the engine.
 """
 
 from __future__ import annotations
 
 import errno
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-from trading_platform.core.errors import RepairDatabaseError
+from trading_platform.core.errors import RepairDatabaseError, TradingPlatformError
 from trading_platform.machine.clocks import steady_seconds
 from trading_platform.machine.stop_signals import StoppedNowError, stop_signals
 from trading_platform.storage.database import database_name, database_url, migrate, open_database
 from trading_platform.storage.sqlite import StorageTroubleError, check_identity, check_writable, identity
+
+log = logging.getLogger("trading_platform.runtime.storage_patience")
 
 TRY_EVERY_SECONDS = 10.0
 TELL_EVERY_SECONDS = 300.0
@@ -30,6 +34,7 @@ def outlast(
     database: Path | str,
     tell: Callable[[str], None],
     *,
+    protect: Callable[[], None] = lambda: None,
     steady: Callable[[], float] = steady_seconds,
     wake: threading.Event | None = None,
 ) -> int:
@@ -43,6 +48,8 @@ def outlast(
         The file, or a server's URL.
     tell
         Takes a line for the operator.
+    protect
+        Keeps stops meanwhile; what it cannot do is tried again.
     steady, wake
         The clock of the waiting, and what ends it: for tests.
 
@@ -64,7 +71,7 @@ def outlast(
             if not place.is_known:
                 raise trouble from error  # it was never there: whoever starts it is at hand
         tell(f"{trouble}. The engine waits; what rests at the broker stays there")
-        _wait(place, tell, steady, wake)
+        _wait(place, tell, steady, wake, protect)
         tell(f"{place.name} can be used again: starting over from what it holds")
 
 
@@ -171,6 +178,7 @@ def _wait(
     tell: Callable[[str], None],
     steady: Callable[[], float],
     wake: threading.Event,
+    protect: Callable[[], None],
 ) -> None:
     """Return once the very file can be written again."""
     begun = told = steady()
@@ -188,6 +196,10 @@ def _wait(
                     return
                 except StorageTroubleError as error:
                     problem = error
+            try:
+                protect()
+            except TradingPlatformError as error:
+                log.warning("stops cannot be looked after: %s", error)
             if steady() - told >= TELL_EVERY_SECONDS:
                 told = steady()
                 tell(f"still waiting for {(told - begun) / 60.0:.0f} minutes: {problem}")

@@ -12,7 +12,7 @@ from trading_platform.machine.clocks import utc_now
 from trading_platform.machine.stop_signals import INTERRUPTED
 from trading_platform.operations.commands import Place, database_place, existing_database
 from trading_platform.reporting.status_screen import say
-from trading_platform.reporting.telegram import API
+from trading_platform.reporting.telegram import API, own_bot_api
 from trading_platform.storage.run_locks import KernelLock
 from trading_platform.talk.bot_api import BotApi
 from trading_platform.talk.conversation import Conversation
@@ -29,8 +29,8 @@ def serve_telegram(place: Place, api: str | None = None) -> int:
     OperatorNeededError
         Another service of this machine listens to this bot.
     """
-    if api is not None and not api.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
-        raise FixConfigError("--bot-api must be an https URL, or http on this machine: it receives the token")
+    if api is not None:
+        own_bot_api(api)
     settings = broker_free(load_settings())  # nobody here has a use for them
     if settings.telegram_bot_token is None or settings.telegram_chat_id is None:
         raise FixConfigError("telegram needs TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID in the environment or .env")

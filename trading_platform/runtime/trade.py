@@ -77,9 +77,11 @@ def trade(options: TradeOptions, checkpoint: Checkpoint = no_checkpoint) -> int:
         case Whose.SIMULATED | Whose.OWN:
             return outlasted(given, functools.partial(_trade_real_market, given))
         case Whose.BROKERS:
-            from trading_platform.runtime.trade_alpaca import trade_alpaca  # the broker's side is needed here only
+            # the broker's side is needed here only
+            from trading_platform.runtime.trade_alpaca import StopGuard, trade_alpaca
 
-            return outlasted(given, functools.partial(trade_alpaca, given, checkpoint))
+            guard = StopGuard()
+            return outlasted(given, functools.partial(trade_alpaca, given, checkpoint, guard), guard.keep)
         case unknown:
             assert_never(unknown)
 
@@ -125,10 +127,10 @@ def upgrade_account(options: TradeOptions, *, plan_only: bool, sure: bool, reaso
     return upgrade(given, whose, plan_only=plan_only, sure=sure, reason=reason)
 
 
-def outlasted(given: Instructions, life: Callable[[], int]) -> int:
+def outlasted(given: Instructions, life: Callable[[], int], protect: Callable[[], None] = lambda: None) -> int:
     """Trade through the storage's troubles; a single look (--once) fails with them, for whoever called it is there."""
     database = given.database or given.config.storage.database_url
-    return life() if given.options.once else outlast(life, database, complain)
+    return life() if given.options.once else outlast(life, database, complain, protect=protect)
 
 
 def _replay(given: Instructions) -> int:

@@ -19,6 +19,7 @@ from trading_platform.alpaca.reader import AlpacaReader
 from trading_platform.alpaca.trade_stream import LOOKS_APART, TradeStream, stream_url
 from trading_platform.brokers.alpaca_broker import PREFIX, AlpacaBroker
 from trading_platform.brokers.alpaca_venue import AlpacaVenue
+from trading_platform.brokers.bare_stops import BareStops, NoJournal
 from trading_platform.brokers.eve_events import ExDateSource
 from trading_platform.brokers.reconciliation.account_book import AccountBook
 from trading_platform.brokers.reconciliation.adoption import has_our_risk
@@ -44,14 +45,16 @@ from trading_platform.runtime.build import build_engine, consent_due
 from trading_platform.runtime.instructions import Instructions
 from trading_platform.runtime.live_loop import LiveLoop, due_session, run_live
 from trading_platform.runtime.open_run import kept_capital, kept_strategies, live_market, live_run, set_notices
-from trading_platform.runtime.restored import take_up_lost_orders
+from trading_platform.runtime.restored import notice_older_copy, take_up_bare_stops, take_up_lost_orders
 from trading_platform.runtime.run_screen import LiveScreen
 from trading_platform.storage import models as m
 from trading_platform.storage.difference_store import DifferenceStore
 from trading_platform.storage.operator_requests import has_open_wishes
 from trading_platform.storage.order_journal import DatabaseJournal
+from trading_platform.storage.order_mark import OrderMark
 from trading_platform.storage.repository import Repository
 from trading_platform.storage.run_status import resting
+from trading_platform.storage.runs import is_cut_off
 
 log = logging.getLogger("trading_platform.runtime.trade_alpaca")
 
@@ -60,7 +63,25 @@ CLOCK_SECONDS = 30.0  # between comparisons of a clock that is wrong
 POLL_SECONDS = 0.2  # between looks at a simulated clock
 
 
-def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
+class StopGuard:
+    """Keeps stops while the engine waits for its storage: those of the account as its last life has seen it."""
+
+    def __init__(self) -> None:
+        self.stops: BareStops | None = None
+
+    def keep(self) -> None:
+        """Give a stop to what has none; nothing before the account was first read.
+
+        Raises
+        ------
+        TradingPlatformError
+            The account cannot be read.
+        """
+        if self.stops is not None:
+            self.stops.keep()
+
+
+def trade_alpaca(given: Instructions, checkpoint: Checkpoint, guard: StopGuard | None = None) -> int:
     """Trade the account that the keys open until stopped (or for one scan); return the exit code.
 
     With a local server the engine lives on the server's clock, and scans whenever that has moved.
@@ -102,6 +123,7 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
     config = replace(config, engine=replace(config.engine, initial_capital=capital))
     database, run = live_run(config, given.limits, prepared, mode, account.account_id)
     _open_book(database, run.run_id, rules, prepared, reader, clock.now())
+    was_cut_off = is_cut_off(database, run.run_id)
     notices = account_notices(config, capital, prepared.panel.close[-1])
     for notice in (*notices, *set_notices(prepared, strategies, given.strategies)):
         log.warning("%s", notice)
@@ -112,7 +134,10 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
 
     def open_venue(door: RiskDoor) -> AlpacaVenue:
         journal = DatabaseJournal(database, run.run_id, clock.now)
+        notice_older_copy(database, run.run_id, journal, reader, PREFIX, clock.now())
         take_up_lost_orders(database, run.run_id, journal, reader, prepared, PREFIX)
+        if was_cut_off or (guard is not None and guard.stops is not None):
+            take_up_bare_stops(database, run.run_id, journal, reader, prepared, PREFIX, clock.now())
         broker = AlpacaBroker(http, door, journal, clock, time.sleep, checkpoint=checkpoint)
         broker.assets(prepared.panel.tickers)
         book = AccountBook(rules, capital, prepared.panel.tickers, prepared.strategies)
@@ -133,6 +158,9 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
             ex_dates=ExDateSource(functools.partial(ask_actions, http), rules.costs.special_dividend),
         )
         venues.append(venue)
+        if guard is not None:
+            bare = AlpacaBroker(http, door, NoJournal(), clock, time.sleep)
+            guard.stops = BareStops(bare, door, book, clock, PREFIX)
         return venue
 
     post = open_post(settings, config, database, run.run_id, mode, config.account.name or account.account_id)
@@ -301,3 +329,4 @@ def _open_book(
         log.warning("%g shares of %s are in the account already: they are yours, and stay untouched", quantity, ticker)
     repository.save_book(save(book, Memory(now, {}), prepared.sessions[-2]), now)
     repository.commit()
+    OrderMark(database, run_id).forget()  # of a database that stood here before

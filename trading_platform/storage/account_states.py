@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, func, select, text
 
 from trading_platform.core.alert_states import (
     EXIT_WAITS,
@@ -26,6 +26,7 @@ from trading_platform.core.alert_states import (
 from trading_platform.core.types import OrderStatus, Side
 from trading_platform.storage import models as m
 from trading_platform.storage.replay_checks import replay_states
+from trading_platform.storage.stopped_strategies import STOPS, stopped_strategies
 
 
 def account_states(engine: Engine, run_id: int) -> list[AlertState]:
@@ -33,6 +34,7 @@ def account_states(engine: Engine, run_id: int) -> list[AlertState]:
     with engine.connect() as connection:
         found = [
             *_halts(connection, run_id),
+            *_stopped_strategies(connection, run_id),
             *_rejected_exits(connection, run_id),
             *_differences(connection, run_id),
             *replay_states(connection, run_id),
@@ -70,6 +72,12 @@ def _halts(connection: Connection, run_id: int) -> Iterator[AlertState]:
     if memory.get("pause_since") and (until is None or (clock is not None and until > clock)):
         words = "NO NEW POSITIONS for some hours, after losing trades in a row"
         yield state("losing trades", memory.get("pause_since"), words)
+
+
+def _stopped_strategies(connection: Connection, run_id: int) -> Iterator[AlertState]:
+    """Yield the strategies that their own drawdown stops keep out."""
+    for stop in stopped_strategies(connection.execute(text(STOPS), {"run": run_id})):
+        yield AlertState(AlertKind.HALT, f"strategy {stop.strategy}", stop.since, stop.words())
 
 
 def _rejected_exits(connection: Connection, run_id: int) -> Iterator[AlertState]:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from trading_platform.core.errors import FixConfigError, OperatorNeededError, RepairDatabaseError
 from trading_platform.storage.operator_requests import RESTORED, operator_name
+from trading_platform.storage.order_mark import forget_marks
 from trading_platform.storage.run_locks import KernelLock, lock_paths
 from trading_platform.storage.schema import VERSION_TABLE, schema_state
 from trading_platform.storage.sqlite import StorageTroubleError, connect_reader, explain
@@ -121,6 +122,7 @@ def put_back(backup: Path, database: Path, now: datetime) -> Path | None:
             _sync(partial)
             aside = _set_aside(database, now)
             partial.replace(database)
+            forget_marks(database)  # the copy has word of its own
         except OSError as error:
             raise StorageTroubleError(
                 f"{error.filename or database}: cannot be written ({error.strerror}); check permissions and room"

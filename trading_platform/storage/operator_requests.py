@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Engine, bindparam, func, insert, select, u
 
 from trading_platform.core.errors import FixConfigError
 from trading_platform.storage import models as m
+from trading_platform.storage.stopped_strategies import ENGINE
 
 KINDS = ("halt", "resume", "flatten", "pause", "unpause")
 RESTORED = "restored"  # no wish: the database is a copy, and its next start has not yet taken up what it lacks
@@ -135,6 +136,13 @@ def restored_at(engine: Engine, run_id: int) -> datetime | None:
     with engine.connect() as connection:
         at: datetime | None = connection.execute(query).scalar()
     return at
+
+
+def note_older_copy(engine: Engine, run_id: int, reason: str, now: datetime) -> None:
+    """Leave the word that `restore` leaves, in a copy that was put back without it."""
+    values = {"requested_at": now, "handled_at": now, "kind": RESTORED, "actor": ENGINE, "reason": reason}
+    with engine.begin() as connection:
+        connection.execute(insert(m.Command).values(run_id=run_id, **values))
 
 
 def note_taken_up(engine: Engine, run_id: int, result: str) -> None:

@@ -17,6 +17,7 @@ from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.ports import BrokerOrder, JournalOrder
 from trading_platform.core.types import ApprovedOrder, OrderStatus, Side
 from trading_platform.storage import models as m
+from trading_platform.storage.order_mark import OrderMark
 from trading_platform.storage.order_rows import approved_signal, order_row, read_parts
 from trading_platform.storage.repository import OPEN_STATUSES
 
@@ -41,6 +42,7 @@ class DatabaseJournal:
         self._engine = engine
         self._run_id = run_id
         self._now = now
+        self.mark = OrderMark(engine, run_id)
 
     def record_intent(self, order: ApprovedOrder) -> None:
         """Write an order down before anything is sent; an entry with its signal, in the same transaction.
@@ -52,6 +54,10 @@ class DatabaseJournal:
         ApprovalError
             The run has another order of that id: nothing may be sent under it.
         """
+        self._write_intent(order)
+        self.mark.put(order.client_order_id)
+
+    def _write_intent(self, order: ApprovedOrder) -> None:
         row = order_row(self._run_id, order)
         with self._engine.begin() as connection:
             known = self._row(connection, m.Order.client_order_id == order.client_order_id)
@@ -100,6 +106,13 @@ class DatabaseJournal:
     def find_broker_order(self, broker_order_id: str) -> JournalOrder | None:
         """Return an order or leg of ours by the broker's name of it, open or not."""
         return self._find(m.Order.broker_order_id == broker_order_id) if broker_order_id else None
+
+    def newest_order(self) -> JournalOrder | None:
+        """Return the order that was written down last, None while there is none."""
+        query = select(TABLE).where(m.Order.run_id == self._run_id).order_by(m.Order.id.desc()).limit(1)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else _journal_order(row._mapping)
 
     def open_orders(self) -> list[JournalOrder]:
         """Return our orders and legs that may still fill, as far as we know, oldest first."""

@@ -35,6 +35,7 @@ BUFFERED: tuple[type[m.Base], ...] = (
     m.Allocation,
     m.RegimeRow,
     m.DataWarning,
+    m.Command,
 )
 # A statement that is built once is also compiled once.
 KEEP_RISK, KEEP_BOOK = insert(m.RiskStateRow), insert(m.PaperBook)

@@ -17,6 +17,7 @@ from trading_platform.storage.operator_requests import open_wishes, standing_ord
 from trading_platform.storage.overdue_exits import EXITS, overdue_exits
 from trading_platform.storage.positions_held import positions_held
 from trading_platform.storage.replay_days import REPLAY_DAYS, replay_days, replay_summary
+from trading_platform.storage.stopped_strategies import STOPS, stopped_strategies
 
 PROTECTING = frozenset({OrderReason.STOP_LOSS.value, OrderReason.TAKE_PROFIT.value})
 UNUSED = ("no_signal", "slots", "caps", "size", "halts")  # columns unused_... of a close
@@ -70,6 +71,7 @@ def run_status(engine: Engine, run_id: int, now: datetime | None = None) -> dict
         ).all()
         exits = connection.execute(text(EXITS), {"run": run_id, "session": run["last_session"]}).all()
         compared = connection.execute(text(REPLAY_DAYS), {"run": run_id, "session": run["last_session"]}).all()
+        stops = stopped_strategies(connection.execute(text(STOPS), {"run": run_id}))
         events = connection.execute(
             select(m.RiskEvent.session, m.RiskEvent.kind, m.RiskEvent.message, m.RiskEvent.actor)
             .where(m.RiskEvent.run_id == run_id)
@@ -106,6 +108,10 @@ def run_status(engine: Engine, run_id: int, now: datetime | None = None) -> dict
                 "closing": sorted(standing.closing),
                 "paused": sorted(standing.paused),
                 "leaving": sorted(standing.leaving),
+                "stopped": [
+                    {"strategy": stop.strategy, "since": stop.since.isoformat(), "reason": stop.reason}
+                    for stop in stops
+                ],
             },
             "heartbeat": beat,
         }

@@ -200,6 +200,12 @@ class RunLock:
         )
 
 
+def is_cut_off(engine: Engine, run_id: int) -> bool:
+    """Return True if the last engine of a run did not end by itself: its proof of life is still there."""
+    with engine.connect() as connection:
+        return _row(connection, run_id) is not None
+
+
 def is_running(engine: Engine, run_id: int, now: datetime) -> bool:
     """Return True if an engine holds the run at this moment."""
     file = file_of(engine)
