@@ -38,6 +38,7 @@ from trading_platform.machine.clocks import ReplayClock
 from trading_platform.market_data.exchange import exchange_of_source
 from trading_platform.market_data.load_panel import load_panel
 from trading_platform.market_data.providers import exchange_calendar
+from trading_platform.reporting.market_words import in_currency, market_words
 from trading_platform.reporting.run_page_file import write_run_page
 from trading_platform.reporting.run_results import run_results
 from trading_platform.runtime.build import build_engine
@@ -164,10 +165,10 @@ class Result:
         )
         doubts = "".join(f"<li>{html.escape(line)}</li>" for line in self.critique)
         span = f"{told['first_session']} to {told['last_session']}"
+        curve = in_currency(_curve(self.equity["equity"]), str(told["market"]))
         return (
-            f"<p><b>SIMULATED</b>, {html.escape(str(told['market']))}, {span}</p>"
-            f"{_curve(self.equity['equity'])}<table>{rows}</table>"
-            + (f"<p>Doubts:</p><ul>{doubts}</ul>" if doubts else "")
+            f"<p><b>SIMULATED</b>, {html.escape(market_words(str(told['market'])))}, {span}</p>"
+            f"{curve}<table>{rows}</table>" + (f"<p>Doubts:</p><ul>{doubts}</ul>" if doubts else "")
         )
 
 
@@ -181,10 +182,10 @@ class Evaluation:
         return f"<Evaluation on {self.figures['universes']} universes: Sharpe {self.figures['sharpe']['mean']:.2f}>"
 
     def __str__(self) -> str:
-        return table(self.figures)
+        return in_currency(table(self.figures), self.figures["market"])
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(table(self.figures))}</pre>"
+        return f"<pre>{html.escape(str(self))}</pre>"
 
 
 def load(

@@ -16,9 +16,11 @@ from tests.strategy_markets import mixed_panel
 from trading_platform.evaluation.evaluate import RunBook, evaluate
 from trading_platform.evaluation.evaluate_document import document
 from trading_platform.evaluation.growth import Growth, growth
+from trading_platform.market_data.exchange import Exchange
 from trading_platform.reporting.evaluate_page import render_evaluate_page
 from trading_platform.runtime import evaluate as command
 
+LONDON = Exchange("XLON", "GBP", "ISF")
 VOID = {"meta", "path", "br"}
 
 
@@ -100,16 +102,25 @@ def test_growth_is_the_product_of_the_returns_at_month_ends() -> None:
     assert (grown.worth["this book"] <= grown.high).all()
 
 
+def test_page_of_another_exchange_counts_its_own_money_and_no_dollars() -> None:
+    result, grown = judged()
+
+    assert "$" in read(render_evaluate_page(result, grown, "files:bars"))
+    seen = read(render_evaluate_page(result, grown, LONDON.marked("files:bars")))
+    assert f"£{sum(result['not_invested_because'].values()):,.0f}" in seen
+    assert not re.search(r"\$|dollar", seen)
+
+
 def test_page_that_cannot_be_written_costs_nobody_the_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     result, grown = judged()
     monkeypatch.setattr(command, "REPORTS", tmp_path / "here")
-    path = command._written_page(result, grown)
+    path = command._written_page(result, grown, "")
     assert path is not None
     assert path.read_text(encoding="utf-8").endswith("</html>\n")
     assert [file.name for file in path.parent.iterdir()] == [path.name]
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(command, "REPORTS", tmp_path / "file")
-    assert command._written_page(result, grown) is None
+    assert command._written_page(result, grown, "") is None
     assert "no page" in capsys.readouterr().err

@@ -34,9 +34,11 @@ from trading_platform.evaluation.growth import Growth, growth
 from trading_platform.evaluation.kernel_book import KernelBook
 from trading_platform.evaluation.universes import draw_universe
 from trading_platform.machine.first_compile import tell_compiling
+from trading_platform.market_data.exchange import exchange_of_source
 from trading_platform.market_data.load_panel import load_panel
 from trading_platform.market_data.providers import exchange_calendar
 from trading_platform.reporting.evaluate_page import render_evaluate_page
+from trading_platform.reporting.market_words import in_currency
 from trading_platform.reporting.status_screen import complain
 from trading_platform.reporting.waiting import tell, waiting
 from trading_platform.runtime.causality import refuse_lookahead
@@ -97,13 +99,13 @@ def evaluate(options: EvaluateOptions) -> int:
         panel = load_panel(config, settings, exchange_calendar(config.data), None, options.end)
     unfinished = settings.cache_dir / "unfinished"
     result, grown = judged(options, config, strategies, panel, shown=shown, unfinished=unfinished)
-    page = _written_page(result, grown) if trade.page else None
+    page = _written_page(result, grown, panel.source) if trade.page else None
     if page is not None and trade.opens:
         show_page(page)
     if trade.json:
         sys.stdout.write(json.dumps(result | {"page": None if page is None else str(page)}) + "\n")
         return 0
-    sys.stdout.write(table(result) + ("" if page is None else f"\n\npage: {page}") + "\n")
+    sys.stdout.write(in_currency(table(result), panel.source) + ("" if page is None else f"\n\npage: {page}") + "\n")
     return 0
 
 
@@ -159,16 +161,17 @@ def judged(
     )
     bench = Bench(cut, strategies, book, yardsticks_of(cut, start), start, asked)
     runs = sorted(_judged(bench, config, options.place, unfinished, shown=shown), key=lambda run: run.number)
-    return document(bench.yardsticks, runs, asked), growth(bench.yardsticks, runs)
+    market = {"market": panel.source, "currency": exchange_of_source(panel.source).currency}
+    return document(bench.yardsticks, runs, asked) | market, growth(bench.yardsticks, runs)
 
 
-def _written_page(result: dict[str, Any], grown: Growth) -> Path | None:
+def _written_page(result: dict[str, Any], grown: Growth, source: str) -> Path | None:
     """Write the page whole or not at all; return where it is, None where it cannot be written, which is said."""
     path = REPORTS / f"evaluate-{result['start']}-{result['end']}-seed{result['seed']}.html"
     part = path.with_suffix(".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(render_evaluate_page(result, grown), encoding="utf-8", newline="\n")
+        part.write_text(render_evaluate_page(result, grown, source), encoding="utf-8", newline="\n")
         part.replace(path)
     except OSError as error:
         complain(f"no page: {path}: {error.strerror or error}")
