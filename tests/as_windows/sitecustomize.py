@@ -4,7 +4,11 @@ It hides what Windows has not, so that the engine's own processes meet the same 
 """
 
 import sys
+from contextlib import suppress
 
 MISSING_ON_WINDOWS = ("fcntl", "resource", "termios", "pwd", "grp")
+
+with suppress(ImportError):
+    import filelock  # noqa: F401 - first: its lock by fcntl stands for the kernel lock that it has on Windows
 
 sys.modules.update(dict.fromkeys(MISSING_ON_WINDOWS))  # type: ignore[arg-type] # None: importing it fails
