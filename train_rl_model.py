@@ -32,6 +32,7 @@ if __name__ == "__main__":
 import typer
 
 from trading_platform.core.errors import FixConfigError, TradingPlatformError
+from trading_platform.machine.standard_streams import open_closed_streams
 from trading_platform.training.model_commands import Json, ModelsDir, models
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def train(
         "data.folder": tuple(str(folder) for folder in data_dir) if data_dir else None,
         "universe.tickers": tuple(tickers.split(",")) if tickers else None,
     }
+    from trading_platform.machine.packages import require
     from trading_platform.training.export import check_export_path, write_export
     from trading_platform.training.packages import check_packages
     from trading_platform.training.preparation import RunOptions
@@ -108,6 +110,8 @@ def train(
     setup = make_setup(episodes, eval_freq, option or [], {"algo": algo, "reward": reward, "net": net})
     check_packages(setup.algo, tensorboard is not None)
     check_export_path(export, setup.on_rules)
+    if report:
+        require(["matplotlib"], "the report of a training (--no-report does without)")
     if device not in ("cpu", "cuda", "auto"):
         raise FixConfigError(f"--device must be cpu, cuda or auto, was {device!r}")
     if walk_forward not in (None, "yearly", "rolling"):
@@ -277,6 +281,7 @@ def controls(
 
 def main() -> int:
     """Run the command line; every failure is one message and its exit code."""
+    open_closed_streams()
     try:
         return int(app(standalone_mode=False) or 0)
     except TradingPlatformError as error:
