@@ -74,7 +74,6 @@ REVIEWED: dict[str, dict[str, str]] = {
     },
     "trading_platform/training/in_python.py": {
         "_repr_html_": HOOK,
-        "page": CONTRACT,
     },
     "trading_platform/brokers/alpaca_broker.py": {
         "fills_since": TESTS_ONLY,
