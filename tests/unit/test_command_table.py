@@ -134,6 +134,12 @@ def test_help_fits_the_screen_and_names_everything(monkeypatch: pytest.MonkeyPat
     assert all(words in help_text(COMMANDS[""]) for words in (*COMMANDS, *OWN_LINES))
 
 
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_every_command_explains_itself_without_its_argument(command: Command) -> None:
+    given = parse([*command.words.split(), "--help"])
+    assert (given.command, given.wants_help) == (command, True)
+
+
 def test_help_and_slips_have_their_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--help"]) == 0
     assert "Exit codes" in capsys.readouterr().out
