@@ -288,6 +288,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the one place where a failure is said
         return error.exit_code
     except KeyboardInterrupt:
+        print("Stopped before anything was trained; nothing has changed.", file=sys.stderr)  # noqa: T201
         return INTERRUPTED
     except typer.Exit as stop:
         return int(stop.exit_code)

@@ -34,6 +34,7 @@ from trading_platform.evaluation.growth import Growth, growth
 from trading_platform.evaluation.kernel_book import KernelBook
 from trading_platform.evaluation.universes import draw_universe
 from trading_platform.machine.first_compile import tell_compiling
+from trading_platform.machine.stop_signals import StoppedNowError
 from trading_platform.market_data.exchange import exchange_of_source
 from trading_platform.market_data.load_panel import load_panel
 from trading_platform.market_data.providers import exchange_calendar
@@ -195,11 +196,25 @@ def _judged(
         sys.stderr.write(f"universe {done} of {count}\n")
         sys.stderr.flush()
 
-    with workers(job, place, files) as opened:
-        runs = [run for _, run in opened.map(range(bench.settings.universes), progress if shown else None)]
+    runs: list[UniverseRun] = []
+    try:
+        with workers(job, place, files) as opened:
+            for _, run in opened.map(range(bench.settings.universes), progress if shown else None):
+                runs.append(run)
+    except KeyboardInterrupt:
+        if files is None:  # from Python, where whoever interrupts knows what is lost
+            raise
+        raise StoppedNowError(_left_behind(len(runs), bench.settings.universes)) from None
     if files is not None:
         files.clear()
     return runs
+
+
+def _left_behind(done: int, count: int) -> str:
+    """Return what a run that was stopped leaves behind."""
+    if done:
+        return f"Stopped after {done} of {count} universes; they are kept, and the same command goes on."
+    return "Stopped before a universe was judged; nothing has changed, the same command starts again."
 
 
 def _key(number: int) -> str:
