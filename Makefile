@@ -141,7 +141,7 @@ $(LOWEST)/stamp: pyproject.toml
 
 test-lowest: $(LOWEST)/stamp ## a replay and the tests nearest to libraries, at the oldest versions that pyproject.toml admits
 	$(LOWEST)/bin/python autonomous_trading_engine.py replay --quiet --no-page --db $(LOWEST)/replay.db
-	$(LOWEST)/bin/python -m pytest -m "not slow and not real and not compiles" $(LIBRARY_TESTS)
+	$(LOWEST)/bin/python -m pytest -o filterwarnings=default -m "not slow and not real and not compiles" $(LIBRARY_TESTS)
 
 crash-test: $(VENV)/dev.stamp ## kill the engine over a thousand times, break everything for a month; nothing may be lost or doubled
 	$(BIN)/python -m pytest -n $(JOBS) -m "slow or not slow" tests/integration/test_engine_command.py tests/integration/test_alpaca_broker.py tests/integration/test_engine_crash.py tests/integration/test_engine_faults.py

@@ -6,9 +6,11 @@ engine. ``python daily_report.py`` prints one JSON object; docs/daily-report.md 
 
 from __future__ import annotations
 
-if __name__ == "__main__":  # a missing package is one line, not a traceback
+if __name__ == "__main__":  # a missing package is one line, not a traceback, and so is Ctrl-C while others are imported
     from trading_platform.machine.packages import check_at_start
+    from trading_platform.machine.stop_signals import silent_until_started
 
+    silent_until_started()
     check_at_start()
 
 import argparse
@@ -27,6 +29,7 @@ from trading_platform.configuration.environment import Settings, load_settings
 from trading_platform.core.errors import FixConfigError, RepairDatabaseError, TradingPlatformError
 from trading_platform.machine.packages import require
 from trading_platform.machine.standard_streams import give_up_output, open_closed_streams, write_out
+from trading_platform.machine.stop_signals import started
 from trading_platform.reporting.account_source import AccountSource
 from trading_platform.reporting.document import build_document
 from trading_platform.reporting.evidence import Evidence
@@ -159,6 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.simplefilter("ignore")  # a scheduler sends standard error to the owner's phone
     logging.getLogger().addHandler(logging.NullHandler())
     open_closed_streams()
+    started()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")

@@ -26,13 +26,16 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 if __name__ == "__main__":
     from trading_platform.machine.packages import check_at_start
+    from trading_platform.machine.stop_signals import silent_until_started
 
+    silent_until_started()
     check_at_start()
 
 import typer
 
 from trading_platform.core.errors import FixConfigError, TradingPlatformError
 from trading_platform.machine.standard_streams import open_closed_streams
+from trading_platform.machine.stop_signals import started
 from trading_platform.training.model_commands import Json, ModelsDir, models
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from trading_platform.training.setup import TrainingSetup
 
 ADMITTED, REFUSED, FAILED, INTERRUPTED = 0, 10, 1, 130
+STOPPED_EARLY = "Stopped before anything was trained; nothing has changed."
 
 Cluster = Annotated[str, typer.Option(help="Ray cluster to spread over: ray://HOST:PORT, HOST:PORT, or auto.")]
 
@@ -282,15 +286,18 @@ def controls(
 def main() -> int:
     """Run the command line; every failure is one message and its exit code."""
     open_closed_streams()
+    started()
     try:
         return int(app(standalone_mode=False) or 0)
     except TradingPlatformError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the one place where a failure is said
         return error.exit_code
     except KeyboardInterrupt:
-        print("Stopped before anything was trained; nothing has changed.", file=sys.stderr)  # noqa: T201
+        print(STOPPED_EARLY, file=sys.stderr)  # noqa: T201
         return INTERRUPTED
     except typer.Exit as stop:
+        if isinstance(stop.__cause__, KeyboardInterrupt):  # typer took it
+            print(STOPPED_EARLY, file=sys.stderr)  # noqa: T201
         return int(stop.exit_code)
     except Exception as error:  # noqa: BLE001 - main ends with a message, whatever happened
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error of the option parser
