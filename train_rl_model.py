@@ -16,6 +16,8 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,44 +105,45 @@ def train(
         "data.folder": tuple(str(folder) for folder in data_dir) if data_dir else None,
         "universe.tickers": tuple(tickers.split(",")) if tickers else None,
     }
-    from trading_platform.machine.packages import require
-    from trading_platform.training.export import check_export_path, write_export
-    from trading_platform.training.packages import check_packages
-    from trading_platform.training.preparation import RunOptions
-    from trading_platform.training.progress import Screen
-    from trading_platform.training.setup_options import make_setup
-    from trading_platform.work.job import Place
+    with told_of_a_stop():
+        from trading_platform.machine.packages import require
+        from trading_platform.training.export import check_export_path, write_export
+        from trading_platform.training.packages import check_packages
+        from trading_platform.training.preparation import RunOptions
+        from trading_platform.training.progress import Screen
+        from trading_platform.training.setup_options import make_setup
+        from trading_platform.work.job import Place
 
-    setup = make_setup(episodes, eval_freq, option or [], {"algo": algo, "reward": reward, "net": net})
-    check_packages(setup.algo, tensorboard is not None)
-    check_export_path(export, setup.on_rules)
-    if report:
-        require(["matplotlib"], "the report of a training (--no-report does without)")
-    if device not in ("cpu", "cuda", "auto"):
-        raise FixConfigError(f"--device must be cpu, cuda or auto, was {device!r}")
-    if walk_forward not in (None, "yearly", "rolling"):
-        raise FixConfigError(f"--walk-forward must be yearly or rolling, was {walk_forward!r}")
-    if walk_forward and retrain:
-        raise FixConfigError("--retrain trains on the last two years only; leave --walk-forward out")
-    from trading_platform.training.run_settings import read_rules
+        setup = make_setup(episodes, eval_freq, option or [], {"algo": algo, "reward": reward, "net": net})
+        check_packages(setup.algo, tensorboard is not None)
+        check_export_path(export, setup.on_rules)
+        if report:
+            require(["matplotlib"], "the report of a training (--no-report does without)")
+        if device not in ("cpu", "cuda", "auto"):
+            raise FixConfigError(f"--device must be cpu, cuda or auto, was {device!r}")
+        if walk_forward not in (None, "yearly", "rolling"):
+            raise FixConfigError(f"--walk-forward must be yearly or rolling, was {walk_forward!r}")
+        if walk_forward and retrain:
+            raise FixConfigError("--retrain trains on the last two years only; leave --walk-forward out")
+        from trading_platform.training.run_settings import read_rules
 
-    settings, rules, trading = read_rules(config, overrides)
-    folder = Path(trading.allocator.models_dir) if models_dir is None else models_dir
-    options = RunOptions(
-        scheme=walk_forward or "single",
-        train_years=train_years if walk_forward != "rolling" else train_years or 2,
-        test_sessions=test_sessions,
-        retrain=retrain,
-        seeds=tuple(range(seed, seed + (seeds or setup.usual_seeds))),
-        jobs=jobs,
-        models_dir=folder,
-        device=device,
-        resume=True,
-        end=None if end is None else end.date(),
-        curves=tensorboard,
-        cluster=Place(jobs, cluster).cluster,
-    )
-    campaign = make_campaign(options, setup, trading, rules, settings)
+        settings, rules, trading = read_rules(config, overrides)
+        folder = Path(trading.allocator.models_dir) if models_dir is None else models_dir
+        options = RunOptions(
+            scheme=walk_forward or "single",
+            train_years=train_years if walk_forward != "rolling" else train_years or 2,
+            test_sessions=test_sessions,
+            retrain=retrain,
+            seeds=tuple(range(seed, seed + (seeds or setup.usual_seeds))),
+            jobs=jobs,
+            models_dir=folder,
+            device=device,
+            resume=True,
+            end=None if end is None else end.date(),
+            curves=tensorboard,
+            cluster=Place(jobs, cluster).cluster,
+        )
+        campaign = make_campaign(options, setup, trading, rules, settings)
     prepared = time.perf_counter()
     screen = Screen(campaign, silent=quiet or as_json)
     outcome = run(campaign, screen)
@@ -151,6 +154,16 @@ def train(
     seconds = {"prepare": prepared - since, "train": fitted - prepared, "report": time.perf_counter() - fitted}
     say(campaign, outcome, seconds, paths, as_json, quiet)
     raise typer.Exit(ADMITTED if outcome.admitted else REFUSED)
+
+
+@contextmanager
+def told_of_a_stop() -> Iterator[None]:
+    """Say that nothing was begun where Ctrl-C comes before the training; typer would end without a word."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(STOPPED_EARLY, file=sys.stderr)  # noqa: T201
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def make_campaign(
@@ -296,8 +309,6 @@ def main() -> int:
         print(STOPPED_EARLY, file=sys.stderr)  # noqa: T201
         return INTERRUPTED
     except typer.Exit as stop:
-        if isinstance(stop.__cause__, KeyboardInterrupt):  # typer took it
-            print(STOPPED_EARLY, file=sys.stderr)  # noqa: T201
         return int(stop.exit_code)
     except Exception as error:  # noqa: BLE001 - main ends with a message, whatever happened
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error of the option parser

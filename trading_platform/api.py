@@ -432,7 +432,7 @@ def train(
     MarketDataError, FixConfigError
         As on the command line; a missing package is named with its cure.
     """
-    from rl_environment import BatchedAllocEnv  # gymnasium, and only training needs it
+    from trading_platform.training.batched_env import BatchedAllocEnv  # gymnasium, and only training needs it
     from trading_platform.training.in_python import trained
     from trading_platform.training.packages import check_packages
     from trading_platform.training.preparation import RunOptions

@@ -72,6 +72,9 @@ def run(words: Sequence[str] | None = None) -> int:
                 print(help_text(given.command))  # noqa: T201 - the command's answer
                 return 0
             return bound(given)()
+    except StoppedNowError as stop:
+        complain(str(stop), "")
+        return INTERRUPTED
     except TradingPlatformError as error:
         complain(str(error))
         return error.exit_code
@@ -80,9 +83,6 @@ def run(words: Sequence[str] | None = None) -> int:
             raise
         give_up_output()
         raise unwritten(error) from error
-    except StoppedNowError as stop:
-        complain(str(stop), "")
-        return INTERRUPTED
     except KeyboardInterrupt:
         complain("Stopped before anything was done; nothing has changed, the same command starts again.", "")
         return INTERRUPTED
