@@ -104,6 +104,8 @@ def promote(
     champion = registry.promote(model_id, datetime.now(UTC), reason)
     settle(registry, datetime.now(UTC))
     print(f"champion: {champion.model_id}")  # noqa: T201 - the command's output
+    if not manifest.promoted_by_gate:  # a script is not asked, but told
+        print(f"WARNING: the gate refused {model_id}; `models rollback` takes it back", file=sys.stderr)  # noqa: T201
 
 
 @models.command()
