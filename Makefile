@@ -7,14 +7,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
 NAUTILUS := .venv-peers-nautilus
+LOWEST := .venv-lowest
 # what reads and writes tables and names no file: `make test-real` runs it on a database server, too
 STORE_TESTS := tests/unit/test_difference_store.py tests/unit/test_alert_states.py tests/unit/test_storage_rows.py \
 	tests/unit/test_operator_commands.py tests/unit/test_positions_held.py tests/unit/test_run_targets.py \
 	tests/unit/test_replay_days.py tests/integration/test_order_journal_database.py
+# what meets numpy, pandas, pyarrow, SQLAlchemy, the calendars, the web and the terminal: `make test-lowest` runs it
+LIBRARY_TESTS := $(wildcard tests/unit/test_data_*.py tests/unit/test_market_data_*.py tests/unit/test_storage_*.py \
+	tests/unit/test_regime_*.py tests/unit/test_alert_*.py tests/unit/test_search_*.py tests/integration/test_desk_*.py \
+	tests/integration/test_report_*.py) tests/unit/test_config_file.py tests/unit/test_yahoo_bars.py \
+	tests/unit/test_metrics_figures.py tests/integration/test_mcp_server.py tests/integration/test_run_page.py \
+	tests/integration/test_alpaca_data.py
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 DATA ?= ../shared/market-data
 
-.PHONY: help run setup train quick quick-tests test test-compile test-real check install hooks bench bench-peers results parity lookahead soak alpaca-cases regime mutate rl-controls rl-evaluate gate-simulation crash-test campaign clean docs docs-serve demo-rl
+.PHONY: help run setup train quick quick-tests test test-compile test-real check install hooks bench bench-peers results parity lookahead soak alpaca-cases regime mutate rl-controls rl-evaluate gate-simulation crash-test campaign clean docs docs-serve demo-rl fuzz test-lowest test-windows
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -70,6 +77,11 @@ test-real: $(VENV)/dev.stamp ## tests with a browser, PostgreSQL, Ray, a wheel, 
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -rs -m "real and not slow"
 	$(BIN)/python -m pytest --postgres -rs $(STORE_TESTS)
 
+test-windows: $(VENV)/dev.stamp ## `make test`'s tests without what Windows lacks (fcntl, pwd, ...), in code page 1252 where it is
+	@locale -a | grep -qi cp1252 || echo "no locale of cp1252 here: localedef -i en_US -f CP1252 en_US.CP1252 makes one"
+	LC_ALL=en_US.CP1252 PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 TRADING_TESTS_AS=windows \
+		$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow and not real"
+
 hooks: $(VENV)/dev.stamp ## let git run ruff and the architecture's tests before each commit
 	$(BIN)/python -m pip install --quiet pre-commit
 	$(BIN)/pre-commit install
@@ -118,6 +130,22 @@ rl-evaluate: $(VENV)/dev.stamp ## walk-forward on the history in DATA against ev
 gate-simulation: $(VENV)/dev.stamp ## five years of weekly challengers through the trial, over and over; adds up over runs
 	$(BIN)/python -m benchmarks.gate_simulation --jobs-per-story 800 --processes $(JOBS) --write
 
+fuzz: $(VENV)/dev.stamp ## look for files and settings that break a reader, SECONDS long (600); goes on over runs in .fuzz
+	$(BIN)/python -m pip install --quiet 'atheris>=3,<4'
+	PYTHONPATH=. $(BIN)/python tests/fuzz_run.py $(or $(SECONDS),600)
+
+$(LOWEST)/stamp: pyproject.toml
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet uv
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct -r pyproject.toml \
+		--extra data --extra report --extra notify --extra desk --extra sweep --extra postgres --extra mcp
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python pytest pytest-timeout hypothesis jsonschema httpx2
+	touch $@
+
+test-lowest: $(LOWEST)/stamp ## a replay and the tests nearest to libraries, at the oldest versions that pyproject.toml admits
+	$(LOWEST)/bin/python autonomous_trading_engine.py replay --quiet --no-page --db $(LOWEST)/replay.db
+	$(LOWEST)/bin/python -m pytest -o filterwarnings=default -m "not slow and not real and not compiles" $(LIBRARY_TESTS)
+
 crash-test: $(VENV)/dev.stamp ## kill the engine over a thousand times, break everything for a month; nothing may be lost or doubled
 	$(BIN)/python -m pytest -n $(JOBS) -m "slow or not slow" tests/integration/test_engine_command.py tests/integration/test_alpaca_broker.py tests/integration/test_engine_crash.py tests/integration/test_engine_faults.py
 
@@ -144,4 +172,4 @@ bench: $(VENV)/dev.stamp bench-peers ## every benchmark, results into docs/
 	$(BIN)/python -m benchmarks.risk --write
 
 clean: ## remove environments and caches
-	rm -rf $(VENV) $(PEERS) $(NAUTILUS) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(PEERS) $(NAUTILUS) $(LOWEST) .mypy_cache .ruff_cache .pytest_cache

@@ -6,9 +6,11 @@ engine. ``python daily_report.py`` prints one JSON object; docs/daily-report.md 
 
 from __future__ import annotations
 
-if __name__ == "__main__":  # a missing package is one line, not a traceback
+if __name__ == "__main__":  # a missing package is one line, not a traceback, and so is Ctrl-C while others are imported
     from trading_platform.machine.packages import check_at_start
+    from trading_platform.machine.stop_signals import silent_until_started
 
+    silent_until_started()
     check_at_start()
 
 import argparse
@@ -26,6 +28,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from trading_platform.configuration.environment import Settings, load_settings
 from trading_platform.core.errors import FixConfigError, RepairDatabaseError, TradingPlatformError
 from trading_platform.machine.clocks import utc_now
+from trading_platform.machine.packages import require
+from trading_platform.machine.standard_streams import give_up_output, open_closed_streams, write_out
+from trading_platform.machine.stop_signals import started
 from trading_platform.reporting.account_source import AccountSource
 from trading_platform.reporting.document import build_document
 from trading_platform.reporting.evidence import Evidence
@@ -158,18 +163,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: on success nothing goes to standard error."""
     warnings.simplefilter("ignore")  # a scheduler sends standard error to the owner's phone
     logging.getLogger().addHandler(logging.NullHandler())
+    open_closed_streams()
+    started()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")
     options = _parser().parse_args(arguments)
     try:
         _run(options)
-        sys.stdout.flush()
+        write_out()
     except TradingPlatformError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the command's answer
         return error.exit_code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has left: no second complaint at exit
+        give_up_output()  # the reader has left
         return 1
     except KeyboardInterrupt:
         return 130
@@ -206,6 +213,8 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> None:
     machine = read_machine(config_file=options.config)
     _check_named(options.db or (machine.database if machine.is_named else None))
+    if options.png_out is not None:
+        require(["matplotlib"], "--png-out")
     deadline = time.monotonic() + (options.timeout or machine.deadline_seconds)
     request = Request(
         database=options.db or machine.database,
@@ -230,7 +239,7 @@ def _run(options: argparse.Namespace) -> None:
     picture = _picture(report, evidence) if options.png_out is not None else None
     if picture is not None:
         _write(options.png_out, picture)
-    print({"json": as_json, "text": report["summary"], "html": page}[options.format])  # noqa: T201 - the answer
+    write_out({"json": as_json, "text": report["summary"], "html": page}[options.format])
     if options.telegram:
         _send(report["summary"], picture, machine.settings, deadline, options.telegram_api)
 

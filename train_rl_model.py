@@ -16,6 +16,8 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -26,13 +28,17 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 if __name__ == "__main__":
     from trading_platform.machine.packages import check_at_start
+    from trading_platform.machine.stop_signals import silent_until_started
 
+    silent_until_started()
     check_at_start()
 
 import typer
 
 from trading_platform.core.errors import FixConfigError, TradingPlatformError
 from trading_platform.machine.clocks import utc_now
+from trading_platform.machine.standard_streams import open_closed_streams
+from trading_platform.machine.stop_signals import started
 from trading_platform.training.model_commands import Json, ModelsDir, models
 
 if TYPE_CHECKING:
@@ -45,6 +51,7 @@ if TYPE_CHECKING:
     from trading_platform.training.setup import TrainingSetup
 
 ADMITTED, REFUSED, FAILED, INTERRUPTED = 0, 10, 1, 130
+STOPPED_EARLY = "Stopped before anything was trained; nothing has changed."
 
 Cluster = Annotated[str, typer.Option(help="Ray cluster to spread over: ray://HOST:PORT, HOST:PORT, or auto.")]
 
@@ -103,41 +110,45 @@ def train(
         "data.folder": tuple(str(folder) for folder in data_dir) if data_dir else None,
         "universe.tickers": tuple(tickers.split(",")) if tickers else None,
     }
-    from trading_platform.training.export import check_export_path, write_export
-    from trading_platform.training.packages import check_packages
-    from trading_platform.training.preparation import RunOptions
-    from trading_platform.training.progress import Screen
-    from trading_platform.training.setup_options import make_setup
-    from trading_platform.work.job import Place
+    with told_of_a_stop():
+        from trading_platform.machine.packages import require
+        from trading_platform.training.export import check_export_path, write_export
+        from trading_platform.training.packages import check_packages
+        from trading_platform.training.preparation import RunOptions
+        from trading_platform.training.progress import Screen
+        from trading_platform.training.setup_options import make_setup
+        from trading_platform.work.job import Place
 
-    setup = make_setup(episodes, eval_freq, option or [], {"algo": algo, "reward": reward, "net": net})
-    check_packages(setup.algo, tensorboard is not None)
-    check_export_path(export, setup.on_rules)
-    if device not in ("cpu", "cuda", "auto"):
-        raise FixConfigError(f"--device must be cpu, cuda or auto, was {device!r}")
-    if walk_forward not in (None, "yearly", "rolling"):
-        raise FixConfigError(f"--walk-forward must be yearly or rolling, was {walk_forward!r}")
-    if walk_forward and retrain:
-        raise FixConfigError("--retrain trains on the last two years only; leave --walk-forward out")
-    from trading_platform.training.run_settings import read_rules
+        setup = make_setup(episodes, eval_freq, option or [], {"algo": algo, "reward": reward, "net": net})
+        check_packages(setup.algo, tensorboard is not None)
+        check_export_path(export, setup.on_rules)
+        if report:
+            require(["matplotlib"], "the report of a training (--no-report does without)")
+        if device not in ("cpu", "cuda", "auto"):
+            raise FixConfigError(f"--device must be cpu, cuda or auto, was {device!r}")
+        if walk_forward not in (None, "yearly", "rolling"):
+            raise FixConfigError(f"--walk-forward must be yearly or rolling, was {walk_forward!r}")
+        if walk_forward and retrain:
+            raise FixConfigError("--retrain trains on the last two years only; leave --walk-forward out")
+        from trading_platform.training.run_settings import read_rules
 
-    settings, rules, trading = read_rules(config, overrides)
-    folder = Path(trading.allocator.models_dir) if models_dir is None else models_dir
-    options = RunOptions(
-        scheme=walk_forward or "single",
-        train_years=train_years if walk_forward != "rolling" else train_years or 2,
-        test_sessions=test_sessions,
-        retrain=retrain,
-        seeds=tuple(range(seed, seed + (seeds or setup.usual_seeds))),
-        jobs=jobs,
-        models_dir=folder,
-        device=device,
-        resume=True,
-        end=None if end is None else end.date(),
-        curves=tensorboard,
-        cluster=Place(jobs, cluster).cluster,
-    )
-    campaign = make_campaign(options, setup, trading, rules, settings)
+        settings, rules, trading = read_rules(config, overrides)
+        folder = Path(trading.allocator.models_dir) if models_dir is None else models_dir
+        options = RunOptions(
+            scheme=walk_forward or "single",
+            train_years=train_years if walk_forward != "rolling" else train_years or 2,
+            test_sessions=test_sessions,
+            retrain=retrain,
+            seeds=tuple(range(seed, seed + (seeds or setup.usual_seeds))),
+            jobs=jobs,
+            models_dir=folder,
+            device=device,
+            resume=True,
+            end=None if end is None else end.date(),
+            curves=tensorboard,
+            cluster=Place(jobs, cluster).cluster,
+        )
+        campaign = make_campaign(options, setup, trading, rules, settings)
     prepared = time.perf_counter()
     screen = Screen(campaign, silent=quiet or as_json)
     outcome = run(campaign, screen)
@@ -148,6 +159,16 @@ def train(
     seconds = {"prepare": prepared - since, "train": fitted - prepared, "report": time.perf_counter() - fitted}
     say(campaign, outcome, seconds, paths, as_json, quiet)
     raise typer.Exit(ADMITTED if outcome.admitted else REFUSED)
+
+
+@contextmanager
+def told_of_a_stop() -> Iterator[None]:
+    """Say that nothing was begun where Ctrl-C comes before the training; typer would end without a word."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(STOPPED_EARLY, file=sys.stderr)  # noqa: T201
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def make_campaign(
@@ -282,12 +303,15 @@ def controls(
 
 def main() -> int:
     """Run the command line; every failure is one message and its exit code."""
+    open_closed_streams()
+    started()
     try:
         return int(app(standalone_mode=False) or 0)
     except TradingPlatformError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the one place where a failure is said
         return error.exit_code
     except KeyboardInterrupt:
+        print(STOPPED_EARLY, file=sys.stderr)  # noqa: T201
         return INTERRUPTED
     except typer.Exit as stop:
         return int(stop.exit_code)

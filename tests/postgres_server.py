@@ -117,10 +117,10 @@ def _binary(name: str) -> str | None:
 
 
 def _account_exists() -> bool:
-    import pwd
-
     try:
+        import pwd
+
         pwd.getpwnam(ACCOUNT)
-    except KeyError:
+    except (ImportError, KeyError):
         return False
     return True

@@ -20,6 +20,7 @@ from rl_environment import TradingAllocEnv  # noqa: E402
 from rl_strategy_allocator import RLStrategyAllocator  # noqa: E402
 from trading_platform import api  # noqa: E402
 from trading_platform.runtime.command_table import COMMANDS, OPTIONS  # noqa: E402
+from trading_platform.training.in_python import Training  # noqa: E402
 
 REFERENCE = ROOT / "docs" / "reference"
 MADE = "<!-- Made by tools/docs_reference.py: edit the code, then run it. -->\n\n"
@@ -62,9 +63,9 @@ def settings_page() -> str:
 def python_page() -> str:
     """Return the page of what notebooks and scripts import."""
     rows = ["# Python", "", "## trading_platform.api", "", fenced(api.__doc__)]
-    for name in ("load", "backtest", "evaluate"):
+    for name in ("load", "backtest", "evaluate", "train"):
         rows += entry(getattr(api, name), 3)
-    values: tuple[type, ...] = (api.Market, api.Result)
+    values: tuple[type, ...] = (api.Market, api.Result, api.Evaluation, Training)
     for kind in values:
         rows += entry(kind, 3)
     for kind, module in FACES:

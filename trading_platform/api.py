@@ -1,10 +1,11 @@
-"""The Python face: load bars, replay a book, judge it, in a notebook or a script. Nothing here reaches a broker.
+"""The Python face: load bars, replay a book, judge it, train, in a notebook or a script. Nothing here reaches a broker.
 
     >>> from trading_platform import api
     >>> market = api.load("my_bars")                       # or a DataFrame, or "synthetic"
     >>> result = api.backtest(market, start="2015-01-02", cost_bps=10)
     >>> result.metrics["sharpe"], result.equity["equity"].iloc[-1]
     >>> api.evaluate(market, universes=5).figures["sharpe"]
+    >>> api.train(market, episodes=1000, eval_freq=100).verdict
 
 What it does is what the command line does, by the same functions: the same bars, settings and seed give the same cents.
 Without `config` no settings file is read. Names here stay for a minor version after they are replaced.
@@ -20,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from sqlalchemy import Engine, select
@@ -36,6 +37,7 @@ from trading_platform.evaluation.evaluate_document import table
 from trading_platform.market_data.exchange import exchange_of_source
 from trading_platform.market_data.load_panel import load_panel
 from trading_platform.market_data.providers import exchange_calendar
+from trading_platform.reporting.market_words import in_currency, market_words
 from trading_platform.reporting.run_page_file import write_run_page
 from trading_platform.reporting.run_results import run_results
 from trading_platform.runtime.build import replaying
@@ -46,6 +48,9 @@ from trading_platform.runtime.trade_settings import TradeOptions
 from trading_platform.storage import models as m
 from trading_platform.strategies.base import AnyStrategy
 from trading_platform.work.job import Place
+
+if TYPE_CHECKING:
+    from trading_platform.training.in_python import Training
 
 API_VERSION = 1
 
@@ -162,10 +167,10 @@ class Result:
         )
         doubts = "".join(f"<li>{html.escape(line)}</li>" for line in self.critique)
         span = f"{told['first_session']} to {told['last_session']}"
+        curve = in_currency(_curve(self.equity["equity"]), str(told["market"]))
         return (
-            f"<p><b>SIMULATED</b>, {html.escape(str(told['market']))}, {span}</p>"
-            f"{_curve(self.equity['equity'])}<table>{rows}</table>"
-            + (f"<p>Doubts:</p><ul>{doubts}</ul>" if doubts else "")
+            f"<p><b>SIMULATED</b>, {html.escape(market_words(str(told['market'])))}, {span}</p>"
+            f"{curve}<table>{rows}</table>" + (f"<p>Doubts:</p><ul>{doubts}</ul>" if doubts else "")
         )
 
 
@@ -179,10 +184,10 @@ class Evaluation:
         return f"<Evaluation on {self.figures['universes']} universes: Sharpe {self.figures['sharpe']['mean']:.2f}>"
 
     def __str__(self) -> str:
-        return table(self.figures)
+        return in_currency(table(self.figures), self.figures["market"])
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(table(self.figures))}</pre>"
+        return f"<pre>{html.escape(str(self))}</pre>"
 
 
 def load(
@@ -370,6 +375,87 @@ def evaluate(
     trade = TradeOptions(quiet=True)
     options = EvaluateOptions(trade, _day(start), _day(end), universes, universe_size, seed, Place(jobs))
     return Evaluation(judged(options, read, chosen, market.panel, shown=False)[0])
+
+
+def train(
+    data: Market | str | Path | pd.DataFrame | Iterable[str | Path] = SYNTHETIC,
+    *,
+    config: str | Path | Mapping[str, object] | None = None,
+    episodes: int = 16_000,
+    eval_freq: int = 1_600,
+    seeds: int | None = None,
+    seed: int = 1,
+    algo: str | None = None,
+    reward: str | None = None,
+    net: str | None = None,
+    options: Mapping[str, object] | None = None,
+    walk_forward: str | None = None,
+    train_years: int | None = None,
+    test_sessions: int = 252,
+    jobs: int = 1,
+    models_dir: str | Path | None = None,
+    shown: bool = False,
+) -> Training:
+    """Train an allocator on past bars, judge it, keep it, and let it stand trial in service if it passed.
+
+    Parameters
+    ----------
+    data, config
+        As in `backtest`.
+    episodes, eval_freq
+        Budget of one fit in episodes of 20 sessions, and how many lie between looks at the validation slice.
+    seeds, seed
+        Number of fits, averaged (None = 3, of a short run 1), and the first one's seed.
+    algo, reward, net
+        "ppo" (the default), "a2c", "sac" or "gradient", which needs no extra package; the reward, and hidden units a
+        layer ("16", "32,32"; None = linear).
+    options
+        Further training options by name, what the command line has as ``--set``.
+    walk_forward, train_years, test_sessions
+        "yearly" or "rolling": judge on the walked path; years that are trained on (None = all); the newest sessions
+        that are kept back.
+    jobs
+        Processes that the fits are spread over.
+    models_dir
+        Where models are kept; None = RL_MODELS_DIR, else that of `config`: where the engine looks.
+    shown
+        Draw the progress bar.
+
+    Raises
+    ------
+    MarketDataError, FixConfigError
+        As on the command line; a missing package is named with its cure.
+    """
+    from trading_platform.training.batched_env import BatchedAllocEnv  # gymnasium, and only training needs it
+    from trading_platform.training.in_python import trained
+    from trading_platform.training.packages import check_packages
+    from trading_platform.training.preparation import RunOptions
+    from trading_platform.training.setup_options import make_setup
+
+    if walk_forward not in (None, "yearly", "rolling"):
+        raise FixConfigError(f'walk_forward must be "yearly" or "rolling", was {walk_forward!r}')
+    pairs = [f"{name}={value}" for name, value in (options or {}).items()]
+    setup = make_setup(episodes, eval_freq, pairs, {"algo": algo, "reward": reward, "net": net})
+    check_packages(setup.algo, with_curves=False)
+    market = data if isinstance(data, Market) else load(data)
+    settings = load_settings()
+    folder = models_dir if models_dir is not None else settings.models_dir
+    kept = _given({"allocator.models_dir": None if folder is None else str(folder)})
+    read = _config(config, {**market._options, **kept})
+    asked = RunOptions(
+        scheme=walk_forward or "single",
+        train_years=train_years if walk_forward != "rolling" else train_years or 2,
+        test_sessions=test_sessions,
+        retrain=False,
+        seeds=tuple(range(seed, seed + (seeds or setup.usual_seeds))),
+        jobs=jobs,
+        models_dir=Path(read.allocator.models_dir),
+        device="cpu",
+        resume=True,
+        end=None,
+    )
+    rules = _instructions(read, settings, None, None).rules
+    return trained(market.panel, asked, setup, read, settings, rules, BatchedAllocEnv, shown=shown)
 
 
 def _config(given: str | Path | Mapping[str, object] | None, overrides: Mapping[str, object]) -> TradingConfig:

@@ -78,6 +78,9 @@ REVIEWED: dict[str, dict[str, str]] = {
     "trading_platform/api.py": {
         "_repr_html_": HOOK,
     },
+    "trading_platform/training/in_python.py": {
+        "_repr_html_": HOOK,
+    },
     "trading_platform/brokers/reconciliation/reconcile.py": {
         "cash_ties": FIELD,
     },

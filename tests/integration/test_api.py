@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 
@@ -142,6 +143,37 @@ def test_an_evaluation_has_the_figures_of_the_command(market: api.Market) -> Non
     assert judged.figures["universes"] == 2
     assert set(judged.figures["sharpe"]) >= {"mean", "sd", "low", "high"}
     assert "Sharpe" in str(judged) and "<pre>" in judged._repr_html_()
+
+
+def test_a_training_is_judged_kept_and_shown(
+    market: api.Market, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    training = api.train(
+        market, algo="gradient", episodes=4, eval_freq=4, options={"n_universes": 0}, models_dir=tmp_path / "models"
+    )
+
+    assert (tmp_path / "models" / training.model_id).is_dir()
+    assert training.admitted is training.figures["gate"]["admitted"]
+    assert training.verdict.startswith("PASSED" if training.admitted else "REFUSED")
+    shown = training._repr_html_()
+    assert "equal weight" in shown and html.escape(training.verdict) in shown
+    assert capsys.readouterr() == ("", "")  # a notebook asks for the bar with shown=True
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"algo": "pppo"}, "algo must be one of"),
+        ({"options": {"gama": 1}}, "did you mean .gamma"),
+        ({"walk_forward": "daily"}, "walk_forward must be"),
+    ],
+)
+def test_a_wrong_training_is_refused_before_any_work(
+    market: api.Market, wrong: dict[str, object], words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(FixConfigError, match=words):
+        api.train(market, models_dir=tmp_path / "models", **wrong)  # type: ignore[arg-type]
+    assert not (tmp_path / "models").exists()
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,40 @@ def test_what_looks_ahead_does_not_trade_and_is_named(home: Path, capsys: pytest
     assert "NO   no foresight" in capsys.readouterr().out
 
 
+def installed(site: Path, text: str) -> None:
+    """Lay down what pip leaves of a package with one module that offers its strategy."""
+    name = text.split('name: str = "')[1].split('"')[0]
+    (site / f"{name}_pack.py").write_text(text, encoding="utf-8")
+    facts = site / f"{name}_pack-1.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-pack\nVersion: 1.0\n", encoding="utf-8")
+    offer = f"[trading_platform.strategies]\n{name} = {name}_pack:{text.split('class ')[1].split(':')[0]}\n"
+    (facts / "entry_points.txt").write_text(offer, encoding="utf-8")
+
+
+def test_a_strategy_of_an_installed_package_is_listed_and_trades_and_one_that_looks_ahead_is_refused(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = home / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+    installed(site, AHEAD)
+    installed(site, AHEAD.replace("prophet", "follower").replace("Prophet", "Follower").replace("-1, axis", "1, axis"))
+    assert run(["strategies", "--json"]) == 0
+    listed = {row["name"]: row["from"] for row in json.loads(capsys.readouterr().out)}
+    assert (listed["follower"], listed["prophet"]) == ("your own", "your own")
+
+    (home / "trading.toml").write_text(SHORT + '[strategies]\nenabled = ["follower"]\n', encoding="utf-8")
+    assert run(["replay", "--json", "--db", "runs.db"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert set(told["strategies"]) == {"follower"}
+    assert told["orders"] > 0
+
+    (home / "trading.toml").write_text(SHORT + '[strategies]\nenabled = ["prophet"]\n', encoding="utf-8")
+    assert run(["replay", "--quiet", "--db", "runs.db"]) == 2
+    assert "the strategy prophet uses what it cannot know" in capsys.readouterr().err
+
+
 def test_the_default_set_imports_no_file_of_the_folder(home: Path) -> None:
     (home / "strategies").mkdir()
     (home / "strategies" / "broken.py").write_text("raise SystemExit('imported')\n", encoding="utf-8")

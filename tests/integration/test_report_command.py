@@ -16,6 +16,8 @@ import jsonschema
 import pytest
 from report_world import Plan, build
 
+import daily_report
+from trading_platform.core.errors import FixConfigError
 from trading_platform.core.regime_meaning import REGIME_MEANINGS
 from trading_platform.storage.database import migrate, open_database
 from trading_platform.storage.models import Base
@@ -409,6 +411,30 @@ def test_reader_that_leaves_early_is_no_traceback(folder: Path) -> None:
     command = f"{sys.executable} {SCRIPT} --db {folder / 'trading.db'} --format html | head -c 10"
     done = subprocess.run(["sh", "-c", command], cwd=folder, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("<!doctype ", "")
+
+
+@pytest.mark.parametrize(
+    ("where", "code", "said"),
+    [
+        (">&-", 0, ""),  # closed by a scheduler
+        pytest.param(
+            ">/dev/full",
+            2,
+            "error: the output could not be written: No space left on device; send it elsewhere\n",
+            marks=pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux'"),
+        ),
+    ],
+)
+def test_output_that_nobody_takes_is_no_traceback(folder: Path, where: str, code: int, said: str) -> None:
+    command = f"{sys.executable} {SCRIPT} --db {folder / 'trading.db'} {where}"
+    done = subprocess.run(["sh", "-c", command], cwd=folder, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, said)
+
+
+def test_picture_without_its_package_is_refused_before_work(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(FixConfigError, match=r"--png-out: the package matplotlib is not installed .* pip install"):
+        daily_report._run(daily_report._parser().parse_args(["--db", str(folder / "trading.db"), "--png-out", "x.png"]))
 
 
 HEAVY = ("torch", "pandas", "numpy", "sqlalchemy", "alembic", "matplotlib", "alpaca", "exchange_calendars", "requests")

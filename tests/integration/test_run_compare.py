@@ -12,6 +12,7 @@ from report_world import Plan, build
 from test_run_page import EVIL, Page, results_of
 
 from trading_platform.core.errors import FixConfigError
+from trading_platform.market_data.exchange import Exchange
 from trading_platform.reporting.comparison_page import comparison_lines, render_comparison
 from trading_platform.reporting.ledger_view import read_days
 from trading_platform.reporting.run_comparison import (
@@ -159,6 +160,16 @@ def test_lines_fit_and_no_number_or_run_is_left_out(runs: Path, width: int) -> N
         assert f"run {case.run.id}" in text
     assert "…" not in text
     assert "nan" not in text
+
+
+def test_each_run_s_money_is_in_the_currency_of_its_market(runs: Path) -> None:
+    dollars, other = cases(runs, 1, 3)
+    pounds = other._replace(run=other.run._replace(source=Exchange("XLON", "GBP", "ISF").marked("files:bars")))
+    comparison = compare_runs([dollars, pounds])
+
+    for shown in (" ".join(comparison_lines(comparison, 120)), Page(render_comparison(comparison)).text):
+        assert f"${dollars.results.final_equity:,.2f}" in shown
+        assert f"£{pounds.results.final_equity:,.2f}" in shown
 
 
 def test_page_has_the_curves_and_figures_and_takes_no_orders_from_names(runs: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
 import pytest
 
 from trading_platform.core.errors import FixConfigError
+from trading_platform.machine.stop_signals import StoppedNowError
 from trading_platform.runtime.command_handlers import HANDLERS
 from trading_platform.runtime.command_help import help_text
 from trading_platform.runtime.command_line import bound, run
@@ -133,6 +135,23 @@ def test_help_fits_the_screen_and_names_everything(monkeypatch: pytest.MonkeyPat
         assert max(map(len, text.splitlines())) < columns
         assert all(name in text for name in command.options)
     assert all(words in help_text(COMMANDS[""]) for words in (*COMMANDS, *OWN_LINES))
+
+
+def test_work_that_was_stopped_is_told_as_no_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(_: Given) -> Callable[[], int]:
+        raise StoppedNowError("Stopped after 2 of 4.")
+
+    monkeypatch.setitem(HANDLERS, "doctor", stopped)
+    assert run(["doctor"]) == 130
+    assert capsys.readouterr() == ("", "Stopped after 2 of 4.\n")
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_every_command_explains_itself_without_its_argument(command: Command) -> None:
+    given = parse([*command.words.split(), "--help"])
+    assert (given.command, given.wants_help) == (command, True)
 
 
 def test_help_and_slips_have_their_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +27,7 @@ from trading_platform.operations.commands import (
     status,
 )
 from trading_platform.storage import models as m
-from trading_platform.storage.operator_requests import Standing, standing_orders
+from trading_platform.storage.operator_requests import Standing, operator_name, standing_orders
 from trading_platform.storage.run_targets import Target
 from trading_platform.storage.runs import RunLock
 
@@ -190,6 +191,18 @@ def test_a_question_that_nobody_answers_is_refused(
     with pytest.raises(FixConfigError, match="in scripts say --yes"):
         ask(place, asked("flatten", sure=False))
     assert commands(engine) == []
+
+
+def test_who_has_no_name_here_is_unknown_and_may_still_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    with monkeypatch.context() as patch:
+        patch.setattr("os.getuid", lambda: 3_999_999_999, raising=False)  # as `docker run --user` gives
+        assert operator_name() == "unknown"
+    monkeypatch.setitem(sys.modules, "pwd", None)  # Windows
+    assert operator_name() == "unknown"
+    monkeypatch.setenv("USERNAME", "ada")
+    assert operator_name() == "ada"
 
 
 def test_what_was_said_stands_until_it_is_taken_back() -> None:

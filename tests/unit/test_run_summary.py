@@ -9,6 +9,7 @@ import pytest
 
 from trading_platform.configuration.risk_config import RiskConfig
 from trading_platform.evaluation.critique_inputs import Objection, ObjectionCode
+from trading_platform.market_data.notices import fold
 from trading_platform.reporting.allocation_results import AllocationUse
 from trading_platform.reporting.market_words import benchmark_name, data_words, market_words
 from trading_platform.reporting.narrow import Column, table, wrap
@@ -212,3 +213,14 @@ def test_data_remarks_are_one_line_with_a_count() -> None:
     assert data_words(warnings) == "fine to trade; 43 remarks, first: large move: 40 x, e.g. AAPL 2000-09-29"
     assert data_words(()) == "fine to trade"
     assert data_words(("something else",)) == "fine to trade; 1 remark, first: something else"
+
+
+def test_data_are_told_as_data_check_tells_them() -> None:
+    guess, jump = "guessed: 12 sessions at the last known rate of cash (x)", "attention: 1 price jump (AAA)"
+    repeated = "left out: 1,002 repeated rows (y)"
+
+    assert data_words((guess, repeated)) == f"fine to trade; 1,002 remarks; {guess}"
+    assert data_words((jump, guess)) == f"look at this before you trade; 1 remark, first: {jump}"
+    assert data_words((guess,)) == f"fine to trade; {guess}"
+    for warnings in ((guess, repeated), (jump, guess), (guess,)):
+        assert data_words(warnings).startswith(fold(warnings).verdict.removeprefix("data: "))

@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 
 from trading_platform.configuration.environment import VARIABLES, Secret, load_settings, parse_env
 from trading_platform.core.errors import FixConfigError
+from trading_platform.storage.database import database_url
+from trading_platform.storage.reader import sqlite_path
 
 ROOT = Path(__file__).parents[2]
 KEYS = {"ALPACA_API_KEY": "PKTEST", "ALPACA_SECRET_KEY": "hush"}
@@ -225,3 +227,11 @@ def test_import_stays_light() -> None:
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     heavy = {"numpy", "pandas", "sqlalchemy", "dataclasses", "inspect", "json", "logging", "difflib"}
     assert heavy & set(run.stdout.split()) == set()
+
+
+def test_home_folder_that_is_not_there_is_named_with_its_variable() -> None:
+    with pytest.raises(FixConfigError, match=r"TRADING_CACHE_DIR: there is no home folder for '~nobody-here/x'.*whole"):
+        load_settings({"TRADING_CACHE_DIR": "~nobody-here/x", "RL_MODELS_DIR": "models"}, None)
+    for read in (database_url, sqlite_path):
+        with pytest.raises(FixConfigError, match=r"~nobody-here/x.db: there is no home folder of that name"):
+            read("~nobody-here/x.db")

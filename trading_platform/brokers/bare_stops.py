@@ -47,7 +47,7 @@ class BareStops:
     """
 
     def __init__(self, broker: AlpacaBroker, door: RiskDoor, book: AccountBook, clock: Clock, prefix: str) -> None:
-        self._broker, self._gate, self._book, self._clock, self._prefix = broker, door, book, clock, prefix
+        self._broker, self._door, self._book, self._clock, self._prefix = broker, door, book, clock, prefix
         self._tries: Counter[str] = Counter()
 
     def keep(self) -> None:
@@ -90,8 +90,8 @@ class BareStops:
             0.0,
             session,
         )
-        self._gate.mirror(self._book.record, self._book.slots, self._book.lots, self._book.book.stopped)
-        verdict = self._gate.approve(intent, attempt)
+        self._door.mirror(self._book.record, self._book.slots, self._book.lots, self._book.book.stopped)
+        verdict = self._door.approve(intent, attempt)
         if isinstance(verdict, Denial):
             log.warning("%s has no stop: %s", position.ticker, verdict.message)
             return

@@ -151,6 +151,14 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
             problems.append(f"{name} {problem}")
         return text
 
+    def folder(name: str, usual: str) -> Path:
+        text = get(name, usual)
+        try:
+            return Path(text).expanduser()
+        except RuntimeError:  # an unknown user's, or of a scheduler's process without HOME
+            problems.append(f"{name}: there is no home folder for {text!r} here; write the whole path")
+            return Path(usual)
+
     settings = Settings(
         alpaca_api_key=_secret(get("ALPACA_API_KEY")),
         alpaca_secret_key=_secret(get("ALPACA_SECRET_KEY")),
@@ -160,9 +168,9 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
         database_url=_secret(read("DATABASE_URL", _database_problem)),
         telegram_bot_token=_secret(get("TELEGRAM_BOT_TOKEN")),
         telegram_chat_id=get("TELEGRAM_CHAT_ID"),
-        cache_dir=Path(get("TRADING_CACHE_DIR", ".cache")).expanduser(),
-        log_dir=Path(get("TRADING_LOG_DIR", "logs")).expanduser(),
-        models_dir=Path(values["RL_MODELS_DIR"]).expanduser() if "RL_MODELS_DIR" in values else None,
+        cache_dir=folder("TRADING_CACHE_DIR", ".cache"),
+        log_dir=folder("TRADING_LOG_DIR", "logs"),
+        models_dir=folder("RL_MODELS_DIR", "rl_models") if "RL_MODELS_DIR" in values else None,
         warnings=tuple(warnings),
         webhook_url=_secret(read("TRADING_WEBHOOK_URL", _secret_url_problem)),
         ping_url=_secret(read("TRADING_PING_URL", _secret_url_problem)),

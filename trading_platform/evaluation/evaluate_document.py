@@ -24,7 +24,8 @@ from trading_platform.evaluation.book_statistics import (
 from trading_platform.evaluation.evaluate import EvaluateSettings, UniverseRun, Yardsticks, mean_of
 from trading_platform.evaluation.lifted_rules import lost_by_cause
 
-SCHEMA_VERSION = 2  # 2: lost_to, not_invested_because, not_invested_share, per_universe
+# 2: lost_to, not_invested_because, not_invested_share, per_universe; 3: market and currency, which the command adds
+SCHEMA_VERSION = 3
 UNKNOWN = "-"
 SINGLE_FIGURES = ("sharpe_plain", "annual_return", "excess_return", "volatility", "beta", "alpha", "alpha_t")
 

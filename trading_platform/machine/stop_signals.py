@@ -22,6 +22,21 @@ class StoppedNowError(TradingPlatformError):
     exit_code = INTERRUPTED
 
 
+def silent_until_started() -> None:
+    """Let Ctrl-C end this process at once and without a word while its modules are imported; see `started`.
+
+    Where nobody listens to it, as in a shell's background, it stays unheard.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def started() -> None:
+    """Let Ctrl-C be KeyboardInterrupt again."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @contextmanager
 def stop_signals(stop: Callable[[], None], words: str = STOPPING) -> Iterator[None]:
     """Call `stop` on the first SIGINT or SIGTERM, saying `words`; the second raises KeyboardInterrupt wherever we are.

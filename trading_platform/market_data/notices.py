@@ -182,6 +182,7 @@ class Folded(NamedTuple):
     rest: tuple[str, ...]
 
 
+COUNTED = re.compile(r"^(\w+): (\d+) x\b")  # how runs of before 2026-11 keep theirs: "large_move: 40 x, e.g. ..."
 _NOTICE = re.compile(rf"({'|'.join(re.escape(group.value) for group in Group)}): ([\d,]+) ")
 
 
@@ -199,7 +200,8 @@ def fold(warnings: Sequence[str]) -> Folded:
         match = _NOTICE.match(text)
         group = Group(match[1]) if match else None
         if match is None or group not in (Group.GUESS, Group.READ):  # those are told in lines of their own
-            remarks += int(match[2].replace(",", "")) if match else 1
+            counted = match or COUNTED.match(text)
+            remarks += int(counted[2].replace(",", "")) if counted else 1
         urgent |= group is Group.ATTENTION
         (attention if group in (None, Group.ATTENTION, Group.GUESS) else rest).append(text)
     verdict = "data: look at this before you trade" if urgent else "data: fine to trade"

@@ -6,6 +6,7 @@ anchors (`states.py`). They differ in the last digits.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -61,8 +62,10 @@ def run_hmmlearn(
     values: Floats, means: Floats, anchors: Floats, temper: float, iterations: int, tolerance: float
 ) -> EmRun:
     """See `run_em`; by hmmlearn, whose E step is given tempered log likelihoods."""
-    from hmmlearn.base import ConvergenceMonitor  # over a second to import, and only fits need it
-    from hmmlearn.hmm import GaussianHMM
+    with warnings.catch_warnings():  # a container without semaphores: joblib says that it will not start processes
+        warnings.filterwarnings("ignore", "(?s).*joblib will operate in serial mode", UserWarning)
+        from hmmlearn.base import ConvergenceMonitor  # over a second to import, and only fits need it
+        from hmmlearn.hmm import GaussianHMM
 
     class _QuietMonitor(ConvergenceMonitor):  # type: ignore[misc] # the library has no types
         """Keeps the history without logging a warning for a step that loses a rounding error."""

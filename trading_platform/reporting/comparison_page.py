@@ -60,26 +60,26 @@ def _values(comparison: Comparison, width: int) -> list[str]:
     """Return the figures in a column for each run; where there is no room for all, behind each other."""
     runs = range(len(comparison.cases))
     heads = [f"run {case.run.id}" for case in comparison.cases]
-    columns = [Column(heads[n], [value_words(line, n) for line in comparison.figures], 1) for n in runs]
+    columns = [Column(heads[n], [value_words(comparison, line, n) for line in comparison.figures], 1) for n in runs]
     names = Column("", [line.name for line in comparison.figures], 1, is_number=False)
     if 2 + names.width + sum(GAP + column.width for column in columns) <= width:
         return table(names, columns, width)
-    rows = [(line.name, " | ".join(value_words(line, n) for n in runs)) for line in comparison.figures]
+    rows = [(line.name, " | ".join(value_words(comparison, line, n) for n in runs)) for line in comparison.figures]
     return pairs([("", " | ".join(heads)), *rows], width)
 
 
-def value_words(line: FigureLine, n: int) -> str:
-    """Return one run's figure as people read it."""
-    return _words(line.values[n], line.unit)
+def value_words(comparison: Comparison, line: FigureLine, n: int) -> str:
+    """Return one run's figure as people read it, money in the currency of its market."""
+    return _words(line.values[n], line.unit, comparison.cases[n].sign)
 
 
-def _words(value: float | None, unit: str) -> str:
+def _words(value: float | None, unit: str, sign: str) -> str:
     if value is None:
         return "n/a"
     if unit == "%":
         return f"{round(100.0 * value, 2) + 0.0:.2f} %"
     if unit == "$":
-        return f"${value:,.2f}"
+        return f"{sign}{value:,.2f}"
     return f"{round(value, 2) + 0.0:.2f}" if unit == "x" else f"{value:,.0f}"
 
 
@@ -132,7 +132,7 @@ def _figures_card(comparison: Comparison) -> str:
     head += [f"#{case.run.id} less {first}, 95 %" for case in comparison.cases[1:]]
     rows: list[Sequence[Cell]] = []
     for line in comparison.figures:
-        cells = [text(line.name), *(number(value_words(line, n)) for n in range(len(line.values)))]
+        cells = [text(line.name), *(number(value_words(comparison, line, n)) for n in range(len(line.values)))]
         cells += [number(_difference_words(line, each)) for each in line.differences]
         cells += [text("")] * (len(head) - len(cells))
         rows.append(cells)

@@ -11,6 +11,7 @@ from typing import Any
 from trading_platform.core.types import Floats
 from trading_platform.evaluation.growth import Growth
 from trading_platform.evaluation.lifted_rules import CAUSES
+from trading_platform.reporting.market_words import page_in_currency
 from trading_platform.reporting.plain import UNKNOWN
 
 STYLES = ("page.css", "evaluate_page.css")
@@ -35,13 +36,13 @@ STEPS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 50.0)
 MOST_UNIVERSES = 40  # rows; more are told by their extremes alone
 
 
-def render_evaluate_page(result: Document, growth: Growth) -> str:
-    """Return the page of an `evaluate` document and the growth of its books."""
+def render_evaluate_page(result: Document, growth: Growth, source: str = "") -> str:
+    """Return the page of an `evaluate` document and the growth of its books, in the currency of bars from `source`."""
     parts = [
         _header(result),
         _tiles(result),
         _card("Sharpe ratio over bills, and 95 % intervals", _ratios(result)),
-        _card("What a dollar became", _growth(growth)),
+        _card("What 1 became", _growth(growth)),
         '<section class="grid">'
         + _card("What the machine loses of the paper form", _lost(result))
         + _card("Why money lies in cash", _unused(result))
@@ -49,19 +50,20 @@ def render_evaluate_page(result: Document, growth: Growth) -> str:
         _card("Beside", _comparisons(result)),
         _card("Strategies", _strategies(result)),
         '<section class="grid">'
-        + _card("Costs, dollars in a universe", _costs(result))
+        + _card("Costs in a universe", _costs(result))
         + _card("Universe by universe", _universes(result))
         + "</section>",
         _notes(result),
     ]
     folder = Path(__file__).parent
     style = "".join((folder / name).read_text(encoding="utf-8") for name in STYLES)
-    return (
+    page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Evaluation {escape(result['start'])} to {escape(result['end'])}</title><style>{style}</style></head>"
         f"<body><main>{''.join(parts)}</main></body></html>\n"
     )
+    return page_in_currency(page, source)
 
 
 def _header(result: Document) -> str:
@@ -140,7 +142,7 @@ def _growth(growth: Growth) -> str:
     parts = [f'<path class="extremes" d="{path(growth.high)}L{back}Z"/>']
     for step in (step for step in STEPS if low <= step <= high):
         parts.append(f'<path class="grid" d="M{LEFT:.0f} {y(step):.1f}H{WIDTH:.0f}"/>')
-        parts.append(f'<text x="{LEFT - 6:.0f}" y="{y(step) + 4:.1f}" class="end">{step:g} $</text>')
+        parts.append(f'<text x="{LEFT - 6:.0f}" y="{y(step) + 4:.1f}" class="end">{step:g}</text>')
     years = [int(day[:4]) for day in growth.days]
     parts += [
         f'<text x="{x(i):.1f}" y="{HEIGHT - 4:.0f}" class="mid">{years[i]}</text>'
@@ -150,7 +152,7 @@ def _growth(growth: Growth) -> str:
     keys = []
     for k, (name, line) in enumerate(growth.worth.items()):
         parts.append(f'<path class="line k{k}" d="{path(line)}"/>')
-        keys.append(f'<span class="key"><i class="k{k}"></i>{escape(name)} {float(line[-1]):.2f} $</span>')
+        keys.append(f'<span class="key"><i class="k{k}"></i>{escape(name)} {float(line[-1]):.2f}</span>')
     svg = f'<svg class="growth" viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" role="img">{"".join(parts)}</svg>'
     told = '<p class="soft">Mean over universes; the shade is between the poorest and the richest of them.</p>'
     return f'<figure><figcaption>{"".join(keys)}</figcaption><div class="scroll">{svg}</div></figure>{told}'
@@ -191,7 +193,7 @@ def _unused(result: Document) -> str:
             _text(f"{name.replace('_', ' ')}: {UNUSED[name]}"),
             (_bar(f'<path class="share" d="M0 5H{100.0 * share / most:.2f}"/>'), "wide", True),
             _cell(_percent(share)),
-            _cell(f"{dollars[name]:,.0f} $"),
+            _cell(_money(dollars[name])),
         ]
         for name, share in shares.items()
     ]
@@ -199,10 +201,10 @@ def _unused(result: Document) -> str:
         _text("Not invested"),
         _text(""),
         _cell(_percent(sum(shares.values()))),
-        _cell(f"{sum(dollars.values()):,.0f} $"),
+        _cell(_money(sum(dollars.values()))),
     ]
-    told = '<p class="soft">After each close\'s decision, on average: of the equity, and in dollars.</p>'
-    return _table(("", "", "#of equity", "#dollars"), rows, total) + told
+    told = '<p class="soft">After each close\'s decision, on average: of the equity, and in money.</p>'
+    return _table(("", "", "#of equity", "#amount"), rows, total) + told
 
 
 def _comparisons(result: Document) -> str:
@@ -221,7 +223,7 @@ def _comparisons(result: Document) -> str:
 
 
 def _strategies(result: Document) -> str:
-    head = ("", "#Sharpe on paper", "#beta", "#turnover a year", "#invested", "#fills", "#profit $", "")
+    head = ("", "#Sharpe on paper", "#beta", "#turnover a year", "#invested", "#fills", "#profit", "")
     rows = [
         [
             _text(name),
@@ -230,7 +232,7 @@ def _strategies(result: Document) -> str:
             _cell(_number(row["paper_turnover"], 1)),
             _cell(_percent(row["paper_exposure"])),
             _cell(_number(row["fills"], 0)),
-            _cell(_number(row["profit"], 0)),
+            _cell(UNKNOWN if row["profit"] is None else _money(row["profit"])),
             _text(f"stands aside: {row['stands_aside']}" if row["stands_aside"] else ""),
         ]
         for name, row in result["per_strategy"].items()
@@ -246,8 +248,8 @@ def _strategies(result: Document) -> str:
 
 def _costs(result: Document) -> str:
     costs = result["costs"]
-    rows = [[_text(name), _cell(f"{value:,.0f} $")] for name, value in costs.items() if name != "total"]
-    total = [_text("total"), _cell(f"{costs['total']:,.0f} $")] if "total" in costs else None
+    rows = [[_text(name), _cell(_money(value))] for name, value in costs.items() if name != "total"]
+    total = [_text("total"), _cell(_money(costs["total"]))] if "total" in costs else None
     return _table(("", "#"), rows, total)
 
 
@@ -318,6 +320,12 @@ def _gain(value: float, all_of_them: Iterable[float]) -> str:
 
 def _number(value: float | None, digits: int = 2) -> str:
     return UNKNOWN if value is None else f"{value:,.{digits}f}"
+
+
+def _money(value: float) -> str:
+    """Return an amount before its currency is known: whole dollars, never -0."""
+    whole = round(value) + 0
+    return f"{'-' if whole < 0 else ''}${abs(whole):,}"
 
 
 def _percent(value: float | None) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from trading_platform.market_data.exchange import DOLLAR, Exchange, exchange_of_source, without_exchange
+from trading_platform.market_data.notices import COUNTED, Group, fold
 
 # Kinds of runs: a replay and the local paper account trade nobody's money, Alpaca's paper account plays at a broker.
 MONEY = {
@@ -26,7 +27,6 @@ MODES = {
 SYNTHETIC = "synthetic"
 _SCRIPT = re.compile(r"(<script.*?</script>)", re.DOTALL)
 _DOLLAR = re.compile(r"\$(?=\d)|(?<=, )\$|(?<=>)\$(?=<)")  # before an amount, or the unit of a table
-COUNTED = re.compile(r"^(\w+): (\d+) x\b")  # as market_data.quality.Suspicion tells itself
 
 
 def money_words(mode: str) -> str:
@@ -94,10 +94,15 @@ def is_synthetic(source: str) -> bool:
 
 
 def data_words(warnings: Sequence[str]) -> str:
-    """Return whether bars are fit to trade on, in one line: what cannot be true was refused when they were read."""
-    if not warnings:
-        return "fine to trade"
-    found = [COUNTED.match(warning) for warning in warnings]
-    remarks = sum(1 if count is None else int(count[2]) for count in found)
-    first = warnings[0] if found[0] is None else warnings[0].replace(found[0][1], found[0][1].replace("_", " "), 1)
-    return f"fine to trade; {remarks:,} remark{'' if remarks == 1 else 's'}, first: {first}"
+    """Return whether bars are fit to trade on, in one line: verdict and count of `data check`, and the first notice.
+
+    What cannot be true was refused when they were read.
+    """
+    folded = fold(warnings)
+    verdict = folded.verdict.removeprefix("data: ")
+    first = next(iter((*folded.attention, *folded.rest)), "")
+    if not first:
+        return verdict
+    older = COUNTED.match(first)
+    shown = first if older is None else first.replace(older[1], older[1].replace("_", " "), 1)
+    return f"{verdict}; {shown}" if first.startswith(Group.GUESS) else f"{verdict}, first: {shown}"

@@ -18,6 +18,7 @@ from trading_platform.configuration.trading_config import NOT_DECIDING
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.types import Floats
 from trading_platform.evaluation.resampled_figures import FigureSamples, Interval, interval_of
+from trading_platform.market_data.exchange import exchange_of_source
 from trading_platform.reporting.facts import Day
 from trading_platform.reporting.market_words import benchmark_name, market_words, money_words
 from trading_platform.reporting.run_figures import Figures, Returns, daily_returns, figures, known
@@ -39,6 +40,11 @@ class RunCase(NamedTuple):
     results: RunResults
     days: tuple[Day, ...]
     why: tuple[tuple[str, str], ...]
+
+    @property
+    def sign(self) -> str:
+        """What stands before an amount of this run's money."""
+        return exchange_of_source(self.run.source).sign
 
 
 class Difference(NamedTuple):

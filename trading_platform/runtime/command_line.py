@@ -13,9 +13,16 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NoReturn
 
-from trading_platform.core.errors import TradingPlatformError
+from trading_platform.core.errors import FixConfigError, TradingPlatformError
 from trading_platform.machine.packages import check_at_start
 from trading_platform.machine.plain_warnings import plainly_warned
+from trading_platform.machine.standard_streams import (
+    give_up_output,
+    is_of_output,
+    open_closed_streams,
+    unwritten,
+    write_out,
+)
 from trading_platform.machine.stop_signals import INTERRUPTED, StoppedNowError, stop_at_start
 from trading_platform.runtime.command_handlers import HANDLERS
 from trading_platform.runtime.command_help import help_text
@@ -25,15 +32,16 @@ from trading_platform.runtime.command_parser import Given, Work, parse
 def main() -> NoReturn:
     """Run the process's own command line and raise SystemExit with its exit code."""
     check_at_start()
-    for name in ("stdin", "stdout", "stderr"):  # closed by whoever started us (cron, >&-): then nobody reads or types
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115, PTH123
+    open_closed_streams()
     try:
         code = run()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has left: no second complaint at exit
+        write_out()
+    except BrokenPipeError:  # the reader has left
+        give_up_output()
         code = 1
+    except FixConfigError as error:
+        complain(str(error))
+        code = error.exit_code
     if code == INTERRUPTED:  # a download in another thread would keep the process until its network gives up
         sys.stdout.flush()
         sys.stderr.flush()
@@ -58,12 +66,17 @@ def run(words: Sequence[str] | None = None) -> int:
                 print(help_text(given.command))  # noqa: T201 - the command's answer
                 return 0
             return bound(given)()
-    except TradingPlatformError as error:
-        complain(str(error))
-        return error.exit_code
     except StoppedNowError as stop:
         complain(str(stop), "")
         return INTERRUPTED
+    except TradingPlatformError as error:
+        complain(str(error))
+        return error.exit_code
+    except OSError as error:
+        if not is_of_output(error):
+            raise
+        give_up_output()
+        raise unwritten(error) from error
     except KeyboardInterrupt:
         complain("Stopped before anything was done; nothing has changed, the same command starts again.", "")
         return INTERRUPTED

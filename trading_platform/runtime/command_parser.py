@@ -117,7 +117,7 @@ def parse(words: Sequence[str]) -> Given:
             else:
                 problems.append(f"{name} needs its {option.value or 'value'}")
     command, subjects, found = _command(plain)
-    problems += found
+    problems += found if command is None or not wants_help else []  # whoever asks for help does not know the argument
     values: dict[str, Value] = {}
     if command is not None and not wants_help:
         for name, texts in given.items():

@@ -30,8 +30,11 @@ from trading_platform.evaluation.evaluate_document import document, table
 from trading_platform.evaluation.growth import Growth, growth
 from trading_platform.evaluation.kernel_book import KernelBook
 from trading_platform.evaluation.universes import draw_universe
+from trading_platform.machine.stop_signals import StoppedNowError
+from trading_platform.market_data.exchange import exchange_of_source
 from trading_platform.market_data.providers import exchange_calendar
 from trading_platform.reporting.evaluate_page import render_evaluate_page
+from trading_platform.reporting.market_words import in_currency
 from trading_platform.reporting.status_screen import complain
 from trading_platform.runtime.book_and_bars import book_and_bars
 from trading_platform.runtime.causality import refuse_lookahead
@@ -85,13 +88,13 @@ def evaluate(options: EvaluateOptions) -> int:
     settings, config, strategies, panel, shown = book_and_bars(trade, options.end)
     unfinished = settings.cache_dir / "unfinished"
     result, grown = judged(options, config, strategies, panel, shown=shown, unfinished=unfinished)
-    page = _written_page(result, grown) if trade.page else None
+    page = _written_page(result, grown, panel.source) if trade.page else None
     if page is not None and trade.opens:
         show_page(page)
     if trade.json:
         sys.stdout.write(json.dumps(result | {"page": None if page is None else str(page)}) + "\n")
         return 0
-    sys.stdout.write(table(result) + ("" if page is None else f"\n\npage: {page}") + "\n")
+    sys.stdout.write(in_currency(table(result), panel.source) + ("" if page is None else f"\n\npage: {page}") + "\n")
     return 0
 
 
@@ -141,16 +144,17 @@ def judged(
     )
     bench = Bench(cut, strategies, book, yardsticks_of(cut, start), start, asked)
     runs = sorted(_judged(bench, config, options.place, unfinished, shown=shown), key=lambda run: run.number)
-    return document(bench.yardsticks, runs, asked), growth(bench.yardsticks, runs)
+    market = {"market": panel.source, "currency": exchange_of_source(panel.source).currency}
+    return document(bench.yardsticks, runs, asked) | market, growth(bench.yardsticks, runs)
 
 
-def _written_page(result: dict[str, Any], grown: Growth) -> Path | None:
+def _written_page(result: dict[str, Any], grown: Growth, source: str) -> Path | None:
     """Write the page whole or not at all; return where it is, None where it cannot be written, which is said."""
     path = REPORTS / f"evaluate-{result['start']}-{result['end']}-seed{result['seed']}.html"
     part = path.with_suffix(".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(render_evaluate_page(result, grown), encoding="utf-8", newline="\n")
+        part.write_text(render_evaluate_page(result, grown, source), encoding="utf-8", newline="\n")
         part.replace(path)
     except OSError as error:
         complain(f"no page: {path}: {error.strerror or error}")
@@ -174,11 +178,25 @@ def _judged(
         sys.stderr.write(f"universe {done} of {count}\n")
         sys.stderr.flush()
 
-    with workers(job, place, files) as opened:
-        runs = [run for _, run in opened.map(range(bench.settings.universes), progress if shown else None)]
+    runs: list[UniverseRun] = []
+    try:
+        with workers(job, place, files) as opened:
+            for _, run in opened.map(range(bench.settings.universes), progress if shown else None):
+                runs.append(run)
+    except KeyboardInterrupt:
+        if files is None:  # from Python, where whoever interrupts knows what is lost
+            raise
+        raise StoppedNowError(_left_behind(len(runs), bench.settings.universes)) from None
     if files is not None:
         files.clear()
     return runs
+
+
+def _left_behind(done: int, count: int) -> str:
+    """Return what a run that was stopped leaves behind."""
+    if done:
+        return f"Stopped after {done} of {count} universes; they are kept, and the same command goes on."
+    return "Stopped before a universe was judged; nothing has changed, the same command starts again."
 
 
 def _key(number: int) -> str:

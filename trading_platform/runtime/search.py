@@ -19,6 +19,7 @@ from trading_platform.engine.engine_market import configured_strategies
 from trading_platform.engine.trading_rules import rules_of
 from trading_platform.machine.clocks import utc_now
 from trading_platform.machine.packages import require
+from trading_platform.machine.stop_signals import StoppedNowError
 from trading_platform.market_data.providers import exchange_calendar
 from trading_platform.reporting.search_page import render_search_page
 from trading_platform.reporting.status_screen import complain
@@ -71,7 +72,12 @@ def search(options: SearchOptions) -> int:
         now=utc_now(),
     )
     with one_at_a_time(folder):
-        found = run_search(asked, begun.tell)
+        try:
+            found = run_search(asked, begun.tell)
+        except KeyboardInterrupt:
+            raise StoppedNowError(
+                f"Stopped. The trials that are done are kept in {folder}; the same command goes on."
+            ) from None
         result = document(plan, found, values_now(config, plan))
         (folder / RESULT).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     page = _written_page(result)

@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError
 from sqlalchemy.pool import NullPool
 
 from trading_platform.core.errors import FixConfigError, RepairDatabaseError
+from trading_platform.machine.home_folder import expanded
 from trading_platform.storage.schema import (
     HEAD,
     REVISIONS,
@@ -120,7 +121,7 @@ def database_url(url: str | Path) -> URL:
         The text looks like a URL and is none.
     """
     if isinstance(url, Path) or "://" not in url:
-        return URL.create("sqlite", database=str(Path(url).expanduser()))
+        return URL.create("sqlite", database=str(expanded(url)))
     try:
         return make_url(url)
     except (ArgumentError, ValueError) as error:  # the latter for a port that is no number

@@ -69,7 +69,7 @@ def operator_name() -> str:
     """Return the login name of whoever runs this process, for the records."""
     try:
         return getpass.getuser()[:64]
-    except OSError:  # a container without a passwd entry
+    except (OSError, KeyError, ImportError):  # no such user (a container; KeyError before 3.13), no `pwd` (Windows)
         return "unknown"
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from trading_platform.core.errors import RepairDatabaseError
+from trading_platform.machine.home_folder import expanded
 from trading_platform.storage.schema import REVISIONS, SchemaState, older_schema_error, schema_state
 from trading_platform.storage.sqlite import connect_reader, explain
 
@@ -103,7 +104,7 @@ def _open(url: str | Path, deadline: float, seconds: float, revisions: Sequence[
 def sqlite_path(url: str | Path) -> Path | None:
     """Return the file that `url` names, or None if it is not SQLite."""
     if isinstance(url, Path) or "://" not in url:
-        return Path(url).expanduser()
+        return expanded(url)
     scheme, _, rest = url.partition("://")
     if scheme.partition("+")[0] != "sqlite":
         return None
@@ -111,7 +112,7 @@ def sqlite_path(url: str | Path) -> Path | None:
         from trading_platform.storage.database import database_url
 
         rest = "/" + str(database_url(url).database)
-    return Path(rest.removeprefix("/")).expanduser()
+    return expanded(rest.removeprefix("/"))
 
 
 def as_date(value: str | date) -> date:

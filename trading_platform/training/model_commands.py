@@ -57,10 +57,16 @@ def list_models(models_dir: ModelsDir = None, as_json: Json = False) -> None:
         return
     for row in rows:
         mark = "*" if row["champion"] else "t" if row["on_trial"] else " "
-        text = row["problem"] or f"data to {row['data_end']}, gain {row['gain']}, gate passed: {row['gate_passed']}"
-        print(f"{mark} {row['model_id']}  {text}")  # noqa: T201 - the command's output
+        print(f"{mark} {row['model_id']}  {row['problem'] or _described(row)}")  # noqa: T201 - the command's output
     if not rows:
         print(f"no models in {registry.folder}; train one with: python train_rl_model.py")  # noqa: T201
+
+
+def _described(row: Mapping[str, object]) -> str:
+    """Return what the list says of a usable model."""
+    gain = row["gain"]
+    told = f", gain {gain:+.2f}" if isinstance(gain, int | float) else ""
+    return f"data to {row['data_end']}{told}, {'passed' if row['gate_passed'] else 'refused'}"
 
 
 @models.command()
@@ -105,6 +111,8 @@ def promote(
     champion = registry.promote(model_id, utc_now(), reason)
     settle(registry, utc_now())
     print(f"champion: {champion.model_id}")  # noqa: T201 - the command's output
+    if not manifest.promoted_by_gate:  # a script is not asked, but told
+        print(f"WARNING: the gate refused {model_id}; `models rollback` takes it back", file=sys.stderr)  # noqa: T201
 
 
 @models.command()

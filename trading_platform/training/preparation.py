@@ -66,10 +66,12 @@ def prepare_campaign(
     risk_fingerprint: str,
     make_env: MakeEnv,
     now: datetime,
+    panel: MarketPanel | None = None,
 ) -> Campaign:
-    """Load and prepare everything. Raises what the parts raise."""
+    """Load `panel` unless it is given, and prepare everything. Raises what the parts raise."""
     calendar = exchange_calendar(config.data)
-    panel = load_panel(config, settings, calendar, None, options.end)
+    if panel is None:
+        panel = load_panel(config, settings, calendar, None, options.end)
     setup = setup.settled(config.allocator.objective)
     arena = prepare_arena(panel, setup, config, settings, rules, calendar, make_env, options.device)
     arena = replace(arena, curves=options.curves)
