@@ -559,6 +559,34 @@ def _db_copy(given: Given) -> Work:
     return lambda: copy(source, target, as_json=as_json)
 
 
+def _fleet(given: Given) -> Work:
+    from pathlib import Path
+
+    from trading_platform.operations.fleet import check_fleet
+
+    file, as_json = Path(given.subjects[0]), given.flag("--json")
+    return lambda: check_fleet(file, as_json=as_json)
+
+
+def _fleet_systemd(given: Given) -> Work:
+    from pathlib import Path
+
+    from trading_platform.operations.fleet_files import write_units
+
+    file, folder = map(Path, given.subjects)
+    engine = Path(__file__).parents[2] / "autonomous_trading_engine.py"
+    return lambda: write_units(file, folder, (sys.executable, str(engine)))
+
+
+def _fleet_compose(given: Given) -> Work:
+    from pathlib import Path
+
+    from trading_platform.operations.fleet_files import write_services
+
+    file, target = map(Path, given.subjects)
+    return lambda: write_services(file, target)
+
+
 def _target(given: Given) -> Target:
     from trading_platform.storage.run_targets import Target
 
@@ -614,6 +642,9 @@ HANDLERS: Mapping[str, Callable[[Given], Work]] = {
     "upgrade": _upgrade,
     "db repair": _db_repair,
     "db copy": _db_copy,
+    "fleet": _fleet,
+    "fleet systemd": _fleet_systemd,
+    "fleet compose": _fleet_compose,
     "strategies list": _strategies_list,
     "strategies test": _strategies_test,
     "new strategy": _new_strategy,
