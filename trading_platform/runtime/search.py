@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,9 @@ from trading_platform.search.adoption import differences, with_settings
 from trading_platform.search.plan import SearchPlan, Value, read_plan
 from trading_platform.search.run_search import Finding, Search, Settings, run_search
 from trading_platform.search.study import one_at_a_time
+from trading_platform.search.study_storage import alone_on_server, server_of
 from trading_platform.search.trial_task import MINIMISED
+from trading_platform.storage.database import reach_server
 from trading_platform.storage.trial_ledger import TrialLedger
 from trading_platform.work.job import Place
 
@@ -60,10 +63,13 @@ def search(options: SearchOptions) -> int:
     require(("optuna",), "search")
     settings = load_settings()
     config = read_config(trade, settings)
+    database = server_of(config.storage.database_url) if plan.asked.storage == "postgresql" else None
     strategies = enabled_strategies(config, trade.config)
     shown = not (trade.json or trade.quiet)
     if shown:
         tell_compiling(tell)
+    if database is not None:
+        reach_server(config.storage.database_url)
     with waiting("reading bars", shown=shown, in_pipes=False):
         panel = load_panel(config, settings, exchange_calendar(config.data), None, plan.outer[-1].end)
     refuse_lookahead(strategies, panel)
@@ -83,8 +89,10 @@ def search(options: SearchOptions) -> int:
         ledger=TrialLedger(config.allocator.models_dir),
         place=options.place,
         now=utc_now(),
+        database=database,
     )
-    with one_at_a_time(folder):
+    alone = nullcontext() if database is None else alone_on_server(database, plan.asked.name)
+    with one_at_a_time(folder), alone:
         found = run_search(asked, tell if shown else _silent)
         result = document(plan, found, values_now(config, plan))
         (folder / RESULT).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
