@@ -6,18 +6,26 @@ import json
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+import report_world
 from alpaca_world import CALENDAR, flat, market
 from operator_world import KEY, SECRET, Trading, command
+from sqlalchemy import insert
 
 from tests.postgres_server import PostgresServer
 from trading_platform.alpaca_server.server import AlpacaServer, ServerConfig
+from trading_platform.operations.commands import MOST_WHOLE, Place, status
+from trading_platform.storage.database import open_database
+from trading_platform.storage.models import Difference
+from trading_platform.storage.run_status import run_status
+from trading_platform.storage.run_targets import Target
 
-pytestmark = [pytest.mark.real, pytest.mark.slow]
 NAMES = ("main", "second", "third")
+SEEN = datetime(2023, 1, 9, 21, 30, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -38,6 +46,8 @@ def brokers() -> Iterator[dict[str, AlpacaServer]]:
         }
 
 
+@pytest.mark.real
+@pytest.mark.slow
 def test_a_crash_of_one_engine_touches_no_other(
     postgres: PostgresServer, brokers: dict[str, AlpacaServer], tmp_path: Path
 ) -> None:
@@ -92,3 +102,40 @@ def test_a_crash_of_one_engine_touches_no_other(
         for engine in engines.values():
             engine.process.kill()
             engine.process.wait()
+
+
+def test_more_accounts_than_can_be_read_whole_are_a_line_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "many.db"
+    plans = [
+        report_world.Plan(mode="alpaca_paper", account=f"PA-{n:02d}", status="running", sessions=4, seed=n)
+        for n in range(MOST_WHOLE + 1)
+    ]
+    report_world.build(path, *plans)
+    engine = open_database(path)
+    with engine.begin() as connection:
+        difference = {
+            "run_id": 3,
+            "session": SEEN.date(),
+            "kind": "cash",
+            "ours": "$1.00",
+            "theirs": "$2.00",
+            "found_at": SEEN,
+        }
+        connection.execute(insert(Difference).values(**difference))
+    assert status(Place(str(path), None), Target(everything=True), as_json=False) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == MOST_WHOLE + 2
+    assert [line for line in lines if "WRONG NOW: Cash differs" in line] == [
+        line for line in lines if line.startswith("Alpaca paper account PA-02 (run 3)")
+    ]
+    assert "NO ENGINE RUNS" in lines[0]
+    assert lines[-1] == "status --account NAME shows one of them whole"
+    assert status(Place(str(path), None), Target(everything=True), as_json=True) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert [row["run"]["id"] for row in shown] == list(range(MOST_WHOLE + 1, 0, -1))
+    assert [row["own_costs"] is None for row in shown] == [False] * (MOST_WHOLE + 1)
+    alone = run_status(open_database(path, read_only=True), 3)
+    assert alone["differences"] == [row for row in shown if row["run"]["id"] == 3][0]["differences"]  # noqa: RUF015
+    assert alone["positions"] == [row for row in shown if row["run"]["id"] == 3][0]["positions"]  # noqa: RUF015

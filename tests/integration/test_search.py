@@ -139,6 +139,15 @@ def test_a_line_torn_by_a_kill_is_cut_and_its_trial_asked_again(
     assert [trial["values"] for trial in values] == [trial["values"] for trial in expected]
 
 
+def test_a_lock_that_a_killed_search_left_in_the_journal_keeps_nobody_waiting(
+    whole: dict[str, Any], panel: MarketPanel, tmp_path: Path
+) -> None:
+    left = tmp_path / f"{JOURNAL}.lock"
+    left.symlink_to("searches/exits/study.journal")  # as Optuna locks a relative path: it leads nowhere, and never ages
+    assert run(asked(panel, tmp_path)) == whole
+    assert not left.is_symlink()
+
+
 def test_a_journal_of_another_search_is_refused(whole: dict[str, Any], panel: MarketPanel, tmp_path: Path) -> None:
     Study(tmp_path, "x", PLAN, "one")
     with pytest.raises(FixConfigError, match="its trials are of other data, settings, periods"):

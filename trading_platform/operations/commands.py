@@ -38,6 +38,7 @@ from trading_platform.storage.runs import is_running
 NOT_OBEYED = 11  # exit code: the command is recorded, and the engine has not obeyed it yet
 PATIENCE_SECONDS = 120.0  # a look in hand ends before an engine hears; most are over in seconds
 POLL_SECONDS = 0.25
+MOST_WHOLE = 10  # accounts that `status --all` shows whole; of more a line each is what can be read
 SIGN_SECONDS = 5.0  # between signs of life while waiting
 
 WORDS = {
@@ -92,10 +93,15 @@ def status(place: Place, target: Target, *, as_json: bool) -> int:
     if as_json:
         show_json(account_states(database, open_ones, now, place))
         return 0
+    is_long = len(open_ones) > MOST_WHOLE
+    states = account_states(database, open_ones, now, None if is_long else place)
     if len(open_ones) > 1:
-        for account in open_ones:
-            say(f"{account.words()}, {'its engine runs' if account.running else 'NO ENGINE RUNS'}")
-    for state in account_states(database, open_ones, now, place):
+        for account, state in zip(open_ones, states, strict=True):
+            wrong = "".join(f"; WRONG NOW: {line['text']}" for line in state["states"] if is_long)
+            say(f"{account.words()}, {'its engine runs' if account.running else 'NO ENGINE RUNS'}{wrong}")
+    if is_long:
+        say("status --account NAME shows one of them whole")
+    for state in [] if is_long else states:
         if len(open_ones) > 1:
             say("")
         show_status(state, as_json=False)

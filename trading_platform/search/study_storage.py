@@ -42,7 +42,11 @@ def opened_storage(folder: Path, url: URL | None) -> Any:
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend
 
-        return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+        journal = (folder / JOURNAL).absolute()
+        # Whoever opens it holds the search's folder, so a lock that is there is a killed process's. Optuna would wait
+        # half a minute, and for ever where the link that the lock is leads nowhere, as one to a relative path does.
+        journal.with_name(f"{JOURNAL}.lock").unlink(missing_ok=True)
+        return JournalStorage(JournalFileBackend(str(journal)))
     from optuna.storages import RDBStorage
 
     from trading_platform.storage.postgresql import SESSION, connecting, server_url
