@@ -119,6 +119,7 @@ def test_more_accounts_than_can_be_read_whole_are_a_line_each(
             "run_id": 3,
             "session": SEEN.date(),
             "kind": "cash",
+            "action": "none",
             "ours": "$1.00",
             "theirs": "$2.00",
             "found_at": SEEN,
