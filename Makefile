@@ -115,8 +115,8 @@ rl-evaluate: $(VENV)/dev.stamp ## walk-forward on the history in DATA against ev
 gate-simulation: $(VENV)/dev.stamp ## five years of weekly challengers through the trial, over and over; adds up over runs
 	$(BIN)/python -m benchmarks.gate_simulation --jobs-per-story 800 --processes $(JOBS) --write
 
-crash-test: $(VENV)/dev.stamp ## kill the engine over a thousand times, break everything for a month; nothing may be lost or doubled
-	$(BIN)/python -m pytest -n $(JOBS) -m "slow or not slow" tests/integration/test_engine_command.py tests/integration/test_alpaca_broker.py tests/integration/test_engine_crash.py tests/integration/test_engine_faults.py
+crash-test: $(VENV)/dev.stamp ## kill the engine over two thousand times, on files and on PostgreSQL, break everything for a month; nothing may be lost or doubled
+	$(BIN)/python -m pytest -n $(JOBS) -m "slow or not slow" tests/integration/test_engine_command.py tests/integration/test_alpaca_broker.py tests/integration/test_engine_crash.py tests/integration/test_postgres_outage.py tests/integration/test_engine_faults.py
 
 campaign: $(VENV)/dev.stamp ## KILLS more kills (500), everything around them broken too; docs/campaign.md. SEED=n replays one quarter
 	PYTHONPATH=.:tests/integration $(BIN)/python tests/integration/campaign_run.py $(if $(SEED),--seed $(SEED),--kills $(or $(KILLS),500) --jobs $(JOBS))

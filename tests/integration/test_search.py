@@ -134,9 +134,7 @@ def test_a_line_torn_by_a_kill_is_cut_and_its_trial_asked_again(
     new = journal.read_bytes().splitlines(keepends=True)[len(lines) :]
     assert len(new) >= 3  # the trial and its two settings
     journal.write_bytes(b"".join([*lines, *new[:2], new[2][:20]]))
-    values = run(asked(panel, tmp_path))["studies"][0]["all_trials"]
-    expected = whole["studies"][0]["all_trials"]
-    assert [trial["values"] for trial in values] == [trial["values"] for trial in expected]
+    assert run(asked(panel, tmp_path)) == whole
 
 
 def test_a_lock_that_a_killed_search_left_in_the_journal_keeps_nobody_waiting(

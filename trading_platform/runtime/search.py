@@ -207,6 +207,8 @@ def screen(result: Mapping[str, Any]) -> str:
 
 def _told(plan: SearchPlan, finding: Finding, now: Mapping[str, Value]) -> dict[str, Any]:
     best = finding.best
+    # by their place: one that a kill tore while it was asked has a number of its own and does not count
+    places = {trial.number: place for place, trial in enumerate(finding.trials)}
     return _finite(
         {
             "outer": finding.outer.name,
@@ -214,7 +216,7 @@ def _told(plan: SearchPlan, finding: Finding, now: Mapping[str, Value]) -> dict[
             "sentence": finding.sentence,
             "higher_is_better": plan.asked.objectives[0] not in MINIMISED,
             "now": finding.now[0],
-            "best": None if best is None else best.number,
+            "best": None if best is None else places[best.number],
             "best_value": None if best is None else best.values[0],
             "best_settings": {} if best is None else dict(best.settings),
             "settings_now": dict(now),
@@ -226,7 +228,7 @@ def _told(plan: SearchPlan, finding: Finding, now: Mapping[str, Value]) -> dict[
             "importance": dict(finding.importance),
             "all_trials": [
                 {
-                    "number": trial.number,
+                    "number": places[trial.number],
                     "settings": dict(trial.settings),
                     "value": trial.values[0] if trial.values else None,
                     "values": list(trial.values),
