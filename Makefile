@@ -146,8 +146,8 @@ test-lowest: $(LOWEST)/stamp ## a replay and the tests nearest to libraries, at 
 	$(LOWEST)/bin/python autonomous_trading_engine.py replay --quiet --no-page --db $(LOWEST)/replay.db
 	$(LOWEST)/bin/python -m pytest -o filterwarnings=default -m "not slow and not real and not compiles" $(LIBRARY_TESTS)
 
-crash-test: $(VENV)/dev.stamp ## kill the engine over a thousand times, break everything for a month; nothing may be lost or doubled
-	$(BIN)/python -m pytest -n $(JOBS) -m "slow or not slow" tests/integration/test_engine_command.py tests/integration/test_alpaca_broker.py tests/integration/test_engine_crash.py tests/integration/test_engine_faults.py
+crash-test: $(VENV)/dev.stamp ## kill the engine over two thousand times, on files and on PostgreSQL, break everything for a month; nothing may be lost or doubled
+	$(BIN)/python -m pytest -n $(JOBS) -m "slow or not slow" tests/integration/test_engine_command.py tests/integration/test_alpaca_broker.py tests/integration/test_engine_crash.py tests/integration/test_postgres_outage.py tests/integration/test_engine_faults.py
 
 campaign: $(VENV)/dev.stamp ## KILLS more kills (500), everything around them broken too; docs/campaign.md. SEED=n replays one quarter
 	PYTHONPATH=.:tests/integration $(BIN)/python tests/integration/campaign_run.py $(if $(SEED),--seed $(SEED),--kills $(or $(KILLS),500) --jobs $(JOBS))

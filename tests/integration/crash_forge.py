@@ -31,6 +31,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TextIO
 
+from tests.postgres_server import missing_part
 from trading_platform.alpaca.http import AlpacaAccess, AlpacaHttp
 from trading_platform.configuration.environment import Secret
 from trading_platform.core.errors import TradingPlatformError
@@ -62,6 +63,8 @@ def warm_up(home: Path) -> None:
     hush()
     trade(options_of({"config": Path("warm.toml"), "database": "warm.db", "source": "synthetic"}))
     assert importlib.import_module("trading_platform.runtime.trade_alpaca")  # imported when it is needed
+    if missing_part() is None:
+        importlib.import_module("psycopg")
     access = AlpacaAccess(Secret("PKWARM"), Secret("warm"))
     client = AlpacaHttp(access)
     assert client.trading is not None

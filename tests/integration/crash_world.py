@@ -27,6 +27,7 @@ from trading_platform.alpaca_server.server import AlpacaServer, ServerConfig
 from trading_platform.core.types import MarketPanel
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.storage.database import open_database
+from trading_platform.storage.database_copy import copy_database
 from trading_platform.storage.operator_requests import leave_command
 
 ROOT = Path(__file__).parents[2]
@@ -202,6 +203,7 @@ class Campaign:
     server: HeardServer
     forge: Forge
     home: Path
+    where: str = "engine.db"  # a file in `home`, or the URL of a database on a server
     kills: Counter[str] = field(default_factory=Counter)
     lives: int = 0
     scan_seconds: float = 1.0
@@ -209,8 +211,16 @@ class Campaign:
 
     @property
     def database(self) -> Path:
-        """The engine's database."""
-        return self.home / "engine.db"
+        """The engine's database as a file; a server's is copied into one, as it is now."""
+        if "://" not in self.where:
+            return self.home / self.where
+        copy = self.home / "copy.db"
+        copy.unlink(missing_ok=True)
+        source, target = open_database(self.where, read_only=True), open_database(copy)
+        copy_database(source, target)
+        source.dispose()
+        target.dispose()
+        return copy
 
     @property
     def log(self) -> Path:
@@ -232,14 +242,19 @@ class Campaign:
         self,
         kill: Mapping[str, Any] | None = None,
         hindrance: Mapping[str, Any] | None = None,
-        database: str = "engine.db",
+        database: str | None = None,
     ) -> Life:
         """Let the engine look at the present moment once; it may die on the way, or suffer a hindrance."""
         life = self.forge.live(
             {
                 "home": str(self.home),
                 "env": self.environment,
-                "options": {"config": "trading.toml", "database": database, "once": True, "allocation": "equal"},
+                "options": {
+                    "config": "trading.toml",
+                    "database": database or self.where,
+                    "once": True,
+                    "allocation": "equal",
+                },
                 "kill": kill,
                 "hindrance": hindrance,
             }
@@ -260,7 +275,7 @@ class Campaign:
 
     def wish(self, kind: str, reason: str, subject: str | None = None) -> None:
         """Leave an operator's command in the database."""
-        engine = open_database(self.database)
+        engine = open_database(self.home / self.where if "://" not in self.where else self.where)
         leave_command(engine, 1, kind, reason, self.server.now, subject)  # one account, one run
         engine.dispose()
 
@@ -285,15 +300,21 @@ class Campaign:
 
 @contextmanager
 def campaign(
-    forge: Forge, home: Path, panel: MarketPanel, sessions: int, risk: str = "", stop: float = 1.5
+    forge: Forge,
+    home: Path,
+    panel: MarketPanel,
+    sessions: int,
+    risk: str = "",
+    stop: float = 1.5,
+    where: str = "engine.db",
 ) -> Iterator[Campaign]:
-    """Serve `panel`, of which the last `sessions` trade, and give the engine a home of its own."""
+    """Serve `panel`, of which the last `sessions` trade, and give the engine a home and a database of its own."""
     home.mkdir()
     (home / "trading.toml").write_text(SETTINGS.format(tickers=json.dumps(list(TICKERS)), risk=risk, stop=stop))
     start = panel.session(panel.n_sessions - sessions)
     server = HeardServer(panel, start)
     with server:
-        world = Campaign(server, forge, home)
+        world = Campaign(server, forge, home, where)
         try:
             yield world
         finally:  # a test that fails leaves no engine behind
@@ -329,7 +350,7 @@ class Command:
     """The engine's command as a process of its own, started from a shell's point of view."""
 
     def __init__(self, world: Campaign) -> None:
-        options = ["--config", "trading.toml", "--db", "engine.db", "--allocation", "equal"]
+        options = ["--config", "trading.toml", "--db", world.where, "--allocation", "equal"]
         self._world = world
         self.process = subprocess.Popen(
             [sys.executable, str(ROOT / "autonomous_trading_engine.py"), *options],

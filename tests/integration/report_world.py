@@ -81,8 +81,8 @@ class Lot:
     market: int = 0
 
 
-def build(path: Path, *plans: Plan) -> None:
-    """Write one run for each plan into a new database at `path`."""
+def build(path: Path | str, *plans: Plan) -> None:
+    """Write one run for each plan into a new database: a file, or an empty one on a server by its URL."""
     engine = open_database(path, synchronous="NORMAL")
     migrate(engine)
     with engine.begin() as connection:

@@ -20,6 +20,8 @@ import pytest
 from account_invariants import Ledger, story
 from crash_world import PATIENCE, STEPS, Campaign, Command, Forge, campaign, moments, panel_of
 
+from tests.postgres_server import PostgresServer
+
 pytestmark = pytest.mark.real
 
 Death = Mapping[str, Any]
@@ -113,14 +115,15 @@ def crash_and_compare(
     wishes: Wishes,
     shock: int | None,
     pace: Pace = QUICK,
+    where: str = "engine.db",
 ) -> tuple[Ledger, Counter[str]]:
-    """Trade the market of `seed` undisturbed and with `kills` deaths; both must tell the same story."""
+    """Trade the market of `seed` undisturbed on a file and with `kills` deaths on `where`: both tell the same story."""
     risk, stop = ("", 1.5) if shock is None else (DRAWDOWN, 8.0)
     panel = panel_of(seed, sessions + 1, shock)  # one more, so that the last evening has a next open
     with campaign(forge, home / "whole", panel, sessions + 1, risk, stop) as world:
         whole = trade(world, sessions, wishes, deque(), pace)
         assert world.breaches() == []
-    with campaign(forge, home / "killed", panel, sessions + 1, risk, stop) as world:
+    with campaign(forge, home / "killed", panel, sessions + 1, risk, stop, where) as world:
         killed = trade(world, sessions, wishes, deaths(random.Random(seed), kills), pace)
         assert world.breaches() == []
         assert world.kills.total() == kills
@@ -146,13 +149,35 @@ def test_drawdown_halt_survives_every_death(forge: Forge, tmp_path: Path) -> Non
     assert len(ledger.fills) >= 5
 
 
+def test_engine_on_a_server_killed_at_every_step_ends_where_an_undisturbed_one_on_a_file_does(
+    forge: Forge, tmp_path: Path, postgres: PostgresServer
+) -> None:
+    ledger, tally = crash_and_compare(
+        forge, tmp_path, 1, 4, 18, {1: HALT_AND_RESUME[2], 2: HALT_AND_RESUME[4]}, None, where=postgres.new_database()
+    )
+    assert set(STEPS) <= set(tally)
+    assert len(ledger.fills) >= 5
+    assert kinds_of(ledger) >= {"manual_halt", "resume"}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def where(request: pytest.FixtureRequest) -> str:
+    """The engine's database: a file in its home, or one on a server."""
+    if request.param == "sqlite":
+        return "engine.db"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.new_database()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS)
-def test_death_at_every_occurrence_of_a_step_changes_nothing(forge: Forge, tmp_path: Path, step: str) -> None:
+def test_death_at_every_occurrence_of_a_step_changes_nothing(
+    forge: Forge, tmp_path: Path, step: str, where: str
+) -> None:
     panel = panel_of(21, 6)
     with campaign(forge, tmp_path / "whole", panel, 6) as world:
         whole = trade(world, 5, {}, deque(), QUICK)
-    with campaign(forge, tmp_path / "killed", panel, 6) as world:
+    with campaign(forge, tmp_path / "killed", panel, 6, where=where) as world:
         for _ in moments(world.server, 5, afternoons=False):
             nth = 1
             while world.life({"step": step, "nth": nth}).killed:
@@ -165,7 +190,7 @@ def test_death_at_every_occurrence_of_a_step_changes_nothing(forge: Forge, tmp_p
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))
-def test_a_hundred_deaths_in_a_month_change_nothing(forge: Forge, tmp_path: Path, seed: int) -> None:
+def test_a_hundred_deaths_in_a_month_change_nothing(forge: Forge, tmp_path: Path, seed: int, where: str) -> None:
     halting = seed % 2 == 0
     wishes: Wishes = {8: ("halt", "elections"), 11: ("resume", "over")} if not halting else {}
     ledger, tally = crash_and_compare(
@@ -177,6 +202,7 @@ def test_a_hundred_deaths_in_a_month_change_nothing(forge: Forge, tmp_path: Path
         wishes,
         6 if halting else None,
         Pace(afternoons=True),
+        where,
     )
     assert tally.total() == 104
     assert len(ledger.fills) >= 15

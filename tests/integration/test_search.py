@@ -15,9 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import inspect
+from sqlalchemy.engine import URL
 
+from tests.postgres_server import PostgresServer
 from trading_platform.configuration.trading_config import load_config
-from trading_platform.core.errors import FixConfigError
+from trading_platform.core.errors import FixConfigError, OperatorNeededError
 from trading_platform.core.types import MarketPanel
 from trading_platform.machine.packages import missing
 from trading_platform.market_data.calendar import NyseCalendar
@@ -25,7 +28,10 @@ from trading_platform.market_data.synthetic import SyntheticMarketData
 from trading_platform.runtime.search import document, settings_of, values_now
 from trading_platform.search.plan import GAP, Asked, Dimension, Outer, SearchPlan, Value
 from trading_platform.search.run_search import Search, Settings, benches, run_search
-from trading_platform.search.study import JOURNAL, Study, one_at_a_time
+from trading_platform.search.study import Study, one_at_a_time
+from trading_platform.search.study_storage import JOURNAL, SCHEMA, alone_on_server, server_of
+from trading_platform.storage.database import check_schema, migrate, open_database
+from trading_platform.storage.postgresql import DatabaseAwayError
 from trading_platform.storage.trial_ledger import TrialLedger
 from trading_platform.work.job import Place
 
@@ -128,9 +134,16 @@ def test_a_line_torn_by_a_kill_is_cut_and_its_trial_asked_again(
     new = journal.read_bytes().splitlines(keepends=True)[len(lines) :]
     assert len(new) >= 3  # the trial and its two settings
     journal.write_bytes(b"".join([*lines, *new[:2], new[2][:20]]))
-    values = run(asked(panel, tmp_path))["studies"][0]["all_trials"]
-    expected = whole["studies"][0]["all_trials"]
-    assert [trial["values"] for trial in values] == [trial["values"] for trial in expected]
+    assert run(asked(panel, tmp_path)) == whole
+
+
+def test_a_lock_that_a_killed_search_left_in_the_journal_keeps_nobody_waiting(
+    whole: dict[str, Any], panel: MarketPanel, tmp_path: Path
+) -> None:
+    left = tmp_path / f"{JOURNAL}.lock"
+    left.symlink_to("searches/exits/study.journal")  # as Optuna locks a relative path: it leads nowhere, and never ages
+    assert run(asked(panel, tmp_path)) == whole
+    assert not left.is_symlink()
 
 
 def test_a_journal_of_another_search_is_refused(whole: dict[str, Any], panel: MarketPanel, tmp_path: Path) -> None:
@@ -157,6 +170,78 @@ def test_a_second_search_on_the_same_folder_is_refused(tmp_path: Path) -> None:
         other.communicate()
     with one_at_a_time(tmp_path):
         pass
+
+
+# ------------------------------------------------------------ on a server
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> URL:
+    return server_of(postgres.new_database())
+
+
+def test_a_server_keeps_the_trials_that_a_journal_would_and_beside_our_tables(
+    whole: dict[str, Any], panel: MarketPanel, tmp_path: Path, database: URL
+) -> None:
+    calls = 0
+
+    def failing(values: Mapping[str, Value]) -> Settings:
+        nonlocal calls
+        calls += 1
+        if calls == 9:
+            raise KilledError
+        return configure(values)
+
+    ours = open_database(database.render_as_string(hide_password=False))
+    migrate(ours)
+    with alone_on_server(database, "exits"), pytest.raises(KilledError):
+        run(asked(panel, tmp_path, configure=failing, database=database))
+    with alone_on_server(database, "exits"):
+        assert run(asked(panel, tmp_path, database=database)) == whole
+    assert not (tmp_path / JOURNAL).exists()
+    check_schema(ours)  # Optuna's own version table is not taken for ours
+    with ours.connect() as connection:
+        assert inspect(connection).has_table("trials", schema=SCHEMA)
+        assert not inspect(connection).has_table("trials")
+    ours.dispose()
+
+
+def test_a_second_search_of_the_name_on_a_server_is_refused(database: URL) -> None:
+    with alone_on_server(database, "exits"):
+        with alone_on_server(database, "another"):
+            pass
+        with (
+            pytest.raises(OperatorNeededError, match="another search named exits is at work there"),
+            alone_on_server(database, "exits"),
+        ):
+            pass
+    with alone_on_server(database, "exits"):
+        pass
+
+
+def test_a_server_that_goes_in_mid_search_ends_it_in_one_line_and_it_goes_on_later(
+    whole: dict[str, Any], panel: MarketPanel, tmp_path: Path, postgres: PostgresServer, database: URL
+) -> None:
+    calls = 0
+
+    def restarting(values: Mapping[str, Value]) -> Settings:
+        nonlocal calls
+        calls += 1
+        if calls == 9:  # whoever held the search's name holds it no more
+            postgres.stop()
+            postgres.start()
+        return configure(values)
+
+    with pytest.raises(DatabaseAwayError) as caught, alone_on_server(database, "exits"):
+        run(asked(panel, tmp_path, configure=restarting, database=database))
+    assert "\n" not in str(caught.value)
+    with alone_on_server(database, "exits"):
+        assert run(asked(panel, tmp_path, database=database)) == whole
+
+
+def test_a_file_is_no_place_for_a_search_on_a_server() -> None:
+    with pytest.raises(FixConfigError, match=r'search\.storage = "postgresql" needs DATABASE_URL=postgresql'):
+        server_of("sqlite:///trading.db")
 
 
 def test_trials_never_see_an_outer_session(panel: MarketPanel, tmp_path: Path) -> None:

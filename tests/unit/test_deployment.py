@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 yaml = pytest.importorskip("yaml", reason="PyYAML is not installed: nothing else here reads YAML")
 ROOT = Path(__file__).parents[2]
@@ -45,3 +46,89 @@ def test_images_are_built_from_files_that_exist(name: str) -> None:
     let_in = dockerfile.with_name(f"{dockerfile.name}.dockerignore").read_text(encoding="utf-8").splitlines()
     assert [file for file in copied if f"!{file}" not in let_in] == []
     assert ("train" in words.partition("'.[")[2].partition("]")[0]) == (name == "training")  # torch is there only
+
+
+# ------------------------------------------------------------ the training job on Kubernetes
+
+# Fields of KubeRay's own types (ray.io/v1, 1.6.2), since its schema is not at hand here: a misspelt one would be
+# dropped by the server without a word.
+RAY_JOB = frozenset(
+    """activeDeadlineSeconds backoffLimit clusterSelector deletionStrategy entrypoint entrypointNumCpus
+    entrypointNumGpus entrypointResources jobId managedBy metadata preRunningDeadlineSeconds rayClusterSpec
+    runtimeEnvYAML shutdownAfterJobFinishes submissionMode submitterConfig submitterPodTemplate suspend
+    ttlSecondsAfterFinished""".split()
+)
+RAY_CLUSTER = frozenset(
+    """authOptions autoscalerOptions enableInTreeAutoscaling gcsFaultToleranceOptions headGroupSpec
+    headServiceAnnotations managedBy rayVersion suspend upgradeStrategy workerGroupSpecs""".split()
+)
+HEAD = frozenset("enableIngress headService labels rayStartParams resources serviceType template".split())
+WORKERS = frozenset(
+    """groupName idleTimeoutSeconds labels maxReplicas minReplicas numOfHosts rayStartParams replicas resources
+    scaleStrategy suspend template""".split()
+)
+UNUSED = frozenset({"/data/cache", "/data/logs", "/data/models"})  # by workers: tasks write nothing
+CLAIM, JOB = yaml.safe_load_all((ROOT / "deploy" / "kuberay-training.yaml").read_text(encoding="utf-8"))
+CLUSTER: dict[str, Any] = JOB["spec"]["rayClusterSpec"]
+PODS: dict[str, dict[str, Any]] = {
+    "head": CLUSTER["headGroupSpec"]["template"]["spec"],
+    "worker": CLUSTER["workerGroupSpecs"][0]["template"]["spec"],
+    "submitter": JOB["spec"]["submitterPodTemplate"]["spec"],
+}
+
+
+def test_job_is_made_of_fields_that_the_operator_knows() -> None:
+    assert (CLAIM["apiVersion"], CLAIM["kind"]) == ("v1", "PersistentVolumeClaim")
+    assert (JOB["apiVersion"], JOB["kind"]) == ("ray.io/v1", "RayJob")
+    for table, known in (
+        (JOB["spec"], RAY_JOB),
+        (CLUSTER, RAY_CLUSTER),
+        (CLUSTER["headGroupSpec"], HEAD),
+        (CLUSTER["workerGroupSpecs"][0], WORKERS),
+    ):
+        assert set(table) <= known
+    for group in (CLUSTER["headGroupSpec"], CLUSTER["workerGroupSpecs"][0]):
+        assert all(isinstance(value, str) for value in group["rayStartParams"].values())
+    workers = CLUSTER["workerGroupSpecs"][0]
+    assert workers["minReplicas"] <= workers["replicas"] <= workers["maxReplicas"]
+    assert f"ray=={CLUSTER['rayVersion']}" in (ROOT / "constraints.txt").read_text().split()
+
+
+@pytest.mark.parametrize("name", PODS)
+def test_pod_has_no_rights_and_mounts_what_it_declares(name: str) -> None:
+    pod = PODS[name]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["automountServiceAccountToken"] is False
+    (container,) = pod["containers"]
+    rights = container["securityContext"]
+    assert rights["readOnlyRootFilesystem"] is True
+    assert rights["allowPrivilegeEscalation"] is False
+    assert rights["capabilities"] == {"drop": ["ALL"]}
+    assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+    assert "memory" in container["resources"]["limits"]
+    words = [f"{line['name']}={line['value']}" for line in container["env"]]
+    assert not [word for word in words if word.startswith(("ALPACA", "DATABASE_URL", "TELEGRAM"))]
+    written = {line["value"] for line in container["env"] if line["value"].startswith("/")}
+    mounts = tuple(mount["mountPath"] for mount in container["volumeMounts"])
+    unused = UNUSED if name == "worker" else set()
+    assert {path for path in written if not path.startswith(mounts)} == unused
+
+
+def test_ray_nodes_have_the_shared_memory_that_the_object_store_asks_for() -> None:
+    for name in ("head", "worker"):
+        volumes = {volume["name"]: volume for volume in PODS[name]["volumes"]}
+        mounts = {mount["mountPath"]: mount["name"] for mount in PODS[name]["containers"][0]["volumeMounts"]}
+        assert volumes[mounts["/dev/shm"]]["emptyDir"]["medium"] == "Memory"  # noqa: S108 - where Linux keeps it
+    claimed = PODS["head"]["volumes"][0]["persistentVolumeClaim"]["claimName"]
+    assert claimed == CLAIM["metadata"]["name"]
+
+
+def test_entrypoint_is_a_command_line_that_training_takes() -> None:
+    name, *words = JOB["spec"]["entrypoint"].split()
+    assert name == "trading-train"
+    from train_rl_model import app
+
+    taken = CliRunner().invoke(app, [*words, "--help"])
+    assert taken.exit_code == 0, taken.output
+    wrong = CliRunner().invoke(app, [*words, "--no-such-option"])
+    assert wrong.exit_code == 2

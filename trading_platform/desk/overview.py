@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, select
 
 from trading_platform.market_data.calendar import NyseCalendar
-from trading_platform.operations.commands import account_state
+from trading_platform.operations.commands import account_states
 from trading_platform.reporting.evidence import age_words
 from trading_platform.reporting.gather import complete_limits
 from trading_platform.reporting.ledger_view import stored_risk
@@ -69,12 +69,13 @@ def shown(accounts: Sequence[Account]) -> list[Account]:
     return [account for account in accounts if not account.is_replay or account.running]
 
 
-def overview(database: Engine, accounts: Iterable[Account], now: datetime, calendar: NyseCalendar | None) -> list[Row]:
+def overview(database: Engine, accounts: Sequence[Account], now: datetime, calendar: NyseCalendar | None) -> list[Row]:
     """Return a row for each account."""
     limits = drawdown_limits(database)
+    states = account_states(database, accounts, now)
     return [
-        row_of(account, account_state(database, account, now), limits.get(account.run_id), now, calendar)
-        for account in accounts
+        row_of(account, state, limits.get(account.run_id), now, calendar)
+        for account, state in zip(accounts, states, strict=True)
     ]
 
 

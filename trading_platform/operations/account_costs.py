@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -27,6 +28,17 @@ def account_costs(url: str, run_id: int | None, setting: float | None = None) ->
         return own_costs_part(read_own_costs(reader, known, date.max))
 
     return read_database(url, work)
+
+
+def costs_of_accounts(url: str, run_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """Return `account_costs` of each run that has any, through one connection."""
+
+    def work(reader: Reader) -> dict[int, dict[str, Any]]:
+        runs = [run for run_id in run_ids if (run := find_run(reader, run_id, AT_A_BROKER)) is not None]
+        parts = {run.id: own_costs_part(read_own_costs(reader, run, date.max)) for run in runs}
+        return {run_id: part for run_id, part in parts.items() if part is not None}
+
+    return read_database(url, work) or {}
 
 
 def check_costs(url: str, setting: float) -> Finding:

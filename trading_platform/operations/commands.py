@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,13 +18,13 @@ from trading_platform.core.errors import FixConfigError
 from trading_platform.core.validation import did_you_mean
 from trading_platform.machine.clocks import steady_seconds, utc_now
 from trading_platform.machine.stop_signals import StoppedNowError
-from trading_platform.operations.account_costs import account_costs
+from trading_platform.operations.account_costs import costs_of_accounts
 from trading_platform.reporting.states import UNPROTECTED, status_states
 from trading_platform.reporting.status_screen import complain, say, show_json, show_runs, show_status
 from trading_platform.storage import models as m
 from trading_platform.storage.database import check_schema, check_tables, open_database
 from trading_platform.storage.operator_requests import leave_command, result_of
-from trading_platform.storage.run_status import run_status
+from trading_platform.storage.run_status import run_status, run_statuses
 from trading_platform.storage.run_targets import (
     KINDS,
     Account,
@@ -38,6 +38,7 @@ from trading_platform.storage.runs import is_running
 NOT_OBEYED = 11  # exit code: the command is recorded, and the engine has not obeyed it yet
 PATIENCE_SECONDS = 120.0  # a look in hand ends before an engine hears; most are over in seconds
 POLL_SECONDS = 0.25
+MOST_WHOLE = 10  # accounts that `status --all` shows whole; of more a line each is what can be read
 SIGN_SECONDS = 5.0  # between signs of life while waiting
 
 WORDS = {
@@ -90,15 +91,20 @@ def status(place: Place, target: Target, *, as_json: bool) -> int:
         return 0
     open_ones = [account for account in accounts if not account.is_finished]
     if as_json:
-        show_json([account_state(database, account, now, place) for account in open_ones])
+        show_json(account_states(database, open_ones, now, place))
         return 0
+    is_long = len(open_ones) > MOST_WHOLE
+    states = account_states(database, open_ones, now, None if is_long else place)
     if len(open_ones) > 1:
-        for account in open_ones:
-            say(f"{account.words()}, {'its engine runs' if account.running else 'NO ENGINE RUNS'}")
-    for account in open_ones:
+        for account, state in zip(open_ones, states, strict=True):
+            wrong = "".join(f"; WRONG NOW: {line['text']}" for line in state["states"] if is_long)
+            say(f"{account.words()}, {'its engine runs' if account.running else 'NO ENGINE RUNS'}{wrong}")
+    if is_long:
+        say("status --account NAME shows one of them whole")
+    for state in [] if is_long else states:
         if len(open_ones) > 1:
             say("")
-        show_status(account_state(database, account, now, place), as_json=False)
+        show_status(state, as_json=False)
     if not open_ones:
         say("no account is traded here, and no replay waits to be continued")
     return 0
@@ -241,10 +247,22 @@ def check_subject(database: Engine, account: Account, asked: Asked) -> None:
 
 def account_state(database: Engine, account: Account, now: datetime, place: Place | None = None) -> dict[str, Any]:
     """Return what `status` shows of an account; with `place` also what its own fills have cost."""
-    state = run_status(database, account.run_id, now)
+    return account_states(database, [account], now, place)[0]
+
+
+def account_states(
+    database: Engine, accounts: Sequence[Account], now: datetime, place: Place | None = None
+) -> list[dict[str, Any]]:
+    """Return `account_state` of each account, read together."""
+    states = run_statuses(database, [account.run_id for account in accounts], now)
+    costs = {} if place is None else costs_of_accounts(database_place(place), [account.run_id for account in accounts])
+    return [_told(states[account.run_id], account, now, costs.get(account.run_id)) for account in accounts]
+
+
+def _told(state: dict[str, Any], account: Account, now: datetime, costs: dict[str, Any] | None) -> dict[str, Any]:
     if state["heartbeat"] is not None:
         state["heartbeat"]["alive"] = account.running
-    state["own_costs"] = None if place is None else account_costs(database_place(place), account.run_id)
+    state["own_costs"] = costs
     state["states"] = [line.as_json() for line in status_states(state, now)]
     state["differences"] = [row for row in state["differences"] if row["kind"] != UNPROTECTED]
     return state

@@ -272,6 +272,9 @@ COMMANDS: dict[str, Command] = {
             ("--json",),
             "FROM TO",
         ),
+        Command("fleet", "Check the accounts that a fleet's file names, together.", ("--json",), "FILE"),
+        Command("fleet systemd", "Write the units of a fleet beside the template unit in DIR.", (), "FILE DIR"),
+        Command("fleet compose", "Write the services of a fleet, to be used with deploy/compose.yaml.", (), "FILE OUT"),
         Command("restore", "Put a backup in the database's place; no engine may run.", ("--yes", *_WHERE), "FILE"),
     )
 }

@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,14 @@ from trading_platform.reporting.search_page import render_search_page
 from trading_platform.reporting.status_screen import complain
 from trading_platform.runtime.book_and_bars import book_and_bars
 from trading_platform.runtime.causality import refuse_lookahead
-from trading_platform.runtime.trade_settings import TradeOptions, config_overrides
+from trading_platform.runtime.trade_settings import TradeOptions, config_overrides, read_config
 from trading_platform.search.adoption import differences, with_settings
 from trading_platform.search.plan import SearchPlan, Value, read_plan
 from trading_platform.search.run_search import PeriodResult, Search, Settings, run_search
 from trading_platform.search.study import one_at_a_time
+from trading_platform.search.study_storage import alone_on_server, server_of
 from trading_platform.search.trial_task import MINIMISED
+from trading_platform.storage.database import reach_server
 from trading_platform.storage.trial_ledger import TrialLedger
 from trading_platform.work.job import Place
 
@@ -51,6 +54,10 @@ def search(options: SearchOptions) -> int:
     """Run what is missing of the search, print what was found, write its page; return the exit code."""
     trade, plan = options.trade, read_plan(options.plan)
     require(("optuna",), "search")
+    config = read_config(trade, load_settings())
+    database = server_of(config.storage.database_url) if plan.asked.storage == "postgresql" else None
+    if database is not None:
+        reach_server(config.storage.database_url)
     begun = book_and_bars(trade, plan.outer[-1].end)
     settings, config, strategies, panel, _ = begun
     refuse_lookahead(strategies, panel)
@@ -70,8 +77,10 @@ def search(options: SearchOptions) -> int:
         ledger=TrialLedger(config.allocator.models_dir),
         place=options.place,
         now=utc_now(),
+        database=database,
     )
-    with one_at_a_time(folder):
+    alone = nullcontext() if database is None else alone_on_server(database, plan.asked.name)
+    with one_at_a_time(folder), alone:
         try:
             found = run_search(asked, begun.tell)
         except KeyboardInterrupt:
@@ -186,6 +195,8 @@ def screen(result: Mapping[str, Any]) -> str:
 
 def _told(plan: SearchPlan, finding: PeriodResult, now: Mapping[str, Value]) -> dict[str, Any]:
     best = finding.best
+    # by their place: one that a kill tore while it was asked has a number of its own and does not count
+    places = {trial.number: place for place, trial in enumerate(finding.trials)}
     return _finite(
         {
             "outer": finding.outer.name,
@@ -193,7 +204,7 @@ def _told(plan: SearchPlan, finding: PeriodResult, now: Mapping[str, Value]) -> 
             "sentence": finding.sentence,
             "higher_is_better": plan.asked.objectives[0] not in MINIMISED,
             "now": finding.now[0],
-            "best": None if best is None else best.number,
+            "best": None if best is None else places[best.number],
             "best_value": None if best is None else best.values[0],
             "best_settings": {} if best is None else dict(best.settings),
             "settings_now": dict(now),
@@ -205,7 +216,7 @@ def _told(plan: SearchPlan, finding: PeriodResult, now: Mapping[str, Value]) -> 
             "importance": dict(finding.importance),
             "all_trials": [
                 {
-                    "number": trial.number,
+                    "number": places[trial.number],
                     "settings": dict(trial.settings),
                     "value": trial.values[0] if trial.values else None,
                     "values": list(trial.values),

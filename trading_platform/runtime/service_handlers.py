@@ -159,3 +159,34 @@ def completion_work(given: Given) -> Work:
         return 0
 
     return work
+
+
+def fleet_work(given: Given) -> Work:
+    """Return the work of ``fleet``."""
+    from pathlib import Path
+
+    from trading_platform.operations.fleet import check_fleet
+
+    file, as_json = Path(given.subjects[0]), given.flag("--json")
+    return lambda: check_fleet(file, as_json=as_json)
+
+
+def fleet_systemd_work(given: Given) -> Work:
+    """Return the work of ``fleet systemd``."""
+    from pathlib import Path
+
+    from trading_platform.operations.fleet_files import write_units
+
+    file, folder = map(Path, given.subjects)
+    engine = Path(__file__).parents[2] / "autonomous_trading_engine.py"
+    return lambda: write_units(file, folder, (sys.executable, str(engine)))
+
+
+def fleet_compose_work(given: Given) -> Work:
+    """Return the work of ``fleet compose``."""
+    from pathlib import Path
+
+    from trading_platform.operations.fleet_files import write_services
+
+    file, target = map(Path, given.subjects)
+    return lambda: write_services(file, target)

@@ -16,6 +16,7 @@ from trading_platform.core.validation import Interval, InvalidSettingsError
 TABLES = ("strategies", "sizing", "risk", "exits", "allocator")
 SAMPLERS = ("tpe", "random", "qmc", "nsga2")
 PRUNERS = ("none", "median", "percentile", "successive_halving", "hyperband")
+STORAGES = ("journal", "postgresql")
 OBJECTIVES = ("sharpe", "calmar", "drawdown")
 # Sessions between the last inner and the first outer one, so that no position of the one knows of the other.
 GAP = 21
@@ -71,6 +72,7 @@ class Asked:
     trials: Annotated[int, Interval("[1, 100000]")] = 100
     sampler: str = "tpe"
     pruner: str = "none"
+    storage: str = "journal"
     objectives: tuple[str, ...] = ("sharpe",)
     universes: Annotated[int, Interval("[1, 1000]")] = 4
     universe_size: Annotated[int, Interval("[5, 100000]")] = 40
@@ -82,7 +84,7 @@ class Asked:
     def __post_init__(self) -> None:
         problems = validation.problems(self)
         found = list(problems.values())
-        for name, known in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
+        for name, known in (("sampler", SAMPLERS), ("pruner", PRUNERS), ("storage", STORAGES)):
             if name not in problems:
                 found += validation.choice_problems(name, getattr(self, name), known)
         for objective in self.objectives if "objectives" not in problems else ():

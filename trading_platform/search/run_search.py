@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+from sqlalchemy.engine import URL
 
 from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.errors import FixConfigError
@@ -70,6 +71,7 @@ class Search:
     configure : a trial's values -> the book; raises `FixConfigError` where they contradict each other.
     config_fingerprint : of the settings of today.
     folder : where journal and cells are. ledger : of the trials. now : the instant of the run, UTC.
+    database : the server that keeps the study; None = the journal.
     """
 
     plan: SearchPlan
@@ -81,12 +83,17 @@ class Search:
     ledger: TrialLedger
     place: Place
     now: datetime
+    database: URL | None = None
 
     @property
     def identity(self) -> str:
         """What must be the same for a search to go on; more trials are the same search."""
         asked = self.plan.asked
-        told = [getattr(asked, name) for name in type(asked).__dataclass_fields__ if name not in ("trials", "name")]
+        told = [
+            getattr(asked, name)
+            for name in type(asked).__dataclass_fields__
+            if name not in ("trials", "name", "storage")
+        ]
         parts = [told, self.plan.outer, self.plan.space, self.panel.data_hash, self.panel.close.shape]
         text = repr((parts, self.config_fingerprint, program_fingerprint()))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -171,7 +178,7 @@ def benches(search: Search, outer: Outer) -> tuple[Bench, Bench]:
 def _study(search: Search, outer: Outer, told: Callable[[str], None]) -> PeriodResult:
     asked = search.plan.asked
     inner, outside = benches(search, outer)
-    study = Study(search.folder, outer.name, search.plan, search.identity)
+    study = Study(search.folder, outer.name, search.plan, search.identity, search.database)
     with workers(_job(search, inner, "inner"), search.place, _files(search)) as opened:
         ran = _Cells(search, opened, bills_of(inner))
         now = ran.returns([NOW])[0]

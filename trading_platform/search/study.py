@@ -1,4 +1,4 @@
-"""The study: Optuna's samplers and pruners behind ask and tell, kept in a journal file that this process alone writes.
+"""The study: Optuna's samplers and pruners behind ask and tell, kept where this process alone writes.
 
 Trials are asked in batches of a size that the plan names, whatever the number of workers, and told in the order of
 their numbers; each is drawn by a sampler seeded by the search's seed and the trial's own place. So the same plan gives
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,13 +20,16 @@ from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
+from sqlalchemy.engine import URL
 
 from trading_platform.core.errors import FixConfigError
 from trading_platform.machine.packages import require
 from trading_platform.search.plan import Dimension, SearchPlan, Value, named
+from trading_platform.search.study_storage import JOURNAL, opened_storage
 from trading_platform.search.trial_task import directions
+from trading_platform.storage.database import database_name
 
-JOURNAL, LOCK = "study.journal", "search.lock"
+LOCK = "search.lock"
 TORN, UNUSABLE, IDENTITY = "torn", "unusable", "identity"  # attributes of trials and of the study
 
 
@@ -73,8 +77,10 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
 class Study:
     """One study of a search: the trials of one outer period."""
 
-    def __init__(self, folder: Path, name: str, plan: SearchPlan, identity: str) -> None:
+    def __init__(self, folder: Path, name: str, plan: SearchPlan, identity: str, database: URL | None = None) -> None:
         """Open or begin the study; trials that a kill left without all their values are set aside.
+
+        It is kept in a journal in `folder`, or in `database`, where it is also called by the search's name.
 
         Raises
         ------
@@ -83,21 +89,22 @@ class Study:
         """
         require(("optuna",), "search")
         import optuna
-        from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend
 
         optuna.logging.set_verbosity(logging.ERROR)
         self._optuna, self._plan = optuna, plan
-        path = folder / JOURNAL
-        _cut_torn_line(path)
+        path = folder / JOURNAL if database is None else database_name(database)
+        if isinstance(path, Path):
+            _cut_torn_line(path)
         try:
-            storage = JournalStorage(JournalFileBackend(str(path)))
             self._study = optuna.create_study(
-                storage=storage, study_name=name, directions=directions(plan.asked.objectives), load_if_exists=True
+                storage=opened_storage(folder, database),
+                study_name=name if database is None else f"{plan.asked.name} {name}",
+                directions=directions(plan.asked.objectives),
+                load_if_exists=True,
             )
         except (ValueError, KeyError, AttributeError, AssertionError) as error:
             raise FixConfigError(
-                f"{path}: is no journal that can be gone on with ({error}); move it away, or give [search] another name"
+                f"{path}: has no study that can be gone on with ({error}); move it away, or give [search] another name"
             ) from error
         known = self._study.user_attrs.get(IDENTITY)
         if known is None:
@@ -150,7 +157,8 @@ class Study:
 
     def importance(self) -> dict[str, float]:
         """Return how much of the first objective's spread each setting explains; empty where it cannot be said."""
-        from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+        with _not_loading("sklearn"):  # its other evaluators' forest: 1.5 s of a search's own 3 s, for nothing
+            from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
         several = len(self._plan.asked.objectives) > 1
         target = (lambda trial: trial.values[0]) if several else None
@@ -242,6 +250,19 @@ def _is_json(line: bytes) -> bool:
     except ValueError:
         return False
     return True
+
+
+@contextmanager
+def _not_loading(package: str) -> Iterator[None]:
+    """Let whoever imports an optional package meanwhile do without it, unless it is loaded already."""
+    if package in sys.modules:
+        yield
+        return
+    sys.modules[package] = None  # type: ignore[assignment]  # what the import system takes for "not to be had"
+    try:
+        yield
+    finally:
+        del sys.modules[package]
 
 
 @contextmanager

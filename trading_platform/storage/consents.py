@@ -98,7 +98,12 @@ def next_open(engine: Engine, run_id: int) -> dict[str, Any]:
         rows: Iterable[Any] = connection.execute(
             select(ORDERS).where(m.Order.run_id == run_id, m.Order.decided_session == session).order_by(m.Order.id)
         ).all()
-    orders = [_shown(row._mapping) for row in rows if row.parts is not None or row.reason not in PROTECTING]
+    return orders_ahead(session, [row._mapping for row in rows])
+
+
+def orders_ahead(session: date | None, rows: Iterable[Mapping[Any, Any]]) -> dict[str, Any]:
+    """Return what `next_open` says, from the rows of `orders` that were decided at the newest close."""
+    orders = [_shown(row) for row in rows if row["parts"] is not None or row["reason"] not in PROTECTING]
     waiting = [order["ticker"] for order in orders if order["status"] == OrderStatus.HELD.value]
     return {"session": None if session is None else str(session), "orders": orders, "waiting": waiting}
 

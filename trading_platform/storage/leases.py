@@ -22,6 +22,7 @@ NOW = "timezone('utc', clock_timestamp())"
 FIRST = text(f"INSERT INTO leases VALUES (:run, 0, '', {NOW}) ON CONFLICT DO NOTHING")  # noqa: S608 - our own words
 LOCKED = text(f"SELECT epoch, owner, until > {NOW} AS runs FROM leases WHERE run_id = :run FOR UPDATE")  # noqa: S608
 LOOK = text(f"SELECT epoch, owner, until > {NOW} AS runs FROM leases WHERE run_id = :run")  # noqa: S608
+LOOK_AT_ALL = text(f"SELECT run_id, epoch, owner, until > {NOW} AS runs FROM leases")  # noqa: S608
 TAKE = text(
     f"UPDATE leases SET epoch = :epoch, owner = :owner, until = {NOW} + :seconds * interval '1 second' "  # noqa: S608
     "WHERE run_id = :run"
@@ -108,6 +109,11 @@ def find_lease(connection: Connection, run_id: int) -> LeaseRow | None:
     """Return the lease of a run, None if it was never taken."""
     row = connection.execute(LOOK, {"run": run_id}).first()
     return None if row is None else LeaseRow(*row)
+
+
+def find_leases(connection: Connection) -> dict[int, LeaseRow]:
+    """Return the lease of every run that was ever taken."""
+    return {int(row[0]): LeaseRow(*row[1:]) for row in connection.execute(LOOK_AT_ALL)}
 
 
 def is_ours(owner: str) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, bindparam, func, insert, select, update
 
@@ -153,6 +155,20 @@ def note_taken_up(engine: Engine, run_id: int, result: str) -> None:
 
 def _not_taken_up(run_id: int) -> tuple[ColumnElement[bool], ...]:
     return m.Command.run_id == run_id, m.Command.kind == RESTORED, m.Command.result.is_(None)
+
+
+def said_so_far(rows: Iterable[tuple[Any, ...]]) -> tuple[Standing, list[str]]:
+    """Return (what holds, the commands that wait in words) from a run's commands, oldest first.
+
+    A row is the run, kind, subject, actor, reason, and when it was obeyed.
+    """
+    standing, waiting = Standing(), []
+    for _, kind, subject, actor, reason, handled_at in rows:
+        if handled_at is None:
+            waiting.append(" ".join(filter(None, (kind, subject, f"by {actor}: {reason}"))))
+        else:
+            standing = standing.after(kind, subject)
+    return standing, waiting
 
 
 def standing_orders(engine: Engine, run_id: int) -> Standing:

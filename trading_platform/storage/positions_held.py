@@ -23,6 +23,19 @@ def positions_held(connection: Connection, run_id: int) -> int:
     return int(connection.execute(closed).scalar_one())
 
 
+def held_by_runs(connection: Connection) -> dict[int, int]:
+    """Return `positions_held` of every run, in two queries."""
+    books = {int(row[0]): row[1] for row in connection.execute(select(m.PaperBook.run_id, m.PaperBook.slots))}
+    closed = (
+        select(func.count())
+        .where(m.PositionRow.run_id == m.Run.id, m.PositionRow.session == m.Run.last_session)
+        .scalar_subquery()
+    )
+    held = {int(run_id): int(count) for run_id, count in connection.execute(select(m.Run.id, closed))}
+    found = {run_id: _in_book(slots) for run_id, slots in books.items()}
+    return held | {run_id: count for run_id, count in found.items() if count is not None}
+
+
 def _in_book(text: str) -> int | None:
     try:
         table = json.loads(text)["slots"]

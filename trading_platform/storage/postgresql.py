@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -105,22 +105,11 @@ def open_server(url: URL, where: str, *, read_only: bool, synchronous: str, opti
     session = {**SESSION, **({"default_transaction_read_only": "on"} if read_only else {})}
     if synchronous == "NORMAL":
         session["synchronous_commit"] = "off"
-    asked = str(url.query.get("options", ""))
-    arguments = {
-        "options": " ".join([*(f"-c {name}={value}" for name, value in session.items()), asked]).strip(),
-        "connect_timeout": CONNECT_SECONDS,
-        "keepalives_idle": 15,
-        "keepalives_interval": 5,
-        "keepalives_count": 3,
-        "tcp_user_timeout": SILENT_MILLISECONDS,
-        "application_name": "trading-platform",
-        "prepare_threshold": None,  # a migration beside a running engine changes what was prepared; poolers lose it
-    }
-    given = url.difference_update_query(["options"])
+    given, arguments = connecting(url, session)
     try:
         engine = create_engine(
             given,
-            connect_args={name: value for name, value in arguments.items() if name not in given.query},
+            connect_args=arguments,
             pool_pre_ping=True,
             pool_recycle=1800,
             execution_options=options,
@@ -133,6 +122,23 @@ def open_server(url: URL, where: str, *, read_only: bool, synchronous: str, opti
     event.listen(engine, "connect", functools.partial(_welcome, where))
     weakref.finalize(engine, engine.pool.dispose)  # whoever forgets an engine leaves no connection behind
     return engine
+
+
+def connecting(url: URL, session: Mapping[str, str] = SESSION) -> tuple[URL, dict[str, Any]]:
+    """Return a server's URL and the arguments to connect with: settings of the session, and when silence is an end."""
+    asked = str(url.query.get("options", ""))
+    arguments = {
+        "options": " ".join([*(f"-c {name}={value}" for name, value in session.items()), asked]).strip(),
+        "connect_timeout": CONNECT_SECONDS,
+        "keepalives_idle": 15,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": SILENT_MILLISECONDS,
+        "application_name": "trading-platform",
+        "prepare_threshold": None,  # a migration beside a running engine changes what was prepared; poolers lose it
+    }
+    given = url.difference_update_query(["options"])
+    return given, {name: value for name, value in arguments.items() if name not in given.query}
 
 
 def explain_server(error: BaseException, where: str) -> TradingPlatformError | None:

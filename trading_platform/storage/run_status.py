@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Engine, select, text
+from sqlalchemy import BindParameter, Engine, Select, bindparam, func, select, text
 
 from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.types import OrderStatus
 from trading_platform.storage import models as m
-from trading_platform.storage.consents import next_open
-from trading_platform.storage.operator_requests import open_wishes, standing_orders
+from trading_platform.storage.consents import orders_ahead
+from trading_platform.storage.operator_requests import said_so_far
 from trading_platform.storage.overdue_exits import EXITS, overdue_exits
 from trading_platform.storage.positions_held import positions_held
 from trading_platform.storage.replay_days import REPLAY_DAYS, replay_days, replay_summary
@@ -22,69 +22,134 @@ from trading_platform.storage.stopped_strategies import STOPS, stopped_strategie
 PROTECTING = frozenset({OrderReason.STOP_LOSS.value, OrderReason.TAKE_PROFIT.value})
 UNUSED = ("no_signal", "slots", "caps", "size", "halts")  # columns unused_... of a close
 OPEN = tuple(status.value for status in OrderStatus if status.is_open)
+ASKED: BindParameter[Any] = bindparam("runs", expanding=True)
+
+
+def _newest(model: Any, column: str) -> Select[Any]:
+    """Return the query of each asked run's row with the largest `column`: found in the index, run by run."""
+    table, again = model.__table__, model.__table__.alias()
+    last = select(func.max(again.c[column])).where(again.c.run_id == m.Run.id).scalar_subquery()
+    return (
+        select(table)
+        .join_from(m.Run, table, (table.c.run_id == m.Run.id) & (table.c[column] == last))
+        .where(m.Run.id.in_(ASKED))
+    )
+
+
+RUNS = select(m.Run.id.label("run_id"), m.Run.__table__).where(m.Run.id.in_(ASKED))
+NEWEST = {
+    m.EquityRow: _newest(m.EquityRow, "session"),
+    m.RegimeRow: _newest(m.RegimeRow, "session"),
+    m.Allocation: _newest(m.Allocation, "session"),
+    m.RiskStateRow: _newest(m.RiskStateRow, "saved_at"),
+    m.Heartbeat: _newest(m.Heartbeat, "at"),
+}
+COMMANDS = (
+    select(m.Command.run_id, m.Command.kind, m.Command.subject, m.Command.actor, m.Command.reason, m.Command.handled_at)
+    .where(m.Command.run_id.in_(ASKED))
+    .order_by(m.Command.id)
+)
+POSITIONS = (
+    select(m.PositionRow.__table__)
+    .join_from(m.Run, m.PositionRow, m.PositionRow.run_id == m.Run.id)
+    .where(m.Run.id.in_(ASKED), m.PositionRow.session == m.Run.last_session)
+    .order_by(m.PositionRow.ticker)
+)
+ORDERS = (
+    select(
+        m.Order.run_id,
+        m.Order.client_order_id,
+        m.Order.status,
+        m.Order.quantity,
+        m.Order.ticker,
+        m.Order.side,
+        m.Order.reason,
+        m.Order.limit_price,
+        m.Order.stop_price,
+    )
+    .where(m.Order.run_id.in_(ASKED), m.Order.status.in_(OPEN))
+    .order_by(m.Order.id)
+)
+AHEAD = (
+    select(m.Order.__table__)
+    .join_from(m.Run, m.Order, (m.Order.run_id == m.Run.id) & (m.Order.decided_session == m.Run.last_session))
+    .where(m.Run.id.in_(ASKED))
+    .order_by(m.Order.id)
+)
+DIFFERENCES = select(
+    m.Difference.run_id,
+    m.Difference.found_at,
+    m.Difference.kind,
+    m.Difference.ticker,
+    m.Difference.ours,
+    m.Difference.theirs,
+).where(m.Difference.run_id.in_(ASKED), m.Difference.resolved_at.is_(None))
+_RANKED = (
+    select(
+        m.RiskEvent.run_id,
+        m.RiskEvent.session,
+        m.RiskEvent.kind,
+        m.RiskEvent.message,
+        m.RiskEvent.actor,
+        m.RiskEvent.id,
+        func.row_number().over(partition_by=m.RiskEvent.run_id, order_by=m.RiskEvent.id.desc()).label("place"),
+    )
+    .where(m.RiskEvent.run_id.in_(ASKED))
+    .subquery()
+)
+EVENTS = (
+    select(_RANKED.c.run_id, _RANKED.c.session, _RANKED.c.kind, _RANKED.c.message, _RANKED.c.actor)
+    .where(_RANKED.c.place <= 5)
+    .order_by(_RANKED.c.id.desc())
+)
+EXITS_OF_RUNS = text(
+    EXITS.replace("SELECT o.ticker", "SELECT o.run_id, o.ticker", 1)
+    .replace("= :session", "= (SELECT last_session FROM runs WHERE runs.id = o.run_id)")
+    .replace("= :run", "IN :runs")
+).bindparams(ASKED)
+REPLAY_DAYS_OF_RUNS = text(
+    REPLAY_DAYS.replace("SELECT session", "SELECT run_id, session", 1)
+    .replace("<= :session", "<= (SELECT last_session FROM runs WHERE runs.id = run_id)")
+    .replace("= :run", "IN :runs")
+).bindparams(ASKED)
+STOPS_OF_RUNS = text(STOPS.replace("SELECT kind", "SELECT run_id, kind", 1).replace("= :run", "IN :runs")).bindparams(
+    ASKED
+)
 
 
 def run_status(engine: Engine, run_id: int, now: datetime | None = None) -> dict[str, Any]:
     """Return the state of a run; `now` tells the age of the heartbeat, without it that is unknown."""
-    standing = standing_orders(engine, run_id)
-    waiting = [
-        " ".join(filter(None, (wish.kind, wish.subject, f"by {wish.actor}: {wish.reason}")))
-        for wish in open_wishes(engine, run_id)
-    ]
-    ahead = next_open(engine, run_id)
+    return run_statuses(engine, [run_id], now)[run_id]
+
+
+def run_statuses(engine: Engine, run_ids: Sequence[int], now: datetime | None = None) -> dict[int, dict[str, Any]]:
+    """Return the state of each run: as many queries for a hundred as for one."""
     with engine.connect() as connection:
 
-        def one(model: type[m.Base], *order: Any) -> dict[str, Any] | None:
-            table = model.__table__
-            query = select(table).where(table.c.run_id == run_id).order_by(*order).limit(1)
-            row = connection.execute(query).first()
-            return None if row is None else {key: _plain(value) for key, value in row._mapping.items()}
+        def grouped(query: Any) -> dict[int, list[Mapping[str, Any]]]:
+            found: dict[int, list[Mapping[str, Any]]] = {run_id: [] for run_id in run_ids}
+            for row in connection.execute(query, {"runs": list(run_ids)}):
+                found[row.run_id].append(dict(row._mapping))
+            return found
 
-        run = connection.execute(select(m.Run.__table__).where(m.Run.id == run_id)).one()._mapping
-        positions = connection.execute(
-            select(m.PositionRow.__table__)
-            .where(m.PositionRow.run_id == run_id, m.PositionRow.session == run["last_session"])
-            .order_by(m.PositionRow.ticker)
-        ).all()
-        orders = connection.execute(
-            select(
-                m.Order.client_order_id,
-                m.Order.status,
-                m.Order.quantity,
-                m.Order.ticker,
-                m.Order.side,
-                m.Order.reason,
-                m.Order.limit_price,
-                m.Order.stop_price,
-            )
-            .where(m.Order.run_id == run_id, m.Order.status.in_(OPEN))
-            .order_by(m.Order.id)
-        ).all()
-        differences = connection.execute(
-            select(
-                m.Difference.found_at,
-                m.Difference.kind,
-                m.Difference.ticker,
-                m.Difference.ours,
-                m.Difference.theirs,
-            ).where(m.Difference.run_id == run_id, m.Difference.resolved_at.is_(None))
-        ).all()
-        exits = connection.execute(text(EXITS), {"run": run_id, "session": run["last_session"]}).all()
-        compared = connection.execute(text(REPLAY_DAYS), {"run": run_id, "session": run["last_session"]}).all()
-        stops = stopped_strategies(connection.execute(text(STOPS), {"run": run_id}))
-        events = connection.execute(
-            select(m.RiskEvent.session, m.RiskEvent.kind, m.RiskEvent.message, m.RiskEvent.actor)
-            .where(m.RiskEvent.run_id == run_id)
-            .order_by(m.RiskEvent.id.desc())
-            .limit(5)
-        ).all()
-        risk_row = one(m.RiskStateRow, m.RiskStateRow.saved_at.desc())
-        beat = one(m.Heartbeat, m.Heartbeat.at.desc())
+        runs = grouped(RUNS)
+        newest = {
+            model: {run_id: _plain_row(rows) for run_id, rows in grouped(query).items()}
+            for model, query in NEWEST.items()
+        }
+        commands, positions, orders = grouped(COMMANDS), grouped(POSITIONS), grouped(ORDERS)
+        ahead, differences, events = grouped(AHEAD), grouped(DIFFERENCES), grouped(EVENTS)
+        exits, compared = grouped(EXITS_OF_RUNS), grouped(REPLAY_DAYS_OF_RUNS)
+        stops = grouped(STOPS_OF_RUNS)
+    found = {}
+    for run_id in run_ids:
+        run, equity = runs[run_id][0], newest[m.EquityRow][run_id]
+        risk_row, beat = newest[m.RiskStateRow][run_id], newest[m.Heartbeat][run_id]
         if beat is not None:
             at = datetime.fromisoformat(beat["at"])
             beat["age_seconds"] = None if now is None else round((now - at).total_seconds(), 1)
-        equity = one(m.EquityRow, m.EquityRow.session.desc())
-        return {
+        standing, waiting = said_so_far(tuple(row.values()) for row in commands[run_id])
+        found[run_id] = {
             "run": {
                 key: _plain(run[key])
                 for key in ("id", "mode", "source", "status", "account", "name", "first_session", "last_session")
@@ -92,16 +157,19 @@ def run_status(engine: Engine, run_id: int, now: datetime | None = None) -> dict
             | {"strategies": json.loads(run["strategies"])},
             "equity": equity,
             "not_invested_because": _not_invested(equity),
-            "regime": one(m.RegimeRow, m.RegimeRow.session.desc()),
-            "allocation": one(m.Allocation, m.Allocation.session.desc()),
-            "positions": [_row(row) for row in positions],
-            "open_orders": [_row(row) for row in orders],
-            "next_open": ahead,
+            "regime": newest[m.RegimeRow][run_id],
+            "allocation": newest[m.Allocation][run_id],
+            "positions": [_row(row) for row in positions[run_id]],
+            "open_orders": [_row(row) for row in orders[run_id]],
+            "next_open": orders_ahead(run["last_session"], ahead[run_id]),
             "risk": None if risk_row is None else _risk(risk_row),
-            "recent_events": [_row(row) for row in events],
-            "differences": [_row(row) for row in differences],
-            "overdue_exits": [line._asdict() | {"decided": str(line.decided)} for line in overdue_exits(exits)],
-            "replay_check": replay_summary(replay_days(compared)),
+            "recent_events": [_row(row) for row in events[run_id]],
+            "differences": [_row(row) for row in differences[run_id]],
+            "overdue_exits": [
+                line._asdict() | {"decided": str(line.decided)}
+                for line in overdue_exits(tuple(row.values())[1:] for row in exits[run_id])
+            ],
+            "replay_check": replay_summary(replay_days(tuple(row.values())[1:] for row in compared[run_id])),
             "waiting_commands": waiting,
             "standing": {
                 "flatten": standing.flatten,
@@ -110,11 +178,12 @@ def run_status(engine: Engine, run_id: int, now: datetime | None = None) -> dict
                 "leaving": sorted(standing.leaving),
                 "stopped": [
                     {"strategy": stop.strategy, "since": stop.since.isoformat(), "reason": stop.reason}
-                    for stop in stops
+                    for stop in stopped_strategies(tuple(row.values())[1:] for row in stops[run_id])
                 ],
             },
             "heartbeat": beat,
         }
+    return found
 
 
 def _not_invested(equity: Mapping[str, Any] | None) -> dict[str, float] | None:
@@ -159,8 +228,12 @@ def _risk(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"saved_at": row["saved_at"], **{key: memory.get(key) for key in keys}}
 
 
-def _row(row: Any) -> dict[str, Any]:
-    return {key: _plain(value) for key, value in row._mapping.items()}
+def _plain_row(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    return {key: _plain(value) for key, value in rows[0].items()} if rows else None
+
+
+def _row(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _plain(value) for key, value in row.items() if key != "run_id"}
 
 
 def _plain(value: Any) -> Any:

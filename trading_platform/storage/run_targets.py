@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
 
 from sqlalchemy import Engine, case, select
 
@@ -13,10 +12,20 @@ from trading_platform.core.errors import FixConfigError
 from trading_platform.core.validation import did_you_mean
 from trading_platform.storage import models as m
 from trading_platform.storage.newest_run import MODES
-from trading_platform.storage.positions_held import positions_held
-from trading_platform.storage.runs import is_running
+from trading_platform.storage.positions_held import held_by_runs
+from trading_platform.storage.runs import running_runs
 
 FINISHED = "finished"
+_CLOSES = m.EquityRow.__table__.alias()
+RUNS = select(
+    m.Run.__table__,
+    select(_CLOSES.c.equity)
+    .where(_CLOSES.c.run_id == m.Run.id)
+    .order_by(_CLOSES.c.session.desc())
+    .limit(1)
+    .scalar_subquery()
+    .label("equity"),
+)
 KINDS = {
     "replay": "replay",
     "paper": "local paper account",
@@ -81,8 +90,9 @@ def all_accounts(engine: Engine, now: datetime) -> list[Account]:
     """Return every run, the most real first, and of one kind the newest first."""
     place = case({mode: n for n, mode in enumerate(MODES)}, value=m.Run.mode, else_=len(MODES))
     with engine.connect() as connection:
-        rows = connection.execute(select(m.Run.__table__).order_by(place, m.Run.id.desc())).all()
-        found = [(dict(row._mapping), *_standing(connection, dict(row._mapping))) for row in rows]
+        found = [dict(row._mapping) for row in connection.execute(RUNS.order_by(place, m.Run.id.desc()))]
+        held = held_by_runs(connection)
+    alive = running_runs(engine, [run["id"] for run in found if run["status"] != FINISHED], now)
     return [
         Account(
             run["id"],
@@ -92,11 +102,11 @@ def all_accounts(engine: Engine, now: datetime) -> list[Account]:
             run["account"],
             run["name"],
             run["last_session"],
-            equity,
-            positions,
-            run["status"] != FINISHED and is_running(engine, run["id"], now),
+            run["equity"],
+            held[run["id"]],
+            run["id"] in alive,
         )
-        for run, equity, positions in found
+        for run in found
     ]
 
 
@@ -178,10 +188,3 @@ def _named(accounts: Sequence[Account], target: Target) -> list[Account]:
 
 def _state(account: Account) -> str:
     return ", running" if account.running else ", no engine runs"
-
-
-def _standing(connection: Any, run: dict[str, Any]) -> tuple[float | None, int]:
-    equity = connection.execute(
-        select(m.EquityRow.equity).where(m.EquityRow.run_id == run["id"]).order_by(m.EquityRow.session.desc()).limit(1)
-    ).scalar()
-    return equity, positions_held(connection, int(run["id"]))

@@ -22,7 +22,7 @@ from trading_platform.machine.process_identity import (
     this_process,
 )
 from trading_platform.storage import models as m
-from trading_platform.storage.leases import Lease, LeaseRow, find_lease, is_ours, lock_lease
+from trading_platform.storage.leases import Lease, LeaseRow, find_lease, find_leases, is_ours, lock_lease
 from trading_platform.storage.repository import create_run, find_runs
 from trading_platform.storage.run_locks import KernelLock, file_of, is_held, lock_path
 
@@ -214,6 +214,17 @@ def is_running(engine: Engine, run_id: int, now: datetime) -> bool:
     with engine.connect() as connection:
         found = find_lease(connection, run_id)
         return found is not None and found.runs and not _is_dead(found, _row(connection, run_id))
+
+
+def running_runs(engine: Engine, run_ids: Sequence[int], now: datetime) -> set[int]:
+    """Return those of the runs that an engine holds at this moment."""
+    if file_of(engine) is not None:
+        return {run_id for run_id in run_ids if is_running(engine, run_id, now)}
+    with engine.connect() as connection:
+        leases = find_leases(connection)
+        beats = {int(row.run_id): dict(row._mapping) for row in connection.execute(select(m.Heartbeat.__table__))}
+    held = {run_id: leases[run_id] for run_id in run_ids if run_id in leases and leases[run_id].runs}
+    return {run_id for run_id, lease in held.items() if not _is_dead(lease, beats.get(run_id))}
 
 
 def _is_dead(found: LeaseRow, holder: Mapping[str, Any] | None) -> bool:
