@@ -26,7 +26,11 @@ from trading_platform.reporting.charts import Line, key, stacked
 from trading_platform.reporting.gather import complete_limits
 from trading_platform.reporting.page import COLOURS, REGIME_COLOURS, page_body
 from trading_platform.reporting.series import build_series
+from trading_platform.reporting.why import why_lines
 from trading_platform.storage import models as m
+from trading_platform.storage.consents import next_open
+
+MOST_REASONS = 40  # tickers of the next open whose reasons are told
 
 
 def day(desk: Desk, request: Request) -> Context:
@@ -128,6 +132,7 @@ def journal(desk: Desk, request: Request) -> Context:
     text = request.query_params.get("before", "")
     before = int(text) if text.isascii() and text.isdigit() and len(text) < 18 else None
     page = desk.read(lambda reader: read_journal(reader, account.run_id, wanted, before))
+    ticker = wanted.upper()
     return {
         **account_frame(desk, account),
         "title": f"Journal of {account.name}",
@@ -135,7 +140,29 @@ def journal(desk: Desk, request: Request) -> Context:
         "orders": page.orders,
         "older": page.older,
         "q": wanted,
+        "why": why_lines(desk.database(), account.run_id, ticker) if ticker and before is None else [],
+        "ticker": ticker,
         "is_first": before is None,
+    }
+
+
+def answer(desk: Desk, request: Request) -> Context:
+    """Return the orders of the next open, why they were decided, and what an operator can say to those that wait."""
+    account = found_account(desk, request)
+    database = desk.database()
+    ahead = next_open(database, account.run_id)
+    waiting = ahead["waiting"] if not account.is_finished else []
+    tickers = list(dict.fromkeys(order["ticker"] for order in ahead["orders"]))[:MOST_REASONS]
+    return {
+        **account_frame(desk, account),
+        "title": f"Before it leaves: {account.name}",
+        "page_name": "answer",
+        "session_of": ahead["session"],
+        "orders": ahead["orders"],
+        "waiting": waiting,
+        "reasons": [(ticker, why_lines(database, account.run_id, ticker)) for ticker in tickers],
+        "wrong": "",
+        "tried": None,
     }
 
 

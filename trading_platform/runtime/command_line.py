@@ -590,6 +590,7 @@ HANDLERS: Mapping[str, Callable[[Given], Work]] = {
     "flatten": _ask,
     "pause": _ask,
     "unpause": _ask,
+    "stop": _ask,
     "telegram": _telegram,
     "mcp": _mcp,
     "consent": _answer,

@@ -48,7 +48,7 @@ from trading_platform.runtime.restored import take_up_lost_orders
 from trading_platform.runtime.run_screen import LiveScreen
 from trading_platform.storage import models as m
 from trading_platform.storage.difference_store import DifferenceStore
-from trading_platform.storage.operator_requests import has_open_wishes
+from trading_platform.storage.operator_requests import has_open_wishes, stop_answerer
 from trading_platform.storage.order_journal import DatabaseJournal
 from trading_platform.storage.repository import Repository
 from trading_platform.storage.run_status import resting
@@ -173,6 +173,7 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint) -> int:
         watchdog=telling_watchdog(post),
         glance=lambda now: venues[0].glance(now) or consent_due(engine, now),
         evening=evening.look,
+        told_to_stop=stop_answerer(database, run.run_id, clock.now),
     )
     welcome = f"trading Alpaca account {account.account_id}, run {run.run_id}; Ctrl-C stops, orders stay at Alpaca"
     with posted(post, drained=options.once), stream if listens else nullcontext():
