@@ -98,7 +98,10 @@ def test_account_shows_what_waits_and_leads_to_the_answer(shared: Path) -> None:
     html = visit.get(f"/accounts/{PAPER}").text
 
     assert "2 entries wait for your word. Look and answer" in words(html)
-    assert "AAA buy 10 $510.00 51.00 a share momentum entry waits for your word leaves at 14:00 UTC" in words(html)
+    assert (
+        "buy 10 AAA waits for your word leaves at 14:00 UTC unless vetoed $510.00 51.00 a share momentum entry"
+        in words(html)
+    )
     assert f'href="/accounts/{PAPER}/answer"' in html
     page = words(visit.get(f"/accounts/{PAPER}/answer").text)
     assert "Yes, let it go" in page

@@ -24,7 +24,9 @@ from trading_platform.operations.commands import account_state
 from trading_platform.reporting.allocation_results import SOURCES
 from trading_platform.reporting.charts import Line, key, stacked
 from trading_platform.reporting.gather import complete_limits
+from trading_platform.reporting.how_alike import YEAR, read_brought
 from trading_platform.reporting.page import COLOURS, REGIME_COLOURS, page_body
+from trading_platform.reporting.run_page_tables import alike_table
 from trading_platform.reporting.series import build_series
 from trading_platform.reporting.why import why_lines
 from trading_platform.storage import models as m
@@ -79,6 +81,7 @@ def strategies(desk: Desk, request: Request) -> Context:
     wants = desk.read(lambda reader: signals_by_strategy(reader, account.run_id, booked))
     days = () if evidence.ledger is None else evidence.ledger.days
     series = build_series(days, evidence.history)
+    brought_by_day = desk.read(lambda reader: read_brought(reader, account.run_id, series.sessions[-YEAR:]))
     names = list(state["run"]["strategies"])
     brought = {line["name"]: line for line in (report["attribution"] or {}).get("strategies", [])}
     records = {line["strategy"]: line for line in report["strategy_records"]}
@@ -122,6 +125,8 @@ def strategies(desk: Desk, request: Request) -> Context:
         "reason": "" if allocation is None else allocation["reason"],
         "influences": sorted(((allocation or {}).get("influences") or {}).items(), key=lambda item: -abs(item[1])),
         "session_of": booked,
+        "alike": trusted(alike_table(brought_by_day)),
+        "alike_sessions": len(series.sessions[-YEAR:]),
     }
 
 
@@ -156,7 +161,7 @@ def answer(desk: Desk, request: Request) -> Context:
     return {
         **account_frame(desk, account),
         "title": f"Before it leaves: {account.name}",
-        "page_name": "answer",
+        "page_name": "",
         "session_of": ahead["session"],
         "orders": ahead["orders"],
         "waiting": waiting,
