@@ -29,6 +29,7 @@ ACCOUNT = f"/accounts/{REAL}"
 SCREENS = (
     "/",
     ACCOUNT,
+    f"{ACCOUNT}/answer",
     f"{ACCOUNT}/risk",
     f"{ACCOUNT}/day",
     f"{ACCOUNT}/strategies",
