@@ -14,7 +14,7 @@ STORE_TESTS := tests/unit/test_difference_store.py tests/unit/test_alert_states.
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 DATA ?= ../shared/market-data
 
-.PHONY: help run setup train quick test test-compile test-real check install hooks bench bench-peers results parity lookahead soak alpaca-cases regime mutate rl-controls rl-evaluate gate-simulation crash-test campaign clean docs docs-serve demo-rl
+.PHONY: help run setup train quick test test-compile test-real check install hooks bench bench-peers results parity lookahead soak alpaca-cases regime mutate rl-controls rl-evaluate gate-simulation desk-hour crash-test campaign clean docs docs-serve demo-rl
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -114,6 +114,9 @@ rl-evaluate: $(VENV)/dev.stamp ## walk-forward on the history in DATA against ev
 
 gate-simulation: $(VENV)/dev.stamp ## five years of weekly challengers through the trial, over and over; adds up over runs
 	$(BIN)/python -m benchmarks.gate_simulation --jobs-per-story 800 --processes $(JOBS) --write
+
+desk-hour: $(VENV)/dev.stamp ## two engines, two local Alpacas, one desk: a stream held for SECONDS (3600); docs/desk.md
+	PYTHONPATH=.:tests/integration $(BIN)/python tests/integration/desk_hour.py --seconds $(or $(SECONDS),3600)
 
 crash-test: $(VENV)/dev.stamp ## kill the engine over a thousand times, break everything for a month; nothing may be lost or doubled
 	$(BIN)/python -m pytest -n $(JOBS) -m "slow or not slow" tests/integration/test_engine_command.py tests/integration/test_alpaca_broker.py tests/integration/test_engine_crash.py tests/integration/test_engine_faults.py
