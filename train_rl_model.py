@@ -68,8 +68,12 @@ def train(
     source: Annotated[str | None, typer.Option(help="synthetic, files, alpaca or yahoo.")] = None,
     tickers: Annotated[str | None, typer.Option(help="Comma-separated; default all.")] = None,
     end: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last session to look at.")] = None,
-    walk_forward: Annotated[str | None, typer.Option(help="yearly or rolling: judge on the walked path.")] = None,
-    train_years: Annotated[int | None, typer.Option(min=1, help="Train on so many years; default all.")] = None,
+    walk_forward: Annotated[
+        str | None, typer.Option(help="yearly (train to N, test on N + 1) or rolling: judge on the walked path.")
+    ] = None,
+    train_years: Annotated[
+        int | None, typer.Option(min=1, help="Train on so many years; default all, rolling 2.")
+    ] = None,
     test_sessions: Annotated[int, typer.Option(min=0, help="Newest sessions kept back for the report.")] = 252,
     retrain: Annotated[
         bool, typer.Option("--retrain", help="Weekly job: your last two years beside the pool.")

@@ -89,7 +89,8 @@ def test_each_algorithm_trains_the_scorer_within_its_bound(algo: str, hidden: tu
     result = fitted(setup, on_look=looks.append)
     weights = weights_of(market(), result.policy, market().base, setup)
     odds = weights / market().base
-    assert np.exp(-0.5) - 1e-9 <= odds.min() < 1.0 < odds.max() <= np.exp(0.5) + 1e-9
+    most = np.exp(2.0 * setup.action_scale)  # one strategy's odds up, all others' down
+    assert 1.0 / most - 1e-9 <= odds.min() < 1.0 < odds.max() <= most + 1e-9
     assert [look.episodes for look in looks] == [20, 40]
     assert result.result.steps == 40 * 20
     assert np.isfinite([look.reward for look in looks]).all()

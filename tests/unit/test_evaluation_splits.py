@@ -21,7 +21,7 @@ def weekdays(start: str, stop: str) -> NDArray[np.datetime64]:
 
 def test_docstring_folds_are_the_specification() -> None:
     outcome = doctest.testmod(splits, extraglobs={"np": np}, report=False)
-    assert outcome.attempted >= 7
+    assert outcome.attempted >= 8
     assert outcome.failed == 0
 
 
@@ -32,6 +32,14 @@ def test_yearly_tests_are_whole_calendar_years_after_their_train_year() -> None:
     assert [str(sessions[f.test.stop - 1])[:4] for f in folds] == ["2011", "2012", "2013"]
     assert [str(sessions[f.train.start])[:4] for f in folds] == ["2010", "2011", "2012"]
     assert str(sessions[folds[0].validation.start])[:4] == "2010"
+
+
+@pytest.mark.parametrize(("years", "first"), [(1, ["2010", "2011", "2012"]), (2, ["2010", "2010", "2011"])])
+def test_yearly_trains_on_as_many_years_as_asked(years: int, first: list[str]) -> None:
+    sessions = weekdays("2010-01-04", "2014-01-01")
+    folds = list(walk_forward(sessions, SplitConfig(calendar_years=years)))
+    assert [str(sessions[f.train.start])[:4] for f in folds] == first
+    assert [str(sessions[f.test.start])[:4] for f in folds] == ["2011", "2012", "2013"]
 
 
 def test_yearly_skips_a_first_year_too_short_to_train_on() -> None:

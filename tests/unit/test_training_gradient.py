@@ -129,7 +129,8 @@ def test_fit_changes_with_the_objective_and_keeps_within_the_bound() -> None:
         fitted = fit_task(Arena(world, (world,), setup, no_env), task(rows, range(rows.stop, world.n_sessions)))
         weights = weights_of(world, fitted.policy, world.base, setup)
         odds = weights / world.base
-        assert np.exp(-0.5) - 1e-9 <= odds.min() < 0.99 < 1.01 < odds.max() <= np.exp(0.5) + 1e-9
+        most = np.exp(2.0 * setup.action_scale)  # one strategy's odds up, all others' down
+        assert 1.0 / most - 1e-9 <= odds.min() < 0.99 < 1.01 < odds.max() <= most + 1e-9
         found.append(weights)
         assert fitted.result.looks[0].reward > 0.0
     assert np.abs(found[0] - found[1]).max() > 1e-3

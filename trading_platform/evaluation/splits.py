@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +34,8 @@ class SplitConfig:
     Attributes
     ----------
     scheme
-        ``yearly``: train on calendar year N, test on year N + 1. ``rolling``: train on the last `train_years`
-        (of 252 sessions; None = all history), test on the next `test_sessions`.
+        ``yearly``: train on the last `calendar_years` up to N (None = all), test on year N + 1. ``rolling``: train on
+        the last `train_years` (of 252 sessions; None = all history), test on the next `test_sessions`.
     purged_size, embargo_size
         Sessions dropped at each border, as the module describes. One episode is 20 sessions.
     validation_fraction
@@ -48,6 +49,7 @@ class SplitConfig:
     embargo_size: int = 5
     validation_fraction: float = 0.3
     train_years: int | None = 2
+    calendar_years: int | None = 1
     test_sessions: int = 63
     min_train_sessions: int = 60
 
@@ -56,8 +58,10 @@ class SplitConfig:
         for name, least in (("purged_size", 0), ("embargo_size", 0), ("test_sessions", 1), ("min_train_sessions", 1)):
             if getattr(self, name) < least:
                 problems.append(f"{name} must be at least {least}, was {getattr(self, name)}")
-        if self.train_years is not None and self.train_years < 1:
-            problems.append(f"train_years must be at least 1, or None for all history, was {self.train_years}")
+        for name in ("train_years", "calendar_years"):
+            years = getattr(self, name)
+            if years is not None and years < 1:
+                problems.append(f"{name} must be at least 1, or None for all history, was {years}")
         if not (0.0 <= self.validation_fraction < 1.0):
             problems.append(f"validation_fraction must be in [0, 1), was {self.validation_fraction}")
         if self.scheme not in tuple(WalkForwardScheme):
@@ -106,6 +110,14 @@ def walk_forward(sessions: NDArray[np.datetime64], config: SplitConfig | None = 
     range(0, 141) range(166, 236) range(261, 522)
     range(261, 402) range(427, 497) range(522, 782)
     range(522, 662) range(687, 757) range(782, 1043)
+
+    Train on all years up to N, test on year N + 1.
+
+    >>> for fold in walk_forward(sessions, SplitConfig(calendar_years=None)):
+    ...     print(fold.train, fold.validation, fold.test)
+    range(0, 141) range(166, 236) range(261, 522)
+    range(0, 323) range(348, 497) range(522, 782)
+    range(0, 505) range(530, 757) range(782, 1043)
 
     Train on the last two years, test on the next half year; the last test ends with the history.
 
@@ -174,9 +186,10 @@ def _windows(sessions: NDArray[np.datetime64], config: SplitConfig) -> Iterator[
     if config.scheme == WalkForwardScheme.YEARLY:
         years = sessions.astype("datetime64[Y]")
         borders = [0, *(np.flatnonzero(years[1:] != years[:-1]) + 1).tolist(), n_sessions]
-        for start, middle, stop in zip(borders, borders[1:], borders[2:], strict=False):
+        for n, (middle, stop) in enumerate(pairwise(borders[1:]), start=1):
             if (years[middle] - years[middle - 1]).astype(int) != 1:
                 raise MarketDataError(f"walk-forward: no session in the year after {years[middle - 1]}")
+            start = 0 if config.calendar_years is None else borders[max(0, n - config.calendar_years)]
             yield range(start, middle), range(middle, stop)
         return
     length = config.test_sessions if config.train_years is None else config.train_years * ANNUAL_SESSIONS

@@ -176,7 +176,8 @@ def plan_windows(
     """Return the windows of a run.
 
     `scheme`: "single" trains and validates before the last `test_sessions`, which are kept back; "yearly" and "rolling"
-    walk forward first and then train on the newest window. `train_years` limits the windows (None = all history).
+    walk forward first and then train on the newest window. `train_years` limits the windows (None = all history): what
+    is judged is what would serve.
 
     Raises
     ------
@@ -185,8 +186,7 @@ def plan_windows(
     """
     config = split or SplitConfig()
     stop = world.n_sessions - (test_sessions if scheme == "single" else 0)
-    years = 1 if scheme == WalkForwardScheme.YEARLY else train_years
-    start = world.first + 1 if years is None else max(world.first + 1, stop - years * ANNUAL_SESSIONS)
+    start = world.first + 1 if train_years is None else max(world.first + 1, stop - train_years * ANNUAL_SESSIONS)
     # Without a test behind it, the window needs no gap at its end.
     ending = stop if test_sessions and scheme == "single" else stop + config.gap
     train, validation = split_window(range(start, ending), config)
@@ -197,7 +197,13 @@ def plan_windows(
         )
     folds: tuple[Fold, ...] = ()
     if scheme != "single":
-        walk = replace(config, scheme=WalkForwardScheme(scheme), train_years=train_years, test_sessions=test_sessions)
+        walk = replace(
+            config,
+            scheme=WalkForwardScheme(scheme),
+            train_years=train_years,
+            calendar_years=train_years,
+            test_sessions=test_sessions,
+        )
         offset = world.first + 1
         folds = tuple(
             Fold(*(range(part.start + offset, part.stop + offset) for part in (fold.train, fold.validation, fold.test)))
