@@ -21,7 +21,7 @@ LIBRARY_TESTS := $(wildcard tests/unit/test_data_*.py tests/unit/test_market_dat
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 DATA ?= ../shared/market-data
 
-.PHONY: help run setup train quick quick-tests test test-compile test-real check install hooks bench bench-peers results parity lookahead soak alpaca-cases regime mutate rl-controls rl-evaluate gate-simulation crash-test campaign clean docs docs-serve demo-rl fuzz test-lowest test-windows
+.PHONY: help run setup train quick quick-tests test test-compile test-real check install hooks bench bench-peers results parity lookahead soak alpaca-cases regime mutate rl-controls rl-evaluate gate-simulation crash-test campaign clean docs docs-serve demo-rl fuzz test-lowest test-windows desk-hour
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -145,6 +145,9 @@ $(LOWEST)/stamp: pyproject.toml
 test-lowest: $(LOWEST)/stamp ## a replay and the tests nearest to libraries, at the oldest versions that pyproject.toml admits
 	$(LOWEST)/bin/python autonomous_trading_engine.py replay --quiet --no-page --db $(LOWEST)/replay.db
 	$(LOWEST)/bin/python -m pytest -o filterwarnings=default -m "not slow and not real and not compiles" $(LIBRARY_TESTS)
+
+desk-hour: $(VENV)/dev.stamp ## two engines, two local Alpacas, one desk: a stream held for SECONDS (3600); docs/desk.md
+	PYTHONPATH=.:tests/integration $(BIN)/python tests/integration/desk_hour.py --seconds $(or $(SECONDS),3600)
 
 crash-test: $(VENV)/dev.stamp ## kill the engine over two thousand times, on files and on PostgreSQL, break everything for a month; nothing may be lost or doubled
 	$(BIN)/python -m pytest -n $(JOBS) -m "slow or not slow" tests/integration/test_engine_command.py tests/integration/test_alpaca_broker.py tests/integration/test_engine_crash.py tests/integration/test_postgres_outage.py tests/integration/test_engine_faults.py

@@ -55,7 +55,7 @@ from trading_platform.machine.clocks import EngineClock
 from trading_platform.machine.stop_signals import stop_signals
 from trading_platform.machine.stopwatch import Stopwatch
 from trading_platform.reporting.run_results import equity_curve
-from trading_platform.storage.operator_requests import Standing, open_wishes, standing_orders
+from trading_platform.storage.operator_requests import Standing, account_wishes, standing_orders
 from trading_platform.storage.recorder import Recorder
 from trading_platform.storage.repository import Repository
 
@@ -183,7 +183,7 @@ class AutonomousTradingEngine:
 
     def _obey(self, now: datetime) -> None:
         """Carry out what operators asked for since the last commit."""
-        for wish in open_wishes(self.repository.engine, self.repository.run_id):
+        for wish in account_wishes(self.repository.engine, self.repository.run_id):
             self._standing = self._standing.after(wish.kind, wish.subject)
             if wish.subject is None:
                 self.recorder.event(self.risk_manager.obey(wish.kind, wish.reason, wish.actor), now.date(), now)

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 from desk_world import PAPER, REAL, REPLAY, world
 from operator_world import environment
+from test_desk_consent import hold
 from test_desk_screens import add_fill
 
 from trading_platform.storage import models as m
@@ -30,6 +31,7 @@ PATIENCE = 120.0
 SCREENS = (
     "/",
     f"/accounts/{REAL}",
+    f"/accounts/{REAL}/answer",
     f"/accounts/{REAL}/risk",
     f"/accounts/{REAL}/day",
     f"/accounts/{REAL}/strategies",
@@ -76,6 +78,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     home = tmp_path_factory.mktemp("browser")
     path, said = world(home / "a.db"), home / "desk.out"
+    hold(path, REAL, "AAA")
     with said.open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, str(ROOT / "autonomous_trading_engine.py"), "desk", "--db", "a.db", "--port", str(PORT)],

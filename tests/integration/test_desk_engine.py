@@ -45,9 +45,19 @@ def test_halt_asked_at_the_desk_is_obeyed_by_a_living_engine(tmp_path: Path) -> 
             visit.post(f"{path}/actions", {"kind": "resume", "reason": "well again"})
             until(visit, path, "well again ann (desk) · done")
             assert "Nothing keeps new positions out" in words(visit.get(f"{path}/risk").text)
+            stopped = visit.post(f"{path}/actions", {"kind": "stop", "reason": "holiday"})
+            assert stopped.status_code == 303
+            assert engine.process.wait(timeout=PATIENCE) == 0  # told to stop: no supervisor starts it again
         finally:
-            engine.stop()
-    assert [(row["kind"], row["actor"], row["handled_at"] is not None) for row in visit.rows(m.Command)] == [
-        ("halt", "ann (desk)", True),
-        ("resume", "ann (desk)", True),
+            engine.process.kill()
+            engine.process.wait()
+        assert "nobody watches it until you start the engine again" in engine.said.read_text()
+        assert "no engine runs" in words(visit.get(path).text)
+        again = visit.post(f"{path}/actions", {"kind": "stop", "reason": "twice"})
+        assert (again.status_code, "there is nothing to stop" in words(again.text)) == (422, True)
+    rows = visit.rows(m.Command)
+    assert [(row["kind"], row["actor"], str(row["result"]).partition(" at ")[0]) for row in rows] == [
+        ("halt", "ann (desk)", "done"),
+        ("resume", "ann (desk)", "done"),
+        ("stop", "ann (desk)", "stopped"),
     ]

@@ -29,6 +29,7 @@ ACCOUNT = f"/accounts/{REAL}"
 SCREENS = (
     "/",
     ACCOUNT,
+    f"{ACCOUNT}/answer",
     f"{ACCOUNT}/risk",
     f"{ACCOUNT}/day",
     f"{ACCOUNT}/strategies",
@@ -611,3 +612,13 @@ def test_dashboard_shows_only_figures_that_there_are(tokens: tuple[Visit, dict[s
 
     assert asked
     assert asked <= set(re.findall(r"^# TYPE (trading_[a-z_]+)", text, re.MULTILINE))
+
+
+def test_report_is_made_once_for_pages_that_ask_together_and_anew_after_a_write(own: Path) -> None:
+    visit = Visit(own).enter()
+    first = visit.desk.report(REAL)
+    assert visit.desk.report(REAL) is first
+
+    add_fill(own, REAL)
+    assert visit.desk.report(REAL) is not first
+    assert visit.desk.report(PAPER)[0] != first[0]

@@ -225,3 +225,23 @@ def test_token_never_goes_unencrypted_to_another_machine(server: Server, tmp_pat
     done = command(tmp_path, server, "--telegram-api", "http://example.com")
     assert done.returncode == 2
     assert "must be an https URL" in done.stderr
+
+
+def test_topic_of_a_group_gets_the_message_and_once_closed_the_group_does(server: Server, time: Time) -> None:
+    sender = bot(server, time, chat="-1001:55")
+    sender.send("first")
+    assert (server.calls[-1]["chat_id"], server.calls[-1]["message_thread_id"]) == ("-1001", "55")
+    server.closed_topic = "55"
+    sender.send("second")
+    sender.send("third")
+
+    assert "message_thread_id" not in server.calls[-1]
+    assert server.texts == ["first", "second", "third"]
+
+
+def test_group_that_became_a_supergroup_gets_the_message(server: Server, time: Time) -> None:
+    server.moved_to = "-1009"
+    bot(server, time).send("hello")
+
+    assert server.calls[-1]["chat_id"] == "-1009"
+    assert server.texts == ["hello"]

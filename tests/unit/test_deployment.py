@@ -132,3 +132,19 @@ def test_entrypoint_is_a_command_line_that_training_takes() -> None:
     assert taken.exit_code == 0, taken.output
     wrong = CliRunner().invoke(app, [*words, "--no-such-option"])
     assert wrong.exit_code == 2
+
+
+def unit(name: str) -> list[str]:
+    lines = (ROOT / "deploy" / name).read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def test_telegram_unit_is_as_closed_as_the_engines_and_runs_where_no_keys_are() -> None:
+    engine, telegram = unit("trading-engine.service"), unit("trading-telegram.service")
+    first = engine.index("NoNewPrivileges=yes")
+    closed = [line for line in engine[first:] if not line.startswith("MemoryMax")]
+
+    assert [line for line in closed if line not in telegram] == []
+    assert next(line for line in telegram if line.startswith("ExecStart=")).endswith("engine.py telegram")
+    assert "WorkingDirectory=/var/lib/trading-telegram" in telegram
+    assert "EnvironmentFile=/etc/trading-engine.env" not in telegram

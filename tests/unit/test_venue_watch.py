@@ -447,3 +447,18 @@ def test_a_run_is_let_go_when_recovery_fails() -> None:
     with pytest.raises(OperatorNeededError):
         run(engine, hold, once=True)
     assert (hold.released, engine.watched) == (1, 0)
+
+
+def test_an_operators_stop_ends_the_loop_after_the_look_in_hand_and_is_answered() -> None:
+    engine, answers = Engine(SESSION), list[str]()
+    loop = loop_at(CLOSE, engine, world, CLOSE)
+
+    def told(words: str) -> bool:
+        answers.append(words)
+        return True
+
+    loop.told_to_stop = told
+    loop.run()
+
+    assert (engine.watched, engine.entries_end, loop.by_command) == (1, True, True)
+    assert answers[0] == f"stopped at {CLOSE:%Y-%m-%d %H:%M} UTC"

@@ -63,7 +63,7 @@ class AccountApi:
         power, cash = number(round_cents(self._exchange.buying_power())), number(self._account.cash)
         return {
             "id": self._exchange.identifiers.named("account"),
-            "account_number": f"PA{self._market.seed}LOCAL0001",
+            "account_number": f"PA0LOCAL{self._market.seed + 1:04d}",  # servers of two seeds are two accounts
             "status": "ACTIVE",
             "crypto_status": "INACTIVE",
             "currency": "USD",

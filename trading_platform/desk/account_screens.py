@@ -24,9 +24,15 @@ from trading_platform.operations.commands import account_state
 from trading_platform.reporting.allocation_results import SOURCES
 from trading_platform.reporting.charts import Line, key, stacked
 from trading_platform.reporting.gather import complete_limits
+from trading_platform.reporting.how_alike import YEAR, read_brought
 from trading_platform.reporting.page import COLOURS, REGIME_COLOURS, page_body
+from trading_platform.reporting.run_page_tables import alike_table
 from trading_platform.reporting.series import build_series
+from trading_platform.reporting.why import why_lines
 from trading_platform.storage import models as m
+from trading_platform.storage.consents import next_open
+
+MOST_REASONS = 40  # tickers of the next open whose reasons are told
 
 
 def day(desk: Desk, request: Request) -> Context:
@@ -75,6 +81,7 @@ def strategies(desk: Desk, request: Request) -> Context:
     wants = desk.read(lambda reader: signals_by_strategy(reader, account.run_id, booked))
     days = () if evidence.ledger is None else evidence.ledger.days
     series = build_series(days, evidence.history)
+    brought_by_day = desk.read(lambda reader: read_brought(reader, account.run_id, series.sessions[-YEAR:]))
     names = list(state["run"]["strategies"])
     brought = {line["name"]: line for line in (report["attribution"] or {}).get("strategies", [])}
     records = {line["strategy"]: line for line in report["strategy_records"]}
@@ -118,6 +125,8 @@ def strategies(desk: Desk, request: Request) -> Context:
         "reason": "" if allocation is None else allocation["reason"],
         "influences": sorted(((allocation or {}).get("influences") or {}).items(), key=lambda item: -abs(item[1])),
         "session_of": booked,
+        "alike": trusted(alike_table(brought_by_day)),
+        "alike_sessions": len(series.sessions[-YEAR:]),
     }
 
 
@@ -128,6 +137,7 @@ def journal(desk: Desk, request: Request) -> Context:
     text = request.query_params.get("before", "")
     before = int(text) if text.isascii() and text.isdigit() and len(text) < 18 else None
     page = desk.read(lambda reader: read_journal(reader, account.run_id, wanted, before))
+    ticker = wanted.upper()
     return {
         **account_frame(desk, account),
         "title": f"Journal of {account.name}",
@@ -135,7 +145,29 @@ def journal(desk: Desk, request: Request) -> Context:
         "orders": page.orders,
         "older": page.older,
         "q": wanted,
+        "why": why_lines(desk.database(), account.run_id, ticker) if ticker and before is None else [],
+        "ticker": ticker,
         "is_first": before is None,
+    }
+
+
+def answer(desk: Desk, request: Request) -> Context:
+    """Return the orders of the next open, why they were decided, and what an operator can say to those that wait."""
+    account = found_account(desk, request)
+    database = desk.database()
+    ahead = next_open(database, account.run_id)
+    waiting = ahead["waiting"] if not account.is_finished else []
+    tickers = list(dict.fromkeys(order["ticker"] for order in ahead["orders"]))[:MOST_REASONS]
+    return {
+        **account_frame(desk, account),
+        "title": f"Before it leaves: {account.name}",
+        "page_name": "",
+        "session_of": ahead["session"],
+        "orders": ahead["orders"],
+        "waiting": waiting,
+        "reasons": [(ticker, why_lines(database, account.run_id, ticker)) for ticker in tickers],
+        "wrong": "",
+        "tried": None,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import NamedTuple
 
 from sqlalchemy import Engine, select
@@ -11,23 +11,31 @@ from sqlalchemy import Engine, select
 from trading_platform.core.errors import FixConfigError
 from trading_platform.desk.place import Desk
 from trading_platform.operations.commands import ABOUT_ONE, WORDS, Asked, check_subject
+from trading_platform.operations.consent_commands import Said, answered_decision
 from trading_platform.storage import models as m
+from trading_platform.storage.consents import ANSWERS, CONSENT, subject_of
 from trading_platform.storage.desk_pen import Deed
+from trading_platform.storage.operator_requests import STOP
 from trading_platform.storage.run_targets import Account, Target
 
 RECENT = 8  # commands that a page shows
-OF_ACCOUNT = ("halt", "resume", "flatten")
+OF_ACCOUNT = ("halt", "resume", "flatten", STOP)
 OF_STRATEGY = ("pause", "unpause")
+COMMANDS = (*OF_ACCOUNT, *OF_STRATEGY)
 REAL = "alpaca_live"
 
 
 class Wish(NamedTuple):
-    """What somebody at the desk asks for; `typed` is the account's name as they typed it."""
+    """What somebody at the desk asks for.
+
+    `typed` is the account's name as they typed it, `decided` the close whose orders they have seen and answer to.
+    """
 
     kind: str
     reason: str
     subject: str | None
     typed: str
+    decided: str | None = None
 
 
 class Answer(NamedTuple):
@@ -56,39 +64,45 @@ def ask(desk: Desk, account: Account, wish: Wish, actor: str, origin: str) -> in
     FixConfigError
         No such command, no reason, the wrong name, or nothing could come of it.
     """
-    check(desk.database(), account, wish)
-    deed = Deed(desk.now(), f"{actor} (desk)", origin, wish.kind, account.run_id, wish.subject, wish.reason.strip())
+    subject = check(desk.database(), account, wish)
+    deed = Deed(desk.now(), f"{actor} (desk)", origin, wish.kind, account.run_id, subject, wish.reason.strip())
     return desk.pen.command(deed)
 
 
-def check(database: Engine, account: Account, wish: Wish) -> None:
-    """Make sure that a wish can be left.
+def check(database: Engine, account: Account, wish: Wish) -> str | None:
+    """Make sure that a wish can be left; return what its row speaks of.
 
     Raises
     ------
     FixConfigError
         As `ask`.
     """
-    if wish.kind not in (*OF_ACCOUNT, *OF_STRATEGY):
-        raise FixConfigError(
-            f"there is no command {wish.kind[:40]!r}; there are {', '.join((*OF_ACCOUNT, *OF_STRATEGY))}"
-        )
+    if wish.kind not in (*COMMANDS, *ANSWERS):
+        raise FixConfigError(f"there is no command {wish.kind[:40]!r}; there are {', '.join((*COMMANDS, *ANSWERS))}")
     if account.is_finished:
         raise FixConfigError(f"run {account.run_id} is a finished replay: nothing to {wish.kind}")
-    if (wish.kind in OF_STRATEGY) != (wish.subject is not None) and wish.kind != "flatten":
+    is_about_one = wish.kind in OF_STRATEGY
+    if is_about_one != (wish.subject is not None) and wish.kind not in ("flatten", *ANSWERS):
         raise FixConfigError(
             f"{wish.kind} is about {'one strategy: name it' if wish.subject is None else 'the account'}"
         )
     if not wish.reason.strip():
         raise FixConfigError("say why: the reason is recorded with your name")
     if needs_name(account, wish.kind) and wish.typed.strip() != account.name:
-        raise FixConfigError(f"to {wish.kind} this account its name must be typed: {account.name}")
+        raise FixConfigError(f"to {wish.kind} here the account's name must be typed: {account.name}")
+    if wish.kind in ANSWERS:
+        said = Said(wish.kind, wish.subject, wish.reason)
+        decided = answered_decision(database, account.run_id, said, wish.decided)
+        return subject_of(date.fromisoformat(decided), wish.subject)
     asked = Asked(wish.kind, wish.reason, wish.subject, Target(run=account.run_id))
     check_subject(database, account, asked)
+    return wish.subject
 
 
 def meaning(kind: str, subject: str | None) -> str:
     """Return what a command does, in words."""
+    if kind in ANSWERS:
+        return f"what waits {'goes' if kind == CONSENT else 'stays'}"
     return WORDS[kind] if subject is None and kind in WORDS else ABOUT_ONE.get(kind, kind).format(subject)
 
 

@@ -19,7 +19,7 @@ from starlette.routing import Route
 from trading_platform import __version__
 from trading_platform.core.errors import FixConfigError, RepairDatabaseError
 from trading_platform.desk.access import Access, LockedOutError, Person, Role
-from trading_platform.desk.actions import OF_ACCOUNT, OF_STRATEGY, Wish, ask, recent
+from trading_platform.desk.actions import COMMANDS, Wish, ask, recent
 from trading_platform.desk.lists import journal, recent_fills, refusals
 from trading_platform.desk.overview import overview, shown
 from trading_platform.desk.place import Desk, NotThereError
@@ -28,6 +28,7 @@ from trading_platform.operations.run_pages import read_comparison
 from trading_platform.reporting.ledger_view import read_days
 from trading_platform.reporting.run_comparison import comparison_document
 from trading_platform.reporting.run_results import run_results
+from trading_platform.storage.consents import ANSWERS
 
 LARGEST_NUMBER = 2**63 - 1
 LARGEST_BODY = 20_000
@@ -91,10 +92,11 @@ COMMAND_BODY: dict[str, Any] = {
     "additionalProperties": False,
     "required": ["kind", "reason"],
     "properties": {
-        "kind": {"type": "string", "enum": [*OF_ACCOUNT, *OF_STRATEGY]},
+        "kind": {"type": "string", "enum": [*COMMANDS, *ANSWERS]},
         "reason": {"type": "string", "minLength": 1, "maxLength": 500},
         "subject": {"type": "string", "minLength": 1, "maxLength": 64},
         "account": {"type": "string", "maxLength": 64},
+        "session": {"type": "string", "maxLength": 10},
     },
 }
 
@@ -164,7 +166,7 @@ def _commands(desk: Desk, asked: Asked) -> Answer:
 
 def _leave_command(desk: Desk, asked: Asked) -> Answer:
     account, body = desk.account(asked.values["run_id"]), asked.body
-    wish = Wish(body["kind"], body["reason"], body.get("subject"), body.get("account", ""))
+    wish = Wish(body["kind"], body["reason"], body.get("subject"), body.get("account", ""), body.get("session"))
     return {"id": ask(desk, account, wish, asked.who.name, asked.origin)}
 
 
@@ -207,7 +209,8 @@ ENDPOINTS = (
     Endpoint(
         "POST",
         f"{ACCOUNT}/commands",
-        "Ask the engine; `account` is its name where that must be confirmed (flatten, real money). Operators only.",
+        "Ask the engine, or answer for entries that wait (consent, veto: `subject` is a ticker, none means all; "
+        "`session` the decision that was seen). `account` is its name where that must be confirmed. Operators only.",
         _leave_command,
         (RUN,),
         COMMAND_BODY,

@@ -141,20 +141,31 @@ class Pages:
 
     async def act(self, request: Request) -> Response:
         """Leave a command for an account's engine."""
+        return await self._ask(request, "account.html", screens.account_now, "#actions")
+
+    async def answer(self, request: Request) -> Response:
+        """Leave an operator's word about entries that wait."""
+        return await self._ask(request, "answer.html", account_screens.answer, "/answer")
+
+    async def _ask(self, request: Request, template: str, screen: Screen, then: str) -> Response:
         session, given = await self._checked(request, commands=True)
         run_id = request.path_params["run_id"]
         account = await run_in_threadpool(self.desk.account, run_id)
         wish = Wish(
-            given.get("kind", ""), given.get("reason", ""), given.get("subject") or None, given.get("typed", "")
+            given.get("kind", ""),
+            given.get("reason", ""),
+            given.get("subject") or None,
+            given.get("typed", ""),
+            given.get("session") or None,
         )
         try:
             await run_in_threadpool(ask, self.desk, account, wish, session.name, self.origin(request))
         except FixConfigError as error:
             await self._told(request, session.name, wish.kind, f"refused: {error}", run_id, wish.reason)
-            context = await run_in_threadpool(screens.account_now, self.desk, request)
+            context = await run_in_threadpool(screen, self.desk, request)
             context["wrong"], context["tried"] = str(error), wish
-            return await run_in_threadpool(lambda: self.render(request, "account.html", 422, **context))
-        return RedirectResponse(f"/accounts/{run_id}#actions", 303)
+            return await run_in_threadpool(lambda: self.render(request, template, 422, **context))
+        return RedirectResponse(f"/accounts/{run_id}{then}", 303)
 
     async def mark(self, request: Request) -> Response:
         """Put a tag or a note on a run."""
@@ -316,7 +327,9 @@ def create_application(desk: Desk, access: Access, setup: Setup, watch: Watch | 
         Route("/api", pages.screen("api.html", lambda desk, request: {"title": "API", "api": description()})),
         *api_routes(desk, access, pages.origin),
         *([Route("/metrics", pages.metrics)] if setup.metrics else []),
+        Route(f"{account}/answer", pages.screen("answer.html", account_screens.answer)),
         Route(f"{account}/actions", pages.act, methods=["POST"]),
+        Route(f"{account}/answer", pages.answer, methods=["POST"]),
         Route(f"{run}/mark", pages.mark, methods=["POST"]),
         Route("/events", pages.events),
         Route("/shared/{name}", pages.shared),

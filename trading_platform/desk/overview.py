@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, select
@@ -83,8 +84,15 @@ def drawdown_limits(database: Engine) -> dict[int, float]:
     """Return each run's drawdown limit, a fraction, from its stored settings."""
     with database.connect() as connection:
         found = connection.execute(select(m.Run.id, m.Run.config).where(m.Run.mode != "replay")).all()
-        limits = {run_id: complete_limits(stored_risk(config)).get("max_drawdown_pct") for run_id, config in found}
-    return {run_id: float(value) / 100 for run_id, value in limits.items() if isinstance(value, int | float)}
+        limits = {run_id: _drawdown_limit(config) for run_id, config in found}
+    return {run_id: value for run_id, value in limits.items() if value is not None}
+
+
+@lru_cache(maxsize=512)
+def _drawdown_limit(config: str) -> float | None:
+    """Return the limit that stored settings mean, a fraction; kept, since every look at every account asks."""
+    value = complete_limits(stored_risk(config)).get("max_drawdown_pct")
+    return float(value) / 100 if isinstance(value, int | float) else None
 
 
 def row_of(

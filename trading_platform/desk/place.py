@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import Engine
 
 from trading_platform.configuration.environment import Settings
 from trading_platform.core.errors import RepairDatabaseError
+from trading_platform.desk.live import file_times
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.operations.commands import Place
 from trading_platform.reporting.document import build_document
@@ -24,6 +27,7 @@ from trading_platform.storage.desk_pen import Pen
 from trading_platform.storage.reader import Reader, T, read_database
 from trading_platform.storage.run_targets import Account, all_accounts
 
+MOST_REPORTS = 8  # kept for pages that ask in the same second
 READ_SECONDS = 20.0  # after so long a page says that the database does not answer
 
 
@@ -49,6 +53,8 @@ class Desk:
     now: Callable[[], datetime]
     steady: Callable[[], float] = time.monotonic
     calendar: NyseCalendar | None = field(default=None)
+    _reports: OrderedDict[object, tuple[dict[str, Any], Evidence]] = field(default_factory=OrderedDict)
+    _making: Lock = field(default_factory=Lock)
 
     @cached_property
     def pen(self) -> Pen:
@@ -105,7 +111,23 @@ class Desk:
     def report(
         self, run_id: int, session: date | None = None, *, history: bool = False
     ) -> tuple[dict[str, Any], Evidence]:
-        """Return the daily report of a run and what it was made from; no broker is asked."""
+        """Return the daily report of a run and what it was made from; no broker is asked. Nobody may change it.
+
+        Pages that hear of one change ask within the same second: of a database file that has not been written since
+        they get the same report.
+        """
+        times = file_times(self.url)
+        if not times:
+            return self._made_report(run_id, session, history=history)
+        key = (run_id, session, history, times, self.now().replace(microsecond=0))
+        with self._making:
+            if key not in self._reports:
+                self._reports[key] = self._made_report(run_id, session, history=history)
+                while len(self._reports) > MOST_REPORTS:
+                    self._reports.popitem(last=False)
+            return self._reports[key]
+
+    def _made_report(self, run_id: int, session: date | None, *, history: bool) -> tuple[dict[str, Any], Evidence]:
         request = Request(self.url, session, run_id, models_dir=self.models_dir, history=history, stored_only=True)
         deadline = time.monotonic() + READ_SECONDS
         calendar = nyse if self.calendar is None else lambda: self.calendar or nyse()

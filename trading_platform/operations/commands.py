@@ -23,7 +23,7 @@ from trading_platform.reporting.states import UNPROTECTED, status_states
 from trading_platform.reporting.status_screen import complain, say, show_json, show_runs, show_status
 from trading_platform.storage import models as m
 from trading_platform.storage.database import check_schema, check_tables, open_database
-from trading_platform.storage.operator_requests import leave_command, result_of
+from trading_platform.storage.operator_requests import STOP, leave_command, result_of
 from trading_platform.storage.run_status import run_status, run_statuses
 from trading_platform.storage.run_targets import (
     KINDS,
@@ -45,6 +45,7 @@ WORDS = {
     "halt": "nothing new is opened until `resume`",
     "resume": "new positions may be opened again",
     "flatten": "every position is sold at the next open, and nothing new is opened until `resume`",
+    "stop": "orders at the broker stay, and nobody watches them until the engine is started again",
 }
 ABOUT_ONE = {
     "flatten": "{} is sold at the next open, and no more of it is bought until `resume`",
@@ -228,6 +229,8 @@ def check_subject(database: Engine, account: Account, asked: Asked) -> None:
     FixConfigError
         The account does not hold the ticker, or has no such strategy, or it is not paused.
     """
+    if asked.kind == STOP:
+        check_stop(account)
     if asked.subject is None:
         return
     state = run_status(database, account.run_id)
@@ -243,6 +246,20 @@ def check_subject(database: Engine, account: Account, asked: Asked) -> None:
         raise FixConfigError(f"run {account.run_id} has no strategy {asked.subject}{hint}")
     if asked.kind == "unpause" and asked.subject not in state["standing"]["paused"] and not state["waiting_commands"]:
         raise FixConfigError(f"{asked.subject} is not paused in run {account.run_id}: nothing to unpause")
+
+
+def check_stop(account: Account) -> None:
+    """Make sure that there is an engine which a command can stop.
+
+    Raises
+    ------
+    FixConfigError
+        None runs, or it replays.
+    """
+    if not account.running:
+        raise FixConfigError(f"run {account.run_id}: no engine runs for it, so there is nothing to stop")
+    if account.is_replay:
+        raise FixConfigError(f"run {account.run_id} is a replay: stop it where it was started, by Ctrl-C")
 
 
 def account_state(database: Engine, account: Account, now: datetime, place: Place | None = None) -> dict[str, Any]:

@@ -39,6 +39,19 @@ def leave_answer(
 ) -> tuple[int, str]:
     """Write an answer to what waits in a run; return the command's id, and the session that it speaks of.
 
+    Raises
+    ------
+    FixConfigError
+        As `answered_decision`.
+    """
+    decided = answered_decision(writing, run_id, said, session)
+    subject = subject_of(date.fromisoformat(decided), said.ticker)
+    return leave_command(writing, run_id, said.kind, said.reason, now, subject, actor), decided
+
+
+def answered_decision(database: Engine, run_id: int, said: Said, session: str | None = None) -> str:
+    """Return the session whose decision an answer speaks of.
+
     `session` is the decision that the answer was given to, where whoever answers has seen one; it must be the newest.
 
     Raises
@@ -46,7 +59,7 @@ def leave_answer(
     FixConfigError
         Nothing waits for an answer, this ticker does not, or it was another decision.
     """
-    ahead = next_open(writing, run_id)
+    ahead = next_open(database, run_id)
     decided, waiting = ahead["session"], ahead["waiting"]
     if session is not None and session != decided:
         newest = decided or "none"
@@ -57,8 +70,7 @@ def leave_answer(
         became = _became(ahead["orders"], said.ticker)
         hint = became or did_you_mean(said.ticker, waiting) or f"; there are {', '.join(waiting)}"
         raise FixConfigError(f"run {run_id}: no entry in {said.ticker} waits for an answer{hint}")
-    subject = subject_of(date.fromisoformat(decided), said.ticker)
-    return leave_command(writing, run_id, said.kind, said.reason, now, subject, actor), decided
+    return str(decided)
 
 
 def answer(

@@ -317,7 +317,8 @@ SELECT code, count(*) FROM signals WHERE run_id = :run AND session = :session AN
 GROUP BY code ORDER BY count(*) DESC, code"""
 ORDERS = """
 SELECT ticker, side, quantity, limit_price, strategy, reason, status, message
-FROM orders WHERE run_id = :run AND decided_session = :session ORDER BY id"""
+FROM orders WHERE run_id = :run AND decided_session = :session
+    AND (parts IS NOT NULL OR reason NOT IN ('stop_loss', 'take_profit')) ORDER BY id"""  # those protect, undecided
 DIFFERENCES = """
 SELECT found_at, resolved_at, kind, ticker, ours, theirs, action FROM differences WHERE run_id = :run ORDER BY id"""
 WARNINGS = "SELECT message FROM data_warnings WHERE run_id = :run ORDER BY id"

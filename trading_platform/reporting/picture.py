@@ -87,7 +87,29 @@ def _growth(axes: Axes, s: Series, benchmark: str) -> None:
         axes.set_yscale("function", functions=(_factor, _percent))
         axes.set_yticks(scale.ticks)
     axes.set_ylim(scale.low, scale.high)
-    axes.legend(loc="upper left", frameon=False, fontsize=8.5, labelcolor=INK, ncols=3, borderaxespad=0.1)
+    lines = axes.legend(loc="upper left", frameon=False, fontsize=8.5, labelcolor=INK, ncols=3, borderaxespad=0.1)
+    _name_bands(axes, s)
+    axes.add_artist(lines)
+
+
+def _name_bands(axes: Axes, s: Series) -> None:
+    """Say what the tints behind the lines are."""
+    from matplotlib.patches import Patch
+
+    labels = [label for label in BANDS if any(span.label == label for span in s.regimes)]
+    if labels:
+        patches = [Patch(color=BANDS[label], alpha=0.25, linewidth=0, label=label) for label in labels]
+        axes.legend(
+            handles=patches,
+            loc="lower right",
+            bbox_to_anchor=(1.0, 1.0),
+            ncols=len(labels),
+            frameon=False,
+            fontsize=8.0,
+            labelcolor=SOFT,
+            handlelength=1.0,
+            borderaxespad=0.1,
+        )
 
 
 def _factor(percent: Any) -> Any:

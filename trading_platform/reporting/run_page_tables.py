@@ -124,7 +124,7 @@ def strategies_card(record: RunRecord, results: RunResults, returns: Returns, br
     note = "P&L = realised + unrealised + dividends - fees; costs in the prices are in the realised already."
     return card(
         "By strategy, dollars",
-        f'{body}<p class="soft">{note}</p>{_alike(brought)}',
+        f'{body}<p class="soft">{note}</p>{alike_table(brought)}',
         "strategies",
     )
 
@@ -274,7 +274,7 @@ def _trade(trade: TradeLine, sessions: Sequence[date]) -> list[Cell]:
     ]
 
 
-def _alike(brought: Mapping[str, Floats]) -> str:
+def alike_table(brought: Mapping[str, Floats]) -> str:
     """Return the correlations of what strategies brought day by day; columns are numbered to stay narrow."""
     names = list(brought)
     if len(names) < 2 or len(next(iter(brought.values()))) < 3:

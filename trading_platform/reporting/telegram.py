@@ -24,6 +24,7 @@ PAUSE_SECONDS = 1.0
 NO_ANSWER = 0
 # What a refusal (HTTP 400) that is not the text's fault speaks of: the chat, its topics, the bot's rights in it.
 OF_THE_CHAT = ("chat not found", "topic", "thread", "not enough rights", "chat_write_forbidden", "peer_id_invalid")
+OF_THE_TOPIC = ("topic", "thread")
 
 
 def own_bot_api(url: str) -> str:
@@ -55,7 +56,8 @@ class Telegram:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._token, self._chat, self._api = token, chat, api.rstrip("/")
+        self._token, self._api = token, api.rstrip("/")
+        self._chat, _, self._topic = chat.partition(":")  # a topic of a group is written CHAT:TOPIC
         self._deadline, self._sleep, self._clock = deadline, sleep, clock
 
     def send(self, markdown: str) -> int:
@@ -70,9 +72,9 @@ class Telegram:
         """
         messages = split_messages(markdown)
         for message in messages:
-            html = {"chat_id": self._chat, "text": message.html, "parse_mode": "HTML", "disable_web_page_preview": True}
+            html = {**self._place(), "text": message.html, "parse_mode": "HTML", "disable_web_page_preview": True}
             if self._call("sendMessage", html) is None:
-                plain = {"chat_id": self._chat, "text": message.plain, "disable_web_page_preview": True}
+                plain = {**self._place(), "text": message.plain, "disable_web_page_preview": True}
                 if self._call("sendMessage", plain) is None:
                     raise BrokerUnreachableError("Telegram refuses the message, also as plain text (HTTP 400)")
         return len(messages)
@@ -85,9 +87,12 @@ class Telegram:
         BrokerUnreachableError
             Telegram refuses the picture, or cannot be reached.
         """
-        values = {"chat_id": self._chat, "caption": caption[:CAPTION_LIMIT]}
+        values = {**self._place(), "caption": caption[:CAPTION_LIMIT]}
         if self._call("sendPhoto", values, {"photo": ("report.png", png, "image/png")}) is None:
             raise BrokerUnreachableError("Telegram refuses the picture (HTTP 400)")
+
+    def _place(self) -> dict[str, Any]:
+        return {"chat_id": self._chat, **({"message_thread_id": self._topic} if self._topic else {})}
 
     def _call(self, method: str, values: dict[str, Any], files: dict[str, Any] | None = None) -> dict[str, Any] | None:
         """Return Telegram's answer, or None when it refuses the content (HTTP 400)."""
@@ -99,6 +104,10 @@ class Telegram:
                 self._chat = values["chat_id"] = moved  # the group has become a supergroup, with another id
                 continue
             said = str(answer.get("description", ""))[:200]
+            if status == 400 and "message_thread_id" in values and any(word in said.lower() for word in OF_THE_TOPIC):
+                self._topic = ""  # it is closed or gone: the chat itself gets the message
+                del values["message_thread_id"]
+                continue
             if status == 400 and not any(word in said.lower() for word in OF_THE_CHAT):
                 return None
             if status in (401, 404):

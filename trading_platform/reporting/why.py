@@ -17,7 +17,15 @@ def why_lines(engine: Engine, run_id: int, ticker: str) -> list[str]:
     lines = [f"next open: {ahead_words(row)}" for row in next_open(engine, run_id)["orders"] if row["ticker"] == ticker]
     with engine.connect() as connection:
         verdicts = connection.execute(
-            select(signal.session, signal.strategy, signal.verdict, signal.code, signal.observed, signal.limit)
+            select(
+                signal.session,
+                signal.strategy,
+                signal.verdict,
+                signal.code,
+                signal.observed,
+                signal.limit,
+                signal.quantity,
+            )
             .where(signal.run_id == run_id, signal.ticker == ticker)
             .order_by(signal.id.desc())
             .limit(MOST)
@@ -34,11 +42,20 @@ def why_lines(engine: Engine, run_id: int, ticker: str) -> list[str]:
             .order_by(signal.id.desc())
             .limit(1)
         ).all()
-    for session, strategy, verdict, code, observed, limit in verdicts:
-        numbers = "" if observed is None or limit is None else f" ({observed:.6g}, limit {limit:.6g})"
-        lines.append(f"{session} {strategy}: {verdict}{'' if verdict == 'approved' else f', {code}{numbers}'}")
+    for session, strategy, verdict, code, observed, limit, largest in verdicts:
+        refused = "" if verdict == "approved" else f", {code}{_numbers(observed, limit)}{_largest(largest)}"
+        lines.append(f"{session} {strategy}: {verdict}{refused}")
     lines += [
         f"{session} {side} {quantity:g} at {price:,.2f} ({strategy}, {str(reason).replace('_', ' ')})"
         for session, side, quantity, price, strategy, reason in fills
     ]
     return lines + [f"{session}: no new positions at all, {code}" for session, code in closed_doors if lines]
+
+
+def _numbers(observed: float | None, limit: float | None) -> str:
+    return "" if observed is None or limit is None else f" ({observed:.6g}, limit {limit:.6g})"
+
+
+def _largest(shares: float) -> str:
+    """Return the largest size that the rule would have let through."""
+    return f"; the largest that would pass: {f'{shares:g} shares' if shares > 0.0 else 'none'}"

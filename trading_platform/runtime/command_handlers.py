@@ -23,6 +23,7 @@ HANDLERS: Mapping[str, Callable[[Given], Work]] = {
     "flatten": account.ask_work,
     "pause": account.ask_work,
     "unpause": account.ask_work,
+    "stop": account.ask_work,
     "telegram": service.telegram_work,
     "mcp": service.mcp_work,
     "consent": account.answer_work,

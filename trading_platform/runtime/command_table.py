@@ -183,6 +183,7 @@ COMMANDS: dict[str, Command] = {
         Command("flatten", "Close every position, or one ticker's, at the next open.", (*_ASK, "--yes"), "[TICKER]"),
         Command("pause", "One strategy opens nothing new until `unpause`.", _ASK, "STRATEGY"),
         Command("unpause", "Let a paused strategy go on.", _ASK, "STRATEGY"),
+        Command("stop", "End an account's engine; orders at the broker stay, and nobody watches them.", _ASK),
         *(
             Command(words, told, (*_ASK, "--json"), "[TICKER]")
             for words, told in (
@@ -292,7 +293,6 @@ SAME_AS = {
     "live": "trade --live",
     "paper": "trade",
     "start": "trade",
-    "stop": "halt",
     "stopentry": "halt",
     "sell": "flatten",
     "close": "flatten",

@@ -135,6 +135,8 @@ class LiveLoop:
         Hears at the end of each look what is so, and whether the look was a complete one; returns at once.
     standing
         Returns what the venue knows of its account beside that.
+    told_to_stop
+        Answers operators who ask the process to stop with the words given; returns True if any did.
     evening
         Called with the market when a session is settled and committed, and at each look after: live against replay.
     """
@@ -157,6 +159,8 @@ class LiveLoop:
     ears: Ears = field(default_factory=NobodyListens)
     standing: Callable[[], Sequence[AlertState]] = lambda: ()
     evening: Callable[[EngineMarket], None] = lambda prepared: None
+    told_to_stop: Callable[[str], bool] = lambda words: False
+    by_command: bool = False  # an operator's `stop` has ended it, and no signal
 
     def run(self) -> None:
         """Scan until the engine is stopped."""
@@ -196,6 +200,9 @@ class LiveLoop:
         heart.beat(now, "; ".join([f"watching; settled to {heart.last_session}", *words]))
         self.ears.look([*troubles, *self.standing()], complete=not troubles)
         self.watchdog.pet(self.scan_interval)
+        if self.told_to_stop(f"stopped at {self.clock.now():%Y-%m-%d %H:%M} UTC"):
+            self.by_command = True
+            self.stop()
         return results
 
     def _troubles(self, now: datetime, due: date) -> Iterator[AlertState]:
@@ -308,6 +315,7 @@ def run_live(
         An operator stopped it twice: it ends at once.
     """
     try:
+        loop.told_to_stop("too late: its engine had ended before it heard")  # or it would end this start at once
         engine.recover(len(prepared.sessions) - 1)
         loop.evening(prepared)  # what an engine that was killed had settled, and did not compare
         if not quiet:
@@ -323,4 +331,4 @@ def run_live(
         raise StoppedNowError(farewell()) from None
     finally:
         lock.release()
-    return INTERRUPTED if engine.stopped else 0
+    return INTERRUPTED if engine.stopped and not loop.by_command else 0

@@ -58,7 +58,7 @@ from trading_platform.runtime.trade_settings import (
     same_place,
 )
 from trading_platform.storage.database import database_name, reach_server
-from trading_platform.storage.operator_requests import has_open_wishes
+from trading_platform.storage.operator_requests import has_open_wishes, stop_answerer
 
 log = logging.getLogger("trading_platform.runtime.trade")
 
@@ -228,6 +228,7 @@ def _trade_real_market(given: Instructions) -> int:
         ears=post or NobodyListens(),
         watchdog=telling_watchdog(post),
         glance=functools.partial(consent_due, engine),
+        told_to_stop=stop_answerer(database, run.run_id, clock.now),
     )
     if opener is not None:
         welcome = f"trading {prepared.panel.source} at your broker {account}, run {run.run_id}; Ctrl-C stops"

@@ -49,7 +49,7 @@ from trading_platform.runtime.restored import notice_older_copy, take_up_bare_st
 from trading_platform.runtime.run_screen import LiveScreen
 from trading_platform.storage import models as m
 from trading_platform.storage.difference_store import DifferenceStore
-from trading_platform.storage.operator_requests import has_open_wishes
+from trading_platform.storage.operator_requests import has_open_wishes, stop_answerer
 from trading_platform.storage.order_journal import DatabaseJournal
 from trading_platform.storage.order_mark import OrderMark
 from trading_platform.storage.repository import Repository
@@ -206,6 +206,7 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint, guard: StopGuard |
         watchdog=telling_watchdog(post),
         glance=lambda now: venues[0].glance(now) or consent_due(engine, now),
         evening=evening.look,
+        told_to_stop=stop_answerer(database, run.run_id, clock.now),
     )
     welcome = f"trading Alpaca account {account.account_id}, run {run.run_id}; Ctrl-C stops, orders stay at Alpaca"
     with posted(post, drained=options.once), stream if listens else nullcontext():

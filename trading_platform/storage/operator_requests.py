@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,8 @@ from trading_platform.core.errors import FixConfigError
 from trading_platform.storage import models as m
 from trading_platform.storage.stopped_strategies import ENGINE
 
-KINDS = ("halt", "resume", "flatten", "pause", "unpause")
+STOP = "stop"  # about the process and not the account: whoever drives the engine obeys it
+KINDS = ("halt", "resume", "flatten", "pause", "unpause", STOP, "consent", "veto")
 RESTORED = "restored"  # no wish: the database is a copy, and its next start has not yet taken up what it lacks
 OPEN_WISHES = (  # built once: every scan of a live engine asks
     select(m.Command.id, m.Command.kind, m.Command.actor, m.Command.reason, m.Command.subject)
@@ -124,6 +125,24 @@ def open_wishes(engine: Engine, run_id: int) -> list[Wish]:
     """Return unhandled commands, oldest first."""
     with engine.connect() as connection:
         return [Wish(*row) for row in connection.execute(OPEN_WISHES, {"run": run_id})]
+
+
+def account_wishes(engine: Engine, run_id: int) -> list[Wish]:
+    """Return unhandled commands about the account, oldest first: all but those to stop."""
+    return [wish for wish in open_wishes(engine, run_id) if wish.kind != STOP]
+
+
+def answer_stops(engine: Engine, run_id: int, now: datetime, result: str) -> bool:
+    """Mark open commands to stop as answered with `result`; return True if there was any."""
+    mine = m.Command.run_id == run_id, m.Command.kind == STOP, m.Command.handled_at.is_(None)
+    with engine.begin() as connection:
+        done = connection.execute(update(m.Command).where(*mine).values(handled_at=now, result=result))
+    return bool(done.rowcount)
+
+
+def stop_answerer(engine: Engine, run_id: int, now: Callable[[], datetime]) -> Callable[[str], bool]:
+    """Return what a live loop asks at each look: it answers commands to stop, and tells whether there were any."""
+    return lambda words: answer_stops(engine, run_id, now(), words)
 
 
 def has_open_wishes(engine: Engine, run_id: int) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from trading_platform.core.metrics import sharpe_ratio
 from trading_platform.evaluation.comparison import ComparisonRow
+from trading_platform.reporting.learning_curves import ENDING, write_curves
 from trading_platform.reporting.market_words import market_words
 from trading_platform.reporting.training_report import Check, CurvePoint, TrainingReport, write_html, write_png
 from trading_platform.training import verdict_words
@@ -114,6 +115,8 @@ def write_report(campaign: Campaign, outcome: Outcome, folder: Path) -> tuple[Pa
     page, picture = folder / f"{outcome.model_id}.html", folder / f"{outcome.model_id}.png"
     write_html(report, page)
     write_png(report, picture)
+    looks = {name: [(look.episodes, look.gain) for look in points] for name, points in report.curves.items()}
+    write_curves(looks, folder / f"{outcome.model_id}{ENDING}")
     return page, picture
 
 

@@ -23,8 +23,15 @@
     return !own || runs.includes(own) || runs.includes("trouble");
   }
 
+  let stale = false; // a tab that nobody sees asks for nothing; it loads its middle again when it is shown
+  document.addEventListener("visibilitychange", () => {
+    if (document.visibilityState === "visible" && stale) changed(["trouble"]);
+  });
+
   function changed(runs) {
     if (!concerns(runs)) return;
+    stale = document.visibilityState === "hidden";
+    if (stale) return;
     pulse.classList.add("beat");
     setTimeout(() => pulse.classList.remove("beat"), 500);
     body.dispatchEvent(new CustomEvent("desk-change", { bubbles: false }));
