@@ -7,7 +7,9 @@ seeds adds to it.
 
 from __future__ import annotations
 
+import fnmatch
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -137,21 +139,25 @@ def learned(
 
 
 def read_results(path: Path, version: str) -> list[ControlResult]:
-    """Return the results in a file; a line torn by a kill, or of another version, is passed over."""
+    """Return the results in a file; a line torn by a kill, or of another version, is passed over.
+
+    A `version` with a star at its end means all that begin so: the same worlds and options in other markets.
+    """
+    wanted = fnmatch.translate(version.replace("[", "[[]"))
     found: dict[ControlTask, ControlResult] = {}
     for line in path.read_text().splitlines() if path.exists() else ():
         try:
             item = json.loads(line)
         except ValueError:
             continue
-        if item.pop("version", None) == version:
+        if re.fullmatch(wanted, str(item.pop("version", ""))):
             task = ControlTask(**item.pop("task"))
             found[task] = ControlResult(task, **item)
     return list(found.values())
 
 
 def run_missing(tasks: Sequence[ControlTask], path: Path, version: str, work: Work) -> list[ControlResult]:
-    """Run the tasks that the file at `path` does not hold, writing each down at once; return all results in it."""
+    """Run the tasks that the file at `path` does not hold, writing each down at once; return all of these options."""
     done = {result.task for result in read_results(path, version)}
     torn = path.exists() and not path.read_bytes().endswith(b"\n")
     with path.open("a") as file:
@@ -160,7 +166,7 @@ def run_missing(tasks: Sequence[ControlTask], path: Path, version: str, work: Wo
         for result in work([task for task in tasks if task not in done]):
             file.write(json.dumps({"version": version, **asdict(result)}) + "\n")
             file.flush()
-    return read_results(path, version)
+    return read_results(path, f"{version.rpartition('-')[0]}*")
 
 
 def version_of(setup: TrainingSetup, template: PreparedMarket) -> str:
