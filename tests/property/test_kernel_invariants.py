@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from tests.kernel_world import STRATEGIES, kernel_arrays, make_rules, random_panel
@@ -32,6 +32,7 @@ def allocations(seed: int, n_sessions: int = N_SESSIONS, n_strategies: int = len
 
 
 @relaxed
+@example(seed=31, profile="conservative", faults=False, step=1.0)  # sent away while one strategy buys from another
 @given(seed=st.integers(0, 10_000), profile=profiles, faults=st.booleans(), step=st.sampled_from([1.0, 0.001]))
 @pytest.mark.parametrize("fills", [EXACT, REALISTIC])
 def test_book_adds_up_and_entries_keep_every_cap(

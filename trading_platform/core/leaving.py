@@ -5,7 +5,7 @@ Shapes: `slots` (S,), `lots` (S, K), those of one slot (K,); `stopped` (N,), `we
 
 from __future__ import annotations
 
-from trading_platform.core.booking import ask_all_out, net_order
+from trading_platform.core.booking import ask_all_out, net_order, tidy_slot
 from trading_platform.core.compiled import inlined, lean
 from trading_platform.core.costs import Sizing
 from trading_platform.core.fills import round_shares, to_tick
@@ -194,6 +194,9 @@ def may_replace(slots: Records, best_wish: float, n_strategies: int, sizing: Siz
 
 @lean
 def send_away(slots: Records, lots: Records, s: int) -> None:
-    """Let the position in slot `s` leave at the next open to make room."""
+    """Let the position in slot `s` leave at the next open to make room.
+
+    A strategy that was to get its first shares of it from another one has none, and no lot any more.
+    """
     ask_all_out(slots, lots, s, REPLACED)
-    net_order(slots, lots, s)
+    tidy_slot(slots, lots, s)

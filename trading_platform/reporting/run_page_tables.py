@@ -275,7 +275,10 @@ def _trade(trade: TradeLine, sessions: Sequence[date]) -> list[Cell]:
 
 
 def alike_table(brought: Mapping[str, Floats]) -> str:
-    """Return the correlations of what strategies brought day by day; columns are numbered to stay narrow."""
+    """Return the correlations of what strategies `brought` day by day, each (T,) dollars.
+
+    Columns are numbered to stay narrow.
+    """
     names = list(brought)
     if len(names) < 2 or len(next(iter(brought.values()))) < 3:
         return ""

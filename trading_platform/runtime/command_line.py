@@ -50,7 +50,13 @@ def main() -> NoReturn:
 
 
 def run(words: Sequence[str] | None = None) -> int:
-    """Run the command that `words` (default: the process's own) name, and return the exit code."""
+    """Run the command that `words` (default: the process's own) name, and return the exit code.
+
+    Raises
+    ------
+    FixConfigError
+        What it prints cannot be written.
+    """
     try:
         with stop_at_start(), plainly_warned(partial(complain, lead="note: ")):
             said = list(sys.argv[1:] if words is None else words)

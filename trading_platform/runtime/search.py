@@ -51,7 +51,13 @@ class SearchOptions:
 
 
 def search(options: SearchOptions) -> int:
-    """Run what is missing of the search, print what was found, write its page; return the exit code."""
+    """Run what is missing of the search, print what was found, write its page; return the exit code.
+
+    Raises
+    ------
+    StoppedNowError
+        Ctrl-C: what is done is kept.
+    """
     trade, plan = options.trade, read_plan(options.plan)
     require(("optuna",), "search")
     config = read_config(trade, load_settings())

@@ -94,7 +94,13 @@ def alone_on_server(url: URL, name: str) -> Iterator[None]:
 
 @contextmanager
 def told_trouble(where: str) -> Iterator[None]:
-    """Say in one line what a server's failure in the middle of a search means; the same command goes on later."""
+    """Say in one line what a server's failure in the middle of a search means; the same command goes on later.
+
+    Raises
+    ------
+    DatabaseAwayError
+        The server failed, or what `explain_server` makes of it.
+    """
     from optuna.exceptions import StorageInternalError
 
     from trading_platform.storage.postgresql import DatabaseAwayError, explain_server

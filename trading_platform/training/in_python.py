@@ -7,7 +7,6 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.session import Rules
 from trading_platform.core.types import MarketPanel
+from trading_platform.machine.clocks import utc_now
 from trading_platform.machine.packages import missing
 from trading_platform.reporting.training_report import TrainingReport, write_html
 from trading_platform.training.campaign import run_campaign
@@ -103,7 +103,7 @@ def trained(
     """
     since = time.perf_counter()
     fingerprint = RiskConfig.from_mapping(config.risk).fingerprint
-    now = datetime.now(UTC)
+    now = utc_now()
     campaign = prepare_campaign(options, setup, config, settings, rules, fingerprint, make_env, now, panel)
     prepared = time.perf_counter()
     screen = Screen(campaign, silent=not shown)
