@@ -72,6 +72,14 @@ def test_fee_of_a_named_fill_is_its_fee() -> None:
     assert history.cash == ()
 
 
+def test_fee_of_an_execution_that_cannot_be_read_waits_with_it() -> None:
+    torn = fill() | {"transaction_time": "yesterday"}
+    history = parse_history([torn, other("FEE", net_amount="-0.02", group_id="f1")], order_of)
+    assert history.cash == ()
+    assert len(history.unreadable) == 2
+    assert len(parse_history([other("FEE", net_amount="-0.02", group_id="f1")], order_of).cash) == 1
+
+
 def test_entry_of_an_unknown_type_moves_nothing_and_says_what_it_would_have() -> None:
     history = parse_history([other("NEW TYPE", net_amount="-1.5", symbol="AAA", qty="10")], order_of)
     assert (history.cash, history.shares) == ((), ())

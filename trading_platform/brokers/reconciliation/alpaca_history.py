@@ -133,6 +133,7 @@ def parse_history(entries: Sequence[Mapping[str, Any]], order_of: OrderOf) -> Ac
             else:
                 sorted_.take(entry, order_of)
         except UNREADABLE_ERRORS as error:
+            sorted_.unread.add(_name(entry))
             sorted_.unreadable.append(_unreadable(entry, error))
     for told in corporate_actions(corporate):
         sorted_.keep(told)
@@ -152,6 +153,7 @@ class _Sorted:
     halves: list[HalfAction] = field(default_factory=list)
     undone: list[tuple[str, Reversal]] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
+    unread: set[str] = field(default_factory=set)  # ids of those
 
     def take(self, entry: Mapping[str, Any], order_of: OrderOf) -> None:
         """Sort one entry that has been executed."""
@@ -164,6 +166,8 @@ class _Sorted:
             fill = self.fills[group]
             self.fills[group] = fill._replace(fees=round_cents(fill.fees - amount))
             return
+        if group in self.unread:  # by itself it would be booked beside the fill that may have paid it already
+            raise ValueError(f"it belongs to {group}, which cannot be read")
         if kind == "OPTRD" and ticker_of(entry) is not None and multiplier_of(str(entry["symbol"])) is None:
             self.foreign.append(_assigned(entry, amount))
             return
