@@ -30,6 +30,7 @@ from crash_world import BENCHMARK, HISTORY, Campaign, Forge, Life, campaign, pan
 from trading_platform.alpaca_server.admin import administer
 from trading_platform.alpaca_server.faults import Fault, FaultKind
 from trading_platform.alpaca_server.records import ApiError, SimOrder, Whim
+from trading_platform.brokers.reconciliation.reconcile import GRACE
 from trading_platform.core.errors import (
     BrokerUnreachableError,
     FixConfigError,
@@ -435,6 +436,7 @@ class Quarter:
         """Let the engine come to rest, and compare all that there is to compare."""
         world = self._world
         world.server.lift_faults()
+        world.server.advance(world.server.now + GRACE)  # a crash's unsent intent is open until then
         for _ in range(2):  # what nothing explains is taken over when a second look shows the same
             self._look("a look before the books are compared")
         found = campaign_breaches(
