@@ -22,7 +22,7 @@ from trading_platform.runtime.run_screen import session_line
 WIDTHS = [40, 60, 80, 120]
 
 
-def state(**changes: Any) -> dict[str, Any]:
+def state(**changes: Any) -> Any:
     position = {"ticker": "BBY", "quantity": 147.0, "entry_price": 31.32, "price": 31.1, "stop_price": 29.1}
     order = {
         "ticker": "BBY",
@@ -60,8 +60,13 @@ def state(**changes: Any) -> dict[str, Any]:
         "positions": [position],
         "open_orders": [order],
         "differences": [],
+        "not_invested_because": None,
+        "next_open": {"session": "2024-07-03", "orders": [], "waiting": []},
+        "replay_check": None,
         "standing": {"flatten": False, "closing": [], "paused": [], "leaving": []},
         "waiting_commands": [],
+        "states": [],
+        "own_costs": None,
         "heartbeat": {
             "pid": 4242,
             "host": "box",
