@@ -21,7 +21,7 @@ from trading_platform.machine.stop_signals import StoppedNowError
 from trading_platform.operations.account_costs import costs_of_accounts
 from trading_platform.reporting.own_costs import OwnCostsPart
 from trading_platform.reporting.states import UNPROTECTED, AccountState, status_states
-from trading_platform.reporting.status_screen import complain, say, show_json, show_runs, show_status
+from trading_platform.reporting.status_screen import RunRow, complain, say, show_json, show_runs, show_status
 from trading_platform.storage import models as m
 from trading_platform.storage.database import check_schema, check_tables, open_database
 from trading_platform.storage.operator_requests import STOP, leave_command, result_of
@@ -150,7 +150,7 @@ def list_runs(place: Place, *, as_json: bool) -> int:
     return 0
 
 
-def run_rows(database: Engine, now: datetime) -> list[dict[str, Any]]:
+def run_rows(database: Engine, now: datetime) -> list[RunRow]:
     """Return every run as `runs` lists it, the newest first."""
     accounts = sorted(all_accounts(database, now), key=lambda account: -account.run_id)
     marks = {row["id"]: row for row in _marks(database)}
@@ -369,7 +369,7 @@ def _marks(database: Engine) -> list[dict[str, Any]]:
         return [dict(row._mapping) for row in connection.execute(m.Run.__table__.select().with_only_columns(*columns))]
 
 
-def _run_row(account: Account, marks: dict[str, Any]) -> dict[str, Any]:
+def _run_row(account: Account, marks: dict[str, Any]) -> RunRow:
     state = "running" if account.running else account.status
     if not account.is_replay and not account.running:
         state = "no engine runs"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal, TypedDict
 
 from rich.console import Console
 from rich.markup import escape
@@ -23,6 +23,28 @@ from trading_platform.storage.run_state import HeartbeatState, OrderAhead, Order
 
 WIDE = 70  # columns; below that a name and its value stand on lines of their own
 MOST_LINES = 12  # of positions or orders; the rest is counted
+
+
+# A run as `runs` and the API list it; "return" is the gain of a replay, a fraction (a word that no class may have).
+RunRow = TypedDict(
+    "RunRow",
+    {
+        "id": int,
+        "kind": str,
+        "mode": str,
+        "name": str | None,
+        "source": str,
+        "first_session": str | None,
+        "last_session": str | None,
+        "equity": float | None,
+        "return": float | None,
+        "positions": int,
+        "state": str,
+        "tag": str | None,
+        "note": str | None,
+        "words": str,
+    },
+)
 
 
 def say(line: str) -> None:
@@ -115,7 +137,7 @@ def status_lines(
     return [(name, in_currency(text, run["source"])) for name, text in lines]
 
 
-def show_runs(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
+def show_runs(rows: Sequence[RunRow], *, as_json: bool) -> None:
     """Print one run a row: number, kind, name, market, sessions, equity, what a replay gained, status, tag, note."""
     if as_json:
         show_json(list(rows))
@@ -138,16 +160,16 @@ def show_runs(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
     console.print(table)
 
 
-def _span(row: Mapping[str, Any]) -> str:
+def _span(row: RunRow) -> str:
     first, last = row["first_session"], row["last_session"]
     return "" if last is None else f"{first} to {last}"
 
 
-def _gain(row: Mapping[str, Any]) -> str:
+def _gain(row: RunRow) -> str:
     return "" if row["return"] is None else percents(100.0 * row["return"], 1)
 
 
-def _state(row: Mapping[str, Any]) -> str:
+def _state(row: RunRow) -> str:
     return "; ".join(filter(None, (row["state"], row["tag"], row["note"])))
 
 
