@@ -25,7 +25,7 @@ BEGAN = time.monotonic()  # before pytest and its plugins are imported
 import pytest  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
-SECONDS = 45.0
+SECONDS = 40.0
 GRACE = 10.0  # seconds more for the test that is running when they are up
 ALWAYS = tuple(f"tests/architecture/test_architecture_{name}.py" for name in ("imports", "map", "docstrings"))
 ORDER = ("architecture", "unit", "property", "contract", "parity", "integration")  # from quick to slow
