@@ -23,7 +23,7 @@ import warnings
 from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from trading_platform.configuration.environment import Settings, load_settings
 from trading_platform.core.errors import FixConfigError, RepairDatabaseError, TradingPlatformError
@@ -32,7 +32,7 @@ from trading_platform.machine.packages import require
 from trading_platform.machine.standard_streams import give_up_output, open_closed_streams, write_out
 from trading_platform.machine.stop_signals import started
 from trading_platform.reporting.account_source import AccountSource
-from trading_platform.reporting.document import build_document
+from trading_platform.reporting.document import Report, WholeReport, build_document
 from trading_platform.reporting.evidence import Evidence
 from trading_platform.reporting.gather import Request, Surroundings, complete_limits, gather, nyse
 from trading_platform.reporting.text import LIMIT, summary_text
@@ -79,7 +79,7 @@ def generate_daily_report(
     now: datetime | None = None,
     settings: Settings | None = None,
     deadline_seconds: float | None = None,
-) -> dict[str, Any]:
+) -> WholeReport:
     """Return the report as JSON-ready values; docs/daily-report.md and report.schema.json describe every key.
 
     Parameters
@@ -120,12 +120,12 @@ def generate_daily_report(
     return complete(gather(request, around), machine.summary_characters)
 
 
-def format_summary(report: dict[str, Any], limit: int = LIMIT) -> str:
+def format_summary(report: Report, limit: int = LIMIT) -> str:
     """Return the report as Markdown for OpenClaw and Telegram, most important first, in `limit` (3,500) characters."""
     return summary_text(report, limit)
 
 
-def complete(evidence: Evidence, limit: int = LIMIT) -> dict[str, Any]:
+def complete(evidence: Evidence, limit: int = LIMIT) -> WholeReport:
     """Return the whole report of `evidence`, with its ``summary`` of at most `limit` characters."""
     report = build_document(evidence)
     return {**report, "summary": format_summary(report, limit)}
@@ -251,13 +251,13 @@ def _check_named(database: str | None) -> None:
         raise RepairDatabaseError(f"database {path} does not exist; start the engine first, or name another with --db")
 
 
-def _page(report: dict[str, Any], evidence: Evidence) -> str:
+def _page(report: Report, evidence: Evidence) -> str:
     from trading_platform.reporting.page import render_page
 
     return render_page(report, evidence)
 
 
-def _picture(report: dict[str, Any], evidence: Evidence) -> bytes:
+def _picture(report: Report, evidence: Evidence) -> bytes:
     from trading_platform.reporting.picture import render_picture  # matplotlib takes a second
 
     return render_picture(report, evidence)

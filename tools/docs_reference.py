@@ -1,4 +1,4 @@
-"""Write the pages of docs/reference that follow from the code: commands, settings, the Python face.
+"""Write what follows from the code: the limits in trading.example.toml, and the pages of docs/reference.
 
 python tools/docs_reference.py          writes them
 python tools/docs_reference.py --check  says which are out of date, exit 1
@@ -7,7 +7,11 @@ python tools/docs_reference.py --check  says which are out of date, exit 1
 from __future__ import annotations
 
 import inspect
+import json
+import re
 import sys
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from types import FunctionType
 
@@ -19,10 +23,13 @@ from risk_manager import RiskManager  # noqa: E402
 from rl_environment import TradingAllocEnv  # noqa: E402
 from rl_strategy_allocator import RLStrategyAllocator  # noqa: E402
 from trading_platform import api  # noqa: E402
+from trading_platform.core.risk.limits import RiskSettings, total_drawdown_pct  # noqa: E402
 from trading_platform.runtime.command_table import COMMANDS, OPTIONS  # noqa: E402
 from trading_platform.training.in_python import Training  # noqa: E402
 
 REFERENCE = ROOT / "docs" / "reference"
+EXAMPLE = ROOT / "trading.example.toml"
+LIMITS_AFTER, LIMITS_BEFORE = '#profile = "conservative"\n', "\n[costs]\n"  # where the limits stand in it
 MADE = "<!-- Made by tools/docs_reference.py: edit the code, then run it. -->\n\n"
 FACES: tuple[tuple[type, str], ...] = (
     (RiskManager, "risk_manager"),
@@ -54,9 +61,41 @@ def commands_page() -> str:
     return "\n".join(rows) + "\n"
 
 
+def example() -> str:
+    """Return the example of settings, with every limit of `RiskSettings` as its docstring tells it."""
+    head, after, rest = EXAMPLE.read_text(encoding="utf-8").partition(LIMITS_AFTER)
+    _, before, tail = rest.partition(LIMITS_BEFORE)
+    return head + after + "".join(f"{line}\n" for line in limit_lines()) + before + tail
+
+
+def limit_lines() -> Iterator[str]:
+    """Yield the lines of the limits: a heading above each group, an explanation above each setting with its default."""
+    defaults = RiskConfig().to_dict()
+    defaults["max_total_drawdown_pct"] = total_drawdown_pct(defaults)
+    for heading, rows in limit_groups():
+        yield from ("#", f"# {heading}.")
+        for names, told in rows:
+            yield from textwrap.wrap(f"{told[0].upper()}{told[1:]}.", 120, initial_indent="# ", subsequent_indent="# ")
+            yield from (f"#{name} = {json.dumps(defaults[name])}" for name in names)
+
+
+def limit_groups() -> list[tuple[str, list[tuple[list[str], str]]]]:
+    """Return the groups of `RiskSettings`' docstring: heading, and its rows of (settings, what is said of them)."""
+    groups: list[tuple[str, list[tuple[list[str], str]]]] = []
+    for line in inspect.cleandoc(RiskSettings.__doc__ or "").splitlines()[2:]:
+        if not line.startswith(" "):
+            groups.append((line, []))
+        elif row := re.fullmatch(r" {4}(\w+(?:, \w+)*)  +(\S.*)", line):
+            groups[-1][1].append((row[1].split(", "), row[2]))
+        else:
+            names, told = groups[-1][1].pop()
+            groups[-1][1].append((names, f"{told} {line.strip()}"))
+    return groups
+
+
 def settings_page() -> str:
     """Return the page of settings: the example file, which the suite holds to the settings that exist."""
-    text = (ROOT / "trading.example.toml").read_text(encoding="utf-8")
+    text = example()
     return f"# Settings\n\n`trading.example.toml`, whole. Copy it to `trading.toml`.\n\n```toml\n{text}```\n"
 
 
@@ -88,20 +127,19 @@ def fenced(text: str | None, language: str = "text") -> str:
     return f"```{language}\n{inspect.cleandoc(text or '').rstrip()}\n```\n"
 
 
-def pages() -> dict[str, str]:
-    """Return file name -> text."""
+def pages() -> dict[Path, str]:
+    """Return file -> text."""
     made = {"commands.md": commands_page(), "settings.md": settings_page(), "api.md": python_page()}
-    return {name: MADE + text for name, text in made.items()}
+    return {EXAMPLE: example(), **{REFERENCE / name: MADE + text for name, text in made.items()}}
 
 
 def main() -> int:
-    """Write the pages, or compare them."""
+    """Write the files, or compare them."""
     stale = []
-    for name, text in pages().items():
-        file = REFERENCE / name
+    for file, text in pages().items():
         if file.is_file() and file.read_text(encoding="utf-8") == text:
             continue
-        stale.append(name)
+        stale.append(file.name)
         if "--check" not in sys.argv:
             REFERENCE.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")

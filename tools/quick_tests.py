@@ -2,15 +2,19 @@
 
 Nearest are the changed tests, those that import a changed module themselves, and those of the architecture. They run
 until the seconds are used up, unit tests first; what did not get its turn is told, and `make test` has it all. The
-seconds count from the start of this program: imports and the collection of tests are part of what one waits for.
+seconds count from the start of this program: imports and the collection of tests are part of what one waits for. A test
+that is still running some seconds later is interrupted, and told: under a minute means under a minute.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable
 from functools import cache
@@ -21,7 +25,8 @@ BEGAN = time.monotonic()  # before pytest and its plugins are imported
 import pytest  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
-SECONDS = 45.0
+SECONDS = 40.0
+GRACE = 10.0  # seconds more for the test that is running when they are up
 ALWAYS = tuple(f"tests/architecture/test_architecture_{name}.py" for name in ("imports", "map", "docstrings"))
 ORDER = ("architecture", "unit", "property", "contract", "parity", "integration")  # from quick to slow
 LEFT_OUT = "not slow and not real"
@@ -29,14 +34,36 @@ WITHOUT_TESTS = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
 class Budget:
-    """Ends a run of pytest once its seconds, counted from `began`, are used up."""
+    """Ends a run of pytest once its seconds, counted from `began`, are used up; a running test gets `grace` more."""
 
-    def __init__(self, seconds: float, began: float) -> None:
+    def __init__(self, seconds: float, began: float, grace: float = GRACE) -> None:
         self.until = began + seconds
+        self.end = self.until + grace
         self.ran = 0
         self.selected = 0
         self.is_spent = False
         self.has_failed = False
+        self.running = ""
+        self.cut_short = ""  # the test that was interrupted
+
+    def pytest_sessionstart(self) -> None:
+        """Set the end that even a running test does not outlast."""
+        self._timer = threading.Timer(max(0.0, self.end - time.monotonic()), self.interrupt)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def pytest_sessionfinish(self) -> None:
+        """Take that end away."""
+        self._timer.cancel()
+
+    def interrupt(self) -> None:
+        """End the run at once, whatever runs."""
+        self.is_spent, self.cut_short = True, self.running
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Remember which test runs."""
+        self.running = nodeid
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Count what was selected."""
@@ -71,6 +98,8 @@ def main(words: list[str]) -> int:
     code = pytest.main(["-m", LEFT_OUT, "--maxfail", "5", *ALWAYS, *chosen], plugins=[budget])
     if budget.is_spent:
         print(f"\n{given.seconds:g} s are up: {budget.ran} of {budget.selected} tests ran; `make test` runs all")
+    if budget.cut_short:
+        print(f"interrupted, since it took too long: {budget.cut_short}")
     return int(failed(code, budget))
 
 

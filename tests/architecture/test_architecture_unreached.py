@@ -35,6 +35,19 @@ def test_unreached_function_is_found_and_a_called_one_is_not(tmp_path: Path) -> 
     assert unreached([file], tmp_path) == {("part.py", "forgotten")}
 
 
+def test_key_of_a_document_is_no_name_and_a_field_of_a_record_is(tmp_path: Path) -> None:
+    file = tmp_path / "part.py"
+    file.write_text(
+        "from typing import NamedTuple, TypedDict\n"
+        "class Day(TypedDict):\n    date: str\n"
+        "class Whole(Day):\n    summary: str\n"
+        "class Row(NamedTuple):\n    forgotten: str\n"
+        "x: Whole\ny: Row\nprint(x, y)\n",
+        encoding="utf-8",
+    )
+    assert unreached([file], tmp_path) == {("part.py", "forgotten")}
+
+
 def test_module_is_wired_to_something() -> None:
     """Every module is imported by another, or is one that is run; studies count, tests do not."""
     sources = [*(ROOT / "trading_platform").rglob("*.py"), *ROOT.glob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]

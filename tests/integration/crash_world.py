@@ -406,6 +406,31 @@ def shell_environment(world: Campaign) -> dict[str, str]:
     return {**plain_environment(), **single, **world.environment}
 
 
+def command_of(world: Campaign, command: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the program in the campaign's folder, on its settings and its database; nobody answers it."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(ROOT / "autonomous_trading_engine.py"),
+            command,
+            "--config",
+            "trading.toml",
+            "--db",
+            "engine.db",
+            *words,
+        ],
+        cwd=world.home,
+        env={**shell_environment(world), "COLUMNS": "300"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert "Traceback" not in done.stdout + done.stderr, done.stderr
+    return done
+
+
 def plain_environment() -> dict[str, str]:
     """Return this process's environment without anything that is meant for an engine."""
     names = ("ALPACA", "APCA", "TRADING", "DATABASE", "TELEGRAM")

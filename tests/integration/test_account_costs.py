@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import insert, update
@@ -76,8 +77,7 @@ def database(folder: Path, fills: int, mode: str = "alpaca_paper") -> str:
 
 def test_status_and_doctor_say_what_fills_have_cost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     url = database(tmp_path, 200)
-    part = account_costs(url, 1)
-    assert part is not None
+    part: Any = account_costs(url, 1)
     assert (part["fills"], part["setting_bps"], part["every"]["mean_bps"]) == (200, 5.0, 7.8)
     assert part["thin"]["fills"] + part["liquid"]["fills"] == 200
     assert part["delay"]["mean_bps"] == pytest.approx(0.0, abs=0.5)  # as often for it as against it
@@ -111,7 +111,6 @@ def test_nothing_is_said_of_few_fills_of_a_simulated_account_or_of_none(tmp_path
 
 def test_a_later_setting_counts_and_not_that_of_the_beginning(tmp_path: Path) -> None:
     url = database(tmp_path, 200)
-    part = account_costs(url, None, 9.0)
-    assert part is not None
+    part: Any = account_costs(url, None, 9.0)
     assert part["setting_bps"] == 9.0
     assert 7.8 < part["every"]["shrunk_bps"] < 9.0 or part["every"]["shrunk_bps"] == pytest.approx(7.8, abs=0.01)

@@ -3,41 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from crash_world import ROOT, Campaign, Forge, campaign, moments, panel_of, shell_environment
+from crash_world import Campaign, Forge, campaign, command_of, moments, panel_of
 
 pytestmark = pytest.mark.real
 
 SESSIONS = 10
 LOST_AT = 6  # the evening after which the database is gone
-
-
-def adopt(world: Campaign, *words: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [
-            sys.executable,
-            str(ROOT / "autonomous_trading_engine.py"),
-            "adopt",
-            "--config",
-            "trading.toml",
-            "--db",
-            "engine.db",
-            *words,
-        ],
-        cwd=world.home,
-        env={**shell_environment(world), "COLUMNS": "300"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
-    assert "Traceback" not in done.stdout + done.stderr, done.stderr
-    return done
 
 
 @pytest.mark.slow
@@ -67,14 +41,14 @@ def lose_and_adopt(world: Campaign) -> None:
         path.rename(path.with_name(f"lost-{path.name}"))
     assert world.life().code == 5
     assert "adopt" in world.words()
-    asked = adopt(world)  # nobody answers
+    asked = command_of(world, "adopt")  # nobody answers
     assert (asked.returncode, "say --yes" in asked.stderr) == (2, True)
-    told = adopt(world, "--yes", "--json")
+    told = command_of(world, "adopt", "--yes", "--json")
     assert told.returncode == 0, told.stderr
     found = json.loads(told.stdout)
     at_server = {symbol: position.quantity for symbol, position in world.server.account.positions.items()}
     assert {row["ticker"]: row["quantity"] for row in found["positions"]} == at_server
     assert all(row["stop"] > 0.0 and row["strategy"] in ("mean_reversion", "breakout") for row in found["positions"])
-    again = adopt(world, "--yes")
+    again = command_of(world, "adopt", "--yes")
     assert (again.returncode, "has a book already" in again.stderr) == (2, True)
     assert sum(request.method == "POST" for request in world.server.requests) == before  # nothing was sent

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 from alpaca_world import CALENDAR, ServerClock, flat, make_http, make_server, market
-from test_alpaca_venue import Scene
+from test_engine_at_realistic_alpaca import leave
 from test_eve_of_ex_date import Told
 
 from risk_config import RiskConfig
@@ -18,10 +18,8 @@ from trading_platform.brokers.alpaca_venue import AlpacaVenue
 from trading_platform.brokers.reconciliation.account_book import AccountBook
 from trading_platform.brokers.reconciliation.saved_account import Memory
 from trading_platform.core.costs import CostConfig, ExitConfig
-from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
-from trading_platform.core.types import OrderIntent, Side
 
 LIMIT = 200  # requests a minute that Alpaca allows
 RULES = Rules(limits_of(RiskConfig(max_positions=50).to_dict()), ExitConfig().rates(), CostConfig().rates())
@@ -47,22 +45,6 @@ class Wide(Told):
             self.prices,
             ex_dates=self.ex_dates(http),
         )
-
-
-def leave(scene: Scene, ticker: str) -> None:
-    intent = OrderIntent(
-        ticker,
-        Side.SELL,
-        scene.book.quantity(ticker),
-        None,
-        None,
-        None,
-        "breakout",
-        OrderReason.SIGNAL_EXIT,
-        1.0,
-        scene.server.now.date(),
-    )
-    scene.venue.place_order(scene.door.approve(intent))
 
 
 def day_of(positions: int) -> dict[str, int]:

@@ -87,7 +87,7 @@ def database(tmp_path: Path) -> Path:
     return path
 
 
-def make(database: Path, server: Stub, *, hour: int = 23, day: date = LAST, **options: Any) -> dict[str, Any]:
+def make(database: Path, server: Stub, *, hour: int = 23, day: date = LAST, **options: Any) -> Any:
     keys = {"ALPACA_API_KEY": KEY, "ALPACA_SECRET_KEY": SECRET, "ALPACA_BASE_URL": server.url}
     now = datetime(day.year, day.month, day.day, hour, 30, tzinfo=UTC)
     calendar: Any = Weekdays()
@@ -100,7 +100,7 @@ def make(database: Path, server: Stub, *, hour: int = 23, day: date = LAST, **op
 
 def test_after_the_close_the_account_is_now_and_the_day_is_the_booked_one(database: Path, server: Stub) -> None:
     found = make(database, server)
-    stored = generate_daily_report(database, LAST, settings=BARE)
+    stored: Any = generate_daily_report(database, LAST, settings=BARE)
     assert found["source"] == "alpaca"
     assert found["account"] == {"equity": 101234.56, "cash": 61234.56, "buying_power": 161234.56}
     assert found["positions"][0] | {"sector": None} == {
@@ -153,7 +153,7 @@ def test_during_a_session_the_day_runs_from_the_last_close(database: Path, serve
     alpaca.answers["/v2/clock"] = clock("2023-02-01", "11:00", is_open=True)
     alpaca.answers["/v2/calendar"] = [{"date": "2023-02-01", "open": "09:30", "close": "16:00"}]
     found = make(database, server, hour=16, day=date(2023, 2, 1))
-    stored = generate_daily_report(database, LAST, settings=BARE)
+    stored: Any = generate_daily_report(database, LAST, settings=BARE)
     close = stored["account"]["equity"]
     assert (found["date"], found["session"]["market_open"], found["session"]["booked"]) == ("2023-02-01", True, False)
     assert found["daily_pnl"] == pytest.approx(101234.56 - close, abs=1e-9)
@@ -211,7 +211,7 @@ def test_wrong_answers_leave_the_stored_snapshot_with_its_age(
 ) -> None:
     alpaca.replies[path] = reply
     found = make(database, server, hour=23)
-    stored = generate_daily_report(database, LAST, settings=BARE)
+    stored: Any = generate_daily_report(database, LAST, settings=BARE)
     assert found["source"] == "alpaca_snapshot"
     assert found["account"]["equity"] == stored["account"]["equity"]
     assert found["account"]["buying_power"] is None

@@ -393,7 +393,7 @@ def test_environment_and_settings_file_name_the_database(folder: Path) -> None:
 def test_summary_is_formatted_from_json_alone(folder: Path) -> None:
     from daily_report import format_summary
 
-    found = report(folder)
+    found: Any = report(folder)
     assert format_summary(found) == found["summary"]
 
 
@@ -403,7 +403,7 @@ def test_regime_is_said_with_its_meaning_and_is_never_certain(folder: Path) -> N
     found = report(folder)
     name, words = found["regime"], REGIME_MEANINGS[found["regime"]]
     assert f"Regime **{name}** (87%): {words}" in found["summary"]
-    sure = {**found, "regime_probabilities": {**found["regime_probabilities"], name: 0.9997}}
+    sure: Any = {**found, "regime_probabilities": {**found["regime_probabilities"], name: 0.9997}}
     assert f"Regime **{name}** (over 99%): {words}" in format_summary(sure)
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from report_stories import BARE
@@ -47,7 +48,7 @@ def tie_out(path: Path, sessions: list[date]) -> None:
     connection = sqlite3.connect(path)
     total, before = 0, None
     for session in sessions:
-        report = generate_daily_report(path, session, settings=BARE, now=NOW)
+        report: Any = generate_daily_report(path, session, settings=BARE, now=NOW)
         wanted = expected(connection, str(session), before)
         assert {key: cents(value) for key, value in report["bridge"].items()} == wanted, session
         total += cents(report["daily_pnl"])

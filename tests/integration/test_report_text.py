@@ -38,9 +38,7 @@ def fences(text: str) -> list[str]:
     return lines
 
 
-def grown(
-    report: dict[str, Any], positions: int, trades: int, alerts: int = 0, name: str = "T{0:03d}"
-) -> dict[str, Any]:
+def grown(report: Any, positions: int, trades: int, alerts: int = 0, name: str = "T{0:03d}") -> Any:
     one, fill = report["positions"][0], report["trades_today"][0]
     return {
         **report,
@@ -55,7 +53,7 @@ def grown(
 
 @pytest.mark.parametrize("positions", [0, 1, 10, 50, 200])
 @pytest.mark.parametrize("alerts", [0, 3, 40])
-def test_text_fits_one_message_and_a_phone(report: dict[str, Any], positions: int, alerts: int) -> None:
+def test_text_fits_one_message_and_a_phone(report: Any, positions: int, alerts: int) -> None:
     text = summary_text(grown(report, positions, 120, alerts))
     assert len(text) <= LIMIT
     assert max(columns(line) for line in fences(text)) <= WIDTH
@@ -66,14 +64,15 @@ def test_text_fits_one_message_and_a_phone(report: dict[str, Any], positions: in
         assert "more alerts" in text
 
 
-def test_most_important_comes_first(report: dict[str, Any]) -> None:
-    text = summary_text({**report, "alerts": ["HALTED since 2024-01-02: drawdown", "Near the limit: drawdown"]})
+def test_most_important_comes_first(report: Any) -> None:
+    found: Any = {**report, "alerts": ["HALTED since 2024-01-02: drawdown", "Near the limit: drawdown"]}
+    text = summary_text(found)
     order = ["Trading report", "🟢", "⛔ **HALTED", "⚠️ Near", "positions", " fill", "Returns", "Regime"]
     places = [text.index(word) for word in order]
     assert places == sorted(places)
 
 
-def test_small_limit_cuts_whole_blocks(report: dict[str, Any]) -> None:
+def test_small_limit_cuts_whole_blocks(report: Any) -> None:
     text = summary_text(report, limit=400)
     assert len(text) <= 400
     assert text.endswith("the full report has the rest")
@@ -94,7 +93,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_odd_names_stay_in_their_column(report: dict[str, Any], name: str) -> None:
+def test_odd_names_stay_in_their_column(report: Any, name: str) -> None:
     text = summary_text(grown(report, 3, 3, name=name.replace("{", "").replace("}", "")))
     assert max(columns(line) for line in fences(text)) <= WIDTH
     assert text.count("```") % 2 == 0
@@ -172,7 +171,7 @@ def test_text_and_page_say_whose_money_and_which_market(
     connection.commit()
     connection.close()
     day = date(2023, 2, 13)
-    report = generate_daily_report(path, day, settings=BARE)
+    report: Any = generate_daily_report(path, day, settings=BARE)
     assert where in report["summary"].splitlines()[1]
     assert f"{benchmark:>7}  equal" in report["summary"]
     assert report["run"]["money"] == where.partition(" · ")[0]
@@ -184,7 +183,7 @@ def test_text_and_page_say_whose_money_and_which_market(
     assert (">SPY<" in page) is (benchmark == "SPY")
 
 
-def test_report_says_costs_interest_idle_cash_and_whose_shares(report: dict[str, Any]) -> None:
+def test_report_says_costs_interest_idle_cash_and_whose_shares(report: Any) -> None:
     day, whole = report["costs"]["day"], report["costs"]["since_start"]
     causes = ("commission", "spread", "slippage", "impact", "regulatory")
     for costs in (day, whole):
@@ -232,7 +231,7 @@ def test_standing_is_told_in_points_and_by_the_benchmarks_name(
     own: float | None, market: float | None, source: str, words: str
 ) -> None:
     periods = {"since_start": {"return_pct": own, "spy_return_pct": market}}
-    report = {
+    report: Any = {
         "performance": {"periods": periods},
         "risk_status": {"exposure_pct": 20.04},
         "run": {"market_data": source},
@@ -241,5 +240,5 @@ def test_standing_is_told_in_points_and_by_the_benchmarks_name(
 
 
 def test_standing_of_an_account_without_a_close_is_empty() -> None:
-    report = {"performance": {"periods": {}}, "risk_status": {"exposure_pct": None}, "run": None}
+    report: Any = {"performance": {"periods": {}}, "risk_status": {"exposure_pct": None}, "run": None}
     assert standing_words(report) == ""

@@ -13,6 +13,7 @@ from report_stories import BARE
 from report_world import Plan, build
 
 from daily_report import generate_daily_report
+from trading_platform.reporting.document import WholeReport
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 PLANS = {
@@ -129,7 +130,7 @@ def test_every_session_ties_out_to_the_cent(run: tuple[Path, list[date]]) -> Non
     connection = sqlite3.connect(path)
     total, before = 0, None
     for session in sessions:
-        report = generate_daily_report(path, session, settings=BARE, now=NOW)
+        report: Any = generate_daily_report(path, session, settings=BARE, now=NOW)
         wanted = expected(connection, str(session), before)
         assert {key: cents(value) for key, value in report["bridge"].items()} == wanted, session
         profit = wanted["equity_change"] - wanted["cash_flow"]
@@ -149,7 +150,8 @@ def test_every_session_ties_out_to_the_cent(run: tuple[Path, list[date]]) -> Non
 
 def test_period_profits_sum_the_days(run: tuple[Path, list[date]]) -> None:
     path, sessions = run
-    daily = {s: cents(generate_daily_report(path, s, settings=BARE, now=NOW)["daily_pnl"]) for s in sessions}
+    days: Any = {s: generate_daily_report(path, s, settings=BARE, now=NOW) for s in sessions}
+    daily = {s: cents(day["daily_pnl"]) for s, day in days.items()}
     report = generate_daily_report(path, since=sessions[10], settings=BARE, now=NOW)
     periods = report["performance"]["periods"]
     last = sessions[-1]
@@ -183,7 +185,7 @@ def test_past_session_is_told_as_it_was(run: tuple[Path, list[date]], tmp_path: 
     assert comparable(now) == comparable(then)
 
 
-def comparable(report: dict[str, Any]) -> dict[str, Any]:
+def comparable(report: WholeReport) -> dict[str, object]:
     """Leave out what may differ: the state of orders today, and the text that would repeat it."""
     orders = [{**order, "status": None} for order in report["orders_for_next_open"]]
     return {**report, "orders_for_next_open": orders}
@@ -213,7 +215,7 @@ def test_a_cent_out_of_place_is_alerted(tmp_path: Path, fault: str, alert: str) 
     assert connection.execute(fault, (session,)).rowcount == 1
     connection.commit()
     connection.close()
-    report = generate_daily_report(path, settings=BARE, now=NOW)
+    report: Any = generate_daily_report(path, settings=BARE, now=NOW)
     assert any(line.startswith(alert) for line in report["alerts"]), report["alerts"]
     if "P&L" in alert:
         assert report["bridge"]["residual"] == 0.01

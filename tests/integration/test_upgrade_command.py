@@ -4,42 +4,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from crash_world import ROOT, Campaign, Forge, campaign, moments, panel_of, shell_environment
+from crash_world import Campaign, Forge, campaign, command_of, moments, panel_of
 
 SESSIONS = 11
 CHANGED_AT = 5  # the evening on which the settings name other strategies
 MOMENTUM = "[strategies.momentum]\nformation = 20\nskip = 2\ntrend = 10\nentry_rank = 0.5\nexit_rank = 0.3\n"
-
-
-def upgrade(world: Campaign, *words: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [
-            sys.executable,
-            str(ROOT / "autonomous_trading_engine.py"),
-            "upgrade",
-            "--config",
-            "trading.toml",
-            "--db",
-            "engine.db",
-            *words,
-        ],
-        cwd=world.home,
-        env={**shell_environment(world), "COLUMNS": "300"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
-    assert "Traceback" not in done.stdout + done.stderr, done.stderr
-    return done
 
 
 def asked(path: Path, query: str) -> list[tuple[Any, ...]]:
@@ -80,7 +54,7 @@ def test_an_account_goes_over_when_its_owner_agrees_and_not_before(tmp_path: Pat
                 go_over(world)
         assert traded(world) == ["breakout", "momentum"]
         assert holders(world) <= {"breakout", "momentum"}
-        again = upgrade(world, "--yes")
+        again = command_of(world, "upgrade", "--yes")
         assert (again.returncode, "nothing to upgrade" in again.stdout) == (0, True), again.stdout
         found = [breach for breach in world.breaches() if "the simulated market ended" not in breach.detail]
     assert found == []
@@ -100,23 +74,23 @@ def go_over(world: Campaign) -> None:
     assert "upgrade" in world.words()
     orders = len(world.server.exchange.orders)
 
-    planned = upgrade(world, "--plan", "--json")
+    planned = command_of(world, "upgrade", "--plan", "--json")
     assert planned.returncode == 0, planned.stderr
     plan = json.loads(planned.stdout)
     assert (plan["leaving"], plan["joining"], plan["agreed"]) == (["mean_reversion"], ["momentum"], False)
     assert "mean_reversion" in {name for row in plan["sold"] for name in row["strategies"]}
     assert 0.0 < plan["costs"]["total"] == round(sum(v for k, v in plan["costs"].items() if k != "total"), 2)
-    told = upgrade(world, "--plan")
+    told = command_of(world, "upgrade", "--plan")
     assert "nothing was changed" in told.stdout
     assert "leave  mean_reversion" in told.stdout
-    nobody = upgrade(world)
+    nobody = command_of(world, "upgrade")
     assert (nobody.returncode, "nobody answers" in nobody.stderr) == (2, True)
-    both = upgrade(world, "--plan", "--yes")
+    both = command_of(world, "upgrade", "--plan", "--yes")
     assert both.returncode == 2
     assert asked(world.database, "SELECT count(*) FROM commands") == [(0,)]
     assert traded(world) == ["mean_reversion", "breakout"]
 
-    agreed = upgrade(world, "--yes", "--reason", "the new book")
+    agreed = command_of(world, "upgrade", "--yes", "--reason", "the new book")
     assert agreed.returncode == 0, agreed.stderr
     assert "agreed and recorded" in agreed.stdout
     assert asked(world.database, "SELECT kind, subject, reason FROM commands WHERE handled_at IS NOT NULL") == [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,7 +79,9 @@ def test_every_session_of_shared_positions_ties_out(case: Case, desk: Desk) -> N
     path = str(desk.database.url.database)
     total, shared, crossed = 0, 0, 0
     for session in case.world.sessions[START:STOP]:
-        report = generate_daily_report(Path(path), session, now=datetime(2030, 1, 1, tzinfo=UTC), settings=settings)
+        report: Any = generate_daily_report(
+            Path(path), session, now=datetime(2030, 1, 1, tzinfo=UTC), settings=settings
+        )
         assert report["bridge"]["residual"] == 0.0
         profit = cents([report["daily_pnl"]])[0]
         total += profit

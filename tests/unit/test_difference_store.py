@@ -29,7 +29,7 @@ def run_row() -> dict[str, object]:
     return {**words, "strategies": "[]", "mode": "alpaca_paper", "status": "running", "started_at": NOW, "capital": 1.0}
 
 
-def shown_status(folder: Path, now: datetime | None = None) -> dict[str, Any]:
+def shown_status(folder: Path, now: datetime | None = None) -> Any:
     """Return what `status` reads, through a connection of its own."""
     return run_status(open_database(folder / "d.db", read_only=True), 1, now)
 

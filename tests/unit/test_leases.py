@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from account_rows import add_run
+from lock_holder import holder
 from sqlalchemy import Engine, func, select, update
 
 from tests.postgres_server import PostgresServer
@@ -23,21 +21,7 @@ from trading_platform.storage.repository import Repository
 from trading_platform.storage.runs import RunLock, is_running, open_run
 
 pytestmark = pytest.mark.real
-ROOT = Path(__file__).parents[2]
 NOW = datetime(2024, 7, 3, 17, 0, tzinfo=UTC)
-HOLD = """
-import os, signal, sys
-from datetime import UTC, datetime
-from trading_platform.storage.database import open_database
-from trading_platform.storage.runs import RunLock
-lock = RunLock(open_database(sys.argv[1]), 1)
-lock.acquire(datetime.now(UTC))
-print(os.getpid(), flush=True)
-if sys.argv[2] == "die":
-    os.kill(os.getpid(), signal.SIGKILL)
-sys.stdin.read()
-lock.release()
-"""
 
 
 @pytest.fixture
@@ -62,12 +46,6 @@ def other(url: str, engine: Engine) -> Iterator[Engine]:
     database.dispose()
 
 
-def holder(url: str, end: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", HOLD, url, end], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-
-
 def expire(engine: Engine) -> None:
     """Let the lease's time be over, as after five minutes without a word."""
     with engine.begin() as connection:
@@ -80,7 +58,7 @@ def epoch(engine: Engine) -> int:
 
 
 def test_a_second_engine_is_refused_and_the_first_is_named(engine: Engine, url: str) -> None:
-    first = holder(url, "stay")
+    first = holder(url, "release")
     assert first.stdout is not None
     pid = int(first.stdout.readline())
     assert is_running(engine, 1, NOW)

@@ -17,7 +17,7 @@ from trading_platform.core.replay_causes import Cause, Item
 from trading_platform.reporting.states import unexplained_days
 from trading_platform.storage.account_states import account_states
 from trading_platform.storage.replay_checks import MOST_TRIES, Outcome, ReplayChecks
-from trading_platform.storage.replay_days import REPLAY_DAYS, replay_days, replay_summary, replay_words
+from trading_platform.storage.replay_days import REPLAY_DAYS, ReplaySummary, replay_days, replay_summary, replay_words
 
 SCHEMA = Path(__file__).parents[2] / "trading_platform/reporting/report.schema.json"
 FRIDAY, MONDAY, TUESDAY = date(2024, 5, 3), date(2024, 5, 6), date(2024, 5, 7)
@@ -42,7 +42,7 @@ def compared(database: Engine, run_id: int, session: date, *items: Item) -> Repl
     return checks
 
 
-def summary_of(database: Engine, run_id: int) -> dict[str, object]:
+def summary_of(database: Engine, run_id: int) -> ReplaySummary:
     with database.connect() as connection:
         rows = connection.execute(text(REPLAY_DAYS), {"run": run_id, "session": TUESDAY}).all()
     summary = replay_summary(replay_days(rows))

@@ -13,19 +13,8 @@ from hypothesis import strategies as st
 from risk_config import RiskConfig
 from tests.risk_world import STOCKS, Stock, buy, desk, holding, story_view
 from trading_platform.core.entries import check_order, entry_price, review_entry
-from trading_platform.core.risk.caps import (
-    CAP_CODES,
-    CAPS,
-    N_CAPS,
-    OK,
-    Measures,
-    RuleVerdict,
-    broken_cap,
-    cap_numbers,
-    cap_room,
-    cap_slack,
-)
-from trading_platform.core.risk.denial_codes import DENIAL_CODES, DenialCode
+from trading_platform.core.risk.caps import CAP_CODES, OK, RuleVerdict, broken_cap, cap_numbers, cap_room, cap_slack
+from trading_platform.core.risk.denial_codes import CAPS, DENIAL_CODES, N_CAPS, DenialCode, Measures
 from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.risk.messages import describe
 from trading_platform.core.types import ApprovedOrder, Denial, Holding

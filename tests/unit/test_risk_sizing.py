@@ -11,8 +11,8 @@ import pytest
 from risk_config import RiskConfig
 from tests.risk_world import Stock, code_of, desk, holding, story_view
 from trading_platform.core.ledger import Record
-from trading_platform.core.risk.caps import Measures, cap_room, vix_scale
-from trading_platform.core.risk.denial_codes import DENIAL_CODES
+from trading_platform.core.risk.caps import cap_room, vix_scale
+from trading_platform.core.risk.denial_codes import DENIAL_CODES, Measures
 from trading_platform.core.risk.limits import Limits, limits_of
 from trading_platform.core.risk.rules import record_trade
 from trading_platform.core.risk.sizing import entry_dollars, kelly_fraction, worth_a_slot

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from account_rows import add_run, empty
+from lock_holder import holder
 from sqlalchemy import Engine, update
 
 from trading_platform.core.errors import OperatorNeededError
@@ -19,21 +19,7 @@ from trading_platform.storage import models as m
 from trading_platform.storage.run_locks import KernelLock, is_held, lock_path
 from trading_platform.storage.runs import RunLock, is_running
 
-ROOT = Path(__file__).parents[2]
 NOW = datetime(2024, 7, 3, 17, 0, tzinfo=UTC)
-HOLD = """
-import os, signal, sys
-from datetime import UTC, datetime
-from trading_platform.storage.database import open_database
-from trading_platform.storage.runs import RunLock
-lock = RunLock(open_database(sys.argv[1]), 1)
-lock.acquire(datetime.now(UTC))
-print(os.getpid(), flush=True)
-if sys.argv[2] == "die":
-    os.kill(os.getpid(), signal.SIGKILL)
-    os._exit(7)  # number 1 of a namespace is not killed by itself: it goes without a word all the same
-sys.stdin.read()
-"""
 
 
 @pytest.fixture
@@ -42,16 +28,6 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
     add_run(database, "alpaca_paper", account="PA1")
     yield database
     database.dispose()
-
-
-def holder(path: Path, end: str, *before: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*before, sys.executable, "-c", HOLD, str(path), end],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
 
 
 def test_a_second_engine_is_refused_and_the_first_is_named(engine: Engine, tmp_path: Path) -> None:

@@ -15,14 +15,14 @@ from rich.console import Console
 from trading_platform.core.types import Regime
 from trading_platform.engine.scan_result import ScanResult
 from trading_platform.reporting import status_screen
-from trading_platform.reporting.status_screen import say, show_runs, show_status, status_lines
+from trading_platform.reporting.status_screen import RunRow, say, show_runs, show_status, status_lines
 from trading_platform.reporting.wrapping import wrapped
 from trading_platform.runtime.run_screen import session_line
 
 WIDTHS = [40, 60, 80, 120]
 
 
-def state(**changes: Any) -> dict[str, Any]:
+def state(**changes: Any) -> Any:
     position = {"ticker": "BBY", "quantity": 147.0, "entry_price": 31.32, "price": 31.1, "stop_price": 29.1}
     order = {
         "ticker": "BBY",
@@ -60,8 +60,13 @@ def state(**changes: Any) -> dict[str, Any]:
         "positions": [position],
         "open_orders": [order],
         "differences": [],
+        "not_invested_because": None,
+        "next_open": {"session": "2024-07-03", "orders": [], "waiting": []},
+        "replay_check": None,
         "standing": {"flatten": False, "closing": [], "paused": [], "leaving": []},
         "waiting_commands": [],
+        "states": [],
+        "own_costs": None,
         "heartbeat": {
             "pid": 4242,
             "host": "box",
@@ -138,9 +143,11 @@ def test_many_orders_are_counted_and_do_not_push_the_rest_off_the_screen() -> No
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_list_of_runs_cuts_no_number(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
-    row = {
+    row: RunRow = {
         "id": 12,
         "kind": "Alpaca paper account",
+        "mode": "alpaca_paper",
+        "positions": 3,
         "name": "savings",
         "last_session": "2024-07-03",
         "equity": 1234567.89,

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from risk_config import RiskConfig
-from trading_platform.brokers.reconciliation.account_book import AccountBook, Opens
+from trading_platform.brokers.reconciliation.account_book import AccountBook
+from trading_platform.brokers.reconciliation.executions import Opens
 from trading_platform.brokers.reconciliation.two_books import (
     CashFlow,
     CashKind,

@@ -53,7 +53,7 @@ def test_no_test_begins_when_the_time_is_up(tmp_path: Path, seconds: float, ran:
     (tmp_path / "test_three.py").write_text("def test_a(): ...\ndef test_b(): ...\ndef test_c(): ...\n")
     program = (
         f"import sys; sys.path.insert(0, {str(ROOT / 'tools')!r})\n"
-        f"import pytest, quick_tests\nb = quick_tests.Budget({seconds}, quick_tests.BEGAN)\n"
+        f"import pytest, quick_tests\nb = quick_tests.Budget({seconds}, quick_tests.BEGAN, grace=1e6)\n"
         "code = pytest.main(['-p', 'no:cacheprovider', 'test_three.py'], plugins=[b])\n"
         "print(b.is_spent, b.ran, b.selected, quick_tests.failed(code, b))\n"
     )
@@ -61,6 +61,22 @@ def test_no_test_begins_when_the_time_is_up(tmp_path: Path, seconds: float, ran:
     assert ran in done.stdout
     spent = seconds == 0.0
     assert done.stdout.split()[-4:] == [str(spent), "1" if spent else "3", "3", "False"]
+
+
+def test_a_test_that_outlasts_the_time_is_interrupted_and_told(tmp_path: Path) -> None:
+    (tmp_path / "test_long.py").write_text(
+        "import pytest, threading\n"
+        "def test_a():\n    pytest.budget.interrupt()\n    threading.Event().wait(60)\n"
+        "def test_b(): ...\n"
+    )
+    program = (
+        f"import sys; sys.path.insert(0, {str(ROOT / 'tools')!r})\n"
+        "import pytest, quick_tests\nb = pytest.budget = quick_tests.Budget(1e6, quick_tests.BEGAN)\n"
+        "code = pytest.main(['-p', 'no:cacheprovider', 'test_long.py'], plugins=[b])\n"
+        "print(b.cut_short, b.selected, quick_tests.failed(code, b))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-3:] == ["test_long.py::test_a", "2", "False"]
 
 
 def test_a_failed_test_fails_the_run_also_when_the_time_is_up(quick: ModuleType) -> None:

@@ -24,7 +24,7 @@ from trading_platform.alpaca.orders import (
     to_request,
 )
 from trading_platform.alpaca.reader import AlpacaReader
-from trading_platform.brokers.alpaca_canceller import RELEASE_CHECKS, SHORTEST_WAIT, AlpacaCanceller
+from trading_platform.brokers.alpaca_canceller import RELEASE_CHECKS, SHORTEST_WAIT, AlpacaCanceller, RestingOrders
 from trading_platform.brokers.alpaca_resizer import Room, StopResizer
 from trading_platform.brokers.reconciliation.alpaca_side import AlpacaBook
 from trading_platform.brokers.reconciliation.two_books import SHARE_TOLERANCE, AccountHistory, TheirBook
@@ -85,8 +85,8 @@ class AlpacaBroker:
         self._http = http
         self.reader = AlpacaReader(http)
         self._book = AlpacaBook(http, self.reader, journal, prefix)
-        self._canceller = AlpacaCanceller(http, self.reader, journal, wait)
-        self._resizer = StopResizer(http, self.reader, journal, wait)
+        resting = RestingOrders(http, self.reader, journal, wait)
+        self._canceller, self._resizer = AlpacaCanceller(resting), StopResizer(resting)
         self._approvals = approvals
         self._journal = journal
         self._clock = clock

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from typing import NamedTuple
 
 from trading_platform.alpaca.failures import FailureKind, SendError
 from trading_platform.alpaca.http import AlpacaHttp
@@ -21,10 +22,10 @@ PENDING = "pending_cancel"
 SHORTEST_WAIT = 0.25  # seconds between looks, and before anything is sent again
 
 
-class AlpacaCanceller:
-    """Cancels orders.
+class RestingOrders(NamedTuple):
+    """What it takes to change orders of ours that rest at Alpaca.
 
-    Parameters
+    Attributes
     ----------
     http, reader
         The tamed clients, and the reader over them.
@@ -34,13 +35,17 @@ class AlpacaCanceller:
         How to wait between looks, in seconds.
     """
 
-    def __init__(
-        self, http: AlpacaHttp, reader: AlpacaReader, journal: OrderJournal, wait: Callable[[float], None]
-    ) -> None:
-        self._http = http
-        self._reader = reader
-        self._journal = journal
-        self._wait = wait
+    http: AlpacaHttp
+    reader: AlpacaReader
+    journal: OrderJournal
+    wait: Callable[[float], None]
+
+
+class AlpacaCanceller:
+    """Cancels orders."""
+
+    def __init__(self, resting: RestingOrders) -> None:
+        self._http, self._reader, self._journal, self._wait = resting
 
     def cancel(self, order: BrokerOrder) -> None:
         """Send a cancellation, which may safely be repeated; what is closed or unknown needs none.

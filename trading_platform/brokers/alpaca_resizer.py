@@ -8,20 +8,17 @@ Only a stop by itself is changed so. Whether the shares of a group may be is doc
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
 
 from trading_platform.alpaca.failures import FailureKind, SendError
-from trading_platform.alpaca.http import AlpacaHttp
 from trading_platform.alpaca.orders import parse_order, root_id
-from trading_platform.alpaca.reader import AlpacaReader
-from trading_platform.brokers.alpaca_canceller import SHORTEST_WAIT
+from trading_platform.brokers.alpaca_canceller import SHORTEST_WAIT, RestingOrders
 from trading_platform.brokers.reconciliation.protection import is_whole
 from trading_platform.brokers.reconciliation.two_books import SHARE_TOLERANCE
 from trading_platform.brokers.untold_fills import as_told
 from trading_platform.core.errors import FixCredentialsError
-from trading_platform.core.ports import BrokerOrder, OrderJournal
+from trading_platform.core.ports import BrokerOrder
 from trading_platform.core.types import OrderIntent, Side
 
 log = logging.getLogger("trading_platform.alpaca")
@@ -39,25 +36,10 @@ class Room(Enum):
 
 
 class StopResizer:
-    """Changes how many shares a resting stop protects.
+    """Changes how many shares a resting stop protects."""
 
-    Parameters
-    ----------
-    http, reader
-        The tamed clients, and the reader over them.
-    journal
-        The durable record of our orders: it says which sells of ours are resting.
-    wait
-        How to wait between looks, in seconds.
-    """
-
-    def __init__(
-        self, http: AlpacaHttp, reader: AlpacaReader, journal: OrderJournal, wait: Callable[[float], None]
-    ) -> None:
-        self._http = http
-        self._reader = reader
-        self._journal = journal
-        self._wait = wait
+    def __init__(self, resting: RestingOrders) -> None:
+        self._http, self._reader, self._journal, self._wait = resting
         self._room: set[str] = set()  # tickers in which a sale has its shares beside a stop
 
     def resize(self, ticker: str, shares: float, checks: int) -> Room:

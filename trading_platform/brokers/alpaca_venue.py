@@ -9,17 +9,18 @@ nothing is lost, nothing counts twice.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Protocol
 
-from trading_platform.alpaca.failures import AlpacaRefusalError
+from trading_platform.brokers.account_looks import AccountLooks
+from trading_platform.brokers.account_requests import AccountRequests
 from trading_platform.brokers.alpaca_broker import PREFIX, AlpacaBroker, own_answer
 from trading_platform.brokers.eve_events import EveOfExDates, ExDateSource
 from trading_platform.brokers.exit_keeper import ExitKeeper
 from trading_platform.brokers.last_prices import Prices
-from trading_platform.brokers.reconciliation.account_book import AccountBook, Opens
+from trading_platform.brokers.reconciliation.account_book import AccountBook
 from trading_platform.brokers.reconciliation.bookkeeper import AccountLook, Bookkeeper, Journal
 from trading_platform.brokers.reconciliation.difference_words import (
     cash_words,
@@ -27,26 +28,19 @@ from trading_platform.brokers.reconciliation.difference_words import (
     reasons_of,
     too_much_words,
 )
-from trading_platform.brokers.reconciliation.differences import Difference, DifferenceKind
+from trading_platform.brokers.reconciliation.differences import Difference
+from trading_platform.brokers.reconciliation.executions import Opens
 from trading_platform.brokers.reconciliation.lacking_stops import LackingStops
-from trading_platform.brokers.reconciliation.owner_shares import carve_out
 from trading_platform.brokers.reconciliation.pending_entries import is_protective
-from trading_platform.brokers.reconciliation.protection import idle_roots, is_whole
-from trading_platform.brokers.reconciliation.reconcile import reconcile
+from trading_platform.brokers.reconciliation.protection import idle_roots
 from trading_platform.brokers.reconciliation.saved_account import Memory, load, save
-from trading_platform.brokers.reconciliation.second_engine import SecondEngine
-from trading_platform.brokers.reconciliation.sense import NO_DOUBTS, believed, doubts_of
 from trading_platform.brokers.reconciliation.two_books import (
-    CancelOrder,
-    OurBook,
     PostExchange,
     PostShares,
     PostUndone,
-    Protect,
-    TheirBook,
 )
-from trading_platform.brokers.stop_keeper import Moment, StopKeeper
-from trading_platform.brokers.venue import ENTRY_LIFE, HISTORY_PATIENCE, PendingOrder, RiskDoor, row_of
+from trading_platform.brokers.stop_keeper import StopKeeper
+from trading_platform.brokers.venue import HISTORY_PATIENCE, PendingOrder, RiskDoor, row_of
 from trading_platform.core.alert_states import AlertState
 from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.ledger import Record, Records
@@ -75,7 +69,6 @@ from trading_platform.machine.clocks import session_of
 
 log = logging.getLogger("trading_platform.venue")
 
-ASKED = 2  # times, before an answer that makes no sense is left aside
 LOOKS = 3  # at the account in one go, where what was found made us change something
 SOONEST_LOOK = timedelta(seconds=20)  # after the last one, where a glance asks for one
 
@@ -148,16 +141,14 @@ class AlpacaVenue:
         self._eve = EveOfExDates(ex_dates, book, self._keeper, calendar)
         believed = self._eve.priced(prices, lambda: self._session)
         self._stops = StopKeeper(book, door, journal, self.place_order, believed)
-        self._exits = ExitKeeper(book, door, journal, broker, self._place, self._cover_again, calendar)
-        self._idle: Collection[str] = ()  # our orders at the broker whose sells cannot trade now
-        self._bare: dict[str, str] = {}  # ticker -> why its position has no stop
+        self._looks = AccountLooks(broker, journal, book, self._eve, clock, prefix)
+        self._requests = AccountRequests(
+            broker, journal, book, self._stops, self._looks.rival, calendar, clock, self._match_orders
+        )
+        self._exits = ExitKeeper(book, door, journal, broker, self._place, self._requests.cover_again, calendar)
         self._session: date | None = None
         self._told: list[DifferenceRow] = []
         self._lacking = LackingStops()
-        self._rival = SecondEngine(lambda: broker.reader.own_orders(prefix), journal.find_order, prefix, clock.now)
-        self._rivalry: str | None = None
-        self._doubts = NO_DOUBTS
-        self.reconciled_at: datetime | None = None
 
     # ------------------------------------------------------------ the book
 
@@ -190,6 +181,11 @@ class AlpacaVenue:
     def account_book(self) -> AccountBook:
         """The book itself, with the evening of the last settlement, for those who compare."""
         return self._book
+
+    @property
+    def reconciled_at(self) -> datetime | None:
+        """When the account was last read, None before."""
+        return self._looks.at
 
     def snapshot(self, session: date) -> SavedBook:
         """Return the book as it stands, `session` being the last one settled."""
@@ -286,7 +282,7 @@ class AlpacaVenue:
             (`HISTORY_PATIENCE`); nothing has changed.
         """
         self._check_clocks()
-        reading = self._read()
+        reading = self._looks.take(self._keeper.memory, self._session)
         self._wait_for_history(reading, closed)
         self._take_in(reading, closed, is_watch=False)
         self._tell(reading)
@@ -302,7 +298,7 @@ class AlpacaVenue:
 
     def _wait_for_history(self, reading: AccountLook, closed: datetime) -> None:
         """Refuse to settle a session whose executions are not all told, while there is time to wait for them."""
-        awaited = _awaited(reading)
+        awaited = reading.awaited
         if awaited and self._clock.now() < closed + HISTORY_PATIENCE:
             raise BrokerUnreachableError(
                 f"the account's history has no entry yet of what orders have traded in {', '.join(sorted(awaited))}; "
@@ -320,7 +316,7 @@ class AlpacaVenue:
             if self._clock_trouble is not None or self._compared != session_of(now):
                 self._check_clocks()
             before = self._keeper.memory
-            self._cancel(self._eve.follow(now, self._session, self._journal.open_orders()))
+            self._requests.cancel(self._eve.follow(now, self._session, self._journal.open_orders()))
             has_followed = self._keeper.memory is not before
             changed = self._look(self._session) or has_followed
         except BrokerUnreachableError as error:
@@ -337,9 +333,9 @@ class AlpacaVenue:
         before = self._keeper.memory.previous  # what is unexplained is confirmed by another look, not by this one
         for _ in range(LOOKS):
             self._keeper.memory = replace(self._keeper.memory, previous=before)
-            reading = self._read()
+            reading = self._looks.take(self._keeper.memory, self._session)
             changed |= self._take_in(reading, horizon, is_watch=True)
-            is_over = not self._carry_out(reading, session)
+            is_over = not self._requests.carry_out(reading, session, self._exits)
             self._tell(reading)
             actions = reading.result.actions
             if is_over and not any(isinstance(action, PostShares | PostExchange | PostUndone) for action in actions):
@@ -352,59 +348,30 @@ class AlpacaVenue:
         While the exchange is open: a position that the engine watches has reached its stop or target, or an exit waits
         for shares that should be free any moment.
         """
-        seen = self.reconciled_at
-        if self._session is None or seen is None or now - seen < SOONEST_LOOK or not self._is_open():
+        seen = self._looks.at
+        if self._session is None or seen is None or now - seen < SOONEST_LOOK or not self._requests.is_open():
             return False
-        return self._exits.is_due() or self._stops.is_reached(self._moment(self._session))
+        return self._exits.is_due() or self._stops.is_reached(self._requests.moment(self._session))
 
     def _parts(self) -> tuple[Record, Records, Records, Ints]:
         return self.record, self.slots, self.lots, self.stopped
 
     def states(self) -> list[AlertState]:
         """Return what people should be told of the account; called once a look, at its end."""
-        return [*self._lacking.states(), *self._rival.states()]
+        return [*self._lacking.states(), *self._looks.rival.states()]
 
-    # ------------------------------------------------------------ one reading
+    # ------------------------------------------------------------ what a look found
 
     def _check_clocks(self) -> None:
         self._clock_trouble = self._compare_clocks()
         self._compared = session_of(self._clock.now())
 
-    def _read(self) -> AccountLook:
-        """Read the broker's side and compare. Changes nothing."""
-        memory = self._keeper.memory
-        ours, cash = self._book.positions(), float(self._book.record["cash"])
-        held = {ticker: position.quantity for ticker, position in ours.items()}
-        orders = {row.client_order_id: row for row in self._journal.open_orders()}
-        wanted, known = self._eve.wanted(ours, self._session), frozenset(self._book.tickers)
-        mine = OurBook(cash, wanted, orders, frozenset(memory.booked), known)
-        carved = carve_out(self._believed(mine, held), self._book.manual, held, memory.booked, self._book.undoable())
-        mine = replace(mine, cash=cash + carved.cash)
-        now = self._clock.now()
-        result = reconcile(mine, carved.theirs, now, self._prefix, memory.previous)
-        self.reconciled_at = now
-        return AccountLook(result, carved)
-
-    def _believed(self, mine: OurBook, held: Mapping[str, float]) -> TheirBook:
-        """Return the broker's side as far as it makes sense; what does not is asked for again first."""
-        try:
-            for _ in range(ASKED):
-                theirs = self._broker.book_since(self._keeper.memory.since)
-                self._doubts = doubts_of(theirs, mine, self._book.marks())
-                if not self._doubts.any:
-                    break
-        except AlpacaRefusalError as error:
-            raise BrokerUnreachableError(f"Alpaca refuses to show the account: {error}") from error
-        self._rivalry = self._rival.look(theirs.orders, self._broker.strange_orders)
-        both = {ticker: held.get(ticker, 0.0) + self._book.manual.get(ticker, 0.0) for ticker in self._doubts.tickers}
-        return believed(theirs, mine, both, self._doubts)
-
     def _take_in(self, reading: AccountLook, horizon: datetime, *, is_watch: bool) -> bool:
         """Book a reading up to `horizon`, and return True if the book has changed."""
         changed = self._keeper.take_in(reading, horizon, is_watch=is_watch)
         self._match_orders()
-        self._idle = idle_roots(reading.carved.theirs.orders, self._prefix)
-        self._exits.awaited = _awaited(reading)
+        self._requests.idle = idle_roots(reading.carved.theirs.orders, self._prefix)
+        self._exits.awaited = self._requests.awaited = reading.awaited
         return changed
 
     def _match_orders(self) -> None:
@@ -427,15 +394,15 @@ class AlpacaVenue:
 
     def _tell(self, reading: AccountLook) -> None:
         """Tell risk manager and operators what is unexplained."""
-        found = [*reading.result.differences, *reading.carved.differences(), *self._doubts.differences()]
-        quarantine = {*reading.result.quarantine, *reading.carved.manual, *self._doubts.tickers}
-        unreconciled = self._rivalry or self._clock_trouble or cash_words(found) or self._too_much(found)
+        found = [*reading.result.differences, *reading.carved.differences(), *self._looks.doubts.differences()]
+        quarantine = {*reading.result.quarantine, *reading.carved.manual, *self._looks.doubts.tickers}
+        unreconciled = self._looks.rivalry or self._clock_trouble or cash_words(found) or self._too_much(found)
         self._door.quarantine(reasons_of(found, quarantine), unreconciled)
         now = self._clock.now()
         self._lacking.note(reading.result.differences, now)
         since = self._lacking.since
         rows = [replace(row, since=since.get(row.ticker or "")) for row in difference_rows(found, quarantine)]
-        told = [*rows, *self._exits.rows(session_of(now)), *self._bare_rows()]
+        told = [*rows, *self._exits.rows(session_of(now)), *self._requests.bare_rows()]
         self._differences.note(told, self._session or now.date(), now)
         for row in told:
             if row not in self._told and not row.is_patient:
@@ -447,105 +414,6 @@ class AlpacaVenue:
         marks = self._book.marks()
         values = {name: held.quantity * marks.get(name, 0.0) for name, held in self._book.positions().items()}
         return too_much_words(found, values, float(self.record["equity"]))
-
-    # ------------------------------------------------------------ wishes
-
-    def _cancel(self, client_order_ids: Iterable[str]) -> None:
-        for client_order_id in client_order_ids:
-            try:
-                self._broker.cancel_order(client_order_id)
-            except BrokerUnreachableError as error:  # the next look cancels again
-                log.warning("cancel %s: %s", client_order_id, error)
-
-    def _carry_out(self, reading: AccountLook, session: date) -> bool:
-        """Do what the reading asks for: cancel, send the exits that wait, protect, and look after the stops that the
-        broker does not hold. Return True if the account should be looked at once more.
-        """
-        self._bare = {}
-        is_open = self._is_open()
-        cancels = [action for action in reading.result.actions if isinstance(action, CancelOrder)]
-        cancels += self._overdue(reading) if is_open else []
-        for cancel in cancels:
-            self._ask(cancel, session)
-        is_decided = self._clock.now() < self._calendar.open_at(self._calendar.next_session(session))
-        # Between a close and its settlement exits are about to be decided anew.
-        sent = self._exits.try_again(session, is_open=is_open) if is_open or is_decided else frozenset()
-        if sent:
-            self._match_orders()
-        for action in reading.result.actions:
-            if isinstance(action, Protect) and action.ticker not in sent:  # what is left of it: at the next reading
-                self._ask(action, session)
-        if is_open:
-            self._match_orders()  # shares that a refused stop was to sell may be sold
-            self._bare |= self._stops.watch(self._moment(session))
-        return bool(cancels or sent)
-
-    def _ask(self, action: CancelOrder | Protect, session: date) -> None:
-        """Ask the broker for something; what it does not answer is asked for again at the next look."""
-        try:
-            match action:
-                case CancelOrder(client_order_id) if not self._rival.is_anothers(client_order_id):
-                    self._broker.cancel_order(client_order_id)
-                case Protect(ticker, quantity, stop, target):
-                    self._note_bare(ticker, self._stops.protect(ticker, quantity, stop, target, session))
-        except BrokerUnreachableError as error:
-            log.warning("%s: %s", type(action).__name__, error)
-
-    def _overdue(self, reading: AccountLook) -> list[CancelOrder]:
-        """Return the entries whose time is over (`ENTRY_LIFE`), the exchange being open.
-
-        One that has filled, and of which history does not tell yet, is over already: what works of it are its stops.
-        """
-        now = self._clock.now()
-        if now < self._calendar.open_at(session_of(now)) + ENTRY_LIFE:
-            return []
-        awaited = _awaited(reading)
-        return [
-            CancelOrder(row.client_order_id)
-            for row in self._journal.open_orders()
-            if row.side is Side.BUY and row.broker_order_id is not None and row.ticker not in awaited
-        ]
-
-    def _cover_again(self, ticker: str, session: date) -> None:
-        """Set the stop of a position anew that was given up for an exit, which was refused."""
-        position = self._book.positions().get(ticker)
-        if position is None or position.stop_price is None or not is_whole(position.quantity):
-            return
-        if ticker in self._exits.awaited:  # nobody knows what there is to protect
-            return
-        self._match_orders()  # the shares of the refused order are free again
-        self._ask(Protect(ticker, float(round(position.quantity)), position.stop_price, position.target_price), session)
-
-    def _note_bare(self, ticker: str, why: str) -> None:
-        if why:
-            self._bare[ticker] = why
-
-    def _bare_rows(self) -> list[DifferenceRow]:
-        """Return a line for every position whose stop neither rests at the broker nor can be watched now."""
-        bare = self._stops.uncovered(self._idle)
-        rows = []
-        for ticker, why in sorted(self._bare.items()):
-            if ticker in bare:
-                ours = f"{bare[ticker].quantity:g} shares, stop {bare[ticker].stop_price}"
-                theirs, action = f"no stop that can trade: {why}", "tried again at every look"
-                rows.append(DifferenceRow(DifferenceKind.NO_COVER.value, ticker, ours, theirs, action, stands=True))
-        return rows
-
-    def _moment(self, session: date) -> Moment:
-        now = self._clock.now()
-        return Moment(session, self._calendar.open_at(session_of(now)), now, self._idle)
-
-    def _is_open(self) -> bool:
-        now = self._clock.now()
-        day = session_of(now)
-        is_session = self._calendar.is_session(day)
-        return is_session and self._calendar.open_at(day) <= now < self._calendar.close_at(day)
-
-
-def _awaited(reading: AccountLook) -> frozenset[str]:
-    """Return the tickers of which orders have traded shares that history does not tell yet."""
-    found = (d.ticker for d in reading.result.differences if d.kind is DifferenceKind.AWAITED_FILL)
-    return frozenset(ticker for ticker in found if ticker is not None)
 
 
 def _is_same(known: JournalOrder, intent: OrderIntent) -> bool:

@@ -178,12 +178,13 @@ def _stamped(dispatcher: Any) -> Any:
 
     numba looks at the file of the function alone, and would go on running an old rule after the rule's own file
     changed (numba manual, "Caching limitations"). So digests of this package and of the function's folder join the
-    file's stamp.
+    version that the cache was written by. numba looks at the version before anything else: what other sources have left
+    is not even opened, and may name classes that have moved since.
     """
     file = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
-    if file is not None and hasattr(file, "_source_stamp"):
+    if file is not None and hasattr(file, "_version"):
         folder = Path(dispatcher.py_func.__code__.co_filename).parent
-        file._source_stamp = (file._source_stamp, _sources(Path(__file__).parent), _sources(folder))
+        file._version = (file._version, _sources(Path(__file__).parent), _sources(folder))
     return dispatcher
 
 

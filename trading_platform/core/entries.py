@@ -15,7 +15,8 @@ from trading_platform.core.compiled import inlined, lean
 from trading_platform.core.fills import down_to_tick, round_shares
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.market import CLOSE, VOLATILITY, Market, Signals
-from trading_platform.core.risk.caps import OK, Measures, RuleVerdict, cap_room
+from trading_platform.core.risk.caps import OK, RuleVerdict, cap_room
+from trading_platform.core.risk.denial_codes import Measures
 from trading_platform.core.risk.limits import Limits
 from trading_platform.core.risk.rules import check_entry, market_verdict, measure_entry
 from trading_platform.core.risk.sizing import entry_dollars, worth_a_slot

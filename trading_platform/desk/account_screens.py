@@ -83,7 +83,8 @@ def strategies(desk: Desk, request: Request) -> Context:
     series = build_series(days, evidence.history)
     brought_by_day = desk.read(lambda reader: read_brought(reader, account.run_id, series.sessions[-YEAR:]))
     names = list(state["run"]["strategies"])
-    brought = {line["name"]: line for line in (report["attribution"] or {}).get("strategies", [])}
+    earned = [] if report["attribution"] is None else report["attribution"]["strategies"]
+    brought = {line["name"]: line for line in earned}
     records = {line["strategy"]: line for line in report["strategy_records"]}
     held = Counter(name for position in report["positions"] for name in position["strategies"])
     weights = report["rl_allocations"]
@@ -101,6 +102,7 @@ def strategies(desk: Desk, request: Request) -> Context:
         more=bands,
     )
     allocation = report["allocation"]
+    influences = {} if allocation is None else allocation["influences"] or {}
     return {
         **account_frame(desk, account),
         "title": f"Strategies of {account.name}",
@@ -123,7 +125,7 @@ def strategies(desk: Desk, request: Request) -> Context:
         "regime": None if report["regime"] is None else regime_words(report["regime"]),
         "source": None if allocation is None else SOURCES.get(allocation["source"], allocation["source"]),
         "reason": "" if allocation is None else allocation["reason"],
-        "influences": sorted(((allocation or {}).get("influences") or {}).items(), key=lambda item: -abs(item[1])),
+        "influences": sorted(influences.items(), key=lambda item: -abs(item[1])),
         "session_of": booked,
         "alike": trusted(alike_table(brought_by_day)),
         "alike_sessions": len(series.sessions[-YEAR:]),

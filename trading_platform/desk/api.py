@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -118,7 +118,7 @@ def _report(desk: Desk, asked: Asked) -> Answer:
     return desk.report(asked.values["run_id"], asked.values.get("date"))[0]
 
 
-def _part_of_report(name: str) -> Callable[[Desk, Asked], Answer]:
+def _part_of_report(name: Literal["positions", "risk"]) -> Callable[[Desk, Asked], Answer]:
     def work(desk: Desk, asked: Asked) -> Answer:
         desk.account(asked.values["run_id"])
         return {name: desk.report(asked.values["run_id"])[0][name]}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Engine, select
 
@@ -15,7 +15,7 @@ from trading_platform.reporting.evidence import age_words
 from trading_platform.reporting.gather import complete_limits
 from trading_platform.reporting.ledger_view import stored_risk
 from trading_platform.reporting.market_words import market_words, mode_words, money_words
-from trading_platform.reporting.states import HEARTBEAT_LIMIT
+from trading_platform.reporting.states import HEARTBEAT_LIMIT, AccountState
 from trading_platform.storage import models as m
 from trading_platform.storage.run_targets import Account
 
@@ -96,12 +96,12 @@ def _drawdown_limit(config: str) -> float | None:
 
 
 def row_of(
-    account: Account, state: Mapping[str, Any], limit: float | None, now: datetime, calendar: NyseCalendar | None
+    account: Account, state: AccountState, limit: float | None, now: datetime, calendar: NyseCalendar | None
 ) -> Row:
     """Return the row of an account of which `status` says `state`."""
-    booked = state["equity"] or {}
-    day = booked["equity"] - booked["previous_equity"] - booked["cash_flow"] if booked else None
-    base = booked["previous_equity"] + booked["cash_flow"] if booked else 0.0
+    booked = state["equity"]
+    base = 0.0 if booked is None else booked["previous_equity"] + booked["cash_flow"]
+    day = None if booked is None else booked["equity"] - booked["previous_equity"] - booked["cash_flow"]
     words, tone = state_words(account, state)
     seen, seen_tone = heartbeat_words(account, state)
     return Row(
@@ -113,11 +113,11 @@ def row_of(
         market=market_words(account.source),
         state=words,
         tone=tone,
-        equity=booked.get("equity"),
-        as_of=booked.get("session"),
+        equity=None if booked is None else booked["equity"],
+        as_of=None if booked is None else booked["session"],
         day=day,
         day_fraction=day / base if day is not None and base > 0 else None,
-        drawdown=booked.get("drawdown"),
+        drawdown=None if booked is None else booked["drawdown"],
         drawdown_limit=limit,
         positions=account.positions,
         seen=seen,
@@ -133,16 +133,16 @@ def money_class(mode: str) -> str:
     return MONEY_CLASSES.get(mode, "simulated")
 
 
-def state_words(account: Account, state: Mapping[str, Any]) -> tuple[str, str]:
+def state_words(account: Account, state: AccountState) -> tuple[str, str]:
     """Return what an account does now, and its tone: good, warn, bad or off."""
-    risk, standing = state["risk"] or {}, state["standing"]
-    if risk.get("fault"):
+    risk, standing = state["risk"], state["standing"]
+    if risk is not None and risk["fault"]:
         return "halted: risk memory unusable", "bad"
     if standing["flatten"]:
         return "being closed", "bad"
-    if risk.get("manual_halt"):
+    if risk is not None and risk["manual_halt"]:
         return "halted by an operator", "bad"
-    if risk.get("halted_since"):
+    if risk is not None and risk["halted_since"]:
         return "halted: drawdown limit", "bad"
     if account.running and account.is_replay:
         return "replaying", "good"
@@ -151,7 +151,7 @@ def state_words(account: Account, state: Mapping[str, Any]) -> tuple[str, str]:
     return ("trading, in part paused", "warn") if standing["paused"] or standing["closing"] else ("trading", "good")
 
 
-def heartbeat_words(account: Account, state: Mapping[str, Any]) -> tuple[str, str]:
+def heartbeat_words(account: Account, state: AccountState) -> tuple[str, str]:
     """Return when the engine was last heard of, and the tone."""
     beat = state["heartbeat"]
     if beat is None:

@@ -10,7 +10,6 @@ from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 from sqlalchemy import Engine
 
@@ -19,7 +18,7 @@ from trading_platform.core.errors import RepairDatabaseError
 from trading_platform.desk.live import file_times
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.operations.commands import Place
-from trading_platform.reporting.document import build_document
+from trading_platform.reporting.document import Report, build_document
 from trading_platform.reporting.evidence import Evidence
 from trading_platform.reporting.gather import Request, Surroundings, complete_limits, gather, nyse
 from trading_platform.storage.database import check_schema, open_database
@@ -53,7 +52,7 @@ class Desk:
     now: Callable[[], datetime]
     steady: Callable[[], float] = time.monotonic
     calendar: NyseCalendar | None = field(default=None)
-    _reports: OrderedDict[object, tuple[dict[str, Any], Evidence]] = field(default_factory=OrderedDict)
+    _reports: OrderedDict[object, tuple[Report, Evidence]] = field(default_factory=OrderedDict)
     _making: Lock = field(default_factory=Lock)
 
     @cached_property
@@ -108,9 +107,7 @@ class Desk:
                 return account
         raise NotThereError(f"There is no run {run_id} in this database.")
 
-    def report(
-        self, run_id: int, session: date | None = None, *, history: bool = False
-    ) -> tuple[dict[str, Any], Evidence]:
+    def report(self, run_id: int, session: date | None = None, *, history: bool = False) -> tuple[Report, Evidence]:
         """Return the daily report of a run and what it was made from; no broker is asked. Nobody may change it.
 
         Pages that hear of one change ask within the same second: of a database file that has not been written since
@@ -127,7 +124,7 @@ class Desk:
                     self._reports.popitem(last=False)
             return self._reports[key]
 
-    def _made_report(self, run_id: int, session: date | None, *, history: bool) -> tuple[dict[str, Any], Evidence]:
+    def _made_report(self, run_id: int, session: date | None, *, history: bool) -> tuple[Report, Evidence]:
         request = Request(self.url, session, run_id, models_dir=self.models_dir, history=history, stored_only=True)
         deadline = time.monotonic() + READ_SECONDS
         calendar = nyse if self.calendar is None else lambda: self.calendar or nyse()

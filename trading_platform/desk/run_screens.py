@@ -21,6 +21,7 @@ from trading_platform.reporting.market_words import market_words, money_words
 from trading_platform.reporting.run_page_file import read_run_parts
 from trading_platform.reporting.run_record import read_run
 from trading_platform.reporting.run_results import run_results
+from trading_platform.reporting.status_screen import RunRow
 from trading_platform.storage import models as m
 from trading_platform.storage.run_targets import Account
 
@@ -71,9 +72,10 @@ def runs(desk: Desk, request: Request) -> Context:
     return {"title": "Runs", "rows": shown, "total": len(rows), "found": len(found), "q": wanted}
 
 
-def _words(row: Context) -> str:
-    keys = ("id", "kind", "name", "source", "state", "tag", "note", "first_session", "last_session")
-    return " ".join(str(row[key] or "") for key in keys)
+def _words(row: RunRow) -> str:
+    """Return what the search of the list looks in."""
+    known = (row["id"], row["kind"], row["name"], row["source"], row["state"], row["tag"], row["note"])
+    return " ".join(str(word or "") for word in (*known, row["first_session"], row["last_session"]))
 
 
 def run_page(desk: Desk, request: Request) -> Context:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any
 
 from starlette.requests import Request
 
@@ -22,8 +21,11 @@ from trading_platform.desk.overview import (
 from trading_platform.desk.place import Desk, NotThereError
 from trading_platform.operations.commands import account_state
 from trading_platform.reporting.charts import embedded
+from trading_platform.reporting.document import Report
+from trading_platform.reporting.evidence import Evidence
 from trading_platform.reporting.market_words import benchmark_name, market_words, mode_words, money_words
 from trading_platform.reporting.page import tiles
+from trading_platform.reporting.risk_document import RulePart
 from trading_platform.reporting.series import build_series
 from trading_platform.reporting.text import RULES
 from trading_platform.storage.run_targets import Account
@@ -110,10 +112,11 @@ def page_of(request: Request) -> int:
     return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) < 7 else 1
 
 
-def curve(report: dict[str, Any], evidence: Any) -> Context | None:
+def curve(report: Report, evidence: Evidence) -> Context | None:
     """Return growth against the market and equal weight for the script that draws it, and the ends as figures."""
-    days = () if evidence.ledger is None else evidence.ledger.days
-    series = build_series(days, None)
+    if evidence.ledger is None:
+        return None
+    series = build_series(evidence.ledger.days, None)
     if len(series.sessions) < 2:
         return None
     name = benchmark_name(evidence.ledger.run.source)
@@ -165,7 +168,7 @@ def risk(desk: Desk, request: Request) -> Context:
     }
 
 
-def _rule(rule: dict[str, Any]) -> Context:
+def _rule(rule: RulePart) -> Context:
     unit = UNITS.get(rule["unit"], rule["unit"])
     used = rule["observed"] / rule["limit"] if rule["limit"] and rule["observed"] is not None else None
     name = RULES.get(rule["rule"], rule["rule"].replace("_", " ").capitalize())

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Any
 
 from trading_platform.operations.doctor_findings import CheckVerdict, Finding
 from trading_platform.reporting.ledger_view import find_run
-from trading_platform.reporting.own_costs import LEAST_FILLS, own_costs_part, own_costs_words, read_own_costs
+from trading_platform.reporting.own_costs import (
+    LEAST_FILLS,
+    OwnCostsPart,
+    own_costs_part,
+    own_costs_words,
+    read_own_costs,
+)
 from trading_platform.storage.reader import Reader, read_database
 
 AT_A_BROKER = ("alpaca_live", "alpaca_paper")
 
 
-def account_costs(url: str, run_id: int | None, setting: float | None = None) -> dict[str, Any] | None:
+def account_costs(url: str, run_id: int | None, setting: float | None = None) -> OwnCostsPart | None:
     """Return the report's `own_costs` of run `run_id`, else of the newest account at a broker; None without one.
 
     `setting` is the cost that is set now, basis points; None takes the one with which the run was begun.
     """
 
-    def work(reader: Reader) -> dict[str, Any] | None:
+    def work(reader: Reader) -> OwnCostsPart | None:
         run = find_run(reader, run_id, AT_A_BROKER)
         if run is None:
             return None
@@ -30,10 +35,10 @@ def account_costs(url: str, run_id: int | None, setting: float | None = None) ->
     return read_database(url, work)
 
 
-def costs_of_accounts(url: str, run_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+def costs_of_accounts(url: str, run_ids: Sequence[int]) -> dict[int, OwnCostsPart]:
     """Return `account_costs` of each run that has any, through one connection."""
 
-    def work(reader: Reader) -> dict[int, dict[str, Any]]:
+    def work(reader: Reader) -> dict[int, OwnCostsPart]:
         runs = [run for run_id in run_ids if (run := find_run(reader, run_id, AT_A_BROKER)) is not None]
         parts = {run.id: own_costs_part(read_own_costs(reader, run, date.max)) for run in runs}
         return {run_id: part for run_id, part in parts.items() if part is not None}

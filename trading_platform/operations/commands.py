@@ -19,11 +19,13 @@ from trading_platform.core.validation import did_you_mean
 from trading_platform.machine.clocks import steady_seconds, utc_now
 from trading_platform.machine.stop_signals import StoppedNowError
 from trading_platform.operations.account_costs import costs_of_accounts
-from trading_platform.reporting.states import UNPROTECTED, status_states
-from trading_platform.reporting.status_screen import complain, say, show_json, show_runs, show_status
+from trading_platform.reporting.own_costs import OwnCostsPart
+from trading_platform.reporting.states import UNPROTECTED, AccountState, status_states
+from trading_platform.reporting.status_screen import RunRow, complain, say, show_json, show_runs, show_status
 from trading_platform.storage import models as m
 from trading_platform.storage.database import check_schema, check_tables, open_database
 from trading_platform.storage.operator_requests import STOP, leave_command, result_of
+from trading_platform.storage.run_state import RunState
 from trading_platform.storage.run_status import run_status, run_statuses
 from trading_platform.storage.run_targets import (
     KINDS,
@@ -148,7 +150,7 @@ def list_runs(place: Place, *, as_json: bool) -> int:
     return 0
 
 
-def run_rows(database: Engine, now: datetime) -> list[dict[str, Any]]:
+def run_rows(database: Engine, now: datetime) -> list[RunRow]:
     """Return every run as `runs` lists it, the newest first."""
     accounts = sorted(all_accounts(database, now), key=lambda account: -account.run_id)
     marks = {row["id"]: row for row in _marks(database)}
@@ -262,27 +264,26 @@ def check_stop(account: Account) -> None:
         raise FixConfigError(f"run {account.run_id} is a replay: stop it where it was started, by Ctrl-C")
 
 
-def account_state(database: Engine, account: Account, now: datetime, place: Place | None = None) -> dict[str, Any]:
+def account_state(database: Engine, account: Account, now: datetime, place: Place | None = None) -> AccountState:
     """Return what `status` shows of an account; with `place` also what its own fills have cost."""
     return account_states(database, [account], now, place)[0]
 
 
 def account_states(
     database: Engine, accounts: Sequence[Account], now: datetime, place: Place | None = None
-) -> list[dict[str, Any]]:
+) -> list[AccountState]:
     """Return `account_state` of each account, read together."""
     states = run_statuses(database, [account.run_id for account in accounts], now)
     costs = {} if place is None else costs_of_accounts(database_place(place), [account.run_id for account in accounts])
     return [_told(states[account.run_id], account, now, costs.get(account.run_id)) for account in accounts]
 
 
-def _told(state: dict[str, Any], account: Account, now: datetime, costs: dict[str, Any] | None) -> dict[str, Any]:
+def _told(state: RunState, account: Account, now: datetime, costs: OwnCostsPart | None) -> AccountState:
     if state["heartbeat"] is not None:
         state["heartbeat"]["alive"] = account.running
-    state["own_costs"] = costs
-    state["states"] = [line.as_json() for line in status_states(state, now)]
-    state["differences"] = [row for row in state["differences"] if row["kind"] != UNPROTECTED]
-    return state
+    states = [line.as_json() for line in status_states(state, now)]
+    shown = [row for row in state["differences"] if row["kind"] != UNPROTECTED]
+    return {**state, "differences": shown, "own_costs": costs, "states": states}
 
 
 def confirmed(question: str) -> bool:
@@ -368,7 +369,7 @@ def _marks(database: Engine) -> list[dict[str, Any]]:
         return [dict(row._mapping) for row in connection.execute(m.Run.__table__.select().with_only_columns(*columns))]
 
 
-def _run_row(account: Account, marks: dict[str, Any]) -> dict[str, Any]:
+def _run_row(account: Account, marks: dict[str, Any]) -> RunRow:
     state = "running" if account.running else account.status
     if not account.is_replay and not account.running:
         state = "no engine runs"

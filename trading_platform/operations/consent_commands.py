@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Engine
 
@@ -23,6 +23,7 @@ from trading_platform.reporting.status_screen import ahead_words, complain, say,
 from trading_platform.storage.consents import ANSWERS, CONSENT, next_open, subject_of
 from trading_platform.storage.database import open_database
 from trading_platform.storage.operator_requests import leave_command
+from trading_platform.storage.run_state import OrderAhead
 from trading_platform.storage.run_targets import Account, Target, all_accounts, meant_accounts
 
 
@@ -92,9 +93,10 @@ def answer(
         command, _ = leave_answer(writing, account.run_id, said, now)
         writing.dispose()
         codes.append(_heard(database, account, command, said, patience if waits else None, waits=waits, quiet=as_json))
-        shown.append({"run": account.run_id, **next_open(database, account.run_id)})
+        ahead = next_open(database, account.run_id)
+        shown.append({"run": account.run_id, **ahead})
         if not as_json:
-            for row in shown[-1]["orders"]:
+            for row in ahead["orders"]:
                 say(ahead_words(row))
     if as_json:
         show_json(shown)
@@ -123,7 +125,7 @@ def _tell(line: str, *, quiet: bool) -> None:
         say(line)
 
 
-def _became(orders: Sequence[dict[str, Any]], ticker: str | None) -> str:
+def _became(orders: Sequence[OrderAhead], ticker: str | None) -> str:
     """Return what has become of the entry that is asked about, for whoever comes late."""
     ended = [row for row in orders if row["side"] == "buy" and (ticker is None or row["ticker"] == ticker)]
     return "".join(f"; {ahead_words(row)}" for row in ended[:3])

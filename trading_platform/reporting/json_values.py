@@ -4,6 +4,15 @@ from __future__ import annotations
 
 import math
 from datetime import date, datetime
+from typing import overload
+
+
+@overload
+def money(cents: int) -> float: ...
+
+
+@overload
+def money(cents: int | None) -> float | None: ...
 
 
 def money(cents: int | None) -> float | None:
@@ -24,6 +33,14 @@ def number(value: float | None, digits: int = 6) -> float | None:
 def instant_text(instant: datetime) -> str:
     """Return an instant as ISO 8601 to the second, with its offset."""
     return instant.isoformat(timespec="seconds")
+
+
+@overload
+def day_text(day: date) -> str: ...
+
+
+@overload
+def day_text(day: date | None) -> str | None: ...
 
 
 def day_text(day: date | None) -> str | None:

@@ -11,10 +11,9 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple, TypedDict
 
 from trading_platform.reporting.facts import CostEstimate, OwnCosts, RunFacts
-from trading_platform.reporting.json_values import number
 from trading_platform.storage.reader import Reader, as_date
 
 LEAST_FILLS = 50
@@ -112,34 +111,63 @@ def estimate(fills: Iterable[OpenFill], setting: float) -> CostEstimate | None:
     return CostEstimate(count, mean, NORMAL_95 * error, weight * mean + (1.0 - weight) * setting)
 
 
-PARTS = ("every", "small", "large", "thin", "middle", "liquid", "delay")
-SIZES = {"small": "small orders", "large": "large ones"}
-THIRDS = {"thin": "thinly traded tickers", "middle": "middling", "liquid": "most liquid"}
+Group = Literal["small", "large", "thin", "middle", "liquid"]
+SIZES: dict[Group, str] = {"small": "small orders", "large": "large ones"}
+THIRDS: dict[Group, str] = {"thin": "thinly traded tickers", "middle": "middling", "liquid": "most liquid"}
 
 
-def own_costs_part(costs: OwnCosts | None) -> dict[str, Any] | None:
+class EstimatePart(TypedDict):
+    """What some fills have cost, basis points, and what that is shrunk to."""
+
+    fills: int
+    mean_bps: float
+    half_width_bps: float
+    shrunk_bps: float
+
+
+class OwnCostsPart(TypedDict):
+    """What an account's fills have cost beside its setting; null: too few to say anything."""
+
+    fills: int
+    setting_bps: float
+    every: EstimatePart | None
+    small: EstimatePart | None
+    large: EstimatePart | None
+    thin: EstimatePart | None
+    middle: EstimatePart | None
+    liquid: EstimatePart | None
+    delay: EstimatePart | None
+
+
+def own_costs_part(costs: OwnCosts | None) -> OwnCostsPart | None:
     """Return the part of the report's JSON; null for a simulated market."""
     if costs is None:
         return None
     return {
         "fills": costs.fills,
-        "setting_bps": number(costs.setting, 2),
-        **{name: _estimate(getattr(costs, name)) for name in PARTS},
+        "setting_bps": round(costs.setting, 2),
+        "every": _estimate(costs.every),
+        "small": _estimate(costs.small),
+        "large": _estimate(costs.large),
+        "thin": _estimate(costs.thin),
+        "middle": _estimate(costs.middle),
+        "liquid": _estimate(costs.liquid),
+        "delay": _estimate(costs.delay),
     }
 
 
-def _estimate(found: CostEstimate | None) -> dict[str, Any] | None:
+def _estimate(found: CostEstimate | None) -> EstimatePart | None:
     if found is None:
         return None
     return {
         "fills": found.fills,
-        "mean_bps": number(found.mean, 2),
-        "half_width_bps": number(found.half_width, 2),
-        "shrunk_bps": number(found.shrunk, 2),
+        "mean_bps": round(found.mean, 2),
+        "half_width_bps": round(found.half_width, 2),
+        "shrunk_bps": round(found.shrunk, 2),
     }
 
 
-def own_costs_words(part: Mapping[str, Any] | None) -> str:
+def own_costs_words(part: OwnCostsPart | None) -> str:
     """Return the line of the report: what fills have cost, and how to take it over; "" while nothing can be said."""
     if part is None or part["every"] is None:
         return ""
@@ -160,11 +188,11 @@ def own_costs_words(part: Mapping[str, Any] | None) -> str:
     )
 
 
-def _group(part: Mapping[str, Any], names: Mapping[str, str]) -> str:
+def _group(part: OwnCostsPart, names: Mapping[Group, str]) -> str:
     """Return the estimates of some groups, each with its interval."""
     known = [
-        f"{words} {part[name]['mean_bps']:.1f} ± {part[name]['half_width_bps']:.1f}"
+        f"{words} {found['mean_bps']:.1f} ± {found['half_width_bps']:.1f}"
         for name, words in names.items()
-        if part[name] is not None
+        if (found := part[name]) is not None
     ]
     return ", ".join(known)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from trading_platform.reporting.charts import Line, chart, growth_scale, key, stacked
+from trading_platform.reporting.document import Report
 from trading_platform.reporting.evidence import Evidence
 from trading_platform.reporting.market_words import page_in_currency
 from trading_platform.reporting.page_cards import day_cards, limit_cards, list_cards
@@ -22,7 +22,7 @@ COLOURS = 8
 REGIME_COLOURS = {"bull": "good", "bear": "bad", "consolidation": "warn"}
 
 
-def render_page(report: dict[str, Any], evidence: Evidence) -> str:
+def render_page(report: Report, evidence: Evidence) -> str:
     """Return the page of `report`; the charts come from the history in `evidence`."""
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -35,7 +35,7 @@ def render_page(report: dict[str, Any], evidence: Evidence) -> str:
     return page if report["run"] is None else page_in_currency(page, report["run"]["market_data"])
 
 
-def page_body(report: dict[str, Any], evidence: Evidence) -> str:
+def page_body(report: Report, evidence: Evidence) -> str:
     """Return what stands on the page of `report`, for a page of any frame."""
     body = [_header(report), alerts_list(report)]
     if report["source"] == "none":
@@ -48,7 +48,7 @@ def page_body(report: dict[str, Any], evidence: Evidence) -> str:
     return "".join(body)
 
 
-def _header(report: dict[str, Any]) -> str:
+def _header(report: Report) -> str:
     session = report["session"]
     words = place_words(report)
     if session["is_session"] is False:
@@ -62,7 +62,7 @@ def _header(report: dict[str, Any]) -> str:
     return f"<header><h1>Trading report · {escape(long_date(report['date']))}</h1><p>{line}</p>{standing}</header>"
 
 
-def alerts_list(report: dict[str, Any]) -> str:
+def alerts_list(report: Report) -> str:
     """Return what is wrong, or nothing."""
     items = "".join(
         f'<li class="{"stop" if text.startswith(STOP_WORDS) else ""}">{escape(text)}</li>' for text in report["alerts"]
@@ -70,7 +70,7 @@ def alerts_list(report: dict[str, Any]) -> str:
     return f'<ul class="alerts">{items}</ul>' if items else ""
 
 
-def tiles(report: dict[str, Any]) -> str:
+def tiles(report: Report) -> str:
     """Return the figures that come first."""
     risk, account, sharpe = report["risk_status"], report["account"], report["performance"]["sharpe"]
     ratio = UNKNOWN if sharpe is None else f"{sharpe:.2f}"
@@ -95,7 +95,7 @@ def _tile(name: str, value: str, note: str, signed: float | None = None, kind: s
     )
 
 
-def charts(report: dict[str, Any], s: Series) -> str:
+def charts(report: Report, s: Series) -> str:
     """Return the lines over the sessions of `s`."""
     if not s.sessions:
         return ""
@@ -139,7 +139,7 @@ def _band_keys(s: Series) -> str:
     return html + (key("bad", "halted") if s.halts else "")
 
 
-def _footer(report: dict[str, Any]) -> str:
+def _footer(report: Report) -> str:
     run = report["run"]
     words = [f"made {report['generated_at']}", f"schema {report['schema_version']}"]
     if run is not None:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from html import escape
-from typing import Any
+from typing import Literal
 
 from trading_platform.core.regime_meaning import regime_words
+from trading_platform.reporting.account_document import PositionPart
 from trading_platform.reporting.charts import meter
+from trading_platform.reporting.document import Report
 from trading_platform.reporting.page_tables import Cell, card, money, percent, price, table, text
 from trading_platform.reporting.plain import UNKNOWN, percents, quantity
+from trading_platform.reporting.risk_document import RulePart
 from trading_platform.reporting.text import PERIODS, RULES, UNUSED, benchmark_head, share_name
+from trading_platform.reporting.trades_document import ExecutionPart, OrderPart
 
-BRIDGE = {
+Step = Literal[
+    "start_equity", "realized", "unrealized_change", "fees", "dividends", "interest", "cash_flow", "residual"
+]
+BRIDGE: dict[Step, str] = {
     "start_equity": "Equity at the previous close",
     "realized": "Realised",
     "unrealized_change": "Unrealised",
@@ -31,6 +38,8 @@ LONG_PERIODS = {
 }
 # Column titles; a leading # marks numbers.
 # On a phone the first columns are seen without scrolling: the money stands there.
+ShareKey = Literal["pnl", "realized", "unrealized_change", "fees", "dividends", "interest"]
+SHARE_KEYS: tuple[ShareKey, ...] = ("pnl", "realized", "unrealized_change", "fees", "dividends", "interest")
 SHARES = ("", "#P&L", "#realised", "#unrealised", "#fees", "#dividends", "#interest")
 POSITIONS = (
     "",
@@ -61,23 +70,20 @@ DIFFERENCES = ("kind", "ticker", "ours", "broker", "action")
 EVENTS = ("time (UTC)", "event", "", "by")
 
 
-def day_cards(report: dict[str, Any]) -> str:
+def day_cards(report: Report) -> str:
     """Return bridge, returns and attribution."""
     cards = [_bridge_card(report), _returns_card(report), _costs_card(report), _cash_card(report)]
-    for key, title in (("strategies", "By strategy"), ("tickers", "By ticker")):
-        shares = [] if report["attribution"] is None else report["attribution"][key]
-        keys = ("pnl", "realized", "unrealized_change", "fees", "dividends", "interest")
-        rows = [[text(share_name(share["name"])), *(money(share[name]) for name in keys)] for share in shares]
+    earned = report["attribution"] or {"strategies": [], "tickers": []}
+    for shares, title in ((earned["strategies"], "By strategy"), (earned["tickers"], "By ticker")):
+        rows = [[text(share_name(share["name"])), *(money(share[key]) for key in SHARE_KEYS)] for share in shares]
         total = [text("Day"), money(report["daily_pnl"]), *[text("")] * 5]
         cards.append(card(title, table(SHARES, rows, total)) if rows else "")
     return f'<section class="grid">{"".join(cards)}</section>'
 
 
-def limit_cards(report: dict[str, Any]) -> str:
+def limit_cards(report: Report) -> str:
     """Return headroom, sectors, allocation and strategy records."""
-    meters = "".join(
-        _meter(rule) for rule in report["risk"]["headroom"] if None not in (rule["limit"], rule["observed"])
-    )
+    meters = "".join(_meter(rule) for rule in report["risk"]["headroom"])
     sectors = [
         [
             text(s["sector"]),
@@ -100,7 +106,7 @@ def limit_cards(report: dict[str, Any]) -> str:
     return f'<section class="grid">{"".join(cards)}</section>' if any(cards) else ""
 
 
-def list_cards(report: dict[str, Any]) -> str:
+def list_cards(report: Report) -> str:
     """Return positions, trades, orders, differences, events and denials; empty ones are left out."""
     events = report["risk"]["events_today"]
     denials = [[text(code), (str(count), "num")] for code, count in report["denials_today"].items()]
@@ -118,7 +124,7 @@ def list_cards(report: dict[str, Any]) -> str:
     return "".join(card(name, table(head, rows)) for name, head, rows in lists if rows or name == "Positions")
 
 
-def _bridge_card(report: dict[str, Any]) -> str:
+def _bridge_card(report: Report) -> str:
     bridge = report["bridge"]
     if bridge is None:
         return ""
@@ -131,7 +137,7 @@ def _bridge_card(report: dict[str, Any]) -> str:
     return card("Where the day came from", table((), rows, total))
 
 
-def _returns_card(report: dict[str, Any]) -> str:
+def _returns_card(report: Report) -> str:
     rows = [
         [
             text(LONG_PERIODS[name]),
@@ -148,7 +154,7 @@ def _returns_card(report: dict[str, Any]) -> str:
     return card("Returns", table(head, rows))
 
 
-def _costs_card(report: dict[str, Any]) -> str:
+def _costs_card(report: Report) -> str:
     day, whole = report["costs"]["day"] or {}, report["costs"]["since_start"]
     if not whole["total"]:
         return ""
@@ -161,7 +167,7 @@ def _costs_card(report: dict[str, Any]) -> str:
     return card("What trading cost", table(COSTS, rows, total))
 
 
-def _cash_card(report: dict[str, Any]) -> str:
+def _cash_card(report: Report) -> str:
     unused = report["not_invested_because"]
     if unused is None or not any(unused.values()):
         return ""
@@ -170,7 +176,7 @@ def _cash_card(report: dict[str, Any]) -> str:
     return card("Left in cash because", table(("", "#$"), rows))
 
 
-def _allocation_card(report: dict[str, Any]) -> str:
+def _allocation_card(report: Report) -> str:
     allocation = report["allocation"]
     if allocation is None:
         return ""
@@ -197,14 +203,18 @@ def _allocation_card(report: dict[str, Any]) -> str:
     return card("Allocation", f'<p class="soft">{escape(regime + who)}</p>{shares}')
 
 
-def _meter(rule: dict[str, Any]) -> str:
+def _meter(rule: RulePart) -> str:
+    """Return what is used of a limit; nothing where either is not known."""
+    observed, limit = rule["observed"], rule["limit"]
+    if observed is None or limit is None:
+        return ""
     note = f" {rule['note']}" if rule["rule"] in ("position", "sector") else ""
     name = RULES.get(rule["rule"], rule["rule"]) + note
-    used = rule["observed"] / rule["limit"] if rule["limit"] else None
-    return meter(name, _level(rule["observed"], rule["unit"]), _level(rule["limit"], rule["unit"]), used)
+    used = observed / limit if limit else None
+    return meter(name, _level(observed, rule["unit"]), _level(limit, rule["unit"]), used)
 
 
-def _position(p: dict[str, Any]) -> list[Cell]:
+def _position(p: PositionPart) -> list[Cell]:
     return [
         text(p["ticker"]),
         money(p["pnl"]),
@@ -222,7 +232,7 @@ def _position(p: dict[str, Any]) -> list[Cell]:
     ]
 
 
-def _trade(t: dict[str, Any]) -> list[Cell]:
+def _trade(t: ExecutionPart) -> list[Cell]:
     return [
         text(t["side"]),
         text(t["ticker"]),
@@ -236,7 +246,7 @@ def _trade(t: dict[str, Any]) -> list[Cell]:
     ]
 
 
-def _owners(row: dict[str, Any]) -> str:
+def _owners(row: PositionPart | ExecutionPart) -> str:
     """Return whose shares they are: a name, or every name with its shares."""
     shares = row["strategies"]
     if len(shares) < 2:
@@ -244,7 +254,7 @@ def _owners(row: dict[str, Any]) -> str:
     return ", ".join(f"{name} {quantity(shares[name])}" for name in sorted(shares, key=lambda name: -shares[name]))
 
 
-def _order(o: dict[str, Any]) -> list[Cell]:
+def _order(o: OrderPart) -> list[Cell]:
     shares = (quantity(o["qty"]), "num")
     return [
         text(o["side"]),

@@ -7,6 +7,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from trading_platform.reporting.charts import growth_scale
+from trading_platform.reporting.document import Report
 from trading_platform.reporting.evidence import Evidence
 from trading_platform.reporting.market_words import in_currency
 from trading_platform.reporting.plain import MONTHS, dollars, long_date, percents, safe
@@ -25,7 +26,7 @@ OWN, SPY, EQUAL, GOOD, BAD, WARN = "#2563eb", "#7c8794", "#d97706", "#15803d", "
 BANDS = {"bull": GOOD, "bear": BAD, "consolidation": EQUAL}
 
 
-def render_picture(report: dict[str, Any], evidence: Evidence) -> bytes:
+def render_picture(report: Report, evidence: Evidence) -> bytes:
     """Return a PNG of the report."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # no display, no global state
     from matplotlib.figure import Figure
@@ -47,7 +48,7 @@ def render_picture(report: dict[str, Any], evidence: Evidence) -> bytes:
     return buffer.getvalue()
 
 
-def _headline(figure: Figure, report: dict[str, Any]) -> None:
+def _headline(figure: Figure, report: Report) -> None:
     pnl = report["daily_pnl"]
     colour = SOFT if not pnl else GOOD if pnl > 0 else BAD
     source = "" if report["run"] is None else report["run"]["market_data"]

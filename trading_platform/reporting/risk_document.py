@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TypedDict
 
 from trading_platform.core.alert_states import OWNERS_THINGS
 from trading_platform.reporting.evidence import Evidence
@@ -11,10 +10,120 @@ from trading_platform.reporting.facts import AllocationFacts, Ledger
 from trading_platform.reporting.json_values import day_text, instant_text, money, number, percent
 from trading_platform.reporting.states import UNPROTECTED
 
-Part = dict[str, Any]
+
+class RiskStatusPart(TypedDict):
+    """Where the limits stand; percent of equity."""
+
+    drawdown_pct: float | None
+    total_drawdown_pct: float | None
+    daily_loss_pct: float | None
+    exposure_pct: float | None
+    positions_count: int
+    circuit_breaker: bool
+    halted: bool
+    lifetime_drawdown_pct: float | None
+    vix: float | None
 
 
-def risk_status_part(evidence: Evidence) -> Part:
+class RegimePart(TypedDict):
+    """The regime's probabilities."""
+
+    bull: float | None
+    bear: float | None
+    consolidation: float | None
+
+
+class AllocationPart(TypedDict):
+    """Who split the capital, when and why; `change` in fractions of capital, `influences` in shares of the move."""
+
+    session: str
+    source: str
+    reason: str
+    model_id: str | None
+    model_created_at: str | None
+    model_age_days: int | None
+    previous_session: str | None
+    change: dict[str, float] | None
+    influences: dict[str, float] | None
+
+
+class RulePart(TypedDict):
+    """What is used of a limit, in its own unit."""
+
+    rule: str
+    unit: str
+    observed: float | None
+    limit: float | None
+    headroom: float | None
+    note: str
+
+
+class SectorPart(TypedDict):
+    """What is held of a sector; dollars, percent of equity."""
+
+    sector: str
+    value: float
+    pct: float | None
+    positions: int
+
+
+class HaltPart(TypedDict):
+    """What keeps new positions out, and what ends it."""
+
+    kind: str
+    code: str
+    since: str | None
+    at: str | None
+    reason: str
+    release: str
+
+
+class EventPart(TypedDict):
+    """A change of what may be traded."""
+
+    at: str
+    kind: str
+    code: str
+    message: str
+    actor: str
+
+
+class RiskPart(TypedDict):
+    """Headroom, sectors, halts and the day's events."""
+
+    headroom: list[RulePart]
+    sectors: list[SectorPart]
+    halts: list[HaltPart]
+    events_today: list[EventPart]
+
+
+class DifferencePart(TypedDict):
+    """A difference between our book and the broker's that nothing explains."""
+
+    found_at: str
+    kind: str
+    ticker: str | None
+    ours: str
+    theirs: str
+    action: str
+
+
+class DataPart(TypedDict):
+    """Gaps and doubts in the data."""
+
+    warnings: list[str]
+    sessions_not_booked: int
+
+
+class EnginePart(TypedDict):
+    """The engine's signs of life."""
+
+    status: str | None
+    heartbeat_at: str | None
+    heartbeat_age_seconds: float | None
+
+
+def risk_status_part(evidence: Evidence) -> RiskStatusPart:
     """Return where the limits stand."""
     view = evidence.view
     known = {rule.rule: rule.observed for rule in evidence.headroom}
@@ -32,7 +141,7 @@ def risk_status_part(evidence: Evidence) -> Part:
     }
 
 
-def regime_part(ledger: Ledger | None) -> Part | None:
+def regime_part(ledger: Ledger | None) -> RegimePart | None:
     """Return the regime's probabilities."""
     if ledger is None or ledger.regime is None:
         return None
@@ -44,7 +153,7 @@ def regime_part(ledger: Ledger | None) -> Part | None:
     }
 
 
-def allocation_part(evidence: Evidence) -> Part | None:
+def allocation_part(evidence: Evidence) -> AllocationPart | None:
     """Return how the allocation came about."""
     ledger, model = evidence.ledger, evidence.model
     if ledger is None or ledger.allocation is None:
@@ -70,7 +179,7 @@ def _change(now: AllocationFacts, before: AllocationFacts | None) -> dict[str, f
     return {name: round(now.weights.get(name, 0.0) - before.weights.get(name, 0.0), 6) for name in names}
 
 
-def risk_part(evidence: Evidence) -> Part:
+def risk_part(evidence: Evidence) -> RiskPart:
     """Return headroom, sectors, halts and the day's events."""
     ledger = evidence.ledger
     events = [] if ledger is None else [e for e in ledger.events if e.session == evidence.view.session]
@@ -108,16 +217,23 @@ def risk_part(evidence: Evidence) -> Part:
     }
 
 
-def difference_part(ledger: Ledger) -> list[Mapping[str, Any]]:
+def difference_part(ledger: Ledger) -> list[DifferencePart]:
     """Return what reconciliation could not explain."""
     return [
-        {**line._asdict(), "found_at": instant_text(line.found_at)}
+        {
+            "found_at": instant_text(line.found_at),
+            "kind": line.kind,
+            "ticker": line.ticker,
+            "ours": line.ours,
+            "theirs": line.theirs,
+            "action": line.action,
+        }
         for line in ledger.differences
         if line.kind not in (UNPROTECTED, OWNERS_THINGS)
     ]
 
 
-def data_part(evidence: Evidence) -> Part:
+def data_part(evidence: Evidence) -> DataPart:
     """Return gaps and doubts in the data."""
     ledger = evidence.ledger
     return {
@@ -126,7 +242,7 @@ def data_part(evidence: Evidence) -> Part:
     }
 
 
-def engine_part(evidence: Evidence) -> Part:
+def engine_part(evidence: Evidence) -> EnginePart:
     """Return the engine's signs of life."""
     ledger = evidence.ledger
     beat = None if ledger is None else ledger.heartbeat

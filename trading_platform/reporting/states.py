@@ -6,12 +6,15 @@ of it comes from the database: another process, or the same one after a restart,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 from trading_platform.core.alert_states import EXIT_WAITS, LATE_EXIT, OWNERS_THINGS, STOP_LACKS, UNREADABLE
+from trading_platform.reporting.own_costs import OwnCostsPart
 from trading_platform.storage.overdue_exits import OverdueExit
+from trading_platform.storage.replay_days import ReplaySummary
+from trading_platform.storage.run_state import RiskState, RunState
 from trading_platform.storage.stopped_strategies import StoppedStrategy
 
 UNPROTECTED = "unprotected"
@@ -23,6 +26,16 @@ TROUBLES = {"ACCOUNT UNREADABLE": "Account cannot be read", "NOT SETTLED": "Sess
 REDUCTIONS = frozenset({"rebalance", "unfunded"})
 
 
+class StatePart(TypedDict):
+    """A state as JSON values; `since` in ISO 8601."""
+
+    kind: str
+    count: int
+    tickers: list[str]
+    since: str | None
+    text: str
+
+
 class State(NamedTuple):
     """What is wrong: `kind`, the tickers it is about, since when (ISO 8601; None unknown), in one line."""
 
@@ -31,7 +44,7 @@ class State(NamedTuple):
     since: str | None
     text: str
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> StatePart:
         """Return the state as JSON values."""
         return {
             "kind": self.kind,
@@ -40,6 +53,13 @@ class State(NamedTuple):
             "since": self.since,
             "text": self.text,
         }
+
+
+class AccountState(RunState):
+    """The state of a run with what is wrong now, and what its own fills have cost."""
+
+    own_costs: OwnCostsPart | None
+    states: list[StatePart]
 
 
 class Unexplained(NamedTuple):
@@ -105,26 +125,38 @@ def engine_silent(heartbeat: datetime | None, now: datetime) -> State | None:
     return State("engine_silent", (), heartbeat.isoformat(), words)
 
 
-def status_states(state: Mapping[str, Any], now: datetime) -> list[State]:
+def status_states(state: RunState, now: datetime) -> list[State]:
     """Return the states of what `storage.run_status` says of a run, in which `heartbeat` has ``alive``."""
-    beat = state["heartbeat"] or {}
+    beat = state["heartbeat"]
     found = [
         Unexplained(datetime.fromisoformat(row["found_at"]), row["kind"], row["ticker"], row["ours"], row["theirs"])
         for row in state["differences"]
     ]
-    exits = [OverdueExit(**{**row, "decided": date.fromisoformat(row["decided"])}) for row in state["overdue_exits"]]
-    is_watched = state["run"]["status"] == "running" and state["run"]["mode"] != "replay" and bool(beat)
-    silent = engine_silent(datetime.fromisoformat(beat["at"]), now) if is_watched else None
-    states = all_states(found, exits, beat["note"] if is_watched else "", silent)
+    exits = [
+        OverdueExit(
+            row["ticker"],
+            date.fromisoformat(row["decided"]),
+            row["sessions"],
+            row["refusals"],
+            row["reason"],
+            row["why"],
+        )
+        for row in state["overdue_exits"]
+    ]
+    is_watched = state["run"]["status"] == "running" and state["run"]["mode"] != "replay"
+    silent, note = None, ""
+    if is_watched and beat is not None:
+        silent, note = engine_silent(datetime.fromisoformat(beat["at"]), now), beat["note"]
+    states = all_states(found, exits, note, silent)
     mode = state["run"]["mode"]
     stopped = [
         stopped_state(StoppedStrategy(row["strategy"], datetime.fromisoformat(row["since"]), row["reason"]), mode)
         for row in state["standing"]["stopped"]
     ]
-    return _halts(state["risk"] or {}) + stopped + states + unexplained_days(state["replay_check"])
+    return _halts(state["risk"]) + stopped + states + unexplained_days(state["replay_check"])
 
 
-def unexplained_days(summary: Mapping[str, Any] | None) -> list[State]:
+def unexplained_days(summary: ReplaySummary | None) -> list[State]:
     """Return that the account differs from its replay without a cause (`storage.replay_days.replay_summary`)."""
     if summary is None or summary["unexplained_since"] is None:
         return []
@@ -143,15 +175,17 @@ def stopped_state(stop: StoppedStrategy, mode: str) -> State:
     return State("strategy_stop", (), stop.since.isoformat(), f"{words}; since {_time(stop.since)}")
 
 
-def _halts(risk: Mapping[str, Any]) -> list[State]:
+def _halts(risk: RiskState | None) -> list[State]:
+    if risk is None:
+        return []
     found = []
-    if risk.get("manual_halt"):
-        since = risk.get("manual_halt_since")
+    if risk["manual_halt"]:
+        since = risk["manual_halt_since"]
         found.append(State("manual_halt", (), since, f"HALTED by an operator{_since(since)}: {risk['manual_halt']}"))
-    if risk.get("halted_since"):
+    if risk["halted_since"]:
         since = risk["halted_since"]
         found.append(State("halt", (), since, f"HALTED{_since(since)}: drawdown limit"))
-    if risk.get("fault"):
+    if risk["fault"]:
         found.append(State("state_invalid", (), None, f"HALTED, risk memory unusable: {risk['fault']}"))
     return found
 

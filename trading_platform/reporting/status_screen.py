@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal, TypedDict
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,12 +15,36 @@ from rich.table import Table
 from trading_platform.core.alert_states import OWNERS_THINGS
 from trading_platform.core.regime_meaning import regime_words
 from trading_platform.reporting.market_words import in_currency, market_words
-from trading_platform.reporting.own_costs import own_costs_words
+from trading_platform.reporting.own_costs import OwnCostsPart, own_costs_words
 from trading_platform.reporting.plain import dollars, percents
+from trading_platform.reporting.states import AccountState, StatePart
 from trading_platform.storage.replay_days import replay_words
+from trading_platform.storage.run_state import HeartbeatState, OrderAhead, OrderState, PositionState, RunState
 
 WIDE = 70  # columns; below that a name and its value stand on lines of their own
 MOST_LINES = 12  # of positions or orders; the rest is counted
+
+
+# A run as `runs` and the API list it; "return" is the gain of a replay, a fraction (a word that no class may have).
+RunRow = TypedDict(
+    "RunRow",
+    {
+        "id": int,
+        "kind": str,
+        "mode": str,
+        "name": str | None,
+        "source": str,
+        "first_session": str | None,
+        "last_session": str | None,
+        "equity": float | None,
+        "return": float | None,
+        "positions": int,
+        "state": str,
+        "tag": str | None,
+        "note": str | None,
+        "words": str,
+    },
+)
 
 
 def say(line: str) -> None:
@@ -40,13 +64,13 @@ def show_json(value: object) -> None:
     sys.stdout.write(json.dumps(value) + "\n")
 
 
-def show_status(state: Mapping[str, Any], *, as_json: bool) -> None:
+def show_status(state: AccountState, *, as_json: bool) -> None:
     """Print the state of a run."""
     if as_json:
         show_json(state)
         return
     console = Console(highlight=False)
-    lines = status_lines(state)
+    lines = status_lines(state, state["states"], state["own_costs"])
     if console.width >= WIDE:
         table = Table.grid(padding=(0, 3))
         table.add_column(no_wrap=True)
@@ -62,16 +86,21 @@ def show_status(state: Mapping[str, Any], *, as_json: bool) -> None:
             console.print(f"  {escape(line)}")
 
 
-def status_lines(state: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the state of a run as (name, text); a name is empty where the text goes on with the one above."""
-    run, equity = state["run"], state["equity"] or {}
+def status_lines(
+    state: RunState, wrong: Sequence[StatePart] = (), costs: OwnCostsPart | None = None
+) -> list[tuple[str, str]]:
+    """Return the state of a run as (name, text); a name is empty where the text goes on with the one above.
+
+    `wrong` and `costs` are told where they are known.
+    """
+    run, equity = state["run"], state["equity"]
     called, market = " ".join(filter(None, (run["name"], run["account"]))), market_words(run["source"])
-    lines = _rows("WRONG NOW", [line["text"] for line in state.get("states", ())]) if state.get("states") else []
+    lines = _rows("WRONG NOW", [line["text"] for line in wrong]) if wrong else []
     lines += [
         ("run", f"{run['id']}, {run['mode']}{f' {called}' if called else ''} of {market}, {run['status']}"),
         ("sessions", f"{run['first_session']} to {run['last_session']}"),
     ]
-    if equity:
+    if equity is not None:
         lines += [
             (
                 "equity",
@@ -81,7 +110,7 @@ def status_lines(state: Mapping[str, Any]) -> list[tuple[str, str]]:
             ("drawdown", f"{equity['drawdown']:.2%} from the peak, {equity['lifetime_drawdown']:.2%} ever"),
             ("exposure", f"{equity['gross_exposure']:.1%} in {equity['n_positions']} positions"),
         ]
-    unused = {name: value for name, value in (state.get("not_invested_because") or {}).items() if value}
+    unused = {name: value for name, value in (state["not_invested_because"] or {}).items() if value}
     if unused:
         told = ", ".join(f"{name.replace('_', ' ')} {dollars(value, sign=False)}" for name, value in unused.items())
         lines.append(("not invested", told))
@@ -90,15 +119,16 @@ def status_lines(state: Mapping[str, Any]) -> list[tuple[str, str]]:
     lines += [("leaving", f"{', '.join(leaving)}: sold at the next open, by `upgrade`")] if leaving else []
     lines += _rows("positions", [_position(row) for row in state["positions"]])
     lines += _rows("open orders", [_order(row) for row in state["open_orders"]])
-    if ahead := (state.get("next_open") or {}).get("orders"):
+    if ahead := state["next_open"]["orders"]:
         lines += _rows("next open", [ahead_words(row) for row in ahead])
-    costs = own_costs_words(state.get("own_costs"))
-    lines += [("costs", costs)] if costs else []
+    told = own_costs_words(costs)
+    lines += [("costs", told)] if told else []
     owners = [row for row in state["differences"] if row["kind"] == OWNERS_THINGS]
     doubted = [row for row in state["differences"] if row["kind"] != OWNERS_THINGS]
     unexplained = ", ".join(f"{row['kind']} {row['ticker'] or ''}".strip() for row in doubted)
     lines += [("the owner's", row["theirs"]) for row in owners]
-    lines += [] if state.get("replay_check") is None else _rows("replay", replay_words(state["replay_check"]))
+    compared = state["replay_check"]
+    lines += [] if compared is None else _rows("replay", replay_words(compared))
     lines += [
         ("unexplained", unexplained or "none"),
         ("waiting commands", "; ".join(state["waiting_commands"]) or "none"),
@@ -107,7 +137,7 @@ def status_lines(state: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(name, in_currency(text, run["source"])) for name, text in lines]
 
 
-def show_runs(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
+def show_runs(rows: Sequence[RunRow], *, as_json: bool) -> None:
     """Print one run a row: number, kind, name, market, sessions, equity, what a replay gained, status, tag, note."""
     if as_json:
         show_json(list(rows))
@@ -130,20 +160,20 @@ def show_runs(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
     console.print(table)
 
 
-def _span(row: Mapping[str, Any]) -> str:
+def _span(row: RunRow) -> str:
     first, last = row["first_session"], row["last_session"]
     return "" if last is None else f"{first} to {last}"
 
 
-def _gain(row: Mapping[str, Any]) -> str:
+def _gain(row: RunRow) -> str:
     return "" if row["return"] is None else percents(100.0 * row["return"], 1)
 
 
-def _state(row: Mapping[str, Any]) -> str:
+def _state(row: RunRow) -> str:
     return "; ".join(filter(None, (row["state"], row["tag"], row["note"])))
 
 
-def _engine(state: Mapping[str, Any]) -> str:
+def _engine(state: RunState) -> str:
     beat = state["heartbeat"]
     if beat is None or beat.get("alive") is False:
         seen = "" if beat is None else f"; last seen {_age(beat)} as process {beat['pid']} on {beat['host']}"
@@ -151,7 +181,7 @@ def _engine(state: Mapping[str, Any]) -> str:
     return f"running, process {beat['pid']} on {beat['host']}, last seen {_age(beat)}: {beat['note']}"
 
 
-def _age(beat: Mapping[str, Any]) -> str:
+def _age(beat: HeartbeatState) -> str:
     seconds = beat["age_seconds"]
     if seconds is None:
         return "at an unknown time"
@@ -161,23 +191,24 @@ def _age(beat: Mapping[str, Any]) -> str:
     return f"{seconds:.0f} s ago"
 
 
-def _halts(state: Mapping[str, Any]) -> list[str]:
-    risk, standing = state["risk"] or {}, state["standing"]
-    found = [f"drawdown halt since {risk['halted_since']}"] if risk.get("halted_since") else []
-    found += [f"manual halt: {risk['manual_halt']}"] if risk.get("manual_halt") else []
-    found += [f"fault: {risk['fault']}"] if risk.get("fault") else []
+def _halts(state: RunState) -> list[str]:
+    risk, standing, found = state["risk"], state["standing"], list[str]()
+    if risk is not None:
+        found += [f"drawdown halt since {risk['halted_since']}"] if risk["halted_since"] else []
+        found += [f"manual halt: {risk['manual_halt']}"] if risk["manual_halt"] else []
+        found += [f"fault: {risk['fault']}"] if risk["fault"] else []
     found += [f"paused: {name}" for name in standing["paused"]]
     return found + [f"closing {ticker}, no more of it is bought" for ticker in standing["closing"]]
 
 
-def _regime(state: Mapping[str, Any]) -> str:
-    regime = (state["regime"] or {}).get("regime", "unknown")
+def _regime(state: RunState) -> str:
+    regime = "unknown" if state["regime"] is None else state["regime"]["regime"]
     if regime != "unknown":
-        return regime_words(str(regime))
+        return regime_words(regime)
     return "unknown: the model of regimes needs some years of the benchmark's closes (see the data warnings)"
 
 
-def _position(row: Mapping[str, Any]) -> str:
+def _position(row: PositionState) -> str:
     change = row["price"] / row["entry_price"] - 1.0 if row["entry_price"] else 0.0
     stop = "no stop" if row["stop_price"] is None else f"stop {row['stop_price']:,.2f}"
     return (
@@ -186,15 +217,15 @@ def _position(row: Mapping[str, Any]) -> str:
     )
 
 
-def _order(row: Mapping[str, Any]) -> str:
-    beside = row.get("target_price") if row["reason"] == "take_profit" else row["stop_price"]  # of a group it has both
+def _order(row: OrderState) -> str:
+    beside = None if row["reason"] == "take_profit" else row["stop_price"]
     price = row["limit_price"] if row["limit_price"] is not None else beside
     at = "" if price is None else f" at {price:,.2f}"
     reason = str(row["reason"]).replace("_", " ")
     return f"{row['side']} {row['quantity']:g} {row['ticker']}{at} ({reason}), {row['status']}"
 
 
-def ahead_words(row: Mapping[str, Any]) -> str:
+def ahead_words(row: OrderAhead) -> str:
     """Return an order that was decided for the next open: what, how much at most, whose idea, and what it waits for."""
     most = "" if row["dollars"] is None else f" for at most {dollars(row['dollars'], sign=False)}"
     why = row["strategy"] if row["side"] == "buy" else str(row["reason"]).replace("_", " ")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 from trading_platform.core.regime_meaning import regime_words
 from trading_platform.reporting.bridge import UNATTRIBUTED
+from trading_platform.reporting.document import Report
 from trading_platform.reporting.market_words import benchmark_short, in_currency, mode_words
 from trading_platform.reporting.own_costs import own_costs_words
 from trading_platform.reporting.plain import (
@@ -20,6 +21,7 @@ from trading_platform.reporting.plain import (
     safe,
     short,
 )
+from trading_platform.reporting.risk_document import AllocationPart, RegimePart
 from trading_platform.storage.replay_days import replay_words
 
 LIMIT = 3500  # OpenClaw cuts at 4000, Telegram at 4096
@@ -44,6 +46,8 @@ PERIODS = {
     "since_start": "Start",
     "since_date": "Since",
 }
+Return = Literal["return_pct", "spy_return_pct", "equal_weight_return_pct", "max_drawdown_pct"]
+RETURNS: tuple[Return, ...] = ("return_pct", "spy_return_pct", "equal_weight_return_pct", "max_drawdown_pct")
 RULES = {
     "drawdown": "Drawdown",
     "total_drawdown": "Total drawdown",
@@ -71,7 +75,7 @@ class Rows(NamedTuple):
 SIZES = (Rows(8, 14, 12, 8), Rows(7, 10, 10, 6), Rows(6, 8, 7, 5), Rows(5, 6, 5, 4), Rows(4, 4, 3, 3), Rows(3, 2, 2, 2))
 
 
-def summary_text(report: dict[str, Any], limit: int = LIMIT) -> str:
+def summary_text(report: Report, limit: int = LIMIT) -> str:
     """Return the report as Markdown of at most `limit` characters; long lists are cut with a count."""
     text = ""
     for rows in SIZES:
@@ -82,7 +86,7 @@ def summary_text(report: dict[str, Any], limit: int = LIMIT) -> str:
     return _cut(text, limit)
 
 
-def _parts(report: dict[str, Any], rows: Rows) -> list[str]:
+def _parts(report: Report, rows: Rows) -> list[str]:
     if report["source"] == "none":
         return [_title(report), NOTHING, _alerts(report, rows)]
     return [
@@ -103,7 +107,7 @@ def _parts(report: dict[str, Any], rows: Rows) -> list[str]:
     ]
 
 
-def _title(report: dict[str, Any]) -> str:
+def _title(report: Report) -> str:
     session = report["session"]
     lines = []
     asked = session["asked"] if session["is_session"] is False else report["date"]
@@ -121,7 +125,7 @@ def _title(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def place_words(report: dict[str, Any]) -> list[str]:
+def place_words(report: Report) -> list[str]:
     """Return whose money it is, on which market, and what kind of run: first of all on every picture and text."""
     run = report["run"]
     broker = BROKERS.get(report["source"])
@@ -132,18 +136,19 @@ def place_words(report: dict[str, Any]) -> list[str]:
     return [run["money"], run["market"], mode_words(run["mode"])]
 
 
-def benchmark_head(report: dict[str, Any]) -> str:
+def benchmark_head(report: Report) -> str:
     """Return the benchmark's name for the head of a column."""
     run = report["run"]
     return "SPY" if run is None else benchmark_short(run["market_data"])
 
 
-def standing_words(report: dict[str, Any]) -> str:
+def standing_words(report: Report) -> str:
     """Return e.g. ``12.5 points behind SPY since the start, 20% invested``; empty before a first close."""
     whole = report["performance"]["periods"].get("since_start")
     words = []
-    if whole is not None and None not in (whole["return_pct"], whole["spy_return_pct"]):
-        points, market = round(whole["return_pct"] - whole["spy_return_pct"], 1), benchmark_head(report)
+    own, theirs = (None, None) if whole is None else (whole["return_pct"], whole["spy_return_pct"])
+    if own is not None and theirs is not None:
+        points, market = round(own - theirs, 1), benchmark_head(report)
         called = "the market" if market == "market" else market
         side = "ahead of" if points > 0 else "behind"
         words.append(f"{abs(points):.1f} points {side} {called} since the start" if points else f"level with {called}")
@@ -152,7 +157,7 @@ def standing_words(report: dict[str, Any]) -> str:
     return ", ".join(words)
 
 
-def _headline(report: dict[str, Any]) -> str:
+def _headline(report: Report) -> str:
     pnl = report["daily_pnl"]
     sign = "⚪" if not pnl else "🟢" if pnl > 0 else "🔴"
     session = report["session"]
@@ -163,7 +168,7 @@ def _headline(report: dict[str, Any]) -> str:
     return "\n".join(filter(None, lines))
 
 
-def _alerts(report: dict[str, Any], rows: Rows) -> str:
+def _alerts(report: Report, rows: Rows) -> str:
     lines = []
     for alert in report["alerts"][: rows.alerts]:
         text = safe(alert, ALERT_WIDTH)
@@ -174,7 +179,7 @@ def _alerts(report: dict[str, Any], rows: Rows) -> str:
     return "\n".join(lines)
 
 
-def _bridge(report: dict[str, Any]) -> str:
+def _bridge(report: Report) -> str:
     bridge = report["bridge"]
     if bridge is None:
         return ""
@@ -194,7 +199,7 @@ def _bridge(report: dict[str, Any]) -> str:
     return _fence("Where it came from, $", lines)
 
 
-def _costs(report: dict[str, Any]) -> str:
+def _costs(report: Report) -> str:
     day, whole = report["costs"]["day"], report["costs"]["since_start"]
     if not whole["total"]:
         return ""
@@ -207,7 +212,7 @@ def _costs(report: dict[str, Any]) -> str:
     return "\n".join(filter(None, [_fence("What trading cost, $", lines), own]))
 
 
-def _replay(report: dict[str, Any]) -> str:
+def _replay(report: Report) -> str:
     """Return live against replay, where the account is at a broker."""
     summary = report["replay_check"]
     if summary is None:
@@ -215,7 +220,7 @@ def _replay(report: dict[str, Any]) -> str:
     return "\n".join(["**Live against replay, $**", *(safe(line, 400) for line in replay_words(summary))])
 
 
-def _cash(report: dict[str, Any]) -> str:
+def _cash(report: Report) -> str:
     unused = report["not_invested_because"]
     if unused is None or not any(unused.values()):
         return ""
@@ -223,7 +228,7 @@ def _cash(report: dict[str, Any]) -> str:
     return _fence("Left in cash because, $", [_pair(UNUSED[name], f"{value:,.0f}") for value, name in known])
 
 
-def _positions(report: dict[str, Any], rows: Rows) -> str:
+def _positions(report: Report, rows: Rows) -> str:
     positions = report["positions"]
     if not positions:
         return "No positions."
@@ -242,7 +247,7 @@ def _positions(report: dict[str, Any], rows: Rows) -> str:
     )
 
 
-def _trades(report: dict[str, Any], rows: Rows) -> str:
+def _trades(report: Report, rows: Rows) -> str:
     trades = report["trades_today"]
     if not trades:
         return "No trades."
@@ -258,7 +263,7 @@ def _trades(report: dict[str, Any], rows: Rows) -> str:
     return _fence(f"{len(trades)} fill{'s' if len(trades) > 1 else ''}{note}", lines)
 
 
-def _strategies(report: dict[str, Any], rows: Rows) -> str:
+def _strategies(report: Report, rows: Rows) -> str:
     attribution = report["attribution"]
     if attribution is None or not attribution["strategies"]:
         return ""
@@ -279,14 +284,13 @@ def share_name(name: str) -> str:
     return "Interest, account" if name == UNATTRIBUTED else name
 
 
-def _returns(report: dict[str, Any]) -> str:
-    keys = ("return_pct", "spy_return_pct", "equal_weight_return_pct", "max_drawdown_pct")
+def _returns(report: Report) -> str:
     lines: dict[tuple[int, str], str] = {}  # of periods with the same sessions the first is shown; the start always
     for name, word in PERIODS.items():
         period = report["performance"]["periods"].get(name)
         if period is not None:
             same = (period["sessions"], "since" if name == "since_date" else "")
-            line = f"{word:6}" + "".join(f"{_short(period[key], key):>7}" for key in keys)
+            line = f"{word:6}" + "".join(f"{_short(period[key], key):>7}" for key in RETURNS)
             if name == "since_start" or same not in lines:
                 lines[same] = line
     head = f"{'%':6}{'own':>7}{benchmark_head(report):>7}{'equal':>7}{'max DD':>7}"
@@ -301,7 +305,7 @@ def _short(value: float | None, key: str) -> str:
     return f"{rounded:.{digits}f}" if key == "max_drawdown_pct" or not rounded else f"{rounded:+.{digits}f}"
 
 
-def _risk(report: dict[str, Any]) -> str:
+def _risk(report: Report) -> str:
     lines = [f"{'':16}{'now':>9}{'limit':>9}"]
     for rule in report["risk"]["headroom"]:
         if rule["rule"] not in RULES or rule["limit"] is None:
@@ -322,20 +326,24 @@ def _level(value: float | None, unit: str) -> str:
     return f"{value:.1f}" if unit == "points" else f"{value:.0f}"
 
 
-def _chance(probability: float | None) -> str:
+def _chance(odds: RegimePart | None, regime: str) -> str:
     """Return a state's probability in brackets; none is certain, however it is rounded."""
+    probability = None
+    match regime:
+        case "bull" | "bear" | "consolidation" if odds is not None:
+            probability = odds[regime]
     if not probability:
         return ""
     return " (over 99%)" if probability > 0.99 else f" ({percents(100 * probability, 0, sign=False)})"
 
 
-def _allocation(report: dict[str, Any], rows: Rows) -> str:
+def _allocation(report: Report, rows: Rows) -> str:
     lines = []
-    regime, odds = report["regime"], report["regime_probabilities"] or {}
+    regime, odds = report["regime"], report["regime_probabilities"]
     if regime is not None:
         name, _, meaning = regime_words(regime).partition(": ")
         words = f": {safe(meaning)}" if meaning else ""
-        lines.append(f"Regime **{safe(name)}**{_chance(odds.get(regime))}{words}")
+        lines.append(f"Regime **{safe(name)}**{_chance(odds, regime)}{words}")
     allocation = report["allocation"]
     if allocation is None:
         return "\n".join(lines)
@@ -352,7 +360,7 @@ def _allocation(report: dict[str, Any], rows: Rows) -> str:
     return "\n".join(lines) + fence
 
 
-def _who_decided(allocation: dict[str, Any]) -> str:
+def _who_decided(allocation: AllocationPart) -> str:
     if allocation["source"] != "model":
         return f"Equal weight: {safe(allocation['reason'], 90)}"
     age = allocation["model_age_days"]
@@ -371,7 +379,7 @@ def _moved(change: float | None) -> str:
     return f"{100 * change:+.1f}"
 
 
-def _next_open(report: dict[str, Any], rows: Rows) -> str:
+def _next_open(report: Report, rows: Rows) -> str:
     orders = report["orders_for_next_open"]
     lines = []
     if orders:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
 
 from trading_platform.configuration.environment import broker_free, load_settings
 from trading_platform.core.errors import FixConfigError
 from trading_platform.machine.clocks import utc_now
 from trading_platform.operations.commands import Place, database_place, existing_database
+from trading_platform.reporting.document import WholeReport
 
 ENGINE = Path(__file__).parents[2] / "autonomous_trading_engine.py"
 
@@ -37,7 +37,7 @@ def serve_mcp(place: Place) -> int:
         database = existing_database(Place(where, None), read_only=True)
     full = where if "://" in where else str(Path(where).resolve())
 
-    def report(run_id: int | None) -> dict[str, Any]:
+    def report(run_id: int | None) -> WholeReport:
         from daily_report import generate_daily_report
 
         return generate_daily_report(where, run=run_id, settings=settings)

@@ -16,6 +16,7 @@ from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.types import OrderIntent, OrderStatus, Side
 from trading_platform.storage import models as m
 from trading_platform.storage.order_rows import read_parts
+from trading_platform.storage.run_state import NextOpen, OrderAhead
 
 CONSENT, VETO = "consent", "veto"
 ANSWERS = (CONSENT, VETO)
@@ -87,7 +88,7 @@ def mark_leaving(engine: Engine, run_id: int, client_order_id: str) -> None:
         )
 
 
-def next_open(engine: Engine, run_id: int) -> dict[str, Any]:
+def next_open(engine: Engine, run_id: int) -> NextOpen:
     """Return the orders decided at the newest close: ``session``, ``orders``, and ``waiting``, the tickers that wait.
 
     Of each order: ticker, side, quantity, price (the most that a buy pays), dollars at it, strategy, reason, status,
@@ -101,14 +102,14 @@ def next_open(engine: Engine, run_id: int) -> dict[str, Any]:
     return orders_ahead(session, [row._mapping for row in rows])
 
 
-def orders_ahead(session: date | None, rows: Iterable[Mapping[Any, Any]]) -> dict[str, Any]:
+def orders_ahead(session: date | None, rows: Iterable[Mapping[Any, Any]]) -> NextOpen:
     """Return what `next_open` says, from the rows of `orders` that were decided at the newest close."""
     orders = [_shown(row) for row in rows if row["parts"] is not None or row["reason"] not in PROTECTING]
     waiting = [order["ticker"] for order in orders if order["status"] == OrderStatus.HELD.value]
     return {"session": None if session is None else str(session), "orders": orders, "waiting": waiting}
 
 
-def _shown(row: Mapping[Any, Any]) -> dict[str, Any]:
+def _shown(row: Mapping[Any, Any]) -> OrderAhead:
     price = row["limit_price"]
     return {
         "ticker": row["ticker"],

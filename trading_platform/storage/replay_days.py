@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from datetime import date
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from trading_platform.core.replay_causes import CAUSE_WORDS, Cause
 from trading_platform.storage.reader import as_date
@@ -39,6 +39,45 @@ class ReplayDay(NamedTuple):
         return self.live_equity - self.replay_equity
 
 
+class ReplayItem(TypedDict):
+    """A difference with its cause, dollars."""
+
+    cause: str
+    ticker: str | None
+    dollars: float
+    text: str
+
+
+class ReplaySums(TypedDict):
+    """What sessions differ by, dollars; `causes` by name."""
+
+    sessions: int
+    difference: float
+    unexplained: float
+    causes: dict[str, float]
+
+
+class ReplayWeek(ReplaySums):
+    """The same of one week, such as 2026-W48."""
+
+    week: str
+
+
+class ReplaySummary(TypedDict):
+    """Live against replay as JSON values, dollars: the newest session, weeks, and all of them."""
+
+    session: str
+    compared: bool
+    message: str | None
+    difference: float | None
+    unexplained: float | None
+    unexplained_since: str | None
+    causes: dict[str, float]
+    items: list[ReplayItem]
+    weeks: list[ReplayWeek]
+    since_start: ReplaySums
+
+
 def replay_days(rows: Iterable[Sequence[Any]]) -> tuple[ReplayDay, ...]:
     """Return the days in the rows of `REPLAY_DAYS`."""
     return tuple(
@@ -56,7 +95,7 @@ def replay_days(rows: Iterable[Sequence[Any]]) -> tuple[ReplayDay, ...]:
     )
 
 
-def replay_summary(days: Sequence[ReplayDay]) -> dict[str, Any] | None:
+def replay_summary(days: Sequence[ReplayDay]) -> ReplaySummary | None:
     """Return live against replay as JSON values, dollars; None where nothing was ever compared."""
     if not days:
         return None
@@ -83,12 +122,12 @@ def replay_summary(days: Sequence[ReplayDay]) -> dict[str, Any] | None:
     }
 
 
-def replay_words(summary: dict[str, Any]) -> list[str]:
+def replay_words(summary: ReplaySummary) -> list[str]:
     """Return live against replay in lines: the last session, this week, and since the start."""
-    if not summary["compared"]:
+    if (difference := summary["difference"]) is None:
         lines = [f"{summary['session']} could not be compared: {summary['message']}"]
     else:
-        lines = [f"{summary['session']}: {_words(summary['difference'], summary['causes'])}"]
+        lines = [f"{summary['session']}: {_words(difference, summary['causes'])}"]
     for name, sums in [*(("this week", week) for week in summary["weeks"][-1:]), ("ever", summary["since_start"])]:
         sessions = f"{sums['sessions']} session{'s' * (sums['sessions'] != 1)}"
         lines.append(f"{name}, {sessions}: {_words(sums['difference'], sums['causes'])}")
@@ -102,7 +141,7 @@ def _words(difference: float, causes: dict[str, float]) -> str:
     return f"{difference:+,.2f} ({', '.join(f'{CAUSE_WORDS[Cause(name)]} {value:+,.2f}' for name, value in largest)})"
 
 
-def _sums(days: Sequence[ReplayDay]) -> dict[str, Any]:
+def _sums(days: Sequence[ReplayDay]) -> ReplaySums:
     causes: dict[str, int] = {}
     for day in days:
         for name, cents in day.causes.items():

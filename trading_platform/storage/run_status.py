@@ -17,6 +17,7 @@ from trading_platform.storage.operator_requests import said_so_far
 from trading_platform.storage.overdue_exits import EXITS, overdue_exits
 from trading_platform.storage.positions_held import positions_held
 from trading_platform.storage.replay_days import REPLAY_DAYS, replay_days, replay_summary
+from trading_platform.storage.run_state import RiskState, RunState
 from trading_platform.storage.stopped_strategies import STOPS, stopped_strategies
 
 PROTECTING = frozenset({OrderReason.STOP_LOSS.value, OrderReason.TAKE_PROFIT.value})
@@ -117,12 +118,12 @@ STOPS_OF_RUNS = text(STOPS.replace("SELECT kind", "SELECT run_id, kind", 1).repl
 )
 
 
-def run_status(engine: Engine, run_id: int, now: datetime | None = None) -> dict[str, Any]:
+def run_status(engine: Engine, run_id: int, now: datetime | None = None) -> RunState:
     """Return the state of a run; `now` tells the age of the heartbeat, without it that is unknown."""
     return run_statuses(engine, [run_id], now)[run_id]
 
 
-def run_statuses(engine: Engine, run_ids: Sequence[int], now: datetime | None = None) -> dict[int, dict[str, Any]]:
+def run_statuses(engine: Engine, run_ids: Sequence[int], now: datetime | None = None) -> dict[int, RunState]:
     """Return the state of each run: as many queries for a hundred as for one."""
     with engine.connect() as connection:
 
@@ -141,7 +142,7 @@ def run_statuses(engine: Engine, run_ids: Sequence[int], now: datetime | None = 
         ahead, differences, events = grouped(AHEAD), grouped(DIFFERENCES), grouped(EVENTS)
         exits, compared = grouped(EXITS_OF_RUNS), grouped(REPLAY_DAYS_OF_RUNS)
         stops = grouped(STOPS_OF_RUNS)
-    found = {}
+    found: dict[int, RunState] = {}
     for run_id in run_ids:
         run, equity = runs[run_id][0], newest[m.EquityRow][run_id]
         risk_row, beat = newest[m.RiskStateRow][run_id], newest[m.Heartbeat][run_id]
@@ -151,10 +152,16 @@ def run_statuses(engine: Engine, run_ids: Sequence[int], now: datetime | None = 
         standing, waiting = said_so_far(tuple(row.values()) for row in commands[run_id])
         found[run_id] = {
             "run": {
-                key: _plain(run[key])
-                for key in ("id", "mode", "source", "status", "account", "name", "first_session", "last_session")
-            }
-            | {"strategies": json.loads(run["strategies"])},
+                "id": run["id"],
+                "mode": run["mode"],
+                "source": run["source"],
+                "status": run["status"],
+                "account": run["account"],
+                "name": run["name"],
+                "first_session": _plain(run["first_session"]),
+                "last_session": _plain(run["last_session"]),
+                "strategies": json.loads(run["strategies"]),
+            },
             "equity": equity,
             "not_invested_because": _not_invested(equity),
             "regime": newest[m.RegimeRow][run_id],
@@ -166,7 +173,14 @@ def run_statuses(engine: Engine, run_ids: Sequence[int], now: datetime | None = 
             "recent_events": [_row(row) for row in events[run_id]],
             "differences": [_row(row) for row in differences[run_id]],
             "overdue_exits": [
-                line._asdict() | {"decided": str(line.decided)}
+                {
+                    "ticker": line.ticker,
+                    "decided": str(line.decided),
+                    "sessions": line.sessions,
+                    "refusals": line.refusals,
+                    "reason": line.reason,
+                    "why": line.why,
+                }
                 for line in overdue_exits(tuple(row.values())[1:] for row in exits[run_id])
             ],
             "replay_check": replay_summary(replay_days(tuple(row.values())[1:] for row in compared[run_id])),
@@ -222,17 +236,23 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def _risk(row: Mapping[str, Any]) -> dict[str, Any]:
+def _risk(row: Mapping[str, Any]) -> RiskState:
     memory = json.loads(str(row["payload"]))
-    keys = ("manual_halt", "manual_halt_since", "fault", "halted_since")
-    return {"saved_at": row["saved_at"], **{key: memory.get(key) for key in keys}}
+    return {
+        "saved_at": row["saved_at"],
+        "manual_halt": memory.get("manual_halt"),
+        "manual_halt_since": memory.get("manual_halt_since"),
+        "fault": memory.get("fault"),
+        "halted_since": memory.get("halted_since"),
+    }
 
 
-def _plain_row(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+# What a query returns no type checker knows: these two hand rows over as what `RunState` calls them.
+def _plain_row(rows: Sequence[Mapping[str, Any]]) -> Any:
     return {key: _plain(value) for key, value in rows[0].items()} if rows else None
 
 
-def _row(row: Mapping[str, Any]) -> dict[str, Any]:
+def _row(row: Mapping[str, Any]) -> Any:
     return {key: _plain(value) for key, value in row.items() if key != "run_id"}
 
 

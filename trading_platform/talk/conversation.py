@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Engine
 
@@ -18,6 +18,7 @@ from trading_platform.reporting.status_screen import ahead_words, status_lines
 from trading_platform.reporting.why import why_lines
 from trading_platform.storage.consents import CONSENT, VETO, next_open
 from trading_platform.storage.operator_requests import leave_command
+from trading_platform.storage.run_state import RunState
 from trading_platform.storage.run_status import run_status
 from trading_platform.storage.run_targets import KINDS, Account, Target, all_accounts, meant_accounts
 
@@ -199,7 +200,7 @@ class Conversation:
     def _when(self, account: Account) -> str:
         return "" if account.running else "; no engine runs, it obeys when it is started"
 
-    def _state(self, run_id: int) -> dict[str, Any]:
+    def _state(self, run_id: int) -> RunState:
         state = run_status(self._database, run_id, self._now())
         account = next(a for a in all_accounts(self._database, self._now()) if a.run_id == run_id)
         if state["heartbeat"] is not None:

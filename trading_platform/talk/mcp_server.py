@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ from sqlalchemy import Engine
 
 from trading_platform.configuration.environment import secretless_environment
 from trading_platform.core.errors import TradingPlatformError
+from trading_platform.reporting.document import WholeReport
 from trading_platform.reporting.why import why_lines
+from trading_platform.storage.run_state import RunState
 from trading_platform.storage.run_status import run_status
 from trading_platform.storage.run_targets import KINDS, Account, Target, all_accounts, shown_account
 
@@ -36,7 +38,7 @@ MOST_BYTES = 200_000
 def mcp_server(
     database: Engine,
     place: str,
-    report: Callable[[int | None], dict[str, Any]],
+    report: Callable[[int | None], WholeReport],
     now: Callable[[], datetime],
     engine: Path,
 ) -> MCPServer:
@@ -49,7 +51,7 @@ def mcp_server(
         except TradingPlatformError as error:
             raise ToolError(str(error)) from None
 
-    def state(run: int | None) -> dict[str, Any]:
+    def state(run: int | None) -> RunState:
         account = meant(run)
         found = run_status(database, account.run_id, now())
         if found["heartbeat"] is not None:
@@ -74,8 +76,7 @@ def mcp_server(
     @server.tool()
     def positions(run: int | None = None) -> list[dict[str, Any]]:
         """Show what an account held at its last close: quantity, entry, price, stop, strategy."""
-        rows: list[dict[str, Any]] = state(run)["positions"]
-        return rows
+        return [dict(row) for row in state(run)["positions"]]
 
     @server.tool()
     def daily_report(run: int | None = None) -> dict[str, Any]:
@@ -132,9 +133,9 @@ def _command(engine: Path, words: Sequence[str], seconds: float, folder: Path | 
     return _bounded(found if isinstance(found, dict) else {"result": found})
 
 
-def _bounded(document: dict[str, Any]) -> dict[str, Any]:
+def _bounded(document: Mapping[str, object]) -> dict[str, Any]:
     """Return a document that fits a conversation; what is too long is left out, and said to be."""
-    kept = dict(document)
+    kept: dict[str, Any] = dict(document)
     while len(json.dumps(kept, default=str)) > MOST_BYTES:
         name, longest = max(kept.items(), key=lambda item: len(json.dumps(item[1], default=str)))
         kept[name] = f"left out: {len(json.dumps(longest, default=str))} characters"

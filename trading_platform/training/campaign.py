@@ -133,7 +133,7 @@ class Outcome:
     `overfitting` is that of choosing the best seed on the gate's sessions (no run does), None when it cannot be said.
     `costs` says what the judged weights earn at other costs, `refused` in which part of the judged sessions the policy
     was not asked because the state was new to it, so that equal weight was judged there, as it would have been served.
-    `costs` says what the judged weights earn at other costs. `trial` is the one in service that an admitted model
+    `trial` is the one in service that an admitted model
     entered, None of a refused one; `running` the trial of others that a refused one leaves as it was. `serving` is the
     champion when the model was judged, "" for equal weight. `parts` says where the gain on the whole market comes from,
     `contributions` (`training.contributions`, where somebody asks for them) what each part of the allocator is worth.
@@ -310,7 +310,7 @@ def tasks_of(campaign: Campaign) -> list[FitTask]:
 
 
 def base_of(campaign: Campaign, fold: Fold) -> Floats:
-    """Return the allocation to start from, learned from sessions before the fold's validation."""
+    """Return the allocation to start from, (K,) shares that add up to 1, learned before the fold's validation."""
     world, setup = campaign.arena.whole, campaign.arena.setup
     if setup.base == "equal":
         return equal_shares(world.works)
@@ -399,7 +399,17 @@ def describe(
     trials: TrialSummary,
     refused: float,
 ) -> tuple[ModelManifest, bytes]:
-    """Return the manifest and the weights file of a policy."""
+    """Return the manifest and the weights file of a policy.
+
+    Parameters
+    ----------
+    base, scale
+        (K,) shares that the policy starts from, and how far it may go from them (`judging.earned_scale`).
+    judged, trials
+        What the gate said, and how many trials it has to allow for.
+    refused
+        Fraction of the judged sessions in which the policy was not asked, its state being new to it.
+    """
     world, setup, plan = campaign.arena.whole, campaign.arena.setup, campaign.plan
     weights = pack_weights(policy.network)
     seen = max(plan.final.train.stop, plan.final.validation.stop) - 1

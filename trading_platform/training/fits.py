@@ -92,7 +92,7 @@ class Fitted:
 
 
 def feature_index(schema: ObservationSchema, features: Sequence[str]) -> Ints:
-    """Return the positions of observation fields, in the order of the schema.
+    """Return the positions (F,) of observation fields, in the order of the schema.
 
     A name is that of a field, of a group, or what every strategy's field has behind the strategy's name ("beta").
 

@@ -66,7 +66,7 @@ def joined_policy(fits: Sequence[Fitted]) -> Policy:
 def earned_scale(world: PreparedMarket, policy: Policy, base: Floats, setup: TrainingSetup, rows: range) -> float:
     """Return how far from the base a policy may go: the setup's scale times the share that its tilt has earned.
 
-    Judged by its Sharpe ratio over that of the base on the validation `rows`; nothing is earned without validation.
+    Judged by its Sharpe ratio over that of the `base` (K,) on the validation `rows`; nothing is earned without them.
     """
     if not setup.earned_tilt:
         return setup.action_scale

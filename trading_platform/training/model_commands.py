@@ -142,6 +142,7 @@ def trial(
     """Show the trial in service: wealth, sessions, what is missing, the waiting time to expect.
 
     ``--update`` is the job after each close: it bets on the sessions that came since, once each, however often it runs.
+    Options that say which sessions are refused without it.
     """
     from trading_platform.training import service, verdict_words
 

@@ -151,7 +151,17 @@ def signal(template: PreparedMarket, form: Form, rng: np.random.Generator) -> Fl
 def strength_of(
     template: PreparedMarket, books: Floats, said: Floats, best: Floats, size: float, cost_bps: float
 ) -> float:
-    """Return how much of `said` has to be in the books so that whoever knows it gains `size` over the whole history."""
+    """Return how much of `said` has to be in the books so that whoever knows it gains `size` over the whole history.
+
+    Parameters
+    ----------
+    books, said
+        (T, K) daily returns of the strategies' books, and what is known of them at each close, in [-1, 1].
+    best
+        (T, K) weights of whoever knows it.
+    size, cost_bps
+        Gain in annualised Sharpe ratio over equal weight, at costs in basis points.
+    """
     low, high, whole = 0.0, MOST_STRENGTH, range(template.first + 1, template.n_sessions)
     deviation = books.std(axis=0)
     for _ in range(HALVINGS):
@@ -174,7 +184,7 @@ def volatility_of(world: PreparedMarket, weights: Floats, rows: range, cost_bps:
 
 
 def with_books(template: PreparedMarket, books: Floats) -> PreparedMarket:
-    """Return the market with other books; the base book is equal weight of them."""
+    """Return the market with other `books`, (T, K) daily returns; the base book is equal weight of them."""
     return replace(template, strategy_returns=books, base_returns=(equal_weights(template) * books).sum(axis=1))
 
 
@@ -186,7 +196,7 @@ def tilted(template: PreparedMarket, opinions: Floats) -> Floats:
 
 
 def shifted(said: Floats) -> Floats:
-    """Return at each session what was said at the close before."""
+    """Return at each session what was said at the close before: `said` (T, K) one row later, zero in the first."""
     before = np.zeros_like(said)
     before[1:] = said[:-1]
     return before

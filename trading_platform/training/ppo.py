@@ -104,6 +104,11 @@ def fit(
         Folder for TensorBoard: the algorithm's own figures, and what looks say.
     offset
         Of published rules that multiply what the policy says; None = it stands on its base alone.
+
+    Raises
+    ------
+    RuntimeError
+        No look was paid for, which `TrainingSetup` refuses before.
     """
     import torch
 

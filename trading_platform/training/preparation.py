@@ -135,7 +135,7 @@ def prepared_whole(
     settings: Settings,
     rules: Rules,
 ) -> PreparedMarket:
-    """Return the loaded market with its regimes, ready for episodes."""
+    """Return the loaded market with its regimes, ready for episodes; `clock` (T,) is seconds of open exchange."""
     cache = settings.cache_dir / "regimes"
     regimes = load_regimes(panel, RegimeConfig.from_mapping(config.regime), config.engine.seed, 0, cache)
     known = np.where(regimes.known[:, None], regimes.probabilities, np.nan)

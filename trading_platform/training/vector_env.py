@@ -71,7 +71,7 @@ class TradingAllocVectorEnv(VectorBase):
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Start all episodes; return (observations (E, D), infos)."""
+        """Start all episodes; return (observations (E, D), infos). Raises FixConfigError for any options."""
         if options:
             raise FixConfigError(f"reset of a vector environment knows no options, not {', '.join(sorted(options))}")
         if seed is not None or not self._is_seeded:
@@ -82,7 +82,10 @@ class TradingAllocVectorEnv(VectorBase):
     def step(
         self, actions: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
-        """Take actions (E, K); return (observations (E, D), rewards, terminated, truncated (E,), infos)."""
+        """Take actions (E, K); return (observations (E, D), rewards, terminated, truncated (E,), infos).
+
+        Raises FixConfigError before the first reset.
+        """
         if not self._is_seeded:
             raise FixConfigError("the episodes were never started: call reset() before step()")
         terminated, truncated = self._batch.step(actions, self._crew.run)

@@ -83,7 +83,7 @@ def minimum_variance_base(world: PreparedMarket, stop: int, prior_sessions: floa
 
 
 def at_base(world: PreparedMarket, base: Floats) -> PreparedMarket:
-    """Return `world` with another base allocation: its warm books and the returns that rewards are measured against.
+    """Return `world` with another `base` (K,): its warm books and the returns that rewards are measured against.
 
     What `base` gives to sleeves that stand aside there goes to the others.
     """

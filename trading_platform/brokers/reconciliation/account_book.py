@@ -1,8 +1,8 @@
 """Our book of a real account: the kernel's own records, moved by what the broker says has happened.
 
 Executions, money and shares are posted through the very functions of `core.ledger`, `core.booking` and `core.session`
-that the simulation uses, so cash, realized profit, fees and round trips are the same arithmetic to the cent. Which
-strategies an execution belongs to stands in the lots, where the decision was staged, or in the order's journal row.
+that the simulation uses, so cash, realized profit, fees and round trips are the same arithmetic to the cent. How an
+execution is divided among strategies: `executions`.
 
 Shares that the account's owner bought by hand stand beside the book (`manual`): money that went into them has left the
 book like a withdrawal, and comes back like a deposit.
@@ -10,11 +10,8 @@ book like a withdrawal, and comes back like a deposit.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
-from types import MappingProxyType
-from typing import NamedTuple
 
 from trading_platform.brokers.reconciliation.day_entries import (
     AdoptedCash,
@@ -29,16 +26,16 @@ from trading_platform.brokers.reconciliation.day_entries import (
     copied,
 )
 from trading_platform.brokers.reconciliation.event_market import event_market, forget_levels, give_spin_off_prices
+from trading_platform.brokers.reconciliation.executions import Executions, Opens
 from trading_platform.brokers.reconciliation.implied_fills import (
     bought_back,
     cashed_out,
     sold_by_hand,
     transferred,
 )
-from trading_platform.brokers.reconciliation.lot_parts import Parts, market_parts, position_parts, total
 from trading_platform.brokers.reconciliation.owner_shares import add_shares
-from trading_platform.brokers.reconciliation.pending_entries import PendingEntries, as_parts, is_decided, is_protective
-from trading_platform.brokers.reconciliation.settlement_news import Booked, News, crossing, part_id
+from trading_platform.brokers.reconciliation.pending_entries import PendingEntries
+from trading_platform.brokers.reconciliation.settlement_news import Booked, News
 from trading_platform.brokers.reconciliation.taken_back import BookedAction, go_back, may_go_back
 from trading_platform.brokers.reconciliation.two_books import (
     SHARE_TOLERANCE,
@@ -52,14 +49,13 @@ from trading_platform.brokers.reconciliation.two_books import (
     UndoneAction,
     back_of,
 )
-from trading_platform.core.booking import BUY, SELL, Order, ask_all_out, book_order, drop_buys, tidy_slot
+from trading_platform.core.booking import drop_buys, tidy_slot
 from trading_platform.core.compiled import plain
 from trading_platform.core.corporate_events import become, spin_off
-from trading_platform.core.fill_log import OF_ORDER, PROTECTIVE, new_fill_log
+from trading_platform.core.fill_log import new_fill_log
 from trading_platform.core.fills import round_cents
 from trading_platform.core.ledger import (
     SHARE_NOISE,
-    Charge,
     Record,
     Records,
     owns,
@@ -69,38 +65,18 @@ from trading_platform.core.ledger import (
     settle_levels,
     total_equity,
 )
-from trading_platform.core.order_reasons import ORDER_REASONS
 from trading_platform.core.plan import Book
 from trading_platform.core.ports import JournalOrder
-from trading_platform.core.reasons import NO_REASON
 from trading_platform.core.risk.rules import start_session
-from trading_platform.core.round_trips import EPOCH, LoggedFill, account_flows, round_trip
-from trading_platform.core.session import Rules, cross_lots, mark_position
+from trading_platform.core.round_trips import EPOCH, account_flows
+from trading_platform.core.session import Rules, mark_position
 from trading_platform.core.simulate import open_books
 from trading_platform.core.types import Fill, Floats, Flows, Side
 
 # A handful of postings a day: Python is quicker than having each function compiled by itself.
 _flow, _split, _equity, _dividend = plain(post_cash_flow), plain(post_split), plain(total_equity), plain(post_dividend)
-_book_order, _cross, _tidy, _ask_all_out = plain(book_order), plain(cross_lots), plain(tidy_slot), plain(ask_all_out)
-_become, _spin_off = plain(become), plain(spin_off)
-_settle_levels, _drop_buys, _start, _mark, _owns = (
-    plain(settle_levels),
-    plain(drop_buys),
-    plain(start_session),
-    plain(mark_position),
-    plain(owns),
-)
-
-
-NO_REASONS: Mapping[int, int] = MappingProxyType({})
-
-
-class Opens(NamedTuple):
-    """The open of a session: its instant, and prices (N,), NaN where there are none."""
-
-    session: date
-    at: datetime
-    prices: Floats
+_tidy, _drop_buys, _owns, _settle_levels = plain(tidy_slot), plain(drop_buys), plain(owns), plain(settle_levels)
+_become, _spin_off, _start, _mark = plain(become), plain(spin_off), plain(start_session), plain(mark_position)
 
 
 class AccountBook:
@@ -121,8 +97,6 @@ class AccountBook:
         The orders that may still fill, as the lots have them.
     manual
         Ticker -> shares that are the owner's own.
-    news
-        What has been booked since the last settlement.
     day
         The entries since then, and the book before them.
     actions
@@ -135,7 +109,6 @@ class AccountBook:
         self.tickers = tuple(tickers)
         self.strategies = tuple(strategies)
         self.manual: dict[str, float] = {}
-        self.news = News()
         self._limits, self._exits = rules.limits, rules.exits
         books = open_books(1, rules.limits.max_positions, len(self.strategies), len(self.tickers), cash)
         self.book = Book(books.accounts, books.slots[0], books.lots[0], books.stopped[0])
@@ -147,10 +120,19 @@ class AccountBook:
         self.actions: dict[str, BookedAction] = {}
         self.evening: Evening | None = None
         self._booked: tuple[Entry, ...] = ()
-        self._opens: Opens | None = None
-        self._log = new_fill_log(2 * len(self.strategies))
+        self._executions = Executions(self.book, self.entries, self._limits, self.tickers, self.strategies)
+        self._log = new_fill_log(2 * len(self.strategies))  # of corporate actions, which are no executions
 
     # ------------------------------------------------------------ reading
+
+    @property
+    def news(self) -> News:
+        """What has been booked since the last settlement."""
+        return self._executions.news
+
+    @news.setter
+    def news(self, news: News) -> None:
+        self._executions.news = news
 
     @property
     def share_step(self) -> float:
@@ -269,15 +251,15 @@ class AccountBook:
         if self.day.morning is not None:
             self._restore(self.day.morning)
         _start(self.record)
-        self._opens = opens
+        self._executions.opens = opens
         for entry in entries:
             self._post(entry)
         for s in range(len(self.slots)):
-            self._cross_at_open(s)
+            self._executions.cross_at_open(s)
             if self.slots[s]["pending"] > 0.0 and not opens.prices[self.slots[s]["ticker"]] > 0.0:
                 _drop_buys(self.slots, self.lots, s)  # without an open nothing was bought, of each other neither
                 _tidy(self.slots, self.lots, s)
-        self._opens = None
+        self._executions.opens = None
         self._booked = tuple(entries)
         self.day = Day(opening=self.day.opening)
 
@@ -343,11 +325,11 @@ class AccountBook:
 
     def _post_fill(self, fill: Fill, order: JournalOrder | None) -> None:
         if fill.side is Side.BUY:
-            self._post_buy(fill, order)
+            self._executions.buy(fill, order)
             return
         ours = self._within(fill.ticker, fill.quantity)
         if ours > 0.0:
-            self._post_sale(fill, ours, order)
+            self._executions.sell(fill, ours, order)
         if fill.quantity - ours > SHARE_TOLERANCE:
             fees = 0.0 if ours > 0.0 else fill.fees
             rest = fill.quantity - ours
@@ -360,7 +342,7 @@ class AccountBook:
         ours = self._within(fill.ticker, fill.quantity)
         if ours > 0.0:
             strategy = self.strategy_of(self.slots[self.slot_of(fill.ticker)])
-            self._post_sale(sold_by_hand(fill, ours, strategy), ours, None)
+            self._executions.sell(sold_by_hand(fill, ours, strategy), ours, None)
         if fill.quantity - ours > SHARE_TOLERANCE:
             rest = fill.quantity - ours
             self._move(fill.ticker, -rest, round_cents(rest * fill.price))
@@ -403,7 +385,8 @@ class AccountBook:
             return
         held = self.quantity(exchange.other)
         limits = self._limits._replace(share_step=SHARE_NOISE)  # fractions are paid out by the broker, not by us
-        market = event_market(len(self.tickers), exchange.at, None if self._opens is None else self._opens.prices)
+        opens = self._executions.opens
+        market = event_market(len(self.tickers), exchange.at, None if opens is None else opens.prices)
         self._log.used[0] = 0
         if exchange.kind is ExchangeKind.SPIN_OFF:
             is_priced = give_spin_off_prices(market, self.slots[s], other)
@@ -459,7 +442,7 @@ class AccountBook:
         if ours > 0.0:
             slot = self.slots[self.slot_of(ticker)]
             gone = transferred(adopted.name, ticker, ours, float(slot["price"]), self.strategy_of(slot), adopted.at)
-            self._post_sale(gone, ours, None)
+            self._executions.sell(gone, ours, None)
             _flow(self.record, -gone.amount)
         if -change - ours > SHARE_TOLERANCE:
             self._move(ticker, change + ours, 0.0)
@@ -468,130 +451,6 @@ class AccountBook:
         add_shares(self.manual, ticker, quantity)
         if cash != 0.0:
             _flow(self.record, cash)
-
-    # ------------------------------------------------------------ executions
-
-    def _post_buy(self, fill: Fill, order: JournalOrder | None) -> None:
-        s = self.slot_of(fill.ticker)
-        if s < 0:
-            s = self.entries.open_slot(fill.ticker, fill.price)
-        done = self.news.filled(fill.client_order_id)
-        if order is not None and not self.slots[s]["quantity"] > 0.0:  # what is saved may be an order that has ended
-            self.entries.stage(replace(order, filled_quantity=done))
-        self._cross_at_open(s)
-        parts = market_parts(self.slots[s], self.lots[s], BUY, fill.quantity)
-        if fill.quantity - total(parts) > SHARE_TOLERANCE:
-            parts = {} if order is None else as_parts(order, self.entries.numbers, done, fill.quantity)
-        missing = fill.quantity - total(parts)
-        if missing > SHARE_TOLERANCE:
-            k = self.entries.numbers.get(fill.strategy, 0)
-            parts[k] = parts.get(k, 0.0) + missing
-        self.entries.let_in(order, s, parts)
-        self._execute(s, BUY, fill, fill.quantity, parts)
-
-    def _post_sale(self, fill: Fill, quantity: float, order: JournalOrder | None) -> None:
-        """Post a sale of `quantity` shares of a position, which it has."""
-        s = self.slot_of(fill.ticker)
-        self._cross_at_open(s)
-        slot, lots = self.slots[s], self.lots[s]
-        reason = ORDER_REASONS.index(fill.reason)
-        if order is not None and not is_protective(fill.reason, order):
-            parts = self._exit_parts(s, fill, quantity, order)
-            reasons = {k: int(lots[k]["exit_reason"]) or reason for k in parts}
-            self._execute(s, SELL, fill, quantity, parts, reasons)
-            return
-        parts = position_parts(slot, lots, quantity)
-        protects = is_protective(fill.reason, order)
-        kind = PROTECTIVE if protects else OF_ORDER
-        self._execute(s, SELL, fill, quantity, parts, dict.fromkeys(parts, reason), kind)
-        if protects and slot["quantity"] > 0.0:
-            _ask_all_out(self.slots, self.lots, s, reason)  # what a stop has left is not held on
-            _tidy(self.slots, self.lots, s)
-
-    def _exit_parts(self, s: int, fill: Fill, quantity: float, order: JournalOrder) -> Parts:
-        """Return whose shares an exit has sold: of those who ask for it, or who asked when it was decided."""
-        slot, lots, numbers = self.slots[s], self.lots[s], self.entries.numbers
-        parts = market_parts(slot, lots, SELL, quantity)
-        if quantity - total(parts) > SHARE_TOLERANCE:
-            said = as_parts(order, numbers, self.news.filled(fill.client_order_id), quantity)
-            parts = {k: min(q, float(lots[k]["quantity"])) for k, q in said.items() if lots[k]["quantity"] > 0.0}
-        if quantity - total(parts) > SHARE_TOLERANCE:
-            parts = position_parts(slot, lots, quantity, numbers.get(order.strategy))
-        return parts
-
-    def _execute(
-        self,
-        s: int,
-        side: int,
-        fill: Fill,
-        quantity: float,
-        parts: Parts,
-        reasons: Mapping[int, int] = NO_REASONS,
-        kind: int = OF_ORDER,
-    ) -> None:
-        """Book `quantity` shares of `fill` in slot `s`, divided as `parts` say; what its lots ask for besides stays."""
-        slot, lots, day = self.slots[s], self.lots[s], (fill.session - EPOCH).days
-        asked = {k: (float(lots[k]["delta"]), int(lots[k]["exit_reason"])) for k in range(len(lots)) if _owns(slot, k)}
-        for k in asked:
-            lots[k]["delta"] = side * parts.get(k, 0.0)
-            lots[k]["exit_reason"] = reasons.get(k, NO_REASON)
-        charge = Charge(0.0, fill.fees, 0.0, self._slippage(s, side, fill, quantity, kind), 0.0)
-        order = Order(side, quantity, fill.price, fill.amount, charge, kind)
-        self._log.used[0] = 0
-        _book_order(self.record, self.slots, self.lots, self.book.stopped, s, order, day, 0.0, self._limits, self._log)
-        for k, (delta, reason) in asked.items():
-            if _owns(slot, k):
-                left = delta - side * parts.get(k, 0.0) if delta * side > 0.0 else delta
-                left = max(left, -float(lots[k]["quantity"]))
-                lots[k]["delta"] = left if abs(left) > SHARE_NOISE and left * delta > 0.0 else 0.0
-                lots[k]["exit_reason"] = reason if lots[k]["delta"] < 0.0 else NO_REASON
-        self._tell(s, fill)
-        _tidy(self.slots, self.lots, s)
-
-    def _slippage(self, s: int, side: int, fill: Fill, quantity: float, kind: int) -> float:
-        """Return the dollars by which a fill of an order was worse than the official opening price, 0 where unknown."""
-        opens = self._opens
-        if opens is None or fill.session != opens.session or kind == PROTECTIVE or not is_decided(fill.reason):
-            return 0.0
-        quote = float(opens.prices[self.slots[s]["ticker"]])
-        return float(round_cents(side * (fill.amount - round_cents(quantity * quote)))) if quote > 0.0 else 0.0
-
-    def _cross_at_open(self, s: int) -> None:
-        """Let strategies in slot `s` sell to each other what they ask for, where the opening price is known."""
-        opens, slot = self._opens, self.slots[s]
-        if opens is None or not slot["quantity"] > 0.0:
-            return
-        ticker, day = int(slot["ticker"]), (opens.session - EPOCH).days
-        quote = float(opens.prices[ticker])
-        if not quote > 0.0:
-            return
-        self._log.used[0] = 0
-        crossed = _cross(
-            self.record, self.slots, self.lots, self.book.stopped, s, quote, day, 0.0, self._limits, self._log
-        )
-        if crossed > 0.0:
-            self._tell(s, crossing(self.tickers[ticker], opens.session, opens.at))
-            _tidy(self.slots, self.lots, s)
-
-    def _tell(self, s: int, fill: Fill) -> None:
-        """Add the parts that were just booked to the news, each as a fill of its strategy."""
-        rows = [LoggedFill._make(row) for row in self._log.rows[: self._log.used[0]].tolist()]
-        for made in rows:
-            strategy = self.strategies[made.strategy]
-            part = fill._replace(
-                side=Side.BUY if made.side > 0 else Side.SELL,
-                quantity=made.quantity,
-                price=made.price,
-                amount=made.amount,
-                fees=made.fees,
-                strategy=strategy,
-                reason=ORDER_REASONS[made.reason],
-                fill_id=part_id(fill.fill_id, strategy, len(rows)),
-                slippage=made.slippage,
-            )
-            self.news.add(
-                (part, made.realized, round_trip(made, self.tickers, self.strategies, fill.session)), s, made.kind
-            )
 
     def _within(self, ticker: str, quantity: float) -> float:
         """Return how much of `quantity` the book itself holds; a remainder of float noise counts as all of it."""

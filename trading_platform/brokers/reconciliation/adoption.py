@@ -19,6 +19,7 @@ from trading_platform.alpaca.reader import AlpacaReader
 from trading_platform.brokers.reconciliation.account_book import AccountBook
 from trading_platform.brokers.reconciliation.alpaca_history import parse_history, read_activities
 from trading_platform.brokers.reconciliation.bookkeeper import AccountLook, Bookkeeper
+from trading_platform.brokers.reconciliation.leg_rows import leg_row
 from trading_platform.brokers.reconciliation.owner_shares import carve_out
 from trading_platform.brokers.reconciliation.protection import covers_of
 from trading_platform.brokers.reconciliation.reconcile import reconcile
@@ -252,22 +253,7 @@ def rows_of(order: BrokerOrder, whose: WhoseIs) -> list[JournalOrder]:
         _first(targets),
         order.limit_price,
     )
-    legs = [
-        replace(
-            root,
-            client_order_id=leg.client_order_id,
-            broker_order_id=leg.broker_order_id,
-            side=leg.side,
-            quantity=leg.quantity,
-            filled_quantity=leg.filled_quantity,
-            status=leg.status,
-            reason=leg.reason,
-            stop_price=None,
-            target_price=None,
-            limit_price=leg.limit_price,
-        )
-        for leg in order.legs
-    ]
+    legs = [replace(leg_row(root, leg), limit_price=leg.limit_price) for leg in order.legs]
     return [root, *legs]
 
 

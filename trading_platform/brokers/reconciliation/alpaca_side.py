@@ -12,6 +12,7 @@ from trading_platform.alpaca.http import AlpacaHttp
 from trading_platform.alpaca.orders import root_id
 from trading_platform.alpaca.reader import AlpacaReader
 from trading_platform.brokers.reconciliation.alpaca_history import parse_history, read_activities
+from trading_platform.brokers.reconciliation.leg_rows import leg_row
 from trading_platform.brokers.reconciliation.two_books import AccountHistory, TheirBook, state_of
 from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.order_reasons import OrderReason
@@ -88,7 +89,7 @@ class AlpacaBook:
             if row is not None:
                 reason = row.reason if order.reason is OrderReason.NONE else order.reason
                 names[order.broker_order_id] = replace(row, reason=reason)
-                names |= {leg.broker_order_id: _leg_row(row, leg) for leg in order.legs}
+                names |= {leg.broker_order_id: leg_row(row, leg) for leg in order.legs}
 
         def order_of(broker_order_id: str) -> JournalOrder | None:
             return names.get(broker_order_id) or self._order_named(broker_order_id)
@@ -163,22 +164,6 @@ def _is_news(order: BrokerOrder, known: Mapping[str, JournalOrder]) -> bool:
         elif state_of(row) != state_of(seen):
             return True
     return False
-
-
-def _leg_row(parent: JournalOrder, leg: BrokerOrder) -> JournalOrder:
-    return replace(
-        parent,
-        client_order_id=leg.client_order_id,
-        broker_order_id=leg.broker_order_id,
-        side=leg.side,
-        quantity=leg.quantity,
-        filled_quantity=leg.filled_quantity,
-        status=leg.status,
-        reason=leg.reason,
-        stop_price=None,
-        target_price=None,
-        parts=(),
-    )
 
 
 def _unlisted(account: BrokerAccount, holdings: Holdings) -> float | None:

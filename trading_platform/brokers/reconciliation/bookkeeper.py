@@ -59,6 +59,12 @@ class AccountLook:
     result: Reconciliation
     carved: CarvedBook
 
+    @property
+    def awaited(self) -> frozenset[str]:
+        """Tickers of which orders have traded shares that history does not tell yet."""
+        found = (d.ticker for d in self.result.differences if d.kind is DifferenceKind.AWAITED_FILL)
+        return frozenset(ticker for ticker in found if ticker is not None)
+
 
 class Bookkeeper:
     """Books readings.

@@ -1,9 +1,6 @@
-"""The caps of a position: each told once, and everything else derived from it.
+"""The caps of a position, computed: the check of an order, the room that is left; in the compiled kernel as well.
 
-A cap compares what is used after an order with a limit: ``used + per_dollar x notional <= limit``. From the table below
-come the check of an order, the room that is left, the largest order that passes, explanations, the risk report and
-the table in docs/risk.md, in the compiled kernel as well as in Python. A new cap is: a code (`denial_codes`), a row of
-`CAPS`, a branch of `cap_numbers`; its limit is a field of `core.risk.limits.Limits` and of `RiskConfig`.
+What each compares is told once, in `core.risk.denial_codes`.
 """
 
 from __future__ import annotations
@@ -12,21 +9,17 @@ import math
 from typing import NamedTuple
 
 from trading_platform.core.compiled import lean
-from trading_platform.core.risk.denial_codes import DENIAL_CODES, DenialCode
+from trading_platform.core.risk.denial_codes import (
+    CAPS,
+    CORRELATION,
+    DENIAL_CODES,
+    N_CAPS,
+    DenialCode,
+    Measures,
+    Room,
+    compared,
+)
 from trading_platform.core.risk.limits import Limits
-
-
-class Measures(NamedTuple):
-    """What the book already holds, as seen by one candidate ticker: dollars, counts, correlation."""
-
-    gross: float  # all positions and pending entries
-    sector: float  # those of the candidate's sector
-    position: float  # those of the candidate itself
-    reserved: float  # cash promised to pending entries
-    positions: int  # tickers held or pending, the candidate's own included
-    is_new: bool  # the candidate is neither held nor pending
-    correlation: float  # the largest with any other held or pending ticker; -1 = none held; NaN = not measurable
-    correlated: int  # that ticker's column, or -1
 
 
 class RuleVerdict(NamedTuple):
@@ -37,39 +30,7 @@ class RuleVerdict(NamedTuple):
     limit: float
 
 
-class Room(NamedTuple):
-    """What one cap says: `used` before an order, what a dollar of it adds, the `limit`; all in the cap's own unit."""
-
-    used: float
-    per_dollar: float
-    limit: float
-
-
-class Cap(NamedTuple):
-    """A row of the table: code, name in reports, `unit` ("dollars" or what is counted), and what is compared, in words.
-
-    A cap in dollars is told as a share of equity where `is_share`.
-    """
-
-    code: DenialCode
-    name: str
-    unit: str
-    subject: str
-    is_share: bool = True
-
-
-CAPS: tuple[Cap, ...] = (
-    Cap(DenialCode.MAX_POSITIONS, "positions", "count", "positions", is_share=False),
-    Cap(DenialCode.CORRELATION_LIMIT, "correlation", "", "correlation", is_share=False),
-    Cap(DenialCode.POSITION_LIMIT, "position", "dollars", "position"),
-    Cap(DenialCode.VIX_LIMIT, "position_at_vix", "dollars", "position"),
-    Cap(DenialCode.SECTOR_LIMIT, "sector", "dollars", "sector"),
-    Cap(DenialCode.EXPOSURE_LIMIT, "exposure", "dollars", "exposure"),
-    Cap(DenialCode.INSUFFICIENT_CASH, "cash", "dollars", "cash", is_share=False),
-)
-N_CAPS = len(CAPS)
-# Numbers for compiled code: the position of a row in the table, and of each row's code in the list of codes.
-COUNT, CORRELATION, POSITION, VIX, SECTOR, EXPOSURE, CASH = range(N_CAPS)
+# By the position of a row in the table, for compiled code.
 CAP_CODES: tuple[int, ...] = tuple(DENIAL_CODES.index(cap.code) for cap in CAPS)
 CAP_IN_DOLLARS: tuple[bool, ...] = tuple(cap.unit == "dollars" for cap in CAPS)
 CAP_IS_SHARE: tuple[bool, ...] = tuple(cap.is_share for cap in CAPS)
@@ -96,22 +57,13 @@ def vix_scale(vix: float, limits: Limits) -> float:
     return limits.vix_threshold / vix
 
 
+_compared = lean(compared)
+
+
 @lean
 def cap_numbers(cap: int, equity: float, cash: float, vix: float, measures: Measures, limits: Limits) -> Room:
-    """Return what cap number `cap` compares for the candidate that `measures` describes."""
-    if cap == COUNT:
-        return Room(measures.positions + (1.0 if measures.is_new else 0.0), 0.0, float(limits.max_positions))
-    if cap == CORRELATION:  # more of what is held is no new position
-        return Room(measures.correlation if measures.is_new else -1.0, 0.0, limits.max_correlation)
-    if cap == POSITION:
-        return Room(measures.position, 1.0, limits.max_position * equity)
-    if cap == VIX:
-        return Room(measures.position, 1.0, limits.max_position * equity * vix_scale(vix, limits))
-    if cap == SECTOR:
-        return Room(measures.sector, 1.0, limits.max_sector * equity)
-    if cap == EXPOSURE:
-        return Room(measures.gross, 1.0, limits.max_exposure * equity)
-    return Room(measures.reserved, 1.0, cash)
+    """Return what cap number `cap` compares for the candidate that `measures` describes, at the level `vix`."""
+    return _compared(cap, equity, cash, vix_scale(vix, limits), measures, limits)
 
 
 @lean

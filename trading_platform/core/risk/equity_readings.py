@@ -124,13 +124,13 @@ def apply_reading(
 
 @lean
 def begin_session(accounts: Records) -> None:
-    """Begin a session of the account in `accounts` (1,): `core.risk_rules.start_session`."""
+    """Begin a session of the account in `accounts` (1,): `core.risk.rules.start_session`."""
     rules.start_session(accounts[0])
 
 
 @lean
 def count_result(accounts: Records, pnl: float, cost: float, clock: float, limit_rows: Records) -> bool:
-    """Count a round trip of the account in `accounts` (1,): `core.risk_rules.record_trade`."""
+    """Count a round trip of the account in `accounts` (1,): `core.risk.rules.record_trade`."""
     return rules.record_trade(accounts[0], pnl, cost, clock, limit_rows[0])
 
 

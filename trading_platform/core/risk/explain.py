@@ -16,10 +16,8 @@ from trading_platform.core.market import Market
 from trading_platform.core.risk.book import RiskBook
 from trading_platform.core.risk.caps import (
     CAP_IS_SHARE,
-    CAPS,
     HALF_CENT,
     INVALID_ORDER,
-    N_CAPS,
     NOISE,
     OK,
     SMALLEST_PRICE,
@@ -28,7 +26,7 @@ from trading_platform.core.risk.caps import (
     cap_room,
     cap_slack,
 )
-from trading_platform.core.risk.denial_codes import DENIAL_CODES, DenialCode
+from trading_platform.core.risk.denial_codes import CAPS, DENIAL_CODES, N_CAPS, DenialCode
 from trading_platform.core.risk.limits import Limits
 from trading_platform.core.risk.messages import describe, market_age
 from trading_platform.core.risk.rules import check_account, daily_loss_of, drawdown_of, market_verdict, measure_entry

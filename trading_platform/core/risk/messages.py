@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from trading_platform.core.risk.caps import CAPS, RuleVerdict
-from trading_platform.core.risk.denial_codes import DENIAL_CODES, DenialCode
+from trading_platform.core.risk.caps import RuleVerdict
+from trading_platform.core.risk.denial_codes import CAPS, DENIAL_CODES, DenialCode
 from trading_platform.core.risk.limits import Limits
 from trading_platform.core.types import Denial
 from trading_platform.core.view import SESSION_SECONDS, MarketView

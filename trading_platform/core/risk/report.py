@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from trading_platform.core.risk.book import RiskBook
-from trading_platform.core.risk.caps import CAPS, N_CAPS, NOISE, Measures, cap_numbers
+from trading_platform.core.risk.caps import NOISE, cap_numbers
 from trading_platform.core.risk.caps import vix_scale as vix_scale_of
-from trading_platform.core.risk.denial_codes import DenialCode
+from trading_platform.core.risk.denial_codes import CAPS, N_CAPS, DenialCode, Measures
 from trading_platform.core.risk.limits import HALT_RELEASES, SECONDS_PER_HOUR, Limits
 from trading_platform.core.risk.memory import RiskMemory
 from trading_platform.core.risk.messages import market_age

@@ -15,17 +15,8 @@ from trading_platform.core.compiled import lean
 from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.market import CLOSE, NORM, VOLATILITY, Market
-from trading_platform.core.risk.caps import (
-    BELOW_MINIMUM,
-    HALF_CENT,
-    INVALID_ORDER,
-    NOISE,
-    OK,
-    Measures,
-    RuleVerdict,
-    broken_cap,
-)
-from trading_platform.core.risk.denial_codes import DENIAL_CODES, DenialCode
+from trading_platform.core.risk.caps import BELOW_MINIMUM, HALF_CENT, INVALID_ORDER, NOISE, OK, RuleVerdict, broken_cap
+from trading_platform.core.risk.denial_codes import DENIAL_CODES, DenialCode, Measures
 from trading_platform.core.risk.limits import RELEASE_MANUAL, RELEASE_SHADOW, Limits
 
 EQUITY_UNKNOWN = DENIAL_CODES.index(DenialCode.EQUITY_UNKNOWN)

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from trading_platform.core.compiled import lean
 from trading_platform.core.ledger import Record
-from trading_platform.core.risk.caps import Measures, vix_scale
+from trading_platform.core.risk.caps import vix_scale
+from trading_platform.core.risk.denial_codes import Measures
 from trading_platform.core.risk.limits import Limits
 
 # Scale of the prior's losses: a losing trade of the default exits loses about 3 % of its cost.
