@@ -128,7 +128,8 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint, guard: StopGuard |
     for notice in (*notices, *set_notices(prepared, strategies, given.strategies)):
         log.warning("%s", notice)
 
-    compare_clocks = (lambda: None) if is_local else SkewGuard(reader, clock.now).compare
+    skew = SkewGuard(reader, clock.now)
+    compare_clocks = (lambda: None) if is_local else skew.compare
     venues: list[AlpacaVenue] = []
     quotes = AlpacaMarketData(http, cache_dir=None, calendar=calendar)
 
@@ -160,7 +161,7 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint, guard: StopGuard |
         venues.append(venue)
         if guard is not None:
             bare = AlpacaBroker(http, door, NoJournal(), clock, time.sleep)
-            guard.stops = BareStops(bare, door, book, clock, PREFIX)
+            guard.stops = BareStops(bare, door, book, calendar, asking, PREFIX)
         return venue
 
     post = open_post(settings, config, database, run.run_id, mode, config.account.name or account.account_id)
@@ -206,6 +207,7 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint, guard: StopGuard |
         watchdog=telling_watchdog(post),
         glance=lambda now: venues[0].glance(now) or consent_due(engine, now),
         evening=evening.look,
+        brokers_now=None if is_local else skew.brokers_now,
         told_to_stop=stop_answerer(database, run.run_id, clock.now),
     )
     welcome = f"trading Alpaca account {account.account_id}, run {run.run_id}; Ctrl-C stops, orders stay at Alpaca"
