@@ -527,3 +527,29 @@ def test_an_answer_that_makes_no_sense_is_booked_by_nobody(scene: Scene, fault: 
     assert not scene.door.stops_all()
     assert "AAA" not in scene.door.reasons
     assert scene.venue.slots["cost"].max() == 500.0  # of 10 shares at 50 dollars
+
+
+def test_stops_stay_while_the_fills_of_their_entry_are_not_believed(scene: Scene) -> None:
+    """Seen: minutes after the open the entry counted as overdue, and its cancellation took the stop along."""
+    scene.enter("AAA", 10.0)
+    scene.server.faults.add(Fault(FaultKind.NEGATIVE_FILLS, times=None))
+    scene.opened(1)
+    for _ in range(2):
+        scene.look(scene.server.now + timedelta(minutes=10))
+    assert ("stop", 10.0, 45.0) in scene.working("AAA")
+    assert {row.quantity for row in scene.journal.rows.values()} == {10.0}  # nothing of it is written down either
+    scene.server.faults.clear()
+    scene.look()
+    assert ("stop", 10.0, 45.0) in scene.working("AAA")
+    equal(scene)
+
+
+def test_an_answer_of_impossible_numbers_leaves_the_order_as_it_is_written(scene: Scene) -> None:
+    scene.server.faults.add(Fault(FaultKind.NEGATIVE_FILLS, method="POST", path="^/v2/orders$", times=None))
+    scene.enter("AAA", 10.0)
+    (row,) = scene.journal.rows.values()
+    assert (row.quantity, row.filled_quantity) == (10.0, 0.0)
+    assert row.status is OrderStatus.UNCERTAIN  # it was sent, and what became of it is asked for again
+    scene.server.faults.clear()
+    scene.opened(1)
+    assert scene.book.quantity("AAA") == 10.0

@@ -111,7 +111,8 @@ class AlpacaVenue:
         Called with the name of each step: ``after_fill`` (history is booked), ``before_book`` (before the commit).
     compare_clocks
         Returns why this machine's time cannot be trusted, or None (`SkewGuard.compare`). Asked at each settlement, at
-        the first look of each day, and at every look while it cannot; meanwhile there is no new risk.
+        the first look of each day, where the exchange has opened or closed since the last one, and at every look while
+        it cannot; meanwhile there is no new risk, and nothing is done for an evening that may be none.
     ex_dates
         Who tells corporate actions, which orders of the eve follow; None: nobody.
     """
@@ -133,7 +134,7 @@ class AlpacaVenue:
         ex_dates: ExDateSource | None = None,
     ) -> None:
         self._compare_clocks = compare_clocks
-        self._compared: date | None = None
+        self._compared: tuple[date, bool] | None = None
         self._clock_trouble: str | None = None
         self._broker = broker
         self._journal = journal
@@ -317,10 +318,11 @@ class AlpacaVenue:
         if self._session is None:
             return False
         try:
-            if self._clock_trouble is not None or self._compared != session_of(now):
+            if self._clock_trouble is not None or self._compared != (session_of(now), self._is_open()):
                 self._check_clocks()
             before = self._keeper.memory
-            self._cancel(self._eve.follow(now, self._session, self._journal.open_orders()))
+            if self._clock_trouble is None:
+                self._cancel(self._eve.follow(now, self._session, self._journal.open_orders()))
             has_followed = self._keeper.memory is not before
             changed = self._look(self._session) or has_followed
         except BrokerUnreachableError as error:
@@ -368,7 +370,7 @@ class AlpacaVenue:
 
     def _check_clocks(self) -> None:
         self._clock_trouble = self._compare_clocks()
-        self._compared = session_of(self._clock.now())
+        self._compared = session_of(self._clock.now()), self._is_open()
 
     def _read(self) -> AccountLook:
         """Read the broker's side and compare. Changes nothing."""
@@ -494,12 +496,13 @@ class AlpacaVenue:
     def _overdue(self, reading: AccountLook) -> list[CancelOrder]:
         """Return the entries whose time is over (`ENTRY_LIFE`), the exchange being open.
 
-        One that has filled, and of which history does not tell yet, is over already: what works of it are its stops.
+        One that has filled, and of which history does not tell yet, or tells what is not believed, is over already:
+        what works of it are its stops.
         """
         now = self._clock.now()
         if now < self._calendar.open_at(session_of(now)) + ENTRY_LIFE:
             return []
-        awaited = _awaited(reading)
+        awaited = _awaited(reading) | self._doubts.tickers.keys()
         return [
             CancelOrder(row.client_order_id)
             for row in self._journal.open_orders()
