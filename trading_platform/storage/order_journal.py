@@ -166,6 +166,8 @@ class DatabaseJournal:
             "broker_order_id": seen.broker_order_id or known["broker_order_id"],
             "reason": known["reason"] if seen.reason is OrderReason.NONE else seen.reason.value,
             "quantity": seen.quantity,
+            # a split or an edit moves a stop; of a group the levels stand with its parent, as they were decided
+            "stop_price": known["stop_price"] if None in (known["stop_price"], seen.stop_price) else seen.stop_price,
             "filled_quantity": seen.filled_quantity,
             "status": seen.status.value,
             "message": seen.message or None,
