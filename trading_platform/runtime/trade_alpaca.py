@@ -6,7 +6,7 @@ import functools
 import logging
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from datetime import datetime
 
@@ -91,6 +91,11 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint, guard: StopGuard |
     FixConfigError
         A local Alpaca beside bars that are not its own.
     """
+    with ExitStack() as closing:
+        return _trade(given, checkpoint, guard, closing)
+
+
+def _trade(given: Instructions, checkpoint: Checkpoint, guard: StopGuard | None, closing: ExitStack) -> int:
     options, settings, config, rules = given.options, given.settings, given.config, given.rules
     _check_approvals(given.limits)
     http = AlpacaHttp(access_from(settings, live=options.live))
@@ -122,6 +127,7 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint, guard: StopGuard |
     capital = kept_capital(config, mode, account.account_id) or _managed_cash(account)
     config = replace(config, engine=replace(config.engine, initial_capital=capital))
     database, run = live_run(config, given.limits, prepared, mode, account.account_id)
+    closing.callback(database.dispose)  # whatever ends this life: a file system that is open cannot be mended
     _open_book(database, run.run_id, rules, prepared, reader, clock.now())
     was_cut_off = is_cut_off(database, run.run_id)
     notices = account_notices(config, capital, prepared.panel.close[-1])
