@@ -27,6 +27,7 @@ SAME_STATUS = {
     "new": {"submitted"},
     "accepted": {"submitted"},
     "held": {"submitted"},
+    "pending_cancel": {"submitted", "partially_filled"},
     "partially_filled": {"partially_filled"},
 }
 OPEN = ("intent", "submitted", "partially_filled", "uncertain")

@@ -237,6 +237,13 @@ def test_an_order_that_an_edit_replaced_is_its_row_s_and_any_other_is_not() -> N
     assert {b.name for b in breaches(*edited("b9", "b9", 6.0))} == {"unapproved_order"}  # not what the row says
 
 
+def test_a_cancellation_that_waits_for_the_bell_leaves_the_order_open_on_both_sides() -> None:
+    for ours, name in (("submitted", set()), ("canceled", {"order_state"})):
+        state, ledger = copy.deepcopy(sound())
+        state["orders"][2]["status"] = "pending_cancel"
+        assert {b.name for b in breaches(state, change("orders", 2, status=ours)(state, ledger))} == name
+
+
 def test_halts_that_end_are_told_from_those_that_stand() -> None:
     _, ledger = sound()
     assert halted_spans(ledger) == [("manual_halt", "2024-01-08", "2024-01-10"), ("halt", "2024-01-04", None)]

@@ -74,7 +74,7 @@ def _halts(connection: Connection, run_id: int) -> Iterator[AlertState]:
         yield state(f"daily loss {memory.get('session') or ''}".strip(), saved, words)  # each day is one of its own
     if account.get("breach_readings") and not account.get("halted"):
         words = "NO NEW POSITIONS, the drawdown is beyond its limit at one reading; one more halts"
-        yield state("drawdown", saved, words)
+        yield state("drawdown at one reading", saved, words)
     if account.get("suspect_equity"):
         words = (
             f"NO NEW POSITIONS, an equity reading of ${account.get('equity') or math.nan:,.2f} waits for a second one"
