@@ -182,6 +182,23 @@ class DatabaseJournal:
 
 
 def _journal_order(row: Mapping[Any, Any]) -> JournalOrder:
+    """Return an order as it stands written.
+
+    Raises
+    ------
+    RepairDatabaseError
+        A word in the row is none that an order has.
+    """
+    try:
+        return _read(row)
+    except ValueError as error:
+        name = row["client_order_id"]
+        raise RepairDatabaseError(
+            f"orders: {name} cannot be read ({error}); `db repair` puts such rows right"
+        ) from error
+
+
+def _read(row: Mapping[Any, Any]) -> JournalOrder:
     return JournalOrder(
         client_order_id=row["client_order_id"],
         broker_order_id=row["broker_order_id"],
