@@ -303,9 +303,11 @@ def test_a_clock_that_goes_wrong_while_trading_stops_new_risk_at_the_settlement(
     assert scene.door.unreconciled == words
     scene.look()
     assert scene.door.unreconciled == words
+    assert [(state.subject, words in state.words) for state in scene.venue.states()] == [("the clock", True)]
     scene.ahead = timedelta(seconds=5)
     scene.look()
     assert not scene.door.stops_all()
+    assert scene.venue.states() == []
 
 
 @pytest.mark.parametrize("seconds", [-30, 30])

@@ -314,7 +314,7 @@ def test_a_session_waits_for_the_clocks_while_looks_go_on_and_is_decided_when_th
     loop = LiveLoop(engine, CALENDAR, steps, heart, load, 900.0, wake=steps, brokers_now=lambda: at[0])
     assert loop.scan() == []
     assert (asked, engine.watched) == ([], 1)
-    assert "2024-07-03 WAITS FOR THE CLOCKS" in hold.notes[-1]
+    assert "WAITS FOR THE CLOCKS: 2024-07-03, it is not over" in hold.notes[-1]
     steps.wall = at[0] = LATE
     loop.scan()
     assert (asked, engine.decided, engine.watched) == ([SESSION], [(1, True)], 2)

@@ -47,7 +47,7 @@ from trading_platform.brokers.reconciliation.two_books import (
 )
 from trading_platform.brokers.stop_keeper import Moment, StopKeeper
 from trading_platform.brokers.venue import ENTRY_LIFE, HISTORY_PATIENCE, PendingOrder, RiskDoor, row_of
-from trading_platform.core.alert_states import AlertState
+from trading_platform.core.alert_states import AlertKind, AlertState
 from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.market import CLOSE, OPEN, Market
@@ -136,6 +136,7 @@ class AlpacaVenue:
         self._compare_clocks = compare_clocks
         self._compared: tuple[date, bool] | None = None
         self._clock_trouble: str | None = None
+        self._clock_since: datetime | None = None
         self._broker = broker
         self._journal = journal
         self._differences = differences
@@ -364,13 +365,21 @@ class AlpacaVenue:
 
     def states(self) -> list[AlertState]:
         """Return what people should be told of the account; called once a look, at its end."""
-        return [*self._lacking.states(), *self._rival.states()]
+        return [*self._lacking.states(), *self._rival.states(), *self._clock_states()]
+
+    def _clock_states(self) -> list[AlertState]:
+        if self._clock_trouble is None or self._clock_since is None:
+            return []
+        words = f"No new risk at all: {self._clock_trouble}"
+        return [AlertState(AlertKind.QUARANTINE, "the clock", self._clock_since, words)]
 
     # ------------------------------------------------------------ one reading
 
     def _check_clocks(self) -> None:
         self._clock_trouble = self._compare_clocks()
-        self._compared = session_of(self._clock.now()), self._is_open()
+        now = self._clock.now()
+        self._clock_since = None if self._clock_trouble is None else self._clock_since or now
+        self._compared = session_of(now), self._is_open()
 
     def _read(self) -> AccountLook:
         """Read the broker's side and compare. Changes nothing."""

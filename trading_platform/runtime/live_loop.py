@@ -72,7 +72,7 @@ def clock_doubt(calendar: NyseCalendar, due: date, ours: datetime, theirs: datet
     be decided either, and a session is decided once: so it waits for them, as long as its exits do.
     """
     if theirs < calendar.close_at(due) + BARS_FINAL_AFTER:
-        return f"it is not over by the broker's clock, {moment(theirs)}; here it is {moment(ours)}"
+        return f"it is not over by the broker's clock, {moment(theirs)}, here it is {moment(ours)}"
     last_call = calendar.open_at(calendar.next_session(due)) - LAST_CALL
     if abs(ours - theirs) > SKEW_LIMIT and max(ours, theirs) < last_call:
         return f"it is {moment(ours)} here and {moment(theirs)} by the broker's clock: synchronise this one (NTP)"
@@ -219,7 +219,7 @@ class LiveLoop:
         heart.scanned, heart.last_session, heart.reconciled = now, self.engine.last_session, self.reading()
         troubles = list(self._troubles(now, due))
         words = [*self._lateness(results), *(state.words for state in troubles)]
-        words += [f"{due} WAITS FOR THE CLOCKS: {doubt}"] if doubt else []
+        words += [f"WAITS FOR THE CLOCKS: {due}, {doubt}"] if doubt else []
         heart.beat(now, "; ".join([f"watching; settled to {heart.last_session}", *words]))
         self.ears.look([*troubles, *self.standing()], complete=not troubles)
         self.watchdog.pet(self.scan_interval)
