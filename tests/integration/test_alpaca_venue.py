@@ -55,6 +55,7 @@ class Door:
         self.reasons: dict[str, str] = {}
         self.unreconciled: str | None = None
         self.selling: dict[str, float] = {}
+        self.refusal = "OK"
 
     def approve(self, intent: OrderIntent, attempt: int = 0, decided: OrderIntent | None = None) -> ApprovedOrder:
         return self.register.approve(intent, self.server.now, attempt)
@@ -64,6 +65,9 @@ class Door:
 
     def quarantine(self, reasons: Mapping[str, str], unreconciled: str | None = None) -> None:
         self.reasons, self.unreconciled = dict(reasons), unreconciled
+
+    def can_trade(self) -> tuple[bool, str]:
+        return self.refusal == "OK", self.refusal
 
     def show_selling(self, selling: Mapping[str, float]) -> None:
         self.selling = dict(selling)
@@ -555,3 +559,28 @@ def test_an_answer_of_impossible_numbers_leaves_the_order_as_it_is_written(scene
     scene.server.faults.clear()
     scene.opened(1)
     assert scene.book.quantity("AAA") == 10.0
+
+
+@pytest.mark.parametrize(
+    ("refusal", "held"), [("MANUAL_HALT: lunch (since 2024)", 0.0), ("VIX_STALE: 4 sessions", 10.0), ("OK", 10.0)]
+)
+def test_an_operators_halt_withdraws_the_entries_that_wait_for_the_open(
+    scene: Scene, refusal: str, held: float
+) -> None:
+    """Seen: said in the evening, `halt` was done, and four positions were bought at the next open."""
+    scene.enter("AAA", 10.0)
+    scene.door.refusal = refusal
+    scene.look()
+    scene.opened(1)
+    assert scene.book.quantity("AAA") == held
+    assert scene.venue.slots["pending"].max() == 0.0
+    equal(scene)
+
+
+def test_an_operators_halt_leaves_what_has_filled_its_stop(scene: Scene) -> None:
+    scene.enter("AAA", 10.0)
+    scene.opened(1)
+    scene.door.refusal = "MANUAL_HALT: lunch"
+    scene.look()
+    scene.look(scene.server.now + timedelta(minutes=10))
+    assert sorted(scene.working("AAA"), key=str) == [("limit", 10.0, None), ("stop", 10.0, 45.0)]

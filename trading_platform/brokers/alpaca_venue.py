@@ -62,6 +62,7 @@ from trading_platform.core.ports import (
     TradingCalendar,
     no_checkpoint,
 )
+from trading_platform.core.risk.denial_codes import DenialCode
 from trading_platform.core.types import (
     ApprovedOrder,
     Denial,
@@ -475,7 +476,7 @@ class AlpacaVenue:
         self._bare = {}
         is_open = self._is_open()
         cancels = [action for action in reading.result.actions if isinstance(action, CancelOrder)]
-        cancels += self._overdue(reading) if is_open else []
+        cancels += self._not_wanted(reading, is_open=is_open)
         for cancel in cancels:
             self._ask(cancel, session)
         is_decided = self._clock.now() < self._calendar.open_at(self._calendar.next_session(session))
@@ -502,14 +503,17 @@ class AlpacaVenue:
         except BrokerUnreachableError as error:
             log.warning("%s: %s", type(action).__name__, error)
 
-    def _overdue(self, reading: AccountLook) -> list[CancelOrder]:
-        """Return the entries whose time is over (`ENTRY_LIFE`), the exchange being open.
+    def _not_wanted(self, reading: AccountLook, *, is_open: bool) -> list[CancelOrder]:
+        """Return the entries at the broker that shall buy no more: an operator has halted the account, or their time is
+        over (`ENTRY_LIFE`).
 
         One that has filled, and of which history does not tell yet, or tells what is not believed, is over already:
         what works of it are its stops.
         """
         now = self._clock.now()
-        if now < self._calendar.open_at(session_of(now)) + ENTRY_LIFE:
+        is_halted = self._door.can_trade()[1].startswith(DenialCode.MANUAL_HALT)
+        is_over = is_open and now >= self._calendar.open_at(session_of(now)) + ENTRY_LIFE
+        if not (is_halted or is_over):
             return []
         awaited = _awaited(reading) | self._doubts.tickers.keys()
         return [
