@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from alpaca_world import FIRST
 from sqlalchemy import Engine, insert
-from test_order_journal_database import FIRST, NOW, approved, new_run
+from test_order_journal_database import NOW, approved, new_run
 
 from trading_platform.core.types import OrderStatus
 from trading_platform.storage import models as m

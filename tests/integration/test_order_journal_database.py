@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from alpaca_world import FIRST, MemoryJournal, Register, World, fills_since, flat, make_server, make_world, market, utc
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import DropTable
 
@@ -271,7 +271,7 @@ def test_a_row_that_no_order_can_have_is_one_line_with_its_cure(journal: Databas
     journal.record_intent(approved())
     engine = open_database(path)
     with engine.begin() as connection:
-        connection.execute(m.Order.__table__.update().values(side="hold"))
+        connection.execute(update(m.Order).values(side="hold"))
     engine.dispose()
     with pytest.raises(
         RepairDatabaseError, match=r"tp-x cannot be read \('hold' is not a valid Side\); `db repair`"
