@@ -11,7 +11,8 @@ from alpaca_world import FIRST
 from sqlalchemy import Engine, insert
 from test_order_journal_database import NOW, approved, new_run
 
-from trading_platform.core.types import OrderStatus
+from trading_platform.core.order_reasons import OrderReason
+from trading_platform.core.types import OrderStatus, Side
 from trading_platform.storage import models as m
 from trading_platform.storage.database import migrate, open_database
 from trading_platform.storage.day_evidence import day_evidence
@@ -52,3 +53,12 @@ def test_an_entry_is_withdrawn_by_a_halt_that_was_obeyed_while_it_waited(
     with engine.begin() as connection:
         connection.execute(insert(m.Command).values(**row, handled_at=handled, result=None))
     assert day_evidence(engine, 1, FIRST).withdrawn == (frozenset({"AAA"}) if is_withdrawn else frozenset())
+
+
+def test_a_ticker_that_was_closed_stays_so_for_its_day_when_the_word_is_taken_back(engine: Engine) -> None:
+    """Seen: `flatten DDD`, a day later `resume`, and the sale between them was told as one without a cause."""
+    journal = DatabaseJournal(engine, 1, lambda: NOW)
+    for name, ticker, reason in (("tp-b", "BBB", OrderReason.FLATTEN), ("tp-c", "CCC", OrderReason.SIGNAL_EXIT)):
+        journal.record_intent(approved(name, ticker=ticker, side=Side.SELL, limit_price=None, reason=reason))
+    found = day_evidence(engine, 1, FIRST)
+    assert [found.is_closed(ticker) for ticker in ("AAA", "BBB", "CCC")] == [False, True, False]

@@ -221,7 +221,7 @@ def _owner(day: ComparedDay, ticker: str) -> str:
 
 def _operator(day: ComparedDay, ticker: str) -> str:
     standing = day.evidence.standing
-    if standing.flatten or ticker in standing.closing:
+    if day.evidence.is_closed(ticker):
         return "an operator closes it"
     if standing.paused:
         return f"paused by an operator or a drawdown stop of its own: {', '.join(sorted(standing.paused))}"

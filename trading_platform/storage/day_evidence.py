@@ -83,6 +83,11 @@ class DayEvidence(NamedTuple):
                 return note.words
         return ""
 
+    def is_closed(self, ticker: str) -> bool:
+        """Return True if an operator had a ticker closed; where he has taken it back, its order has the reason."""
+        told = any(order.ticker == ticker and order.reason == OrderReason.FLATTEN.value for order in self.orders)
+        return told or self.standing.flatten or ticker in self.standing.closing
+
     def refusal(self, ticker: str) -> str:
         """Return why the account did not do what was wished in a ticker, "" if nothing says so."""
         for order in self.orders:
