@@ -27,6 +27,7 @@ SAME_STATUS = {
     "new": {"submitted"},
     "accepted": {"submitted"},
     "held": {"submitted"},
+    "pending_cancel": {"submitted", "partially_filled"},
     "partially_filled": {"partially_filled"},
 }
 OPEN = ("intent", "submitted", "partially_filled", "uncertain")
@@ -107,8 +108,11 @@ def _orders(theirs: Sequence[Row], ledger: Ledger) -> Iterator[Breach]:
         if count > 1:
             yield Breach("duplicate_order", f"{key} stands {count} times at the broker")
     yield from _repeated_decisions(roots, ours)
+    by_id = {order["id"]: order for order in theirs}
     for order in theirs:
         row = ours.get(order["id"])
+        if row is None and _newest(order, by_id)["id"] in ours:
+            continue  # an edit ended it: its row goes on with what took its place
         if row is None:
             yield Breach("unknown_order", f"{order['client_order_id']} {order['side']} {order['symbol']} is not ours")
         elif row["status"] not in SAME_STATUS.get(order["status"], set()):
@@ -122,6 +126,20 @@ def _orders(theirs: Sequence[Row], ledger: Ledger) -> Iterator[Breach]:
             yield Breach("invented_order", f"{row['client_order_id']} is unknown to the broker")
         if not row["broker_order_id"] and row["status"] in OPEN:
             yield Breach("limbo_order", f"{row['client_order_id']} is {row['status']} and has no name at the broker")
+
+
+def _newest(order: Row, by_id: Mapping[str, Row]) -> Row:
+    """Return what has taken an order's place at the end of all edits, or itself."""
+    while order["status"] == "replaced" and order.get("replaced_by") in by_id:
+        order = by_id[order["replaced_by"]]
+    return order
+
+
+def _first(order: Row, by_id: Mapping[str, Row]) -> Row:
+    """Return the order that was sent, of which this one is the last edit."""
+    while order.get("replaces") in by_id:
+        order = by_id[order["replaces"]]
+    return order
 
 
 def _repeated_decisions(roots: Sequence[Row], ours: Mapping[str, Row]) -> Iterator[Breach]:
@@ -139,7 +157,11 @@ def _repeated_decisions(roots: Sequence[Row], ours: Mapping[str, Row]) -> Iterat
 
 
 def _approvals(theirs: Sequence[Row], ledger: Ledger) -> Iterator[Breach]:
-    """The approval is stored with the intent, before anything is sent: what was sent must be what was approved."""
+    """The approval is stored with the intent, before anything is sent: what was sent must be what was approved.
+
+    What an edit made of a sale is what its row says by now: Alpaca gives it an id of its own, and other shares.
+    """
+    by_id = {order["id"]: order for order in theirs}
     ours = {row["broker_order_id"]: row for row in ledger.orders if row["broker_order_id"]}
     spent: Counter[str] = Counter()
     for order in theirs:
@@ -147,7 +169,7 @@ def _approvals(theirs: Sequence[Row], ledger: Ledger) -> Iterator[Breach]:
         if order["parent_id"] is not None or row is None:
             continue
         spent[row["approval_id"]] += 1
-        sent = (order["client_order_id"], order["symbol"], order["side"], float(order["qty"]))
+        sent = (_first(order, by_id)["client_order_id"], order["symbol"], order["side"], float(order["qty"]))
         if not row["approval_id"] or not row["config_fingerprint"]:
             yield Breach("unapproved_order", f"{row['client_order_id']} has no approval")
         elif sent != (row["client_order_id"], row["ticker"], row["side"], row["quantity"]):

@@ -218,6 +218,32 @@ def test_damage_is_found_by_name(tamper: Callable[[dict[str, Any], Ledger], Ledg
     assert name in {breach.name for breach in breaches(state, tamper(state, ledger))}
 
 
+def edited(successor: str, row_of: str, n_shares: float = 5.0) -> Book:
+    """Return sound books in which the sale of BBB was changed at the broker: order b2 became `successor`."""
+    state, ledger = copy.deepcopy(sound())
+    old = state["orders"][1]
+    old.update(status="replaced", replaced_by=successor, filled_qty="0")
+    new = {**order(9, "BBB", "sell", n_shares, "filled", 5.0), "client_order_id": "e29dc342", "replaces": "b2"}
+    state["orders"].append(new)
+    state["fills"][1]["order_id"] = "b9"
+    return state, change("orders", 1, broker_order_id=row_of)(state, ledger)
+
+
+def test_an_order_that_an_edit_replaced_is_its_row_s_and_any_other_is_not() -> None:
+    """Seen: a stop that PATCH had made smaller for a reduction was called unknown and unapproved."""
+    assert breaches(*edited("b9", "b9")) == []
+    assert {b.name for b in breaches(*edited("b9", "b7"))} >= {"unknown_order"}
+    assert {b.name for b in breaches(*edited("b8", "b9"))} == {"unknown_order"}  # it leads elsewhere
+    assert {b.name for b in breaches(*edited("b9", "b9", 6.0))} == {"unapproved_order"}  # not what the row says
+
+
+def test_a_cancellation_that_waits_for_the_bell_leaves_the_order_open_on_both_sides() -> None:
+    for ours, name in (("submitted", set()), ("canceled", {"order_state"})):
+        state, ledger = copy.deepcopy(sound())
+        state["orders"][2]["status"] = "pending_cancel"
+        assert {b.name for b in breaches(state, change("orders", 2, status=ours)(state, ledger))} == name
+
+
 def test_halts_that_end_are_told_from_those_that_stand() -> None:
     _, ledger = sound()
     assert halted_spans(ledger) == [("manual_halt", "2024-01-08", "2024-01-10"), ("halt", "2024-01-04", None)]

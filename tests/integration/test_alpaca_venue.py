@@ -55,6 +55,7 @@ class Door:
         self.reasons: dict[str, str] = {}
         self.unreconciled: str | None = None
         self.selling: dict[str, float] = {}
+        self.refusal = "OK"
 
     def approve(self, intent: OrderIntent, attempt: int = 0, decided: OrderIntent | None = None) -> ApprovedOrder:
         return self.register.approve(intent, self.server.now, attempt)
@@ -64,6 +65,9 @@ class Door:
 
     def quarantine(self, reasons: Mapping[str, str], unreconciled: str | None = None) -> None:
         self.reasons, self.unreconciled = dict(reasons), unreconciled
+
+    def can_trade(self) -> tuple[bool, str]:
+        return self.refusal == "OK", self.refusal
 
     def show_selling(self, selling: Mapping[str, float]) -> None:
         self.selling = dict(selling)
@@ -303,9 +307,11 @@ def test_a_clock_that_goes_wrong_while_trading_stops_new_risk_at_the_settlement(
     assert scene.door.unreconciled == words
     scene.look()
     assert scene.door.unreconciled == words
+    assert [(state.subject, words in state.words) for state in scene.venue.states()] == [("the clock", True)]
     scene.ahead = timedelta(seconds=5)
     scene.look()
     assert not scene.door.stops_all()
+    assert scene.venue.states() == []
 
 
 @pytest.mark.parametrize("seconds", [-30, 30])
@@ -527,3 +533,54 @@ def test_an_answer_that_makes_no_sense_is_booked_by_nobody(scene: Scene, fault: 
     assert not scene.door.stops_all()
     assert "AAA" not in scene.door.reasons
     assert scene.venue.slots["cost"].max() == 500.0  # of 10 shares at 50 dollars
+
+
+def test_stops_stay_while_the_fills_of_their_entry_are_not_believed(scene: Scene) -> None:
+    """Seen: minutes after the open the entry counted as overdue, and its cancellation took the stop along."""
+    scene.enter("AAA", 10.0)
+    scene.server.faults.add(Fault(FaultKind.NEGATIVE_FILLS, times=None))
+    scene.opened(1)
+    for _ in range(2):
+        scene.look(scene.server.now + timedelta(minutes=10))
+    assert ("stop", 10.0, 45.0) in scene.working("AAA")
+    assert {row.quantity for row in scene.journal.rows.values()} == {10.0}  # nothing of it is written down either
+    scene.server.faults.clear()
+    scene.look()
+    assert ("stop", 10.0, 45.0) in scene.working("AAA")
+    equal(scene)
+
+
+def test_an_answer_of_impossible_numbers_leaves_the_order_as_it_is_written(scene: Scene) -> None:
+    scene.server.faults.add(Fault(FaultKind.NEGATIVE_FILLS, method="POST", path="^/v2/orders$", times=None))
+    scene.enter("AAA", 10.0)
+    (row,) = scene.journal.rows.values()
+    assert (row.quantity, row.filled_quantity) == (10.0, 0.0)
+    assert row.status is OrderStatus.UNCERTAIN  # it was sent, and what became of it is asked for again
+    scene.server.faults.clear()
+    scene.opened(1)
+    assert scene.book.quantity("AAA") == 10.0
+
+
+@pytest.mark.parametrize(
+    ("refusal", "held"), [("MANUAL_HALT: lunch (since 2024)", 0.0), ("VIX_STALE: 4 sessions", 10.0), ("OK", 10.0)]
+)
+def test_an_operators_halt_withdraws_the_entries_that_wait_for_the_open(
+    scene: Scene, refusal: str, held: float
+) -> None:
+    """Seen: said in the evening, `halt` was done, and four positions were bought at the next open."""
+    scene.enter("AAA", 10.0)
+    scene.door.refusal = refusal
+    scene.look()
+    scene.opened(1)
+    assert scene.book.quantity("AAA") == held
+    assert scene.venue.slots["pending"].max() == 0.0
+    equal(scene)
+
+
+def test_an_operators_halt_leaves_what_has_filled_its_stop(scene: Scene) -> None:
+    scene.enter("AAA", 10.0)
+    scene.opened(1)
+    scene.door.refusal = "MANUAL_HALT: lunch"
+    scene.look()
+    scene.look(scene.server.now + timedelta(minutes=10))
+    assert sorted(scene.working("AAA"), key=str) == [("limit", 10.0, None), ("stop", 10.0, 45.0)]

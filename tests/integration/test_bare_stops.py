@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from alpaca_world import flat, make_http, make_server, market
+from alpaca_world import CALENDAR, flat, make_http, make_server, market
 from test_alpaca_venue import Scene
 
+from trading_platform.alpaca_server.behaviour import changed
 from trading_platform.alpaca_server.faults import Fault, FaultKind
+from trading_platform.alpaca_server.records import Whim
 from trading_platform.alpaca_server.server import AlpacaServer
 from trading_platform.brokers.alpaca_broker import PREFIX, AlpacaBroker
 from trading_platform.brokers.bare_stops import BareStops, NoJournal, is_bare_stop
+from trading_platform.brokers.venue import ENTRY_LIFE
 from trading_platform.core.types import MarketPanel
 
 
@@ -38,7 +41,7 @@ def scene(panel: MarketPanel) -> Iterator[Scene]:
 def guard(scene: Scene) -> BareStops:
     http = make_http(scene.server, scene.timer, requests_per_minute=1e9)
     broker = AlpacaBroker(http, scene.door, NoJournal(), scene.venue._clock, scene.timer.sleep)
-    return BareStops(broker, scene.door, scene.book, scene.venue._clock, PREFIX)
+    return BareStops(broker, scene.door, scene.book, CALENDAR, scene.venue._clock, PREFIX)
 
 
 def stops(server: AlpacaServer) -> list[tuple[str, float | None, float | None]]:
@@ -87,3 +90,60 @@ def test_what_is_refused_three_times_is_not_asked_for_ever(scene: Scene) -> None
         keeper.keep()
     assert scene.server.faults.history[FaultKind.STATUS_BEFORE] == 3
     assert stops(scene.server) == []
+
+
+# ---------------------------------------------------------------- entries that fill meanwhile
+
+
+@pytest.fixture
+def evening(panel: MarketPanel) -> Iterator[Scene]:
+    """Yield an account on the evening of a decision; whatever comes, no look of the engine's sees it."""
+    with make_server(panel) as server:
+        scene = Scene(server, panel)
+        scene.enter("AAA", 10.0)
+        yield scene
+
+
+def legs_end(server: AlpacaServer) -> None:
+    for order in list(server.exchange.working("AAA")):
+        server.exchange.cancel(order.id)
+
+
+def test_what_an_entry_buys_meanwhile_gets_a_stop_when_its_own_has_ended(evening: Scene) -> None:
+    server, keeper = evening.server, guard(evening)
+    server.advance_to_open()
+    keeper.keep()
+    assert stops(server) == [("AAA", 10.0, None), ("AAA", 10.0, 45.0)]  # its legs
+    server.advance_to_evening()
+    legs_end(server)
+    keeper.keep()
+    keeper.keep()
+    assert stops(server) == [("AAA", 10.0, 45.0)]
+    assert all(is_bare_stop(order.client_order_id) for order in server.exchange.working("AAA"))
+    assert evening.book.quantity("AAA") == 10.0
+
+
+def test_what_is_left_of_an_entry_after_its_time_is_cancelled_and_what_it_bought_is_protected(evening: Scene) -> None:
+    server, keeper = evening.server, guard(evening)
+    server.behave(changed(server.behaviour, {"profile": "realistic", "partial_fills": 0.0}))
+    (entry,) = [o for o in server.exchange.working("AAA") if o.side.value == "buy"]
+    entry.whim = Whim("partial", fraction=0.6)
+    server.advance_to_open()
+    keeper.keep()
+    assert [(o.side.value, o.remaining) for o in server.exchange.working("AAA") if o.parent is None] == [("buy", 4.0)]
+    server.advance(server.now + ENTRY_LIFE)
+    keeper.keep()
+    keeper.keep()
+    (order,) = server.exchange.working("AAA")
+    assert (order.side.value, order.quantity, order.stop_price) == ("sell", 6.0, 45.0)
+    assert is_bare_stop(order.client_order_id)
+
+
+def test_what_the_owner_buys_beside_an_entry_is_not_taken_for_its_fill(evening: Scene) -> None:
+    server, keeper = evening.server, guard(evening)
+    (entry,) = [o for o in server.exchange.working("AAA") if o.side.value == "buy"]
+    server.exchange.cancel(entry.id)
+    server.advance_to_open()
+    server.trade_by_hand("AAA", "buy", 10.0)
+    keeper.keep()
+    assert (stops(server), evening.book.quantity("AAA")) == ([], 0.0)

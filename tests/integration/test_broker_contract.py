@@ -68,6 +68,9 @@ class Door:
     def quarantine(self, reasons: Mapping[str, str], unreconciled: str | None = None) -> None:
         assert unreconciled is None
 
+    def can_trade(self) -> tuple[bool, str]:
+        return True, "OK"
+
     def show_selling(self, selling: Mapping[str, float]) -> None: ...
 
     def mirror(self, account: Record, slots: Records, lots: Records, stopped: Ints) -> None: ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -93,6 +93,35 @@ def resting(scene: Scene) -> list[tuple[str, float, float | None, float | None]]
     orders = scene.server.exchange.working("AAA")
     rows = [(o.side.value, o.remaining, o.limit_price, o.stop_price) for o in orders]
     return sorted(rows, key=str)
+
+
+class ThisMachine:
+    """The clock of a machine that may be ahead of the exchange's."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+
+    def now(self) -> datetime:
+        return self._scene.server.now + self._scene.ahead
+
+
+def test_a_clock_that_shows_the_evening_at_noon_takes_no_stop_off() -> None:
+    """Seen: set six hours ahead at noon, the engine took the stop off for the split of the next morning."""
+    with holding(HALVED, **split(2.0)) as scene:
+        scene.look()
+        resting_at_noon = resting(scene)
+        assert ("sell", 10.0, None, 45.0) in resting_at_noon
+        clock = scene.venue._clock = ThisMachine(scene)
+        scene.ahead = timedelta(hours=7)
+        for _ in range(2):
+            scene.venue.watch(clock.now())
+            assert resting(scene) == resting_at_noon
+            assert "off Alpaca's" in (scene.door.unreconciled or "")
+        scene.ahead = timedelta()
+        scene.venue.watch(clock.now())
+        assert scene.door.unreconciled is None
+        scene.evening(EX - 1)
+        assert [order for order in resting(scene) if order[3] is not None] == []  # now it is the eve
 
 
 # ---------------------------------------------------------------- special dividends

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
-from operator_world import ENGINE, PATIENCE, Trading, command, quiet_market
+from operator_world import ENGINE, PATIENCE, Trading, command, environment, quiet_market
 
 from trading_platform.alpaca_server.server import AlpacaServer
+from trading_platform.runtime.command_line import run
 
 pytestmark = pytest.mark.real
+
+Operator = Callable[..., "Answer"]
 
 
 @pytest.fixture(scope="module")
@@ -39,53 +45,83 @@ def commands(path: Path) -> list[tuple[int, str, str | None]]:
         return database.execute("SELECT run_id, kind, subject FROM commands ORDER BY id").fetchall()
 
 
+class Answer(NamedTuple):
+    """What a command said, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Operator:
+    """Give commands beside the engine, in its folder: in this process, since a dozen starts of Python take minutes on a
+    busy machine and show nothing more.
+    """
+    own = environment(tmp_path, None)
+    for name in os.environ.keys() - own.keys():
+        monkeypatch.delenv(name)
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.StringIO())  # nobody answers a question
+
+    def give(*words: str) -> Answer:
+        code = run(words)
+        return Answer(code, *capsys.readouterr())
+
+    return give
+
+
 def test_the_word_reaches_the_account_and_not_a_finished_replay(
-    tmp_path: Path, server: AlpacaServer, trading: Trading
+    tmp_path: Path, trading: Trading, operator: Operator
 ) -> None:
     """Seen: a replay was begun and ended meanwhile, and `halt` went to it, while the account went on buying."""
     (tmp_path / "short.toml").write_text("[engine]\nreplay_sessions = 5\n")
-    replayed = command(tmp_path, "replay", "--quiet", "--config", "short.toml", "--db", "a.db")
-    assert "run 2. Next:" in replayed.stdout
-    assert "status --db a.db --config short.toml --run 2" in replayed.stdout
+    replayed = operator("replay", "--quiet", "--config", "short.toml", "--db", "a.db")
+    assert "run 2. Next:" in replayed.out
+    assert "status --db a.db --config short.toml --run 2" in replayed.out
 
-    done = command(tmp_path, "--db", "a.db", "halt", "--reason", "holiday")  # the option before its command counts
-    assert done.returncode == 0, done.stderr
-    assert "halt: Alpaca paper account" in done.stdout
-    assert "equity $100,000.00, 0 positions" in done.stdout
-    assert "done at" in done.stdout
-    assert "nothing new is opened until `resume`" in done.stdout
-    state = json.loads(command(tmp_path, "status", "--json", "--db", "a.db").stdout)
+    done = operator("--db", "a.db", "halt", "--reason", "holiday")  # the option before its command counts
+    assert done.code == 0, done.err
+    assert "halt: Alpaca paper account" in done.out
+    assert "equity $100,000.00, 0 positions" in done.out
+    assert "done at" in done.out
+    assert "nothing new is opened until `resume`" in done.out
+    state = json.loads(operator("status", "--json", "--db", "a.db").out)
     assert (state["run"]["id"], state["heartbeat"]["alive"]) == (1, True)
     assert "holiday" in state["risk"]["manual_halt"]
 
-    over = command(tmp_path, "halt", "--reason", "x", "--run", "2", "--db", "a.db")
-    assert (over.returncode, over.stderr) == (2, "error: run 2 is a finished replay: nothing to halt\n")
-    elsewhere = command(tmp_path, "--db", "other.db", "halt", "--reason", "x")
-    assert elsewhere.returncode == 4
-    assert "other.db: does not exist" in elsewhere.stderr
-    nobody = command(tmp_path, "flatten", "--reason", "x", "--db", "a.db")
-    assert nobody.returncode == 2  # it asks, and nobody answers
+    over = operator("halt", "--reason", "x", "--run", "2", "--db", "a.db")
+    assert (over.code, over.err) == (2, "error: run 2 is a finished replay: nothing to halt\n")
+    elsewhere = operator("--db", "other.db", "halt", "--reason", "x")
+    assert elsewhere.code == 4
+    assert "other.db: does not exist" in elsewhere.err
+    nobody = operator("flatten", "--reason", "x", "--db", "a.db")
+    assert nobody.code == 2  # it asks, and nobody answers
     assert commands(tmp_path / "a.db") == [(1, "halt", None)]
+    assert operator("pause", "managed_market", "--reason", "x", "--no-wait", "--db", "a.db").code == 0
 
-    paused = command(tmp_path, "pause", "managed_market", "--reason", "x", "--no-wait", "--db", "a.db")
-    assert paused.returncode == 0
-    held = command(tmp_path, "restore", "a.db", "--yes", "--db", "a.db")
-    assert held.returncode == 2
-    backup = command(tmp_path, "backup", "safe", "--db", "a.db", "--json")
-    made = json.loads(backup.stdout)["backup"]
-    refused = command(tmp_path, "restore", made, "--yes", "--db", "a.db")
-    assert (refused.returncode, "an engine trades run 1" in refused.stderr) == (5, True)
+
+def test_a_backup_is_taken_beside_the_engine_and_restored_when_it_has_gone(
+    tmp_path: Path, server: AlpacaServer, trading: Trading, operator: Operator
+) -> None:
+    assert operator("halt", "--reason", "holiday", "--db", "a.db").code == 0
+    assert operator("restore", "a.db", "--yes", "--db", "a.db").code == 2
+    made = json.loads(operator("backup", "safe", "--db", "a.db", "--json").out)["backup"]
+    refused = operator("restore", made, "--yes", "--db", "a.db")
+    assert (refused.code, "an engine trades run 1" in refused.err) == (5, True)
     second = command(tmp_path, "--db", "a.db", "--once", url=server.url)
     assert (second.returncode, f"process {trading.process.pid}" in second.stderr) == (5, True)
 
     said = trading.stop()
     assert "stopping after this look; again: now" in said
     assert "0 positions and 0 protecting orders rest at Alpaca; nobody watches it until you start" in said
-    restored = command(tmp_path, "restore", made, "--yes", "--db", "a.db")
-    assert restored.returncode == 0, restored.stderr
+    restored = operator("restore", made, "--yes", "--db", "a.db")
+    assert restored.code == 0, restored.err
     again = command(tmp_path, "--db", "a.db", "--once", url=server.url)
     assert again.returncode == 0, again.stderr
-    state = json.loads(command(tmp_path, "status", "--json", "--db", "a.db").stdout)
+    state = json.loads(operator("status", "--json", "--db", "a.db").out)
     assert "holiday" in state["risk"]["manual_halt"]  # the restored account goes on as it was
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from alpaca_world import FIRST, MemoryJournal, Register, World, fills_since, flat, make_server, make_world, market, utc
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import DropTable
 
@@ -264,3 +264,29 @@ def test_the_broker_trades_a_bracket_over_the_database(journal: DatabaseJournal,
         "tp-x-stop": OrderStatus.FILLED,
         "tp-x-target": OrderStatus.CANCELED,
     }
+
+
+def test_a_row_that_no_order_can_have_is_one_line_with_its_cure(journal: DatabaseJournal, path: Path) -> None:
+    """Seen: one such row ended every start with a traceback, and its service started it again for ever."""
+    journal.record_intent(approved())
+    engine = open_database(path)
+    with engine.begin() as connection:
+        connection.execute(update(m.Order).values(side="hold"))
+    engine.dispose()
+    with pytest.raises(
+        RepairDatabaseError, match=r"tp-x cannot be read \('hold' is not a valid Side\); `db repair`"
+    ) as caught:
+        journal.find_order("tp-x")
+    assert caught.value.exit_code == 4  # which no service starts again
+
+
+def test_a_split_gives_a_resting_stop_its_shares_and_its_level(journal: DatabaseJournal) -> None:
+    stop = approved("tp-s", side=Side.SELL, limit_price=None, target_price=None, reason=OrderReason.STOP_LOSS)
+    journal.record_intent(stop)
+    moved = told("tp-s", side=Side.SELL, quantity=100.0, limit_price=None, stop_price=9.5)
+    journal.record_order(moved)
+    row = journal.find_order("tp-s")
+    assert row is not None
+    assert (row.quantity, row.stop_price) == (100.0, 9.5)
+    journal.record_order(moved._replace(stop_price=None))  # a group's root has none: its legs do
+    assert journal.find_order("tp-s") == row

@@ -28,6 +28,13 @@ def trading(tmp_path: Path, server: AlpacaServer) -> Iterator[Trading]:
     engine.process.wait()
 
 
+def held(pid: int, folder: Path) -> list[str]:
+    """Return the database files below `folder` that a process has open, where the system tells."""
+    links = Path(f"/proc/{pid}/fd")
+    files = [str(link.readlink()) for link in links.iterdir()] if links.is_dir() else []
+    return [name for name in files if name.startswith(str(folder)) and ".db" in name]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("trouble", ["locked", "put away"])
 def test_a_live_engine_outlasts_its_database(
@@ -43,6 +50,7 @@ def test_a_live_engine_outlasts_its_database(
             path.rename(tmp_path / "away.db")
             trading.wait_for_word("was deleted while it was in use")
             assert not path.exists()  # no new one was made
+            assert held(trading.process.pid, tmp_path) == []  # what is open cannot be unmounted and mended
             (tmp_path / "away.db").rename(path)
     server.advance_to_evening()
     trading.wait_for_look(server.now.isoformat())

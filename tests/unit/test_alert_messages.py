@@ -195,6 +195,14 @@ def test_halts_are_read_from_the_risk_memory_with_their_beginning(engine: Engine
         "losing trades": datetime(2024, 7, 3, 10, tzinfo=UTC),
     }
     assert "lunch" in found["operator"].words
+    remember(
+        engine,
+        '{"session": "2024-07-03", "account": {"equity": 88000.0, "halted": 0.0, "daily_halted": 0.0,'
+        ' "daily_breach_readings": 1.0, "breach_readings": 1.0, "suspect_equity": 88000.0}}',
+    )
+    first = {state.subject: state.words for state in account_states(engine, 1)}  # each refuses, and none lasts yet
+    assert set(first) == {"daily loss 2024-07-03", "drawdown at one reading", "equity reading"}  # a halt is news
+    assert "$88,000.00" in first["equity reading"]
     remember(engine, '{"pause_since": "2024-07-03T10:00:00+00:00", "clock": 9.0, "account": {"pause_until": 9.0}}')
     assert account_states(engine, 1) == []
 

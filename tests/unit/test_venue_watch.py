@@ -29,6 +29,7 @@ from trading_platform.runtime.live_loop import (
     BLIND_AFTER,
     STALE_AFTER,
     LiveLoop,
+    clock_doubt,
     due_session,
     run_live,
 )
@@ -148,6 +149,20 @@ def test_the_watchdog_acts_once_nobody_pets_it() -> None:
     assert acted == [121.0]
 
 
+def test_a_process_that_was_stopped_as_a_whole_gets_that_time_back() -> None:
+    """Seen: paused for twenty minutes and let go on, it was ended by its own watchdog."""
+    now, acted = [0.0], list[float]()
+    dog = Watchdog(900.0, lambda: acted.append(now[0]), lambda: now[0])
+    now[0] = 1215.0  # it had slept for 15 s, as it meant to, and then stood still for 1200 s
+    dog.wake(15.0)
+    assert not dog.check()
+    for _ in range(45):
+        now[0] += 20.0  # a busy machine: late each time, and not for having stood still
+        dog.wake(15.0)
+    assert dog.check()
+    assert acted == [2115.0]
+
+
 # ---------------------------------------------------------------- the loop
 
 
@@ -261,6 +276,60 @@ def test_a_wall_clock_that_runs_ahead_brings_the_look_forward(jump: timedelta) -
     """After a machine's sleep the wall is right and the wait was too short; set ahead, a look early costs nothing."""
     begun = waited(Engine(SESSION), Steps(CLOSE, jump))
     assert begun == pytest.approx([0.0, 2.0, 902.0])
+
+
+LATE = CLOSE + BARS_FINAL_AFTER
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "waits"),
+    [
+        (LATE, LATE, ""),
+        (LATE, LATE - timedelta(seconds=1), "not over by the broker's clock"),
+        (LATE, CLOSE - timedelta(hours=3), "not over by the broker's clock"),
+        (LATE + timedelta(seconds=30), LATE, ""),
+        (LATE + timedelta(hours=6), LATE, "synchronise"),
+        (LATE, LATE + timedelta(minutes=20), "synchronise"),
+        (NEXT_OPEN - timedelta(hours=1, minutes=20), NEXT_OPEN - timedelta(hours=1), ""),  # exits have to leave
+        (NEXT_OPEN - timedelta(hours=1), LATE, ""),
+    ],
+)
+def test_a_session_is_settled_when_both_clocks_say_so(ours: datetime, theirs: datetime, waits: str) -> None:
+    doubt = clock_doubt(CALENDAR, SESSION, ours, theirs)
+    assert waits in doubt
+    assert bool(doubt) == bool(waits)
+
+
+def test_a_session_waits_for_the_clocks_while_looks_go_on_and_is_decided_when_they_agree() -> None:
+    """Seen: a clock six hours ahead at noon would have the session settled on the bars of half a day."""
+    engine, asked = Engine(date(2024, 7, 2)), list[date]()
+
+    def load(session: date) -> EngineMarket:
+        asked.append(session)
+        return days(date(2024, 7, 2), SESSION)
+
+    at = [CLOSE - timedelta(hours=2)]
+    steps, hold = Steps(at[0] + timedelta(hours=6)), Hold()
+    heart = Heartbeat(hold, None, 1)
+    loop = LiveLoop(engine, CALENDAR, steps, heart, load, 900.0, wake=steps, brokers_now=lambda: at[0])
+    assert loop.scan() == []
+    assert (asked, engine.watched) == ([], 1)
+    assert "WAITS FOR THE CLOCKS: 2024-07-03, it is not over" in hold.notes[-1]
+    steps.wall = at[0] = LATE
+    loop.scan()
+    assert (asked, engine.decided, engine.watched) == ([SESSION], [(1, True)], 2)
+    assert "WAITS" not in hold.notes[-1]
+
+
+def test_a_brokers_clock_that_does_not_answer_lets_the_session_wait() -> None:
+    def load(session: date) -> EngineMarket:
+        raise AssertionError("nobody knows that it is over")
+
+    engine = Engine(date(2024, 7, 2))
+    unheard = SkewGuard(Teller(None), lambda: LATE).brokers_now
+    loop = LiveLoop(engine, CALENDAR, Steps(LATE), Heartbeat(Hold(), None, 1), load, 900.0, brokers_now=unheard)
+    assert loop.scan() == []
+    assert engine.watched == 1
 
 
 def test_an_operators_word_brings_the_look_forward() -> None:

@@ -84,6 +84,19 @@ class SkewGuard:
         self._now = now
         self._is_off = False
 
+    def brokers_now(self) -> datetime:
+        """Return the broker's time.
+
+        Raises
+        ------
+        BrokerUnreachableError
+            It could not be read.
+        """
+        try:
+            return self._reader.exchange_clock().timestamp
+        except AlpacaRefusalError as error:
+            raise BrokerUnreachableError(f"Alpaca refuses to show its clock: {error}") from error
+
     def compare(self) -> str | None:
         """Return why no new risk may be taken, None while the clocks are at most 30 s apart; said once when it changes.
 

@@ -15,9 +15,10 @@ from trading_platform.brokers.reconciliation.protection import is_whole
 from trading_platform.brokers.reconciliation.second_engine import SecondEngine
 from trading_platform.brokers.reconciliation.two_books import CancelOrder, Protect
 from trading_platform.brokers.stop_keeper import Moment, StopKeeper
-from trading_platform.brokers.venue import ENTRY_LIFE
+from trading_platform.brokers.venue import ENTRY_LIFE, RiskDoor
 from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.ports import Clock, DifferenceRow, OrderJournal, TradingCalendar
+from trading_platform.core.risk.denial_codes import DenialCode
 from trading_platform.core.types import Side
 from trading_platform.machine.clocks import session_of
 
@@ -31,6 +32,8 @@ class AccountRequests:
     ----------
     broker, journal, book
         The account; the durable record of our orders; our book.
+    door
+        Knows whether an operator has halted the account.
     stops
         Places and watches stops.
     rival
@@ -46,6 +49,8 @@ class AccountRequests:
         Our orders at the broker whose sells cannot trade now, as the last look found (`protection.idle_roots`).
     awaited
         Tickers of which executions are awaited, as the last look found.
+    doubted
+        Tickers of which the last look did not believe what it was told.
     """
 
     def __init__(
@@ -53,6 +58,7 @@ class AccountRequests:
         broker: AlpacaBroker,
         journal: OrderJournal,
         book: AccountBook,
+        door: RiskDoor,
         stops: StopKeeper,
         rival: SecondEngine,
         calendar: TradingCalendar,
@@ -62,6 +68,7 @@ class AccountRequests:
         self._broker = broker
         self._journal = journal
         self._book = book
+        self._door = door
         self._stops = stops
         self._rival = rival
         self._calendar = calendar
@@ -70,6 +77,7 @@ class AccountRequests:
         self._bare: dict[str, str] = {}  # ticker -> why its position has no stop
         self.idle: Collection[str] = ()
         self.awaited: Collection[str] = ()
+        self.doubted: Collection[str] = ()
 
     def cancel(self, client_order_ids: Iterable[str]) -> None:
         """Cancel orders of ours; what the broker does not answer is asked for again by whoever asked."""
@@ -86,7 +94,7 @@ class AccountRequests:
         self._bare = {}
         is_open = self.is_open()
         cancels = [action for action in reading.result.actions if isinstance(action, CancelOrder)]
-        cancels += self._overdue() if is_open else []
+        cancels += self._not_wanted(is_open=is_open)
         for cancel in cancels:
             self._ask(cancel, session)
         is_decided = self._clock.now() < self._calendar.open_at(self._calendar.next_session(session))
@@ -146,18 +154,23 @@ class AccountRequests:
         except BrokerUnreachableError as error:
             log.warning("%s: %s", type(action).__name__, error)
 
-    def _overdue(self) -> list[CancelOrder]:
-        """Return the entries whose time is over (`ENTRY_LIFE`), the exchange being open.
+    def _not_wanted(self, *, is_open: bool) -> list[CancelOrder]:
+        """Return the entries at the broker that shall buy no more: an operator has halted the account, or their time is
+        over (`ENTRY_LIFE`).
 
-        One that has filled, and of which history does not tell yet, is over already: what works of it are its stops.
+        One that has filled, and of which history does not tell yet, or tells what is not believed, is over already:
+        what works of it are its stops.
         """
         now = self._clock.now()
-        if now < self._calendar.open_at(session_of(now)) + ENTRY_LIFE:
+        is_halted = self._door.can_trade()[1].startswith(DenialCode.MANUAL_HALT)
+        is_over = is_open and now >= self._calendar.open_at(session_of(now)) + ENTRY_LIFE
+        if not (is_halted or is_over):
             return []
+        unclear = {*self.awaited, *self.doubted}
         return [
             CancelOrder(row.client_order_id)
             for row in self._journal.open_orders()
-            if row.side is Side.BUY and row.broker_order_id is not None and row.ticker not in self.awaited
+            if row.side is Side.BUY and row.broker_order_id is not None and row.ticker not in unclear
         ]
 
     def _note_bare(self, ticker: str, why: str) -> None:

@@ -41,7 +41,7 @@ from trading_platform.brokers.reconciliation.two_books import (
 )
 from trading_platform.brokers.stop_keeper import StopKeeper
 from trading_platform.brokers.venue import HISTORY_PATIENCE, PendingOrder, RiskDoor, row_of
-from trading_platform.core.alert_states import AlertState
+from trading_platform.core.alert_states import AlertKind, AlertState
 from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.ledger import Record, Records
 from trading_platform.core.market import CLOSE, OPEN, Market
@@ -104,7 +104,8 @@ class AlpacaVenue:
         Called with the name of each step: ``after_fill`` (history is booked), ``before_book`` (before the commit).
     compare_clocks
         Returns why this machine's time cannot be trusted, or None (`SkewGuard.compare`). Asked at each settlement, at
-        the first look of each day, and at every look while it cannot; meanwhile there is no new risk.
+        the first look of each day, where the exchange has opened or closed since the last one, and at every look while
+        it cannot; meanwhile there is no new risk, and nothing is done for an evening that may be none.
     ex_dates
         Who tells corporate actions, which orders of the eve follow; None: nobody.
     """
@@ -126,8 +127,9 @@ class AlpacaVenue:
         ex_dates: ExDateSource | None = None,
     ) -> None:
         self._compare_clocks = compare_clocks
-        self._compared: date | None = None
+        self._compared: tuple[date, bool] | None = None
         self._clock_trouble: str | None = None
+        self._clock_since: datetime | None = None
         self._broker = broker
         self._journal = journal
         self._differences = differences
@@ -143,7 +145,7 @@ class AlpacaVenue:
         self._stops = StopKeeper(book, door, journal, self.place_order, believed)
         self._looks = AccountLooks(broker, journal, book, self._eve, clock, prefix)
         self._requests = AccountRequests(
-            broker, journal, book, self._stops, self._looks.rival, calendar, clock, self._match_orders
+            broker, journal, book, door, self._stops, self._looks.rival, calendar, clock, self._match_orders
         )
         self._exits = ExitKeeper(book, door, journal, broker, self._place, self._requests.cover_again, calendar)
         self._session: date | None = None
@@ -313,10 +315,11 @@ class AlpacaVenue:
         if self._session is None:
             return False
         try:
-            if self._clock_trouble is not None or self._compared != session_of(now):
+            if self._clock_trouble is not None or self._compared != (session_of(now), self._requests.is_open()):
                 self._check_clocks()
             before = self._keeper.memory
-            self._requests.cancel(self._eve.follow(now, self._session, self._journal.open_orders()))
+            if self._clock_trouble is None:
+                self._requests.cancel(self._eve.follow(now, self._session, self._journal.open_orders()))
             has_followed = self._keeper.memory is not before
             changed = self._look(self._session) or has_followed
         except BrokerUnreachableError as error:
@@ -358,13 +361,21 @@ class AlpacaVenue:
 
     def states(self) -> list[AlertState]:
         """Return what people should be told of the account; called once a look, at its end."""
-        return [*self._lacking.states(), *self._looks.rival.states()]
+        return [*self._lacking.states(), *self._looks.rival.states(), *self._clock_states()]
+
+    def _clock_states(self) -> list[AlertState]:
+        if self._clock_trouble is None or self._clock_since is None:
+            return []
+        words = f"No new risk at all: {self._clock_trouble}"
+        return [AlertState(AlertKind.QUARANTINE, "the clock", self._clock_since, words)]
 
     # ------------------------------------------------------------ what a look found
 
     def _check_clocks(self) -> None:
         self._clock_trouble = self._compare_clocks()
-        self._compared = session_of(self._clock.now())
+        now = self._clock.now()
+        self._clock_since = None if self._clock_trouble is None else self._clock_since or now
+        self._compared = session_of(now), self._requests.is_open()
 
     def _take_in(self, reading: AccountLook, horizon: datetime, *, is_watch: bool) -> bool:
         """Book a reading up to `horizon`, and return True if the book has changed."""
@@ -372,6 +383,7 @@ class AlpacaVenue:
         self._match_orders()
         self._requests.idle = idle_roots(reading.carved.theirs.orders, self._prefix)
         self._exits.awaited = self._requests.awaited = reading.awaited
+        self._requests.doubted = self._looks.doubts.tickers.keys()
         return changed
 
     def _match_orders(self) -> None:

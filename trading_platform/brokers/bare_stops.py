@@ -3,6 +3,9 @@
 A position whose stop has ended (the leg of a day order, say) would stand bare until somebody makes room on a disk. A
 stop can only reduce, and its id follows from position and session, with an attempt number that nothing else uses. So
 whoever reads the account later knows what it is, and writes it down then (`runtime.restored`).
+
+An entry may fill meanwhile, of which our book has not heard. What it has bought is put into the book of the last life,
+which nobody saves: the next one reads the account again. What an entry has not bought in time is cancelled, as ever.
 """
 
 from __future__ import annotations
@@ -16,11 +19,12 @@ from trading_platform.brokers.alpaca_broker import AlpacaBroker
 from trading_platform.brokers.last_prices import split_doubt
 from trading_platform.brokers.reconciliation.account_book import AccountBook
 from trading_platform.brokers.reconciliation.two_books import SHARE_TOLERANCE, OurPosition
-from trading_platform.brokers.venue import RiskDoor
+from trading_platform.brokers.venue import ENTRY_LIFE, RiskDoor
+from trading_platform.core.fills import round_cents
 from trading_platform.core.intents import read_order_id
 from trading_platform.core.order_reasons import OrderReason
-from trading_platform.core.ports import BrokerOrder, BrokerPosition, Clock, JournalOrder
-from trading_platform.core.types import ApprovedOrder, Denial, OrderIntent, OrderStatus, Side
+from trading_platform.core.ports import BrokerOrder, BrokerPosition, Clock, JournalOrder, TradingCalendar
+from trading_platform.core.types import ApprovedOrder, Denial, Fill, OrderIntent, OrderStatus, Side
 from trading_platform.machine.clocks import session_of
 
 log = logging.getLogger("trading_platform.bare_stops")
@@ -40,14 +44,24 @@ class BareStops:
         `RiskManager`: a reduction passes it always, and needs no database.
     book
         Our book, as the last look left it.
-    clock
-        Time; its day in New York is in the ids.
+    calendar, clock
+        Sessions, and the time; its day in New York is in the ids.
     prefix
         Our client order ids begin so.
     """
 
-    def __init__(self, broker: AlpacaBroker, door: RiskDoor, book: AccountBook, clock: Clock, prefix: str) -> None:
-        self._broker, self._door, self._book, self._clock, self._prefix = broker, door, book, clock, prefix
+    def __init__(
+        self,
+        broker: AlpacaBroker,
+        door: RiskDoor,
+        book: AccountBook,
+        calendar: TradingCalendar,
+        clock: Clock,
+        prefix: str,
+    ) -> None:
+        self._broker, self._door, self._book, self._prefix = broker, door, book, prefix
+        self._calendar, self._clock = calendar, clock
+        self._now = clock.now()
         self._tries: Counter[str] = Counter()
 
     def keep(self) -> None:
@@ -58,6 +72,9 @@ class BareStops:
         TradingPlatformError
             The account cannot be read.
         """
+        self._now = self._clock.now()
+        holdings = self._broker.positions()
+        at_work = self._bought(holdings)
         sold, covered = defaultdict[str, float](float), defaultdict[str, float](float)
         for order in self._broker.open_orders():
             if order.side is Side.SELL:
@@ -65,19 +82,53 @@ class BareStops:
                 sold[order.ticker] += left  # the owner's, too: they hold their shares
                 covered[order.ticker] += left if order.client_order_id.startswith(self._prefix) else 0.0
         ours, prices = self._book.positions(), self._book.marks()
-        for held in self._broker.positions():
+        for held in holdings:
             position = ours.get(held.ticker)
-            if position is None or self._tries[held.ticker] >= TRIES:
+            if position is None or held.ticker in at_work or self._tries[held.ticker] >= TRIES:
                 continue
             left = min(position.quantity - covered[held.ticker], held.quantity - sold[held.ticker])
             shares = int(left + SHARE_TOLERANCE)
             if shares >= 1 and is_plain(position, held, prices.get(held.ticker, 0.0)):
                 self._protect(position, float(shares))
 
+    def _bought(self, holdings: Sequence[BrokerPosition]) -> set[str]:
+        """Book what entries have bought since the last look; return the tickers of those that are still at work."""
+        at_work = set[str]()
+        held = {position.ticker: position for position in holdings}
+        for ticker, row in list(self._book.entries.buys.items()):
+            order = self._broker.find_order(row.client_order_id)
+            if order is None:
+                continue
+            if ticker in held:
+                self._book_bought(row, order, held[ticker])
+            if order.status.is_open:
+                at_work.add(ticker)  # a stop would be refused beside it
+                self._end(order)
+        return at_work
+
+    def _book_bought(self, row: JournalOrder, order: BrokerOrder, held: BrokerPosition) -> None:
+        known = self._book.quantity(row.ticker) + self._book.manual.get(row.ticker, 0.0)
+        shares = min(order.filled_quantity, held.quantity - known)
+        price = order.filled_average_price or held.entry_price
+        if not (shares > SHARE_TOLERANCE and price > 0.0):
+            return
+        amount, day, reason = round_cents(shares * price), session_of(self._now), OrderReason.ENTRY
+        name, buys, strategy = row.client_order_id, Side.BUY, row.strategy
+        self._book.book_fill(
+            Fill(name, row.ticker, buys, shares, price, amount, 0.0, self._now, day, strategy, reason), row
+        )
+        log.warning("%s has bought %g %s while nothing could be written down", name, shares, row.ticker)
+
+    def _end(self, order: BrokerOrder) -> None:
+        """Cancel an entry whose time is over; the legs of one that has filled in part sleep as long as it works."""
+        day = session_of(self._now)
+        if self._calendar.is_session(day) and self._now >= self._calendar.open_at(day) + ENTRY_LIFE:
+            self._broker.cancel_order(order.client_order_id)
+
     def _protect(self, position: OurPosition, shares: float) -> None:
         attempt = FIRST_ATTEMPT + self._tries[position.ticker]
         self._tries[position.ticker] += 1
-        session = session_of(self._clock.now())
+        session = session_of(self._now)
         intent = OrderIntent(
             position.ticker,
             Side.SELL,

@@ -108,6 +108,10 @@ class RiskDoor(ApprovalRegister, Protocol):
         """Refuse new risk in the tickers given, or in all."""
         ...
 
+    def can_trade(self) -> tuple[bool, str]:
+        """Return (True, "OK") if new risk may be taken now, else (False, code and numbers)."""
+        ...
+
     def show_selling(self, selling: Mapping[str, float]) -> None:
         """Take the broker's word for shares that exits still at work will sell."""
         ...

@@ -213,13 +213,15 @@ def _owner(day: ComparedDay, ticker: str) -> str:
     trades = [e for e in day.live.entries if isinstance(e, ForeignFill) and e.ticker == ticker]
     if trades:
         return f"{trades[0].side} of {trades[0].quantity:g} by hand"
+    if ticker in day.evidence.withdrawn:
+        return "withdrawn, since an operator has halted trading"
     kept_back = (order.message for order in day.evidence.orders if order.ticker == ticker)
     return next((words for words in kept_back if words.startswith((VETOED, NOT_SENT))), "")
 
 
 def _operator(day: ComparedDay, ticker: str) -> str:
     standing = day.evidence.standing
-    if standing.flatten or ticker in standing.closing:
+    if day.evidence.is_closed(ticker):
         return "an operator closes it"
     if standing.paused:
         return f"paused by an operator or a drawdown stop of its own: {', '.join(sorted(standing.paused))}"

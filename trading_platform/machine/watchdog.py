@@ -4,6 +4,9 @@ What counts is that looks at the account happen, not that the process lives: a l
 and trades nothing. Every request has a timeout and every wait an end, so this should never happen. If it does (a
 database that locks for ever, a disk that hangs), a process that looks alive and does nothing is worse than
 one that is gone.
+
+A process that was stopped as a whole (SIGSTOP, a paused container, a machine that slept) has not hung: this thread
+stood still with it, and the look gets that time back.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ log = logging.getLogger("trading_platform.machine.watchdog")
 STALLED = 9  # exit code
 STALL_AFTER = 900.0  # seconds; the longest honest scan, a first history with every retry, takes a few minutes
 LOOK_EVERY = 15.0
+FROZEN = 60.0  # seconds by which this thread is late where the whole process stood still; a busy machine's are fewer
 
 
 def end_process() -> None:
@@ -50,7 +54,7 @@ class Watchdog:
         self._limit = limit
         self._act = act
         self._monotonic = monotonic
-        self._seen = monotonic()
+        self._seen = self._awake = monotonic()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
@@ -68,6 +72,14 @@ class Watchdog:
         """Say that a look begins or is over, and that the next may be `rest` seconds away."""
         self._seen = self._monotonic() + rest
 
+    def wake(self, slept: float) -> None:
+        """Give the look the time back in which the process stood still: this thread meant to sleep for `slept`."""
+        late = self._monotonic() - self._awake - slept
+        if late > FROZEN:
+            log.warning("the process stood still for %.0f s", late)
+            self._seen += late
+        self._awake = self._monotonic()
+
     def check(self) -> bool:
         """Act if the engine has stalled; return True if it has."""
         still = self._monotonic() - self._seen
@@ -83,6 +95,9 @@ class Watchdog:
         return True
 
     def _watch(self) -> None:
-        while not self._ended.wait(min(LOOK_EVERY, self._limit / 4.0)):
+        pause = min(LOOK_EVERY, self._limit / 4.0)
+        self._awake = self._monotonic()
+        while not self._ended.wait(pause):
+            self.wake(pause)
             if self.check():
                 return

@@ -46,11 +46,11 @@ SIGN_SECONDS = 5.0  # between signs of life while waiting
 WORDS = {
     "halt": "nothing new is opened until `resume`",
     "resume": "new positions may be opened again",
-    "flatten": "every position is sold at the next open, and nothing new is opened until `resume`",
+    "flatten": "every position is sold at the open after the next close, and nothing new is opened until `resume`",
     "stop": "orders at the broker stay, and nobody watches them until the engine is started again",
 }
 ABOUT_ONE = {
-    "flatten": "{} is sold at the next open, and no more of it is bought until `resume`",
+    "flatten": "{} is sold at the open after the next close, and no more of it is bought until `resume`",
     "pause": "{} opens nothing new until `unpause`",
     "unpause": "{} may open positions again",
 }
@@ -356,8 +356,8 @@ def _is_wanted(accounts: list[Account], asked: Asked) -> bool:
     for account in accounts:
         say(account.words())
     if asked.subject is not None:
-        return confirmed(f"Close {asked.subject} at the next open and buy no more of it?")
-    return confirmed("Close every position at the next open and halt?")
+        return confirmed(f"Close {asked.subject} at the open after the next close and buy no more of it?")
+    return confirmed("Close every position at the open after the next close and halt?")
 
 
 # ---------------------------------------------------------------- rows

@@ -22,7 +22,11 @@ SINGLE_LINES = 3  # so many of a kind get a line each, more share one
 NAMED = 5  # tickers named in a line that is shared
 HEARTBEAT_LIMIT = timedelta(minutes=15)
 # How the engine's proof of life begins what it has missed for too long, and the word for it.
-TROUBLES = {"ACCOUNT UNREADABLE": "Account cannot be read", "NOT SETTLED": "Session is not settled"}
+TROUBLES = {
+    "ACCOUNT UNREADABLE": "Account cannot be read",
+    "NOT SETTLED": "Session is not settled",
+    "WAITS FOR THE CLOCKS": "Session waits for the clocks,",
+}
 REDUCTIONS = frozenset({"rebalance", "unfunded"})
 
 

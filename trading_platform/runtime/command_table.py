@@ -180,7 +180,9 @@ COMMANDS: dict[str, Command] = {
         Command("status", "Show an account now: equity, halts, positions, engine.", (*_TARGET, "--json", *_WHERE)),
         Command("halt", "Open nothing new until `resume`; what is held may be closed.", _ASK),
         Command("resume", "End a halt, a pause by losses, a flatten, or a fault of the risk memory.", _ASK),
-        Command("flatten", "Close every position, or one ticker's, at the next open.", (*_ASK, "--yes"), "[TICKER]"),
+        Command(
+            "flatten", "Close every position, or one, at the open after the next close.", (*_ASK, "--yes"), "[TICKER]"
+        ),
         Command("pause", "One strategy opens nothing new until `unpause`.", _ASK, "STRATEGY"),
         Command("unpause", "Let a paused strategy go on.", _ASK, "STRATEGY"),
         Command("stop", "End an account's engine; orders at the broker stay, and nobody watches them.", _ASK),

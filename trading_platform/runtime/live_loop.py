@@ -15,6 +15,7 @@ from datetime import date, datetime, timedelta
 from typing import Protocol
 
 from autonomous_trading_engine import AutonomousTradingEngine
+from trading_platform.alpaca.clock import SKEW_LIMIT
 from trading_platform.alpaca.maintenance import excused
 from trading_platform.brokers.venue import ENTRY_LIFE
 from trading_platform.core.alert_states import AlertKind, AlertState, moment
@@ -41,6 +42,7 @@ WAIT_STEP_SECONDS = 2.0  # an operator's word is heard within that time
 CLOCK_JUMP_SECONDS = 60.0  # by which the wall clock may run away from the steady one before a look is due at once
 BLIND_AFTER = timedelta(minutes=15)  # without a usable answer of the account
 STALE_AFTER = timedelta(hours=2)  # without bars of a session that should be there
+LAST_CALL = timedelta(hours=1)  # before the open: a session that waits for the clocks is settled then, for its exits
 AUCTION_CLOSES = timedelta(minutes=2)  # before the open: what comes later (9:28) trades after it, not in it
 
 
@@ -61,6 +63,20 @@ def next_moment(calendar: NyseCalendar, now: datetime) -> datetime:
 def due_session(calendar: NyseCalendar, now: datetime) -> date:
     """Return the newest session whose bars are final at `now`: the one that should be settled."""
     return calendar.last_completed_session(now - BARS_FINAL_AFTER)
+
+
+def clock_doubt(calendar: NyseCalendar, due: date, ours: datetime, theirs: datetime) -> str:
+    """Return why these clocks, this machine's and the broker's, do not let session `due` be settled yet, "" if they do.
+
+    A clock that runs ahead would have a session settled on the bars of half a day. While the two differ no entry may
+    be decided either, and a session is decided once: so it waits for them, as long as its exits do.
+    """
+    if theirs < calendar.close_at(due) + BARS_FINAL_AFTER:
+        return f"it is not over by the broker's clock, {moment(theirs)}, here it is {moment(ours)}"
+    last_call = calendar.open_at(calendar.next_session(due)) - LAST_CALL
+    if abs(ours - theirs) > SKEW_LIMIT and max(ours, theirs) < last_call:
+        return f"it is {moment(ours)} here and {moment(theirs)} by the broker's clock: synchronise this one (NTP)"
+    return ""
 
 
 class LiveEngine(Protocol):
@@ -135,6 +151,8 @@ class LiveLoop:
         Hears at the end of each look what is so, and whether the look was a complete one; returns at once.
     standing
         Returns what the venue knows of its account beside that.
+    brokers_now
+        Returns the broker's time, by which a session must be over, too; None: there is one clock only.
     told_to_stop
         Answers operators who ask the process to stop with the words given; returns True if any did.
     evening
@@ -159,6 +177,7 @@ class LiveLoop:
     ears: Ears = field(default_factory=NobodyListens)
     standing: Callable[[], Sequence[AlertState]] = lambda: ()
     evening: Callable[[EngineMarket], None] = lambda prepared: None
+    brokers_now: Callable[[], datetime] | None = None
     told_to_stop: Callable[[str], bool] = lambda words: False
     by_command: bool = False  # an operator's `stop` has ended it, and no signal
 
@@ -182,11 +201,14 @@ class LiveLoop:
         now = self.clock.now()
         results: list[ScanResult] = []
         due = due_session(self.calendar, now)
+        doubt = ""
         if self.engine.last_session is None or due > self.engine.last_session:
             try:
-                prepared = self.load_market(due)
-                if not self.engine.stopped:  # else the session waits for the next start, which can still decide it
-                    results = self._catch_up(prepared, now)
+                doubt = self._clock_doubt(due)
+                if doubt:
+                    log.warning("session %s is not settled yet: %s", due, doubt)
+                else:
+                    results = self._settle(due, now)
             except (MarketDataError, BrokerUnreachableError) as error:
                 # without new bars there is no new decision; stops rest at the broker, and the next scan tries again
                 log.warning("session %s is not settled yet: %s", due, error)
@@ -197,6 +219,7 @@ class LiveLoop:
         heart.scanned, heart.last_session, heart.reconciled = now, self.engine.last_session, self.reading()
         troubles = list(self._troubles(now, due))
         words = [*self._lateness(results), *(state.words for state in troubles)]
+        words += [f"WAITS FOR THE CLOCKS: {due}, {doubt}"] if doubt else []
         heart.beat(now, "; ".join([f"watching; settled to {heart.last_session}", *words]))
         self.ears.look([*troubles, *self.standing()], complete=not troubles)
         self.watchdog.pet(self.scan_interval)
@@ -204,6 +227,18 @@ class LiveLoop:
             self.by_command = True
             self.stop()
         return results
+
+    def _clock_doubt(self, due: date) -> str:
+        if self.brokers_now is None:
+            return ""
+        theirs = self.brokers_now()
+        return clock_doubt(self.calendar, due, self.clock.now(), theirs)
+
+    def _settle(self, due: date, now: datetime) -> list[ScanResult]:
+        prepared = self.load_market(due)
+        if self.engine.stopped:  # the session waits for the next start, which can still decide it
+            return []
+        return self._catch_up(prepared, now)
 
     def _troubles(self, now: datetime, due: date) -> Iterator[AlertState]:
         """Yield what has been missing for too long; new risk is refused meanwhile by what misses it."""

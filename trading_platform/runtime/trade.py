@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
@@ -187,6 +187,11 @@ def _trade_real_market(given: Instructions) -> int:
 
     The account is the local paper account, or one at a broker of one's own.
     """
+    with ExitStack() as closing:
+        return _trade_market(given, closing)
+
+
+def _trade_market(given: Instructions, closing: ExitStack) -> int:
     options, settings, config = given.options, given.settings, given.config
     calendar, clock = NyseCalendar(), WallClock()
     opener, mode, account = _account(config)
@@ -197,6 +202,7 @@ def _trade_real_market(given: Instructions) -> int:
     with waiting(f"asking {config.data.source} for {len(tickers)} tickers", shown=not options.json):
         prepared = load(due_session(calendar, clock.now()))
     database, run = live_run(config, given.limits, prepared, mode, account)
+    closing.callback(database.dispose)  # whatever ends this life
     notices = account_notices(config, config.engine.initial_capital, prepared.panel.close[-1])
     for notice in (*notices, *set_notices(prepared, strategies, given.strategies)):
         log.warning("%s", notice)

@@ -6,7 +6,7 @@ import functools
 import logging
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from datetime import datetime
 
@@ -91,6 +91,11 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint, guard: StopGuard |
     FixConfigError
         A local Alpaca beside bars that are not its own.
     """
+    with ExitStack() as closing:
+        return _trade(given, checkpoint, guard, closing)
+
+
+def _trade(given: Instructions, checkpoint: Checkpoint, guard: StopGuard | None, closing: ExitStack) -> int:
     options, settings, config, rules = given.options, given.settings, given.config, given.rules
     _check_approvals(given.limits)
     http = AlpacaHttp(access_from(settings, live=options.live))
@@ -122,13 +127,15 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint, guard: StopGuard |
     capital = kept_capital(config, mode, account.account_id) or _managed_cash(account)
     config = replace(config, engine=replace(config.engine, initial_capital=capital))
     database, run = live_run(config, given.limits, prepared, mode, account.account_id)
+    closing.callback(database.dispose)  # whatever ends this life: a file system that is open cannot be mended
     _open_book(database, run.run_id, rules, prepared, reader, clock.now())
     was_cut_off = is_cut_off(database, run.run_id)
     notices = account_notices(config, capital, prepared.panel.close[-1])
     for notice in (*notices, *set_notices(prepared, strategies, given.strategies)):
         log.warning("%s", notice)
 
-    compare_clocks = (lambda: None) if is_local else SkewGuard(reader, clock.now).compare
+    skew = SkewGuard(reader, clock.now)
+    compare_clocks = (lambda: None) if is_local else skew.compare
     venues: list[AlpacaVenue] = []
     quotes = AlpacaMarketData(http, cache_dir=None, calendar=calendar)
 
@@ -160,7 +167,7 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint, guard: StopGuard |
         venues.append(venue)
         if guard is not None:
             bare = AlpacaBroker(http, door, NoJournal(), clock, time.sleep)
-            guard.stops = BareStops(bare, door, book, clock, PREFIX)
+            guard.stops = BareStops(bare, door, book, calendar, asking, PREFIX)
         return venue
 
     post = open_post(settings, config, database, run.run_id, mode, config.account.name or account.account_id)
@@ -206,6 +213,7 @@ def trade_alpaca(given: Instructions, checkpoint: Checkpoint, guard: StopGuard |
         watchdog=telling_watchdog(post),
         glance=lambda now: venues[0].glance(now) or consent_due(engine, now),
         evening=evening.look,
+        brokers_now=None if is_local else skew.brokers_now,
         told_to_stop=stop_answerer(database, run.run_id, clock.now),
     )
     welcome = f"trading Alpaca account {account.account_id}, run {run.run_id}; Ctrl-C stops, orders stay at Alpaca"

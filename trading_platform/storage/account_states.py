@@ -7,6 +7,7 @@ For whoever tells them: the alerts of the moment, and what shows an account by s
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -68,6 +69,17 @@ def _halts(connection: Connection, run_id: int) -> Iterator[AlertState]:
     if account.get("daily_halted"):
         words = "NO NEW POSITIONS until the next session, the day's loss has reached its limit"
         yield state("daily loss", memory.get("daily_since"), words)
+    elif account.get("daily_breach_readings"):
+        words = "NO NEW POSITIONS while it stands, the day's loss is beyond its limit"
+        yield state(f"daily loss {memory.get('session') or ''}".strip(), saved, words)  # each day is one of its own
+    if account.get("breach_readings") and not account.get("halted"):
+        words = "NO NEW POSITIONS, the drawdown is beyond its limit at one reading; one more halts"
+        yield state("drawdown at one reading", saved, words)
+    if account.get("suspect_equity"):
+        words = (
+            f"NO NEW POSITIONS, an equity reading of ${account.get('equity') or math.nan:,.2f} waits for a second one"
+        )
+        yield state("equity reading", saved, words)
     until, clock = account.get("pause_until"), memory.get("clock")
     if memory.get("pause_since") and (until is None or (clock is not None and until > clock)):
         words = "NO NEW POSITIONS for some hours, after losing trades in a row"

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, exists, select
 
 from trading_platform.core.alert_states import EXIT_WAITS, NO_COVER
 from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.risk.denial_codes import DenialCode
+from trading_platform.core.types import OrderStatus, Side
 from trading_platform.storage import models as m
 from trading_platform.storage.operator_requests import Standing, standing_orders
 
@@ -25,6 +26,7 @@ OF_ACCOUNT = frozenset(
         DenialCode.INVALID_ORDER,
     }
 )
+HALTS = ("halt", "flatten")
 EVERY_TICKER = "*"  # how a closed door is stored
 BARE = frozenset({"unprotected", NO_COVER, "stop_idle"})
 
@@ -61,7 +63,8 @@ class DayEvidence(NamedTuple):
     """All of it.
 
     `denied` is ticker (`EVERY_TICKER`: all) -> code, of what only a live account is refused for. `was_decided` is False
-    where nothing was decided at the close before; `halt` says that an operator had halted trading.
+    where nothing was decided at the close before; `halt` says that an operator had halted trading; `withdrawn` are the
+    tickers whose entries he has withdrawn by it.
     """
 
     orders: Sequence[OrderLine]
@@ -70,6 +73,7 @@ class DayEvidence(NamedTuple):
     standing: Standing
     was_decided: bool
     halt: str
+    withdrawn: frozenset[str] = frozenset()
 
     def noted(self, ticker: str, kinds: frozenset[str], still: datetime | None = None) -> str:
         """Return the words of the first difference of these kinds in a ticker (that stood `still`), or ""."""
@@ -78,6 +82,11 @@ class DayEvidence(NamedTuple):
             if note.ticker == ticker and note.kind in kinds and stands:
                 return note.words
         return ""
+
+    def is_closed(self, ticker: str) -> bool:
+        """Return True if an operator had a ticker closed; where he has taken it back, its order has the reason."""
+        told = any(order.ticker == ticker and order.reason == OrderReason.FLATTEN.value for order in self.orders)
+        return told or self.standing.flatten or ticker in self.standing.closing
 
     def refusal(self, ticker: str) -> str:
         """Return why the account did not do what was wished in a ticker, "" if nothing says so."""
@@ -92,7 +101,7 @@ class DayEvidence(NamedTuple):
 
 def day_evidence(engine: Engine, run_id: int, decided: date) -> DayEvidence:
     """Return what is known of the session that follows the close of `decided`."""
-    orders, notes, signals = m.Order, m.Difference, m.SignalRow
+    orders, notes, signals, said = m.Order, m.Difference, m.SignalRow, m.Command
     with engine.connect() as connection:
         lines = [
             OrderLine(*row[:-2], row[-2] or "", row[-1] is not None)
@@ -131,9 +140,25 @@ def day_evidence(engine: Engine, run_id: int, decided: date) -> DayEvidence:
             )
             if code in OF_ACCOUNT or code == DenialCode.MANUAL_HALT
         }
+        withdrawn = frozenset(
+            connection.execute(
+                select(orders.ticker).where(
+                    orders.run_id == run_id,
+                    orders.decided_session == decided,
+                    orders.side == Side.BUY.value,
+                    orders.status == OrderStatus.CANCELED.value,
+                    exists().where(
+                        said.run_id == run_id,
+                        said.kind.in_(HALTS),
+                        said.subject.is_(None),
+                        said.handled_at.between(orders.decided_at, orders.closed_at),
+                    ),
+                )
+            ).scalars()
+        )
         use = select(m.EquityRow.unused_no_signal).where(m.EquityRow.run_id == run_id, m.EquityRow.session == decided)
         was_decided = connection.execute(use).scalar_one_or_none() is not None
     halted = [ticker for ticker, code in denied.items() if code == DenialCode.MANUAL_HALT]
     refused = {ticker: code for ticker, code in denied.items() if ticker not in halted}
     halt = "an operator has halted trading" if halted else ""
-    return DayEvidence(lines, found, refused, standing_orders(engine, run_id), was_decided, halt)
+    return DayEvidence(lines, found, refused, standing_orders(engine, run_id), was_decided, halt, withdrawn)

@@ -166,6 +166,8 @@ class DatabaseJournal:
             "broker_order_id": seen.broker_order_id or known["broker_order_id"],
             "reason": known["reason"] if seen.reason is OrderReason.NONE else seen.reason.value,
             "quantity": seen.quantity,
+            # a split or an edit moves a stop; of a group the levels stand with its parent, as they were decided
+            "stop_price": known["stop_price"] if None in (known["stop_price"], seen.stop_price) else seen.stop_price,
             "filled_quantity": seen.filled_quantity,
             "status": seen.status.value,
             "message": seen.message or None,
@@ -180,6 +182,23 @@ class DatabaseJournal:
 
 
 def _journal_order(row: Mapping[Any, Any]) -> JournalOrder:
+    """Return an order as it stands written.
+
+    Raises
+    ------
+    RepairDatabaseError
+        A word in the row is none that an order has.
+    """
+    try:
+        return _read(row)
+    except ValueError as error:
+        name = row["client_order_id"]
+        raise RepairDatabaseError(
+            f"orders: {name} cannot be read ({error}); `db repair` puts such rows right"
+        ) from error
+
+
+def _read(row: Mapping[Any, Any]) -> JournalOrder:
     return JournalOrder(
         client_order_id=row["client_order_id"],
         broker_order_id=row["broker_order_id"],

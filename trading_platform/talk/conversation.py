@@ -33,7 +33,7 @@ MONEY = {"replay": "SIMULATED", "paper": "PAPER", "alpaca_paper": "PAPER", "alpa
 DOES = {
     "halt": "nothing new is opened until /resume",
     "resume": "new positions may be opened again",
-    "flatten": "every position is sold at the next open, and nothing new is opened until /resume",
+    "flatten": "every position is sold at the open after the next close, and nothing new is opened until /resume",
 }
 
 

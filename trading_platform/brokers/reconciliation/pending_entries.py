@@ -41,9 +41,15 @@ class PendingEntries:
         The book; changed in place.
     tickers, strategies
         Names of columns and strategy numbers.
+
+    Attributes
+    ----------
+    buys
+        The entries that may fill, by ticker, as they were told last.
     """
 
     def __init__(self, book: Book, tickers: Sequence[str], strategies: Sequence[str]) -> None:
+        self.buys: dict[str, JournalOrder] = {}
         self._slots, self._lots = book.slots, book.lots
         self._tickers = tickers
         self._columns = {ticker: i for i, ticker in enumerate(tickers)}
@@ -69,6 +75,7 @@ class PendingEntries:
         """
         s = self.slot_of(order.ticker)
         if order.side is Side.BUY:
+            self.buys[order.ticker] = order
             if s < 0:
                 s = self.open_slot(order.ticker, order.limit_price or 0.0)
             if not self._stands(order, s):
@@ -84,6 +91,7 @@ class PendingEntries:
         saved one may have ended, and another in its ticker be at work. What strategies sell to each other needs no
         order, and exits stand until they are filled.
         """
+        self.buys = dict(buys)
         for s, slot in enumerate(self._slots):
             if slot["ticker"] >= 0 and self._tickers[slot["ticker"]] not in buys:
                 self._ask_less(s, BUY, market_parts(slot, self._lots[s], BUY))

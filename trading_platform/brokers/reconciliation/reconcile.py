@@ -102,7 +102,7 @@ def reconcile(
     found = [*explained, *((d, ()) for d, _ in waiting), *halves]
     found += [*_orders(ours, theirs, now, prefix), *_manual_positions(book)]
     found += _positions(book, theirs, unclear)
-    found += _cash(book, theirs, entries * CENT_PER_ENTRY)
+    found += _cash(book, theirs, entries * CENT_PER_ENTRY, is_estimate=bool(waiting))
     found += _state(theirs)
     found = [
         (difference, () if difference.kind in NEEDS_CONFIRMATION and difference not in previous else actions)
@@ -383,7 +383,8 @@ def _is_contradicted(theirs: TheirBook, lost: float, stop_price: float | None) -
     return theirs.unlisted > max(LEAST_DOLLARS, HALF * lost * (stop_price or 0.0))
 
 
-def _cash(book: OurBook, theirs: TheirBook, tolerance: float) -> Iterator[Found]:
+def _cash(book: OurBook, theirs: TheirBook, tolerance: float, *, is_estimate: bool) -> Iterator[Found]:
+    """Yield what cash differs by. Cents of an estimate, the mean price of what history does not tell yet, are none."""
     ours = f"{book.cash:.2f}"
     if theirs.cash is None:
         yield Difference(DifferenceKind.CASH_UNKNOWN, None, ours, "not told"), ()
@@ -392,6 +393,8 @@ def _cash(book: OurBook, theirs: TheirBook, tolerance: float) -> Iterator[Found]
     if gap == 0.0 or _is_quarantined(gap, tolerance, theirs):
         return
     kind = DifferenceKind.CASH_ROUNDING if abs(gap) <= tolerance else DifferenceKind.CASH_UNEXPLAINED
+    if is_estimate and kind is DifferenceKind.CASH_ROUNDING:
+        return
     yield Difference(kind, None, ours, f"{theirs.cash:.2f}"), (AdoptCash(gap),)
 
 

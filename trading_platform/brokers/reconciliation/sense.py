@@ -102,6 +102,15 @@ def believed(theirs: TheirBook, ours: OurBook, held: Mapping[str, float], doubts
     )
 
 
+def doubt_of_order(order: BrokerOrder) -> str:
+    """Return why the numbers of an order, without its legs, cannot be, "" if they can."""
+    if not 0.0 <= order.quantity < MOST_SHARES:
+        return f"an order of {order.quantity:g} shares"
+    if not 0.0 <= order.filled_quantity <= (order.quantity or MOST_SHARES) + SHARE_TOLERANCE:  # 0: in dollars
+        return f"{order.filled_quantity:g} shares filled of {order.quantity:g} ordered"
+    return ""
+
+
 # ---------------------------------------------------------------- what is wrong
 
 
@@ -111,10 +120,8 @@ def _wrong(theirs: TheirBook, ours: OurBook, marks: Mapping[str, float]) -> Iter
             yield ticker, f"a position of {position.quantity:g} shares"
     for order in theirs.orders:
         for seen in (order, *order.legs):
-            if not 0.0 <= seen.quantity < MOST_SHARES:
-                yield seen.ticker, f"an order of {seen.quantity:g} shares"
-            elif not 0.0 <= seen.filled_quantity <= (seen.quantity or MOST_SHARES) + SHARE_TOLERANCE:  # 0: in dollars
-                yield seen.ticker, f"{seen.filled_quantity:g} shares filled of {seen.quantity:g} ordered"
+            if words := doubt_of_order(seen):
+                yield seen.ticker, words
     for change in theirs.history.shares:
         if not abs(change.quantity) < MOST_SHARES:
             yield change.ticker, f"a change of {change.quantity:g} shares"

@@ -336,9 +336,11 @@ def _with_reversal(history: AccountHistory, reversal: Reversal) -> AccountHistor
             return replace(history, fills=(*history.fills, reversal))
 
 
-def state_of(order: BrokerOrder | JournalOrder) -> tuple[OrderStatus, float, str | None]:
-    """Return what makes news of an order when it changes: status, shares filled, and the broker's name of it."""
-    return order.status, order.filled_quantity, order.broker_order_id
+def state_of(order: BrokerOrder | JournalOrder) -> tuple[OrderStatus, float, float, str | None]:
+    """Return what makes news of an order when it changes: status, shares filled, the broker's name of it, and shares
+    ordered, which a split multiplies.
+    """
+    return order.status, order.filled_quantity, order.quantity, order.broker_order_id
 
 
 def apply_actions(book: OurBook, actions: Iterable[Action]) -> OurBook:
