@@ -17,6 +17,7 @@ from trading_platform.desk.place import Desk, NotThereError
 from trading_platform.operations.commands import run_rows
 from trading_platform.operations.run_pages import bars_again, read_comparison
 from trading_platform.reporting.comparison_page import comparison_parts
+from trading_platform.reporting.kept_pages import Parts, parts_of
 from trading_platform.reporting.market_words import market_words, money_words
 from trading_platform.reporting.run_page_file import read_run_parts
 from trading_platform.reporting.run_record import read_run
@@ -27,7 +28,6 @@ from trading_platform.storage.run_targets import Account
 MOST_KEPT = 24  # pages; one of ten years and fifty tickers is some 2 MB
 MOST_RUNS = 500  # lines of the list
 FEWEST, MOST = 2, 6  # runs beside each other
-Parts = tuple[str, str, str]
 
 
 class Kept:
@@ -88,7 +88,7 @@ def run_page(desk: Desk, request: Request) -> Context:
     tag, note = _marks(desk, account)
     key = (desk.url, account.run_id, account.status, account.last_session, account.equity, tag, note)
     try:
-        title, body, data = KEPT.get(key, lambda: _drawn(desk, account))
+        title, body, data = KEPT.get(key, lambda: _found(desk, account))
     except FixConfigError as error:  # too few closes to draw
         title, body, data = f"Run {account.run_id}", "", ""
         return {
@@ -109,6 +109,10 @@ def run_page(desk: Desk, request: Request) -> Context:
         "note": note or "",
         "words": "",
     }
+
+
+def _found(desk: Desk, account: Account) -> Parts:
+    return parts_of(desk.settings.cache_dir, desk.url, account.run_id, lambda: _drawn(desk, account))
 
 
 def _drawn(desk: Desk, account: Account) -> Parts:

@@ -45,7 +45,8 @@ def page(place: Place, run_id: int, *, opens: bool, as_json: bool) -> int:
         raise FixConfigError(f"run {run_id} has fewer than {FEWEST_CLOSES} booked closes: nothing to draw")
     run = read_database(url, lambda reader: read_run(reader, run_id))
     panel = None if run is None else bars_again(run, account.last_session)
-    path = write_run_page(url, run_results(database, run_id, panel), panel)
+    results = run_results(database, run_id, panel)
+    path = write_run_page(url, results, panel, cache=load_settings().cache_dir)
     tell_page(path, opens=opens, as_json=as_json)
     return 0
 

@@ -13,6 +13,7 @@ import numpy as np
 from trading_platform.configuration.risk_config import RiskConfig
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.types import MarketPanel
+from trading_platform.reporting.kept_pages import keep_parts, page_key
 from trading_platform.reporting.market_words import page_in_currency
 from trading_platform.reporting.run_page import document, run_parts
 from trading_platform.reporting.run_record import RunRecord, read_record
@@ -24,7 +25,13 @@ FEWEST_CLOSES = 2  # of one close there is nothing to draw
 SAME_PRICE = 1e-6  # of a price: bars that were read again are the bars of the run
 
 
-def write_run_page(url: str | Path, results: RunResults, panel: MarketPanel | None, folder: Path = REPORTS) -> Path:
+def write_run_page(
+    url: str | Path,
+    results: RunResults,
+    panel: MarketPanel | None,
+    folder: Path = REPORTS,
+    cache: Path | None = None,
+) -> Path:
     """Write ``run-ID.html`` into `folder` and return its path.
 
     Parameters
@@ -34,13 +41,18 @@ def write_run_page(url: str | Path, results: RunResults, panel: MarketPanel | No
     panel
         The bars that the run traded, or bars that may be those: they are used where they hold the prices that the run
         has booked, every one of them. None: no bars are at hand.
+    cache
+        Where the page is kept for the desk, too; None: nowhere.
 
     Raises
     ------
     FixConfigError
         The run has too few closes, or the file cannot be written.
     """
-    html = page_in_currency(document(*read_run_parts(url, results, panel)), results.market)
+    parts = read_run_parts(url, results, panel)
+    if cache is not None and (key := page_key(url, results.run_id)) is not None:
+        keep_parts(cache, key, parts)
+    html = page_in_currency(document(*parts), results.market)
     return write_page(folder, f"run-{results.run_id}.html", html)
 
 
