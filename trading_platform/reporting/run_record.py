@@ -209,13 +209,13 @@ def _lives(
     if parts:
         sessions, *amounts, names = zip(*parts, strict=True)
         owners = sorted(set(names))
-        places = {name: n for n, name in enumerate(owners)}
-        at = np.array([places[name] for name in names]), np.array([rows[session] for session in sessions])
+        first = {name: n * len(rows) for n, name in enumerate(owners)}
+        at = np.array([first[name] + rows[session] for name, session in zip(names, sessions, strict=True)])
         for n, cents in enumerate(amounts):
-            table = np.zeros((len(owners), len(rows)), dtype=np.int64)
-            np.add.at(table, at, np.array(cents, dtype=np.int64))
-            for name in owners:
-                life(name)[n][:] = table[places[name]]
+            # sums of whole cents: floats below 2**53 are exact
+            sums = np.bincount(at, np.array(cents, dtype=np.float64), len(owners) * len(rows))
+            for name, own in zip(owners, sums.reshape(len(owners), -1), strict=True):
+                life(name)[n][:] = own
     for fill in fills:
         life(fill.strategy).booked[fill.row] += fill.booked
     for session, strategy, dividends in reader.rows(PAID, run=run_id):
