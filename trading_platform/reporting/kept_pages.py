@@ -87,8 +87,8 @@ def _drawing() -> str:
 
 
 OF_RUN = """
-SELECT r.key, r.mode, r.source, r.name, r.status, r.started_at, r.finished_at, r.capital, r.config_fingerprint, r.config,
-       r.data_hash, r.code_version, r.seed, r.tag, r.note, r.strategies,
+SELECT r.key, r.mode, r.source, r.name, r.status, r.started_at, r.finished_at, r.capital, r.config_fingerprint,
+       r.config, r.data_hash, r.code_version, r.seed, r.tag, r.note, r.strategies,
        (SELECT count(*) FROM fills f WHERE f.run_id = r.id), (SELECT count(*) FROM risk_events v WHERE v.run_id = r.id),
        (SELECT e.equity FROM equity e WHERE e.run_id = r.id AND e.session = r.last_session), r.last_session
 FROM runs r WHERE r.id = :run"""
