@@ -25,7 +25,7 @@ from trading_platform.core.types import Floats, MarketPanel
 from trading_platform.reporting.kept_pages import parts_of
 from trading_platform.reporting.plain import MONTHS, dollars
 from trading_platform.reporting.run_page import document, run_parts
-from trading_platform.reporting.run_page_file import defaults, holds_prices, write_page, write_run_page
+from trading_platform.reporting.run_page_file import defaults, draw_again, holds_prices, write_page, write_run_page
 from trading_platform.reporting.run_prices import packed_prices, price_book
 from trading_platform.reporting.run_record import RunRecord, read_record
 from trading_platform.reporting.run_results import RunResults, run_results
@@ -420,3 +420,14 @@ def test_folder_that_keeps_nothing_costs_nobody_the_page(year: Path, tmp_path: P
     (tmp_path / "file").write_text("no folder")
     for _ in range(2):
         assert parts_of(tmp_path / "file", year, 1, lambda: ("drawn", "", ""))[0] == "drawn"
+
+
+def test_page_drawn_again_from_other_bars_does_not_judge_by_them(year: Path) -> None:
+    database = open_database(year, read_only=True)
+    own, other = bars_like(record_of(year)), bars_like(record_of(year), shift=1)
+    _, with_own, _ = draw_again(year, database, 1, own)
+    _, with_other, _ = draw_again(year, database, 1, other)
+    _, without, _ = draw_again(year, database, 1, None)
+    database.dispose()
+    assert with_other == without
+    assert with_own != without

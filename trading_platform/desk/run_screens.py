@@ -19,9 +19,8 @@ from trading_platform.operations.run_pages import bars_again, read_comparison
 from trading_platform.reporting.comparison_page import comparison_parts
 from trading_platform.reporting.kept_pages import Parts, parts_of
 from trading_platform.reporting.market_words import market_words, money_words
-from trading_platform.reporting.run_page_file import read_run_parts
+from trading_platform.reporting.run_page_file import draw_again
 from trading_platform.reporting.run_record import read_run
-from trading_platform.reporting.run_results import run_results
 from trading_platform.storage import models as m
 from trading_platform.storage.run_targets import Account
 
@@ -120,7 +119,7 @@ def _drawn(desk: Desk, account: Account) -> Parts:
         raise FixConfigError(f"run {account.run_id} has no booked close yet: nothing to draw")
     run = desk.read(lambda reader: read_run(reader, account.run_id))
     panel = None if run is None else bars_again(run, account.last_session)
-    return read_run_parts(desk.url, run_results(desk.database(), account.run_id, panel), panel)
+    return draw_again(desk.url, desk.database(), account.run_id, panel)
 
 
 def _marks(desk: Desk, account: Account) -> tuple[str | None, str | None]:
