@@ -386,7 +386,7 @@ def test_a_browser_runs_the_script_under_the_policy_and_no_other(tmp_path: Path)
 
 def test_kept_page_is_the_written_one_and_is_not_drawn_again(year: Path, tmp_path: Path) -> None:
     written = write_run_page(year, results_of(year), None, tmp_path / "pages", tmp_path / "cache")
-    parts = parts_of(tmp_path / "cache", year, 1, lambda: pytest.fail("it was drawn again"))
+    parts = parts_of(tmp_path / "cache", year, [1], lambda: pytest.fail("it was drawn again"))
     assert document(*parts) == written.read_text(encoding="utf-8")
 
 
@@ -401,25 +401,25 @@ def test_kept_page_is_the_written_one_and_is_not_drawn_again(year: Path, tmp_pat
     ],
 )
 def test_page_of_a_run_that_has_changed_is_drawn_again(year: Path, tmp_path: Path, change: str) -> None:
-    parts_of(tmp_path, year, 1, lambda: ("old", "", ""))
-    assert parts_of(tmp_path, year, 1, lambda: ("new", "", ""))[0] == "old"  # as long as nothing changes
+    parts_of(tmp_path, year, [1], lambda: ("old", "", ""))
+    assert parts_of(tmp_path, year, [1], lambda: ("new", "", ""))[0] == "old"  # as long as nothing changes
     with closing(sqlite3.connect(year)) as database, database:
         database.execute(change)
-    assert parts_of(tmp_path, year, 1, lambda: ("new", "", ""))[0] == "new"
+    assert parts_of(tmp_path, year, [1], lambda: ("new", "", ""))[0] == "new"
 
 
 def test_kept_page_that_does_not_open_is_drawn_again(year: Path, tmp_path: Path) -> None:
-    parts_of(tmp_path, year, 1, lambda: ("old", "", ""))
+    parts_of(tmp_path, year, [1], lambda: ("old", "", ""))
     (kept,) = (tmp_path / "run-pages").iterdir()
     kept.write_bytes(kept.read_bytes()[:-9])
-    assert parts_of(tmp_path, year, 1, lambda: ("new", "", ""))[0] == "new"
-    assert parts_of(tmp_path, year, 1, lambda: ("never", "", ""))[0] == "new"
+    assert parts_of(tmp_path, year, [1], lambda: ("new", "", ""))[0] == "new"
+    assert parts_of(tmp_path, year, [1], lambda: ("never", "", ""))[0] == "new"
 
 
 def test_folder_that_keeps_nothing_costs_nobody_the_page(year: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     for _ in range(2):
-        assert parts_of(tmp_path / "file", year, 1, lambda: ("drawn", "", ""))[0] == "drawn"
+        assert parts_of(tmp_path / "file", year, [1], lambda: ("drawn", "", ""))[0] == "drawn"
 
 
 def test_page_drawn_again_from_other_bars_does_not_judge_by_them(year: Path) -> None:

@@ -111,7 +111,7 @@ def run_page(desk: Desk, request: Request) -> Context:
 
 
 def _found(desk: Desk, account: Account) -> Parts:
-    return parts_of(desk.settings.cache_dir, desk.url, account.run_id, lambda: _drawn(desk, account))
+    return parts_of(desk.settings.cache_dir, desk.url, [account.run_id], lambda: _drawn(desk, account))
 
 
 def _drawn(desk: Desk, account: Account) -> Parts:
@@ -154,5 +154,9 @@ def compare(desk: Desk, request: Request) -> Context:
         if number not in known:
             raise NotThereError(f"There is no run {number} in this database.")
     key = (desk.url, "compare", *((n, known[n].last_session, known[n].equity) for n in numbers))
-    title, body, data = KEPT.get(key, lambda: comparison_parts(read_comparison(desk.place, numbers)))
+
+    def draw() -> Parts:
+        return comparison_parts(read_comparison(desk.place, numbers))
+
+    title, body, data = KEPT.get(key, lambda: parts_of(desk.settings.cache_dir, desk.url, numbers, draw))
     return {"title": title, "body": inner(body), "data": trusted(data)}

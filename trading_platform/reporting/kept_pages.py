@@ -10,7 +10,7 @@ import gzip
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -23,12 +23,12 @@ DRAWN_BY = ("core", "evaluation", "reporting")
 Parts = tuple[str, str, str]
 
 
-def page_key(url: str | Path, run_id: int) -> str | None:
-    """Return what a run's page is kept under; None where there is no such run, or no close of it."""
-    found = read_database(url, lambda reader: reader.rows(OF_RUN, run=run_id))
-    if not found or found[0][-1] is None:
+def page_key(url: str | Path, *run_ids: int) -> str | None:
+    """Return what the page of a run, or of several beside each other, is kept under; None without a run, or a close."""
+    found = read_database(url, lambda reader: [reader.rows(OF_RUN, run=run_id) for run_id in run_ids])
+    if found is None or any(not rows or rows[0][-1] is None for rows in found):
         return None
-    text = json.dumps([run_id, *(str(value) for value in found[0]), _drawing()])
+    text = json.dumps([run_ids, [[str(value) for value in rows[0]] for rows in found], _drawing()])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -58,15 +58,15 @@ def keep_parts(folder: Path, key: str, parts: Parts) -> None:
         partial.unlink(missing_ok=True)
 
 
-def parts_of(folder: Path, url: str | Path, run_id: int, draw: Callable[[], Parts]) -> Parts:
-    """Return the page of a run as it is now: the kept one, or one that is drawn and then kept."""
-    key = page_key(url, run_id)
+def parts_of(folder: Path, url: str | Path, run_ids: Sequence[int], draw: Callable[[], Parts]) -> Parts:
+    """Return the page of a run, or of several, as it is now: the kept one, or one that is drawn and then kept."""
+    key = page_key(url, *run_ids)
     if key is None:
         return draw()
     found = kept_parts(folder, key)
     if found is None:
         found = draw()
-        if page_key(url, run_id) == key:  # nothing was booked meanwhile
+        if page_key(url, *run_ids) == key:  # nothing was booked meanwhile
             keep_parts(folder, key, found)
     return found
 
