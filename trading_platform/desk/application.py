@@ -29,6 +29,7 @@ from trading_platform.desk.shared_pages import SharedPages
 from trading_platform.reporting.run_page import HERE as REPORTING
 from trading_platform.storage.desk_pen import Deed
 
+SHARED_SECONDS = 10.0  # so long tabs that slowly come for one change get one drawing
 Screen = Callable[[Desk, Request], Context]
 REPORT_FILES = frozenset({"page.css", "run_page.css", "page.js", "run_page.js"})
 OPEN_PATHS = ("/enter", "/sign-in", "/static/", "/shared/")
@@ -90,11 +91,11 @@ class Pages:
         def page(request: Request) -> HTMLResponse:
             if "hx-request" not in request.headers:
                 return HTMLResponse(text(request))
-            # tabs that heard of one change, in one second: what one of them is told is as new as that change
+            # tabs that heard of one change: what one of them is told is as new as that change, and ages are of seconds
             session: Session | None = getattr(request.state, "session", None)
-            now = self.desk.now().replace(microsecond=0)
+            some_seconds = self.desk.now().timestamp() // SHARED_SECONDS
             known = frozenset(self.watch.told.items())
-            key = (session and session.csrf, request.url.path, request.url.query, known, now)
+            key = (session and session.csrf, request.url.path, request.url.query, known, some_seconds)
             return HTMLResponse(self._shared.get(key, lambda: text(request)))
 
         async def endpoint(request: Request) -> Response:
