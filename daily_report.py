@@ -203,6 +203,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--html-out", type=Path, metavar="FILE", help="also write the page with charts, one self-contained file")
     add("--png-out", type=Path, metavar="FILE", help="also write the picture")
     add("--telegram", action="store_true", help="send the text (and the picture of --png-out) to Telegram directly")
+    add("--telegram-photo", action="store_true", help="send the picture, and only it, to Telegram directly")
     add("--telegram-api", type=_bot_api, metavar="URL", help="your own Bot API server (default: Telegram's)")
     add("--quiet-if-closed", action="store_true", help=f"print {QUIET} and nothing else on days without a session")
     add("--timeout", type=_seconds, metavar="SECONDS", help=f"time for everything (default: {DEADLINE_SECONDS:g})")
@@ -213,8 +214,9 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> None:
     machine = read_machine(config_file=options.config)
     _check_named(options.db or (machine.database if machine.is_named else None))
-    if options.png_out is not None:
-        require(["matplotlib"], "--png-out")
+    has_picture = options.png_out is not None or options.telegram_photo
+    if has_picture:
+        require(["matplotlib"], "--telegram-photo" if options.png_out is None else "--png-out")
     deadline = time.monotonic() + (options.timeout or machine.deadline_seconds)
     request = Request(
         database=options.db or machine.database,
@@ -222,7 +224,7 @@ def _run(options: argparse.Namespace) -> None:
         run=options.run,
         since=options.since,
         models_dir=machine.models_dir,
-        history=options.format == "html" or bool(options.html_out or options.png_out),
+        history=options.format == "html" or bool(options.html_out or has_picture),
         must_know_session=options.quiet_if_closed,
     )
     evidence = gather(request, Surroundings(machine.settings, None, nyse, utc_now(), deadline, complete_limits))
@@ -236,12 +238,13 @@ def _run(options: argparse.Namespace) -> None:
     page = _page(report, evidence) if options.format == "html" or options.html_out is not None else ""
     if options.html_out is not None:
         _write(options.html_out, page.encode())
-    picture = _picture(report, evidence) if options.png_out is not None else None
-    if picture is not None:
+    picture = _picture(report, evidence) if has_picture else None
+    if picture is not None and options.png_out is not None:
         _write(options.png_out, picture)
     write_out({"json": as_json, "text": report["summary"], "html": page}[options.format])
-    if options.telegram:
-        _send(report["summary"], picture, machine.settings, deadline, options.telegram_api)
+    if options.telegram or options.telegram_photo:
+        text = report["summary"] if options.telegram else None
+        _send(text, picture, machine.settings, deadline, options.telegram_api)
 
 
 def _check_named(database: str | None) -> None:
@@ -263,13 +266,14 @@ def _picture(report: Report, evidence: Evidence) -> bytes:
     return render_picture(report, evidence)
 
 
-def _send(text: str, picture: bytes | None, settings: Settings, deadline: float, api: str | None) -> None:
+def _send(text: str | None, picture: bytes | None, settings: Settings, deadline: float, api: str | None) -> None:
     from trading_platform.reporting.telegram import API, Telegram
 
     if settings.telegram_bot_token is None or settings.telegram_chat_id is None:
-        raise FixConfigError("--telegram needs TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID in the environment or .env")
+        raise FixConfigError("sending needs TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID in the environment or .env")
     bot = Telegram(settings.telegram_bot_token, settings.telegram_chat_id, deadline=deadline, api=api or API)
-    bot.send(text)
+    if text is not None:
+        bot.send(text)
     if picture is not None:
         bot.send_photo(picture)
 

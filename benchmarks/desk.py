@@ -90,7 +90,7 @@ def close_orders(url: str) -> None:
 
 
 def measure(url: str, folder: Path, accounts: int, looks: int) -> int:
-    settings = without_keys(load_settings({}, None))
+    settings = without_keys(load_settings({"TRADING_CACHE_DIR": str(folder)}, None))
     now = datetime(2023, 1, 3, 22, tzinfo=UTC)
     desk = Desk(url, None, settings, folder / "rl_models", lambda: now, calendar=NyseCalendar())
     access = Access((), time.monotonic)

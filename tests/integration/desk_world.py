@@ -62,7 +62,7 @@ class Visit:
         self.desk = Desk(
             str(self.path),
             None,
-            without_keys(load_settings({}, None)),
+            without_keys(load_settings({"TRADING_CACHE_DIR": str(self.path.parent)}, None)),
             self.path.parent / "rl_models",
             lambda: NOW,
             self.clock,

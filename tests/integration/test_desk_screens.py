@@ -20,7 +20,7 @@ from sqlalchemy import insert, update
 
 from trading_platform.desk.access import Role, token_person
 from trading_platform.desk.application import Setup
-from trading_platform.desk.live import TROUBLE, Watch, changed, read_marks
+from trading_platform.desk.live import TROUBLE, Marks, Watch, changed, read_marks
 from trading_platform.desk.overview import Row, totals
 from trading_platform.storage import models as m
 from trading_platform.storage.database import migrate, open_database
@@ -461,8 +461,19 @@ def test_fill_is_told_to_the_browser_and_is_on_the_page(own: Path) -> None:
     assert "NEWFILL" in Visit(own).enter().get(f"/accounts/{PAPER}").text
 
 
-def marks_of(watch: Watch) -> dict[str, str]:
-    return watch.marks
+def test_tabs_that_come_for_one_change_get_one_drawing(own: Path) -> None:
+    visit, path, again = Visit(own).enter(), f"/accounts/{PAPER}", {"HX-Request": "true"}
+    first = visit.browser.get(path, headers=again).text
+    add_fill(own, PAPER)  # nobody has been told of it yet
+    assert visit.browser.get(path, headers=again).text == first
+    assert "NEWFILL" not in first
+    assert "NEWFILL" in visit.get(path).text  # who loads the page sees what is there
+    other = Visit(own).enter()
+    assert "NEWFILL" in other.browser.get(path, headers=again).text
+
+
+def marks_of(watch: Watch) -> Marks:
+    return watch.told
 
 
 def test_stopping_ends_every_stream_at_once(own: Path) -> None:

@@ -7,7 +7,9 @@ import hashlib
 import json
 import re
 import shutil
+import sqlite3
 import subprocess
+from contextlib import closing
 from dataclasses import replace
 from datetime import date
 from html.parser import HTMLParser
@@ -20,9 +22,10 @@ from report_world import STRATEGIES, Plan, build
 
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.types import Floats, MarketPanel
+from trading_platform.reporting.kept_pages import parts_of
 from trading_platform.reporting.plain import MONTHS, dollars
 from trading_platform.reporting.run_page import document, run_parts
-from trading_platform.reporting.run_page_file import defaults, holds_prices, write_page, write_run_page
+from trading_platform.reporting.run_page_file import defaults, draw_again, holds_prices, write_page, write_run_page
 from trading_platform.reporting.run_prices import packed_prices, price_book
 from trading_platform.reporting.run_record import RunRecord, read_record
 from trading_platform.reporting.run_results import RunResults, run_results
@@ -376,3 +379,55 @@ def test_a_browser_runs_the_script_under_the_policy_and_no_other(tmp_path: Path)
     assert "<img" not in seen
     altered = in_browser(write_page(tmp_path, "altered.html", html.replace("// What needs a hand", "// What needs it")))
     assert 'class="price"' not in altered
+
+
+# ---------------------------------------------------------------- kept for the desk
+
+
+def test_kept_page_is_the_written_one_and_is_not_drawn_again(year: Path, tmp_path: Path) -> None:
+    written = write_run_page(year, results_of(year), None, tmp_path / "pages", tmp_path / "cache")
+    parts = parts_of(tmp_path / "cache", year, [1], lambda: pytest.fail("it was drawn again"))
+    assert document(*parts) == written.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE runs SET tag = 'mine'",
+        "UPDATE runs SET config = '{}'",
+        "UPDATE runs SET started_at = '2001-01-01'",
+        "UPDATE equity SET equity = equity + 1",
+        "DELETE FROM fills WHERE id = (SELECT max(id) FROM fills)",
+    ],
+)
+def test_page_of_a_run_that_has_changed_is_drawn_again(year: Path, tmp_path: Path, change: str) -> None:
+    parts_of(tmp_path, year, [1], lambda: ("old", "", ""))
+    assert parts_of(tmp_path, year, [1], lambda: ("new", "", ""))[0] == "old"  # as long as nothing changes
+    with closing(sqlite3.connect(year)) as database, database:
+        database.execute(change)
+    assert parts_of(tmp_path, year, [1], lambda: ("new", "", ""))[0] == "new"
+
+
+def test_kept_page_that_does_not_open_is_drawn_again(year: Path, tmp_path: Path) -> None:
+    parts_of(tmp_path, year, [1], lambda: ("old", "", ""))
+    (kept,) = (tmp_path / "run-pages").iterdir()
+    kept.write_bytes(kept.read_bytes()[:-9])
+    assert parts_of(tmp_path, year, [1], lambda: ("new", "", ""))[0] == "new"
+    assert parts_of(tmp_path, year, [1], lambda: ("never", "", ""))[0] == "new"
+
+
+def test_folder_that_keeps_nothing_costs_nobody_the_page(year: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    for _ in range(2):
+        assert parts_of(tmp_path / "file", year, [1], lambda: ("drawn", "", ""))[0] == "drawn"
+
+
+def test_page_drawn_again_from_other_bars_does_not_judge_by_them(year: Path) -> None:
+    database = open_database(year, read_only=True)
+    own, other = bars_like(record_of(year)), bars_like(record_of(year), shift=1)
+    _, with_own, _ = draw_again(year, database, 1, own)
+    _, with_other, _ = draw_again(year, database, 1, other)
+    _, without, _ = draw_again(year, database, 1, None)
+    database.dispose()
+    assert with_other == without
+    assert with_own != without

@@ -186,10 +186,12 @@ def test_deadline_that_has_passed_sends_nothing(server: Server, time: Time) -> N
     assert server.calls == []
 
 
-def command(folder: Path, server: Server, *arguments: str, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
+def command(
+    folder: Path, server: Server, *arguments: str, token: str = TOKEN, how: str = "--telegram"
+) -> subprocess.CompletedProcess[str]:
     environ = {"TELEGRAM_BOT_TOKEN": token, "TELEGRAM_CHAT_ID": CHAT, "PYTHONPATH": ""}
     script = str(Path(__file__).resolve().parents[2] / "daily_report.py")
-    call = [sys.executable, script, "--format", "text", "--telegram", "--telegram-api", server.url, *arguments]
+    call = [sys.executable, script, "--format", "text", how, "--telegram-api", server.url, *arguments]
     return subprocess.run(
         call, cwd=folder, env=environ, capture_output=True, text=True, encoding="utf-8", check=False, timeout=60
     )
@@ -202,6 +204,19 @@ def test_command_prints_the_report_and_sends_it_with_its_picture(server: Server,
     assert done.stdout.startswith("**Trading report")
     assert server.texts[0].startswith("Trading report")
     assert server.photos == [(tmp_path / "today.png").read_bytes()]
+
+
+def test_command_sends_the_picture_alone_and_leaves_no_file(server: Server, tmp_path: Path) -> None:
+    build(tmp_path / "trading.db", STORIES["winning_day"].plan)
+    files = sorted(tmp_path.iterdir())
+    done = command(tmp_path, server, how="--telegram-photo")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("**Trading report")
+    assert (server.texts, len(server.photos)) == ([], 1)
+    assert server.photos[0].startswith(b"\x89PNG")
+    assert sorted(tmp_path.iterdir()) == files
+    quiet = command(tmp_path, server, "--quiet-if-closed", "--date", "2023-01-07", how="--telegram-photo")
+    assert (quiet.stdout, len(server.photos)) == ("NO_REPLY\n", 1)
 
 
 def test_command_that_cannot_send_still_prints_and_says_why_without_the_token(server: Server, tmp_path: Path) -> None:

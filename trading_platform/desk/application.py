@@ -25,9 +25,11 @@ from trading_platform.desk.frame import HERE, Context, environment
 from trading_platform.desk.live import Watch
 from trading_platform.desk.place import Desk, NotThereError
 from trading_platform.desk.request_check import Application, RequestCheck
+from trading_platform.desk.shared_pages import SharedPages
 from trading_platform.reporting.run_page import HERE as REPORTING
 from trading_platform.storage.desk_pen import Deed
 
+SHARED_SECONDS = 10.0  # so long tabs that slowly come for one change get one drawing
 Screen = Callable[[Desk, Request], Context]
 REPORT_FILES = frozenset({"page.css", "run_page.css", "page.js", "run_page.js"})
 OPEN_PATHS = ("/enter", "/sign-in", "/static/", "/shared/")
@@ -60,11 +62,15 @@ class Pages:
     def __init__(self, desk: Desk, access: Access, watch: Watch, setup: Setup) -> None:
         self.desk, self.access, self.watch, self.setup = desk, access, watch, setup
         self._templates = environment()
+        self._shared = SharedPages()
 
     # ------------------------------------------------------------ pages
 
     def render(self, request: Request, template: str, status: int = 200, **context: Any) -> HTMLResponse:
         """Return a page in the desk's frame."""
+        return HTMLResponse(self._text(request, template, context), status)
+
+    def _text(self, request: Request, template: str, context: Mapping[str, Any]) -> str:
         session: Session | None = getattr(request.state, "session", None)
         about = {
             "session": session,
@@ -74,14 +80,26 @@ class Pages:
             "account": None,
             "page_name": "",
         }
-        return HTMLResponse(self._templates.get_template(template).render({**about, **context}), status)
+        return self._templates.get_template(template).render({**about, **context})
 
     def screen(self, template: str, make: Screen) -> Callable[[Request], Any]:
         """Return the endpoint of a page that anybody who has come in may see."""
 
+        def text(request: Request) -> str:
+            return self._text(request, template, make(self.desk, request))
+
+        def page(request: Request) -> HTMLResponse:
+            if "hx-request" not in request.headers:
+                return HTMLResponse(text(request))
+            # tabs that heard of one change: what one of them is told is as new as that change, and ages are of seconds
+            session: Session | None = getattr(request.state, "session", None)
+            some_seconds = self.desk.now().timestamp() // SHARED_SECONDS
+            known = frozenset(self.watch.told.items())
+            key = (session and session.csrf, request.url.path, request.url.query, known, some_seconds)
+            return HTMLResponse(self._shared.get(key, lambda: text(request)))
+
         async def endpoint(request: Request) -> Response:
-            context = await run_in_threadpool(make, self.desk, request)
-            return await run_in_threadpool(lambda: self.render(request, template, **context))
+            return await run_in_threadpool(page, request)
 
         return endpoint
 

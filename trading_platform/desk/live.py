@@ -1,7 +1,8 @@
 """What has changed: marks of every account, read when the database file has been written, and told to browsers.
 
 One watcher serves all browsers. It looks at the file's times twice a second, which costs nothing, and reads the marks
-when those have moved, else every few seconds; so a fill is told within a second of its commit.
+when those have moved, else every few seconds; so a fill is told within a second of its commit. A heartbeat alone, which
+an engine leaves every few seconds, is told now and then only: each page loads itself again when it hears of a change.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.concurrency import run_in_threadpool
 
@@ -20,12 +21,22 @@ from trading_platform.storage.reader import Reader, read_database, sqlite_path
 LOOK_SECONDS = 0.5
 ANYWAY_SECONDS = 3.0  # a server has no file to look at; and file times may be coarse
 SAY_SECONDS = 15.0  # a comment line keeps proxies from closing a silent stream
+BEAT_SECONDS = 20.0  # between heartbeats that are told; an engine is late after minutes
 MOST_STREAMS = 64
 TROUBLE = "trouble"
-Marks = dict[str, str]
+
+
+class Mark(NamedTuple):
+    """What a run's pages show, as texts that change with it: everything but the heartbeat, and the heartbeat."""
+
+    state: str
+    beat: str = ""
+
+
+Marks = dict[str, Mark]
 
 MARKS = """
-SELECT r.id, r.status, r.last_session, r.tag, r.note, h.at, h.note,
+SELECT r.id, h.at, h.note, r.status, r.last_session, r.tag, r.note,
     (SELECT max(id) FROM fills f WHERE f.run_id = r.id),
     (SELECT max(id) FROM orders o WHERE o.run_id = r.id),
     (SELECT count(*) FROM orders o WHERE o.run_id = r.id
@@ -40,15 +51,15 @@ FROM runs r LEFT JOIN heartbeats h ON h.run_id = r.id WHERE r.mode <> 'replay' O
 
 
 def read_marks(url: str) -> Marks:
-    """Return a text for each run that changes whenever something changes that a page shows; trouble is a mark, too."""
+    """Return a mark for each run that changes whenever something changes that a page shows; trouble has one, too."""
     try:
-        return read_database(url, _marks, 5.0) or {TROUBLE: "empty"}
+        return read_database(url, _marks, 5.0) or {TROUBLE: Mark("empty")}
     except (TradingPlatformError, OSError) as error:
-        return {TROUBLE: str(error)}
+        return {TROUBLE: Mark(str(error))}
 
 
 def _marks(reader: Reader) -> Marks:
-    return {str(row[0]): "|".join(str(value) for value in row[1:]) for row in reader.rows(MARKS)}
+    return {str(row[0]): Mark("|".join(map(str, row[2:])), str(row[1])) for row in reader.rows(MARKS)}
 
 
 def file_times(url: str) -> tuple[object, ...]:
@@ -67,9 +78,33 @@ def _times(path: Path) -> tuple[int, int, int] | None:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Return the runs, and perhaps `TROUBLE`, whose marks differ."""
-    return sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+def changed(before: Mapping[str, Mark], now: Mapping[str, Mark]) -> list[str]:
+    """Return the runs, and perhaps `TROUBLE`, whose states differ."""
+    return sorted(key for key in before.keys() | now.keys() if _state(before.get(key)) != _state(now.get(key)))
+
+
+def _state(mark: Mark | None) -> str | None:
+    return None if mark is None else mark.state
+
+
+class Told:
+    """What listeners know: the marks as they were last told, and when each heartbeat was."""
+
+    def __init__(self, marks: Marks, now: float) -> None:
+        self.marks = marks
+        self._beats = dict.fromkeys(marks, now)
+
+    def news(self, found: Marks, now: float) -> list[str]:
+        """Return the runs to tell of at `now`, seconds: those that changed, and those whose last heartbeat is old."""
+        states = changed(self.marks, found)
+        runs = {*states, *(run for run, mark in found.items() if run not in states and self._is_stale(run, mark, now))}
+        for run in runs & found.keys():
+            self._beats[run] = now
+        self.marks = {run: mark if run in runs else self.marks[run] for run, mark in found.items()}
+        return sorted(runs)
+
+    def _is_stale(self, run: str, mark: Mark, now: float) -> bool:
+        return mark.beat != self.marks[run].beat and now - self._beats[run] >= BEAT_SECONDS
 
 
 class Watch:
@@ -85,7 +120,12 @@ class Watch:
         self._listeners: set[asyncio.Queue[list[str] | None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
-        self.marks: Marks = {}  # as they were last read
+        self._told = Told({}, steady())
+
+    @property
+    def told(self) -> Marks:
+        """The marks as they were last told; empty before anybody has listened."""
+        return self._told.marks
 
     @property
     def is_full(self) -> bool:
@@ -123,7 +163,7 @@ class Watch:
     async def _look(self) -> None:
         """Look until nobody listens any more."""
         times, read_at = await run_in_threadpool(file_times, self._url), self._steady()
-        self.marks = await run_in_threadpool(read_marks, self._url)
+        self._told = Told(await run_in_threadpool(read_marks, self._url), read_at)
         while self._listeners and not self._stopping:
             await asyncio.sleep(self._pause)
             now = await run_in_threadpool(file_times, self._url)
@@ -131,8 +171,7 @@ class Watch:
                 continue
             times, read_at = now, self._steady()
             found = await run_in_threadpool(read_marks, self._url)
-            if runs := changed(self.marks, found):
-                self.marks = found
+            if runs := self._told.news(found, read_at):
                 for queue in list(self._listeners):
                     _put(queue, runs)
 

@@ -17,10 +17,10 @@ from trading_platform.desk.place import Desk, NotThereError
 from trading_platform.operations.commands import run_rows
 from trading_platform.operations.run_pages import bars_again, read_comparison
 from trading_platform.reporting.comparison_page import comparison_parts
+from trading_platform.reporting.kept_pages import Parts, parts_of
 from trading_platform.reporting.market_words import market_words, money_words
-from trading_platform.reporting.run_page_file import read_run_parts
+from trading_platform.reporting.run_page_file import draw_again
 from trading_platform.reporting.run_record import read_run
-from trading_platform.reporting.run_results import run_results
 from trading_platform.reporting.status_screen import RunRow
 from trading_platform.storage import models as m
 from trading_platform.storage.run_targets import Account
@@ -28,7 +28,6 @@ from trading_platform.storage.run_targets import Account
 MOST_KEPT = 24  # pages; one of ten years and fifty tickers is some 2 MB
 MOST_RUNS = 500  # lines of the list
 FEWEST, MOST = 2, 6  # runs beside each other
-Parts = tuple[str, str, str]
 
 
 class Kept:
@@ -90,7 +89,7 @@ def run_page(desk: Desk, request: Request) -> Context:
     tag, note = _marks(desk, account)
     key = (desk.url, account.run_id, account.status, account.last_session, account.equity, tag, note)
     try:
-        title, body, data = KEPT.get(key, lambda: _drawn(desk, account))
+        title, body, data = KEPT.get(key, lambda: _found(desk, account))
     except FixConfigError as error:  # too few closes to draw
         title, body, data = f"Run {account.run_id}", "", ""
         return {
@@ -113,12 +112,16 @@ def run_page(desk: Desk, request: Request) -> Context:
     }
 
 
+def _found(desk: Desk, account: Account) -> Parts:
+    return parts_of(desk.settings.cache_dir, desk.url, [account.run_id], lambda: _drawn(desk, account))
+
+
 def _drawn(desk: Desk, account: Account) -> Parts:
     if account.last_session is None:
         raise FixConfigError(f"run {account.run_id} has no booked close yet: nothing to draw")
     run = desk.read(lambda reader: read_run(reader, account.run_id))
     panel = None if run is None else bars_again(run, account.last_session)
-    return read_run_parts(desk.url, run_results(desk.database(), account.run_id, panel), panel)
+    return draw_again(desk.url, desk.database(), account.run_id, panel)
 
 
 def _marks(desk: Desk, account: Account) -> tuple[str | None, str | None]:
@@ -153,5 +156,9 @@ def compare(desk: Desk, request: Request) -> Context:
         if number not in known:
             raise NotThereError(f"There is no run {number} in this database.")
     key = (desk.url, "compare", *((n, known[n].last_session, known[n].equity) for n in numbers))
-    title, body, data = KEPT.get(key, lambda: comparison_parts(read_comparison(desk.place, numbers)))
+
+    def draw() -> Parts:
+        return comparison_parts(read_comparison(desk.place, numbers))
+
+    title, body, data = KEPT.get(key, lambda: parts_of(desk.settings.cache_dir, desk.url, numbers, draw))
     return {"title": title, "body": inner(body), "data": trusted(data)}

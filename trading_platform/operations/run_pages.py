@@ -20,7 +20,14 @@ from trading_platform.reporting.comparison_page import comparison_lines, render_
 from trading_platform.reporting.facts import Day
 from trading_platform.reporting.ledger_view import read_days
 from trading_platform.reporting.run_comparison import Comparison, RunCase, compare_runs, comparison_document
-from trading_platform.reporting.run_page_file import FEWEST_CLOSES, REPORTS, open_page, write_page, write_run_page
+from trading_platform.reporting.run_page_file import (
+    FEWEST_CLOSES,
+    REPORTS,
+    open_page,
+    own_bars,
+    write_page,
+    write_run_page,
+)
 from trading_platform.reporting.run_record import RunRow, read_run, read_why
 from trading_platform.reporting.run_results import run_results
 from trading_platform.reporting.status_screen import complain, say, show_json
@@ -44,8 +51,9 @@ def page(place: Place, run_id: int, *, opens: bool, as_json: bool) -> int:
     if account.last_session is None:
         raise FixConfigError(f"run {run_id} has fewer than {FEWEST_CLOSES} booked closes: nothing to draw")
     run = read_database(url, lambda reader: read_run(reader, run_id))
-    panel = None if run is None else bars_again(run, account.last_session)
-    path = write_run_page(url, run_results(database, run_id, panel), panel)
+    panel = None if run is None else own_bars(url, run_id, bars_again(run, account.last_session))
+    results = run_results(database, run_id, panel)
+    path = write_run_page(url, results, panel, cache=load_settings().cache_dir)
     tell_page(path, opens=opens, as_json=as_json)
     return 0
 

@@ -222,12 +222,14 @@ def _drawing(
 def _path(values: Values, scale: Scale, colour: str) -> str:
     steps, pen = [], "M"
     step, place = WIDTH / max(len(values) - 1, 1), scale.y
+    high, extent = scale.high, scale.high - scale.low
     for row in _drawn_rows(values):
         value = values[row]
         if value is None:
             pen = "M"
             continue
-        steps.append(f"{pen}{row * step:.1f} {place(value):.1f}")
+        y = place(value) if scale.is_log else HEIGHT * (high - value) / extent
+        steps.append(f"{pen}{row * step:.1f} {y:.1f}")
         pen = "L"
     return f'<path class="line c-{colour}" d="{"".join(steps)}"/>' if steps else ""
 
@@ -240,11 +242,12 @@ def _drawn_rows(values: Values) -> Sequence[int]:
     size = math.ceil(count / (MOST_POINTS / 2))
     rows = {0, count - 1}
     for first in range(0, count, size):
-        part = [(value, first + n) for n, value in enumerate(values[first : first + size]) if value is not None]
-        if len(part) < len(values[first : first + size]):
-            rows.update(range(first, min(first + size, count)))
-        elif part:
-            rows |= {min(part)[1], max(part)[1]}
+        part = values[first : first + size]
+        if None in part:
+            rows.update(range(first, first + len(part)))
+        else:
+            rows.add(first + part.index(min(part)))  # type: ignore[type-var]  # no None is in it
+            rows.add(first + len(part) - 1 - part[::-1].index(max(part)))  # type: ignore[type-var]
     return sorted(rows)
 
 

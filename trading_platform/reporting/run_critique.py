@@ -79,11 +79,9 @@ def _judged(findings: Sequence[Objection], *, has_trades: bool) -> Iterator[Obje
 
 def longest_unchanged(closes: Floats) -> int:
     """Return the most sessions in a row, after the first, at one of the same `closes` (T,); unknown ones end a row."""
-    longest = run = 0
-    for same in np.diff(closes) == 0.0:
-        run = run + 1 if same else 0
-        longest = max(longest, run)
-    return longest
+    moves = np.flatnonzero(np.diff(closes) != 0.0)  # an unknown one moves: NaN is unequal to everything
+    edges = np.concatenate(([-1], moves, [max(len(closes) - 1, 0)]))
+    return int(np.diff(edges).max()) - 1
 
 
 def _trips(connection: Connection, run_id: int) -> list[Trip]:

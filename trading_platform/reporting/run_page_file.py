@@ -9,14 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from sqlalchemy import Engine
 
 from trading_platform.configuration.risk_config import RiskConfig
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.types import MarketPanel
+from trading_platform.reporting.kept_pages import Parts, keep_parts, page_key
 from trading_platform.reporting.market_words import page_in_currency
 from trading_platform.reporting.run_page import document, run_parts
 from trading_platform.reporting.run_record import RunRecord, read_record
-from trading_platform.reporting.run_results import RunResults
+from trading_platform.reporting.run_results import RunResults, run_results
 from trading_platform.storage.reader import read_database
 
 REPORTS = Path("reports")
@@ -24,7 +26,13 @@ FEWEST_CLOSES = 2  # of one close there is nothing to draw
 SAME_PRICE = 1e-6  # of a price: bars that were read again are the bars of the run
 
 
-def write_run_page(url: str | Path, results: RunResults, panel: MarketPanel | None, folder: Path = REPORTS) -> Path:
+def write_run_page(
+    url: str | Path,
+    results: RunResults,
+    panel: MarketPanel | None,
+    folder: Path = REPORTS,
+    cache: Path | None = None,
+) -> Path:
     """Write ``run-ID.html`` into `folder` and return its path.
 
     Parameters
@@ -34,13 +42,18 @@ def write_run_page(url: str | Path, results: RunResults, panel: MarketPanel | No
     panel
         The bars that the run traded, or bars that may be those: they are used where they hold the prices that the run
         has booked, every one of them. None: no bars are at hand.
+    cache
+        Where the page is kept for the desk, too; None: nowhere.
 
     Raises
     ------
     FixConfigError
         The run has too few closes, or the file cannot be written.
     """
-    html = page_in_currency(document(*read_run_parts(url, results, panel)), results.market)
+    parts = read_run_parts(url, results, panel)
+    if cache is not None and (key := page_key(url, results.run_id)) is not None:
+        keep_parts(cache, key, parts)
+    html = page_in_currency(document(*parts), results.market)
     return write_page(folder, f"run-{results.run_id}.html", html)
 
 
@@ -53,11 +66,30 @@ def read_run_parts(url: str | Path, results: RunResults, panel: MarketPanel | No
         The run has too few closes.
     """
     with _uncollected():
-        record = read_database(url, lambda reader: read_record(reader, results.run_id))
-        if record is None or len(record.days) < FEWEST_CLOSES:
-            raise FixConfigError(f"run {results.run_id} has fewer than {FEWEST_CLOSES} booked closes: nothing to draw")
+        record = _record(url, results.run_id)
         bars = panel if panel is not None and holds_prices(panel, record) else None
         return run_parts(record, results, bars, defaults())
+
+
+def draw_again(url: str | Path, database: Engine, run_id: int, panel: MarketPanel | None) -> Parts:
+    """Return title, body and data of a run's page, for which the bars in `panel` were read anew.
+
+    Where they are not the run's own, neither the charts nor the critique see them.
+
+    Raises
+    ------
+    FixConfigError
+        The run has too few closes.
+    """
+    with _uncollected():
+        record = _record(url, run_id)
+        bars = panel if panel is not None and holds_prices(panel, record) else None
+        return run_parts(record, run_results(database, run_id, bars), bars, defaults())
+
+
+def own_bars(url: str | Path, run_id: int, panel: MarketPanel | None) -> MarketPanel | None:
+    """Return bars that were read anew if they are a run's own, else None."""
+    return panel if panel is not None and holds_prices(panel, _record(url, run_id)) else None
 
 
 def write_page(folder: Path, name: str, html: str) -> Path:
@@ -99,6 +131,13 @@ def holds_prices(panel: MarketPanel, record: RunRecord) -> bool:
     closes = panel.close[rows[levels.rows], places]
     known = np.isfinite(closes)  # without a bar a position stands at its last price
     return bool((np.abs(closes - levels.prices)[known] <= SAME_PRICE * levels.prices[known]).all())
+
+
+def _record(url: str | Path, run_id: int) -> RunRecord:
+    record = read_database(url, lambda reader: read_record(reader, run_id))
+    if record is None or len(record.days) < FEWEST_CLOSES:
+        raise FixConfigError(f"run {run_id} has fewer than {FEWEST_CLOSES} booked closes: nothing to draw")
+    return record
 
 
 @contextmanager

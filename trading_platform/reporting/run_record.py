@@ -139,6 +139,7 @@ def read_record(reader: Reader, run_id: int) -> RunRecord | None:
         return None
     rows = {key: n for n, (key,) in enumerate(reader.rows(SESSIONS, run=run_id))}
     fills = tuple(FillMark(r[0], rows[r[1]], *r[2:]) for r in reader.rows(FILLS, run=run_id) if r[1] in rows)
+    held = [row for row in reader.rows(HELD, run=run_id) if row[1] in rows]
     return RunRecord(
         run=run,
         days=read_days(reader, run_id, date.max),
@@ -150,8 +151,8 @@ def read_record(reader: Reader, run_id: int) -> RunRecord | None:
             if r[3] in rows
         ),
         fills=fills,
-        levels=_levels(reader, run_id, rows),
-        lives=_lives(reader, run_id, rows, fills),
+        levels=_levels(held, rows),
+        lives=_lives(reader, run_id, held, rows, fills),
         denials=tuple(
             DenialLine(r[0], int(r[1]), as_date(r[2]), as_date(r[3])) for r in reader.rows(DENIALS, run=run_id)
         ),
@@ -171,9 +172,9 @@ def read_run(reader: Reader, run_id: int) -> RunRow | None:
     return None
 
 
-def _levels(reader: Reader, run_id: int, rows: Mapping[object, int]) -> Levels:
-    found = [row for row in reader.rows(LEVELS, run=run_id) if row[1] in rows]
-    tickers, sessions, stops, prices, values, unrealized = zip(*found, strict=True) if found else [()] * 6
+def _levels(held: Sequence[Sequence[Any]], rows: Mapping[object, int]) -> Levels:
+    columns = list(zip(*held, strict=True))[:6] if held else [()] * 6
+    tickers, sessions, stops, prices, values, unrealized = columns
     return Levels(
         tuple(map(str, tickers)),
         np.array([rows[session] for session in sessions], dtype=np.int64),
@@ -185,9 +186,16 @@ def _levels(reader: Reader, run_id: int, rows: Mapping[object, int]) -> Levels:
 
 
 def _lives(
-    reader: Reader, run_id: int, rows: Mapping[object, int], fills: Sequence[FillMark]
+    reader: Reader,
+    run_id: int,
+    held: Sequence[Sequence[Any]],
+    rows: Mapping[object, int],
+    fills: Sequence[FillMark],
 ) -> dict[str, StrategyLife]:
-    """Return the life of every strategy that held or traded anything, by name."""
+    """Return the life of every strategy that held or traded anything, by name.
+
+    A position that several share is its lots; any other is all its strategy's.
+    """
     lives: dict[str, StrategyLife] = {}
 
     def life(name: str) -> StrategyLife:
@@ -195,10 +203,19 @@ def _lives(
             lives[name] = StrategyLife(*(np.zeros(len(rows), dtype=np.int64) for _ in StrategyLife._fields))
         return lives[name]
 
-    for session, strategy, value, unrealized, dividends in reader.rows(HELD, run=run_id):
-        if session in rows:
-            place, held = rows[session], life(strategy)
-            held.value[place], held.unrealized[place], held.dividends[place] = value, unrealized, dividends
+    lots = [lot for lot in reader.rows(LOTS, run=run_id) if lot[1] in rows]
+    shared = {lot[:2] for lot in lots}
+    parts = [*(lot[1:] for lot in lots), *((line[1], *line[4:]) for line in held if line[:2] not in shared)]
+    if parts:
+        sessions, *amounts, names = zip(*parts, strict=True)
+        owners = sorted(set(names))
+        first = {name: n * len(rows) for n, name in enumerate(owners)}
+        at = np.array([first[name] + rows[session] for name, session in zip(names, sessions, strict=True)])
+        for n, cents in enumerate(amounts):
+            # sums of whole cents: floats below 2**53 are exact
+            sums = np.bincount(at, np.array(cents, dtype=np.float64), len(owners) * len(rows))
+            for name, own in zip(owners, sums.reshape(len(owners), -1), strict=True):
+                life(name)[n][:] = own
     for fill in fills:
         life(fill.strategy).booked[fill.row] += fill.booked
     for session, strategy, dividends in reader.rows(PAID, run=run_id):
@@ -230,17 +247,11 @@ SELECT ticker, strategy, entry_session, exit_session, quantity, entry_price, exi
 FILLS = """
 SELECT ticker, session, side, price, quantity, strategy, reason, realized_pnl - fees
 FROM fills WHERE run_id = :run ORDER BY id"""
-LEVELS = """
-SELECT ticker, session, stop_price, price, value, value - cost FROM positions WHERE run_id = :run
-ORDER BY session, ticker"""
-# A position that several share is its lots; any other is all its strategy's.
 HELD = """
-SELECT session, strategy, SUM(value), SUM(value - cost), SUM(dividends) FROM (
-    SELECT session, strategy, value, cost, dividends FROM lots WHERE run_id = :run
-    UNION ALL
-    SELECT p.session, p.strategy, p.value, p.cost, p.dividends FROM positions p WHERE p.run_id = :run AND NOT EXISTS (
-        SELECT 1 FROM lots l WHERE l.run_id = p.run_id AND l.session = p.session AND l.ticker = p.ticker)
-) AS parts GROUP BY session, strategy ORDER BY session, strategy"""
+SELECT ticker, session, stop_price, price, value, value - cost, dividends, strategy FROM positions WHERE run_id = :run
+ORDER BY session, ticker"""
+LOTS = """
+SELECT ticker, session, value, value - cost, dividends, strategy FROM lots WHERE run_id = :run"""
 PAID = """
 SELECT exit_session, strategy, SUM(dividends) FROM trades WHERE run_id = :run GROUP BY exit_session, strategy"""
 DENIALS = """

@@ -11,14 +11,17 @@ from trading_platform.reporting.run_results import RunResults
 from trading_platform.reporting.status_screen import complain
 
 
-def replay_page(config: TradingConfig, results: RunResults, panel: MarketPanel) -> Path | None:
-    """Write the page of a finished replay and return where it is; None where there is none, which is said."""
+def replay_page(config: TradingConfig, results: RunResults, panel: MarketPanel, cache: Path) -> Path | None:
+    """Write the page of a finished replay and return where it is; None where there is none, which is said.
+
+    It is kept in `cache`, too, for the desk.
+    """
     from trading_platform.reporting.run_page_file import FEWEST_CLOSES, write_run_page  # who wants no page pays nothing
 
     if results.sessions < FEWEST_CLOSES:
         return None
     try:
-        return write_run_page(config.storage.database_url, results, panel)
+        return write_run_page(config.storage.database_url, results, panel, cache=cache)
     except TradingPlatformError as error:
         complain(f"no page: {error}")
         return None

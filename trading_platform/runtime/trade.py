@@ -164,7 +164,9 @@ def _replay(given: Instructions) -> int:
         engine.repository.update_run(status="finished" if row >= stage.stop else "interrupted")
         engine.repository.commit()
         results, stopped = run_results(stage.database, run_id, stage.prepared.panel), row < stage.stop
-        page = None if stopped or not options.page else replay_page(config, results, stage.prepared.panel)
+        page = None
+        if options.page and not stopped:
+            page = replay_page(config, results, stage.prepared.panel, given.settings.cache_dir)
         show.conclude(results, engine.stages, stopped=stopped, page=page)
         if page is not None and options.opens:
             show_page(page)

@@ -95,9 +95,9 @@
     const wide = days.length > 1 && days[days.length - 1] - days[0] > 400 * 86400;
     const words = new Intl.DateTimeFormat("en-GB", wide ? { month: "short", year: "numeric", timeZone: "UTC" } : { day: "numeric", month: "short", timeZone: "UTC" });
     plot = new uPlot({
-      width, height: frame.clientHeight - 34, tzDate: (at) => uPlot.tzDate(new Date(at * 1e3), "UTC"),
+      width, height: frame.clientHeight - (width < 560 ? 0 : 34), tzDate: (at) => uPlot.tzDate(new Date(at * 1e3), "UTC"),
       cursor: { y: false }, scales: { x: { time: true } },
-      series: [{ value: "{YYYY}-{MM}-{DD}" }, ...data.lines.map((line, n) => ({ label: line.name, stroke: css("--" + line.colour), width: n ? 1.4 : 2.2, value: percent, spanGaps: true, points: { show: false } }))],
+      series: [{ label: "Day", value: "{YYYY}-{MM}-{DD}" }, ...data.lines.map((line, n) => ({ label: line.name, stroke: css("--" + line.colour), width: n ? 1.4 : 2.2, value: percent, spanGaps: true, points: { show: false } }))],
       axes: [{ ...axis, space: 80, incrs: [1, 2, 7, 14, 30, 61, 91, 182, 365, 730, 1826].map((days) => days * 86400), values: (_, ticks) => ticks.map((tick) => words.format(new Date(tick * 1000))) }, { ...axis, size: 54, values: (_, ticks) => ticks.map((tick) => tick + " %") }],
     }, [days, ...rows], frame);
   }
