@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from trading_platform.training.setup import TrainingSetup
 
 ADMITTED, REFUSED, FAILED, INTERRUPTED = 0, 10, 1, 130
+EXPORTED_FILES = 3  # arrays, description, and a graph where onnx is installed
 STOPPED_EARLY = "Stopped before anything was trained; nothing has changed."
 
 Cluster = Annotated[str, typer.Option(help="Ray cluster to spread over: ray://HOST:PORT, HOST:PORT, or auto.")]
@@ -154,10 +155,9 @@ def train(
     outcome = run(campaign, screen)
     fitted = time.perf_counter()
     paths = write_reports(campaign, outcome, folder) if report else None
-    if export is not None:
-        write_export(export, campaign.registry.load(outcome.model_id))
+    exported = () if export is None else write_export(export, campaign.registry.load(outcome.model_id))
     seconds = {"prepare": prepared - since, "train": fitted - prepared, "report": time.perf_counter() - fitted}
-    say(campaign, outcome, seconds, paths, as_json, quiet)
+    say(campaign, outcome, seconds, paths, exported, as_json, quiet)
     raise typer.Exit(ADMITTED if outcome.admitted else REFUSED)
 
 
@@ -210,6 +210,7 @@ def say(
     outcome: Outcome,
     seconds: dict[str, float],
     paths: tuple[Path, Path] | None,
+    exported: tuple[Path, ...],
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -222,6 +223,7 @@ def say(
     if as_json:
         document = verdict.document(campaign, outcome, seconds, steps)
         document["report"] = None if paths is None else [str(path) for path in paths]
+        document["exported"] = [str(path) for path in exported]
         print(json.dumps(document, allow_nan=False))  # noqa: T201 - the command's output
         return
     if quiet:
@@ -262,6 +264,11 @@ def say(
         console.print(words)
     if paths is not None:
         console.print(f"report: {paths[0]}")
+    if exported:
+        without = "" if len(exported) == EXPORTED_FILES else "; no .onnx: pip install onnx"
+        console.print(
+            f"exported: {', '.join(path.name for path in exported)} in {exported[0].resolve().parent}{without}"
+        )
 
 
 @app.command()

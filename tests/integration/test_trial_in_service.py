@@ -32,9 +32,10 @@ from trading_platform.strategies.prepared import prepare_panel
 from trading_platform.strategies.registry import make_strategies
 from trading_platform.training.campaign import Campaign, Outcome, plan_windows, run_campaign
 from trading_platform.training.fits import Arena
-from trading_platform.training.paths import equal_weights
+from trading_platform.training.paths import equal_weights, run_path
 from trading_platform.training.service import candidate, enter, settle, shadow_returns, stored_weights, update
 from trading_platform.training.setup import TrainingSetup
+from trading_platform.training.traded import HELD, LEAST_TRADED, book_size, traded_share
 from trading_platform.training.verdict import verdict_line
 from trading_platform.training.worlds import rules_at_cost
 
@@ -64,6 +65,7 @@ def until(world: PreparedMarket, stop: int) -> PreparedMarket:
         exogenous=world.exogenous[:stop],
         regimes=world.regimes[:stop],
         strategy_returns=world.strategy_returns[:stop],
+        base_returns=world.base_returns[:stop],
     )
 
 
@@ -114,8 +116,43 @@ def test_a_shadow_book_is_its_sleeves_at_its_weights_less_what_changes_cost(worl
     returns = shadow_returns(world, weights, COST)
     moved = (1 - 1 / 3) + 1 / 3 + 1 / 3
     assert returns[last] == pytest.approx(world.strategy_returns[last, 0] - 0.0010 * moved)
+    dear = shadow_returns(world, weights, COST, traded=0.1)  # a tenth of what is moved is traded
+    assert dear[last] == pytest.approx(world.strategy_returns[last, 0] - 0.0001 * moved)
     assert returns[last - 1] == pytest.approx(world.strategy_returns[last - 1].mean())
     assert np.isnan(returns[: world.first]).all()
+
+
+def test_a_moved_weight_is_charged_what_an_account_trades_for_it_and_no_less_than_was_ever_seen(
+    world: PreparedMarket,
+) -> None:
+    size = book_size(world)
+    assert size > 1.5  # a strategy alone cannot fill the account
+    assert traded_share(world, equal_weights(world)) == pytest.approx(HELD / size)
+    flicker = equal_weights(world)
+    flicker[::2, 0] += 0.002
+    flicker[::2, 1] -= 0.002
+    rows = range(world.first + 1, world.n_sessions)
+    moved = float(np.abs(np.diff(flicker[rows.start - 1 : rows.stop - 1], axis=0)).sum())
+    still, moving = (run_path(world, chosen, rows).turnover.sum() for chosen in (equal_weights(world), flicker))
+    assert moved > 5.0  # as the weights have it
+    assert abs(moving - still) < 0.01 * moved  # within the band next to nothing is traded
+    assert traded_share(world, flicker) == pytest.approx(LEAST_TRADED / size)
+
+
+def test_a_challenger_in_service_is_charged_its_own_share(
+    registry: ModelRegistry, world: PreparedMarket, trained: tuple[Path, Outcome]
+) -> None:
+    begun = entered(registry, world, trained[1])
+    first = world.n_sessions - WEEKS * WEEK
+    twin = ModelRegistry(registry.folder)
+    fed_once = update(twin, until(world, first + 10), COST, NOW)
+    assert fed_once is not None
+    name = trained[1].model_id
+    weights = stored_weights(registry, name, world)
+    share = begun.entries[0].traded
+    assert 0.0 < share < 1.0
+    by_hand = shadow_returns(world, weights, COST, share)[first : first + 10]
+    assert fed_once.sums.challenger == pytest.approx(float(by_hand.sum()), rel=1e-9)
 
 
 def test_a_weekly_job_killed_twice_ends_where_one_run_ends(

@@ -214,7 +214,7 @@ def test_the_file_holds_every_digit_and_is_private(tmp_path: Path) -> None:
 
 
 BROKEN = [
-    ({"version": 2}, "version"),
+    ({"version": 3}, "version"),
     ({"wealth": 19.0}, "altered"),
     ({"state": "won"}, "won"),
     ({"number": True}, "whole number"),
@@ -224,6 +224,8 @@ BROKEN = [
     ({"fed": "yesterday"}, "yesterday"),
     ({"events": [1]}, "list of texts"),
     ({"wager": None}, "object"),
+    ({"serving_traded": 1.5}, "must be in"),
+    ({"entries": [{"model_id": FIRST, "seen": "2026-01-05", "traded": -0.1}]}, "must be in"),
 ]
 
 
@@ -234,6 +236,22 @@ def test_a_damaged_file_is_never_taken_for_no_file(tmp_path: Path, changes: dict
     file.path.write_text(json.dumps(json.loads(trial_text(trial)) | changes))
     with pytest.raises(RetrainModelError, match=said):
         file.read()
+
+
+@pytest.mark.parametrize("objective", list(Objective))
+def test_a_trial_of_an_older_file_goes_on_with_its_wealth(objective: Objective) -> None:
+    trial = served_days(admitted(None, candidate(), ""), 40, -0.2)
+    old = json.loads(trial_text(trial)) | {"version": 1, "objective": str(objective)}
+    del old["serving_traded"], old["entries"][0]["traded"]
+    found = parse_trial(json.dumps(old))
+    assert found.wealth == pytest.approx(trial.wealth)
+    assert found.entries[0].traded == found.serving_traded == 1.0  # in full, as it was charged then
+    assert found.wager.known == (0 if objective is Objective.RISK else trial.wager.known)
+    # the next challenger brings what is known of the books
+    again = admitted(found, candidate(SECOND, found.fed, objective=objective, traded=0.02), "")
+    assert again.wager.known > 0
+    assert again.wealth == pytest.approx(trial.wealth)
+    assert again.entries[-1].traded == 0.02
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"version": 1}', '{"version": 1, "wealth": NaN}'])

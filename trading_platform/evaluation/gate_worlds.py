@@ -53,7 +53,8 @@ class Story:
     ratio : annual mean over annual volatility of the difference, the volatility that of years: with memory counted.
     lower : part by which the challengers' volatility lies below (objective risk).
     correlation : of the challengers' book with what serves (objective risk).
-    crash : chance a session of a fall by 15 deviations that small gains pay for in between (mean as `ratio` says).
+    crash : chance a session of a fall by 15 deviations that small gains pay for in between (mean as `ratio` says); of a
+        day five times as wild that calmer ones pay for (objective risk).
     known : sessions of the shadow books before the job.
     """
 
@@ -65,6 +66,11 @@ class Story:
     correlation: float = 0.95
     crash: float = 0.0
     known: int = KNOWN_SESSIONS
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the challengers are worth anything."""
+        return self.ratio > 0.0 or self.lower > 0.0
 
 
 STORIES = (
@@ -79,9 +85,12 @@ STORIES = (
     Story("risk, worthless, correlation 0.95", Objective.RISK),
     Story("risk, worthless, correlation 0.8", Objective.RISK, correlation=0.8),
     Story("risk, worthless, calm days and rare storms", Objective.RISK, crash=1.0 / 100.0),
+    Story("risk, worthless, rare storms, correlation 0.8", Objective.RISK, correlation=0.8, crash=1.0 / 100.0),
+    Story("risk, worthless, storms once a year", Objective.RISK, crash=1.0 / 250.0),
     Story("risk, worthless, rare storms, two years known", Objective.RISK, crash=1.0 / 100.0, known=504),
     Story("risk, 10 % lower, correlation 0.95", Objective.RISK, lower=0.1),
     Story("risk, 10 % lower, correlation 0.9", Objective.RISK, lower=0.1, correlation=0.9),
+    Story("risk, 10 % lower, correlation 0.8", Objective.RISK, lower=0.1, correlation=0.8),
     Story("risk, 5 % lower, correlation 0.98", Objective.RISK, lower=0.05, correlation=0.98),
 )
 
@@ -91,7 +100,8 @@ class JobResult:
     """What became of one job.
 
     `passed` : sessions until a challenger was promoted, those that only taught counted, None in five years. `growth` :
-    log of the wealth after five years of bets that nothing ended. `constant` : the same of each of `CONSTANT_BETS`.
+    log of the wealth after five years of bets that nothing ended. `constant` : the same by `CONSTANT_BETS`; empty where
+    the challengers are worthless.
     """
 
     passed: int | None
@@ -103,32 +113,36 @@ def run_job(story: Story, seed: int, sessions: int = SESSIONS) -> JobResult:
     """Return what became of the job `seed` of `story`, from nothing: no fold, no stake, only books that are known."""
     rng = np.random.default_rng([seed, *story.name.encode()])
     challenger, serving = books(story, rng, story.known + sessions)
-    bet_on = differences(challenger, serving, story.objective)
-    begun = warmed(new_wager(story.objective), bet_on[: story.known])
+    bet_on, squares = differences(challenger, serving, story.objective), serving**2
+    begun = warmed(new_wager(story.objective), bet_on[: story.known], squares[: story.known])
     waits = min(sessions, sessions_missing(begun, story.objective))
-    begun = warmed(begun, bet_on[story.known : story.known + waits])
-    bet_on = bet_on[story.known + waits :]
-    growth = math.log(wealth_path(begun, bet_on)[-1]) if len(bet_on) else 0.0
-    constant = constant_growth(begun, bet_on, CONSTANT_BETS)
-    passed = sessions_to_pass(begun, bet_on)
+    begins = story.known + waits
+    begun = warmed(begun, bet_on[story.known : begins], squares[story.known : begins])
+    bet_on, squares = bet_on[begins:], squares[begins:]
+    growth = after(begun, bet_on, squares).log_wealth
+    constant = constant_growth(begun, bet_on, CONSTANT_BETS, squares) if story.is_better else np.empty(0)
+    passed = sessions_to_pass(begun, bet_on, squares)
     return JobResult(None if passed is None else passed + waits, growth, tuple(constant.tolist()))
 
 
-def sessions_to_pass(wager: Wager, bet_on: Floats) -> int | None:
-    """Return the session after which a job promotes, looked at every day; None if it never does. `bet_on`: (T,).
+def sessions_to_pass(wager: Wager, bet_on: Floats, squares: Floats) -> int | None:
+    """Return the session after which a job promotes, looked at every day; None if it never does.
+
+    `bet_on` (T,) are the differences, `squares` (T,) of what serves.
 
     A challenger that is retired is followed by the next week's, with what is left.
     """
     done = 0
     while done < len(bet_on):
-        path = wealth_path(wager, bet_on[done:])
+        path = wealth_path(wager, bet_on[done:], squares[done:])
         ends = np.flatnonzero((path > LIMIT) | (path < RETIRE_BELOW))
         if not len(ends):
             return None
         first = int(ends[0])
         if path[first] > LIMIT:
             return done + first + 1
-        wager = begun_again(after(wager, bet_on[done : done + first + 1]))
+        seen = slice(done, done + first + 1)
+        wager = begun_again(after(wager, bet_on[seen], squares[seen]))
         done += (first // WEEK + 1) * WEEK
     return None
 

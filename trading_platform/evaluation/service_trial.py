@@ -28,6 +28,8 @@ from trading_platform.evaluation.wealth import (
     after,
     begun_again,
     new_wager,
+    news_of,
+    ratio_of,
     sessions_missing,
     sessions_to_wait,
     warmed,
@@ -55,15 +57,23 @@ class TrialState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A challenger and the last session that it had seen when it entered: it is bet on from the next one."""
+    """A challenger and the last session that it had seen when it entered: it is bet on from the next one.
+
+    `traded` : what an account really trades for each dollar of weight that the challenger moves, in dollars of the
+    shadow books; its changes of weights are charged so much.
+    """
 
     model_id: str
     seen: date
+    traded: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """What two books did in service: sessions, sums and sums of squares of daily returns, and squares that forget."""
+    """What two books did in service: sessions, sums and sums of squares of daily returns, and squares that forget.
+
+    `difference` and `difference_squares` are of what is bet on: differences for return, news in scales for risk.
+    """
 
     sessions: int = 0
     challenger: float = 0.0
@@ -109,7 +119,8 @@ class Trial:
     began : the session after which the trial began. fed : the newest session that was bet on or passed over.
     fold_gain, fold_sessions : total gain of the newest challenger where it was judged, and on how many sessions.
     min_total_gain : what folds and service together must not fall below.
-    ratio : mean over deviation of the judged differences, for the waiting time; NaN is kept as None.
+    ratio : mean over deviation of what the judged sessions would have been bet on; NaN is kept as None.
+    serving_traded : as `Entry.traded`, of what serves.
     unknown : sessions that could not be bet on.
     events : what happened, newest last, each one line with its session.
     """
@@ -130,6 +141,7 @@ class Trial:
     state: TrialState = TrialState.RUNNING
     unknown: int = 0
     events: tuple[str, ...] = ()
+    serving_traded: float = 1.0
 
     @property
     def challenger(self) -> str:
@@ -190,6 +202,7 @@ class Candidate:
         worst session are learned from them; None = on those that were judged.
     fold_evidence : what bets of one dollar made of sessions that taught it nothing, None without such.
     runs : how many runs the registry has had, this one included.
+    traded, serving_traded : as `Entry.traded`, of the challenger and of what serves.
     """
 
     model_id: str
@@ -204,6 +217,13 @@ class Candidate:
     fold_evidence: float | None = None
     runs: int = 1
     known: Floats | None = None
+    traded: float = 1.0
+    serving_traded: float = 1.0
+
+
+def squares_of(serving: Floats, objective: Objective) -> Floats | None:
+    """Return the squared returns (T,) of what serves where risk is measured by them, None for return."""
+    return serving**2 if objective is Objective.RISK else None
 
 
 def differences(challenger: Floats, serving: Floats, objective: Objective, match: float = 1.0) -> Floats:
@@ -224,12 +244,14 @@ def admitted(trial: Trial | None, candidate: Candidate, serving: str) -> Trial:
     why = "the first of this job" if trial is None else _why_new(trial, candidate, serving)
     if trial is None or why is not None:
         return _opened(trial, candidate, serving, why or "")
-    entry = Entry(candidate.model_id, max(candidate.seen, trial.fed))
+    entry = Entry(candidate.model_id, max(candidate.seen, trial.fed), candidate.traded)
     waiting = tuple(old for old in trial.entries if old.seen < entry.seen)
     begun = trial
     if trial.state is TrialState.RETIRED:
         begun = replace(trial, wager=begun_again(trial.wager), state=TrialState.RUNNING, sums=_unseen(trial.sums))
         waiting = ()
+    if not begun.wager.known:  # of an older file, whose sums were of another kind
+        begun = replace(begun, wager=_taught(begun.wager, candidate, begun.sums.match))
     said = f"{entry.seen}: {candidate.model_id} enters, wealth {begun.wealth:.3g}"
     return _noted(
         replace(
@@ -238,6 +260,7 @@ def admitted(trial: Trial | None, candidate: Candidate, serving: str) -> Trial:
             fold_gain=candidate.gain,
             fold_sessions=candidate.gain_sessions,
             ratio=_known(_ratio(candidate)),
+            serving_traded=candidate.serving_traded,
         ),
         said,
     )
@@ -306,14 +329,13 @@ def _opened(old: Trial | None, candidate: Candidate, serving: str, why: str) -> 
     else:
         stake = begun_again(old.wager).stake
     sums = _recent(Sums(), candidate.challenger, candidate.serving)
-    mine, other = (candidate.challenger, candidate.serving) if candidate.known is None else candidate.known
-    wager = warmed(new_wager(candidate.objective, stake), differences(mine, other, candidate.objective, sums.match))
+    wager = _taught(new_wager(candidate.objective, stake), candidate, sums.match)
     trial = Trial(
         number=1 if old is None else old.number + 1,
         objective=candidate.objective,
         strategies=candidate.strategies,
         serving=serving,
-        entries=(Entry(candidate.model_id, seen),),
+        entries=(Entry(candidate.model_id, seen, candidate.traded),),
         began=seen,
         fed=seen,
         wager=wager,
@@ -323,11 +345,19 @@ def _opened(old: Trial | None, candidate: Candidate, serving: str, why: str) -> 
         min_total_gain=candidate.min_total_gain,
         ratio=_known(_ratio(candidate)),
         events=() if old is None else old.events,
+        serving_traded=candidate.serving_traded,
     )
     if trial.is_proven:
         trial = replace(trial, state=TrialState.PASSED)
     said = f"{seen}: trial {trial.number} begins with {candidate.model_id} ({why}), wealth {stake:.3g}"
     return _noted(trial, said)
+
+
+def _taught(wager: Wager, candidate: Candidate, match: float) -> Wager:
+    """Return `wager` with its scale learned from all that is known of the candidate's books."""
+    mine, other = (candidate.challenger, candidate.serving) if candidate.known is None else candidate.known
+    objective = candidate.objective
+    return warmed(wager, differences(mine, other, objective, match), squares_of(other, objective))
 
 
 def _why_new(trial: Trial, candidate: Candidate, serving: str) -> str | None:
@@ -346,9 +376,12 @@ def _why_new(trial: Trial, candidate: Candidate, serving: str) -> str | None:
 def _one_session(trial: Trial, session: date, challenger: float, serving: float) -> Trial:
     if in_force(trial, session) is None or not (math.isfinite(challenger) and math.isfinite(serving)):
         return replace(trial, fed=session, unknown=trial.unknown + 1)
-    bet_on = differences(np.array([challenger]), np.array([serving]), trial.objective, trial.sums.match)
-    wager = warmed(trial.wager, bet_on) if trial.sessions_missing else after(trial.wager, bet_on)
-    sums = _added(trial.sums, challenger, serving, float(bet_on[0]))
+    other = np.array([serving])
+    bet_on = differences(np.array([challenger]), other, trial.objective, trial.sums.match)
+    squares = squares_of(other, trial.objective)
+    wager = (warmed if trial.sessions_missing else after)(trial.wager, bet_on, squares)
+    shown = bet_on if squares is None else news_of(trial.wager, bet_on, squares)
+    sums = _added(trial.sums, challenger, serving, float(shown[0]))
     # challengers that were replaced before this session are not needed any more
     current = max((e.seen for e in trial.entries if e.seen < session), default=trial.began)
     entries = tuple(entry for entry in trial.entries if entry.seen >= current)
@@ -390,10 +423,12 @@ def _unseen(sums: Sums) -> Sums:
 
 
 def _ratio(candidate: Candidate) -> float:
-    sums = _recent(Sums(), candidate.challenger, candidate.serving)
-    found = differences(candidate.challenger, candidate.serving, candidate.objective, sums.match)
-    deviation = float(found.std(ddof=1)) if len(found) > 1 else 0.0
-    return float(found.mean()) / deviation if deviation > 0.0 else math.nan
+    match = _recent(Sums(), candidate.challenger, candidate.serving).match
+    found = differences(candidate.challenger, candidate.serving, candidate.objective, match)
+    squares = squares_of(candidate.serving, candidate.objective)
+    if squares is not None:
+        found = news_of(_taught(new_wager(candidate.objective), candidate, match), found, squares)
+    return ratio_of(found)
 
 
 def _sharpe(total: float, squares: float, count: int) -> float:

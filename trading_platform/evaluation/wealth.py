@@ -11,17 +11,15 @@ mixture, as in Cover's universal portfolio, since a fixed one fits one size of g
 
 * A session's difference d is `matched` (objective return: the challenger at the volatility of the other, less the
   other) or that of squares (risk: the other's squared return less the challenger's).
-* What yesterday's tells of it is taken out, e_t = d_t - phi d_(t-1) with phi from the past, within [0, 1/2]: a
-  difference with memory would else win by what it lasts. The mean keeps its sign.
-* e is divided by its own scale, known the day before: a root mean square that forgets with a half-life of 14 sessions.
-* A bet of size b turns 1 into 1 + b x. The wealth is the mean over the bets of `BETS`, each left alone. A gain counts
-  at most 8 scales; a loss is never cut, and a bet that it ruins stays ruined. None is larger than what the worst
-  session known, come again, would have left a tenth of.
-* That worst session is the one thing the argument leans on. Losses of a difference of squares have no bound, and a test
-  of means without one does not exist (Bahadur & Savage 1956): a bet that a storm would ruin wins on all calm days, and
-  whoever has seen calm days only takes it. So the worst is learned from all that is known of the sleeves' books, long
-  before the first bet, and nothing is bet on less risk before `RARE_SESSIONS` of them are known, those of service
-  included. What comes more rarely than that, no bet can see.
+* It is made into news in scales, x, by what was known the day before. A bet of size b turns 1 into 1 + b x. The wealth
+  is the mean over the bets of `BETS`, each left alone.
+* Return: what yesterday's tells of it is taken out, e_t = d_t - phi d_(t-1) with phi from the past, within [0, 1/2]: a
+  difference with memory would else win by what it lasts. The mean keeps its sign. e is divided by its own scale, a root
+  mean square that forgets with a half-life of 14 sessions. A gain counts at most 8 scales; a loss is never cut, and a
+  bet that it ruins stays ruined. None is larger than what the worst session known, come again, would have left a tenth.
+* Risk: see :mod:`trading_platform.evaluation.calm_news`. What is rare has to be known first, so nothing is bet on less
+  risk before `RARE_SESSIONS` sessions of the sleeves' books are known, those of service included. What comes more
+  rarely than that, no bet can see.
 
 At an information ratio of r a year the best of constant bets grows by about r^2 / 2 a year: one dollar becomes 20 after
 6 / r^2 years. What the mixture reaches of that, and how often the worthless pass: docs/gate.md, `make gate-simulation`.
@@ -37,20 +35,23 @@ import numpy as np
 from trading_platform.core.compiled import compiled
 from trading_platform.core.day_count import ANNUAL_SESSIONS
 from trading_platform.core.types import Floats
+from trading_platform.evaluation.calm_news import SUMS as RISK_SUMS
+from trading_platform.evaluation.calm_news import calm_news
 from trading_platform.evaluation.promotion import Objective
 
 # The chance that a whole job ever promotes what is not better.
 ALPHA = 0.05
 LIMIT = 1.0 / ALPHA
-# A bet of 0.126 is the best for an information ratio of 2 a year, in shocks without tails. Risk is bet on more
-# carefully, a part of it nearly not at all: a book may be calm for months without being so. Chosen by simulation among
-# sets that find a ratio of 2 within 20 months; larger bets are quicker and pass more of what crashes rarely.
-BETS = {Objective.RETURN: (0.03, 0.06, 0.09, 0.12), Objective.RISK: (0.005, 0.02, 0.05, 0.1)}
+# A bet of 0.126 is the best for an information ratio of 2 a year, in shocks without tails. Chosen by simulation among
+# sets that find a ratio of 2 within 20 months, and a volatility that is 10 % lower within 12; larger ones are quicker
+# and pass more of what is worthless.
+BETS = {Objective.RETURN: (0.03, 0.06, 0.09, 0.12), Objective.RISK: (0.05, 0.1, 0.2)}
 LARGEST = max(max(sizes) for sizes in BETS.values())
 # Part of a bet that the worst session known may take.
 MOST_LOSS = 0.9
 MOST_GAIN = 8.0  # scales
 LEAST_LEFT = 1e-9  # of a ruined bet: a logarithm needs a number
+LEAST_STAKE = 1e-12  # what is left of the poorest job; nothing that can be won back
 # A scale that follows the market's own swings makes a tenth less volatility visible a tenth sooner than a slow one.
 FORGET = 0.95
 # Five years: an event of one session in a hundred is in them for certain, one in 250 in 99 of 100 histories.
@@ -63,7 +64,9 @@ MOST_MEMORY = 0.5
 WINSOR = 3.0
 LEAST_SEEN = 10.0  # sessions before a scale is trusted to say what is wild
 
+# What is remembered of return; of risk see `calm_news`.
 SQUARES, WEIGHT, PREVIOUS, PREVIOUS_SCALED, PRODUCTS, SCALED_SQUARES, WORST, SEEN = range(8)
+RETURN_SUMS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ class Wager:
     ----------
     stake : wealth when these bets began.
     sizes : of the bets. bets : natural logarithm of what each has made of one dollar.
-    scale : what the next session's scale, memory and worst loss are known from, see the names above.
+    scale : what the next session's scale and worst loss are known from, 8 sums of return or 11 of risk.
     sessions : sessions bet on.
     """
 
@@ -86,8 +89,10 @@ class Wager:
 
     def __post_init__(self) -> None:
         numbers = (self.stake, *self.sizes, *self.bets, *self.scale)
-        if not self.sizes or len(self.bets) != len(self.sizes) or len(self.scale) != SEEN + 1:
-            raise ValueError(f"a wager holds as many bets as sizes and {SEEN + 1} sums, was {numbers}")
+        if not self.sizes or len(self.bets) != len(self.sizes) or len(self.scale) not in (RETURN_SUMS, RISK_SUMS):
+            raise ValueError(
+                f"a wager holds as many bets as sizes and {RETURN_SUMS} or {RISK_SUMS} sums, was {numbers}"
+            )
         if not (np.isfinite(numbers).all() and self.stake > 0.0 and self.sessions >= 0):
             raise ValueError(f"a wager's numbers must be finite and its stake above 0, was {numbers}")
 
@@ -95,6 +100,12 @@ class Wager:
     def wealth(self) -> float:
         """What the stake has become."""
         return self.stake * float(np.exp(self.bets).mean())
+
+    @property
+    def log_wealth(self) -> float:
+        """Natural logarithm of the wealth, which may be too small for a number."""
+        best = max(self.bets)
+        return math.log(self.stake) + best + math.log(float(np.exp(np.array(self.bets) - best).mean()))
 
     @property
     def known(self) -> int:
@@ -110,17 +121,21 @@ def sessions_missing(wager: Wager, objective: Objective) -> int:
 def new_wager(objective: Objective, stake: float = 1.0) -> Wager:
     """Return a wager that has bet on nothing."""
     sizes = BETS[objective]
-    return Wager(stake, sizes, (0.0,) * len(sizes))
+    wager = Wager(stake, sizes, (0.0,) * len(sizes))
+    return replace(wager, scale=(0.0,) * RISK_SUMS) if objective is Objective.RISK else wager
 
 
-def warmed(wager: Wager, differences: Floats) -> Wager:
-    """Return `wager` with its scale learned from `differences` (T,) of sessions before the first bet. Bets nothing."""
+def warmed(wager: Wager, differences: Floats, squares: Floats | None = None) -> Wager:
+    """Return `wager` with its scale learned from `differences` (T,) of sessions before the first bet. Bets nothing.
+
+    `squares` (T,) : squared returns of what serves, which risk is measured by; here and in the functions below.
+    """
     scale = np.array(wager.scale)
-    _gains(differences, scale)
+    _news(differences, squares, scale)
     return replace(wager, scale=tuple(scale.tolist()))
 
 
-def after(wager: Wager, differences: Floats) -> Wager:
+def after(wager: Wager, differences: Floats, squares: Floats | None = None) -> Wager:
     """Return the wager after `differences` (T,), one a session; sessions without a scale yet only teach it.
 
     Raises
@@ -131,22 +146,27 @@ def after(wager: Wager, differences: Floats) -> Wager:
     if not np.isfinite(differences).all():
         raise ValueError("a wager cannot bet on a session whose difference is unknown; leave it out")
     scale = np.array(wager.scale)
-    growth = _growth(wager, differences, scale)
+    growth = _growth(wager, differences, squares, scale)
     bets = np.array(wager.bets) + growth.sum(axis=0)
     bet_on = max(0, len(differences) - _unknown(wager))
     return Wager(wager.stake, wager.sizes, tuple(bets.tolist()), tuple(scale.tolist()), wager.sessions + bet_on)
 
 
-def wealth_path(wager: Wager, differences: Floats) -> Floats:
+def wealth_path(wager: Wager, differences: Floats, squares: Floats | None = None) -> Floats:
     """Return the wealth after each of `differences` (T,), as `after` would have it session by session."""
-    growth = _growth(wager, differences, np.array(wager.scale))
+    growth = _growth(wager, differences, squares, np.array(wager.scale))
     path: Floats = wager.stake * np.exp(np.array(wager.bets) + np.cumsum(growth, axis=0)).mean(axis=1)
     return path
 
 
-def constant_growth(wager: Wager, differences: Floats, sizes: Floats) -> Floats:
+def news_of(wager: Wager, differences: Floats, squares: Floats | None = None) -> Floats:
+    """Return what each of `differences` (T,) says in scales, (T,): a bet of size b turns 1 into 1 + b x."""
+    return _news(differences, squares, np.array(wager.scale))[0]
+
+
+def constant_growth(wager: Wager, differences: Floats, sizes: Floats, squares: Floats | None = None) -> Floats:
     """Return the log of what bets of one size each, without any limit, make of one dollar, (B,): a yardstick."""
-    gains, _ = _gains(differences, np.array(wager.scale))
+    gains = news_of(wager, differences, squares)
     gains[: _unknown(wager)] = 0.0
     total: Floats = np.log(np.maximum(LEAST_LEFT, 1.0 + gains[:, None] * sizes)).sum(axis=0)
     return total
@@ -158,7 +178,8 @@ def begun_again(wager: Wager) -> Wager:
     What another challenger or other sleeves have lost stays lost: else a job that begins anew often enough would pass
     by luck. What they have won was evidence for them and is laid aside.
     """
-    return Wager(min(1.0, wager.wealth), wager.sizes, (0.0,) * len(wager.sizes), wager.scale)
+    left = min(1.0, max(LEAST_STAKE, wager.wealth))
+    return Wager(left, wager.sizes, (0.0,) * len(wager.sizes), wager.scale)
 
 
 def sessions_to_wait(ratio: float, wealth: float = 1.0) -> float:
@@ -191,13 +212,24 @@ def _unknown(wager: Wager) -> int:
     return max(0, SCALE_SESSIONS - int(wager.scale[SEEN]))
 
 
-def _growth(wager: Wager, differences: Floats, scale: Floats) -> Floats:
+def _growth(wager: Wager, differences: Floats, squares: Floats | None, scale: Floats) -> Floats:
     """Return the log of what each session makes of one dollar in each bet, (T, B); moves `scale` to the end."""
-    gains, most = _gains(differences, scale)
+    gains, most = _news(differences, squares, scale)
     gains[: _unknown(wager)] = 0.0
     sizes = np.minimum(np.array(wager.sizes), most[:, None])
     growth: Floats = np.log(np.maximum(LEAST_LEFT, 1.0 + gains[:, None] * sizes))
     return growth
+
+
+def _news(differences: Floats, squares: Floats | None, scale: Floats) -> tuple[Floats, Floats]:
+    """Return each session's news in scales, (T,), and the largest bet allowed, (T,); moves `scale` to the end."""
+    if len(scale) == RETURN_SUMS:
+        found: tuple[Floats, Floats] = _gains(differences, scale)
+        return found
+    if squares is None:
+        raise ValueError("less risk is measured by the squared returns of what serves; pass them")
+    calm: tuple[Floats, Floats] = calm_news(differences, squares, scale)
+    return calm
 
 
 @compiled

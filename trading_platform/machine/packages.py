@@ -34,6 +34,7 @@ PACKAGES: dict[str, dict[str, str]] = {
     "report": {"matplotlib": "matplotlib"},
     "notify": {"apprise": "apprise"},
     "mcp": {"mcp": "mcp"},
+    "onnx": {"onnx": "onnx"},
     "postgres": {"psycopg": "psycopg[binary]"},
     "desk": {
         "starlette": "starlette",

@@ -13,7 +13,7 @@ import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,14 @@ from filelock import FileLock
 from trading_platform.core.errors import RetrainModelError
 from trading_platform.evaluation.promotion import Objective
 from trading_platform.evaluation.service_trial import Entry, Sums, Trial, TrialState
-from trading_platform.evaluation.wealth import Wager
+from trading_platform.evaluation.wealth import Wager, begun_again, new_wager
 from trading_platform.machine.durable_files import BINARY, sync_folder
 from trading_platform.storage.model_manifest import MODEL_ID
 
 TRIAL_FILE = "trial.json"
-TRIAL_VERSION = 1
+TRIAL_VERSION = 2
+# Its sums of a trial for risk were of another kind, and it charged every moved weight in full.
+OLD_VERSION = 1
 MAX_TRIAL_BYTES = 200_000
 
 
@@ -99,7 +101,11 @@ def trial_text(trial: Trial) -> str:
         "objective": str(trial.objective),
         "strategies": list(trial.strategies),
         "serving": trial.serving,
-        "entries": [{"model_id": entry.model_id, "seen": entry.seen.isoformat()} for entry in trial.entries],
+        "entries": [
+            {"model_id": entry.model_id, "seen": entry.seen.isoformat(), "traded": entry.traded}
+            for entry in trial.entries
+        ],
+        "serving_traded": trial.serving_traded,
         "began": trial.began.isoformat(),
         "fed": trial.fed.isoformat(),
         "wealth": trial.wealth,
@@ -118,15 +124,15 @@ def trial_text(trial: Trial) -> str:
 def parse_trial(text: str) -> Trial:
     """Read a file's text. Raises ValueError, TypeError or KeyError with what is wrong."""
     document = json.loads(text, parse_constant=_no_constant)
-    if not isinstance(document, dict) or document.get("version") != TRIAL_VERSION:
-        raise ValueError(f"is of no version that this program reads ({TRIAL_VERSION})")
+    if not isinstance(document, dict) or document.get("version") not in (OLD_VERSION, TRIAL_VERSION):
+        raise ValueError(f"is of no version that this program reads ({OLD_VERSION}, {TRIAL_VERSION})")
     wager, sums = _table(document, "wager"), _table(document, "sums")
     trial = Trial(
         number=_count(document, "number"),
         objective=Objective(document["objective"]),
         strategies=tuple(_texts(document, "strategies")),
         serving=_model(document["serving"]) if document["serving"] else "",
-        entries=tuple(Entry(_model(e["model_id"]), date.fromisoformat(e["seen"])) for e in document["entries"]),
+        entries=tuple(_entry(entry) for entry in document["entries"]),
         began=date.fromisoformat(document["began"]),
         fed=date.fromisoformat(document["fed"]),
         wager=Wager(
@@ -144,13 +150,33 @@ def parse_trial(text: str) -> Trial:
         state=TrialState(document["state"]),
         unknown=_count(document, "unknown"),
         events=tuple(_texts(document, "events")),
+        serving_traded=_share(document, "serving_traded"),
     )
     if not trial.entries or not trial.strategies:
         raise ValueError("entries and strategies must name at least one")
     told = _number(document, "wealth")
     if not math.isclose(told, trial.wealth, rel_tol=1e-9):
         raise ValueError(f"wealth is {told:g}, its bets make {trial.wealth:g}: the file was altered")
-    return trial
+    return _renewed(trial) if document["version"] == OLD_VERSION else trial
+
+
+def _renewed(trial: Trial) -> Trial:
+    """Return a trial of an older file: one for risk goes on with its wealth, learning its scale anew."""
+    if trial.objective is not Objective.RISK:
+        return trial
+    wager = new_wager(Objective.RISK, begun_again(trial.wager).stake)
+    return replace(trial, wager=wager, sums=Sums())
+
+
+def _entry(value: dict[str, Any]) -> Entry:
+    return Entry(_model(value["model_id"]), date.fromisoformat(value["seen"]), _share(value, "traded"))
+
+
+def _share(document: dict[str, Any], name: str) -> float:
+    value = _number(document, name) if name in document else 1.0
+    if not (0.0 <= value <= 1.0):
+        raise ValueError(f"{name} must be in [0, 1], was {value:g}")
+    return value
 
 
 def _plain(value: Wager | Sums) -> dict[str, object]:

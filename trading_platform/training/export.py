@@ -1,6 +1,7 @@
 """A trained policy for other programs: arrays in an npz, and a JSON beside it that says what to do with them.
 
-docs/exported-policy.md has the format in words and a reader of twenty lines that needs numpy only.
+docs/exported-policy.md has the format in words and a reader of twenty lines that needs numpy only. Where the package
+onnx is installed a third file holds the whole as one graph (`training.export_onnx`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from trading_platform.core.errors import FixConfigError
 from trading_platform.core.observation import observation_schema
 from trading_platform.storage.model_registry import StoredModel
 from trading_platform.storage.model_weights import pack_weights
+from trading_platform.training.export_onnx import has_onnx, onnx_bytes
 
 FORMAT = "trading-allocator-policy"
 FORMAT_VERSION = 1
@@ -34,12 +36,16 @@ def check_export_path(path: Path | None, on_rules: bool = False) -> None:
 
 
 def write_export(path: Path, stored: StoredModel) -> tuple[Path, ...]:
-    """Write `stored` to `path` and its description beside it; return the files that were written."""
+    """Write `stored` to `path`, its description and, where onnx is installed, its graph beside it; return the files."""
     description = describe_policy(stored)
     path.write_bytes(pack_weights(stored.policy.network))
     beside = path.with_suffix(".json")
     beside.write_text(json.dumps(description, indent=1, allow_nan=False) + "\n")
-    return path, beside
+    if not has_onnx():
+        return path, beside
+    graph = path.with_suffix(".onnx")
+    graph.write_bytes(onnx_bytes(stored))
+    return path, beside, graph
 
 
 def describe_policy(stored: StoredModel) -> dict[str, Any]:

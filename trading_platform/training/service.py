@@ -1,7 +1,8 @@
 """A trained challenger in service: it enters the trial, its shadow book is fed by the day, and what passes serves.
 
 A shadow book of an allocation holds the strategies' own shadow books (`core.shadow_books`, which the engine keeps for
-their statistics) at the allocation's weights; a change of weights costs half-spread and slippage on what is moved.
+their statistics) at the allocation's weights; a change of weights costs half-spread and slippage on what an account
+would really trade for it (`training.traded`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from trading_platform.core.costs import BASIS_POINT
 from trading_platform.core.errors import RetrainModelError
 from trading_platform.core.prepare import PreparedMarket
-from trading_platform.core.types import Bools, Floats
+from trading_platform.core.types import Bools, Floats, Ints
 from trading_platform.evaluation.promotion import GateDecision, Objective
 from trading_platform.evaluation.service_trial import (
     Candidate,
@@ -27,25 +28,33 @@ from trading_platform.evaluation.service_trial import (
     fed,
     in_force,
     served,
+    squares_of,
 )
 from trading_platform.evaluation.wealth import LIMIT, new_wager, sessions_missing, warmed, wealth_path
 from trading_platform.storage.model_registry import ModelRegistry
 from trading_platform.storage.trial_file import TrialFile
 from trading_platform.training.paths import equal_weights, policy_answers
+from trading_platform.training.traded import traded_share
 
 # Sessions of folds that teach the scale before the first bet on them, a quarter of a year.
 FOLD_WARM_SESSIONS = 63
 
 
-def shadow_returns(world: PreparedMarket, weights: Floats, cost_bps: float) -> Floats:
+def shadow_returns(world: PreparedMarket, weights: Floats, cost_bps: float, traded: float = 1.0) -> Floats:
     """Return the daily returns (T,) of the strategies' shadow books at `weights` (T, K), after costs of changes.
 
     Weights decided at the close of t - 1 earn in session t. NaN where a shadow book is not known, and in the first two.
+
+    Parameters
+    ----------
+    cost_bps : basis points on each dollar that is traded.
+    traded : dollars traded for each dollar of weight that moves, of books as large as the strategies' own; 1 in the
+        controls' worlds, whose books are as large as the account.
     """
     earned = np.full(world.n_sessions, np.nan)
     moved = np.abs(np.diff(weights, axis=0)).sum(axis=1)  # moved[t] is traded at the open after close t + 1
     gross = (weights[1:-1] * world.strategy_returns[2:]).sum(axis=1)
-    earned[2:] = gross - cost_bps * BASIS_POINT * moved[: world.n_sessions - 2]
+    earned[2:] = gross - cost_bps * BASIS_POINT * traded * moved[: world.n_sessions - 2]
     return earned
 
 
@@ -111,11 +120,13 @@ def candidate(
         (T, K) of the very model that may serve: what its books did on all sessions that are known says how bad a
         session can be, hindsight or not.
     """
-    mine = shadow_returns(world, weights, cost_bps)
-    serving = shadow_returns(world, serving_weights(registry, champion_id(registry), world), cost_bps)
+    held = serving_weights(registry, champion_id(registry), world)
+    traded, serving_traded = traded_share(world, serves), traded_share(world, held)
+    mine = shadow_returns(world, weights, cost_bps, traded)
+    serving = shadow_returns(world, held, cost_bps, serving_traded)
     known = np.isfinite(mine) & np.isfinite(serving)
     rows = np.array([row for row in (untaught or judged) if known[row]], dtype=np.int64)
-    ever = shadow_returns(world, serves, cost_bps)
+    ever = shadow_returns(world, serves, cost_bps, traded)
     both = np.isfinite(ever) & np.isfinite(serving)
     return Candidate(
         model_id=model_id,
@@ -130,6 +141,8 @@ def candidate(
         fold_evidence=_evidence(mine, serving, known, untaught, decision.objective),
         runs=max(1, len(registry.model_ids())),
         known=np.stack([ever[both], serving[both]]),
+        traded=traded,
+        serving_traded=serving_traded,
     )
 
 
@@ -159,10 +172,11 @@ def update(registry: ModelRegistry, world: PreparedMarket, cost_bps: float, now:
         rows = range(world.row(trial.fed + timedelta(days=1)), world.n_sessions)
         if not rows:
             return trial
-        mine = shadow_returns(world, _weights_in_force(registry, trial, world, rows), cost_bps)
-        serving = shadow_returns(world, serving_weights(registry, trial.serving, world), cost_bps)
+        mine = _returns_in_force(registry, trial, world, rows, cost_bps)
+        held = serving_weights(registry, trial.serving, world)
+        serving = shadow_returns(world, held, cost_bps, trial.serving_traded)
         sessions = [world.session(row) for row in rows]
-        return _kept(registry, file, fed(trial, sessions, mine[rows.start :], serving[rows.start :]), now)
+        return _kept(registry, file, fed(trial, sessions, mine, serving[rows.start :]), now)
 
 
 def settle(registry: ModelRegistry, now: datetime) -> Trial | None:
@@ -174,20 +188,31 @@ def settle(registry: ModelRegistry, now: datetime) -> Trial | None:
         return _settled(registry, file, file.read(), now)
 
 
-def _weights_in_force(registry: ModelRegistry, trial: Trial, world: PreparedMarket, rows: range) -> Floats:
-    """Return the weights (T, K) of whoever was in force in each session, with those before the first of `rows`."""
-    names = {row: in_force(trial, world.session(row)) for row in rows}
+def _returns_in_force(
+    registry: ModelRegistry, trial: Trial, world: PreparedMarket, rows: range, cost_bps: float
+) -> Floats:
+    """Return what the challenger in force in each session of `rows` earned, (n,); NaN where there was none.
+
+    One that takes over pays for the way from the weights of the one before it.
+    """
+    names = {row: in_force(trial, world.session(row)) for row in range(rows.start - 1, rows.stop)}
     known: Mapping[str, Floats] = {
         name: stored_weights(registry, name, world) for name in dict.fromkeys(names.values()) if name is not None
     }
-    weights = np.full((world.n_sessions, world.n_strategies), np.nan)
-    before = next((known[name] for name in names.values() if name is not None), None)
-    if before is not None:
-        weights[: rows.start - 1] = before[: rows.start - 1]
-    for row, name in names.items():
-        if name is not None:
-            weights[row - 1] = known[name][row - 1]
-    return weights
+    shares = {entry.model_id: entry.traded for entry in trial.entries}
+    earned = np.full(len(rows), np.nan)
+    for row in rows:
+        name = names[row]
+        if name is None:
+            continue
+        held = known[name][row - 2 : row].copy()
+        before = names[row - 1]
+        if before is not None:
+            held[0] = known[before][row - 2]
+        gross = held[1] @ world.strategy_returns[row]
+        moved = float(np.abs(held[1] - held[0]).sum())
+        earned[row - rows.start] = gross - cost_bps * BASIS_POINT * shares[name] * moved
+    return earned
 
 
 def _settled(registry: ModelRegistry, file: TrialFile, trial: Trial | None, now: datetime) -> Trial | None:
@@ -233,10 +258,15 @@ def _evidence(mine: Floats, serving: Floats, known: Bools, rows: range, objectiv
     first = chosen[:FOLD_WARM_SESSIONS]
     squares = float((mine[first] ** 2).sum()), float((serving[first] ** 2).sum())
     match = float(np.sqrt(squares[1] / squares[0])) if squares[0] > 0.0 else 1.0
-    found = differences(mine[chosen], serving[chosen], objective, match)
     before = np.flatnonzero(known[: chosen[0]])
-    earlier = differences(mine[before], serving[before], objective, match)
-    wager = warmed(new_wager(objective), np.append(earlier if earlier.any() else [], found[:FOLD_WARM_SESSIONS]))
+    if not differences(mine[before], serving[before], objective, match).any():
+        before = before[:0]
+    learned, bet_on = np.append(before, first), chosen[FOLD_WARM_SESSIONS:]
+
+    def told(rows: Ints) -> tuple[Floats, Floats | None]:
+        return differences(mine[rows], serving[rows], objective, match), squares_of(serving[rows], objective)
+
+    wager = warmed(new_wager(objective), *told(learned))
     if sessions_missing(wager, objective):
         return None
-    return float(wealth_path(wager, found[FOLD_WARM_SESSIONS:])[-1])
+    return float(wealth_path(wager, *told(bet_on))[-1])
