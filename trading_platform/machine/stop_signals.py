@@ -122,7 +122,13 @@ def stop_always_heard(words: Callable[[], str], patience: float = DEAF_SECONDS) 
 
 
 def leave(code: int) -> NoReturn:
-    """End this process with `code`, and where it was stopped at once: to tidy up what was compiled takes seconds."""
+    """End this process with `code`, and where it was stopped at once: to tidy up what was compiled takes seconds.
+
+    Raises
+    ------
+    SystemExit
+        With `code`, where the process was not stopped.
+    """
     if code == INTERRUPTED:
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):
