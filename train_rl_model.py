@@ -38,7 +38,7 @@ import typer
 from trading_platform.core.errors import FixConfigError, TradingPlatformError
 from trading_platform.machine.clocks import utc_now
 from trading_platform.machine.standard_streams import open_closed_streams
-from trading_platform.machine.stop_signals import started
+from trading_platform.machine.stop_signals import leave, started, stop_always_heard
 from trading_platform.training.model_commands import Json, ModelsDir, models
 
 if TYPE_CHECKING:
@@ -165,7 +165,8 @@ def train(
 def told_of_a_stop() -> Iterator[None]:
     """Say that nothing was begun where Ctrl-C comes before the training; typer would end without a word."""
     try:
-        yield
+        with stop_always_heard(lambda: STOPPED_EARLY):
+            yield
     except KeyboardInterrupt:
         print(STOPPED_EARLY, file=sys.stderr)  # noqa: T201
         raise typer.Exit(INTERRUPTED) from None
@@ -189,7 +190,7 @@ def run(campaign: Campaign, screen: Screen) -> Outcome:
     from trading_platform.training.contributions import contributions
 
     try:
-        with screen:
+        with screen, stop_always_heard(screen.stopped):
             outcome = run_campaign(campaign, screen.look)
             outcome = replace(outcome, contributions=contributions(campaign, outcome.fits, outcome.judged))
     except KeyboardInterrupt:
@@ -331,4 +332,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    leave(main())

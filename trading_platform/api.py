@@ -35,7 +35,7 @@ from trading_platform.engine.engine_market import configured_strategies, strateg
 from trading_platform.engine.trading_rules import rules_of
 from trading_platform.evaluation.evaluate_document import table
 from trading_platform.market_data.exchange import exchange_of_source
-from trading_platform.market_data.load_panel import load_panel
+from trading_platform.market_data.load_panel import load_panel, with_own_parts
 from trading_platform.market_data.providers import exchange_calendar
 from trading_platform.reporting.market_words import in_currency, market_words
 from trading_platform.reporting.run_page_file import write_run_page
@@ -200,6 +200,8 @@ def load(
     calendar: str | None = None,
     currency: str | None = None,
     benchmark: str | None = None,
+    columns: Sequence[str] = (),
+    own_rules: Sequence[str] = (),
 ) -> Market:
     """Read and check daily bars.
 
@@ -219,6 +221,8 @@ def load(
     calendar, currency, benchmark
         Of files of another exchange: its code in exchange_calendars ("XLON"), what prices are in (None = its own), and
         the ticker that stands for the whole market.
+    columns, own_rules
+        Data columns and risk rules of your own, by name: `columns/NAME.py`, `rules/NAME.py`, or an installed package's.
 
     Raises
     ------
@@ -229,6 +233,8 @@ def load(
     """
     options: dict[str, object] = {"data.vix": vix, "universe.tickers": None if tickers is None else tuple(tickers)}
     options |= {"data.calendar": calendar, "data.currency": currency, "data.benchmark": benchmark}
+    own = {"data.columns": tuple(columns), "engine.own_rules": tuple(own_rules)}
+    options |= {name: names for name, names in own.items() if names}  # none named here: those of the settings
     if isinstance(data, pd.DataFrame):
         return _from_frame(data, options, _day(end))
     if isinstance(data, str) and data == SYNTHETIC:
@@ -335,7 +341,7 @@ def _replayed(
         _day(end),
         given.strategies,
         given.choose,
-        panel=_until(market.panel, _day(end)),
+        panel=_until(with_own_parts(market.panel, read), _day(end)),
     )
     try:
         with replaying(stage, read, given.rules) as engine:
@@ -374,7 +380,7 @@ def evaluate(
     chosen = _instructions(read, load_settings(), strategies, None).strategies
     trade = TradeOptions(quiet=True)
     options = EvaluateOptions(trade, _day(start), _day(end), universes, universe_size, seed, Place(jobs))
-    return Evaluation(judged(options, read, chosen, market.panel, shown=False)[0])
+    return Evaluation(judged(options, read, chosen, with_own_parts(market.panel, read), shown=False)[0])
 
 
 def train(
@@ -455,7 +461,9 @@ def train(
         end=None,
     )
     rules = _instructions(read, settings, None, None).rules
-    return trained(market.panel, asked, setup, read, settings, rules, BatchedAllocEnv, shown=shown)
+    return trained(
+        with_own_parts(market.panel, read), asked, setup, read, settings, rules, BatchedAllocEnv, shown=shown
+    )
 
 
 def _config(given: str | Path | Mapping[str, object] | None, overrides: Mapping[str, object]) -> TradingConfig:

@@ -65,7 +65,7 @@ CATCH_ALL_SHELLS = {
     "train_rl_model.py": "main ends with a message",
     "daily_report.py": "the report goes out whatever happened",
     "trading_platform/machine/thread_crew.py": "a thread hands whatever happened to its caller, who raises it",
-    "trading_platform/engine/own_modules.py": "a file of the user's own raises what it likes; it is named",
+    "trading_platform/machine/own_modules.py": "a file of the user's own raises what it likes; it is named",
     "trading_platform/work/ray_cluster.py": "Ray raises a bare Exception where its own processes begin too late",
     "trading_platform/work/processes.py": "a process hands whatever happened to its parent, who raises it",
     "trading_platform/engine/evening_check.py": "whatever fails in a comparison, trading goes on",

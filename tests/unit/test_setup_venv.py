@@ -6,10 +6,12 @@ import importlib.util
 import os
 import shutil
 import subprocess
+from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="make and sh are not on Windows")
@@ -78,6 +80,35 @@ def test_everything_is_the_core_and_all_extras_once(setup: ModuleType) -> None:
     assert {"torch", "pyarrow", "matplotlib", "numpy"} <= {setup.name_of(line) for line in lines}
     assert not any(line.startswith("trading-platform") for line in lines)
     assert set(lines) < set(setup.requirements(["dev"]))
+
+
+def refusals(pins: dict[str, str], pythons: tuple[str, ...]) -> list[str]:
+    """Return which pinned packages do not run on one of `pythons`; `pins` is name -> its Requires-Python."""
+    return [
+        f"{name} needs Python {fits}: not {python}"
+        for name, fits in pins.items()
+        for python in pythons
+        if python not in SpecifierSet(fits)
+    ]
+
+
+def test_every_pinned_package_runs_on_the_oldest_python_of_each_series() -> None:
+    """Debian 12 has 3.11.2: a pin that asked for 3.11.5 let pip look for minutes for a set that there was not."""
+    pins: dict[str, str] = {}
+    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
+        name = line.partition("==")[0]
+        try:
+            pins[name] = metadata(name)["Requires-Python"] or ""
+        except PackageNotFoundError:
+            continue  # an extra that this environment has not
+    assert len(pins) > 50
+    assert refusals(pins, ("3.11.0", "3.12.0", "3.13.0")) == []
+
+
+def test_a_package_that_asks_for_a_later_patch_of_python_is_named() -> None:
+    assert refusals({"soupsieve": ">=3.11.5", "numpy": ">=3.11"}, ("3.11.0", "3.12.0")) == [
+        "soupsieve needs Python >=3.11.5: not 3.11.0"
+    ]
 
 
 def test_an_unknown_group_is_refused_with_those_that_are(setup: ModuleType) -> None:

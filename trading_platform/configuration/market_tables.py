@@ -71,6 +71,8 @@ class DataConfig(CheckedTable):
         What their prices are in, three letters; empty = that of the exchange.
     benchmark
         The ticker among them that stands for the whole market.
+    columns
+        Columns of your own that strategies read beside the bars: files of the folder `columns`, by name.
     """
 
     source: Literal["synthetic", "files", "alpaca", "yahoo"] = "synthetic"
@@ -83,6 +85,7 @@ class DataConfig(CheckedTable):
     calendar: str = "XNYS"
     currency: str = ""
     benchmark: str = "SPY"
+    columns: tuple[str, ...] = ()
 
     @property
     def folders(self) -> tuple[Path, ...]:

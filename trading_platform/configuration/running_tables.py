@@ -47,6 +47,8 @@ class EngineConfig(CheckedTable):
         somebody says `veto` in time; "ask", only after a `consent`. Exits always go. Replays ask nobody.
     consent_minutes
         Minutes before the open at which "in time" ends. Orders for the opening auction must be there at 9:28.
+    own_rules
+        Risk rules of your own, which refuse purchases before all others do: files of the folder `rules`, by name.
     """
 
     initial_capital: Annotated[float, Interval("[100, 1000000000000]")] = 100_000.0
@@ -58,6 +60,7 @@ class EngineConfig(CheckedTable):
     commit_sessions: Count = 504
     consent: Literal["none", "veto", "ask"] = "none"
     consent_minutes: Annotated[float, Interval("[3, 900]")] = 30.0
+    own_rules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,8 @@ def rearranged(panel: MarketPanel, rows: Ints) -> MarketPanel:
         source=f"{panel.source} (resampled)",
         data_hash=panel.data_hash,
         dividend=None if panel.dividend is None else moved(panel.dividend * _split_factor(panel)),
+        extra={name: values[rows] for name, values in panel.extra.items()},
+        no_new_risk=None if panel.no_new_risk is None else panel.no_new_risk[rows],
     )
 
 
@@ -151,6 +153,8 @@ def scale_volatility(panel: MarketPanel, factor: float) -> MarketPanel:
         source=f"{panel.source} (volatility x {factor:.3f})",
         data_hash=panel.data_hash,
         dividend=None if panel.dividend is None else panel.dividend * _split_factor(panel),
+        extra=panel.extra,
+        no_new_risk=panel.no_new_risk,
     )
 
 

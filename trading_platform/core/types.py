@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trading_platform.core.costs import Protection
+from trading_platform.core.errors import FixConfigError
 from trading_platform.core.order_reasons import OrderReason
 from trading_platform.core.risk.denial_codes import DenialCode
 
@@ -127,6 +128,9 @@ class MarketPanel:
     `member` (T, N) is True while a ticker belongs to the universe; None: always. `benchmark_ticker` names the column of
     the benchmark where it is one of the tickers: only strategies that name it trade it. `securities` (N,) are ids that
     a change of name keeps, the first name of each (empty: nothing was renamed).
+
+    `extra` has the user's own columns by name, (T, N) as known at each close; `no_new_risk` (T, N) is True where a rule
+    of the user's own lets nothing be bought after that close; None: nowhere.
     """
 
     sessions: NDArray[np.datetime64]
@@ -150,6 +154,8 @@ class MarketPanel:
     events: tuple[CorporateEvent, ...] = ()
     benchmark_ticker: str = ""
     securities: tuple[str, ...] = ()
+    extra: Mapping[str, Floats] = field(default_factory=dict)
+    no_new_risk: Bools | None = None
 
     @property
     def n_sessions(self) -> int:
@@ -189,6 +195,19 @@ class MarketPanel:
         """Return the date of row `t`."""
         value: date = self.sessions[t].astype("datetime64[D]").item()
         return value
+
+    def column(self, name: str) -> Floats:
+        """Return the user's own column `name`, (T, N), NaN where unknown.
+
+        Raises
+        ------
+        FixConfigError
+            The settings name no such column.
+        """
+        if name not in self.extra:
+            known = ", ".join(self.extra) or "none"
+            raise FixConfigError(f'no column {name!r} comes with the bars ({known}): columns = ["{name}"] in [data]')
+        return self.extra[name]
 
     def rows(self, start: int, stop: int) -> MarketPanel:
         """Return sessions `start` to `stop` (exclusive) as a new panel."""
@@ -233,6 +252,8 @@ class MarketPanel:
             events=tuple(event for event in self.events if event.ticker in tickers),
             benchmark_ticker=self.benchmark_ticker if self.benchmark_ticker in tickers else "",
             securities=tuple(self.securities[i] for i in picked) if self.securities else (),
+            extra={name: cut(values) for name, values in self.extra.items()},
+            no_new_risk=None if self.no_new_risk is None else np.ascontiguousarray(self.no_new_risk[rows][:, columns]),
         )
 
 

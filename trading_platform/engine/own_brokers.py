@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from trading_platform.brokers.venue import Broker, RiskDoor
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.session import Rules
-from trading_platform.engine.own_modules import imported, loaded
+from trading_platform.machine.own_modules import imported, loaded
 
 GROUP = "trading_platform.brokers"  # of entry points: name -> open_broker
 OPENER = "open_broker"

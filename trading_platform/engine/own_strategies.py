@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from trading_platform.core.errors import FixConfigError
-from trading_platform.engine.own_modules import imported, loaded
+from trading_platform.machine.own_modules import imported, loaded
 
 GROUP = "trading_platform.strategies"  # of entry points: name -> class
 SAID = ("signals", "targets")

@@ -25,6 +25,10 @@ def other_future(panel: MarketPanel, first: int, rng: np.random.Generator) -> Ma
         splits = _replaced(splits, first, rng.choice([1.0, 2.0], shape, p=[0.97, 0.03]))
     if dividends is not None:
         dividends = _replaced(dividends, first, rng.choice([0.0, 0.5], shape, p=[0.97, 0.03]))
+    extra = {name: _replaced(values, first, _drawn(values, shape, rng)) for name, values in panel.extra.items()}
+    refused = panel.no_new_risk
+    if refused is not None:
+        refused = np.concatenate([refused[:first], rng.random(shape) < 0.3])
     return replace(
         panel,
         open=_scaled(panel.open, first, path * np.exp(rng.normal(0.0, 0.01, shape))),
@@ -36,6 +40,8 @@ def other_future(panel: MarketPanel, first: int, rng: np.random.Generator) -> Ma
         benchmark=_scaled(panel.benchmark, first, level),
         split_ratio=splits,
         dividend=dividends,
+        extra=extra,
+        no_new_risk=refused,
         data_hash=f"{panel.data_hash}|other future",
     )
 
@@ -72,7 +78,15 @@ def _replaced(values: Floats, first: int, others: Floats) -> Floats:
     return changed
 
 
+def _drawn(values: Floats, shape: tuple[int, int], rng: np.random.Generator) -> Floats:
+    """Return values (shape) such as `values` has, in another order."""
+    known = values[np.isfinite(values)]
+    drawn: Floats = rng.choice(known, shape) if len(known) else np.full(shape, np.nan)
+    return drawn
+
+
 def panel_bytes(panel: MarketPanel) -> list[bytes]:
     """Return the bars as bytes, to see whether somebody wrote into them."""
     names = ("open", "high", "low", "close", "volume", "vix", "benchmark")
-    return [getattr(panel, name).tobytes() for name in names]
+    own = [values.tobytes() for values in panel.extra.values()]
+    return [*(getattr(panel, name).tobytes() for name in names), *own]

@@ -19,6 +19,7 @@ from trading_platform.core.types import MarketPanel
 from trading_platform.machine.clocks import utc_now
 from trading_platform.market_data.calendar import ExchangeCalendar
 from trading_platform.market_data.exchange import DOLLAR
+from trading_platform.market_data.own_columns import own_columns, own_rules, with_own_columns, with_own_rules
 from trading_platform.market_data.panel import with_hash
 from trading_platform.market_data.providers import exchange_of, open_market_data
 from trading_platform.market_data.rates import align_rate, shipped_rate
@@ -38,7 +39,7 @@ def load_panel(
 ) -> MarketPanel:
     """Return the bars of the configured source and universe from `start` (None: the first) to `end`.
 
-    `panel.cash_rate` holds what ``[cash] rate`` asks for.
+    `panel.cash_rate` holds what ``[cash] rate`` asks for; the user's own columns and risk rules come with it.
 
     Raises
     ------
@@ -46,7 +47,35 @@ def load_panel(
         The bars cannot be used, or there is no VIX where one is required.
     BrokerUnreachableError, FixCredentialsError
         A source in the network gives no answer, or refuses the keys.
+    FixConfigError
+        A column or rule of the user's own cannot be used.
     """
+    return with_own_parts(_bars(config, settings, calendar, start, end, now), config)
+
+
+def with_own_parts(panel: MarketPanel, config: TradingConfig) -> MarketPanel:
+    """Return the panel with the columns and risk rules of the user's own that `config` names and it has not yet.
+
+    Raises
+    ------
+    FixConfigError
+        One of them cannot be used.
+    """
+    if tuple(panel.extra) != config.data.columns:
+        panel = with_own_columns(panel, own_columns(config.data.columns))
+    if config.engine.own_rules and panel.no_new_risk is None:
+        panel = with_own_rules(panel, own_rules(config.engine.own_rules))
+    return panel
+
+
+def _bars(
+    config: TradingConfig,
+    settings: Settings,
+    calendar: ExchangeCalendar,
+    start: date | None,
+    end: date | None,
+    now: Callable[[], datetime],
+) -> MarketPanel:
     source = open_market_data(config, settings, calendar, now, with_benchmark=True)
     history = source.history(wanted_tickers(config), start, end)
     panel = with_cash_rate(history, config.cash, exchange_of(config.data).currency)

@@ -278,6 +278,10 @@ def content_hash(panel: MarketPanel) -> str:
         digest.update(b"benchmark\0" + panel.benchmark_ticker.encode())
     if panel.securities:
         digest.update(b"securities\0" + "\0".join(panel.securities).encode())
+    for name, values in panel.extra.items():
+        digest.update(f"column\0{name}\0".encode() + np.where(np.isnan(values), np.nan, values + 0.0).tobytes())
+    if panel.no_new_risk is not None:
+        digest.update(b"rules\0" + panel.no_new_risk.astype(np.uint8).tobytes())
     return digest.hexdigest()
 
 

@@ -132,7 +132,7 @@ def judged(
         n_trials=DEFAULT_SET_TRIALS if names == DEFAULT_SET else 1,
     )
     cut, start = traded_rows(panel, asked)
-    refuse_lookahead(strategies, cut)
+    refuse_lookahead(strategies, cut, config)
     draw_universe(cut, 0, asked.universe_size, asked.seed, start)  # too few stocks are told before anything begins
     book = KernelBook(
         strategies,

@@ -118,7 +118,7 @@ def set_stage(
     )
     stopwatch.add("regimes", since)
     active, notices = active_strategies(strategies, panel)
-    refuse_lookahead(active, panel)
+    refuse_lookahead(active, panel, config)
     allocator, allocation = choose(tuple(strategy.name for strategy in active))
     prepared = prepare_engine_market(
         panel, active, rules, calendar, regimes, stopwatch, config.engine.fills, config.engine.seed
@@ -171,7 +171,7 @@ def live_market(
     first = max(0, panel.n_sessions - CATCH_UP_SESSIONS)
     regimes = continued_regimes(panel, regime, config.engine.seed, first, settings.cache_dir / "regimes")
     active = active_strategies(strategies, panel)[0]
-    refuse_lookahead(active, panel)
+    refuse_lookahead(active, panel, config)
     return prepare_engine_market(panel, active, rules, calendar, regimes, Stopwatch(), fills, config.engine.seed)
 
 

@@ -66,7 +66,7 @@ def search(options: SearchOptions) -> int:
         reach_server(config.storage.database_url)
     begun = book_and_bars(trade, plan.outer[-1].end)
     settings, config, strategies, panel, _ = begun
-    refuse_lookahead(strategies, panel)
+    refuse_lookahead(strategies, panel, config)
     file, overrides = config_path(trade.config), config_overrides(trade, settings)
     folder = SEARCHES / plan.asked.name
 

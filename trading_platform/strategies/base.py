@@ -133,7 +133,8 @@ def rising(rank: Floats, fine: Floats, entry_rank: float, weakest: float) -> Flo
 def prepare_signals(panel: MarketPanel, strategies: Sequence[AnyStrategy]) -> tuple[StrategySignals, ...]:
     """Return what each strategy wants on split-adjusted bars, in order.
 
-    Nothing is wanted of a ticker that is no member of the universe in the next session; what is held of it leaves.
+    Nothing is wanted of a ticker that is no member of the universe in the next session; what is held of it leaves. What
+    a rule of the user's own refuses is not wanted; what is held of it stays, and leaves as it would have.
 
     Raises
     ------
@@ -143,6 +144,9 @@ def prepare_signals(panel: MarketPanel, strategies: Sequence[AnyStrategy]) -> tu
     adjusted = forward_adjusted(panel)
     with np.errstate(invalid="ignore", divide="ignore"):  # NaN bars stay NaN, which is no signal
         said = tuple(_said(strategy, panel, adjusted) for strategy in strategies)
+    if panel.no_new_risk is not None:
+        refused = panel.no_new_risk
+        said = tuple(replace(item, strength=np.where(refused, 0.0, item.strength)) for item in said)
     if panel.member is None:
         return said
     stays = np.concatenate([panel.member[1:], panel.member[-1:]])

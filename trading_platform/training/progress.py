@@ -67,10 +67,11 @@ class Screen:
             text = f"{window}seed {task.seed}: validation {look.score:+.2f}"
             self._progress.update(self._bar, advance=1, description=text)
 
+    def stopped(self) -> str:
+        """Return in words that nothing was registered, and how to go on."""
+        return f"stopped: nothing was registered; the same command continues from {self._campaign.run_folder}"
+
     def interrupted(self) -> int:
-        """Say that nothing was registered and how to go on; return the exit code."""
-        print(  # noqa: T201 - the command's output
-            f"stopped: nothing was registered; the same command continues from {self._campaign.run_folder}",
-            file=sys.stderr,
-        )
+        """Say that the run was stopped; return the exit code."""
+        print(self.stopped(), file=sys.stderr)  # noqa: T201 - the command's output
         return INTERRUPTED

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from trading_platform.core.errors import FixConfigError
+from trading_platform.core.errors import FixConfigError, TradingPlatformError
 
 
 def imported(path: Path, prefix: str) -> ModuleType:
@@ -52,3 +53,19 @@ def loaded(entry: EntryPoint, what: str) -> Any:
         raise FixConfigError(
             f"the {what} {entry.name} of {entry.value} cannot be loaded: {type(error).__name__}: {error}"
         ) from error
+
+
+def answer(place: str, function: Callable[..., Any], *arguments: object) -> Any:
+    """Return what a function of the user's own returns; `place` names it.
+
+    Raises
+    ------
+    FixConfigError
+        Whatever it raises.
+    """
+    try:
+        return function(*arguments)
+    except TradingPlatformError:
+        raise
+    except Exception as error:
+        raise FixConfigError(f"{place}: {function.__name__}: {type(error).__name__}: {error}") from error
