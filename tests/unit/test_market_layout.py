@@ -16,6 +16,7 @@ from trading_platform.core.compiled import as_rows
 from trading_platform.core.ledger import new_books
 from trading_platform.core.market import (
     CLOSE,
+    EXITS,
     MARKET_CORRELATION,
     NORM,
     OPEN,
@@ -108,7 +109,7 @@ def test_candidates_come_strongest_first_and_ties_by_ticker(n_tickers: int, seed
             assert found == expected
             longest = max(longest, len(found))
     event(f"merged {longest > RUN}, more than once {longest > 2 * RUN}")
-    assert signals.exits.tolist() == (leave.T + 2 * ~leave.T).tolist()
+    assert signals.flags[:, :, EXITS].tolist() == (leave.T + 2 * ~leave.T).tolist()
 
 
 @settings(deadline=None)  # the first example compiles

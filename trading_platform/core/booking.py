@@ -113,10 +113,11 @@ def book_order(
     slot = slots[s]
     done = 0.0
     for k in range(lots.shape[1]):
+        if not owns(slot, k):
+            continue
         lot = lots[s, k]
-        asked = lot["delta"] * order.side
-        take = min(asked, order.quantity - done)
-        if not owns(slot, k) or not (take > SHARE_NOISE):
+        take = min(lot["delta"] * order.side, order.quantity - done)
+        if not (take > SHARE_NOISE):
             continue
         after = done + take
         amount = part_of(order.amount, done, after, order.quantity)

@@ -23,6 +23,8 @@ from trading_platform.core.risk.sizing import entry_dollars, worth_a_slot
 from trading_platform.core.types import Floats, Ints
 from trading_platform.core.wishes import cools
 
+MARK = 31  # the last bit of `held_marks`
+
 
 class Candidate(NamedTuple):
     """The next ticker to look at; `strategy` is -1 when there is none left."""
@@ -68,13 +70,14 @@ def next_candidate(
     """
     n_strategies = len(weights)
     last = seen[n_seen - 1] if n_seen > 0 else -1
+    marks = held_marks(slots)
     best, best_wish, best_ticker = -1, 0.0, -1
     for k in range(n_strategies):
         if not (weights[k] > 0.0):
             continue
         n, stop = heads[k], signals.start[t, k + 1]
         if n < stop and (n_seen == 0 or signals.ticker[n] == last):
-            while n < stop and passed_over(signals, k, slots, stopped, day, seen, n_seen, signals.ticker[n], t):
+            while n < stop and passed_over(signals, k, slots, marks, stopped, day, seen, n_seen, signals.ticker[n], t):
                 n += 1
             heads[k] = n
         if n >= stop:
@@ -89,15 +92,37 @@ def next_candidate(
 
 @lean
 def passed_over(
-    signals: Signals, k: int, slots: Records, stopped: Ints, day: Ints, seen: Ints, n_seen: int, ticker: int, t: int
+    signals: Signals,
+    k: int,
+    slots: Records,
+    marks: int,
+    stopped: Ints,
+    day: Ints,
+    seen: Ints,
+    n_seen: int,
+    ticker: int,
+    t: int,
 ) -> bool:
-    """Return True if strategy `k` gets no new position in `ticker`: it is held, was looked at, or cools."""
-    if is_held(slots, ticker):
+    """Return True if strategy `k` gets no new position in `ticker`: it is held, was looked at, or cools.
+
+    `marks` are `held_marks`.
+    """
+    if (marks >> (ticker & MARK)) & 1 and is_held(slots, ticker):
         return True
     for n in range(n_seen):
         if seen[n] == ticker:
             return True
     return cools(signals, k, stopped, day, ticker, t)
+
+
+@lean
+def held_marks(slots: Records) -> int:
+    """Return a bit for each ticker held or pending, which it shares with others: where none is set, none is held."""
+    marks = 0
+    for s in range(len(slots)):
+        if slots[s]["ticker"] >= 0:
+            marks |= 1 << (slots[s]["ticker"] & MARK)
+    return marks
 
 
 @lean

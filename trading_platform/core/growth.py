@@ -12,19 +12,20 @@ from trading_platform.core.costs import Exits, Sizing
 from trading_platform.core.entries import Entry, capped_dollars, entry_price
 from trading_platform.core.fills import protective_prices, round_shares
 from trading_platform.core.ledger import SHARE_NOISE, Record, Records, owns, settle_levels, sum_wishes, want
-from trading_platform.core.market import CLOSE, VOLATILITY, Market, Signals
+from trading_platform.core.market import CLOSE, VOLATILITY, WANTS, Market, Signals
 from trading_platform.core.reasons import NO_REASON
 from trading_platform.core.risk.caps import OK, RuleVerdict, vix_scale
 from trading_platform.core.risk.limits import Limits
-from trading_platform.core.risk.rules import check_entry, market_verdict, measure_entry
+from trading_platform.core.risk.rules import check_entry, market_verdict, measure_entry, slot_value
 from trading_platform.core.risk.sizing import kelly_bound, volatility_bound
 from trading_platform.core.types import Floats, Ints
 from trading_platform.core.wishes import (
+    ROUNDING,
     concerned,
     cools,
-    lack,
     lacking_share,
     protection_of,
+    short_of,
     strength_of,
     total_wish,
     wants_it,
@@ -52,26 +53,18 @@ def grow_positions(
         slot = slots[s]
         if not (slot["quantity"] > 0.0) or not has_room(account, slot, market, t, most, limits, sizing):
             continue
-        wants, owners = signals.wants[slot["ticker"], t], slot["owners"]
+        wants, owners = signals.flags[slot["ticker"], t, WANTS], slot["owners"]
         if (wants & ~owners) == 0 and (wants & signals.target_bits[0]) == 0:
             continue
         if may_grow(account, slot, lots[s], stopped, market.day, signals, t, weights, sizing):
-            entry = review_growth(account, slots, lots, stopped, s, market, signals, t, weights, limits, sizing)
+            entry = review_growth(account, slots, lots, stopped, s, market, signals, t, weights, most, limits, sizing)
             if entry.verdict.code == OK and entry.quantity > 0.0:
+                shares, price = entry.quantity, entry.limit_price
+                lacking = lacking_share(
+                    account, slot, lots[s], stopped, market.day, signals, t, weights, limits.max_position
+                )
                 share_out(
-                    account,
-                    slots,
-                    lots,
-                    stopped,
-                    s,
-                    entry.quantity,
-                    entry.limit_price,
-                    market,
-                    signals,
-                    t,
-                    weights,
-                    exits,
-                    limits,
+                    account, slots, lots, stopped, s, shares, price, lacking, market, signals, t, weights, exits, limits
                 )
 
 
@@ -114,7 +107,7 @@ def may_grow(
     for k in range(len(lots)):
         if not (weights[k] > 0.0) or not wants_it(signals, k, t, ticker):
             continue
-        held = lots[k]["quantity"] > 0.0 and owns(slot, k)
+        held = owns(slot, k) and lots[k]["quantity"] > 0.0
         if held and lots[k]["exit_reason"] != NO_REASON:
             continue
         if signals.is_target[k] != 0:
@@ -139,27 +132,42 @@ def review_growth(
     signals: Signals,
     t: int,
     weights: Floats,
+    most: float,
     limits: Limits,
     sizing: Sizing,
 ) -> Entry:
-    """Size what the position in slot `s` lacks to what is wanted of it, and check what is left after netting."""
+    """Size what the position in slot `s` lacks to what is wanted of it, and check what is left after netting.
+
+    `most` is `position_bound`.
+    """
     slot = slots[s]
-    ticker = slot["ticker"]
+    ticker, sold = slot["ticker"], asked_shares(slot, lots[s]).sold
     wish = total_wish(account, slot, lots[s], stopped, market.day, signals, t, ticker, weights, limits.max_position)
+    equity, data = account["equity"], market_verdict(market, t, ticker)
+    if sold == 0.0 and stays_in_band(slot, equity * min(wish, most), sizing):
+        return Entry(data, 0.0, 0.0)
     measures = measure_entry(slots, market, t, ticker, limits)
-    equity, strength = account["equity"], wish / limits.max_position
-    dollars = capped_dollars(account, equity, strength, market, t, ticker, measures, limits)
+    dollars = capped_dollars(account, equity, wish / limits.max_position, market, t, ticker, measures, limits)
     limit_price = entry_price(market.bars[ticker, t, CLOSE], limits)
-    lacking = lacking_share(account, slot, lots[s], stopped, market.day, signals, t, weights, limits.max_position)
-    data = market_verdict(market, t, ticker)
-    if data.code != OK:
-        lacking = 0.0
+    lacking = 0.0  # asked for only where strategies can take over from each other
+    if sold > 0.0 and data.code == OK:
+        lacking = lacking_share(account, slot, lots[s], stopped, market.day, signals, t, weights, limits.max_position)
     quantity = growth_shares(slot, lots[s], dollars, lacking * equity, limit_price, limits, sizing)
-    net = quantity - asked_shares(slot, lots[s]).sold
+    net = quantity - sold
     if not (net > SHARE_NOISE):
         return Entry(RuleVerdict(OK, 0.0, 0.0), quantity, limit_price)
     verdict = check_entry(net, limit_price, equity, account["cash"], market.vix[t], measures, data, limits)
     return Entry(verdict, quantity, limit_price)
+
+
+@lean
+def stays_in_band(slot: Record, largest: float, sizing: Sizing) -> bool:
+    """Return True if the position in `slot` does not grow even to `largest` dollars: it would stay inside the band.
+
+    Correlations and other caps, which take long to measure, can only lower what it may grow to.
+    """
+    gain = largest - slot_value(slot)
+    return bool(gain * (1.0 + ROUNDING) < sizing.band * (slot["value"] + gain))
 
 
 @lean
@@ -194,6 +202,7 @@ def share_out(
     s: int,
     quantity: float,
     limit_price: float,
+    lacking: float,
     market: Market,
     signals: Signals,
     t: int,
@@ -201,16 +210,19 @@ def share_out(
     exits: Exits,
     limits: Limits,
 ) -> None:
-    """Divide a buy of `quantity` shares of slot `s` among the strategies that lack something, by what each lacks."""
+    """Divide a buy of `quantity` shares of slot `s` among the strategies that lack something, by what each lacks.
+
+    `lacking` is `lacking_share`; in a new slot, where nobody has anything, it is the `total_wish`.
+    """
     slot = slots[s]
     ticker = slot["ticker"]
-    lacking = lacking_share(account, slot, lots[s], stopped, market.day, signals, t, weights, limits.max_position)
     close, volatility = market.bars[ticker, t, CLOSE], market.bars[ticker, t, VOLATILITY]
     done, given, bits, most = 0.0, 0.0, concerned(signals, slot, t, ticker), limits.max_position
     for k in range(len(weights)):
         if not ((bits >> k) & 1):
             continue
-        missing = lack(account, slot, lots[s], stopped, market.day, k, signals, t, ticker, weights, most)
+        wish = wish_of_lot(account, slot, lots[s], stopped, market.day, k, signals, t, ticker, weights, most)
+        missing = short_of(account, slot, lots[s], k, ticker, wish)
         if not (missing > 0.0):
             continue
         done += missing
@@ -219,9 +231,7 @@ def share_out(
             stop, target = protective_prices(close, volatility, protection_of(signals, k), exits.disaster_stop)
             want(slot, lots[s, k], k, upto - given, stop, target)
             lots[s, k]["exit_reason"] = NO_REASON
-            lots[s, k]["wish"] = wish_of_lot(
-                account, slot, lots[s], stopped, market.day, k, signals, t, ticker, weights, most
-            )
+            lots[s, k]["wish"] = wish
             given = upto
     slot["limit_price"] = limit_price
     sum_wishes(slot, lots[s])

@@ -10,7 +10,7 @@ from trading_platform.core.compiled import inlined, lean
 from trading_platform.core.costs import Sizing
 from trading_platform.core.fills import round_shares, to_tick
 from trading_platform.core.ledger import SHARE_NOISE, Record, Records, settle_levels
-from trading_platform.core.market import CLOSE, Market, Signals
+from trading_platform.core.market import CLOSE, EXITS, Market, Signals
 from trading_platform.core.reasons import (
     MAX_HOLDING,
     NO_REASON,
@@ -23,7 +23,7 @@ from trading_platform.core.reasons import (
 )
 from trading_platform.core.risk.limits import Limits
 from trading_platform.core.types import Floats, Ints
-from trading_platform.core.wishes import HOLDING, TRAILING, strength_of, total_wish
+from trading_platform.core.wishes import HOLDING, ROUNDING, TRAILING, strength_of, total_wish, wants_it
 
 
 @lean
@@ -73,7 +73,7 @@ def review_lots(
         if not (slot["quantity"] > 0.0):
             continue
         ticker, owners = slot["ticker"], slot["owners"]
-        close, exits_at = market.bars[ticker, t, CLOSE], signals.exits[ticker, t]
+        close, exits_at = market.bars[ticker, t, CLOSE], signals.flags[ticker, t, EXITS]
         if nothing_to_review(slot, exits_at, signals, weights):
             continue
         changed = slot["selling"] > 0.0 or slot["pending"] > 0.0 or slot["crossing"] > 0.0
@@ -158,10 +158,19 @@ def weakest_slot(
     limits: Limits,
     sizing: Sizing,
 ) -> int:
-    """Return the slot that should make room for ticker `rival`, of which much more is wanted; -1 if none should.
+    """Return the slot that should make room for ticker `rival`, of which much more is wanted; -1 if none should."""
+    weakest = weakest_of(slots)
+    if weakest < 0:
+        return -1
+    offered = total_wish(
+        account, slots[weakest], lots[weakest], stopped, day, signals, t, rival, weights, limits.max_position
+    )
+    return weakest if offered > slots[weakest]["wish"] * (1.0 + sizing.replace_margin) else -1
 
-    While anything is leaving anyway, nothing is sent away.
-    """
+
+@lean
+def weakest_of(slots: Records) -> int:
+    """Return the slot of the position that is wanted least, -1 if there is none or while anything is leaving anyway."""
     weakest, least = -1, 0.0
     for s in range(len(slots)):
         if slots[s]["ticker"] < 0:
@@ -172,24 +181,28 @@ def weakest_slot(
             continue
         if weakest < 0 or slots[s]["wish"] < least:
             weakest, least = s, slots[s]["wish"]
-    if weakest < 0:
-        return -1
-    offered = total_wish(
-        account, slots[weakest], lots[weakest], stopped, day, signals, t, rival, weights, limits.max_position
-    )
-    return weakest if offered > least * (1.0 + sizing.replace_margin) else -1
+    return weakest
 
 
 @lean
-def may_replace(slots: Records, best_wish: float, n_strategies: int, sizing: Sizing) -> bool:
-    """Return False if no position can be weak enough to make room for a ticker.
+def may_replace(
+    slots: Records, ticker: int, best_wish: float, signals: Signals, t: int, weights: Floats, sizing: Sizing
+) -> bool:
+    """Return False if the weakest position cannot be weak enough to make room for `ticker`.
 
-    None of the strategies wants more than `best_wish` of it.
+    None of the strategies wants more than `best_wish` of it. It is quick and may be wrong in favour of a look.
     """
-    for s in range(len(slots)):
-        if slots[s]["quantity"] > 0.0 and slots[s]["wish"] * (1.0 + sizing.replace_margin) < best_wish * n_strategies:
-            return True
-    return False
+    weakest = weakest_of(slots)
+    if weakest < 0:
+        return False
+    asked = slots[weakest]["wish"] * (1.0 + sizing.replace_margin)
+    if not (asked < best_wish * len(weights)):
+        return False
+    wanting = 0
+    for k in range(len(weights)):
+        if weights[k] > 0.0 and wants_it(signals, k, t, ticker):
+            wanting += 1
+    return bool(asked < best_wish * wanting * (1.0 + ROUNDING))
 
 
 @lean

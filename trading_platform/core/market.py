@@ -29,6 +29,7 @@ from trading_platform.core.types import (
 from trading_platform.core.windows import TILE, fill_universe, fill_windows
 
 OPEN, HIGH, LOW, CLOSE, VOLUME, VOLATILITY, MARKET_CORRELATION, NORM = range(8)
+EXITS, WANTS = range(2)
 VOLATILITY_WINDOW = 20
 PIECE = 64  # sessions that are transposed together
 MOST_STRATEGIES = 32  # bits of a flag
@@ -78,7 +79,8 @@ class Signals(NamedTuple):
     start : (T, K + 1) candidates of strategy k at session t are [start[t, k], start[t, k + 1]): what one decision
         reads of all strategies lies together.
     ticker : (M,) column of each candidate. strength : (M,) in (0, 1]: of a signal, or the weight of a target.
-    exits : (N, T) bit k set = strategy k wants out. wants : (N, T) bit k set = strategy k has the ticker in its list.
+    flags : (N, T, 2) bits: EXITS, bit k set = strategy k wants out; WANTS, bit k set = strategy k has the ticker in its
+        list. They lie together, for one decision reads both.
     is_target : (K,) 1 where strengths are target weights, 0 where they are signals; target_bits : (1,) as bits.
     protection : (K, 7) the fields of `core.costs.Protection`.
     """
@@ -86,8 +88,7 @@ class Signals(NamedTuple):
     start: Ints
     ticker: NDArray[np.int32]
     strength: Floats
-    exits: NDArray[np.uint32]
-    wants: NDArray[np.uint32]
+    flags: NDArray[np.uint32]
     is_target: Ints
     target_bits: Ints
     protection: Floats
@@ -311,8 +312,7 @@ def build_signals(signals: Sequence[StrategySignals], default: Protection = NO_P
         start,
         tickers,
         sorted_strengths,
-        np.ascontiguousarray(exits.T),
-        np.ascontiguousarray(wants.T),
+        np.stack([exits.T, wants.T], axis=2),
         np.array([int(item.is_target) for item in signals], dtype=np.int64),
         np.array([sum(1 << k for k, item in enumerate(signals) if item.is_target)], dtype=np.int64),
         np.array([_protection(item, default) for item in signals], dtype=np.float64),

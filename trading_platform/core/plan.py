@@ -131,22 +131,26 @@ def place_entry(
     limit_price: float,
 ) -> None:
     """Put a buy of `quantity` shares into slot `s`, empty or holding `ticker`, divided among those who want it."""
-    if book.slots[s]["ticker"] < 0:
-        reserve(book.slots[s], ticker, quantity, limit_price, market.bars[ticker, t, CLOSE])
+    account, slot, limits = book.accounts[0], book.slots[s], rules.limits[0]
+    if slot["ticker"] < 0:
+        reserve(slot, ticker, quantity, limit_price, market.bars[ticker, t, CLOSE])
+    most = limits.max_position
+    lacking = lacking_share(account, slot, book.lots[s], book.stopped, market.day, signals, t, weights, most)
     share_out(
-        book.accounts[0],
+        account,
         book.slots,
         book.lots,
         book.stopped,
         s,
         quantity,
         limit_price,
+        lacking,
         market,
         signals,
         t,
         weights,
         rules.exits[0],
-        rules.limits[0],
+        limits,
     )
 
 

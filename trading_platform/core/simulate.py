@@ -164,7 +164,7 @@ def decide_session(
         s, ticker = free_slot(slots, limits), candidate.ticker
         if s < 0:  # the verdict is known, and a full book is the common case
             denials[MAX_POSITIONS] += 1
-            if may_replace(slots, candidate.wish, n_strategies, rules.sizing):
+            if may_replace(slots, ticker, candidate.wish, signals, t, weights, rules.sizing):
                 make_room(account, slots, lots, stopped, market, signals, t, weights, rules, ticker)
             return
         seen[n_seen] = ticker
@@ -174,20 +174,9 @@ def decide_session(
         denials[entry.verdict.code] += 1
         if entry.verdict.code == OK:
             reserve(slots[s], ticker, entry.quantity, entry.limit_price, market.bars[ticker, t, CLOSE])
+            shares, price = entry.quantity, entry.limit_price
             share_out(
-                account,
-                slots,
-                lots,
-                stopped,
-                s,
-                entry.quantity,
-                entry.limit_price,
-                market,
-                signals,
-                t,
-                weights,
-                rules.exits,
-                limits,
+                account, slots, lots, stopped, s, shares, price, wish, market, signals, t, weights, rules.exits, limits
             )
 
 

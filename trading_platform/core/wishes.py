@@ -14,9 +14,12 @@ from typing import NamedTuple
 from trading_platform.core.compiled import lean
 from trading_platform.core.costs import Protection
 from trading_platform.core.ledger import Record, Records, owns
-from trading_platform.core.market import Signals
+from trading_platform.core.market import WANTS, Signals
 from trading_platform.core.reasons import NO_REASON, REBALANCE
 from trading_platform.core.types import Floats, Ints
+
+# Far more than floats lose in a sum: a bound with so much room is a bound however it was summed.
+ROUNDING = 1e-9
 
 
 class RawWish(NamedTuple):
@@ -53,13 +56,13 @@ def strength_of(signals: Signals, k: int, t: int, ticker: int) -> float:
 @lean
 def wants_it(signals: Signals, k: int, t: int, ticker: int) -> bool:
     """Return True if strategy `k` has `ticker` in its list of row `t`."""
-    return bool((signals.wants[ticker, t] >> k) & 1)
+    return bool((signals.flags[ticker, t, WANTS] >> k) & 1)
 
 
 @lean
 def concerned(signals: Signals, slot: Record, t: int, ticker: int) -> int:
     """Return as bits the strategies that may want `ticker`, which is or will be in `slot`; the others want nothing."""
-    bits: int = signals.wants[ticker, t] | slot["owners"]
+    bits: int = signals.flags[ticker, t, WANTS] | slot["owners"]
     return bits
 
 
@@ -194,6 +197,12 @@ def lack(
 ) -> float:
     """Return the share of equity by which strategy `k` has less of `ticker` than it wants, >= 0."""
     wish = wish_of_lot(account, slot, lots, stopped, day, k, signals, t, ticker, weights, max_position)
+    return short_of(account, slot, lots, k, ticker, wish)
+
+
+@lean
+def short_of(account: Record, slot: Record, lots: Records, k: int, ticker: int, wish: float) -> float:
+    """Return the share of equity by which the lot of strategy `k` is smaller than its `wish` for `ticker`, >= 0."""
     if owns(slot, k) and lots[k]["quantity"] > 0.0 and slot["ticker"] == ticker:
         wish -= lots[k]["quantity"] * slot["price"] / account["equity"]
     return max(0.0, wish)

@@ -278,17 +278,18 @@ def pair_correlation(market: Market, t: int, i: int, j: int, limits: Limits) -> 
     if not (norm > 0.0):
         return float("nan")
     mean = market.return_mean[j, t]  # deviations of one of the two are enough: those of the other add nothing
-    first = t - limits.correlation_window + 1
-    last = t + 1 - limits.correlation_window % 4
+    window = limits.correlation_window
+    x, y = market.returns[i, t - window + 1 : t + 1], market.returns[j, t - window + 1 : t + 1]
+    last = window - window % 4
     a, b, c, e = 0.0, 0.0, 0.0, 0.0  # four sums side by side: an addition waits for the one before it
-    for d in range(first, last, 4):
-        a += market.returns[i, d] * (market.returns[j, d] - mean)
-        b += market.returns[i, d + 1] * (market.returns[j, d + 1] - mean)
-        c += market.returns[i, d + 2] * (market.returns[j, d + 2] - mean)
-        e += market.returns[i, d + 3] * (market.returns[j, d + 3] - mean)
+    for d in range(0, last, 4):
+        a += x[d] * (y[d] - mean)
+        b += x[d + 1] * (y[d + 1] - mean)
+        c += x[d + 2] * (y[d + 2] - mean)
+        e += x[d + 3] * (y[d + 3] - mean)
     total = (a + b) + (c + e)
-    for d in range(last, t + 1):
-        total += market.returns[i, d] * (market.returns[j, d] - mean)
+    for d in range(last, window):
+        total += x[d] * (y[d] - mean)
     return float(total / norm)
 
 
