@@ -48,6 +48,9 @@ REVIEWED: dict[str, dict[str, str]] = {
         "daily_report": HOOK,
         "runs_compare": HOOK,
     },
+    "trading_platform/search/study_storage.py": {
+        "append_logs": HOOK,
+    },
     "trading_platform/alpaca/answers.py": {
         "session_open": FIELD,
     },
