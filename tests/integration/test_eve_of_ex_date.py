@@ -111,7 +111,9 @@ def test_a_clock_that_shows_the_evening_at_noon_takes_no_stop_off() -> None:
         scene.look()
         resting_at_noon = resting(scene)
         assert ("sell", 10.0, None, 45.0) in resting_at_noon
-        clock = scene.venue._clock = ThisMachine(scene)
+        clock = ThisMachine(scene)
+        for part in (scene.venue, scene.venue._looks, scene.venue._requests):
+            part._clock = clock
         scene.ahead = timedelta(hours=7)
         for _ in range(2):
             scene.venue.watch(clock.now())

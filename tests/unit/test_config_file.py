@@ -52,6 +52,7 @@ def test_defaults_are_as_designed() -> None:
         "fills": "exact",
         "consent": "none",
         "consent_minutes": 30.0,
+        "own_rules": (),
     }
     assert (config.data.source, config.data.vix, config.storage.database_url) == (
         "synthetic",

@@ -149,7 +149,7 @@ def test_a_row_that_cannot_be_put_right_is_set_aside(
 def test_a_word_that_ended_the_engine_at_every_start_does_so_no_more(engine: Engine, path: Path) -> None:
     journal = DatabaseJournal(engine, 1, lambda: NOW)
     poison(path, "UPDATE orders SET reason = 'whim'")
-    with pytest.raises(ValueError, match="whim"):
+    with pytest.raises(RepairDatabaseError, match="whim"):
         journal.open_orders()
     repair(path, find_faults(path), NOW)
     assert [order.client_order_id for order in journal.open_orders()] == ["tp-1"]

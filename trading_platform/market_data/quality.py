@@ -382,7 +382,7 @@ def _usual_turnover(bars: Bars, order: Ints, wide: Ints) -> Bools:
     usual = np.ones(len(order), dtype=np.bool_)
     if not wide.size:
         return usual
-    turnover = (bars.close * bars.volume)[order]
+    turnover = bars.close[order] * bars.volume[order]  # of bars that can be: `order` has no others
     ticker = bars.ticker[order]
     for at in wide.tolist():
         before = slice(max(0, at - TURNOVER_SESSIONS), at)
