@@ -160,7 +160,9 @@ know the orders sent since, gave their shares to the owner and let their stops l
 the check: the owner's standing shares; stops that are off on the eve of a split; his edits that a restored copy
 cannot know; a look that a busy machine keeps from the local Alpaca, which is started again; and his deeds after a
 close, which are in the books of the next one: the cash gap of 386.56 in seed 1 was his withdrawal of that evening
-(moment 86), and a replay passes it. Executions are counted for quarters without a breach only.
+(moment 86), and a replay passes it. Seed 16 later found a fee that was booked twice (eight cents, mended), and that
+the check did not wait the minute after which the engine gives up an order that a kill kept from the broker; its second
+entry is the whole quarter. Executions are counted for quarters without a breach only.
 """
 
 
