@@ -85,12 +85,17 @@ class AlpacaDesk:
     engine: AutonomousTradingEngine | None = None
     tells_actions: bool = True  # False: nobody tells the engine corporate actions
 
-    def build(self) -> AutonomousTradingEngine:
-        case, world = self.case, self.case.world
+    def http(self) -> AlpacaHttp:
         access = AlpacaAccess(
             Secret(KEY), Secret(SECRET), trading_url=self.server.url, data_url=self.server.url, requests_per_minute=1e9
         )
-        http = AlpacaHttp(access)
+        return AlpacaHttp(access)
+
+    def ex_dates(self) -> ExDateSource:
+        return ExDateSource(partial(ask_actions, self.http()), self.case.rules.costs.special_dividend)
+
+    def build(self) -> AutonomousTradingEngine:
+        case, world, http = self.case, self.case.world, self.http()
         clock = FollowedClock(AlpacaReader(http))
         repository = Repository(self.database, self.run_id, world.panel.tickers, world.strategies)
         risk = RiskManager(
@@ -101,7 +106,6 @@ class AlpacaDesk:
         book = AccountBook(case.rules, case.capital, world.panel.tickers, world.strategies)
         store = DifferenceStore(self.database, self.run_id)
         memory = Memory(clock.now(), {})
-        ex_dates = ExDateSource(partial(ask_actions, http), case.rules.costs.special_dividend)
         venue = AlpacaVenue(
             broker,
             journal,
@@ -112,7 +116,7 @@ class AlpacaDesk:
             CALENDAR,
             clock,
             self.latest,
-            ex_dates=ex_dates if self.tells_actions else None,
+            ex_dates=self.ex_dates() if self.tells_actions else None,
         )
         opens = dict(zip(world.sessions, world.opened, strict=True))
         recorder = Recorder(repository, world.panel.tickers, world.strategies, opens, journaled=True)

@@ -26,6 +26,7 @@ from trading_platform.core.alert_states import AlertKind
 from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.market import LOW
 from trading_platform.core.replay_causes import Cause
+from trading_platform.core.types import MarketPanel
 from trading_platform.engine.evening_check import EveningCheck
 from trading_platform.storage import models as m
 from trading_platform.storage.account_states import account_states
@@ -42,6 +43,7 @@ class Checked(AlpacaDesk):
     """A desk whose days are compared with the kernel's."""
 
     evenings: EveningCheck | None = None
+    announces: bool = True  # False: nobody tells the comparison corporate actions
     killed: frozenset[int] = field(default_factory=frozenset)
 
     def build(self) -> AutonomousTradingEngine:
@@ -55,6 +57,7 @@ class Checked(AlpacaDesk):
             lambda: engine.risk_manager.account,
             CALENDAR.next_session,
             self.clock.now,
+            self.ex_dates() if self.announces else None,
         )
         return engine
 
@@ -114,15 +117,20 @@ def rows_of(database: Engine, run_id: int) -> Sequence[m.ReplayCheck]:
 
 @contextmanager
 def checked(
-    case: Case, folder: Path, behaviour: Behaviour = EXACT, killed: frozenset[int] = frozenset()
+    case: Case,
+    folder: Path,
+    behaviour: Behaviour = EXACT,
+    killed: frozenset[int] = frozenset(),
+    panel: MarketPanel | None = None,
 ) -> Iterator[Checked]:
+    """Yield a desk for `case` at a server that trades `panel`, or the case's own."""
     database = open_database(folder / "alpaca.db", synchronous="NORMAL")
     migrate(database)
     run_id = create_run(database, run_values(case, START), [])
     config = ServerConfig(cash=case.capital, key_id=KEY, secret_key=SECRET, behaviour=behaviour, seed=3)
     fills = RealisticFills(case.costs) if behaviour.limits_rest else PaperFills(case.costs)
     first: date = case.world.sessions[START]
-    with AlpacaServer(case.panel, CALENDAR, config, fills, start=first) as server:
+    with AlpacaServer(panel or case.panel, CALENDAR, config, fills, start=first) as server:
         yield Checked(case, server, database, run_id, killed=killed)
     database.dispose()
 
