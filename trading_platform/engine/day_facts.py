@@ -214,7 +214,7 @@ def _owner(day: ComparedDay, ticker: str) -> str:
     if trades:
         return f"{trades[0].side} of {trades[0].quantity:g} by hand"
     if ticker in day.evidence.withdrawn:
-        return "withdrawn, since an operator has halted trading"
+        return "withdrawn at an operator's word"
     kept_back = (order.message for order in day.evidence.orders if order.ticker == ticker)
     return next((words for words in kept_back if words.startswith((VETOED, NOT_SENT))), "")
 

@@ -49,7 +49,7 @@ from trading_platform.runtime.restored import notice_older_copy, take_up_bare_st
 from trading_platform.runtime.run_screen import LiveScreen
 from trading_platform.storage import models as m
 from trading_platform.storage.difference_store import DifferenceStore
-from trading_platform.storage.operator_requests import has_open_wishes, stop_answerer
+from trading_platform.storage.operator_requests import entry_refuser, has_open_wishes, stop_answerer
 from trading_platform.storage.order_journal import DatabaseJournal
 from trading_platform.storage.order_mark import OrderMark
 from trading_platform.storage.repository import Repository
@@ -164,6 +164,7 @@ def _trade(given: Instructions, checkpoint: Checkpoint, guard: StopGuard | None,
             checkpoint=checkpoint,
             compare_clocks=compare_clocks,
             ex_dates=ex_dates,
+            refuses=entry_refuser(database, run.run_id),
         )
         venues.append(venue)
         if guard is not None:
