@@ -39,6 +39,7 @@ from trading_platform.market_data.alpaca_data import LatestPrice
 from trading_platform.storage import models as m
 from trading_platform.storage.database import migrate, open_database
 from trading_platform.storage.difference_store import DifferenceStore
+from trading_platform.storage.operator_requests import entry_refuser
 from trading_platform.storage.order_journal import DatabaseJournal
 from trading_platform.storage.recorder import Recorder
 from trading_platform.storage.repository import Repository, RiskStore, create_run
@@ -117,6 +118,7 @@ class AlpacaDesk:
             clock,
             self.latest,
             ex_dates=self.ex_dates() if self.tells_actions else None,
+            refuses=entry_refuser(self.database, self.run_id),
         )
         opens = dict(zip(world.sessions, world.opened, strict=True))
         recorder = Recorder(repository, world.panel.tickers, world.strategies, opens, journaled=True)

@@ -26,11 +26,12 @@ from trading_platform.core.alert_states import AlertKind
 from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.market import LOW
 from trading_platform.core.replay_causes import Cause
-from trading_platform.core.types import MarketPanel
+from trading_platform.core.types import MarketPanel, Side
 from trading_platform.engine.evening_check import EveningCheck
 from trading_platform.storage import models as m
 from trading_platform.storage.account_states import account_states
 from trading_platform.storage.database import migrate, open_database
+from trading_platform.storage.operator_requests import leave_command
 from trading_platform.storage.replay_checks import CheckState
 from trading_platform.storage.repository import create_run
 
@@ -189,6 +190,23 @@ def test_shares_that_vanish_behind_the_engine_are_unexplained_and_told(tmp_path:
     assert f"{-gone:+g} shares came or went" in row.items
     assert len(told) == 1
     assert ticker in told[0].words
+
+
+def test_word_about_a_ticker_is_the_owners_hand(tmp_path: Path) -> None:
+    row = START + 3
+    case = case_of(7, replace(CALM, gaps=True))
+    with checked(case, tmp_path) as desk:
+        desk.walk(range(START, row))
+        waiting = sorted(order.symbol for order in desk.server.exchange.working() if order.side is Side.BUY)
+        ticker = next(iter(waiting or sorted(desk.server.account.positions)))
+        leave_command(desk.database, desk.run_id, "flatten", "why", desk.clock.now(), ticker)
+        assert desk.engine is not None
+        desk.engine.watch(desk.clock.now())
+        desk.engine.commit()
+        desk.walk(range(row, row + 3))
+        *done, _ = desk.rows()
+    assert [(row.session, row.items) for row in done if row.unexplained] == []
+    assert Cause.OWNER.value in " ".join(row.causes for row in done)
 
 
 def test_day_with_an_absurd_tick_is_compared_again_when_its_bar_is_corrected(tmp_path: Path) -> None:

@@ -223,6 +223,8 @@ def _operator(day: ComparedDay, ticker: str) -> str:
     standing = day.evidence.standing
     if day.evidence.is_closed(ticker):
         return "an operator closes it"
+    if standing.closing:  # the place and the money of what is not bought are for others
+        return f"an operator closes {', '.join(sorted(standing.closing))}"
     if standing.paused:
         return f"paused by an operator or a drawdown stop of its own: {', '.join(sorted(standing.paused))}"
     return day.evidence.halt
