@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
@@ -41,6 +41,7 @@ from trading_platform.core.risk.limits import limits_of
 from trading_platform.core.session import Rules
 from trading_platform.core.types import ApprovedOrder, Ints, MarketPanel, OrderIntent, OrderStatus, Settlement, Side
 from trading_platform.market_data.alpaca_data import LatestPrice
+from trading_platform.storage.operator_requests import Standing
 
 RULES = Rules(limits_of(RiskConfig().to_dict()), ExitConfig().rates(), CostConfig().rates())
 CASH = 100_000.0
@@ -90,6 +91,16 @@ class Differences:
         self.kinds |= {row.kind for row in self.rows}
 
 
+class Said:
+    """What operators have said so far."""
+
+    def __init__(self) -> None:
+        self.standing = Standing()
+
+    def refuses(self, ticker: str, strategies: Collection[str]) -> bool:
+        return self.standing.refuses(ticker, strategies)
+
+
 class Scene:
     """A venue on a server; sessions are rows of the panel."""
 
@@ -98,6 +109,7 @@ class Scene:
         self.journal, self.door, self.differences = MemoryJournal(), Door(server), Differences()
         self.timer = FakeTimer()
         self.ahead = timedelta()  # of this machine's clock
+        self.said = Said()
         clock = np.arange(panel.n_sessions, dtype=np.float64) * 23_400.0
         self.market: Market = build_market(panel, clock, RULES.limits.correlation_window)
         self.venue = self.build()
@@ -121,6 +133,7 @@ class Scene:
             self.prices,
             compare_clocks=guard.compare,
             ex_dates=self.ex_dates(http),
+            refuses=self.said.refuses,
         )
 
     def ex_dates(self, http: AlpacaHttp) -> ExDateSource | None:
@@ -584,3 +597,25 @@ def test_an_operators_halt_leaves_what_has_filled_its_stop(scene: Scene) -> None
     scene.look()
     scene.look(scene.server.now + timedelta(minutes=10))
     assert sorted(scene.working("AAA"), key=str) == [("limit", 10.0, None), ("stop", 10.0, 45.0)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "subject", "held"),
+    [
+        ("flatten", "AAA", 0.0),
+        ("flatten", "BBB", 10.0),
+        ("pause", "breakout", 0.0),
+        ("pause", "momentum", 10.0),
+        ("resume", None, 10.0),
+    ],
+)
+def test_an_operators_word_about_an_entry_withdraws_it_alone(
+    scene: Scene, kind: str, subject: str | None, held: float
+) -> None:
+    scene.enter("AAA", 10.0)
+    scene.said.standing = Standing().after(kind, subject)
+    scene.look()
+    scene.opened(1)
+    assert scene.book.quantity("AAA") == held
+    assert scene.venue.slots["pending"].max() == 0.0
+    equal(scene)

@@ -43,6 +43,9 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
         ("halt", None, NOW + 3 * HOUR, False),  # said when it was over
         ("halt", None, None, False),
         ("flatten", "BBB", NOW + HOUR, False),
+        ("flatten", "AAA", NOW + HOUR, True),
+        ("pause", "momentum", NOW + HOUR, True),
+        ("pause", "breakout", NOW + HOUR, False),
         ("resume", None, NOW + HOUR, False),
     ],
 )

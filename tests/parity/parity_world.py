@@ -30,8 +30,10 @@ from trading_platform.engine.engine_market import EngineMarket
 from trading_platform.engine.strategy_stops import StrategyStops
 from trading_platform.machine.clocks import ReplayClock
 from trading_platform.market_data.calendar import NyseCalendar
+from trading_platform.runtime.build import open_after, paper_refuser
 from trading_platform.storage import models as m
 from trading_platform.storage.database import migrate, open_database
+from trading_platform.storage.operator_requests import entry_refuser
 from trading_platform.storage.recorder import Recorder
 from trading_platform.storage.repository import Repository, RiskStore, create_run
 
@@ -232,7 +234,9 @@ class Desk:
             capital=case.capital,
             attended=False,
         )
-        broker = PaperBroker(case.rules, case.capital, world.panel.tickers, world.strategies, risk)
+        refuses = paper_refuser(risk, entry_refuser(self.database, self.run_id))
+        names = world.panel.tickers, world.strategies
+        broker = PaperBroker(case.rules, case.capital, *names, risk, refuses, open_after(CALENDAR))
         recorder = Recorder(
             repository, world.panel.tickers, world.strategies, dict(zip(world.sessions, world.opened, strict=True))
         )

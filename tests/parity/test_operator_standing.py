@@ -83,6 +83,48 @@ def test_a_ticker_is_closed_alone_and_not_bought_again_until_resume(case: Case, 
     assert desk.engine.risk_manager.can_trade()[0]
 
 
+@pytest.fixture
+def waits(case: Case, tmp_path: Path) -> tuple[Desk, int]:
+    """Return a desk at the close of a row at which an entry was decided, and the row."""
+    desk, row = Desk(case, tmp_path, START), 299
+    desk.run(row + 1)
+    while not entries(desk, case.world.sessions[row], case.world.sessions[row]):
+        row += 1
+        desk.run(row + 1)
+    return desk, row
+
+
+@pytest.mark.parametrize("kind", ["halt", "flatten", "flatten one", "pause"])
+def test_a_word_before_the_open_withdraws_the_entries_that_wait_for_it(waits: tuple[Desk, int], kind: str) -> None:
+    """Seen: the paper simulator bought what was decided before a `halt`, and an account at Alpaca did not."""
+    desk, row = waits
+    strategy, ticker = entries(desk, desk.engine.prepared.sessions[row])[0]
+    say(desk, row, kind.split()[0], {"flatten one": ticker, "pause": strategy}.get(kind))
+    desk.run(row + 2)
+    ended = buys(desk, row)
+    assert ended[ticker] == ("canceled", 0.0)
+    assert kind in ("flatten one", "pause") or {status for status, _ in ended.values()} == {"canceled"}
+
+
+def test_a_word_after_the_open_withdraws_nothing(waits: tuple[Desk, int]) -> None:
+    """A negative control: by then an account at Alpaca has bought; the simulator learns of it in the evening."""
+    desk, row = waits
+    opened = desk.engine.prepared.opened[row + 1]
+    leave_command(desk.database, 1, "halt", "why", opened)
+    desk.engine.watch(opened)
+    desk.engine.commit()
+    desk.run(row + 2)
+    assert sum(filled for _, filled in buys(desk, row).values()) > 0.0
+
+
+def buys(desk: Desk, row: int) -> dict[str, tuple[str, float]]:
+    """Return what became of the entries that were decided at the close of a row: status and shares bought."""
+    mine = m.Order.decided_session == desk.engine.prepared.sessions[row], m.Order.side == "buy"
+    with desk.database.connect() as connection:
+        found = connection.execute(select(m.Order.ticker, m.Order.status, m.Order.filled_quantity).where(*mine))
+        return {ticker: (status, filled) for ticker, status, filled in found}
+
+
 def test_after_a_stop_no_entry_is_decided_while_exits_go_on(case: Case, tmp_path: Path) -> None:
     desk, sessions = Desk(case, tmp_path, START), case.world.sessions
     desk.run(300)

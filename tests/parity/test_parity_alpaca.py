@@ -39,6 +39,7 @@ from trading_platform.market_data.alpaca_data import LatestPrice
 from trading_platform.storage import models as m
 from trading_platform.storage.database import migrate, open_database
 from trading_platform.storage.difference_store import DifferenceStore
+from trading_platform.storage.operator_requests import entry_refuser
 from trading_platform.storage.order_journal import DatabaseJournal
 from trading_platform.storage.recorder import Recorder
 from trading_platform.storage.repository import Repository, RiskStore, create_run
@@ -85,12 +86,17 @@ class AlpacaDesk:
     engine: AutonomousTradingEngine | None = None
     tells_actions: bool = True  # False: nobody tells the engine corporate actions
 
-    def build(self) -> AutonomousTradingEngine:
-        case, world = self.case, self.case.world
+    def http(self) -> AlpacaHttp:
         access = AlpacaAccess(
             Secret(KEY), Secret(SECRET), trading_url=self.server.url, data_url=self.server.url, requests_per_minute=1e9
         )
-        http = AlpacaHttp(access)
+        return AlpacaHttp(access)
+
+    def ex_dates(self) -> ExDateSource:
+        return ExDateSource(partial(ask_actions, self.http()), self.case.rules.costs.special_dividend)
+
+    def build(self) -> AutonomousTradingEngine:
+        case, world, http = self.case, self.case.world, self.http()
         clock = FollowedClock(AlpacaReader(http))
         repository = Repository(self.database, self.run_id, world.panel.tickers, world.strategies)
         risk = RiskManager(
@@ -101,7 +107,6 @@ class AlpacaDesk:
         book = AccountBook(case.rules, case.capital, world.panel.tickers, world.strategies)
         store = DifferenceStore(self.database, self.run_id)
         memory = Memory(clock.now(), {})
-        ex_dates = ExDateSource(partial(ask_actions, http), case.rules.costs.special_dividend)
         venue = AlpacaVenue(
             broker,
             journal,
@@ -112,7 +117,8 @@ class AlpacaDesk:
             CALENDAR,
             clock,
             self.latest,
-            ex_dates=ex_dates if self.tells_actions else None,
+            ex_dates=self.ex_dates() if self.tells_actions else None,
+            refuses=entry_refuser(self.database, self.run_id),
         )
         opens = dict(zip(world.sessions, world.opened, strict=True))
         recorder = Recorder(repository, world.panel.tickers, world.strategies, opens, journaled=True)

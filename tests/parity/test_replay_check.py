@@ -26,10 +26,12 @@ from trading_platform.core.alert_states import AlertKind
 from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.market import LOW
 from trading_platform.core.replay_causes import Cause
+from trading_platform.core.types import MarketPanel, Side
 from trading_platform.engine.evening_check import EveningCheck
 from trading_platform.storage import models as m
 from trading_platform.storage.account_states import account_states
 from trading_platform.storage.database import migrate, open_database
+from trading_platform.storage.operator_requests import leave_command
 from trading_platform.storage.replay_checks import CheckState
 from trading_platform.storage.repository import create_run
 
@@ -42,6 +44,7 @@ class Checked(AlpacaDesk):
     """A desk whose days are compared with the kernel's."""
 
     evenings: EveningCheck | None = None
+    announces: bool = True  # False: nobody tells the comparison corporate actions
     killed: frozenset[int] = field(default_factory=frozenset)
 
     def build(self) -> AutonomousTradingEngine:
@@ -55,6 +58,7 @@ class Checked(AlpacaDesk):
             lambda: engine.risk_manager.account,
             CALENDAR.next_session,
             self.clock.now,
+            self.ex_dates() if self.announces else None,
         )
         return engine
 
@@ -114,15 +118,20 @@ def rows_of(database: Engine, run_id: int) -> Sequence[m.ReplayCheck]:
 
 @contextmanager
 def checked(
-    case: Case, folder: Path, behaviour: Behaviour = EXACT, killed: frozenset[int] = frozenset()
+    case: Case,
+    folder: Path,
+    behaviour: Behaviour = EXACT,
+    killed: frozenset[int] = frozenset(),
+    panel: MarketPanel | None = None,
 ) -> Iterator[Checked]:
+    """Yield a desk for `case` at a server that trades `panel`, or the case's own."""
     database = open_database(folder / "alpaca.db", synchronous="NORMAL")
     migrate(database)
     run_id = create_run(database, run_values(case, START), [])
     config = ServerConfig(cash=case.capital, key_id=KEY, secret_key=SECRET, behaviour=behaviour, seed=3)
     fills = RealisticFills(case.costs) if behaviour.limits_rest else PaperFills(case.costs)
     first: date = case.world.sessions[START]
-    with AlpacaServer(case.panel, CALENDAR, config, fills, start=first) as server:
+    with AlpacaServer(panel or case.panel, CALENDAR, config, fills, start=first) as server:
         yield Checked(case, server, database, run_id, killed=killed)
     database.dispose()
 
@@ -181,6 +190,23 @@ def test_shares_that_vanish_behind_the_engine_are_unexplained_and_told(tmp_path:
     assert f"{-gone:+g} shares came or went" in row.items
     assert len(told) == 1
     assert ticker in told[0].words
+
+
+def test_word_about_a_ticker_is_the_owners_hand(tmp_path: Path) -> None:
+    row = START + 3
+    case = case_of(7, replace(CALM, gaps=True))
+    with checked(case, tmp_path) as desk:
+        desk.walk(range(START, row))
+        waiting = sorted(order.symbol for order in desk.server.exchange.working() if order.side is Side.BUY)
+        ticker = next(iter(waiting or sorted(desk.server.account.positions)))
+        leave_command(desk.database, desk.run_id, "flatten", "why", desk.clock.now(), ticker)
+        assert desk.engine is not None
+        desk.engine.watch(desk.clock.now())
+        desk.engine.commit()
+        desk.walk(range(row, row + 3))
+        *done, _ = desk.rows()
+    assert [(row.session, row.items) for row in done if row.unexplained] == []
+    assert Cause.OWNER.value in " ".join(row.causes for row in done)
 
 
 def test_day_with_an_absurd_tick_is_compared_again_when_its_bar_is_corrected(tmp_path: Path) -> None:

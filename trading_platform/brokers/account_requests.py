@@ -15,9 +15,9 @@ from trading_platform.brokers.reconciliation.protection import is_whole
 from trading_platform.brokers.reconciliation.second_engine import SecondEngine
 from trading_platform.brokers.reconciliation.two_books import CancelOrder, Protect
 from trading_platform.brokers.stop_keeper import Moment, StopKeeper
-from trading_platform.brokers.venue import ENTRY_LIFE, RiskDoor
+from trading_platform.brokers.venue import ENTRY_LIFE, Refuser, RiskDoor
 from trading_platform.core.errors import BrokerUnreachableError
-from trading_platform.core.ports import Clock, DifferenceRow, OrderJournal, TradingCalendar
+from trading_platform.core.ports import Clock, DifferenceRow, JournalOrder, OrderJournal, TradingCalendar
 from trading_platform.core.risk.denial_codes import DenialCode
 from trading_platform.core.types import Side
 from trading_platform.machine.clocks import session_of
@@ -42,6 +42,8 @@ class AccountRequests:
         Sessions, and the time.
     match_orders
         Brings the book's pending orders to what the journal has open.
+    refuses
+        Tells which entries operators want no more.
 
     Attributes
     ----------
@@ -64,6 +66,7 @@ class AccountRequests:
         calendar: TradingCalendar,
         clock: Clock,
         match_orders: Callable[[], None],
+        refuses: Refuser,
     ) -> None:
         self._broker = broker
         self._journal = journal
@@ -74,6 +77,7 @@ class AccountRequests:
         self._calendar = calendar
         self._clock = clock
         self._match_orders = match_orders
+        self._refuses = refuses
         self._bare: dict[str, str] = {}  # ticker -> why its position has no stop
         self.idle: Collection[str] = ()
         self.awaited: Collection[str] = ()
@@ -155,8 +159,8 @@ class AccountRequests:
             log.warning("%s: %s", type(action).__name__, error)
 
     def _not_wanted(self, *, is_open: bool) -> list[CancelOrder]:
-        """Return the entries at the broker that shall buy no more: an operator has halted the account, or their time is
-        over (`ENTRY_LIFE`).
+        """Return the entries at the broker that shall buy no more: an operator has halted the account, closes the
+        ticker or has paused all strategies that it is for, or their time is over (`ENTRY_LIFE`).
 
         One that has filled, and of which history does not tell yet, or tells what is not believed, is over already:
         what works of it are its stops.
@@ -164,15 +168,19 @@ class AccountRequests:
         now = self._clock.now()
         is_halted = self._door.can_trade()[1].startswith(DenialCode.MANUAL_HALT)
         is_over = is_open and now >= self._calendar.open_at(session_of(now)) + ENTRY_LIFE
-        if not (is_halted or is_over):
-            return []
         unclear = {*self.awaited, *self.doubted}
         return [
             CancelOrder(row.client_order_id)
             for row in self._journal.open_orders()
             if row.side is Side.BUY and row.broker_order_id is not None and row.ticker not in unclear
+            if is_halted or is_over or self._refuses(row.ticker, _strategies_of(row))
         ]
 
     def _note_bare(self, ticker: str, why: str) -> None:
         if why:
             self._bare[ticker] = why
+
+
+def _strategies_of(row: JournalOrder) -> frozenset[str]:
+    """Return the strategies that an entry buys for."""
+    return frozenset(part.strategy for part in row.parts if part.quantity > 0.0) or frozenset({row.strategy})

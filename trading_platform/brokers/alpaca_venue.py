@@ -40,7 +40,7 @@ from trading_platform.brokers.reconciliation.two_books import (
     PostUndone,
 )
 from trading_platform.brokers.stop_keeper import StopKeeper
-from trading_platform.brokers.venue import HISTORY_PATIENCE, PendingOrder, RiskDoor, row_of
+from trading_platform.brokers.venue import HISTORY_PATIENCE, PendingOrder, Refuser, RiskDoor, refuses_nothing, row_of
 from trading_platform.core.alert_states import AlertKind, AlertState
 from trading_platform.core.errors import BrokerUnreachableError
 from trading_platform.core.ledger import Record, Records
@@ -108,6 +108,8 @@ class AlpacaVenue:
         it cannot; meanwhile there is no new risk, and nothing is done for an evening that may be none.
     ex_dates
         Who tells corporate actions, which orders of the eve follow; None: nobody.
+    refuses
+        Tells which entries operators want no more; those that wait at the broker are withdrawn.
     """
 
     def __init__(
@@ -125,6 +127,7 @@ class AlpacaVenue:
         checkpoint: Checkpoint = no_checkpoint,
         compare_clocks: Callable[[], str | None] = lambda: None,
         ex_dates: ExDateSource | None = None,
+        refuses: Refuser = refuses_nothing,
     ) -> None:
         self._compare_clocks = compare_clocks
         self._compared: tuple[date, bool] | None = None
@@ -145,7 +148,7 @@ class AlpacaVenue:
         self._stops = StopKeeper(book, door, journal, self.place_order, believed)
         self._looks = AccountLooks(broker, journal, book, self._eve, clock, prefix)
         self._requests = AccountRequests(
-            broker, journal, book, door, self._stops, self._looks.rival, calendar, clock, self._match_orders
+            broker, journal, book, door, self._stops, self._looks.rival, calendar, clock, self._match_orders, refuses
         )
         self._exits = ExitKeeper(book, door, journal, broker, self._place, self._requests.cover_again, calendar)
         self._session: date | None = None

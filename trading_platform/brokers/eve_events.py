@@ -104,6 +104,21 @@ def changes_of(actions: Iterable[CorporateAction], session: date) -> dict[str, C
     return found
 
 
+def told_changes(source: ExDateSource | None, tickers: Sequence[str], before: date, session: date) -> dict[str, Change]:
+    """Return what happens to each ticker between the close of `before` and the open of `session`, as far as it is told.
+
+    For whoever looks back: where nobody tells it is told in the log, and nothing is known.
+    """
+    if source is None:
+        return {}
+    try:
+        answer = source.ask(tickers, before + timedelta(days=1), session)
+    except (BrokerUnreachableError, AlpacaRefusalError) as error:
+        log.warning("nobody tells the corporate actions of %s (%s)", session, error)
+        return {}
+    return changes_of(answer.actions, session)
+
+
 def after_ex_date(
     intent: OrderIntent, change: Change, price: float, held: float, special: float, share_step: float
 ) -> OrderIntent | str:

@@ -6,11 +6,12 @@ costs, volume caps, stops and targets, splits and dividends. Nothing here decide
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import date, datetime
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, timedelta
 
-from trading_platform.brokers.venue import PendingOrder
-from trading_platform.core.compiled import as_rows, direct
+from trading_platform.brokers.venue import PendingOrder, Refuser, refuses_nothing
+from trading_platform.core.booking import withdraw_growth
+from trading_platform.core.compiled import as_rows, direct, plain
 from trading_platform.core.errors import OperatorNeededError, RepairDatabaseError
 from trading_platform.core.fill_log import CROSSED, OF_ORDER, new_fill_log
 from trading_platform.core.ledger import SHARE_NOISE, Record
@@ -20,13 +21,15 @@ from trading_platform.core.plan import Book
 from trading_platform.core.ports import ApprovalRegister, BrokerOrder, SavedBook
 from trading_platform.core.reasons import DELISTED, STOP_LOSS, TAKE_PROFIT
 from trading_platform.core.risk.memory import checksum
-from trading_platform.core.round_trips import LoggedFill, account_flows, round_trip
+from trading_platform.core.round_trips import EPOCH, LoggedFill, account_flows, round_trip
 from trading_platform.core.saved_books import BadBookError, account_text, read_account, read_slots, slots_text
 from trading_platform.core.session import Rules, settle_book
 from trading_platform.core.simulate import open_books
 from trading_platform.core.types import ApprovedOrder, ClosedTrade, Fill, OrderStatus, Settlement, Side
 
 LEGS = {STOP_LOSS: "stop", TAKE_PROFIT: "target", DELISTED: "delisted"}
+
+_withdraw = plain(withdraw_growth)
 
 
 class PaperBroker:
@@ -40,6 +43,9 @@ class PaperBroker:
         Names of columns and strategy numbers.
     approvals
         Where approvals are spent: `RiskManager`.
+    refuses, open_after
+        Which entries operators want no more, and the open that follows a session: those that still wait for it are
+        withdrawn, as at a broker. None: nobody speaks meanwhile, as in a replay.
 
     Attributes
     ----------
@@ -54,6 +60,8 @@ class PaperBroker:
         tickers: Sequence[str],
         strategies: Sequence[str],
         approvals: ApprovalRegister,
+        refuses: Refuser = refuses_nothing,
+        open_after: Callable[[date], datetime] | None = None,
     ) -> None:
         self._rules = as_rows(rules.limits), as_rows(rules.exits), as_rows(rules.costs)
         self._tickers = tickers
@@ -61,6 +69,8 @@ class PaperBroker:
         self._columns = {ticker: i for i, ticker in enumerate(tickers)}
         self._numbers = {name: i for i, name in enumerate(strategies)}
         self._approvals = approvals
+        self._refuses, self._open_after = refuses, open_after
+        self._withdrawn: set[str] = set()  # ids of the orders of which nothing waits any more
         books = open_books(1, rules.limits.max_positions, len(strategies), len(tickers), capital)
         self.book = Book(books.accounts, books.slots[0], books.lots[0], books.stopped[0])
         self.record: Record = books.accounts[0]
@@ -115,16 +125,32 @@ class PaperBroker:
         ended: dict[str, tuple[OrderStatus, float]] = {}
         for order in self._pending.values():
             quantity = filled.get(order.client_order_id, 0.0)
-            ended[order.client_order_id] = (_final_status(order.quantity, quantity), quantity)
+            status = _final_status(order.quantity, quantity)
+            is_withdrawn = order.client_order_id in self._withdrawn
+            ended[order.client_order_id] = (OrderStatus.CANCELED if is_withdrawn else status, quantity)
         self._pending = {}
+        self._withdrawn.clear()
         for s, column in enumerate(self.slots["ticker"].tolist()):
             if column < 0:
                 self._entry_ids.pop(s, None)
         return Settlement(equity, fills, ended, flows)
 
     def watch(self, now: datetime) -> bool:
-        """Return False: between sessions nothing happens to a simulated account."""
-        return False
+        """Withdraw what operators want no more of the entries that wait for the open; return True if there was any.
+
+        Nothing else happens to a simulated account between sessions.
+        """
+        settled = EPOCH + timedelta(days=int(self.record["day"]))
+        if self._open_after is None or not self._pending or now >= self._open_after(settled):
+            return False
+        before = len(self._withdrawn)
+        for s, order in self._pending.items():
+            if order.side is Side.BUY and order.client_order_id not in self._withdrawn:
+                buying = [k for k, lot in enumerate(self.lots[s]) if lot["delta"] > 0.0]
+                if self._refuses(order.ticker, [self._strategies[k] for k in buying]):
+                    _withdraw(self.slots, self.lots, s)
+                    self._withdrawn.add(order.client_order_id)
+        return len(self._withdrawn) > before
 
     # ------------------------------------------------------------ restart
 

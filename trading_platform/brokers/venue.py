@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Protocol
@@ -18,6 +18,15 @@ from trading_platform.core.types import ApprovedOrder, Denial, Ints, OrderIntent
 ENTRY_LIFE = timedelta(minutes=5)
 # After the close. Activities come late at times; what is decided without them is decided on shares that are gone.
 HISTORY_PATIENCE = timedelta(minutes=80)
+
+
+# Whether operators want an entry no more: its ticker, and the strategies that it is for.
+Refuser = Callable[[str, Collection[str]], bool]
+
+
+def refuses_nothing(ticker: str, strategies: Collection[str]) -> bool:
+    """Return False: nobody's word is asked for."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -23,21 +23,23 @@ from trading_platform.core.plan import Book
 from trading_platform.core.replay_causes import Bar, Cause, DayFill, Facts, Item, Sort, TickerDay, to_cents
 from trading_platform.core.round_trips import account_flows
 from trading_platform.core.types import Side
+from trading_platform.engine.day_events import moved_by
 from trading_platform.storage.consents import NOT_SENT, VETOED
 from trading_platform.storage.day_evidence import BARE, DayEvidence
 
-HISTORY_MOVED = 0.02  # by which yesterday's close was changed since: an event, no dividend of every quarter
 EDITED, AWAITED = frozenset({"edited"}), frozenset({"awaited_fill"})
 
 
 class ComparedDay(NamedTuple):
     """A day in both books: the kernel's before and after it, the account's after it, and what else is known.
 
-    `t` is its row in `market`, whose columns are `tickers`; `settled` is when it was settled at the latest.
+    `paid` are dollars that corporate events paid the kernel's book for shares, by column. `t` is its row in `market`,
+    whose columns are `tickers`; `settled` is when it was settled at the latest.
     """
 
     start: Book
     played: PlayedDay
+    paid: Mapping[int, float]
     live: Evening
     market: Market
     t: int
@@ -130,6 +132,8 @@ def _replay_fills(day: ComparedDay) -> dict[int, list[DayFill]]:
         if fill.kind != CROSSED:
             sort = Sort.ENTRY if fill.side > 0 else Sort.EXIT if fill.kind == OF_ORDER else Sort.PROTECTIVE
             found.setdefault(fill.ticker, []).append(DayFill(sort, fill.quantity, fill.amount, fill.fees))
+    for column, dollars in day.paid.items():  # shares that are gone brought it
+        found.setdefault(column, []).append(DayFill(Sort.PROTECTIVE, 0.0, dollars, 0.0))
     return found
 
 
@@ -201,12 +205,8 @@ def _event(day: ComparedDay, column: int) -> str:
                 return f"{entry.gone:g} {entry.ticker or '?'} became {entry.came:g} {entry.other}"
             case _:
                 pass
-    slots = day.start.slots[(day.start.slots["ticker"] == column) & (day.start.slots["price"] > 0.0)]
-    if len(slots) and day.t > 0:
-        was, now = float(slots["price"][0]), float(day.market.bars[column, day.t - 1, CLOSE])
-        if now > 0.0 and not abs(was / now - 1.0) <= HISTORY_MOVED:
-            return f"the close before was {was:.4f}, and is {now:.4f} by now"
-    return ""
+    was, now = moved_by(day.start, day.market, day.t, column)
+    return f"the close before was {was:.4f}, and is {now:.4f} by now" if now > 0.0 else ""
 
 
 def _owner(day: ComparedDay, ticker: str) -> str:
@@ -214,7 +214,7 @@ def _owner(day: ComparedDay, ticker: str) -> str:
     if trades:
         return f"{trades[0].side} of {trades[0].quantity:g} by hand"
     if ticker in day.evidence.withdrawn:
-        return "withdrawn, since an operator has halted trading"
+        return "withdrawn at an operator's word"
     kept_back = (order.message for order in day.evidence.orders if order.ticker == ticker)
     return next((words for words in kept_back if words.startswith((VETOED, NOT_SENT))), "")
 
@@ -223,6 +223,8 @@ def _operator(day: ComparedDay, ticker: str) -> str:
     standing = day.evidence.standing
     if day.evidence.is_closed(ticker):
         return "an operator closes it"
+    if standing.closing:  # the place and the money of what is not bought are for others
+        return f"an operator closes {', '.join(sorted(standing.closing))}"
     if standing.paused:
         return f"paused by an operator or a drawdown stop of its own: {', '.join(sorted(standing.paused))}"
     return day.evidence.halt

@@ -18,17 +18,20 @@ from datetime import date, datetime
 
 import numpy as np
 
+from trading_platform.brokers.eve_events import ExDateSource, told_changes
 from trading_platform.brokers.reconciliation.account_book import AccountBook
 from trading_platform.brokers.reconciliation.day_entries import Evening
 from trading_platform.brokers.reconciliation.saved_account import book_text, evening_text, read_book, read_evening
 from trading_platform.brokers.venue import HISTORY_PATIENCE
-from trading_platform.core.day_replay import decide_day, play_day
+from trading_platform.core.day_replay import decide_day
 from trading_platform.core.ledger import Record
 from trading_platform.core.market import Market
 from trading_platform.core.plan import Book
 from trading_platform.core.realistic_fills import EXACT, with_fills
 from trading_platform.core.replay_causes import Cause, Item, explain_day, to_cents
+from trading_platform.core.round_trips import account_flows
 from trading_platform.core.session import Rules
+from trading_platform.engine.day_events import DayEvents, play_eventful_day
 from trading_platform.engine.day_facts import ComparedDay, account_items, ticker_days
 from trading_platform.engine.engine_market import EngineMarket
 from trading_platform.engine.recovery import held_weights
@@ -56,6 +59,8 @@ class EveningCheck:
         Returns the session after one.
     now
         The time.
+    ex_dates
+        Who tells corporate actions; None: nobody.
     """
 
     def __init__(
@@ -66,6 +71,7 @@ class EveningCheck:
         risk: Callable[[], Record],
         next_session: Callable[[date], date],
         now: Callable[[], datetime],
+        ex_dates: ExDateSource | None = None,
     ) -> None:
         self._repository = repository
         self._checks = ReplayChecks(repository.engine, repository.run_id)
@@ -74,6 +80,7 @@ class EveningCheck:
         self._risk = risk
         self._next_session = next_session
         self._now = now
+        self._ex_dates = ex_dates
         self._done: date | None = None  # the newest evening that has been looked at
 
     def look(self, prepared: EngineMarket) -> None:
@@ -127,12 +134,16 @@ class EveningCheck:
     def _outcome(self, check: OpenCheck, prepared: EngineMarket) -> Outcome:
         t, market = prepared.sessions.index(check.session), _exact(prepared)
         start, live = read_book(self._book, check.start), read_evening(self._book, check.live)
-        played = play_day(start, market, t, self._rules)
-        evidence = day_evidence(self._repository.engine, self._repository.run_id, prepared.sessions[t - 1])
+        tickers, before = prepared.panel.tickers, prepared.sessions[t - 1]
+        changes = told_changes(self._ex_dates, tickers, before, check.session)
+        dividends = account_flows(start.accounts[0], live.book.accounts[0]).dividends
+        events = DayEvents(changes, live.entries, dividends, prepared.opened[t])
+        played, paid = play_eventful_day(start, market, t, tickers, events, self._rules)
+        evidence = day_evidence(self._repository.engine, self._repository.run_id, before)
         settled = prepared.closed[t] + HISTORY_PATIENCE
-        day = ComparedDay(start, played, live, market, t, prepared.panel.tickers, settled, evidence)
-        tickers = ticker_days(day)
-        items = [*explain_day(tickers), *account_items(day, tickers)]
+        day = ComparedDay(start, played, paid, live, market, t, tickers, settled, evidence)
+        days = ticker_days(day)
+        items = [*explain_day(days), *account_items(day, days)]
         ours, theirs = (float(book.accounts[0]["equity"]) for book in (live.book, played.book))
         rest = to_cents(ours - theirs) - sum(item.cents for item in items)
         if rest != 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 
@@ -11,11 +11,12 @@ from sqlalchemy import Engine
 from autonomous_trading_engine import AutonomousTradingEngine
 from risk_manager import RiskManager
 from trading_platform.brokers.paper import PaperBroker
-from trading_platform.brokers.venue import BrokerMaker
+from trading_platform.brokers.venue import Broker, BrokerMaker, Refuser
 from trading_platform.configuration.risk_config import RiskConfig
 from trading_platform.configuration.trading_config import TradingConfig
 from trading_platform.core.errors import MarketDataError
 from trading_platform.core.ports import Allocator
+from trading_platform.core.risk.denial_codes import DenialCode
 from trading_platform.core.session import Rules
 from trading_platform.engine.consent import Consent, ConsentBroker, Terms
 from trading_platform.engine.engine_market import EngineMarket
@@ -23,6 +24,7 @@ from trading_platform.engine.strategy_stops import StrategyStops
 from trading_platform.machine.clocks import EngineClock, ReplayClock, utc_now
 from trading_platform.market_data.calendar import NyseCalendar
 from trading_platform.runtime.open_run import Stage
+from trading_platform.storage.operator_requests import entry_refuser
 from trading_platform.storage.recorder import Recorder
 from trading_platform.storage.repository import Repository, RiskStore
 from trading_platform.storage.runs import RunLock
@@ -60,7 +62,14 @@ def build_engine(
     store = RiskStore(repository, clock.now, durable=live)
     risk_manager = RiskManager(risk_config, store=store, clock=clock, capital=capital, attended=live)
     names = prepared.panel.tickers, prepared.strategies
-    broker = open_broker(risk_manager) if open_broker else PaperBroker(rules, capital, *names, risk_manager)
+    broker: Broker
+    if open_broker is not None:
+        broker = open_broker(risk_manager)
+    elif live:
+        refuses = paper_refuser(risk_manager, entry_refuser(database, run_id))
+        broker = PaperBroker(rules, capital, *names, risk_manager, refuses, open_after(NyseCalendar()))
+    else:
+        broker = PaperBroker(rules, capital, *names, risk_manager)
     terms = Terms(Consent(config.engine.consent), timedelta(minutes=config.engine.consent_minutes))
     if live and terms.consent is not Consent.NONE:
         broker = ConsentBroker(
@@ -87,6 +96,21 @@ def replaying(stage: Stage, config: TradingConfig, rules: Rules) -> Iterator[Aut
         yield engine
     finally:
         lock.release()
+
+
+def paper_refuser(risk_manager: RiskManager, refuses: Refuser) -> Refuser:
+    """Return what withdraws a simulated account's entries: a halt by an operator, or his word about one of them."""
+
+    def halted_or_refused(ticker: str, strategies: Collection[str]) -> bool:
+        is_halted = risk_manager.can_trade()[1].startswith(DenialCode.MANUAL_HALT)
+        return is_halted or refuses(ticker, strategies)
+
+    return halted_or_refused
+
+
+def open_after(calendar: NyseCalendar) -> Callable[[date], datetime]:
+    """Return what tells the open that follows a session."""
+    return lambda session: calendar.open_at(calendar.next_session(session))
 
 
 def consent_due(engine: AutonomousTradingEngine, now: datetime) -> bool:

@@ -49,7 +49,7 @@ from trading_platform.runtime.restored import notice_older_copy, take_up_bare_st
 from trading_platform.runtime.run_screen import LiveScreen
 from trading_platform.storage import models as m
 from trading_platform.storage.difference_store import DifferenceStore
-from trading_platform.storage.operator_requests import has_open_wishes, stop_answerer
+from trading_platform.storage.operator_requests import entry_refuser, has_open_wishes, stop_answerer
 from trading_platform.storage.order_journal import DatabaseJournal
 from trading_platform.storage.order_mark import OrderMark
 from trading_platform.storage.repository import Repository
@@ -137,6 +137,7 @@ def _trade(given: Instructions, checkpoint: Checkpoint, guard: StopGuard | None,
     skew = SkewGuard(reader, clock.now)
     compare_clocks = (lambda: None) if is_local else skew.compare
     venues: list[AlpacaVenue] = []
+    ex_dates = ExDateSource(functools.partial(ask_actions, http), rules.costs.special_dividend)
     quotes = AlpacaMarketData(http, cache_dir=None, calendar=calendar)
 
     def open_venue(door: RiskDoor) -> AlpacaVenue:
@@ -162,7 +163,8 @@ def _trade(given: Instructions, checkpoint: Checkpoint, guard: StopGuard | None,
             quotes.latest_prices,
             checkpoint=checkpoint,
             compare_clocks=compare_clocks,
-            ex_dates=ExDateSource(functools.partial(ask_actions, http), rules.costs.special_dividend),
+            ex_dates=ex_dates,
+            refuses=entry_refuser(database, run.run_id),
         )
         venues.append(venue)
         if guard is not None:
@@ -190,6 +192,7 @@ def _trade(given: Instructions, checkpoint: Checkpoint, guard: StopGuard | None,
         lambda: engine.risk_manager.account,
         calendar.next_session,
         clock.now,
+        ex_dates,
     )
     url = stream_url(settings.alpaca_base_url, live=options.live)
     stream = TradeStream(url, http.access.key_id, http.access.secret_key, apart=0.0 if is_local else LOOKS_APART)

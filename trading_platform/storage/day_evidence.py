@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
-from sqlalchemy import Engine, exists, select
+from sqlalchemy import Engine, and_, exists, or_, select
 
 from trading_platform.core.alert_states import EXIT_WAITS, NO_COVER
 from trading_platform.core.order_reasons import OrderReason
@@ -64,7 +64,7 @@ class DayEvidence(NamedTuple):
 
     `denied` is ticker (`EVERY_TICKER`: all) -> code, of what only a live account is refused for. `was_decided` is False
     where nothing was decided at the close before; `halt` says that an operator had halted trading; `withdrawn` are the
-    tickers whose entries he has withdrawn by it.
+    tickers whose entries he has withdrawn by that, by closing the ticker, or by pausing the strategy.
     """
 
     orders: Sequence[OrderLine]
@@ -149,8 +149,11 @@ def day_evidence(engine: Engine, run_id: int, decided: date) -> DayEvidence:
                     orders.status == OrderStatus.CANCELED.value,
                     exists().where(
                         said.run_id == run_id,
-                        said.kind.in_(HALTS),
-                        said.subject.is_(None),
+                        or_(
+                            and_(said.kind.in_(HALTS), said.subject.is_(None)),
+                            and_(said.kind == "flatten", said.subject == orders.ticker),
+                            and_(said.kind == "pause", said.subject == orders.strategy),
+                        ),
                         said.handled_at.between(orders.decided_at, orders.closed_at),
                     ),
                 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -47,6 +47,10 @@ class Standing:
     closing: frozenset[str] = frozenset()
     paused: frozenset[str] = frozenset()
     leaving: frozenset[str] = frozenset()
+
+    def refuses(self, ticker: str, strategies: Collection[str]) -> bool:
+        """Return True if an entry in `ticker` is not to be bought, or none of its `strategies` may open anything."""
+        return self.flatten or ticker in self.closing or (bool(strategies) and self.paused.issuperset(strategies))
 
     def after(self, kind: str, subject: str | None) -> Standing:
         """Return what holds once a command of `kind` about `subject` (None: the account) is obeyed."""
@@ -188,6 +192,23 @@ def said_so_far(rows: Iterable[tuple[Any, ...]]) -> tuple[Standing, list[str]]:
         else:
             standing = standing.after(kind, subject)
     return standing, waiting
+
+
+def entry_refuser(engine: Engine, run_id: int) -> Callable[[str, Collection[str]], bool]:
+    """Return what tells whether operators want an entry no more, by its ticker and the strategies that it is for.
+
+    What has been said counts from the moment on at which it is said, obeyed or not.
+    """
+    said = select(m.Command.kind, m.Command.subject).where(m.Command.run_id == run_id).order_by(m.Command.id)
+
+    def refuses(ticker: str, strategies: Collection[str]) -> bool:
+        standing = Standing()
+        with engine.connect() as connection:
+            for kind, subject in connection.execute(said):
+                standing = standing.after(kind, subject)
+        return standing.refuses(ticker, strategies)
+
+    return refuses
 
 
 def standing_orders(engine: Engine, run_id: int) -> Standing:
