@@ -361,6 +361,25 @@ def test_engine_runs_without_optional_packages(home: Path, blocked: tuple[str, .
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
+def test_without_numba_the_first_line_says_that_it_runs_uncompiled(home: Path) -> None:
+    (home / "short.toml").write_text("[engine]\nreplay_sessions = 10\n")
+    arguments = ["--db", "uncompiled.db", "--no-page", "--config", "short.toml"]
+    code = BLOCKER.format(blocked=("numba",), arguments=arguments, root=str(ROOT), engine=str(ENGINE))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=home,
+        env=environment(home),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "runs uncompiled" in done.stdout.splitlines()[0]
+
+
 def test_once_scans_one_session_without_torch(home: Path) -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.argv = ['e', '--once', '--db', 'once.db', '--quiet']\n"

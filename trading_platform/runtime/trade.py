@@ -17,6 +17,7 @@ from trading_platform.brokers.venue import Broker, RiskDoor
 from trading_platform.configuration.environment import load_settings
 from trading_platform.configuration.risk_config import RiskConfig
 from trading_platform.configuration.trading_config import TradingConfig
+from trading_platform.core.compiled import HAS_NUMBA
 from trading_platform.core.errors import FixConfigError
 from trading_platform.core.ports import Checkpoint, no_checkpoint
 from trading_platform.core.realistic_fills import EXACT, REALISTIC
@@ -62,6 +63,7 @@ from trading_platform.storage.operator_requests import has_open_wishes, stop_ans
 
 log = logging.getLogger("trading_platform.runtime.trade")
 
+UNCOMPILED = "numba is not installed: it works, but runs uncompiled and slowly (minutes); pip install numba"
 OWN_BROKER = Whose.OWN.value  # the mode of a run at a broker of one's own
 
 
@@ -139,6 +141,8 @@ def _replay(given: Instructions) -> int:
     words = f"asking {config.data.source} for bars" if is_asked else "preparing the market"
     if not (options.json or options.quiet):
         tell_compiling(tell)
+        if not HAS_NUMBA:
+            tell(UNCOMPILED)
     with waiting(words, shown=not (options.json or options.quiet), in_pipes=is_asked):
         stage = set_stage(
             config,
