@@ -28,7 +28,7 @@ from trading_platform.brokers.reconciliation.difference_words import (
     reasons_of,
     too_much_words,
 )
-from trading_platform.brokers.reconciliation.differences import Difference
+from trading_platform.brokers.reconciliation.differences import NEEDS_CONFIRMATION, Difference
 from trading_platform.brokers.reconciliation.executions import Opens
 from trading_platform.brokers.reconciliation.lacking_stops import LackingStops
 from trading_platform.brokers.reconciliation.pending_entries import is_protective
@@ -333,7 +333,10 @@ class AlpacaVenue:
         return changed
 
     def _look(self, session: date) -> bool:
-        """Look at the account, and once more when stops were cancelled or shares changed: others take their place."""
+        """Look at the account, and once more when stops were cancelled or shares changed: others take their place.
+
+        Return True if there is something to save.
+        """
         horizon = self._calendar.close_at(self._calendar.next_session(session))
         changed, waited, lacked = False, self._exits.waits, self._lacking.since
         before = self._keeper.memory.previous  # what is unexplained is confirmed by another look, not by this one
@@ -346,7 +349,9 @@ class AlpacaVenue:
             actions = reading.result.actions
             if is_over and not any(isinstance(action, PostShares | PostExchange | PostUndone) for action in actions):
                 break
-        return changed or self._exits.waits != waited or self._lacking.since != lacked
+        # kept, too: else the next process would confirm by a look of long ago, and never by this one
+        is_news = _to_confirm(self._keeper.memory.previous) != _to_confirm(before)
+        return changed or is_news or self._exits.waits != waited or self._lacking.since != lacked
 
     def glance(self, now: datetime) -> bool:
         """Return True if the account should be looked at now, and not at the next turn. Cheap; changes nothing.
@@ -429,6 +434,10 @@ class AlpacaVenue:
         marks = self._book.marks()
         values = {name: held.quantity * marks.get(name, 0.0) for name, held in self._book.positions().items()}
         return too_much_words(found, values, float(self.record["equity"]))
+
+
+def _to_confirm(found: Iterable[Difference]) -> list[Difference]:
+    return [difference for difference in found if difference.kind in NEEDS_CONFIRMATION]
 
 
 def _is_same(known: JournalOrder, intent: OrderIntent) -> bool:
